@@ -1,0 +1,28 @@
+"""Errors for people: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UsageError(Exception):
+    """Something the user can mend: printed as it is, without a traceback; exit status 2."""
+
+
+class MissingDataError(UsageError):
+    """Files of a data set are not there or not as they must be; only its own cells fail."""
+
+
+def unknown(
+    what: str, name: str, known: Iterable[str], plural: str, notes: Iterable[str] = ()
+) -> UsageError:
+    """The error for a name that does not exist: the closest name, then all there are.
+
+    `what` reads like "method is named" ("no method is named 'x'"), `plural` heads the list.
+    """
+    names = sorted(known)
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    lines = [f"no {what} {name!r}{hint}", f"{plural}: {', '.join(names) or '(none)'}", *notes]
+    return UsageError("\n".join(lines))
