@@ -1,0 +1,362 @@
+"""What methods, data sets and tasks are: the only module a plugin needs beside `hookimpl`.
+
+Shapes: b images, c classes of the data set, k candidate classes of a step, n learned tokens,
+d width of a tower, e width of the shared embedding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from rppbench.recipes import Recipe
+from rppbench.records import Score
+
+__all__ = [
+    "Assignment",
+    "Bench",
+    "Catalog",
+    "Dataset",
+    "Evaluation",
+    "Facts",
+    "Method",
+    "Prompt",
+    "Prompts",
+    "Recipe",
+    "Sample",
+    "Score",
+    "Space",
+    "Step",
+    "Supervision",
+    "Task",
+    "Templates",
+]
+
+
+# --- prompts ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Learned vectors for one tower. Block indices count from 0."""
+
+    input: Tensor
+    """(n, d) tokens that enter with the input: after the start token in the text tower, where
+    positions are added to them; after the patches in the image tower, before `ln_pre`.
+    (c, n, d) in the text tower makes them class-specific (the prefix is then not shared)."""
+    stream: Mapping[int, Tensor] = field(default_factory=dict)
+    """Block -> (m, d), m <= n: overwrites the first m prompt rows of the residual stream
+    before that block (no positions are added)."""
+    queries: Mapping[int, Tensor] = field(default_factory=dict)
+    """Block -> (m, d): what the block's query projection sees in the prompt rows instead of the
+    stream, through the block's own `ln_1`. The residual stream is untouched."""
+    keys: Mapping[int, Tensor] = field(default_factory=dict)
+    values: Mapping[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Fixed wording instead of learned text: features of all wordings are averaged."""
+
+    wordings: tuple[str, ...] = ()
+    """Each with one '{}'. () takes the data set's own template."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a method puts into both towers."""
+
+    text: Prompt | Templates = field(default_factory=Templates)
+    image: Prompt | None = None
+    """None leaves the image tower alone: its features are frozen and come from the store."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """The room a backbone offers to a method, and the stream its parameters start from."""
+
+    text_width: int
+    text_layers: int
+    image_width: int
+    image_layers: int
+    embed: int
+    classes: int
+    """Number of classes of the training source."""
+    words: Callable[[str], Tensor]
+    """'a photo of a' -> (n, text_width) token embeddings of the frozen text tower."""
+    generator: torch.Generator
+
+    def normal(self, *shape: int, std: float = 0.02) -> nn.Parameter:
+        """A parameter drawn from N(0, std^2) on the method's own stream."""
+        return nn.Parameter(torch.randn(shape, generator=self.generator) * std)
+
+
+# --- objective ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """How a method is supervised; every field is an option of every trained method.
+
+    A method class sets its published defaults: any structure goes with any supervision.
+    """
+
+    sampled: int = 0
+    """Candidate classes a step (POMP's K: the true class and K - 1 negatives); 0 takes all."""
+    correction: bool = True
+    """POMP's local correction of the missing negatives, eq. 4-5 with log10 as in its code."""
+    kd: bool = False
+    """Learn from a frozen teacher's zero-shot probabilities too (RPP)."""
+    kd_weight: float = 1.0
+    """Weight of the distillation term, batch mean."""
+    temperature: float = 1.0
+    """Softens both distributions of the distillation term, on top of CLIP's logit scale."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step as a loss sees it. Features have unit length."""
+
+    images: Tensor
+    """(b, e)"""
+    texts: Tensor
+    """(k, e)"""
+    classes: Tensor
+    """(k,) ids of the candidate classes in the source."""
+    labels: Tensor
+    """(b,) position of each image's class among the candidates."""
+    negatives: Tensor
+    """(k,) bool: candidates that were drawn as negatives (all of them without sampling).
+    A candidate that is there only as another image's class is no negative."""
+    total: int
+    """Number of classes of the source (POMP's N)."""
+    scale: Tensor
+    """() exp(logit_scale), frozen."""
+    supervision: Supervision
+    teacher: Tensor | None = None
+    """(b, k) the teacher's logits over the same candidates, its own scale applied."""
+
+    @cached_property
+    def logits(self) -> Tensor:
+        """(b, k) scaled cosine similarities."""
+        return self.scale * self.images @ self.texts.T
+
+    @cached_property
+    def own(self) -> Tensor:
+        """(b, k) bool: the image's own class."""
+        return F.one_hot(self.labels, len(self.classes)).bool()
+
+    @cached_property
+    def compared(self) -> Tensor:
+        """(b, k) bool: each image's own class and its negatives."""
+        return self.own | self.negatives
+
+    @property
+    def cross_entropy(self) -> Tensor:
+        """() POMP eq. 4: cross-entropy over own class and negatives, negatives shifted by m.
+
+        m = log10(N - 1) - log10(number of negatives of this image), amazon-science/
+        prompt-pretraining trainers/pomp.py; zero when every class is a candidate.
+        """
+        logits = self.logits
+        if self.supervision.correction:
+            counts = (self.negatives & ~self.own).sum(1, keepdim=True).clamp(min=1)  # (b, 1)
+            rest = torch.tensor(max(self.total - 1, 1), device=logits.device)
+            margin = torch.log10(rest) - torch.log10(counts.to(logits.dtype))
+            logits = torch.where(self.own, logits, logits + margin)
+        return F.cross_entropy(logits.masked_fill(~self.compared, -torch.inf), self.labels)
+
+    @property
+    def distillation(self) -> Tensor:
+        """() T^2 KL(teacher || student) over the compared classes, batch mean, no margin."""
+        assert self.teacher is not None, "distillation without a teacher"
+        heat = self.supervision.temperature
+        hidden = ~self.compared
+        # A large negative number, not -inf: 0 * (-inf - -inf) would be NaN in the sum below.
+        low = torch.finfo(self.logits.dtype).min / 4
+        teacher = F.log_softmax((self.teacher / heat).masked_fill(hidden, low), 1)
+        student = F.log_softmax((self.logits / heat).masked_fill(hidden, low), 1)
+        return heat**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+    @property
+    def loss(self) -> Tensor:
+        """() the supervised objective: cross-entropy, plus the weighted distillation if asked."""
+        if self.teacher is None:
+            return self.cross_entropy
+        return self.cross_entropy + self.supervision.kd_weight * self.distillation
+
+
+class Facts:
+    """What every component says of itself, for tables, `list` and `info`."""
+
+    name: ClassVar[str]
+    """The word of the command line: 'rpp'."""
+    title: ClassVar[str]
+    """As tables print it: 'RPP-SAPL'."""
+    paper: ClassVar[str] = ""
+    """'arXiv:2409.06166', or a citation."""
+    licence: ClassVar[str] = ""
+    """Of data, or of code that was followed closely."""
+    origin: ClassVar[str] = ""
+    """Where the official code or data is."""
+
+
+class Method(Facts, nn.Module, ABC):
+    """A way to prompt a frozen CLIP: parameters, where they enter, and a loss.
+
+    Options are the keyword-only parameters of `__init__`; a method that is trained takes the
+    fields of `Supervision` as options too. Its parameters are the only ones trained.
+    """
+
+    supervision: ClassVar[Supervision | None] = Supervision()
+    """Published defaults; None for a method that learns nothing."""
+    recipes: ClassVar[tuple[Recipe, ...]] = ()
+    large_source: ClassVar[bool] = False
+    """True where the method was made for pretraining on a large vocabulary."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+
+    @abstractmethod
+    def prompts(self) -> Prompts:
+        """What enters the towers now; differentiable, called once a step."""
+
+    def loss(self, step: Step) -> Tensor:
+        """The objective of a step, (); `step.loss` is the supervised one."""
+        return step.loss
+
+
+# --- data ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set."""
+
+    key: str
+    """Names the image within its data set; for files, the path relative to the data root."""
+    label: int
+
+
+class Dataset(Facts, ABC):
+    """Images with class names. Reading is lazy; constructing costs no more than an index."""
+
+    suite: ClassVar[str] = ""
+    """Family of data sets that are benchmarked together ('demo', 'coop')."""
+    role: ClassVar[str] = "transfer"
+    """Its part in the suite: 'source', 'transfer' or 'shift'."""
+    large: ClassVar[bool] = False
+    """True for the suite's large-vocabulary source."""
+    template: ClassVar[str] = "a photo of a {}."
+    """Wording for zero-shot classification."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> Sequence[str]:
+        """Class names by label; underscores already turned into spaces."""
+
+    @abstractmethod
+    def samples(self, split: str) -> Sequence[Sample]:
+        """The images of 'train', 'val' or 'test', in a fixed order. UsageError if missing."""
+
+    @abstractmethod
+    def image(self, sample: Sample) -> Image.Image:
+        """The decoded RGB image."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Digest of what would change a number: image list, labels, class names, version."""
+
+    def held_out(self) -> Sequence[int]:
+        """Labels that pretraining must not see (a held-out part of a large vocabulary)."""
+        return ()
+
+
+class Catalog(Protocol):
+    """The data sets there are, by name, without opening any."""
+
+    def names(self, suite: str, role: str) -> Sequence[str]:
+        """Names of a suite's data sets of one role, in registration order."""
+
+    def source(self, suite: str, large: bool) -> str:
+        """The suite's training source; its large vocabulary if there is one and `large`."""
+
+
+# --- tasks --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The data side of one cell: where to learn and what to score."""
+
+    dataset: str
+    """Scored data set."""
+    source: str
+    """Data set to learn on."""
+    classes: str = "all"
+    """Classes to learn on: 'all', 'base' (first half) or 'seen' (all but `held_out`)."""
+    shots: int | None = None
+    """Training images a class (all of a class that has fewer); None leaves it to the recipe."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions on one list of test images."""
+
+    labels: Tensor
+    """(b,) int64"""
+    ranked: Tensor
+    """(b, <=5) int64, best first."""
+    classes: int
+    """Number of classes that were to choose from."""
+
+    def scores(self, name: str = "") -> tuple[Score, ...]:
+        """top1 (with counts and outcome bits), top5 and per_class; or only top1 called `name`."""
+        from rppbench.metrics import scores  # metrics needs Evaluation for its types
+
+        return scores(self, name)
+
+
+class Bench(Protocol):
+    """What a task is given: data, the method fitted as the cell says, and accuracy."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data set that is scored."""
+
+    def fit(self) -> None:
+        """Learn the cell's prompts, or fetch them if a cell before learned the same ones."""
+
+    def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
+        """Classify the images of the given classes (default all) among those classes.
+
+        Labels and predictions are positions in `classes`.
+        """
+
+
+class Task(Facts, ABC):
+    """What is asked of a method. Options are the keyword-only parameters of `__init__`."""
+
+    version: ClassVar[int] = 1
+    """Raised whenever the same cell would give another number."""
+    metric: ClassVar[str] = "top1"
+    """The primary metric, the one tables show."""
+
+    @abstractmethod
+    def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
+        """One entry for each cell of a method and seed."""
+
+    @abstractmethod
+    def run(self, bench: Bench) -> Iterable[Score]:
+        """Score one cell."""

@@ -1,0 +1,44 @@
+"""The questions a plugin may answer. Each returns what it adds; `rppbench` asks once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluggy import HookspecMarker
+
+if TYPE_CHECKING:
+    from rppbench.backbones import Backbone
+    from rppbench.contracts import Dataset, Method, Task
+    from rppbench.engines import Engine
+
+hookspec = HookspecMarker("rppbench")
+
+
+@hookspec
+def rppbench_methods() -> list[type[Method]]:
+    """Ways to learn prompts."""
+    raise NotImplementedError
+
+
+@hookspec
+def rppbench_datasets() -> list[type[Dataset]]:
+    """Images with class names."""
+    raise NotImplementedError
+
+
+@hookspec
+def rppbench_tasks() -> list[type[Task]]:
+    """What is asked of a method."""
+    raise NotImplementedError
+
+
+@hookspec
+def rppbench_engines() -> list[type[Engine]]:
+    """Where cells run."""
+    raise NotImplementedError
+
+
+@hookspec
+def rppbench_backbones() -> list[Backbone]:
+    """Models whose weights come with the plugin."""
+    raise NotImplementedError

@@ -1,0 +1,98 @@
+"""A component's options: the keyword-only parameters of its `__init__`, typed by their defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from rppbench.errors import UsageError, unknown
+from rppbench.records import Choice, Option, spell
+
+WORDS = {
+    "on": True,
+    "true": True,
+    "yes": True,
+    "1": True,
+    "off": False,
+    "false": False,
+    "no": False,
+    "0": False,
+}
+
+
+def options(component: type[Any]) -> dict[str, Option]:
+    """Option names and defaults; a trained method takes the fields of its supervision too."""
+    found: dict[str, Option] = {
+        parameter.name: parameter.default
+        for parameter in inspect.signature(component).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    supervision = getattr(component, "supervision", None)
+    return {**found, **asdict(supervision)} if supervision is not None else found
+
+
+def choices(component: type[Any]) -> dict[str, tuple[Option, ...]]:
+    """The values of options that are annotated as a Literal of words."""
+    # Hints are resolved from the class's own module, where its imports are.
+    hints = get_type_hints(component.__init__)
+    return {
+        name: get_args(hint)
+        for name, hint in hints.items()
+        if get_origin(hint) is Literal and name in options(component)
+    }
+
+
+def parse_value(name: str, text: str, default: Option) -> Option:
+    """The option's value from the command line; its default tells the type."""
+    if isinstance(default, bool):
+        if text.lower() not in WORDS:
+            raise UsageError(f"option {name!r} is on or off, not {text!r}")
+        return WORDS[text.lower()]
+    if isinstance(default, str):
+        return text
+    kind = type(default)
+    try:
+        return kind(text)
+    except ValueError:
+        words = {int: "a whole number", float: "a number"}
+        raise UsageError(f"option {name!r} is {words[kind]}, not {text!r}") from None
+
+
+def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
+    """'length=8,kd=off' as typed options of the component. UsageError says what it takes."""
+    defaults = options(component)
+    explicit: dict[str, Option] = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise UsageError(f"{name}: write options as NAME=VALUE, not {part!r}")
+        if key not in defaults:
+            taken = [f"{option}={spell(default)}" for option, default in defaults.items()]
+            raise unknown(
+                f"option of {name!r} is named",
+                key,
+                defaults,
+                "options",
+                [f"{name} takes: {', '.join(taken) or 'no options'}"],
+            )
+        explicit[key] = parse_value(key, value.strip(), defaults[key])
+    check(component, name, explicit)
+    return explicit
+
+
+def check(component: type[Any], name: str, values: Mapping[str, Option]) -> None:
+    """Raise UsageError for a word that a Literal option does not know."""
+    for option, allowed in choices(component).items():
+        if option in values and values[option] not in allowed:
+            words = [spell(value) for value in allowed]
+            what = f"value of option {option!r} of {name!r} is named"
+            raise unknown(what, spell(values[option]), words, "values")
+
+
+def resolve(component: type[Any], explicit: Mapping[str, Option]) -> Choice:
+    """The component with every option set, defaults included, sorted."""
+    check(component, component.name, explicit)
+    return Choice(component.name, tuple(sorted({**options(component), **explicit}.items())))

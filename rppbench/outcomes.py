@@ -1,0 +1,36 @@
+"""Which test images were classified right, in few bytes: one bit an image."""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+
+
+def pack_outcomes(right: Iterable[bool]) -> str:
+    """One bit an image in order (first image = highest bit of the first byte), zlib, base64.
+
+    The order within a byte is that of `numpy.packbits`. Compare unpacked outcomes across
+    machines, not texts: builds of zlib may compress differently.
+    """
+    bits = "".join("1" if outcome else "0" for outcome in right)
+    size = -(-len(bits) // 8)
+    packed = int(bits.ljust(8 * size, "0") or "0", 2).to_bytes(size, "big")
+    return b64encode(zlib.compress(packed, 9)).decode("ascii")
+
+
+def unpack_outcomes(text: str, total: int) -> list[bool]:
+    """The outcomes of `total` images that `pack_outcomes` wrote.
+
+    Raises ValueError for a text that does not hold exactly that many.
+    """
+    try:
+        packed = zlib.decompress(b64decode(text, validate=True))
+    except zlib.error as error:
+        raise ValueError(f"outcomes are damaged: {error}") from error
+    if len(packed) != -(-total // 8):
+        raise ValueError(f"outcomes take {len(packed)} bytes, which is not {total} images")
+    bits = f"{int.from_bytes(packed, 'big'):0{8 * len(packed)}b}" if packed else ""
+    if "1" in bits[total:]:
+        raise ValueError(f"outcomes hold more than {total} images")
+    return [bit == "1" for bit in bits[:total]]

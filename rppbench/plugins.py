@@ -1,0 +1,118 @@
+"""The registry: what installed plugins bring, by kind and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from rppbench import hookspecs
+from rppbench.errors import UsageError, unknown
+from rppbench.options import parse
+from rppbench.records import Option
+
+GROUP = "rppbench"
+KINDS = ("methods", "datasets", "tasks", "engines", "backbones")
+SINGULAR = {kind: kind.removesuffix("s") for kind in KINDS} | {"datasets": "data set"}
+
+
+class Registry:
+    """Components by kind and name; implements `contracts.Catalog` for the data sets."""
+
+    def __init__(self, manager: pluggy.PluginManager) -> None:
+        self.manager = manager
+        self.broken: dict[str, Exception] = {}
+        """Plugins that did not load or answer, with the reason; never fatal."""
+        self._known: dict[str, dict[str, Any]] = {}
+
+    @classmethod
+    def load(cls, found: Iterable[EntryPoint] | None = None) -> Registry:
+        """Every installed plugin; tests pass their own list and no global state is touched."""
+        manager = pluggy.PluginManager(GROUP)
+        manager.add_hookspecs(hookspecs)
+        registry = cls(manager)
+        for entry in entry_points(group=GROUP) if found is None else found:
+            try:
+                plugin = entry.load()
+                manager.register(plugin, entry.name)
+                manager.check_pending()  # a misspelt hook is an error now, not silence later
+            except Exception as error:  # noqa: BLE001  a broken plugin must not take others down
+                registry.broken[entry.name] = error
+                if manager.has_plugin(entry.name):
+                    manager.unregister(name=entry.name)
+        return registry
+
+    def all(self, kind: str) -> dict[str, Any]:
+        """Components of a kind by name. UsageError if two have the same name."""
+        if kind not in self._known:
+            self._known[kind] = self._collect(kind)
+        return self._known[kind]
+
+    def get(self, kind: str, name: str) -> Any:
+        """The named component. UsageError with the closest name, the list and broken plugins."""
+        known = self.all(kind)
+        if name not in known:
+            raise unknown(f"{SINGULAR[kind]} is named", name, known, kind, self.complaints())
+        return known[name]
+
+    def choose(self, kind: str, text: str) -> tuple[str, dict[str, Option]]:
+        """'rpp:kd=off,length=8' as a name and its typed explicit options."""
+        name, _, rest = text.partition(":")
+        return name, parse(self.get(kind, name), name, rest)
+
+    def complaints(self) -> list[str]:
+        """One line for each broken plugin."""
+        return [
+            f"plugin {name!r} did not load: {type(error).__name__}: {error}"
+            for name, error in self.broken.items()
+        ]
+
+    def names(self, suite: str, role: str) -> Sequence[str]:
+        """Data sets of a suite with this role, in registration order."""
+        return [
+            name
+            for name, dataset in self.all("datasets").items()
+            if dataset.suite == suite and dataset.role == role
+        ]
+
+    def source(self, suite: str, large: bool) -> str:
+        """The suite's training source: its large vocabulary or its standard one.
+
+        A suite with one source only has no choice. UsageError if it has none.
+        """
+        sources = self.names(suite, "source")
+        if not sources:
+            suites = {dataset.suite for dataset in self.all("datasets").values()} - {""}
+            if suite in suites:
+                raise UsageError(
+                    f"suite {suite!r} has no source to learn on; name one: source=NAME"
+                )
+            raise unknown("suite is named", suite, suites, "suites", self.complaints())
+        datasets = self.all("datasets")
+        return next((name for name in sources if datasets[name].large == large), sources[0])
+
+    def _collect(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for implementation in getattr(self.manager.hook, f"rppbench_{kind}").get_hookimpls():
+            try:
+                components = list(implementation.function())
+                named = [(component.name, component) for component in components]
+            except Exception as error:  # noqa: BLE001  as above: reported, not fatal
+                self.broken[implementation.plugin_name] = error
+                continue
+            for name, component in named:
+                if name in found and found[name] is not component:
+                    raise UsageError(
+                        f"two {kind} are named {name!r}: {_where(found[name])} and "
+                        f"{_where(component)}; uninstall one of the plugins"
+                    )
+                found[name] = component
+        return found
+
+
+def _where(component: Any) -> str:
+    if isinstance(component, type):
+        return f"{component.__module__}.{component.__qualname__}"
+    return f"{component.name} of {type(component).__module__}"

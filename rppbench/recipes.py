@@ -1,0 +1,103 @@
+"""How a method is optimised, as data: published settings under their paper's name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from rppbench.errors import UsageError, unknown
+from rppbench.records import Choice, Option, Options
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to optimise a method. Its name holds paper and version; a change is a new name."""
+
+    name: str
+    epochs: int
+    batch: int
+    """Images a step."""
+    lr: float
+    """Peak learning rate of SGD."""
+    warmup_epochs: int = 1
+    warmup_lr: float = 1e-5
+    """Constant rate of the warm-up epochs; the cosine starts after them at full rate and runs
+    over `epochs`, so it does not reach zero (Dassl's behaviour, kept by all descendants)."""
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: str = "crop-flip"
+    """'none', 'crop-flip' or 'crop-flip-randaugment2'."""
+    views: int = 1
+    """Augmented copies of each image in a batch."""
+    shots: int = 16
+    """Training images a class where the task leaves them to the recipe."""
+    options: Options = ()
+    """Option values of the method that belong to this recipe (depth 3 in MaPLe's transfer)."""
+    tasks: tuple[str, ...] = ()
+    """Tasks it was published for; () for any."""
+    suite: str = ""
+    """The family of data sets it was made for ('demo', 'coop'); '' for any."""
+    origin: str = ""
+    """Where the values stand: paper and section, or repository and file."""
+
+    def choice(self) -> Choice:
+        """The values that change a number, as part of a training's identity."""
+        kept = ("epochs", "batch", "lr", "warmup_epochs", "warmup_lr", "momentum", "weight_decay")
+        values = [(name, getattr(self, name)) for name in (*kept, "augment", "views")]
+        return Choice(self.name, tuple(sorted(values)))
+
+
+FALLBACK = Recipe(
+    name="default-1",
+    epochs=5,
+    batch=32,
+    lr=0.002,
+    origin="rppbench: used where a method brings no recipe of its own",
+)
+
+
+def select(recipes: Sequence[Recipe], task: str, suite: str, name: str | None = None) -> Recipe:
+    """The named recipe, or the first made for this task and suite, most specific first.
+
+    Raises UsageError for a name that the method does not list.
+    """
+    if name is not None:
+        for recipe in recipes:
+            if recipe.name == name:
+                return recipe
+        raise unknown("recipe is named", name, [recipe.name for recipe in recipes], "recipes")
+    fitting = [
+        recipe
+        for recipe in recipes
+        if recipe.suite in ("", suite) and (not recipe.tasks or task in recipe.tasks)
+    ]
+    # A recipe for the suite beats one for the task, which beats a general one; order breaks ties.
+    ranked = sorted(fitting, key=lambda recipe: (recipe.suite == "", not recipe.tasks))
+    return ranked[0] if ranked else FALLBACK
+
+
+def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
+    """The recipe with some values changed and a name that says so.
+
+    Raises UsageError for a value that does not exist or has the wrong type.
+    """
+    if not changes:
+        return recipe
+    allowed = {
+        field.name: getattr(recipe, field.name)
+        for field in fields(Recipe)
+        if field.name not in ("name", "options", "tasks", "suite", "origin", "shots")
+    }
+    resolved: dict[str, Option] = {}
+    for name, value in changes.items():
+        if name not in allowed:
+            raise unknown("recipe value is named", name, allowed, "recipe values")
+        current = allowed[name]
+        if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(current):
+            kind = type(current).__name__
+            raise UsageError(f"recipe value {name!r} must be {kind}, not {value!r}")
+        resolved[name] = value
+    suffix = ",".join(f"{name}={value}" for name, value in sorted(resolved.items()))
+    return replace(recipe, name=f"{recipe.name}+{suffix}", **resolved)  # type: ignore[arg-type]

@@ -1,0 +1,258 @@
+"""What a run is made of, as plain data: choices, trainings, cells, scores and records.
+
+Stdlib only, so that `rppbench leaderboard` needs neither torch nor the plugins. Everything here
+is frozen and turns into JSON and back; the digest of that JSON is its identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any
+
+Option = bool | int | float | str
+Options = tuple[tuple[str, Option], ...]
+Pairs = tuple[tuple[str, str], ...]
+
+SCHEMA = 1
+"""Version of the record format; a reader of version n must read every version up to n."""
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """The first hex digits of the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component with all its options resolved, defaults included: 'rpp' with kd=True, ..."""
+
+    name: str
+    options: Options = ()
+    """Sorted by option name."""
+
+    def __getitem__(self, option: str) -> Option:
+        return dict(self.options)[option]
+
+    def label(self, defaults: Mapping[str, Option]) -> str:
+        """The options that differ from `defaults`, as 'kd=off, length=8' ('' if none)."""
+        return ", ".join(
+            f"{name}={spell(value)}"
+            for name, value in self.options
+            if name in defaults and defaults[name] != value
+        )
+
+
+def spell(value: Option) -> str:
+    """An option's value as the command line takes it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class Training:
+    """One learning of prompts; every cell that needs the same one shares it."""
+
+    method: Choice
+    recipe: Choice
+    source: str
+    """The data set whose training images are used."""
+    classes: str
+    """Which classes of the source: 'all', 'base' or 'seen'."""
+    shots: int
+    """Training images a class; all of a class that has fewer."""
+    seed: int
+    backbone: str
+    teacher: str | None
+    precision: str
+    inputs: Pairs = ()
+    """(what, digest) of everything that enters: source data, weights, teacher weights."""
+
+    @cached_property
+    def key(self) -> str:
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number's worth of work: a method, learned once, scored on one data set."""
+
+    task: Choice
+    dataset: str
+    """The data set that is scored."""
+    method: Choice
+    backbone: str
+    precision: str
+    seed: int
+    limit: int | None
+    """At most this many test images (None: all)."""
+    training: Training | None
+    """None for methods that learn nothing."""
+    inputs: Pairs = ()
+    """(what, digest) of everything that enters the scoring: data, class names, weights."""
+
+    @cached_property
+    def key(self) -> str:
+        return digest(asdict(self))
+
+    @cached_property
+    def comparability(self) -> str:
+        """Digest of all that must agree before two numbers may stand in one table column.
+
+        Method, recipe, teacher and seed are what a table compares; the rest is here.
+        """
+        shared = {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in ("method", "training", "seed")
+        }
+        return digest(shared)
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured quantity of a cell."""
+
+    metric: str
+    """'top1', 'top5', 'per_class', 'base', 'new', ..."""
+    value: float
+    """Percent unless the metric's name says otherwise."""
+    correct: int | None = None
+    total: int | None = None
+    outcomes: str | None = None
+    """One bit for each test image in order (1 = right), packed, zlib, base64."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cell took. Training cost is that of the shared training, repeated in its cells."""
+
+    train_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    peak_bytes: int = 0
+    """Peak memory: of the device on a GPU, resident set of the process on a CPU."""
+    parameters: int = 0
+    """Trainable parameters."""
+    steps: int = 0
+    training_reused: bool = False
+    """True when the prompts came from an earlier cell or run."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell has no numbers."""
+
+    kind: str
+    """The exception's class name, 'oom' or 'nan'."""
+    message: str
+    details: str = ""
+    """Traceback for what is not the user's mistake."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The result of one cell: one JSON file, written whole or not at all."""
+
+    cell: Cell
+    status: str
+    """'ok' or 'failed'."""
+    metric: str
+    """Name of the primary metric."""
+    scores: tuple[Score, ...] = ()
+    cost: Cost = field(default_factory=Cost)
+    failure: Failure | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """How tables print it: method, method_options, task, dataset, recipe, paper, suite."""
+    training_log: tuple[Mapping[str, float], ...] = ()
+    """One entry an epoch: epoch, loss, accuracy (percent of the training batches), lr."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""
+    """ISO 8601, UTC."""
+    finished: str = ""
+    schema: int = SCHEMA
+
+    @property
+    def key(self) -> str:
+        return self.cell.key
+
+    def score(self, metric: str | None = None) -> Score | None:
+        """The score of the named (default: the primary) metric."""
+        wanted = metric or self.metric
+        return next((score for score in self.scores if score.metric == wanted), None)
+
+    def measured(self) -> dict[str, Any]:
+        """The part that must be equal whenever the same cell is run again."""
+        data = asdict(self)
+        return {name: data[name] for name in ("cell", "status", "metric", "scores", "training_log")}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data, with the identities that readers group by spelled out."""
+        data = asdict(self)
+        training = self.cell.training
+        content = {
+            "schema": self.schema,
+            "key": self.key,
+            "comparability": self.cell.comparability,
+            "training_key": training.key if training else None,
+            **{name: value for name, value in data.items() if name != "schema"},
+        }
+        return {**content, "digest": digest(content)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Record:
+        """The record that `to_json` wrote. KeyError, TypeError or ValueError if it is none."""
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"record schema {data['schema']} is not {SCHEMA}")
+        content = {name: value for name, value in data.items() if name != "digest"}
+        if data["digest"] != digest(content):
+            raise ValueError("the content does not match its digest: edited or damaged")
+        record = cls(
+            cell=_cell(data["cell"]),
+            status=data["status"],
+            metric=data["metric"],
+            scores=tuple(Score(**score) for score in data["scores"]),
+            cost=Cost(**data["cost"]),
+            failure=Failure(**data["failure"]) if data["failure"] else None,
+            labels=data["labels"],
+            training_log=tuple(data["training_log"]),
+            environment=data["environment"],
+            started=data["started"],
+            finished=data["finished"],
+        )
+        if record.key != data["key"]:
+            raise ValueError(f"key {data['key']} is not the digest of its cell ({record.key})")
+        return record
+
+
+def _choice(data: Mapping[str, Any]) -> Choice:
+    return Choice(data["name"], tuple((name, value) for name, value in data["options"]))
+
+
+def _pairs(data: Any) -> Pairs:
+    return tuple((name, value) for name, value in data)
+
+
+def _cell(data: Mapping[str, Any]) -> Cell:
+    training = data["training"]
+    return Cell(
+        **{
+            **data,
+            "task": _choice(data["task"]),
+            "method": _choice(data["method"]),
+            "inputs": _pairs(data["inputs"]),
+            "training": training
+            and Training(
+                **{
+                    **training,
+                    "method": _choice(training["method"]),
+                    "recipe": _choice(training["recipe"]),
+                    "inputs": _pairs(training["inputs"]),
+                }
+            ),
+        }
+    )

@@ -1,0 +1,64 @@
+"""Which images and classes a protocol uses: few-shot draws and base/new halves, as CoOp's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from rppbench.contracts import Dataset, Sample
+from rppbench.errors import UsageError
+
+
+def few_shot(samples: Iterable[Sample], shots: int, seed: int) -> list[Sample]:
+    """CoOp's draw: `shots` images of each class, all of a class that has fewer.
+
+    Classes are taken in order of first appearance and each by one `random.sample` on a stream
+    seeded with the seed itself, so the picks equal those of KaiyangZhou/Dassl.pytorch
+    `base_dataset.py` for the same list. Seed 0 is a seed like any other.
+    """
+    if shots < 1:
+        raise UsageError(f"shots must be at least 1, not {shots}")
+    by_label: dict[int, list[Sample]] = {}
+    for sample in samples:
+        by_label.setdefault(sample.label, []).append(sample)
+    stream = random.Random(seed)
+    drawn: list[Sample] = []
+    for items in by_label.values():
+        drawn += stream.sample(items, shots) if len(items) >= shots else items
+    return drawn
+
+
+def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:
+    """Base and new classes: the first ceil(C / 2) labels in numeric order, and the rest."""
+    ordered = sorted(set(labels))
+    middle = (len(ordered) + 1) // 2
+    return ordered[:middle], ordered[middle:]
+
+
+def training_classes(dataset: Dataset, which: str) -> list[int]:
+    """Labels that prompts are learned on: 'all', 'base' (first half) or 'seen' (no held-out)."""
+    labels = range(len(dataset.classes))
+    if which == "base":
+        return halves(labels)[0]
+    if which == "seen":
+        hidden = set(dataset.held_out())
+        return [label for label in labels if label not in hidden]
+    assert which == "all", which
+    return list(labels)
+
+
+def of_classes(samples: Iterable[Sample], classes: Sequence[int]) -> list[Sample]:
+    """The samples of the given classes, relabelled to positions in `classes`."""
+    position = {label: index for index, label in enumerate(classes)}
+    return [
+        Sample(sample.key, position[sample.label]) for sample in samples if sample.label in position
+    ]
+
+
+def spread(samples: Sequence[Sample], limit: int | None) -> Sequence[Sample]:
+    """At most `limit` samples, evenly spaced: a list sorted by class keeps all its classes."""
+    if limit is None or limit >= len(samples):
+        return samples
+    if limit < 1:
+        raise UsageError(f"limit must be at least 1, not {limit}")
+    return [samples[i * len(samples) // limit] for i in range(limit)]
