@@ -1,0 +1,163 @@
+"""Weights into models of open_clip, with the activation and preprocessing they were trained with.
+
+Only tensors are read: safetensors, or `torch.load` with `weights_only`. OpenAI's own archives are
+TorchScript and are read if their checksum is the published one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pickle import UnpicklingError
+from typing import Any
+
+import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports torchvision
+
+# isort: split
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rppbench.backbones import Backbone
+from rppbench.errors import UsageError
+from rppbench.names import Tokenizer
+from rppbench.weights import Source, is_openai_archive, published, quick_gelu, read_json, sha256
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From an image to the tensor a tower takes, the way its weights were trained."""
+
+    size: int
+    """Pixels of a side."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str = "bicubic"
+    resize: str = "shortest"
+    """'shortest' scales the short side and crops the centre; 'squash' ignores the aspect."""
+
+    @cached_property
+    def transform(self) -> Any:
+        """open_clip's own test transform."""
+        facts = PreprocessCfg(
+            size=self.size,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+            resize_mode=self.resize,
+        )
+        return image_transform_v2(facts, is_train=False)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """(3, size, size) float32."""
+        return self.transform(image)
+
+
+def read_shipped(entry: Backbone, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
+    """A backbone whose files come with a plugin. UsageError if they are missing or damaged."""
+    for path in (entry.config, entry.weights):
+        if not path.is_file():
+            raise UsageError(f"backbone {entry.name!r}: no file {path}; install its plugin again")
+    if (found := sha256(entry.weights)) != entry.sha256:
+        raise UsageError(
+            f"backbone {entry.name!r}: {entry.weights} is damaged or was replaced\n"
+            f"its SHA-256 is {found}, not {entry.sha256}; install its plugin again"
+        )
+    config = read_json(entry.config)
+    facts = config.pop("preprocess")
+    model = build(config, precision)
+    model.load_state_dict(load_file(entry.weights))
+    return model, open_clip.SimpleTokenizer(context_length=model.context_length), preprocess(facts)
+
+
+def build(config: Mapping[str, Any], precision: str = "fp32") -> Any:
+    """A model of open_clip's `CLIP` class from its configuration, with random weights."""
+    cast = None if precision == "fp32" else PRECISIONS[precision]
+    model = open_clip.CLIP(**config, cast_dtype=cast)
+    if cast is not None:
+        open_clip.convert_weights_to_lp(model, cast)
+    return model
+
+
+def read_open_clip(source: Source, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
+    """A backbone of open_clip's tables, of the hub, or of a folder in the hub's layout.
+
+    UsageError, with what to do, if its weights cannot be fetched or do not fit.
+    """
+    try:
+        if source.kind == "file" and is_openai_archive(source):
+            model = open_clip.load_openai_model(source.weights, precision=precision, device="cpu")
+        else:
+            model = open_clip.create_model(
+                source.model,
+                precision=precision,
+                require_pretrained=True,
+                weights_only=True,
+                **table_options(source),
+            )
+        tokenizer = open_clip.get_tokenizer(source.model)
+    except (OSError, RuntimeError, ValueError, UnpicklingError, SafetensorError) as error:
+        raise UsageError(f"{advice(source)}\n{error}") from error
+    return model, tokenizer, preprocess(open_clip.get_model_preprocess_cfg(model))
+
+
+def table_options(source: Source) -> dict[str, Any]:
+    """What must be said to open_clip beside the name, so that model and weights agree."""
+    if source.kind not in ("tag", "file"):
+        return {}  # the configuration comes with the weights
+    options: dict[str, Any] = {"pretrained": source.weights}
+    quick = quick_gelu(source)
+    options |= {"force_quick_gelu": True} if quick else {"quick_gelu": False}
+    if quick is None:
+        warnings.warn(
+            f"nothing tells which activation {source.weights} was trained with: taking GELU. For"
+            f" weights trained with QuickGELU (OpenAI, MetaCLIP, DFN) name the backbone"
+            f" {source.model}-quickgelu/{source.weights}",
+            stacklevel=2,
+        )
+    if source.kind == "file":
+        # open_clip takes OpenAI's mean and deviation for every file.
+        keys = ("mean", "std", "interpolation", "resize_mode")
+        facts = published(source)
+        options["force_preprocess_cfg"] = {key: facts[key] for key in keys if key in facts}
+    return options
+
+
+def advice(source: Source) -> str:
+    """What failed, and how to go on."""
+    if source.kind == "tag":
+        facts = published(source)
+        origin = facts.get("url") or f"https://huggingface.co/{facts.get('hf_hub', '')}"
+        return (
+            f"could not load the weights of {source.name}; without a network, get them from\n"
+            f"{origin}\nand name the file: {source.model}/PATH"
+        )
+    if source.kind == "hub":
+        return (
+            f"could not load {source.model}; without a network, get\n"
+            f"https://huggingface.co/{source.weights}\nand name its folder: local-dir:FOLDER"
+        )
+    return f"{source.weights} does not hold weights of {source.model} that can be read"
+
+
+def preprocess(facts: Mapping[str, Any]) -> Preprocess:
+    """The facts as open_clip writes them. UsageError for images that are not square."""
+    size = facts["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise UsageError(f"the image tower takes {height} x {width} pixels; only squares work here")
+    return Preprocess(
+        size=height,
+        mean=tuple(facts["mean"]),
+        std=tuple(facts["std"]),
+        interpolation=facts.get("interpolation", "bicubic"),
+        resize=facts.get("resize_mode", "shortest"),
+    )

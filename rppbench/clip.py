@@ -1,0 +1,127 @@
+"""A frozen CLIP-like model of open_clip, by name: towers, preprocessing, identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports torchvision
+
+# isort: split
+import torch
+from torch import Tensor
+
+from rppbench.backbones import Backbone
+from rppbench.checkpoints import PRECISIONS, Preprocess, read_open_clip, read_shipped
+from rppbench.contracts import Space
+from rppbench.errors import unknown
+from rppbench.names import Names, Tokenizer
+from rppbench.promptable import text_part, weight_dtype
+from rppbench.towers import ImageTower, TextTower
+from rppbench.weights import identify, resolve
+
+__all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """A frozen model with both towers ready to take prompts."""
+
+    name: str
+    digest: str
+    """Of weights and configuration."""
+    model: Any
+    """open_clip's model, in evaluation mode, nothing of it requires a gradient."""
+    tokenizer: Tokenizer
+    preprocess: Preprocess
+
+    def __post_init__(self) -> None:
+        self.model.eval().requires_grad_(False)
+
+    @cached_property
+    def text(self) -> TextTower:
+        return TextTower(self.model, self.tokenizer, self.name)
+
+    @cached_property
+    def image(self) -> ImageTower:
+        return ImageTower(self.model, self.name)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.logit_scale.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type in which the towers compute."""
+        return weight_dtype(self.model.visual)
+
+    @property
+    def scale(self) -> Tensor:
+        """() what cosines are multiplied with to give logits."""
+        return self.model.logit_scale.detach().float().exp().reshape(())
+
+    def names(self, names: Sequence[str]) -> Names:
+        """The class names, tokenised once."""
+        return Names(names, self.tokenizer)
+
+    def unknown_words(self, names: Sequence[str]) -> list[str]:
+        """Names with a token whose embedding is all zero: the text tower never saw it."""
+        if self.text.obstacle:
+            return []
+        seen = (self.text.text.token_embedding.weight != 0).any(1).cpu()  # (vocabulary,)
+        tokens = self.names(names)
+        inside = torch.arange(tokens.ids.shape[1]) < tokens.lengths[:, None]
+        missing = (inside & ~seen[tokens.ids]).any(1)
+        return [name for name, lost in zip(names, missing.tolist(), strict=True) if lost]
+
+    def space(self, classes: int, generator: torch.Generator) -> Space:
+        """What a method may build on; widths are 0 for a tower that cannot be prompted."""
+        text, visual = self.text, self.model.visual
+        text_blocks = [] if text.obstacle else text.text.transformer.resblocks
+        image_blocks = [] if self.image.obstacle else visual.transformer.resblocks
+        return Space(
+            text_width=text.text.token_embedding.embedding_dim if text_blocks else 0,
+            text_layers=len(text_blocks),
+            image_width=visual.conv1.out_channels if image_blocks else 0,
+            image_layers=len(image_blocks),
+            embed=embed_width(self.model),
+            classes=classes,
+            words=text.words,
+            generator=generator,
+        )
+
+
+def load(
+    backbone: str,
+    shipped: Mapping[str, Backbone],
+    precision: str = "fp32",
+    device: str | torch.device = "cpu",
+) -> Clip:
+    """The named model with its weights, frozen.
+
+    UsageError if the name means nothing, if weights cannot be fetched, are damaged or do not fit.
+    """
+    if precision not in PRECISIONS:
+        raise unknown("precision is named", precision, PRECISIONS, "precisions")
+    source = resolve(backbone, shipped)
+    if source.kind == "shipped":
+        model, tokenizer, preprocess = read_shipped(shipped[source.model], precision)
+    else:
+        model, tokenizer, preprocess = read_open_clip(source, precision)
+    return Clip(
+        name=source.name,
+        digest=identify(backbone, shipped),
+        model=model.to(device),
+        tokenizer=tokenizer,
+        preprocess=preprocess,
+    )
+
+
+def embed_width(model: Any) -> int:
+    """Width of the space that both towers share."""
+    for part in (text_part(model), model.visual):
+        if width := getattr(part, "output_dim", None):
+            return int(width)
+    return int(model.text_projection.shape[1])

@@ -1,0 +1,128 @@
+"""Class names and wordings as token ids, grouped so that little padding is computed.
+
+Shapes: c classes, s tokens of the longest name with its full stop and end token.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Tokenizer(Protocol):
+    """CLIP's own tokenizer, as open_clip's `SimpleTokenizer` spells it."""
+
+    sot_token_id: int
+    eot_token_id: int
+    context_length: int
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text, without start and end token."""
+
+    def __call__(self, texts: list[str]) -> Tensor:
+        """(c, context_length) zero-padded rows with start and end token."""
+
+
+class Names:
+    """Class names as '<name>.' and the end token, without a start token.
+
+    Name and full stop are tokenised as one string, as CoOp does: CLIP's tokenizer merges runs
+    of punctuation, so a name that ends in ')' gives one token ').'.
+    """
+
+    texts: tuple[str, ...]
+    ids: Tensor
+    """(c, s) int64 on the CPU, padded with zeros."""
+    lengths: Tensor
+    """(c,) int64, end token included."""
+
+    def __init__(self, names: Sequence[str], tokenizer: Tokenizer) -> None:
+        eot = tokenizer.eot_token_id
+        self.texts = tuple(names)
+        self.ids, self.lengths = pack([[*tokenizer.encode(f"{name}."), eot] for name in names])
+
+    @classmethod
+    def of(cls, texts: Sequence[str], ids: Tensor, lengths: Tensor) -> Names:
+        """Names that are tokenised already."""
+        names = cls.__new__(cls)
+        names.texts, names.ids, names.lengths = tuple(texts), ids, lengths
+        return names
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, classes: Tensor | None) -> Names:
+        """The names at the given positions, in that order; None keeps all."""
+        if classes is None:
+            return self
+        rows = classes.cpu()
+        texts = [self.texts[row] for row in rows.tolist()]
+        return Names.of(texts, self.ids[rows], self.lengths[rows])
+
+    def fit(self, room: int) -> Names:
+        """The names in at most `room` tokens, with a warning for every one that is cut.
+
+        What is dropped stands before the full stop, so that every name still ends alike.
+        """
+        longest = self.ids.shape[1]
+        if longest <= room:
+            return self
+        ids, lengths = self.ids.clone(), self.lengths.clamp(max=room)
+        for row in (self.lengths > room).nonzero()[:, 0].tolist():
+            length = int(self.lengths[row])
+            ids[row, room - 2 : room] = self.ids[row, length - 2 : length]
+            warnings.warn(
+                f"class name cut from {length} to {room} tokens, the text tower has no room for"
+                f" more: {self.texts[row]!r}",
+                stacklevel=2,
+            )
+        return Names.of(self.texts, ids[:, :room], lengths)
+
+
+def fill(wording: str, names: Sequence[str]) -> list[str]:
+    """The wording with each name in place of its '{}'."""
+    return [wording.replace("{}", name) for name in names]
+
+
+def pack(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Rows of ids as one zero-padded tensor (c, s), and their lengths (c,)."""
+    lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+    ids = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
+    for row, tokens in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    return ids, lengths
+
+
+def chunks(lengths: Tensor, *, shared: int, limit: int, overhead: int) -> Iterator[Tensor]:
+    """Positions of `lengths` (c,), split into groups that are computed together.
+
+    A group is padded to its longest member. Splitting by length saves padding and costs
+    `overhead` (in tokens) for each group; the cheapest split is found exactly. A group holds at
+    most `limit` tokens (but at least one row), `shared` tokens a row counted too.
+    """
+    order = lengths.argsort(stable=True)
+    values, counts = lengths[order].unique_consecutive(return_counts=True)
+    sizes, numbers = values.tolist(), counts.tolist()
+    # cheapest[i]: cost of the i smallest lengths, and where their last group starts.
+    cheapest = [(0, 0)]
+    for end in range(1, len(sizes) + 1):
+        cheapest.append(
+            min(
+                (cheapest[start][0] + sum(numbers[start:end]) * sizes[end - 1] + overhead, start)
+                for start in range(end)
+            )
+        )
+    bounds = [len(sizes)]
+    while bounds[-1]:
+        bounds.append(cheapest[bounds[-1]][1])
+    bounds.reverse()
+    position = 0
+    for start, end in pairwise(bounds):
+        group = order[position : position + sum(numbers[start:end])]
+        position += len(group)
+        yield from group.split(max(1, limit // (sizes[end - 1] + shared)))

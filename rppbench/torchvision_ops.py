@@ -1,0 +1,45 @@
+"""Lets torchvision be imported beside a torch it was not compiled for.
+
+torchvision registers fake kernels for `nms` and `qnms` at import and fails if the operators do
+not exist; they do not when its C++ library cannot be loaded (a `+cpu` torch beside the default
+torchvision, for example). Nothing here needs these operators: transforms work on PIL images. So
+their schemas are declared, without kernels, and only where the library does not load.
+
+Import this module before `torchvision` or `open_clip`.
+"""
+
+from __future__ import annotations
+
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder
+from importlib.util import find_spec
+
+import torch
+
+SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+
+
+def library_loads() -> bool:
+    """Whether torchvision's C++ operators can be loaded by this torch; loads them if so."""
+    package = find_spec("torchvision")
+    if package is None or not package.submodule_search_locations:
+        return True  # not installed: importing it will say so better than we can
+    for folder in package.submodule_search_locations:
+        found = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)).find_spec("_C")
+        if found and found.origin:
+            try:
+                torch.ops.load_library(found.origin)
+            except (OSError, RuntimeError):
+                return False
+            return True
+    return False
+
+
+LIBRARY = None if library_loads() else torch.library.Library("torchvision", "DEF")
+"""Kept for the life of the process: a collected Library takes its schemas with it."""
+
+if LIBRARY is not None:
+    for schema in SCHEMAS:
+        LIBRARY.define(schema)

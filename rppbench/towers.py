@@ -1,0 +1,295 @@
+"""Prompted encoders: the frozen towers of an open_clip model, with room for learned tokens.
+
+Nothing here knows a method. A method says which vectors enter which block (`Prompt`); the towers
+do the rest with open_clip's own modules, unchanged.
+
+The text tower of CLIP is causal: what stands before the class name never sees the name, and what
+follows the end token cannot reach it. So the start token and the learned tokens are run once,
+their keys and values are kept for each block, and only '<name>.<end>' is run for each class.
+This is exact in value and in gradient.
+
+Shapes: b images, c classes, p prefix tokens, s suffix tokens, l tokens, n learned tokens, d width,
+h heads, e embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from rppbench.contracts import Prompt
+from rppbench.errors import UsageError
+from rppbench.names import Names, Tokenizer, chunks, fill
+from rppbench.promptable import image_obstacle, is_causal, text_obstacle, text_part, weight_dtype
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of the tokens that all classes share, one pair a block: (1, h, p, d/h)."""
+
+    keys: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+
+    @property
+    def tokens(self) -> int:
+        return self.keys[0].shape[2]
+
+
+class TextTower:
+    """Class names behind learned tokens, or in fixed wordings, to unit features."""
+
+    chunk_tokens: int = 8192
+    """Classes are run in groups of at most this many tokens."""
+    checkpoint: bool | Literal["auto"] = "auto"
+    """Forget the activations of a group and compute them again in the backward pass, so that
+    memory stays that of one group; 'auto' does it when all groups exceed `chunk_tokens`."""
+
+    def __init__(self, model: Any, tokenizer: Tokenizer, name: str = "this backbone") -> None:
+        self.model, self.tokenizer, self.name = model, tokenizer, name
+        self.text = text_part(model)
+        self.obstacle = text_obstacle(model, tokenizer)
+        """Why the tower cannot be prompted; None if it can."""
+        self.causal = self.obstacle is None and is_causal(self.text)
+
+    def encode(
+        self, prompt: Prompt, names: Names, classes: Tensor | None = None, *, plain: bool = False
+    ) -> Tensor:
+        """Unit features (k, e) of the names at `classes` (None: all) behind the prompt.
+
+        `plain` runs every class in the full context, the published way. UsageError if the tower
+        cannot be prompted, or if the prompt leaves no room for a name.
+        """
+        self._require()
+        p = 1 + prompt.input.shape[-2]
+        room = self.text.context_length - p
+        if room < 3:  # a token of the name, the full stop, the end token
+            raise UsageError(
+                f"a prompt of {p - 1} tokens leaves no room for a class name: the text tower of"
+                f" {self.name} takes {self.text.context_length} tokens in all"
+            )
+        contexts = prompt.input
+        if contexts.ndim == 3 and classes is not None:
+            contexts = contexts[classes.to(contexts.device)]
+        names = names.select(classes).fit(room)
+        if plain or not self.causal:
+            ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
+            return self._whole(ids, contexts, prompt)
+        if contexts.ndim == 3:
+            return self._grouped(
+                names, p, lambda ids, rows: self._whole(ids, contexts[rows], prompt)
+            )
+        prefix = self._prefix(prompt)
+        return self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix))
+
+    def words(self, text: str) -> Tensor:
+        """Frozen embeddings (n, d) of a text's tokens, float32. UsageError like `encode`."""
+        self._require()
+        ids = torch.tensor(self.tokenizer.encode(text), dtype=torch.int64)
+        embedding = self.text.token_embedding.weight
+        return embedding[ids.to(embedding.device)].detach().float()
+
+    @torch.no_grad()
+    def templates(self, names: Sequence[str], wordings: Sequence[str]) -> Tensor:
+        """Unit features (c, e): the normalised mean over the wordings of unit features.
+
+        The only thing asked of a tower that cannot be prompted; it uses its own `encode_text`.
+        """
+        features = [self._sentences(fill(wording, names)) for wording in wordings]
+        return F.normalize(torch.stack(features).mean(0), dim=-1)
+
+    def _require(self) -> None:
+        if self.obstacle:
+            raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
+
+    def _sentences(self, texts: list[str]) -> Tensor:
+        """Unit features (c, e) of whole sentences."""
+        rows = self.tokenizer(texts)  # (c, context)
+        if not self.causal:
+            device = next(self.model.parameters()).device
+            size = max(1, self.chunk_tokens // rows.shape[1])
+            parts = [self.model.encode_text(part.to(device)) for part in rows.split(size)]
+            return unit(torch.cat(parts))
+        ends = rows.argmax(-1)  # the end token has the highest id
+        sentences = Names.of(texts, rows[:, 1 : int(ends.max()) + 1], ends)
+        embedding = self.text.token_embedding.weight
+        prefix = self._prefix(Prompt(embedding.new_empty(0, embedding.shape[1])))
+        return self._grouped(sentences, 1, lambda ids, _: self._suffix(ids, prefix))
+
+    def _grouped(self, names: Names, p: int, run: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Features (c, e) of all names from `run(ids, rows)` on groups of like length."""
+        on_cpu = self.text.token_embedding.weight.device.type == "cpu"
+        # A group costs the launch of its kernels: worth few tokens on a CPU, many on a GPU.
+        overhead = 64 if on_cpu else 2048
+        groups = list(chunks(names.lengths, shared=p, limit=self.chunk_tokens, overhead=overhead))
+        again = self.checkpoint
+        if again == "auto":
+            again = int(names.lengths.sum()) + p * len(names) > self.chunk_tokens
+        parts = []
+        for rows in groups:
+            ids = names.ids[rows, : int(names.lengths[rows].max())]
+            if again and torch.is_grad_enabled():
+                part = checkpoint(run, ids, rows, use_reentrant=False, preserve_rng_state=False)
+            else:
+                part = run(ids, rows)
+            parts.append(part)
+        return torch.cat(parts)[torch.cat(groups).argsort()]
+
+    def _prefix(self, prompt: Prompt) -> Prefix:
+        """Run what stands before every class name once."""
+        x = self._embed(self._start, prompt.input[None])  # (1, p, d)
+        keys, values = [], []
+        for i, block in enumerate(self.text.transformer.resblocks):
+            x, *inputs = enter(block, i, x, prompt, slot=1)
+            q, k, v = project(block.attn, *inputs)
+            keys.append(k)
+            values.append(v)
+            x = leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        return Prefix(tuple(keys), tuple(values))
+
+    def _suffix(self, ids: Tensor, prefix: Prefix) -> Tensor:
+        """Unit features (c, e) of ids (c, s) that end in the end token, behind the prefix."""
+        x = self._embed(ids, at=prefix.tokens)
+        blocks = zip(self.text.transformer.resblocks, prefix.keys, prefix.values, strict=True)
+        for block, keys, values in blocks:
+            y = block.ln_1(x)
+            x = leave(block, x, attend_behind(*project(block.attn, y, y, y), keys, values))
+        return self._read(x, ids.argmax(-1))
+
+    def _whole(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
+        """Unit features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), all in full."""
+        c, p = len(ids), 1 + contexts.shape[-2]
+        x = self._embed(self._start.expand(c, -1), contexts.expand(c, -1, -1), ids)
+        for i, block in enumerate(self.text.transformer.resblocks):
+            x, *inputs = enter(block, i, x, prompt, slot=1)
+            q, k, v = project(block.attn, *inputs)
+            x = leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
+        return self._read(x, p + ids.argmax(-1))
+
+    @property
+    def _start(self) -> Tensor:
+        return torch.tensor([[self.tokenizer.sot_token_id]])
+
+    def _embed(self, *parts: Tensor, at: int = 0) -> Tensor:
+        """Ids (c, l) and vectors (c, l, d) in a row, with the positions from `at` on added."""
+        embedding, dtype = self.text.token_embedding, weight_dtype(self.text.transformer)
+        device = embedding.weight.device
+        vectors = [
+            (part.to(device) if part.is_floating_point() else embedding(part.to(device))).to(dtype)
+            for part in parts
+        ]
+        x = torch.cat(vectors, 1)
+        return x + self.text.positional_embedding[at : at + x.shape[1]].to(dtype)
+
+    def _read(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Unit features (c, e) at the end tokens of (c, l, d)."""
+        ends = ends.to(x.device)
+        x = self.text.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        projection = self.text.text_projection
+        if isinstance(projection, nn.Linear):
+            x = projection(x)
+        elif projection is not None:
+            x = x @ projection
+        return unit(x)
+
+
+class ImageTower:
+    """Images with learned tokens behind the patches, to unit features."""
+
+    def __init__(self, model: Any, name: str = "this backbone") -> None:
+        self.model, self.visual, self.name = model, model.visual, name
+        self.obstacle = image_obstacle(model.visual)
+        """Why the tower cannot be prompted; None if it can."""
+        self.images_encoded = 0
+        """Images that have passed the tower so far."""
+
+    def encode(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
+        """Unit features (b, e) of images (b, 3, height, width).
+
+        UsageError if there is a prompt and the tower takes none.
+        """
+        weight = next(self.visual.parameters())
+        images = images.to(weight.device, weight_dtype(self.visual))
+        self.images_encoded += len(images)
+        if prompt is None:
+            return unit(self.model.encode_image(images))
+        if self.obstacle:
+            raise UsageError(f"the image tower of {self.name} cannot be prompted: {self.obstacle}")
+        visual = self.visual
+        x = visual._embeds(images)  # (b, 1 + patches, d), normalised by ln_pre
+        slot = x.shape[1]
+        # ln_pre works on each token alone, so appending behind it changes nothing.
+        learned = visual.ln_pre(prompt.input.to(x))
+        x = torch.cat([x, learned.expand(len(x), -1, -1)], 1)
+        for i, block in enumerate(visual.transformer.resblocks):
+            x, *inputs = enter(block, i, x, prompt, slot)
+            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+        pooled, _ = visual._pool(x[:, :slot])
+        return unit(pooled if visual.proj is None else pooled @ visual.proj)
+
+
+def unit(features: Tensor) -> Tensor:
+    """Rows of length one, in float32 at least."""
+    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
+
+
+def enter(
+    block: Any, i: int, x: Tensor, prompt: Prompt, slot: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The stream (b, l, d) with block i's vectors in place, and what q, k and v are made of."""
+    if i in prompt.stream:
+        x = overwrite(x, prompt.stream[i], slot)
+    y = block.ln_1(x)
+    q, k, v = (
+        overwrite(y, block.ln_1(given[i].to(x)), slot) if i in given else y
+        for given in (prompt.queries, prompt.keys, prompt.values)
+    )
+    return x, q, k, v
+
+
+def overwrite(x: Tensor, learned: Tensor, slot: int) -> Tensor:
+    """(b, l, d) with rows from `slot` on replaced by (m, d)."""
+    learned = learned.to(x).expand(len(x), -1, -1)
+    return torch.cat([x[:, :slot], learned, x[:, slot + learned.shape[1] :]], 1)
+
+
+def project(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values (b, h, l, d/h) of inputs (b, l, d), by the block's own weights."""
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    if q is k is v:
+        parts = F.linear(q, weight, bias).chunk(3, -1)
+    else:
+        inputs = zip((q, k, v), weight.chunk(3), bias.chunk(3), strict=True)
+        parts = tuple(F.linear(x, w, b) for x, w, b in inputs)
+    heads = (attention.num_heads, -1)
+    q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in parts)
+    return q, k, v
+
+
+def attend_behind(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention (c, h, s, d/h) of q, k, v behind a prefix (1, h, p, d/h), which all see.
+
+    Spelled out because `scaled_dot_product_attention` wants the prefix copied for each class,
+    and the copies (17 tokens for a name of 5) would be most of what the backward pass keeps.
+    """
+    (c, h, s, width), p = q.shape, keys.shape[2]
+    rows = q.transpose(0, 1).reshape(h, c * s, width)  # all classes at once against the prefix
+    before = (rows @ keys[0].transpose(1, 2)).view(h, c, s, p).transpose(0, 1)
+    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
+    own = (q @ k.transpose(2, 3)).masked_fill(later, -torch.inf)  # (c, h, s, s)
+    scores = torch.cat([before, own], 3) * width**-0.5
+    wide = torch.promote_types(q.dtype, torch.float32)  # as the fused kernels do
+    weights = scores.softmax(-1, dtype=wide).to(q.dtype)
+    seen = weights[..., :p].transpose(0, 1).reshape(h, c * s, p) @ values[0]
+    return seen.view(h, c, s, width).transpose(0, 1) + weights[..., p:] @ v
+
+
+def leave(block: Any, x: Tensor, heads: Tensor) -> Tensor:
+    """The rest of a residual block, once attention has mixed its heads (b, h, l, d/h)."""
+    x = x + block.ls_1(block.attn.out_proj(heads.transpose(1, 2).flatten(2)))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))

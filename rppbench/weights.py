@@ -1,0 +1,204 @@
+"""Which model a backbone's name means, and a digest of it, without building it.
+
+Spellings: a name that a plugin ships ('demo'); 'MODEL/TAG' or 'MODEL/FILE' with a model of
+open_clip ('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; 'local-dir:/folder'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+from zipfile import ZipFile, is_zipfile
+
+from rppbench.backbones import Backbone
+from rppbench.errors import UsageError, unknown
+from rppbench.records import digest
+
+HUB, FOLDER = "hf-hub:", "local-dir:"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a backbone comes from."""
+
+    kind: Literal["shipped", "tag", "file", "hub", "folder"]
+    model: str
+    """Name of the shipped backbone or of open_clip's model; the whole spelling otherwise."""
+    weights: str = ""
+    """Tag, file, repository or folder."""
+
+    @property
+    def name(self) -> str:
+        """The one spelling that records use."""
+        return f"{self.model}/{self.weights}" if self.kind in ("tag", "file") else self.model
+
+
+def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> Source:
+    """What the spelling means. UsageError if it means nothing."""
+    if backbone in shipped:
+        return Source("shipped", backbone)
+    if backbone.startswith(HUB) and backbone != HUB:
+        return Source("hub", backbone, backbone.removeprefix(HUB))
+    if backbone.startswith(FOLDER) and backbone != FOLDER:
+        folder = backbone.removeprefix(FOLDER)
+        if not (Path(folder) / "open_clip_config.json").is_file():
+            raise UsageError(f"no file {folder}/open_clip_config.json for backbone {backbone!r}")
+        return Source("folder", backbone, folder)
+    parts = backbone.split("/")
+    # CoOp writes 'ViT-B/16' for open_clip's 'ViT-B-16', so the model may hold slashes too.
+    for end in range(len(parts) - 1, 0, -1):
+        model, weights = "-".join(parts[:end]), "/".join(parts[end:])
+        if model not in model_configs():
+            continue
+        if "/" in weights or "." in weights:  # no tag of open_clip holds either
+            if not Path(weights).is_file():
+                raise UsageError(f"no file {weights!r} for the weights of backbone {backbone!r}")
+            return Source("file", model, weights)
+        known = tags(model)
+        tag = weights.lower().replace("-", "_")  # as open_clip reads it
+        if tag not in known:
+            note = f"a file is named as {model}/PATH"
+            raise unknown(f"weights of {model} are tagged", weights, known, "tags", [note])
+        return Source("tag", model, tag)
+    if (model := backbone.replace("/", "-")) in model_configs():
+        raise UsageError(
+            f"backbone {backbone!r} says no weights: write {model}/TAG or {model}/FILE\n"
+            f"tags: {', '.join(sorted(tags(model))) or '(none)'}"
+        )
+    notes = ["also: MODEL/TAG or MODEL/FILE of open_clip, hf-hub:ORG/NAME, local-dir:FOLDER"]
+    raise unknown("backbone is named", backbone, shipped, "shipped backbones", notes)
+
+
+def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
+    """Digest of weights and configuration, equal on every machine, without building the model.
+
+    A tag counts by what open_clip publishes of it (address, checksum, preprocessing), a
+    repository of the Hugging Face hub by its name: nothing is downloaded.
+    """
+    source = resolve(backbone, shipped)
+    facts: dict[str, Any] = {"kind": source.kind}
+    if source.kind == "shipped":
+        entry = shipped[source.model]
+        facts |= {"weights": entry.sha256, "config": read_json(entry.config)}
+    elif source.kind == "tag":
+        facts |= {"name": source.name, "published": tags(source.model)[source.weights]}
+    elif source.kind == "hub":
+        facts |= {"name": source.weights}
+    elif source.kind == "file":
+        facts |= {"weights": sha256(Path(source.weights)), "model": source.model}
+        facts |= {"config": read_json(model_configs()[source.model])}
+        facts |= {"published": published(source), "quick_gelu": quick_gelu(source)}
+    else:
+        folder = Path(source.weights)
+        found = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth"))
+        facts |= {"weights": {path.name: sha256(path) for path in found}}
+        facts |= {"config": read_json(folder / "open_clip_config.json")}
+    return digest(facts, 16)
+
+
+def published(source: Source) -> Mapping[str, Any]:
+    """What open_clip's table says of a tag, or of the tag that a file is.
+
+    A file is the tag whose checksum it has, or whose name stands in its path; of any other file
+    only what all tags of the model agree on is known.
+    """
+    known = tags(source.model)
+    if source.kind == "tag":
+        return known[source.weights]
+    checksum = sha256(Path(source.weights))
+    for facts in known.values():
+        if (start := published_checksum(facts)) and checksum.startswith(start):
+            return facts
+    path = source.weights.lower().replace("-", "_")
+    for tag in sorted(known, key=len, reverse=True):
+        if tag in path:
+            return known[tag]
+    entries = list(known.values())
+    return {
+        key: value
+        for key, value in (entries[0] if entries else {}).items()
+        if all(entry.get(key) == value for entry in entries)
+    }
+
+
+def quick_gelu(source: Source) -> bool | None:
+    """Whether the weights were trained with QuickGELU; None if nothing tells.
+
+    open_clip builds 'ViT-B-16' with GELU and only warns if the tag was trained with QuickGELU,
+    which costs 4 points on ImageNet (mlfoundations/open_clip issue 1109).
+    """
+    facts = published(source)
+    entries = tags(source.model).values()
+    if source.kind == "tag" or facts in entries:
+        return bool(facts.get("quick_gelu"))
+    if any(entry.get("quick_gelu") for entry in entries):
+        return facts.get("quick_gelu")  # True if all tags agree
+    return bool(read_json(model_configs()[source.model]).get("quick_gelu"))
+
+
+def is_openai_archive(source: Source) -> bool:
+    """Whether the file is the TorchScript archive that OpenAI published for this model.
+
+    UsageError for any other TorchScript archive: those are programs, not weights.
+    """
+    path = Path(source.weights)
+    if not is_zipfile(path):
+        return False
+    with ZipFile(path) as archive:
+        if not any("/code/" in name for name in archive.namelist()):
+            return False
+    expected = published_checksum(tags(source.model).get("openai", {}))
+    if expected and sha256(path) == expected:
+        return True
+    raise UsageError(
+        f"{path} is a TorchScript program, and not the one OpenAI published for {source.model}\n"
+        "save its state_dict as safetensors and name that file"
+    )
+
+
+@cache
+def model_configs() -> Mapping[str, Path]:
+    """The configuration files of open_clip's models by name, without importing it."""
+    package = find_spec("open_clip")
+    assert package, "open_clip is a dependency"
+    assert package.origin
+    return {path.stem: path for path in Path(package.origin).parent.glob("model_configs/*.json")}
+
+
+def tags(model: str) -> Mapping[str, Mapping[str, Any]]:
+    """What open_clip publishes of a model's weights, by tag."""
+    import rppbench.torchvision_ops  # noqa: F401, I001  # before open_clip; both cost seconds
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    return {tag: get_pretrained_cfg(model, tag) for tag in list_pretrained_tags_by_model(model)}
+
+
+def published_checksum(facts: Mapping[str, Any]) -> str:
+    """The SHA-256 (or its start) that stands in the address of a tag's file, '' if none does."""
+    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", str(facts.get("url", "")))
+    return (found[1] or found[2]) if found else ""
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, computed once for each path, size and time of change."""
+    stat = path.stat()
+    return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
