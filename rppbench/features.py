@@ -1,0 +1,60 @@
+"""Frozen image features on disk, addressed by everything that made them; safe to delete."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rppbench.records import digest
+
+
+def cache_folder() -> Path:
+    """$RPPBENCH_CACHE, or ~/.cache/rppbench."""
+    named = os.environ.get("RPPBENCH_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "rppbench"
+
+
+class FeatureStore:
+    """Arrays of unit features, one file for each key; memory-mapped, written atomically."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: Mapping[str, object]) -> Path:
+        """Where the array of this key is, whether it exists or not."""
+        name = digest({name: str(value) for name, value in key.items()}, 32)
+        return self.folder / "features" / name[:2] / f"{name}.npy"
+
+    def get(self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]) -> Tensor:
+        """The (rows, e) float32 array of `key`; `compute` runs only if it is not there yet.
+
+        A file that cannot be read, or has another number of rows, is made again: the store is a
+        cache, and a bad file in it must never become a number.
+        """
+        path = self.path(key)
+        try:
+            # Copy-on-write mapping: nothing is read before it is used, nobody can write back.
+            stored = np.load(path, mmap_mode="c", allow_pickle=False)
+            if stored.ndim == 2 and len(stored) == rows and stored.dtype == np.float32:
+                return torch.from_numpy(stored)
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, EOFError):
+            path.unlink(missing_ok=True)
+        features = compute().detach().to("cpu", torch.float32)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.save(file, features.numpy(), allow_pickle=False)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return features

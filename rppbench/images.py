@@ -1,0 +1,99 @@
+"""The images of a list of samples as a tower takes them, decoded in workers if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from rppbench.checkpoints import Preprocess
+from rppbench.clip import Clip
+from rppbench.contracts import Dataset, Sample
+from rppbench.pixels import training_view
+from rppbench.records import digest
+
+KEPT_BYTES = 512 * 1024**2
+"""Unaugmented pixels up to this size stay in memory: the next epoch decodes nothing."""
+
+View = tuple[int, int, int]
+"""(position in the list, epoch, number of the view)"""
+
+
+class Images(TorchDataset[Tensor]):
+    """Pixel tensors of one list of samples under one augmentation."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        samples: Sequence[Sample],
+        preprocess: Preprocess,
+        augment: str = "none",
+        workers: int = 0,
+    ) -> None:
+        self.dataset, self.samples, self.workers = dataset, samples, workers
+        self.preprocess, self.augment = preprocess, augment
+        self._view = training_view(preprocess, augment)
+        size = len(samples) * 3 * preprocess.size**2 * 4
+        self._kept: dict[int, Tensor] | None = None
+        if augment == "none" and size <= KEPT_BYTES:
+            self._kept = {}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, view: View) -> Tensor:
+        """(3, size, size) pixels of one view."""
+        index, epoch, number = view
+        if self._kept is not None and index in self._kept:
+            return self._kept[index]
+        sample = self.samples[index]
+        pixels = self._view(self.dataset.image(sample), sample.key, epoch, number)
+        if self._kept is not None:
+            self._kept[index] = pixels
+        return pixels
+
+    def batches(self, views: Sequence[Sequence[View]]) -> Iterator[Tensor]:
+        """One (b, 3, size, size) tensor for each list of views, in order."""
+        complete = self._kept is not None and len(self._kept) == len(self)
+        if not self.workers or complete:
+            yield from (torch.stack([self[view] for view in batch]) for batch in views)
+            return
+        loader: DataLoader[Tensor] = DataLoader(
+            self,
+            batch_sampler=views,  # type: ignore[arg-type]  # any iterable of index lists works
+            num_workers=self.workers,
+        )
+        for batch, pixels in zip(views, loader, strict=True):
+            if self._kept is not None:  # what a worker decoded stays in this process
+                self._kept.update(zip((index for index, _, _ in batch), pixels, strict=True))
+            yield pixels
+
+    def in_order(self, size: int, epoch: int = 0, view: int = 0) -> Iterator[Tensor]:
+        """All images in list order, `size` at a time."""
+        return self.batches(
+            [
+                [(index, epoch, view) for index in range(start, min(start + size, len(self)))]
+                for start in range(0, len(self), size)
+            ]
+        )
+
+    def key(self, epoch: int = 0, view: int = 0) -> dict[str, object]:
+        """What the pixels depend on; epoch and view only where there is augmentation."""
+        key: dict[str, object] = {
+            "dataset": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint(),
+            "samples": digest([sample.key for sample in self.samples], 32),
+            "preprocess": digest(asdict(self.preprocess), 32),
+            "augment": self.augment,
+        }
+        return key if self.augment == "none" else {**key, "epoch": epoch, "view": view}
+
+
+@torch.no_grad()
+def encode(clip: Clip, batches: Iterable[Tensor]) -> Tensor:
+    """(n, e) features of the frozen image tower, on the CPU."""
+    return torch.cat([clip.image.encode(batch).cpu() for batch in batches])

@@ -1,0 +1,80 @@
+"""The state of a training on disk: parameters, momentum and progress in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from rppbench.contracts import Method
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is; stored beside the parameters, so that a resumed one is the same."""
+
+    step: int = 0
+    seconds: float = 0.0
+    epoch_loss: float = 0.0
+    """Sum over the running epoch's steps."""
+    epoch_right: int = 0
+    epoch_seen: int = 0
+    log: tuple[Mapping[str, float], ...] = ()
+
+
+def save_state(
+    path: Path,
+    key: str,
+    method: Method,
+    optimiser: torch.optim.Optimizer | None,
+    progress: Progress,
+) -> None:
+    """Write parameters, momentum (if `optimiser`) and progress to one file, atomically."""
+    tensors = {f"method.{name}": value.contiguous() for name, value in method.state_dict().items()}
+    if optimiser is not None:
+        for name, parameter in method.named_parameters():
+            momentum = optimiser.state.get(parameter, {}).get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum.contiguous()
+    metadata = {"training": key, "progress": json.dumps(vars(progress))}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    save_file(tensors, temporary, metadata)
+    os.replace(temporary, path)
+
+
+def load_state(
+    path: Path, key: str, method: Method, optimiser: torch.optim.Optimizer | None = None
+) -> Progress:
+    """Fill the method (and the optimiser) from a file that `save_state` wrote for this training.
+
+    A file that is missing, damaged or of another training changes nothing: progress starts at 0.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("training") != key:
+            return Progress()
+        values = json.loads(metadata["progress"])
+        progress = Progress(**{**values, "log": tuple(values["log"])})
+        method.load_state_dict(_under("method.", tensors))
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError):
+        return Progress()
+    if optimiser is not None:
+        momentum = _under("momentum.", tensors)
+        for name, parameter in method.named_parameters():
+            if name in momentum:
+                optimiser.state[parameter]["momentum_buffer"] = momentum[name].to(parameter.device)
+    return progress
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,243 @@
+"""The one training loop: a method's parameters against a frozen backbone, resumable at any step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rppbench.clip import Clip
+from rppbench.contracts import Dataset, Method, Prompt, Step, Supervision, Templates
+from rppbench.features import FeatureStore
+from rppbench.images import Images, View, encode
+from rppbench.names import Names
+from rppbench.records import Training
+from rppbench.resume import Progress, load_state, save_state
+from rppbench.splits import few_shot, of_classes, training_classes
+from rppbench.streams import torch_stream
+
+SAVE_SECONDS = 10.0
+"""A kill loses at most this much training (or one step, if a step takes longer)."""
+
+Watch = Callable[[int, int, Mapping[str, float]], None]
+"""Told after each step: steps done, steps in all, {'loss', 'accuracy'} of the running epoch."""
+
+
+class DivergedError(Exception):
+    """The loss or a parameter is no longer finite; says at which step, with which norms."""
+
+
+def rate(recipe: Mapping[str, object], epoch: int) -> float:
+    """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
+
+    The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
+    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`.
+    """
+    warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
+    if epoch < warmup:
+        return float(recipe["warmup_lr"])  # type: ignore[arg-type]
+    peak = float(recipe["lr"])  # type: ignore[arg-type]
+    return peak * (1 + math.cos(math.pi * (epoch - warmup) / epochs)) / 2
+
+
+class Trainer:
+    """One training: what it learns from, its state, and its steps."""
+
+    def __init__(
+        self,
+        training: Training,
+        method: Method,
+        supervision: Supervision,
+        clip: Clip,
+        teacher: Clip | None,
+        dataset: Dataset,
+        features: FeatureStore,
+        workers: int = 0,
+    ) -> None:
+        self.training, self.method, self.supervision = training, method, supervision
+        self.clip, self.teacher, self.features = clip, teacher, features
+        self.recipe = dict(training.recipe.options)
+        self.classes = training_classes(dataset, training.classes)
+        drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
+        samples = of_classes(drawn, self.classes)  # after the draw, as CoOp does
+        self.labels = torch.tensor([sample.label for sample in samples])
+        names = [dataset.classes[label] for label in self.classes]
+        self.names = Names(names, clip.tokenizer)
+        augment = str(self.recipe["augment"])
+        self.images = Images(dataset, samples, clip.preprocess, augment, workers)
+        self.template_texts: Tensor | None = None
+        if isinstance(text := method.prompts().text, Templates):
+            wordings = text.wordings or (dataset.template,)
+            self.template_texts = clip.text.templates(names, wordings)
+        if teacher is not None:
+            self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
+            self.teacher_texts = teacher.text.templates(names, (dataset.template,))
+        self.batch = min(int(self.recipe["batch"]), len(samples))
+        self.views = int(self.recipe["views"])
+        self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
+        self.steps = self.epoch_steps * int(self.recipe["epochs"])
+
+    def run(self, path: Path, watch: Watch) -> Progress:
+        """Train to the end and write the prompts to `path`, going on from its .partial if any."""
+        parameters = [p for p in self.method.parameters() if p.requires_grad]
+        optimiser = torch.optim.SGD(
+            parameters,
+            lr=1.0,
+            momentum=float(self.recipe["momentum"]),
+            weight_decay=float(self.recipe["weight_decay"]),
+        )
+        partial = path.with_suffix(".partial")
+        progress = load_state(partial, self.training.key, self.method, optimiser)
+        started, saved = time.monotonic() - progress.seconds, time.monotonic()
+        while progress.step < self.steps:
+            epoch, first = divmod(progress.step, self.epoch_steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate(self.recipe, epoch)
+            for step, batch in self._epoch(epoch, first):
+                progress = self._step(progress, step, batch, optimiser, parameters)
+                running = progress
+                progress = replace(progress, seconds=time.monotonic() - started)
+                if progress.step % self.epoch_steps == 0:
+                    progress = _close_epoch(progress, epoch, rate(self.recipe, epoch))
+                watch(progress.step, self.steps, _means(running, self.epoch_steps))
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    save_state(partial, self.training.key, self.method, optimiser, progress)
+                    saved = time.monotonic()
+        save_state(path, self.training.key, self.method, None, progress)
+        partial.unlink(missing_ok=True)
+        return progress
+
+    def _epoch(self, epoch: int, first: int) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
+        """(step within the epoch, (candidates, negatives, batch tensors)) from step `first` on."""
+        order = torch.randperm(len(self.labels), generator=self._stream("order", epoch))
+        picks = [
+            order[step * self.batch : (step + 1) * self.batch]
+            for step in range(first, self.epoch_steps)
+        ]
+        frozen = self.method.prompts().image is None
+        views: Sequence[Sequence[View]] = [
+            [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
+        ]
+        pixels = iter(()) if frozen else self.images.batches(views)
+        student = self._frozen(self.clip, self.images, epoch) if frozen else None
+        teacher = (
+            None if self.teacher is None else self._frozen(self.teacher, self.teacher_images, epoch)
+        )
+        for offset, pick in enumerate(picks):
+            images = student[:, pick].flatten(0, 1) if student is not None else next(pixels)
+            taught = torch.empty(0) if teacher is None else teacher[:, pick].flatten(0, 1)
+            yield first + offset, (pick.repeat(self.views), images, taught)
+
+    def _frozen(self, clip: Clip, images: Images, epoch: int) -> Tensor:
+        """(views, n, e) features of a tower that is not prompted, from the store."""
+        parts = [
+            self.features.get(
+                {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
+                len(images),
+                partial(_encode_view, clip, images, epoch, view),
+            )
+            for view in range(self.views)
+        ]
+        return torch.stack(parts)
+
+    def _candidates(self, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Sorted candidate classes (k,) and which of them were drawn as negatives (k,)."""
+        total = len(self.classes)
+        sampled = self.supervision.sampled
+        if not 0 < sampled < total:
+            return torch.arange(total), torch.ones(total, dtype=torch.bool)
+        stream = self._stream("classes", epoch, step)
+        # From all classes, the batch's own included: POMP masks the collisions afterwards.
+        negatives = torch.randperm(total, generator=stream)[: sampled - 1]
+        candidates = torch.cat([labels, negatives]).unique()
+        return candidates, torch.isin(candidates, negatives)
+
+    def _step(
+        self,
+        progress: Progress,
+        step: int,
+        batch: tuple[Tensor, Tensor, Tensor],
+        optimiser: torch.optim.Optimizer,
+        parameters: list[torch.nn.Parameter],
+    ) -> Progress:
+        epoch = progress.step // self.epoch_steps
+        pick, images, taught = batch
+        device = self.clip.device
+        labels = self.labels[pick]
+        candidates, negatives = self._candidates(labels, epoch, step)
+        prompts = self.method.prompts()
+        if self.template_texts is not None:
+            texts = self.template_texts[candidates]
+        else:
+            assert isinstance(prompts.text, Prompt)
+            texts = self.clip.text.encode(prompts.text, self.names, candidates)
+        if prompts.image is not None:
+            images = self.clip.image.encode(images.to(device), prompts.image)
+        teacher = None
+        if self.teacher is not None:
+            teacher_texts = self.teacher_texts[candidates.to(device)]
+            teacher = self.teacher.scale * taught.to(device) @ teacher_texts.T
+        state = Step(
+            images=images.to(device),
+            texts=texts,
+            classes=candidates.to(device),
+            labels=torch.searchsorted(candidates, labels).to(device),
+            negatives=negatives.to(device),
+            total=len(self.classes),
+            scale=self.clip.scale,
+            supervision=self.supervision,
+            teacher=teacher,
+        )
+        loss = self.method.loss(state)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the loss became {value} at step {progress.step} of {self.steps} "
+                f"(epoch {epoch}); parameter norms: {_norms(self.method)}"
+            )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        right = (state.logits.argmax(1) == state.labels).sum().item()
+        return replace(
+            progress,
+            step=progress.step + 1,
+            epoch_loss=progress.epoch_loss + value,
+            epoch_right=progress.epoch_right + int(right),
+            epoch_seen=progress.epoch_seen + len(labels),
+        )
+
+    def _stream(self, purpose: str, *parts: object) -> torch.Generator:
+        """Draws depend on data and seed alone: methods that are compared see equal batches."""
+        training = self.training
+        base = (training.source, training.classes, training.shots, training.seed)
+        return torch_stream(purpose, *base, *parts)
+
+
+def _encode_view(clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
+    return encode(clip, images.in_order(256, epoch, view))
+
+
+def _means(progress: Progress, epoch_steps: int) -> dict[str, float]:
+    steps = (progress.step - 1) % epoch_steps + 1
+    return {
+        "loss": progress.epoch_loss / steps,
+        "accuracy": 100 * progress.epoch_right / max(progress.epoch_seen, 1),
+    }
+
+
+def _close_epoch(progress: Progress, epoch: int, lr: float) -> Progress:
+    steps = progress.step // (epoch + 1)
+    entry = {"epoch": epoch + 1, "lr": lr, **_means(progress, steps)}
+    log = (*progress.log, entry)
+    return replace(progress, log=log, epoch_loss=0.0, epoch_right=0, epoch_seen=0)
+
+
+def _norms(method: Method) -> str:
+    return ", ".join(f"{name} {p.norm().item():.3g}" for name, p in method.named_parameters())

@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny import make_tiny_clip
+from torch import Tensor
+from toy import Toy
+
+from rppbench.clip import Clip
+from rppbench.contracts import Method, Prompt, Prompts, Space, Step, Supervision
+from rppbench.features import FeatureStore
+from rppbench.recipes import Recipe
+from rppbench.records import Choice, Training
+from rppbench.resume import load_state
+from rppbench.training import DivergedError, Trainer, rate
+
+RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
+TRAINING = Training(
+    method=Choice("probe"),
+    recipe=RECIPE.choice(),
+    source="toy",
+    classes="seen",
+    shots=3,
+    seed=0,
+    backbone="tiny",
+    teacher=None,
+    precision="fp32",
+)
+
+
+PLAIN = Supervision()
+
+
+class Context(Method):
+    """Shared context, text only."""
+
+    name, title = "context", "Context"
+
+    def __init__(self, space: Space, *, both: bool = False) -> None:
+        super().__init__(space)
+        self.context = space.normal(2, space.text_width)
+        self.tokens = space.normal(2, space.image_width) if both else None
+
+    def prompts(self) -> Prompts:
+        return Prompts(
+            Prompt(self.context), (self.tokens is not None and Prompt(self.tokens)) or None
+        )
+
+
+class Exploding(Context):
+    def loss(self, step: Step) -> Tensor:
+        return step.loss / 0.0
+
+
+def make(
+    clip: Clip,
+    folder: Path,
+    method: type[Method] = Context,
+    training: Training = TRAINING,
+    supervision: Supervision = PLAIN,
+    teacher: Clip | None = None,
+    **options: Any,
+) -> Trainer:
+    space = clip.space(5, torch.Generator().manual_seed(0))
+    built = method(space, **options)
+    return Trainer(
+        training, built, supervision, clip, teacher, Toy(), FeatureStore(folder / "cache")
+    )
+
+
+def with_recipe(**changes: Any) -> Training:
+    return replace(TRAINING, recipe=replace(RECIPE, **changes).choice())
+
+
+def silent(done: int, total: int, metrics: Mapping[str, float]) -> None:
+    return None
+
+
+def test_an_incomplete_batch_is_dropped(tmp_path: Path) -> None:
+    assert make(make_tiny_clip(), tmp_path).epoch_steps == 15 // 4
+    huge = make(make_tiny_clip(), tmp_path, training=with_recipe(batch=500))
+    assert huge.epoch_steps == 1
+
+
+@pytest.mark.parametrize(
+    ("epochs", "lr", "last"),
+    [(10, 0.002, 1.91e-4), (5, 0.0035, 1.21e-3), (2, 0.0026, 2.6e-3), (20, 0.0025, 6.1e-5)],
+)
+def test_the_schedule_ends_where_the_published_ones_end(
+    epochs: int, lr: float, last: float
+) -> None:
+    """Last-epoch rates of CoCoOp, MaPLe (both recipes) and PromptSRC, from their schedules."""
+    recipe = dict(Recipe("r", epochs=epochs, batch=1, lr=lr).choice().options)
+    assert rate(recipe, 0) == 1e-5
+    assert rate(recipe, 1) == lr
+    assert rate(recipe, epochs - 1) == pytest.approx(last, rel=0.005)
+
+
+def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:
+    training = with_recipe(epochs=20, lr=0.02, batch=15)
+    trainer = make(make_tiny_clip(), tmp_path, training=training)
+    progress = trainer.run(tmp_path / "prompts.safetensors", silent)
+    assert [entry["epoch"] for entry in progress.log] == list(range(1, 21))
+    assert progress.log[-1]["loss"] < progress.log[0]["loss"] - 0.02
+    assert progress.step == trainer.steps == 20
+
+
+def test_held_out_classes_are_not_trained_on(tmp_path: Path) -> None:
+    trainer = make(make_tiny_clip(), tmp_path)
+    assert len(trainer.names) == 5
+    assert set(trainer.labels.tolist()) == set(range(5))
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("stop", [1, 4, 8])
+def test_an_interrupted_training_ends_in_the_same_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, both: bool, stop: int
+) -> None:
+    clip = make_tiny_clip()
+    whole = make(clip, tmp_path, both=both)
+    expected = whole.run(tmp_path / "whole.safetensors", silent)
+
+    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)  # save after every step
+
+    def kill(done: int, total: int, metrics: Mapping[str, float]) -> None:
+        if done == stop + 1:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "cut.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        make(clip, tmp_path, both=both).run(path, kill)
+    assert not path.exists()
+    seen: list[int] = []
+    cut = make(clip, tmp_path, both=both)
+    progress = cut.run(path, lambda done, total, metrics: seen.append(done))
+    assert seen[0] == stop + 1  # at most the step under way is repeated
+    assert progress.log == expected.log
+    for a, b in zip(whole.method.parameters(), cut.method.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_stored_state_of_another_training_is_ignored(tmp_path: Path) -> None:
+    clip = make_tiny_clip()
+    trainer = make(clip, tmp_path)
+    path = tmp_path / "prompts.safetensors"
+    trainer.run(path, silent)
+    before = [p.clone() for p in trainer.method.parameters()]
+    fresh = make(clip, tmp_path).method
+    assert load_state(path, "another", fresh).step == 0
+    path.write_bytes(path.read_bytes()[:-20])
+    assert load_state(path, TRAINING.key, fresh).step == 0
+    assert not any(torch.equal(a, b) for a, b in zip(before, fresh.parameters(), strict=True))
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_norms(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"became inf at step 0 of 9.*context"):
+        make(make_tiny_clip(), tmp_path, Exploding).run(tmp_path / "p.safetensors", silent)
+
+
+def test_sampling_takes_the_asked_number_of_negatives_and_masks_collisions(tmp_path: Path) -> None:
+    trainer = make(make_tiny_clip(), tmp_path, supervision=Supervision(sampled=3))
+    labels = torch.tensor([0, 1, 0, 4])
+    for step in range(20):
+        candidates, negatives = trainer._candidates(labels, 0, step)
+        assert negatives.sum() == 2
+        assert set(labels.tolist()) <= set(candidates.tolist())
+        assert len(candidates.unique()) == len(candidates) <= 5
+        again, _ = trainer._candidates(labels, 0, step)
+        assert torch.equal(candidates, again)
+
+
+def test_the_teacher_sees_each_image_once_and_the_frozen_tower_too(tmp_path: Path) -> None:
+    clip, teacher = make_tiny_clip(), make_tiny_clip(seed=5)
+    options = {"supervision": Supervision(kd=True), "teacher": teacher}
+    make(clip, tmp_path, **options).run(tmp_path / "a.safetensors", silent)
+    assert clip.image.images_encoded == 15
+    assert teacher.image.images_encoded == 15
+    make(clip, tmp_path, **options).run(tmp_path / "b.safetensors", silent)
+    assert clip.image.images_encoded == 15  # another training of the same data: all stored
+
+
+def test_stored_and_live_features_train_the_same_prompts(tmp_path: Path) -> None:
+    """The augmented views of a frozen tower, stored for each epoch, equal a live forward."""
+    clip = make_tiny_clip()
+    trainer = make(clip, tmp_path, training=with_recipe(augment="crop-flip", views=2))
+    live = [
+        torch.cat([clip.image.encode(batch) for batch in trainer.images.in_order(5, 1, view)])
+        for view in range(2)
+    ]
+    stored = trainer._frozen(clip, trainer.images, 1)
+    assert torch.allclose(stored, torch.stack(live), atol=1e-6)
+    assert not torch.allclose(stored[0], stored[1], atol=1e-3)
+
+
+def test_distillation_pulls_the_student_to_the_teacher(tmp_path: Path) -> None:
+    clip, teacher = make_tiny_clip(), make_tiny_clip(seed=5)
+    training = with_recipe(epochs=20, lr=0.005, batch=15)
+    gaps = []
+    for weight in (0.0, 20.0):
+        supervision = Supervision(kd=True, kd_weight=weight)
+        trainer = make(clip, tmp_path, Context, training, supervision, teacher)
+        trainer.run(tmp_path / f"{weight}.safetensors", silent)
+        prompt = trainer.method.prompts().text
+        assert isinstance(prompt, Prompt)
+        texts = clip.text.encode(prompt, trainer.names)
+        student = trainer._frozen(clip, trainer.images, 0)[0] @ texts.T * clip.scale
+        taught = trainer._frozen(teacher, trainer.teacher_images, 0)[0] @ trainer.teacher_texts.T
+        target = (taught * teacher.scale).log_softmax(1)
+        gaps.append(float((target.exp() * (target - student.log_softmax(1))).sum(1).mean()))
+    assert gaps[1] < gaps[0]
+    assert all(math.isfinite(gap) for gap in gaps)
