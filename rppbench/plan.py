@@ -1,0 +1,312 @@
+"""Every combination that was asked for, as cells; which share a training, which are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rppbench.contracts import Assignment, Dataset, Method, Task
+from rppbench.engines import Batch
+from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.options import options, parse_value, resolve
+from rppbench.plugins import Registry
+from rppbench.recipes import Recipe, override, select
+from rppbench.records import Cell, Choice, Option, Record, Training
+from rppbench.store import Store
+
+SCOPES = ("method", "task", "recipe")
+MISSING = "missing"
+"""Stands for the digest of data that is not there."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for; the words of the command line."""
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    datasets: tuple[str, ...] = ()
+    """Score only these; () for all of the task."""
+    backbone: str = "demo"
+    teacher: str | None = None
+    """Teacher of methods that distil; None takes the backbone's usual one."""
+    seeds: tuple[int, ...] = (1,)
+    shots: tuple[int, ...] = ()
+    """() leaves it to task and recipe."""
+    precision: str = "fp32"
+    limit: int | None = None
+    recipe: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+    """(KEY, VALUE) of --set: 'length', 'method.length', 'task.suite' or 'recipe.lr'."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell and what would happen to it."""
+
+    cell: Cell
+    state: str
+    """'todo', 'done', 'failed' (ran before without success) or 'blocked' (data is missing)."""
+    training: str
+    """'none', 'learn', 'shared' (a cell before learns the same) or 'stored'."""
+    seconds: float | None
+    """Estimate from earlier records of the same method; None if there are none."""
+
+
+def cells(registry: Registry, request: Request) -> list[Cell]:
+    """All cells of a request, those that share a training next to each other.
+
+    Raises UsageError for unknown names and options, and where nothing is left to run.
+    """
+    identities = _Identities(registry)
+    planned: list[Cell] = []
+    used: set[str] = set()
+    for method_text in request.methods:
+        for task_text in request.tasks:
+            for shots in request.shots or (None,):
+                planned += _combination(
+                    registry, request, identities, method_text, task_text, shots, used
+                )
+    unused = [key for key, _ in request.settings if key not in used]
+    if unused:
+        raise UsageError(
+            f"--set {unused[0]}: no chosen method, task or recipe takes this; "
+            "`rppbench info NAME` lists what each takes"
+        )
+    known = {name for cell in planned for name in [cell.dataset]}
+    for name in request.datasets:
+        if name not in known:
+            registry.get("datasets", name)  # an unknown name says so, with a suggestion
+            raise UsageError(
+                f"no chosen task scores data set {name!r}; scored: {', '.join(sorted(known))}"
+            )
+    chosen = [c for c in planned if not request.datasets or c.dataset in request.datasets]
+    return list(dict.fromkeys(chosen))  # asking twice is not running twice
+
+
+def batches(planned: Sequence[Cell]) -> list[Batch]:
+    """Cells that share a training go to one worker; the rest go alone."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in planned:
+        groups.setdefault(cell.training.key if cell.training else cell.key, []).append(cell)
+    return [tuple(group) for group in groups.values()]
+
+
+def survey(planned: Sequence[Cell], store: Store) -> list[Planned]:
+    """What a run of these cells would do now."""
+    records, _ = store.all()
+    learned: set[str] = set()
+    result = []
+    for cell in planned:
+        record = store.read(cell)
+        state = "todo" if record is None else {"ok": "done"}.get(record.status, "failed")
+        if MISSING in _digests(cell):
+            state = "blocked"
+        training = "none"
+        if cell.training is not None:
+            key = cell.training.key
+            stored = store.training_path(cell.training).exists()
+            training = "shared" if key in learned else "stored" if stored else "learn"
+            if state != "done":
+                learned.add(key)
+        seconds = 0.0 if state == "done" else _estimate(cell, training, records)
+        result.append(Planned(cell, state, training, seconds))
+    return result
+
+
+def labels(registry: Registry, cell: Cell) -> dict[str, str]:
+    """How tables print a cell."""
+    method = registry.get("methods", cell.method.name)
+    task = registry.get("tasks", cell.task.name)
+    dataset = registry.get("datasets", cell.dataset)
+    defaults = options(method)
+    training = cell.training
+    if training is not None:  # values that the recipe sets are its own, not the user's
+        recipe = next((r for r in method.recipes if r.name == _base_name(training.recipe)), None)
+        defaults = {**defaults, **dict(recipe.options if recipe else ())}
+    members = list(registry.names(dataset.suite, dataset.role))
+    return {
+        "method": method.title,
+        "method_options": cell.method.label(defaults),
+        "paper": method.paper,
+        "task": task.title,
+        "task_options": cell.task.label(options(task)),
+        "dataset": dataset.title,
+        "dataset_order": str(members.index(cell.dataset)) if cell.dataset in members else "",
+        "suite": dataset.suite,
+        "recipe": training.recipe.name if training else "",
+        "source": registry.get("datasets", training.source).title if training else "",
+    }
+
+
+def _digests(cell: Cell) -> set[str]:
+    pairs = (*cell.inputs, *(cell.training.inputs if cell.training else ()))
+    return {value for _, value in pairs}
+
+
+def _base_name(recipe: Choice) -> str:
+    return recipe.name.split("+")[0]
+
+
+def _combination(
+    registry: Registry,
+    request: Request,
+    identities: _Identities,
+    method_text: str,
+    task_text: str,
+    shots: int | None,
+    used: set[str],
+) -> list[Cell]:
+    task_name, task_explicit = registry.choose("tasks", task_text)
+    task_class: type[Task] = registry.get("tasks", task_name)
+    task_explicit |= _settings(request, "task", options(task_class), used)
+    if shots is not None:
+        if "shots" not in options(task_class):
+            raise UsageError(f"task {task_name!r} takes no --shots")
+        task_explicit["shots"] = shots
+    task = resolve(task_class, task_explicit)
+    suite = str(dict(task.options).get("suite", ""))
+
+    method_name, explicit = registry.choose("methods", method_text)
+    method_class: type[Method] = registry.get("methods", method_name)
+    explicit |= _settings(request, "method", options(method_class), used)
+    recipe = select(method_class.recipes, task_name, suite, _recipe_name(request, method_class))
+    recipe = override(recipe, _settings(request, "recipe", _recipe_values(recipe), used))
+    # Weakest first: the method's defaults, what its recipe says, what the user says.
+    method = resolve(method_class, {**dict(recipe.options), **explicit})
+
+    trained = method_class.supervision is not None
+    teacher = None
+    if trained and method["kd"]:
+        teacher = request.teacher or usual_teacher(request.backbone)
+    result = []
+    assignments = task_class(**dict(task.options)).assignments(registry, method_class)
+    if not assignments:
+        raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
+    for seed in request.seeds if trained else request.seeds[:1]:  # nothing random: once is enough
+        for assignment in assignments:
+            training = None
+            if trained:
+                training = Training(
+                    method=method,
+                    recipe=recipe.choice(),
+                    source=assignment.source,
+                    classes=assignment.classes,
+                    shots=_shots(assignment, recipe),
+                    seed=seed,
+                    backbone=request.backbone,
+                    teacher=teacher,
+                    precision=request.precision,
+                    inputs=identities.of(assignment.source, request.backbone, teacher),
+                )
+            result.append(
+                Cell(
+                    task=task,
+                    dataset=assignment.dataset,
+                    method=method,
+                    backbone=request.backbone,
+                    precision=request.precision,
+                    seed=seed,
+                    limit=request.limit,
+                    training=training,
+                    inputs=(
+                        *identities.of(assignment.dataset, request.backbone, None),
+                        (f"task:{task.name}", f"version {task_class.version}"),
+                    ),
+                )
+            )
+    return result
+
+
+def usual_teacher(backbone: str) -> str:
+    """The teacher where none is named: the same family's larger model, or the backbone itself."""
+    if backbone == "demo":
+        return "demo-teacher"
+    model, _, pretrained = backbone.partition("/")
+    # The paper says "a pretrained CLIP teacher"; ViT-L/14 is what the same lab uses elsewhere.
+    return "ViT-L-14/openai" if pretrained == "openai" and model != "ViT-L-14" else backbone
+
+
+def _shots(assignment: Assignment, recipe: Recipe) -> int:
+    return assignment.shots or recipe.shots
+
+
+def _recipe_name(request: Request, method: type[Method]) -> str | None:
+    return request.recipe if method.supervision is not None else None
+
+
+def _recipe_values(recipe: Recipe) -> dict[str, Option]:
+    return dict(recipe.choice().options)
+
+
+def _settings(
+    request: Request, scope: str, defaults: Mapping[str, Option], used: set[str]
+) -> dict[str, Option]:
+    """The --set values meant for one component: 'scope.name', or a bare name that it takes."""
+    found: dict[str, Option] = {}
+    for key, text in request.settings:
+        head, dot, name = key.partition(".")
+        if dot and head not in SCOPES:
+            raise unknown("scope is named", head, SCOPES, "scopes of --set")
+        if dot and head != scope:
+            continue
+        name = name if dot else key
+        if name not in defaults:
+            continue
+        found[name] = parse_value(name, text, defaults[name])
+        used.add(key)
+    return found
+
+
+class _Identities:
+    """Digests of data and weights, each computed once a plan."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.known: dict[str, str] = {}
+
+    def of(self, dataset: str, backbone: str, teacher: str | None) -> tuple[tuple[str, str], ...]:
+        """(what, digest) pairs of everything named."""
+        pairs = [
+            (f"dataset:{dataset}", self._data(dataset)),
+            (f"backbone:{backbone}", self._weights(backbone)),
+        ]
+        if teacher is not None:
+            pairs.append((f"teacher:{teacher}", self._weights(teacher)))
+        return tuple(sorted(pairs))
+
+    def _data(self, name: str) -> str:
+        if name not in self.known:
+            component: type[Dataset] = self.registry.get("datasets", name)
+            try:
+                self.known[name] = component().fingerprint()
+            except MissingDataError:  # the cell will record why; the others still run
+                self.known[name] = MISSING
+        return self.known[name]
+
+    def _weights(self, name: str) -> str:
+        from rppbench.clip import identify  # only plans that name a backbone pay for it
+
+        if name not in self.known:
+            self.known[name] = identify(name, self.registry.all("backbones"))
+        return self.known[name]
+
+
+def _estimate(cell: Cell, training: str, records: Sequence[Record]) -> float | None:
+    """Median seconds of earlier ok cells of the same method and task, training included if due."""
+    like: list[Any] = [
+        record.cost
+        for record in records
+        if record.status == "ok"
+        and record.cell.method.name == cell.method.name
+        and record.cell.task.name == cell.task.name
+        and record.cell.backbone == cell.backbone
+    ]
+    if not like:
+        return None
+    seconds = median(cost.eval_seconds for cost in like)
+    if training == "learn":
+        seconds += median(cost.train_seconds for cost in like)
+    return float(seconds)

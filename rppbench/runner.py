@@ -1,0 +1,170 @@
+"""From a cell to its record: the job that every engine runs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from rppbench.backbones import Backbone
+from rppbench.bench import CellBench, Workshop
+from rppbench.clip import Clip, load
+from rppbench.engines import Batch, Event, Report
+from rppbench.errors import MissingDataError, UsageError
+from rppbench.features import FeatureStore, cache_folder
+from rppbench.memory import peak_bytes, reset_peak
+from rppbench.plan import labels
+from rppbench.plugins import Registry
+from rppbench.records import Cell, Failure, Record
+from rppbench.store import Store
+from rppbench.training import DivergedError
+
+WATCHED_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow", "rppbench")
+
+
+@dataclass
+class Runner:
+    """Runs the cells of a batch, one after the other, and writes a record for each."""
+
+    output: Path
+    device: str = "cpu"
+    batch_size: int = 128
+    num_workers: int = 0
+    retrain: bool = False
+    """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
+    stop_on_failure: bool = False
+
+    def __getstate__(self) -> dict[str, object]:
+        """Only the settings travel to a worker; models and data are loaded there."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __call__(self, batch: Batch, report: Report) -> None:
+        for cell in batch:
+            record = self.run(cell, report)
+            self.store.write(record)
+            report(_finished(record))
+            if record.failure and self.stop_on_failure:
+                return
+
+    @cached_property
+    def store(self) -> Store:
+        return Store(self.output)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        registry = Registry.load()
+        return Workshop(
+            registry=registry,
+            load=_loader(registry.all("backbones"), self.device),
+            features=FeatureStore(cache_folder()),
+            prompts=self.store.training_path,
+            batch_size=self.batch_size,
+            workers=self.num_workers,
+        )
+
+    def run(self, cell: Cell, report: Report) -> Record:
+        """The record of one cell; whatever goes wrong is in it, except an interrupt."""
+        started = datetime.now(UTC)
+        reset_peak(self.device)
+        record = Record(
+            cell=cell,
+            status="failed",
+            metric="",
+            environment=environment(self.device),
+            started=started.isoformat(timespec="seconds"),
+        )
+
+        def notify(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+            report(Event(cell.key, phase, done, total, metrics))
+
+        try:
+            registry = self.workshop.registry
+            task = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
+            record = replace(record, metric=task.metric, labels=labels(registry, cell))
+            bench = CellBench(cell, self.workshop, notify, self.retrain)
+            scores = tuple(task.run(bench))
+            assert any(score.metric == task.metric for score in scores), "no primary score"
+            record = replace(
+                record,
+                status="ok",
+                scores=scores,
+                cost=replace(
+                    bench.cost,
+                    eval_seconds=bench.eval_seconds,
+                    peak_bytes=peak_bytes(self.device),
+                ),
+                training_log=bench.log,
+            )
+        except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
+            record = replace(record, failure=_failure(error))
+        return replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def fail(self, cell: Cell, kind: str, message: str) -> None:
+        """Record a failure that the cell could not record itself (its worker died)."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        task = self.workshop.registry.get("tasks", cell.task.name)
+        record = Record(
+            cell=cell,
+            status="failed",
+            metric=task.metric,
+            failure=Failure(kind, message),
+            labels=labels(self.workshop.registry, cell),
+            environment=environment(self.device),
+            started=now,
+            finished=now,
+        )
+        self.store.write(record)
+
+
+def environment(device: str) -> dict[str, str]:
+    """What a reader needs to judge cost and to look for a difference; no names or paths."""
+    where = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    return {
+        **{name: version(name) for name in WATCHED_PACKAGES},
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "device": f"{device} ({where})",
+        "threads": str(torch.get_num_threads()),
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str], Clip]:
+    """Load each (backbone, precision) once and keep it."""
+    loaded: dict[tuple[str, str], Clip] = {}
+
+    def get(backbone: str, precision: str) -> Clip:
+        key = (backbone, precision)
+        if key not in loaded:
+            loaded[key] = load(backbone, shipped, precision, device)
+        return loaded[key]
+
+    return get
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return Failure("oom", f"out of memory: {error}")
+    if isinstance(error, DivergedError):
+        return Failure("nan", str(error))
+    if isinstance(error, MissingDataError):
+        return Failure("missing-data", str(error))
+    if isinstance(error, UsageError):
+        return Failure("usage", str(error))
+    return Failure(type(error).__name__, str(error), traceback.format_exc())
+
+
+def _finished(record: Record) -> Event:
+    if record.failure:
+        return Event(record.key, "failed", message=record.failure.message)
+    score = record.score()
+    assert score is not None
+    return Event(record.key, "done", metrics={score.metric: score.value})

@@ -1,0 +1,135 @@
+"""Where results are on disk: one JSON file a cell, one prompt file a training.
+
+The place of a record follows from its cell alone, so nobody keeps an index that could go stale,
+and any number of processes may write to one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from uuid import uuid4
+
+from rppbench.records import Cell, Record, Training
+
+STALE_SECONDS = 3600.0
+"""A write takes milliseconds; a temporary file this old was left by a writer that died."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file among the records that is not a record as it was written."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class Store:
+    """The records and learned prompts under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    @property
+    def records(self) -> Path:
+        return self.root / "records"
+
+    def record_path(self, cell: Cell) -> Path:
+        """records/<task>/<data set>/<method>/seed<n>-<key>.json"""
+        folders = (cell.task.name, cell.dataset, cell.method.name)
+        folder = self.records.joinpath(*map(file_name, folders))
+        return folder / f"seed{cell.seed}-{cell.key}.json"
+
+    def training_path(self, training: Training) -> Path:
+        """prompts/<key>.safetensors"""
+        return self.root / "prompts" / f"{training.key}.safetensors"
+
+    def write(self, record: Record) -> Path:
+        """Put the record in its place, replacing the one of an earlier run of the same cell.
+
+        A reader, or a kill at any moment, finds the old record or the new one, never a part.
+        Raises ValueError for a record with NaN or infinity, which JSON does not know.
+        """
+        path = self.record_path(record.cell)
+        write_whole(path, json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n")
+        return path
+
+    def read(self, cell: Cell) -> Record | None:
+        """The record of this cell, ok or failed; None if there is none that can be trusted."""
+        found = self._load(self.record_path(cell))
+        return found if isinstance(found, Record) else None
+
+    def all(self) -> tuple[list[Record], list[Problem]]:
+        """Every record, ok and failed, and every JSON file that is none, both sorted by path."""
+        loaded = [self._load(path) for path in sorted(self.records.rglob("*.json"))]
+        return (
+            [found for found in loaded if isinstance(found, Record)],
+            [found for found in loaded if isinstance(found, Problem)],
+        )
+
+    def _load(self, path: Path) -> Record | Problem:
+        try:
+            record = Record.from_json(_parse(path))
+        except OSError as error:
+            return Problem(path, f"cannot be read: {error.strerror}")
+        except json.JSONDecodeError as error:
+            return Problem(path, f"not whole JSON (cut off?): {error}")
+        except KeyError as error:
+            return Problem(path, f"not a record of rppbench: {error} is missing")
+        except (TypeError, RecursionError) as error:
+            return Problem(path, f"not a record of rppbench: {error}")
+        except ValueError as error:
+            return Problem(path, str(error))
+        place = self.record_path(record.cell)
+        if path != place:
+            # One place a cell: otherwise a copied file would count as a second measurement.
+            return Problem(path, f"a record in the wrong place; it belongs at {place}")
+        return record
+
+
+def file_name(name: str) -> str:
+    """A component's name as one part of a path; readable, not necessarily unique."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:80] or "_"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file so that nobody ever sees a part of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    # A random name: processes on other hosts of a shared file system may have our process id.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # an interrupt too must not leave the file lying around
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder, but nothing a live one may still need."""
+    for temporary in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
+        try:
+            if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
+                temporary.unlink()
+        except OSError:
+            continue  # another process was faster, or the file is not ours to remove
+
+
+def _parse(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a measurement")

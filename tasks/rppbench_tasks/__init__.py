@@ -1,0 +1,19 @@
+"""Built-in tasks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rppbench import hookimpl
+
+if TYPE_CHECKING:
+    from rppbench.contracts import Task
+
+
+@hookimpl
+def rppbench_tasks() -> list[type[Task]]:
+    """The built-in tasks, in the order of `rppbench list tasks`."""
+    from rppbench_tasks.cross_dataset import CrossDataset
+    from rppbench_tasks.pretraining import Pretraining
+
+    return [Pretraining, CrossDataset]

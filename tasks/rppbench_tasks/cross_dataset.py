@@ -1,0 +1,36 @@
+"""Cross-dataset: learn once on the source, score the transfer sets without tuning.
+
+Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022; with a large
+vocabulary as the source: Ren et al., Prompt Pre-Training with Twenty-Thousand Classes for
+Open-Vocabulary Visual Recognition, NeurIPS 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+
+
+class CrossDataset(Task):
+    """One cell for each transfer set; all share one training on the source."""
+
+    name = "cross-dataset"
+    title = "Cross-dataset transfer"
+    paper = "arXiv:2203.05557, arXiv:2304.04704"
+
+    def __init__(self, *, suite: str = "demo", source: str = "", shots: int = 0) -> None:
+        self.suite, self.source, self.shots = suite, source, shots
+
+    def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
+        """The suite's transfer sets; the source is the method's kind unless one is named."""
+        source = self.source or catalog.source(self.suite, method.large_source)
+        return [
+            Assignment(target, source, "seen", self.shots or None)
+            for target in catalog.names(self.suite, "transfer")
+        ]
+
+    def run(self, bench: Bench) -> Iterable[Score]:
+        """top1 over all classes of the target, with top5 and the mean over classes."""
+        bench.fit()
+        return bench.evaluate().scores()

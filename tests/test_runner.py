@@ -1,0 +1,342 @@
+"""From a request to records, with a tiny backbone and generated images; real files, real loops."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+import torch
+from tiny import make_tiny_clip
+from torch import Tensor
+from toy import COLOURS, Toy
+
+from rppbench import hookimpl, hookspecs
+from rppbench.bench import Workshop
+from rppbench.clip import Clip
+from rppbench.contracts import Method, Prompt, Prompts, Space, Step, Templates
+from rppbench.engines import Event
+from rppbench.features import FeatureStore
+from rppbench.outcomes import unpack_outcomes
+from rppbench.plan import Request, batches, cells, survey
+from rppbench.plugins import Registry
+from rppbench.recipes import Recipe
+from rppbench.records import Cell, Record
+from rppbench.runner import Runner
+
+
+class ToyOne(Toy):
+    name, title, role = "toy-one", "Toy one", "transfer"
+    images_a_class = 2
+
+
+class ToyTwo(Toy):
+    name, title, role = "toy-two", "Toy two", "transfer"
+    images_a_class = 4
+
+
+class ToyBroken(Toy):
+    name, title, role = "toy-broken", "Toy broken", "transfer"
+
+    def image(self, sample: Any) -> Any:
+        raise OSError(f"cannot identify image file {sample.key}")
+
+
+class Fixed(Method):
+    name, title, supervision = "fixed", "Fixed wording", None
+
+    def prompts(self) -> Prompts:
+        return Prompts(Templates())
+
+
+class Context(Method):
+    name, title = "context", "Context"
+    recipes = (Recipe("context-1", epochs=2, batch=8, lr=0.01, augment="none", shots=2),)
+
+    def __init__(self, space: Space, *, both: bool = False, length: int = 2) -> None:
+        super().__init__(space)
+        self.context = space.normal(length, space.text_width)
+        self.tokens = space.normal(length, space.image_width) if both else None
+
+    def prompts(self) -> Prompts:
+        return Prompts(Prompt(self.context), None if self.tokens is None else Prompt(self.tokens))
+
+
+class Specific(Method):
+    name, title = "specific", "Class-specific"
+    recipes = Context.recipes
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.context = space.normal(space.classes, 2, space.text_width)
+
+    def prompts(self) -> Prompts:
+        return Prompts(Prompt(self.context))
+
+
+class Exploding(Context):
+    name, title = "exploding", "Exploding"
+
+    def loss(self, step: Step) -> Tensor:
+        return step.loss * torch.inf
+
+
+class Plugin:
+    @hookimpl
+    def rppbench_methods(self) -> list[type[Method]]:
+        return [Fixed, Context, Specific, Exploding]
+
+    @hookimpl
+    def rppbench_datasets(self) -> list[type[Toy]]:
+        return [Toy, ToyOne, ToyTwo, ToyBroken]
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    import rppbench_tasks
+
+    manager = pluggy.PluginManager("rppbench")
+    manager.add_hookspecs(hookspecs)
+    manager.register(Plugin(), "toys")
+    manager.register(rppbench_tasks, "tasks")
+    registry = Registry(manager)
+    monkeypatch.setattr("rppbench.plan._Identities._weights", lambda self, name: f"{name}-1")
+    return registry
+
+
+class Place:
+    """A runner over the tiny backbone, whose cache and output are folders of the test."""
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        self.registry, self.folder = registry, folder
+        self.clips = {"tiny": make_tiny_clip(), "teacher": make_tiny_clip(seed=3)}
+        self.events: list[Event] = []
+        self.runner = self.new()
+
+    def new(self, output: str = "runs", cache: str = "cache", **options: Any) -> Runner:
+        runner = Runner(self.folder / output, batch_size=5, **options)
+        runner.workshop = Workshop(  # what the property builds, with the tiny models
+            registry=self.registry,
+            load=lambda name, precision: self.clips[name],
+            features=FeatureStore(self.folder / cache),
+            prompts=runner.store.training_path,
+            batch_size=5,
+        )
+        return runner
+
+    def plan(self, *methods: str, task: str = "cross-dataset", **request: Any) -> list[Cell]:
+        asked = Request(methods, (f"{task}:suite=toy",), backbone="tiny", **request)
+        return cells(self.registry, asked)
+
+    def run(self, planned: list[Cell], runner: Runner | None = None) -> list[Record]:
+        runner = runner or self.runner
+        for batch in batches(planned):
+            runner(batch, self.events.append)
+        found = [runner.store.read(cell) for cell in planned]
+        assert all(found)
+        return [record for record in found if record]
+
+    @property
+    def encoded(self) -> int:
+        return sum(clip.image.images_encoded for clip in self.clips.values())
+
+
+@pytest.fixture
+def place(registry: Registry, tmp_path: Path) -> Place:
+    return Place(registry, tmp_path)
+
+
+def clip_of(place: Place) -> Clip:
+    return place.clips["tiny"]
+
+
+GOOD = ("toy-one", "toy-two")
+
+
+def test_one_training_serves_all_targets_and_counts_are_kept(place: Place) -> None:
+    planned = place.plan("context", datasets=GOOD)
+    assert [cell.dataset for cell in planned] == list(GOOD)
+    assert len(batches(planned)) == 1
+    records = place.run(planned)
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert [record.cost.training_reused for record in records] == [False, True]
+    trained = {event.key for event in place.events if event.phase == "train"}
+    assert trained == {planned[0].key}
+    for record, total in zip(records, (14, 28), strict=True):
+        score = record.score()
+        assert score is not None
+        assert score.total == total
+        assert score.value == 100 * (score.correct or 0) / total
+        assert sum(unpack_outcomes(score.outcomes or "", total)) == score.correct
+
+
+def test_the_same_cells_give_the_same_records_in_any_order(place: Place) -> None:
+    planned = place.plan("context", "context:both=on", "fixed", datasets=GOOD, seeds=(0, 1))
+    first = [record.measured() for record in place.run(planned)]
+    other = place.new("other", "other-cache")
+    for cell in reversed(planned):
+        other((cell,), place.events.append)
+    second = [other.store.read(cell) for cell in planned]
+    assert [record and record.measured() for record in second] == first
+    assert first[0] != first[1]
+
+
+def test_a_second_evaluation_of_the_same_data_encodes_no_image(place: Place) -> None:
+    place.run(place.plan("fixed", datasets=GOOD))
+    before = place.encoded
+    assert before == 14 + 28
+    place.run(place.plan("fixed", datasets=GOOD), place.new("again"))
+    assert place.encoded == before
+    place.run(place.plan("context", datasets=GOOD), place.new("third"))
+    assert place.encoded == before + 2 * 5  # the training images of the source, once
+
+
+def test_stored_and_live_features_give_the_same_record(place: Place) -> None:
+    planned = place.plan("context", datasets=GOOD)
+    first = place.run(planned)
+    second = place.run(planned, place.new("again", "empty-cache"))
+    assert [a.measured() for a in first] == [b.measured() for b in second]
+
+
+def test_a_failing_cell_is_a_record_with_its_reason_and_stops_no_other(place: Place) -> None:
+    planned = place.plan("fixed")
+    records = {record.cell.dataset: record for record in place.run(planned)}
+    assert records["toy-broken"].status == "failed"
+    assert records["toy-broken"].failure is not None
+    assert "cannot identify image file test/0/0" in records["toy-broken"].failure.message
+    assert "Traceback" in records["toy-broken"].failure.details
+    assert records["toy-two"].status == "ok"
+    states = {plan.cell.dataset: plan.state for plan in survey(planned, place.runner.store)}
+    assert states == {"toy-one": "done", "toy-two": "done", "toy-broken": "failed"}
+
+
+def test_a_loss_that_explodes_is_recorded_as_nan(place: Place) -> None:
+    (record,) = place.run(place.plan("exploding", datasets=("toy-one",)))
+    assert record.failure is not None
+    assert record.failure.kind == "nan"
+    assert "at step 0" in record.failure.message
+
+
+def test_class_specific_contexts_refuse_other_classes_in_words(place: Place) -> None:
+    (record,) = place.run(place.plan("specific", datasets=("toy-one",)))
+    assert record.failure is not None
+    assert record.failure.kind == "usage"
+    assert "cannot classify 'toy-one'" in record.failure.message
+    assert record.failure.details == ""
+
+
+def test_pretraining_scores_all_base_and_held_out_classes(place: Place) -> None:
+    (record,) = place.run(place.plan("context", task="pretraining"))
+    totals = {score.metric: score.total for score in record.scores if score.correct is not None}
+    assert totals == {"top1": 21, "top5": 21, "base": 15, "held_out": 6}
+    assert record.metric == "top1"
+
+
+def test_two_tasks_share_the_training_of_one_source(place: Place) -> None:
+    transfer = place.plan("context", datasets=("toy-one",))
+    pretraining = place.plan("context", task="pretraining")
+    assert transfer[0].training == pretraining[0].training
+    plan = survey([*transfer, *pretraining], place.runner.store)
+    assert [entry.training for entry in plan] == ["learn", "shared"]
+    place.run(transfer)
+    plan = survey(pretraining, place.runner.store)
+    assert [entry.training for entry in plan] == ["stored"]
+    assert plan[0].seconds is None
+    (record,) = place.run(pretraining, place.new())
+    assert record.cost.training_reused
+
+
+def test_retraining_learns_again_and_agrees(place: Place) -> None:
+    planned = place.plan("context", datasets=("toy-one",))
+    (first,) = place.run(planned)
+    (second,) = place.run(planned, place.new(retrain=True))
+    assert not second.cost.training_reused
+    assert first.measured() == second.measured()
+
+
+def test_a_teacher_belongs_to_the_training_but_not_to_comparability(place: Place) -> None:
+    (plain,) = place.plan("context", datasets=("toy-one",))
+    (taught,) = place.plan("context:kd=on", datasets=("toy-one",), teacher="teacher")
+    assert plain.training is not None
+    assert taught.training is not None
+    assert taught.training.teacher == "teacher"
+    assert plain.training.teacher is None
+    assert plain.comparability == taught.comparability
+    assert plain.training.key != taught.training.key
+    (record,) = place.run([taught])
+    assert record.status == "ok"
+    assert place.clips["teacher"].image.images_encoded == 2 * 5
+
+
+def test_a_method_that_learns_nothing_runs_once_for_all_seeds(place: Place) -> None:
+    planned = place.plan("fixed", "context", datasets=("toy-one",), seeds=(1, 2, 3))
+    assert [(cell.method.name, cell.seed) for cell in planned] == [
+        ("fixed", 1),
+        ("context", 1),
+        ("context", 2),
+        ("context", 3),
+    ]
+
+
+def test_a_limit_is_part_of_the_identity_and_is_obeyed(place: Place) -> None:
+    (whole,) = place.plan("fixed", datasets=("toy-two",))
+    (part,) = place.plan("fixed", datasets=("toy-two",), limit=9)
+    assert whole.comparability != part.comparability
+    (record,) = place.run([part])
+    score = record.score()
+    assert score is not None
+    assert score.total == 9
+
+
+def test_options_come_from_defaults_recipe_user_in_this_order(place: Place) -> None:
+    (cell,) = place.plan("context", datasets=("toy-one",))
+    assert cell.training is not None
+    assert cell.method["length"] == 2
+    assert cell.training.shots == 2
+    assert dict(cell.training.recipe.options)["epochs"] == 2
+    settings = (("length", "3"), ("recipe.lr", "0.5"), ("task.shots", "1"))
+    (cell,) = place.plan("context", datasets=("toy-one",), settings=settings)
+    assert cell.training is not None
+    assert cell.method["length"] == 3
+    assert cell.training.shots == 1
+    assert cell.training.recipe.name == "context-1+lr=0.5"
+
+
+def test_the_record_is_plain_json_with_its_identity_spelled_out(place: Place) -> None:
+    (cell,) = place.plan("context", datasets=("toy-one",))
+    place.run([cell])
+    content = json.loads(place.runner.store.path(cell).read_text())
+    assert content["key"] == cell.key
+    assert content["training_key"] == cell.training.key  # type: ignore[union-attr]
+    assert content["labels"]["method"] == "Context"
+    assert content["environment"]["torch"] == torch.__version__
+    assert content["cost"]["parameters"] == 2 * 32
+
+
+def test_the_names_in_a_table_do_not_depend_on_the_machine(place: Place, tmp_path: Path) -> None:
+    (record,) = place.run(place.plan("fixed", datasets=("toy-one",)))
+    assert str(tmp_path) not in json.dumps(record.to_json())
+    moved = replace(record, started="", finished="")
+    assert moved.key == record.key
+
+
+def test_the_accuracy_is_that_of_a_plain_reference(place: Place) -> None:
+    """Nearest class by cosine, image by image, with open_clip's own forward passes."""
+    import open_clip
+
+    clip, toy = clip_of(place), ToyTwo()
+    (record,) = place.run(place.plan("fixed", datasets=("toy-two",)))
+    tokens = open_clip.SimpleTokenizer()([f"a photo of a {name}." for name in COLOURS])
+    with torch.no_grad():
+        texts = clip.model.encode_text(tokens, normalize=True)
+        right = 0
+        for sample in toy.samples("test"):
+            pixels = clip.preprocess(toy.image(sample))[None]
+            image = clip.model.encode_image(pixels, normalize=True)
+            right += int((image @ texts.T).argmax() == sample.label)
+    score = record.score()
+    assert score is not None
+    assert score.correct == right
