@@ -1,0 +1,357 @@
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from rppbench import tables
+from rppbench.errors import UsageError
+from rppbench.leaderboard import build, write_leaderboards
+from rppbench.records import Cell, Choice, Cost, Failure, Record, Score, Training
+from rppbench.tables import duration, markdown
+
+TITLES = {"zeroshot": "CLIP", "coop": "CoOp", "rpp": "RPP-SAPL", "pomp": "POMP"}
+
+
+def record(
+    method="coop",
+    dataset="flowers",
+    seed=1,
+    value=50.0,
+    *,
+    trained=True,
+    options=(),
+    recipe="coop-1",
+    source="world",
+    failure=None,
+    data="d1",
+    order="",
+    seconds=10.0,
+    task="cross-dataset",
+    scores=None,
+    learned_from="s1",
+    **cell,
+) -> Record:
+    choice = Choice(method, options)
+    training = Training(
+        method=choice,
+        recipe=Choice(recipe),
+        source=source,
+        classes="all",
+        shots=16,
+        seed=seed,
+        backbone=cell.get("backbone", "demo"),
+        teacher=None,
+        precision="fp32",
+        inputs=((f"dataset:{source}", learned_from),),
+    )
+    values = {"backbone": "demo", "precision": "fp32", "limit": None, **cell}
+    return Record(
+        cell=Cell(
+            task=Choice(task, (("suite", "demo"),)),
+            dataset=dataset,
+            method=choice,
+            seed=seed,
+            training=training if trained else None,
+            inputs=((f"dataset:{dataset}", data), (f"backbone:{values['backbone']}", "b1")),
+            **values,
+        ),
+        status="failed" if failure else "ok",
+        metric="top1",
+        scores=() if failure else scores or (Score("top1", value),),
+        cost=Cost(train_seconds=seconds, parameters=2048) if trained else Cost(),
+        failure=failure,
+        labels={
+            "method": TITLES[method],
+            "method_options": choice.label({"kd": True}),
+            "task": "Cross-dataset transfer",
+            "dataset": dataset.title(),
+            "dataset_order": order,
+            "recipe": recipe,
+            "source": source.title(),
+        },
+        environment={"device": "cpu (x86_64)"},
+        finished="2026-01-01T00:00:00+00:00",
+    )
+
+
+def cells(page: str) -> list[list[str]]:
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    return [rows[0], *rows[2:]]
+
+
+def only(records):
+    (table,) = build(records)
+    return table
+
+
+def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_averages():
+    records = [
+        record(method, dataset, seed, value)
+        for method, dataset, values in (
+            ("coop", "flowers", (60.0, 62.0, 64.0)),
+            ("coop", "pets", (40.0, 41.0, 45.0)),
+            ("rpp", "flowers", (70.0, 70.0, 70.0)),
+            ("rpp", "pets", (30.0, 31.0, 32.0)),
+        )
+        for seed, value in enumerate(values, 1)
+    ]
+    page = markdown(build(records))
+    # t(2 degrees of freedom, 95 %) = 4.3027; half width = 4.3027 * s / sqrt(3).
+    # coop's averages by seed are 50, 51.5, 54.5 (s = 2.2913); rpp's 50, 50.5, 51 (s = 0.5).
+    assert cells(page) == [
+        ["Method", "Flowers", "Pets", "Average", "Seeds", "Parameters", "Train time"],
+        ["CoOp", "62.0 ± 5.0", "**42.0** ± 6.6", "**52.0** ± 5.7", "3", "2,048", "10.0 s"],
+        ["RPP-SAPL", "**70.0** ± 0.0", "31.0 ± 2.5", "50.5 ± 1.2", "3", "2,048", "10.0 s"],
+    ]
+    assert page.startswith("# Cross-dataset transfer\n")
+    assert "backbone demo in fp32" in page
+    assert "learned on World, 16 shots a class" in page
+    assert "seeds 1, 2, 3" in page
+    assert "incomplete" not in page
+
+
+def test_equal_as_printed_is_equally_best():
+    values = {"coop": 50.04, "rpp": 49.96, "pomp": 49.94}
+    table = only([record(method, value=value) for method, value in values.items()])
+    assert [(row.method, row.entries[0].best) for row in table.rows] == [
+        ("coop", True),
+        ("rpp", True),
+        ("pomp", False),
+    ]
+
+
+def test_a_lone_row_is_not_called_best():
+    assert "**" not in markdown(build([record()]))
+
+
+def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
+    records = [
+        record("coop", "flowers", value=10.0),
+        record("coop", "pets", value=20.0),
+        record("rpp", "flowers", value=90.0),
+        record("pomp", "flowers", value=80.0),
+        record("pomp", "pets", failure=Failure("oom", "out of | memory")),
+    ]
+    page = markdown(build(records))
+    header, *rows = cells(page)
+    average = header.index("Average")
+    assert [(row[0], row[average]) for row in rows] == [
+        ("CoOp", "**15.0**"),
+        ("RPP-SAPL", "90.0 (1/2)"),
+        ("POMP", "80.0 (1/2)"),
+    ]
+    assert rows[1][2] == "–"
+    assert rows[2][2] == "oom"
+    assert "POMP is incomplete: Pets (seed 1: oom: out of \\| memory)." in page
+    assert "RPP-SAPL is incomplete: Pets (0 of 1 seeds were run)." in page
+
+
+def test_gaps_of_one_reason_are_named_together():
+    records = [record("coop", name) for name in ("birds", "cars", "flowers")]
+    page = markdown(build([*records, record("rpp", "birds")]))
+    assert "RPP-SAPL is incomplete: Cars, Flowers (0 of 1 seeds were run)." in page
+
+
+def test_missing_seeds_show_and_are_not_best():
+    records = [
+        *(record("coop", seed=seed, value=50.0 + seed) for seed in (1, 2, 3)),
+        *(record("rpp", seed=seed, value=90.0) for seed in (1, 2)),
+        record("rpp", seed=3, failure=Failure("nan", "step 4")),
+    ]
+    _, coop, rpp = cells(markdown(build(records)))
+    assert coop[1].startswith("**52.0**")
+    assert rpp[1] == "90.0 ± 0.0 (2/3)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [("missing-data", "no data"), ("oom", "oom"), ("nan", "nan"), ("KeyError", "failed")],
+)
+def test_a_failed_cell_shows_its_kind(kind, shown):
+    records = [record("coop"), record("rpp", failure=Failure(kind, "why"))]
+    rows = cells(markdown(build(records)))
+    assert rows[-1][:2] == ["RPP-SAPL", shown]
+
+
+def test_a_cell_that_failed_before_it_had_labels_still_stands_in_the_table():
+    bare = replace(record("rpp", failure=Failure("KeyError", "x")), labels={}, metric="")
+    table = only([record("coop"), bare])
+    assert [row.label for row in table.rows] == ["CoOp", "rpp"]
+    assert [column.dataset_title for column in table.columns] == ["Flowers"]
+
+
+def test_other_conditions_are_other_tables_with_a_warning():
+    records = [
+        record("coop"),
+        record("rpp", backbone="ViT-B-16/openai", value=99.0),
+        record("rpp", precision="bf16"),
+        record("rpp", limit=100),
+    ]
+    page = markdown(build(records))
+    assert len(build(records)) == 4
+    assert "**Warning:** the 4 tables" in page
+    assert "backbone: ViT-B-16/openai" in page
+    assert "precision: bf16" in page
+    assert "test images: at most 100" in page
+    assert "99.0" in page
+    assert "**99.0**" not in page
+
+
+def test_other_data_of_one_set_is_never_in_one_column_with_the_first():
+    newer = {"data": "d2", "value": 80.0}
+    records = [
+        record("coop", "flowers", value=50.0),
+        record("coop", "pets", value=50.0),
+        replace(record("rpp", "flowers", **newer), finished="2026-02-01T00:00:00+00:00"),
+        record("rpp", "pets", value=60.0),
+    ]
+    new, old = build(records)
+    assert [c.dataset for c in new.columns] == ["flowers", "pets"]
+    assert [c.dataset for c in old.columns] == ["flowers"]
+    assert [row.label for row in old.rows] == ["CoOp"]
+    assert ("data of Flowers", "d2") in new.differences
+    assert ("data of Flowers", "d1") in old.differences
+    assert all("Pets" not in name for name, _ in (*new.differences, *old.differences))
+    shown = [(entry.mean, t) for t in (new, old) for row in t.rows for entry in row.entries]
+    assert sum(mean is not None for mean, _ in shown) == len(records)
+
+
+def test_data_that_was_missing_and_then_came_leaves_one_table_with_the_number():
+    gone = Failure("missing-data", "no files")
+    records = [
+        record("coop", data="missing", failure=gone),
+        record("coop", value=55.0),
+        record("rpp", data="missing", learned_from="missing", failure=gone),
+    ]
+    table = only(records)
+    assert [(row.label, row.entries[0].mean) for row in table.rows] == [
+        ("CoOp", 55.0),
+        ("RPP-SAPL", None),
+    ]
+    assert only([*records, record("rpp", value=60.0)]).rows[0].entries[0].mean == 60.0
+
+
+def test_options_recipes_sources_and_weights_are_rows_of_their_own():
+    records = [
+        record("rpp", options=(("kd", True),)),
+        record("rpp", options=(("kd", False),)),
+        record("coop", recipe="coop-1"),
+        record("coop", recipe="coop-2"),
+        record("pomp", source="large"),
+        record("pomp", learned_from="s1"),
+        record("pomp", learned_from="s2"),
+    ]
+    table = only(records)
+    labels = [row.label for row in table.rows]
+    assert sorted(labels) == [
+        "CoOp · recipe coop-1",
+        "CoOp · recipe coop-2",
+        "POMP · learned on Large",
+        "POMP · learned on World · dataset:world s1",
+        "POMP · learned on World · dataset:world s2",
+        "RPP-SAPL",
+        "RPP-SAPL (kd=off)",
+    ]
+    assert "Learned on" in cells(markdown([table]))[0]
+
+
+def test_columns_stand_in_the_suites_order_then_by_title():
+    order = {"pets": "10", "flowers": "9", "cars": "", "birds": ""}
+    table = only([record(dataset=name, order=rank) for name, rank in order.items()])
+    assert [column.dataset for column in table.columns] == ["flowers", "pets", "birds", "cars"]
+
+
+def test_a_task_with_one_data_set_has_a_column_for_each_metric():
+    scores = (Score("top1", 50.0), Score("base", 60.0), Score("held_out", 40.0))
+    header, row = cells(markdown(build([record(scores=scores)])))
+    assert header == ["Method", "top1", "base", "held_out", "Seeds", "Parameters", "Train time"]
+    assert row[1:4] == ["50.0", "60.0", "40.0"]
+
+
+def test_another_metric_can_be_asked_for_and_an_unknown_one_is_refused():
+    both = (Score("top1", 50.0), Score("per_class", 44.0))
+    records = [record(dataset=name, scores=both) for name in ("flowers", "pets")]
+    (table,) = build(records, metric="per_class")
+    assert [entry.mean for entry in table.rows[0].entries] == [44.0, 44.0]
+    with pytest.raises(UsageError, match="did you mean 'per_class'"):
+        build(records, metric="perclass")
+    with pytest.raises(UsageError, match="did you mean 'cross-dataset'"):
+        build(records, task="cross-datasets")
+
+
+def test_what_learns_nothing_has_one_number_however_many_seeds_were_run():
+    records = [record("zeroshot", seed=seed, trained=False) for seed in (1, 2)]
+    page = markdown(build(records))
+    assert cells(page)[1] == ["CLIP", "50.0", "1", "0", "–"]
+    assert "Deterministic, so n = 1 and no interval: CLIP." in page
+
+
+def test_a_training_that_many_cells_share_is_timed_once():
+    records = [
+        *(record(dataset=name, seed=1, seconds=10.0) for name in ("a", "b", "c")),
+        record(dataset="a", seed=2, seconds=30.0),
+    ]
+    assert only(records).rows[0].train_seconds == 20.0
+
+
+def test_the_order_of_the_records_changes_nothing():
+    records = [
+        record(method, dataset, seed, value=40.0 + seed, backbone=backbone)
+        for method in ("rpp", "coop")
+        for dataset in ("pets", "flowers")
+        for seed in (2, 1)
+        for backbone in ("demo", "other")
+    ]
+    assert build(records) == build(records[::-1])
+
+
+def test_no_records_are_no_tables():
+    assert build([]) == []
+
+
+def test_files_hold_every_number_with_all_digits(tmp_path):
+    third = 100 / 3
+    records = [
+        record("coop", "flowers", value=third),
+        record("coop", "pets", failure=Failure("oom", "full")),
+        record("coop", task="pretraining", scores=(Score("top1", third),)),
+    ]
+    names = sorted(path.name for path in write_leaderboards(records, tmp_path))
+    assert names == sorted(path.name for path in tmp_path.iterdir())
+    assert names == [
+        f"{task}.{ending}"
+        for task in ("cross-dataset", "pretraining")
+        for ending in ("csv", "json", "md")
+    ]
+    lines = list(csv.DictReader(io.StringIO((tmp_path / "cross-dataset.csv").read_text())))
+    assert [(line["dataset"], line["mean"], line["failures"]) for line in lines] == [
+        ("flowers", str(third), ""),
+        ("pets", "", "seed 1: oom"),
+    ]
+    (table,) = json.loads((tmp_path / "cross-dataset.json").read_text())["tables"]
+    entry = table["rows"][0]["entries"][0]
+    assert (entry["mean"], entry["half_width"], entry["values"]) == (third, None, [[1, third]])
+    average = table["rows"][0]["average"]
+    assert (average["mean"], average["complete"], average["expected"]) == (third, 1, 2)
+
+
+def test_names_cannot_break_the_markdown():
+    odd = record()
+    odd = replace(odd, labels={**odd.labels, "method": "a|b\n<script>*x*"})
+    page = markdown(build([odd]))
+    assert cells(page)[1][0] == "a\\|b &lt;script>\\*x\\*"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.0 s"), (59.96, "1 min 00 s"), (185.2, "3 min 05 s"), (3599.6, "1 h 00 min")],
+)
+def test_durations_read_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_the_module_does_not_hide_the_formats_it_is_named_after():
+    assert json.loads(tables.json([])) == {"tables": []}
+    assert tables.csv([]).startswith("task,table,")

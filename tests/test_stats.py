@@ -1,0 +1,52 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from rppbench.stats import Interval, interval, t_quantile
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99, 0.999])
+def test_the_t_quantile_equals_scipys(confidence):
+    for degrees in (*range(1, 41), 99, 100, 499, 1000):
+        expected = scipy_stats.t.ppf((1 + confidence) / 2, degrees)
+        assert t_quantile(degrees, confidence) == pytest.approx(expected, rel=1e-10)
+
+
+def test_the_interval_equals_scipys():
+    values = [61.25, 63.5, 60.875, 62.0]
+    low, high = scipy_stats.t.interval(
+        0.95, 3, loc=np.mean(values), scale=scipy_stats.sem(values, ddof=1)
+    )
+    found = interval(values)
+    assert found.n == 4
+    assert found.half_width is not None
+    assert found.mean - found.half_width == pytest.approx(low, rel=1e-12)
+    assert found.mean + found.half_width == pytest.approx(high, rel=1e-12)
+
+
+def test_one_value_has_no_interval_rather_than_one_of_width_zero():
+    assert interval([50.0]) == Interval(50.0, None, 1)
+    assert interval([50.0, 50.0]) == Interval(50.0, 0.0, 2)
+
+
+def test_no_values_and_impossible_confidences_are_refused():
+    with pytest.raises(ValueError, match="no values"):
+        interval([])
+    for degrees, confidence in ((0, 0.95), (2, 0.0), (2, 1.0), (2, math.nan)):
+        with pytest.raises(ValueError, match="no t"):
+            t_quantile(degrees, confidence)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_the_interval_covers_the_truth_as_often_as_it_says(n):
+    truth, draws = 70.0, 4000
+    samples = np.random.default_rng(n).normal(truth, 2.0, (draws, n))
+    covered = 0
+    for sample in samples:
+        found = interval(sample.tolist())
+        assert found.half_width is not None
+        covered += abs(found.mean - truth) <= found.half_width
+    error = math.sqrt(0.95 * 0.05 / draws)  # standard error of the measured coverage
+    assert covered / draws == pytest.approx(0.95, abs=4 * error)
