@@ -1,0 +1,27 @@
+"""The data sets and backbones that come with rppbench."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rppbench import hookimpl
+
+if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
+    from rppbench.backbones import Backbone
+    from rppbench.contracts import Dataset
+
+
+@hookimpl
+def rppbench_datasets() -> list[type[Dataset]]:
+    """The data sets of the embedded world."""
+    from rppbench_datasets.demo import SETS
+
+    return list(SETS)
+
+
+@hookimpl
+def rppbench_backbones() -> list[Backbone]:
+    """The two CLIPs of the embedded world."""
+    from rppbench_datasets.world.models import backbones
+
+    return backbones()

@@ -1,0 +1,306 @@
+"""The data sets of the embedded world: a vocabulary, eleven subjects, four domain shifts.
+
+All are rendered from the shipped drawings. For every class one artist's drawings are kept for
+the test split, so shots and test images never show the same drawing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache, cached_property
+from typing import ClassVar
+
+from PIL import Image
+
+from rppbench.contracts import Dataset, Sample
+from rppbench.errors import unknown
+from rppbench_datasets.world import render
+from rppbench_datasets.world.artwork import COLOURED, Concept, Drawing, concepts, digests
+
+TRAIN, VAL = 16, 4
+"""Renders a class of the train-pool drawings."""
+
+SHIFTED = 200
+"""Classes of the domain-shift sets."""
+
+SUBJECTS = (
+    *("animals", "plants", "dishes", "faces", "transport", "places", "clothing", "household"),
+    *("media", "sports", "flags"),
+)
+"""Subjects that are transfer sets; people, hands and signs stand in the vocabulary only."""
+
+
+def fraction(*parts: str) -> float:
+    """A fixed number in [0, 1) for the given words, the same on every machine."""
+    text = "\x1f".join(parts).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
+
+
+class Rendered(Dataset):
+    """Classes from the concepts of the world, images drawn on demand."""
+
+    suite: ClassVar[str] = "demo"
+    licence: ClassVar[str] = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
+    origin: ClassVar[str] = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
+    renders: ClassVar[int] = 6
+    """Test images a class."""
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    pool: ClassVar[str] = "test"
+    """Drawings that the test split shows."""
+
+    @cached_property
+    def concepts(self) -> Sequence[Concept]:
+        """The concept of every label."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return tuple(concept.name for concept in self.concepts)
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split not in self.splits:
+            raise unknown(f"split of {self.name} is named", split, self.splits, "splits")
+        count = {"train": TRAIN, "val": VAL, "test": self.renders}[split]
+        return [
+            Sample(
+                f"{split}/{concept.id}/{drawings[number % len(drawings)].vendor}/{number}", label
+            )
+            for label, concept in enumerate(self.concepts)
+            for drawings in [self._drawings(concept, split)]
+            for number in range(count)
+        ]
+
+    def _drawings(self, concept: Concept, split: str) -> tuple[Drawing, ...]:
+        if split == "test":
+            return concept.pool(self.pool)
+        return tuple(d for d in concept.pool("train") if d.vendor in COLOURED)
+
+    def image(self, sample: Sample) -> Image.Image:
+        return render.single(self.drawing(sample), f"{self.name}/{sample.key}")
+
+    def drawing(self, sample: Sample) -> Drawing:
+        """The drawing that an image shows."""
+        vendor = sample.key.split("/")[2]
+        shown = self.concepts[sample.label].drawings
+        return next(drawing for drawing in shown if drawing.vendor == vendor)
+
+    def fingerprint(self) -> str:
+        facts = (
+            *(render.VERSION, self.name, self.template, self.pool, self.renders, TRAIN, VAL),
+            *(self.splits, self.classes, sorted(digests().items())),
+        )
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+class Vocabulary(Rendered):
+    """Every concept but flags: the large source that prompts are pretrained on."""
+
+    name = "demo-vocabulary"
+    title = "Vocabulary"
+    role = "source"
+    large = True
+    renders = 2
+
+    @cached_property
+    def concepts(self) -> Sequence[Concept]:
+        return tuple(c for c in concepts() if c.subject != "flags" and c.pool("test"))
+
+    def held_out(self) -> Sequence[int]:
+        return [
+            label
+            for label, concept in enumerate(self.concepts)
+            if fraction("held out", concept.id) < 0.2
+        ]
+
+    def transferred(self) -> Sequence[int]:
+        """Labels whose class stands in a transfer set too."""
+        return [label for label, c in enumerate(self.concepts) if c.subject in SUBJECTS]
+
+
+class Subject(Rendered):
+    """The concepts of one subject."""
+
+    subject: ClassVar[str]
+
+    @cached_property
+    def concepts(self) -> Sequence[Concept]:
+        return tuple(c for c in concepts() if c.subject == self.subject and c.pool("test"))
+
+
+class Animals(Subject):
+    """Mammals, birds, reptiles, fish and insects."""
+
+    name = "demo-animals"
+    title = "Animals"
+    subject = "animals"
+    renders = 4
+
+
+class Plants(Subject):
+    """Plants, fruit and vegetables."""
+
+    name = "demo-plants"
+    title = "Plants"
+    subject = "plants"
+    renders = 6
+
+
+class Dishes(Subject):
+    """Food, sweets, drinks and tableware."""
+
+    name = "demo-dishes"
+    title = "Dishes"
+    subject = "dishes"
+    renders = 6
+
+
+class Faces(Subject):
+    """Smileys, cat and monkey faces, hearts and emotions."""
+
+    name = "demo-faces"
+    title = "Faces"
+    subject = "faces"
+    renders = 4
+
+
+class Transport(Subject):
+    """Vehicles on land, water and in the air."""
+
+    name = "demo-transport"
+    title = "Transport"
+    subject = "transport"
+    renders = 6
+
+
+class Places(Subject):
+    """Buildings, landscapes, sky, weather and time."""
+
+    name = "demo-places"
+    title = "Places"
+    subject = "places"
+    renders = 4
+
+
+class Clothing(Subject):
+    """Clothes, shoes, bags and jewellery."""
+
+    name = "demo-clothing"
+    title = "Clothing"
+    subject = "clothing"
+    renders = 8
+
+
+class Household(Subject):
+    """Tools, furniture, science and medicine."""
+
+    name = "demo-household"
+    title = "Household"
+    subject = "household"
+    renders = 6
+
+
+class Media(Subject):
+    """Sound, screens, books, money, mail and office things."""
+
+    name = "demo-media"
+    title = "Media"
+    subject = "media"
+    renders = 4
+
+
+class Sports(Subject):
+    """Sports, games, events and crafts."""
+
+    name = "demo-sports"
+    title = "Sports"
+    subject = "sports"
+    renders = 6
+
+
+class Flags(Subject):
+    """Flags of countries and regions: learned from Twemoji, tested on OpenMoji."""
+
+    name = "demo-flags"
+    title = "Flags"
+    subject = "flags"
+    renders = 3
+    licence = "CC-BY-4.0 (Twemoji), CC-BY-SA-4.0 (OpenMoji)"
+
+
+@cache
+def _shifted() -> Sequence[Concept]:
+    able = [
+        concept
+        for concept in concepts()
+        if concept.subject in SUBJECTS
+        and all(concept.pool(pool) for pool in ("test", "rendition", "sketch"))
+    ]
+    chosen = {c.id for c in sorted(able, key=lambda c: fraction("shift", c.id))[:SHIFTED]}
+    return tuple(concept for concept in able if concept.id in chosen)
+
+
+class Shift(Rendered):
+    """The same 200 classes of the vocabulary, seen otherwise; for testing only."""
+
+    role = "shift"
+    renders = 4
+    splits = ("test",)
+
+    @cached_property
+    def concepts(self) -> Sequence[Concept]:
+        return _shifted()
+
+
+class Backgrounds(Shift):
+    """Test drawings on loud patterns instead of soft textures."""
+
+    name = "demo-backgrounds"
+    title = "Backgrounds"
+
+    def image(self, sample: Sample) -> Image.Image:
+        return render.single(self.drawing(sample), f"{self.name}/{sample.key}", "pattern")
+
+
+class Rendition(Shift):
+    """Drawings of a vendor that was never trained on."""
+
+    name = "demo-rendition"
+    title = "Rendition"
+    licence = "CC-BY-SA-4.0 (OpenMoji)"
+    pool = "rendition"
+
+
+class Sketch(Shift):
+    """Black-and-white silhouettes, none of them trained on."""
+
+    name = "demo-sketch"
+    title = "Sketch"
+    licence = "MIT (Fluent Emoji High Contrast)"
+    pool = "sketch"
+
+
+class Clutter(Shift):
+    """Test drawings among others that hide parts of them."""
+
+    name = "demo-clutter"
+    title = "Clutter"
+
+    def image(self, sample: Sample) -> Image.Image:
+        draw = render.stream(f"{self.name}/others/{sample.key}")
+        labels = [int(at) for at in draw.permutation(len(self.concepts))[:4]]
+        others = [self.concepts[at].pool("test")[0] for at in labels if at != sample.label][:3]
+        drawing = self.drawing(sample)
+        return render.cluttered(drawing, others, f"{self.name}/{sample.key}")
+
+
+SETS: tuple[type[Dataset], ...] = (
+    Vocabulary,
+    *(Animals, Plants, Dishes, Faces, Transport, Places, Clothing, Household, Media, Sports),
+    Flags,
+    Backgrounds,
+    Rendition,
+    Sketch,
+    Clutter,
+)

@@ -1,0 +1,1 @@
+"""The embedded world: artwork, renderer, scenes and two small CLIPs, all shipped."""

@@ -1,0 +1,150 @@
+"""The shipped drawings: named concepts, each drawn by several vendors, as RGBA cells.
+
+`concepts.json` says who draws what, and what each drawing is for: 'train' (shots, pretraining and
+the training of the shipped CLIPs), 'test', 'rendition' (OpenMoji) or 'sketch' (black and white).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rppbench.errors import MissingDataError
+
+WORLD = Path(__file__).parent
+"""Folder of the shipped files."""
+
+CELL, COLUMNS = 72, 40
+"""Pixels a cell's side, and cells a sheet's row."""
+
+COLOURED = ("noto", "noto-v1", "twemoji", "fluent-flat", "fluent-3d")
+"""The vendors that shots and tests are drawn by; one artist a concept is held out for tests."""
+
+CARDED = "fluent-hc"
+"""Black silhouettes: they get a light card, for they would vanish on dark backgrounds."""
+
+PAPER = (244, 242, 236)
+"""Colour of the card."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One vendor's picture of one concept."""
+
+    vendor: str
+    cell: int
+    """Number of the cell on the vendor's sheet."""
+    pool: str
+
+    @property
+    def key(self) -> str:
+        """Names the drawing: 'noto:17'."""
+        return f"{self.vendor}:{self.cell}"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """A named thing and its drawings."""
+
+    id: str
+    """Lower-case code points: '1f422'."""
+    name: str
+    subject: str
+    kind: str
+    """emojibase's subgroup."""
+    tags: tuple[str, ...]
+    drawings: tuple[Drawing, ...]
+
+    def pool(self, pool: str) -> tuple[Drawing, ...]:
+        """The drawings that serve one purpose."""
+        return tuple(drawing for drawing in self.drawings if drawing.pool == pool)
+
+
+@cache
+def digests() -> Mapping[str, str]:
+    """SHA-256 of every shipped file, by its path below the world's folder."""
+    return json.loads((WORLD / "digests.json").read_bytes())
+
+
+def checked(name: str) -> bytes:
+    """The bytes of a shipped file; MissingDataError if it is gone or is not what was shipped."""
+    path = WORLD / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MissingDataError(
+            f"the embedded world lacks {path}: {error.strerror}\n{_MEND}"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != digests().get(name):
+        raise MissingDataError(f"the embedded world's {path} is damaged or was changed\n{_MEND}")
+    return data
+
+
+_MEND = "install rppbench again (a checkout: restore the file, or run `python pack.py digests`)"
+
+
+@cache
+def concepts() -> Sequence[Concept]:
+    """All concepts, in the order of the standard emoji list."""
+    rows = json.loads(checked("concepts.json"))
+    return tuple(
+        Concept(
+            id=row["id"],
+            name=row["name"],
+            subject=row["subject"],
+            kind=row["kind"],
+            tags=tuple(row["tags"]),
+            drawings=tuple(
+                Drawing(vendor, at, pool) for vendor, (at, pool) in row["drawings"].items()
+            ),
+        )
+        for row in rows
+    )
+
+
+@cache
+def _sheet(vendor: str) -> NDArray[np.uint8]:
+    """(height, width, 4) straight-alpha pixels of a vendor's sheet; decoded once a process."""
+    name = f"{vendor}.webp"
+    return np.asarray(Image.open(BytesIO(checked(name))).convert("RGBA"))
+
+
+def sprite(drawing: Drawing) -> NDArray[np.uint8]:
+    """(72, 72, 4) straight-alpha RGBA pixels of a drawing, on its card if it needs one."""
+    row, column = divmod(drawing.cell, COLUMNS)
+    sheet = _sheet(drawing.vendor)
+    cell = sheet[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
+    return _on_card(cell) if drawing.vendor == CARDED else cell
+
+
+@cache
+def _card() -> NDArray[np.uint8]:
+    """(72, 72) alpha of a square with round corners."""
+    reach = np.abs(np.arange(CELL) - (CELL - 1) / 2)
+    beyond = np.maximum(reach - (CELL / 2 - 14), 0)
+    distance = np.hypot(beyond[:, None], beyond[None, :])
+    return (255 * np.clip(14 - distance, 0, 1)).astype(np.uint8)
+
+
+def _on_card(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    inner = CELL * 5 // 6
+    margin = (CELL - inner) // 2
+    small = np.asarray(
+        Image.fromarray(cell).resize((inner, inner), Image.Resampling.BILINEAR), np.float32
+    )
+    out = np.empty((CELL, CELL, 4), np.uint8)
+    out[..., :3] = PAPER
+    out[..., 3] = _card()
+    cover = small[..., 3:] / 255
+    window = out[margin : margin + inner, margin : margin + inner, :3]
+    window[:] = small[..., :3] * cover + window * (1 - cover) + 0.5
+    return out

@@ -1,0 +1,31 @@
+"""The two CLIPs of the embedded world, trained on its train-pool drawings only."""
+
+from __future__ import annotations
+
+from rppbench.backbones import Backbone
+from rppbench_datasets.world.artwork import WORLD, digests
+
+_NOTE = (
+    "trained on emoji artwork for an hour on two CPU cores; a stand-in for exercise and tests, "
+    "no evidence about photographs"
+)
+
+
+def backbones() -> list[Backbone]:
+    """What `--model demo` and `--model demo-teacher` name."""
+    titles = {
+        "demo": "Demo ViT (48 px, patches of 8)",
+        "demo-teacher": "Demo ResNet (64 px)",
+    }
+    return [
+        Backbone(
+            name=name,
+            title=title,
+            config=WORLD / f"{name}.json",
+            weights=WORLD / f"{name}.safetensors",
+            sha256=digests()[f"{name}.safetensors"],
+            licence="Apache-2.0",
+            note=_NOTE,
+        )
+        for name, title in titles.items()
+    ]

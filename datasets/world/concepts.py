@@ -1,0 +1,165 @@
+"""What the world is made of: named concepts, who draws them, and which drawings are for what.
+
+Names, tags and groups come from emojibase-data; a drawing is joined to a concept by its code
+points where a vendor lists them, and by its icon name otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VENDORS = {
+    "noto": "noto",
+    "noto-v1": "noto-v1",
+    "twemoji": "twemoji",
+    "fluent-flat": "fluent-emoji-flat",
+    "fluent-3d": "fluent-emoji",
+    "openmoji": "openmoji",
+    "fluent-hc": "fluent-emoji-high-contrast",
+}
+"""Short name -> npm package under @iconify-json."""
+
+ARTISTS = (("noto",), ("noto-v1",), ("twemoji",), ("fluent-flat", "fluent-3d"))
+"""Drawings that must stay together: the two fluent styles are one drawing shaded twice."""
+
+SUBJECTS: dict[str, tuple[str, ...]] = {
+    "animals": ("animal-",),
+    "plants": ("plant-", "food-fruit", "food-vegetable"),
+    "dishes": ("food-prepared", "food-asian", "food-sweet", "drink", "dishware"),
+    "faces": ("face-", "cat-face", "monkey-face", "emotion", "heart"),
+    "people": ("person",),
+    "hands": ("hand", "body-parts"),
+    "transport": ("transport-ground", "transport-water", "transport-air"),
+    "places": ("place-", "hotel", "sky-weather", "time"),
+    "clothing": ("clothing",),
+    "household": ("household", "tool", "lock", "science", "medical", "other-object"),
+    "media": (
+        *("sound", "music", "phone", "computer", "light-video", "book-paper", "money", "mail"),
+        *("writing", "office"),
+    ),
+    "sports": ("event", "award-medal", "sport", "game", "arts-crafts"),
+    "signs": (
+        *("transport-sign", "warning", "arrow", "religion", "zodiac", "av-symbol", "gender"),
+        *("math", "punctuation", "currency", "other-symbol", "alphanum", "geometric", "flag"),
+    ),
+    "flags": ("country-flag", "subdivision-flag"),
+}
+"""Subject -> prefixes of emojibase subgroups; the first subject that fits takes a concept."""
+
+
+@dataclass
+class Concept:
+    """A thing with a name and at least one drawing."""
+
+    id: str
+    """Lower-case code points: '1f422'."""
+    name: str
+    subject: str
+    kind: str
+    """emojibase's subgroup."""
+    tags: list[str]
+    icons: dict[str, str] = field(default_factory=dict)
+    """Vendor -> icon name."""
+
+
+def fraction(*parts: str) -> float:
+    """A fixed number in [0, 1) for the given words, the same on every machine."""
+    text = "\x1f".join(parts).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
+
+
+def clean(label: str) -> str:
+    """An emojibase label as a plain ASCII noun phrase: 'flag: Chad' -> 'flag of Chad'."""
+    text = unicodedata.normalize("NFKD", label)
+    text = "".join(c for c in text if not unicodedata.combining(c))
+    text = text.replace("’", "'")
+    text = re.sub(r"^flag: ", "flag of ", text)
+    text = re.sub(r"[“”\"():!?,.*#]", " ", text).replace("&", "and")
+    text = re.sub(r"[^\x20-\x7e]", "", text)
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def subject_of(kind: str) -> str:
+    """The subject of an emojibase subgroup."""
+    if kind in SUBJECTS["flags"]:
+        return "flags"
+    for subject, prefixes in SUBJECTS.items():
+        if any(kind.startswith(prefix) for prefix in prefixes):
+            return subject
+    return ""
+
+
+def wanted(entry: dict[str, Any], kind: str) -> bool:
+    """Whether an emojibase entry is a concept, not a variant of one."""
+    label, code = entry["label"], entry["hexcode"]
+    if kind in ("family", "skin-tone", "hair-style", "keycap", "person-symbol"):
+        return False
+    if label.startswith(("couple with heart:", "kiss:", "men ", "women ", "Japanese ")):
+        return False
+    if re.match(r"(man|woman)\b", label) and ("200D" in code or "1F9D4" in code):
+        return False  # 'woman running': the neutral 'person running' stays
+    return "facing right" not in label
+
+
+def read(packages: Path) -> list[Concept]:
+    """All concepts with their drawings, in emojibase order."""
+    data = json.loads((packages / "emojibase-data/en/data.json").read_text())
+    kinds = json.loads((packages / "emojibase-data/meta/groups.json").read_text())["subgroups"]
+    icons, by_code = {}, {}
+    slugs: dict[str, str] = {}
+    for vendor, package in VENDORS.items():
+        folder = packages / "@iconify-json" / package
+        pack = json.loads((folder / "icons.json").read_text())
+        icons[vendor] = {*pack["icons"], *pack.get("aliases", {})}
+        codes = json.loads((folder / "chars.json").read_text())
+        by_code[vendor] = {code.replace("-fe0f", ""): name for code, name in codes.items()}
+        for code, name in by_code[vendor].items():
+            slugs.setdefault(code, name)
+    found: list[Concept] = []
+    names: set[str] = set()
+    for entry in data:
+        kind = kinds.get(str(entry.get("subgroup")), "")
+        code = entry["hexcode"].lower().replace("-fe0f", "")
+        subject = subject_of(kind)
+        if not subject or not wanted(entry, kind):
+            continue
+        name = clean(entry["label"])
+        if not name or name.lower() in names:
+            continue
+        tags = [clean(tag) for tag in entry.get("tags", [])]
+        concept = Concept(code, name, subject, kind, [tag for tag in tags if tag])
+        for vendor in VENDORS:
+            icon = by_code[vendor].get(code) or slugs.get(code, "")
+            if icon in icons[vendor]:
+                concept.icons[vendor] = icon
+        if concept.icons:
+            names.add(name.lower())
+            found.append(concept)
+    return found
+
+
+def pools(concept_id: str, subject: str, drawn: set[str]) -> dict[str, str]:
+    """Vendor -> what its drawing of a concept is for: 'train', 'test', or a domain-shift set.
+
+    One artist's drawings are held out for testing, by a fixed hash. OpenMoji is never trained
+    on; a third of the black-and-white drawings is, so that silhouettes are not unheard of.
+    """
+    pool = {}
+    present = [artist for artist in ARTISTS if drawn & set(artist)]
+    held: tuple[str, ...] = ()
+    if len(present) >= 2:
+        held = present[int(fraction("test artist", concept_id) * len(present))]
+    for artist in present:
+        pool.update({v: "test" if artist is held else "train" for v in artist if v in drawn})
+    if "openmoji" in drawn:
+        pool["openmoji"] = "test" if subject == "flags" and not held else "rendition"
+    if "fluent-hc" in drawn:
+        trained = fraction("black and white", concept_id) < 1 / 3
+        pool["fluent-hc"] = "train" if trained else "sketch"
+    return pool
