@@ -1,0 +1,22 @@
+"""Built-in methods, one file each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rppbench import hookimpl
+
+if TYPE_CHECKING:
+    from rppbench.contracts import Method
+
+
+@hookimpl
+def rppbench_methods() -> list[type[Method]]:
+    """The built-in methods, in the order of `rppbench list methods`."""
+    from rppbench_methods.coop import CoOp
+    from rppbench_methods.maple import MaPLe
+    from rppbench_methods.pomp import POMP
+    from rppbench_methods.rpp import RPP
+    from rppbench_methods.zeroshot import ZeroShot
+
+    return [ZeroShot, CoOp, MaPLe, POMP, RPP]

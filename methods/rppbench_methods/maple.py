@@ -1,0 +1,103 @@
+"""MaPLe: deep prompts in the text tower, projected into the image tower.
+
+Khattak et al., MaPLe: Multi-modal Prompt Learning, CVPR 2023, eq. 1-10. Computed in float32
+throughout; the official code rounds the prompts through float16.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space
+from rppbench.errors import UsageError
+from rppbench_methods.contexts import check, context
+
+_CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/MaPLe"
+
+
+class MaPLe(Method):
+    """`length` tokens in the first `depth` blocks of both towers; images see projected ones.
+
+    Of the words of `init`, the first `length` are learned; the rest stay as frozen tokens before
+    the class name ('of a' with the defaults), as the authors intend (their issue 32).
+    """
+
+    name = "maple"
+    title = "MaPLe"
+    paper = "arXiv:2210.03117"
+    origin = "github.com/muzairkhattak/multimodal-prompt-learning"
+    licence = "MIT"
+    recipes = (
+        Recipe(
+            "maple-transfer-1",
+            epochs=2,
+            batch=4,
+            lr=0.0026,
+            options=(("depth", 3),),
+            tasks=("cross-dataset", "cross-domain"),
+            origin=f"{_CONFIGS}/vit_b16_c2_ep5_batch4_2ctx_cross_datasets.yaml",
+        ),
+        Recipe(
+            "maple-1",
+            epochs=5,
+            batch=4,
+            lr=0.0035,
+            options=(("depth", 9),),
+            origin=f"{_CONFIGS}/vit_b16_c2_ep5_batch4_2ctx.yaml",
+        ),
+        Recipe(
+            "maple-demo-1",
+            epochs=2,
+            batch=32,
+            lr=0.0026,
+            augment="none",
+            shots=4,
+            options=(("depth", 3), ("sampled", 128)),
+            suite="demo",
+            origin="rppbench: short enough for two cores",
+        ),
+    )
+
+    def __init__(
+        self, space: Space, *, length: int = 2, depth: int = 9, init: str = "a photo of a"
+    ) -> None:
+        super().__init__(space)
+        if depth < 1:
+            raise UsageError("depth of MaPLe counts the input tokens too: at least 1")
+        check(space, "text", length, depth)
+        check(space, "image", length, depth)
+        self.context = nn.Parameter(context(space, length, init))
+        tail = space.words(init)[length:] if init else self.context.new_empty(0, space.text_width)
+        self.register_buffer("tail", tail, persistent=False)
+        self.tail: Tensor
+        self.deep = nn.ParameterList(
+            space.normal(length, space.text_width) for _ in range(1, depth)
+        )
+        self.projection = linear(space)
+        first = linear(space)
+        self.deep_projections = nn.ModuleList(linear(space) for _ in range(1, depth))
+        for projection in self.deep_projections:  # clones of one layer in the official code
+            projection.load_state_dict(first.state_dict())
+
+    def prompts(self) -> Prompts:
+        words = torch.cat([self.context, self.tail.to(self.context)])
+        text: dict[int, Tensor] = dict(enumerate(self.deep, 1))
+        image = {
+            block: projection(text[block])
+            for block, projection in enumerate(self.deep_projections, 1)
+        }
+        return Prompts(
+            text=Prompt(words, stream=text),
+            image=Prompt(self.projection(self.context), stream=image),
+        )
+
+
+def linear(space: Space) -> nn.Linear:
+    """Text width to image width, started as torch does, but on the method's own stream."""
+    layer = nn.Linear(space.text_width, space.image_width)
+    bound = space.text_width**-0.5
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=space.generator)
+    return layer

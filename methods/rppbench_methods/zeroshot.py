@@ -1,0 +1,46 @@
+"""Zero-shot CLIP: fixed wording, nothing is learned. Radford et al., ICML 2021, section 3.1."""
+
+from __future__ import annotations
+
+from rppbench.contracts import Method, Prompts, Space, Templates
+from rppbench.errors import unknown
+
+WORDS = ("dataset", "single", "ensemble")
+
+
+class ZeroShot(Method):
+    """Class names in a fixed wording.
+
+    `template` is 'dataset' (each data set's own wording), 'single' ("a photo of a {}."), 'ensemble'
+    (the 80 wordings that CLIP used for ImageNet, features averaged) or a wording with one '{}'.
+    """
+
+    name = "zeroshot"
+    title = "Zero-shot CLIP"
+    paper = "arXiv:2103.00020"
+    origin = "github.com/openai/CLIP"
+    licence = "MIT"
+    supervision = None
+
+    def __init__(self, space: Space, *, template: str = "dataset") -> None:
+        super().__init__(space)
+        self.wordings = wordings(template)
+
+    def prompts(self) -> Prompts:
+        return Prompts(text=Templates(self.wordings))
+
+
+def wordings(template: str) -> tuple[str, ...]:
+    """The wordings that an option value stands for; () is the data set's own. UsageError."""
+    if template == "dataset":
+        return ()
+    if template == "single":
+        return ("a photo of a {}.",)
+    if template == "ensemble":
+        from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+        return tuple(fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES)
+    if template.count("{}") != 1:
+        notes = ["or a wording with one '{}' for the class name"]
+        raise unknown("template is named", template, WORDS, "templates", notes)
+    return (template,)
