@@ -169,7 +169,7 @@ class Step:
         logits = self.logits
         if self.supervision.correction:
             counts = (self.negatives & ~self.own).sum(1, keepdim=True).clamp(min=1)  # (b, 1)
-            rest = torch.tensor(max(self.total - 1, 1), device=logits.device)
+            rest = logits.new_tensor(max(self.total - 1, 1))
             margin = torch.log10(rest) - torch.log10(counts.to(logits.dtype))
             logits = torch.where(self.own, logits, logits + margin)
         return F.cross_entropy(logits.masked_fill(~self.compared, -torch.inf), self.labels)

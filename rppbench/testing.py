@@ -1,0 +1,192 @@
+"""Checks that any method, data set or task must pass; call them from a plugin's own tests.
+
+    from rppbench.testing import check_method
+    def test_mine(): check_method(Mine)
+
+Each raises AssertionError that says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from rppbench.clip import Clip, load
+from rppbench.contracts import Dataset, Method, Prompt, Step, Supervision, Task, Templates
+from rppbench.errors import UsageError
+from rppbench.names import Names
+from rppbench.options import options, resolve
+from rppbench.plugins import Registry
+from rppbench.recipes import select
+from rppbench.records import Option
+
+NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
+IMAGES = 8
+
+
+@cache
+def demo() -> Clip:
+    """The shipped small CLIP."""
+    return load("demo", Registry.load().all("backbones"))
+
+
+def build(
+    component: type[Method], clip: Clip, chosen: Mapping[str, Option], seed: int = 0
+) -> Method:
+    """The method in the backbone's space, its parameters drawn from `seed`."""
+    supervised = Supervision.__dataclass_fields__
+    own = {name: value for name, value in chosen.items() if name not in supervised}
+    space = clip.space(len(NAMES), torch.Generator().manual_seed(seed))
+    return component(space, **own)  # type: ignore[call-arg]
+
+
+def step_of(method: Method, clip: Clip) -> Step:
+    """A step on fixed noise images, one of each class, as training would make it."""
+    pixels = torch.randn(
+        IMAGES, 3, *[clip.preprocess.size] * 2, generator=torch.Generator().manual_seed(1)
+    )
+    prompts = method.prompts()
+    if isinstance(prompts.text, Templates):
+        texts = clip.text.templates(NAMES, prompts.text.wordings or ("a photo of a {}.",))
+    else:
+        texts = clip.text.encode(prompts.text, Names(NAMES, clip.tokenizer))
+    return Step(
+        images=clip.image.encode(pixels, prompts.image),
+        texts=texts,
+        classes=torch.arange(len(NAMES)),
+        labels=torch.arange(IMAGES) % len(NAMES),
+        negatives=torch.ones(len(NAMES), dtype=torch.bool),
+        total=len(NAMES),
+        scale=clip.scale,
+        supervision=Supervision(),
+    )
+
+
+def check_method(component: type[Method], clip: Clip | None = None, **chosen: Option) -> None:
+    """A method's facts, parameters, prompts and gradients; `chosen` are options to build it with.
+
+    Without a model the shipped `demo` is taken, with the method's recipe for it.
+    """
+    clip = clip or demo()
+    assert component.name, "a method needs a name"
+    assert component.title, "a method needs a title for tables"
+    names = [recipe.name for recipe in component.recipes]
+    assert len(set(names)) == len(names), f"two recipes of {component.name} share a name"
+    for recipe in component.recipes:
+        unknown = set(dict(recipe.options)) - set(options(component))
+        assert not unknown, f"recipe {recipe.name} sets what is no option: {sorted(unknown)}"
+        resolve(component, dict(recipe.options))
+    recipe = select(component.recipes, "", "demo")
+    chosen = {**dict(recipe.options), **chosen}
+    method = build(component, clip, chosen)
+    _check_prompts(method, clip)
+    again = build(component, clip, chosen)
+    for name, value in method.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), f"{name} is drawn from another stream"
+    if component.supervision is None:
+        assert not list(method.parameters()), "a method without supervision has parameters"
+        return
+    trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
+    assert trained, "nothing to train"
+    assert all(p.dtype == torch.float32 for p in trained), "parameters are float32"
+    loss = method.loss(step_of(method, clip))
+    assert loss.ndim == 0, "a loss is one number"
+    assert torch.isfinite(loss), "the first loss is not finite"
+    loss.backward()
+    for name, parameter in method.named_parameters():
+        assert not parameter.requires_grad or (
+            parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
+        ), f"{name} has no gradient: it cannot change anything"
+    assert not any(p.requires_grad for p in clip.model.parameters()), "the backbone is not frozen"
+    _check_learns(method, clip, trained)
+    other = build(component, clip, chosen, seed=1)
+    other.load_state_dict(method.state_dict())
+    same = zip(_vectors(method), _vectors(other), strict=True)
+    assert all(torch.equal(one, two) for one, two in same), "state_dict does not hold everything"
+
+
+def _check_learns(method: Method, clip: Clip, trained: list[torch.nn.Parameter]) -> None:
+    before = float(method.loss(step_of(method, clip)).detach())
+    gradients = torch.autograd.grad(method.loss(step_of(method, clip)), trained)
+    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    state = [parameter.detach().clone() for parameter in trained]
+    for size in (1e-1, 1e-2, 1e-3, 1e-4):  # along the gradient some step must help
+        with torch.no_grad():
+            for parameter, start, gradient in zip(trained, state, gradients, strict=True):
+                parameter.copy_(start - size * gradient / norm)
+            if float(method.loss(step_of(method, clip))) < before:
+                return
+    raise AssertionError("a step along the gradient does not lower the loss")
+
+
+def _check_prompts(method: Method, clip: Clip) -> None:
+    prompts = method.prompts()
+    space = clip.space(len(NAMES), torch.Generator())
+    sides = (
+        ("text", prompts.text, space.text_width, space.text_layers),
+        ("image", prompts.image, space.image_width, space.image_layers),
+    )
+    for tower, prompt, width, layers in sides:
+        if not isinstance(prompt, Prompt):
+            continue
+        length = prompt.input.shape[-2]
+        assert prompt.input.shape[-1] == width, f"{tower} tokens are not {width} wide"
+        for given in (prompt.stream, prompt.queries, prompt.keys, prompt.values):
+            for block, vectors in given.items():
+                assert 0 <= block < layers, f"the {tower} tower has no block {block}"
+                assert vectors.shape[1:] == (width,), f"{tower} vectors are not {width} wide"
+                assert len(vectors) <= length, f"block {block} gets more vectors than tokens"
+
+
+def _vectors(method: Method) -> list[Tensor]:
+    prompts = method.prompts()
+    found: list[Tensor] = []
+    for prompt in (prompts.text, prompts.image):
+        if isinstance(prompt, Prompt):
+            parts = (prompt.stream, prompt.queries, prompt.keys, prompt.values)
+            found += [prompt.input, *(v for part in parts for v in part.values())]
+    return found
+
+
+def check_dataset(component: type[Dataset], images: int = 3) -> None:
+    """A data set's facts, lists and first `images` images of the test split."""
+    assert component.name, "a data set needs a name"
+    assert component.title, "a data set needs a title for tables"
+    assert component.role in ("source", "transfer", "shift"), f"no role is {component.role!r}"
+    assert component.template.count("{}") == 1, "the template has one '{}' for the class name"
+    data, again = component(), component()
+    classes = list(data.classes)
+    assert classes, "no classes"
+    assert all(name and "_" not in name for name in classes), "a class name is empty or has a '_'"
+    samples = list(data.samples("test"))
+    assert samples, "no test images"
+    assert samples == list(again.samples("test")), "the order of the images is not fixed"
+    assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
+    assert all(0 <= s.label < len(classes) for s in samples), "a label is out of range"
+    assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
+    assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
+    for sample in islice(samples, images):
+        assert data.image(sample).mode == "RGB", f"{sample.key} is not RGB"
+    try:
+        data.samples("no such split")
+    except UsageError:
+        return
+    raise AssertionError("a split that does not exist is no UsageError")
+
+
+def check_task(component: type[Task], method: type[Method], registry: Registry) -> None:
+    """A task's facts and its cells for one method, with default options."""
+    assert component.name, "a task needs a name"
+    assert component.title, "a task needs a title for tables"
+    found = list(component().assignments(registry, method))
+    assert found, "no cells"
+    known = registry.all("datasets")
+    for assignment in found:
+        assert assignment.dataset in known, f"no data set is named {assignment.dataset!r}"
+        assert assignment.source in known, f"no data set is named {assignment.source!r}"
+        assert assignment.classes in ("all", "base", "seen"), assignment.classes
+    assert len({a.dataset for a in found}) == len(found), "two cells score the same data set"
