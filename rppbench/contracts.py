@@ -269,7 +269,7 @@ class Dataset(Facts, ABC):
 
     @abstractmethod
     def image(self, sample: Sample) -> Image.Image:
-        """The decoded RGB image."""
+        """The decoded RGB image of `sample.key`; the label may count among chosen classes."""
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -9,6 +9,7 @@ Each raises AssertionError that says what is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 
@@ -41,7 +42,7 @@ def build(
     supervised = Supervision.__dataclass_fields__
     own = {name: value for name, value in chosen.items() if name not in supervised}
     space = clip.space(len(NAMES), torch.Generator().manual_seed(seed))
-    return component(space, **own)  # type: ignore[call-arg]
+    return component(space, **own)
 
 
 def step_of(method: Method, clip: Clip) -> Step:
@@ -170,7 +171,10 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
     assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
     for sample in islice(samples, images):
-        assert data.image(sample).mode == "RGB", f"{sample.key} is not RGB"
+        image = data.image(sample)
+        assert image.mode == "RGB", f"{sample.key} is not RGB"
+        renamed = data.image(replace(sample, label=0))  # labels count among the chosen classes
+        assert renamed == image, f"the image of {sample.key} depends on its label"
     try:
         data.samples("no such split")
     except UsageError:

@@ -17,6 +17,7 @@ import pytest
 
 from rppbench.contracts import Dataset
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.testing import check_dataset
 from rppbench_datasets import demo, rppbench_backbones, rppbench_datasets
 from rppbench_datasets.world import artwork, render, scenes
 
@@ -297,6 +298,11 @@ def test_both_backbones_are_shipped_with_their_configuration() -> None:
         config = json.loads(entry.config.read_text())
         assert config["preprocess"]["size"] == config["vision_cfg"]["image_size"]
         assert hashlib.sha256(entry.weights.read_bytes()).hexdigest() == entry.sha256
+
+
+@pytest.mark.parametrize("kind", SETS, ids=names(SETS))
+def test_every_set_passes_the_checks_for_data_sets(kind: type[demo.Rendered]) -> None:
+    check_dataset(kind)
 
 
 def test_every_set_is_a_dataset_with_facts() -> None:

@@ -38,6 +38,12 @@ def fraction(*parts: str) -> float:
     return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
 
 
+@cache
+def _drawn() -> dict[tuple[str, str], Drawing]:
+    """Drawings by concept and vendor."""
+    return {(c.id, drawing.vendor): drawing for c in concepts() for drawing in c.drawings}
+
+
 class Rendered(Dataset):
     """Classes from the concepts of the world, images drawn on demand."""
 
@@ -82,9 +88,8 @@ class Rendered(Dataset):
 
     def drawing(self, sample: Sample) -> Drawing:
         """The drawing that an image shows."""
-        vendor = sample.key.split("/")[2]
-        shown = self.concepts[sample.label].drawings
-        return next(drawing for drawing in shown if drawing.vendor == vendor)
+        _, concept, vendor, _ = sample.key.split("/")
+        return _drawn()[concept, vendor]
 
     def fingerprint(self) -> str:
         facts = (
@@ -289,10 +294,10 @@ class Clutter(Shift):
 
     def image(self, sample: Sample) -> Image.Image:
         draw = render.stream(f"{self.name}/others/{sample.key}")
-        labels = [int(at) for at in draw.permutation(len(self.concepts))[:4]]
-        others = [self.concepts[at].pool("test")[0] for at in labels if at != sample.label][:3]
-        drawing = self.drawing(sample)
-        return render.cluttered(drawing, others, f"{self.name}/{sample.key}")
+        shown = [self.concepts[at] for at in draw.permutation(len(self.concepts))[:4]]
+        own = sample.key.split("/")[1]
+        others = [concept.pool("test")[0] for concept in shown if concept.id != own][:3]
+        return render.cluttered(self.drawing(sample), others, f"{self.name}/{sample.key}")
 
 
 SETS: tuple[type[Dataset], ...] = (

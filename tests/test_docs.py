@@ -1,0 +1,86 @@
+"""What the documents tell a reader to do works: every Python block runs, every command is valid."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rppbench import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md")
+LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(page: str) -> list[str]:
+    """Lines of shell blocks that call rppbench, without what installs it."""
+    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
+    calls = [part.strip() for line in lines for part in line.split("&&")]
+    return [call.split("#")[0].strip() for call in calls if call.startswith("rppbench ")]
+
+
+ALL = [(page, command) for page in PAGES for command in commands(page)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_python_on_a_page_runs_from_top_to_bottom(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for split in ("train", "test"):
+        for name, colour in (("red_thing", 200), ("dark_thing", 20)):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            Image.fromarray(np.full((40, 40, 3), colour, np.uint8)).save(folder / "1.png")
+    monkeypatch.setenv("MY_IMAGES", str(tmp_path))
+    module = ModuleType("page")  # options are read from annotations, by way of the module
+    monkeypatch.setitem(sys.modules, "page", module)
+    for code in blocks(page, "python"):
+        exec(compile(code, page, "exec"), module.__dict__)
+
+
+@pytest.mark.parametrize(("page", "command"), ALL, ids=[command for _, command in ALL])
+def test_commands_on_a_page_are_valid(
+    page: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run` plans instead of running: the cells, options and names are checked all the same."""
+    for number, code in enumerate(blocks(page, "yaml")):
+        (tmp_path / ("compare.yaml" if not number else f"{number}.yaml")).write_text(code)
+    (tmp_path / "leaderboards").symlink_to(ROOT / "leaderboards")
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command)[1:]
+    if words[0] == "leaderboard" or "leaderboards" in words:
+        pytest.skip("would write pages; tests/test_committed_leaderboards.py makes them")
+    if words[0] == "run":
+        words.append("--dry-run")
+    assert cli.main(words) == 0
+
+
+@pytest.mark.parametrize("page", [*PAGES, "leaderboards/README.md", "datasets/world/README.md"])
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target, _ in LINK.findall(text):
+        if "://" not in target:
+            assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def test_the_readme_shows_the_committed_leaderboard() -> None:
+    """The table in the README is a part of the page that is made from records."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "leaderboards" / "cross-dataset.md").read_text(encoding="utf-8")
+    table = re.search(r"<!-- leaderboard -->\n(.*?)<!-- end -->", readme, re.DOTALL)
+    assert table is not None
+    rows = [line for line in table[1].splitlines() if line.startswith("|")]
+    assert len(rows) == 8, "a head, a rule and six methods"
+    assert "\n".join(rows) in page

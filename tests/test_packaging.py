@@ -1,0 +1,61 @@
+"""The wheel holds what a fresh machine needs, and nothing that would get in its way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "-q", "-w", str(folder), str(ROOT)], check=True)
+    (built,) = folder.glob("rppbench-*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"rppbench", "rppbench_methods", "rppbench_datasets", "rppbench_tasks"}
+    world = {
+        f"rppbench_datasets/world/{path.relative_to(ROOT / 'datasets/rppbench_datasets/world')}"
+        for path in (ROOT / "datasets/rppbench_datasets/world").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert any(name.endswith("demo.safetensors") for name in world)
+    assert world <= names
+    for name in ("rppbench/record.schema.json", "rppbench/py.typed"):
+        assert name in names
+    assert not [name for name in names if name.endswith((".pyc", ".pt", ".mjs"))]
+
+
+def test_the_wheel_is_small_enough_to_ship(wheel: Path) -> None:
+    assert wheel.stat().st_size <= 25_000_000
+
+
+def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    target = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(target)
+    code = (
+        f"import sys; sys.path.insert(0, {str(target)!r})\n"
+        "import rppbench, rppbench_datasets; assert rppbench.__file__.startswith(sys.path[0])\n"
+        "from rppbench.plugins import Registry\n"
+        "from importlib.metadata import distribution\n"
+        "found = Registry.load(distribution('rppbench').entry_points.select(group='rppbench'))\n"
+        "assert not found.broken, found.broken\n"
+        "data = found.get('datasets', 'demo-animals')()\n"
+        "assert data.image(data.samples('test')[0]).size == (96, 96)\n"
+        "assert found.get('backbones', 'demo').weights.is_file()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=os.environ)
