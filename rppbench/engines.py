@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any, Protocol
 
+from rppbench import hookimpl
+from rppbench.errors import UsageError
 from rppbench.records import Cell
+
+STOP_SECONDS = 5.0
+"""A worker that was told to stop and still runs after this is killed."""
 
 Batch = tuple[Cell, ...]
 """Cells that share a training: one worker runs them in order, so it is learned once."""
@@ -20,13 +34,13 @@ class Event:
     key: str
     """The cell's key."""
     phase: str
-    """'train', 'evaluate', 'done' or 'failed'."""
+    """'start', 'train', 'evaluate', 'done' or 'failed'."""
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     """'loss' and 'accuracy' in training; the primary metric by its name when done."""
     message: str = ""
-    """One line for a person: the reason of a failure, a warning."""
+    """Text for a person: the reason of a failure, a warning."""
 
 
 Report = Callable[[Event], None]
@@ -35,7 +49,16 @@ Report = Callable[[Event], None]
 class Job(Protocol):
     """Runs the cells of one batch and writes a record for each; picklable."""
 
-    def __call__(self, batch: Batch, report: Report) -> None: ...
+    device: str
+    """Where the models compute: 'cpu', 'cuda' or 'cuda:1'."""
+    stop_on_failure: bool
+    """Start nothing new after the first cell that failed."""
+
+    def __call__(self, batch: Batch, report: Report) -> None:
+        """Run the batch; every cell ends with an event 'done' or 'failed'."""
+
+    def fail(self, cell: Cell, kind: str, message: str) -> None:
+        """Record a failure that the cell could not record itself."""
 
 
 class Engine(ABC):
@@ -46,4 +69,247 @@ class Engine(ABC):
 
     @abstractmethod
     def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
-        """Run all batches; return when they are done. A KeyboardInterrupt stops the workers."""
+        """Run all batches; return when they are done. A KeyboardInterrupt stops the workers.
+
+        After a failed cell of a job that is to stop on failure no other batch starts.
+        """
+
+
+class Inline(Engine):
+    """One batch after the other in this process."""
+
+    name, title = "inline", "This process"
+
+    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+        failed = False
+
+        def watch(event: Event) -> None:
+            nonlocal failed
+            failed |= event.phase == "failed"
+            report(event)
+
+        for batch in batches:
+            job(batch, watch)
+            if failed and job.stop_on_failure:
+                return
+
+
+class Processes(Engine):
+    """Batches side by side in processes of this machine, each with its share of cores and GPUs.
+
+    A worker keeps its models from batch to batch. One that dies takes its batch with it, and no
+    other: the cells it left get a record that says how it died.
+    """
+
+    name, title = "processes", "Processes of this machine"
+
+    def __init__(self, *, workers: int = 2) -> None:
+        if workers < 1:
+            raise UsageError(f"engine 'processes' takes workers=1 or more, not {workers}")
+        self.workers = workers
+
+    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+        waiting = deque(batches)
+        workers = [_Worker(job, place) for place in places(job.device, self.workers, len(batches))]
+        stopping = False
+        try:
+            while True:
+                for worker in workers:
+                    if waiting and not worker.busy and not stopping:
+                        worker.take(waiting.popleft())
+                busy = [worker for worker in workers if worker.busy]
+                if not busy:
+                    break
+                ready = wait([worker.connection for worker in busy])
+                for worker in busy:
+                    if worker.connection not in ready:
+                        continue
+                    for event in worker.events():
+                        stopping |= event.phase == "failed" and job.stop_on_failure
+                        report(event)
+            for worker in workers:
+                worker.dismiss()
+        finally:
+            for worker in workers:
+                worker.stop()
+
+
+@hookimpl
+def rppbench_engines() -> list[type[Engine]]:
+    """Engines that come with rppbench."""
+    return [Inline, Processes]
+
+
+def places(device: str, workers: int, batches: int) -> list[dict[str, str]]:
+    """What to set in the environment of each worker; never more workers than batches.
+
+    Cores are divided among the workers, unless OMP_NUM_THREADS says how many each may use. On
+    'cuda' workers take the visible GPUs in turn; 'cuda:1' names one for all of them.
+    """
+    workers = min(workers, batches)
+    shared = {}
+    if "OMP_NUM_THREADS" not in os.environ:
+        shared["OMP_NUM_THREADS"] = str(max(1, cores() // max(workers, 1)))
+    gpus = visible_gpus() if device == "cuda" else []
+    return [
+        {**shared, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})}
+        for number in range(workers)
+    ]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    import torch  # only machines with a GPU pay for it
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+class _Worker:
+    """A process that runs batches, started when there is one and again after it died.
+
+    Each has a pipe of its own: a process killed while it writes to a shared queue would keep the
+    queue's lock for ever, and all others would wait for it.
+    """
+
+    connection: Connection[Any, Any]
+
+    def __init__(self, job: Job, environment: Mapping[str, str]) -> None:
+        self.job, self.environment = job, environment
+        self.process: SpawnProcess | None = None
+        self.busy = False
+        self.unfinished: dict[str, Cell] = {}
+        """Cells of the running batch by key."""
+
+    def take(self, batch: Batch) -> None:
+        """Start on a batch, in the same process as the one before if that lives."""
+        if self.process is not None and not self.process.is_alive():
+            self.stop()
+        if self.process is None:
+            self._start()
+        self.busy, self.unfinished = True, {cell.key: cell for cell in batch}
+        with suppress(OSError):  # it died just now: `events` will find out and say so
+            self.connection.send(batch)
+
+    def events(self) -> Iterator[Event]:
+        """The next event, or those that tell of a death."""
+        try:
+            event: Event | None = self.connection.recv()
+        except (EOFError, OSError):
+            yield from self._bury()
+            return
+        if event is None:  # the batch is over, whether all its cells ran or not
+            self.busy = False
+            return
+        if event.phase in ("done", "failed"):
+            self.unfinished.pop(event.key, None)
+        yield event
+
+    def dismiss(self) -> None:
+        """Let the process end by itself; `stop` sees to it that it does."""
+        if self.process is not None:
+            with suppress(OSError):
+                self.connection.send(None)
+            self.process.join(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """End the process now, whatever it does."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        self.process.join(STOP_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        self.connection.close()
+        self.process, self.busy = None, False
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would copy a CUDA that cannot work
+        self.connection, far_end = context.Pipe()
+        self.process = context.Process(target=_serve, args=(far_end,), name="rppbench worker")
+        resource_tracker.ensure_running()  # its first start would unblock the interrupt
+        with _environment(self.environment), _no_interrupt():
+            self.process.start()
+        far_end.close()  # else its end would never be seen here
+        with suppress(OSError):
+            self.connection.send(self.job)
+
+    def _bury(self) -> Iterator[Event]:
+        """Record the cells that a dead process left behind."""
+        assert self.process is not None
+        self.process.join(STOP_SECONDS)
+        message = f"the worker died: {_ending(self.process.exitcode)}"
+        self.stop()
+        for cell in self.unfinished.values():
+            self.job.fail(cell, "WorkerDied", message)
+            yield Event(cell.key, "failed", message=message)
+
+
+def _serve(connection: Connection[Any, Any]) -> None:
+    """What a worker does: batches, until it gets None or the other end is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tell(event: Event | None) -> None:
+        try:
+            connection.send(event)
+        except OSError:  # the parent is gone; as an exception it would be taken for the cell's
+            os._exit(1)
+
+    with suppress(EOFError):
+        job: Job = connection.recv()
+        while (batch := connection.recv()) is not None:
+            job(batch, tell)
+            tell(None)
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot stop its workers, so they watch it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _ending(status: int | None) -> str:
+    if status is None or status >= 0:
+        return f"exit status {status}"
+    name = signal.Signals(-status).name
+    return f"{name}, which is what the system sends without memory" if name == "SIGKILL" else name
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables for a process that starts here: libraries read them while they load."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Ctrl-C goes to a whole process group: only the parent answers, by stopping its workers.
+
+    A blocked signal is inherited, from the first moment on; here it waits and is not lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

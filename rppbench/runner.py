@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,9 +25,12 @@ from rppbench.features import FeatureStore, cache_folder
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.plan import labels
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Failure, Record
+from rppbench.records import Cell, Failure, Record, Score
 from rppbench.store import Store
 from rppbench.training import DivergedError
+
+SHOWN_NAMES = 5
+"""Of class names with unknown words; a warning is no list."""
 
 WATCHED_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow", "rppbench")
 
@@ -70,28 +75,30 @@ class Runner:
             workers=self.num_workers,
         )
 
+    @cached_property
+    def warned(self) -> set[tuple[str, str]]:
+        """(data set, backbone) whose unknown words this process told of."""
+        return set()
+
     def run(self, cell: Cell, report: Report) -> Record:
         """The record of one cell; whatever goes wrong is in it, except an interrupt."""
-        started = datetime.now(UTC)
-        reset_peak(self.device)
-        record = Record(
-            cell=cell,
-            status="failed",
-            metric="",
-            environment=environment(self.device),
-            started=started.isoformat(timespec="seconds"),
-        )
+        report(Event(cell.key, "start"))
+        record = self._blank(cell)
 
         def notify(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
             report(Event(cell.key, phase, done, total, metrics))
 
         try:
+            reset_peak(self.device)
             registry = self.workshop.registry
-            task = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
-            record = replace(record, metric=task.metric, labels=labels(registry, cell))
+            task = registry.get("tasks", cell.task.name)
+            record = replace(record, metric=task.metric)
+            record = replace(record, labels=labels(registry, cell))
             bench = CellBench(cell, self.workshop, notify, self.retrain)
-            scores = tuple(task.run(bench))
+            self._warn(cell, bench, report)
+            scores = tuple(task(**dict(cell.task.options)).run(bench))
             assert any(score.metric == task.metric for score in scores), "no primary score"
+            _check_finite(scores, bench.log)
             record = replace(
                 record,
                 status="ok",
@@ -105,28 +112,55 @@ class Runner:
             )
         except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
             record = replace(record, failure=_failure(error))
-        return replace(record, finished=datetime.now(UTC).isoformat(timespec="seconds"))
+        return replace(record, finished=_now())
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
-        """Record a failure that the cell could not record itself (its worker died)."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        task = self.workshop.registry.get("tasks", cell.task.name)
-        record = Record(
+        """Record a failure that the cell could not record itself (its worker died).
+
+        A good record stays: the worker may have died between writing it and saying so.
+        """
+        stored = self.store.read(cell)
+        if stored is not None and stored.status == "ok":
+            return
+        record = replace(self._blank(cell), failure=Failure(kind, message), finished=_now())
+        with suppress(Exception):  # what cannot be labelled must not hide why the worker died
+            registry = self.workshop.registry
+            record = replace(record, metric=registry.get("tasks", cell.task.name).metric)
+            record = replace(record, labels=labels(registry, cell))
+        self.store.write(record)
+
+    def _blank(self, cell: Cell) -> Record:
+        """A record that says as yet when and where the cell was run."""
+        return Record(
             cell=cell,
             status="failed",
-            metric=task.metric,
-            failure=Failure(kind, message),
-            labels=labels(self.workshop.registry, cell),
+            metric="",
             environment=environment(self.device),
-            started=now,
-            finished=now,
+            started=_now(),
         )
-        self.store.write(record)
+
+    def _warn(self, cell: Cell, bench: CellBench, report: Report) -> None:
+        """Say once which class names hold words that the text tower never saw."""
+        subject = (cell.dataset, cell.backbone)
+        if subject in self.warned:
+            return
+        self.warned.add(subject)
+        names = bench.dataset.classes
+        lost = bench.clip.unknown_words(names)
+        if not lost:
+            return
+        shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
+        message = (
+            f"{len(lost)} of {len(names)} class names of {cell.dataset} have words that backbone "
+            f"{cell.backbone} never saw: {shown}"
+        )
+        report(Event(cell.key, "evaluate", message=message))
 
 
 def environment(device: str) -> dict[str, str]:
     """What a reader needs to judge cost and to look for a difference; no names or paths."""
-    where = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    on_gpu = device.startswith("cuda") and torch.cuda.is_available()
+    where = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
     return {
         **{name: version(name) for name in WATCHED_PACKAGES},
         "python": platform.python_version(),
@@ -150,6 +184,21 @@ def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str]
     return get
 
 
+def _check_finite(scores: Sequence[Score], log: Sequence[Mapping[str, float]]) -> None:
+    """Raise DivergedError for a number that is none: JSON has no word for it, nor has a table."""
+    for score in scores:
+        if not math.isfinite(score.value):
+            raise DivergedError(f"the score {score.metric!r} became {score.value}")
+    for epoch, entry in enumerate(log, 1):
+        for name, value in entry.items():
+            if not math.isfinite(value):
+                raise DivergedError(f"{name!r} became {value} in epoch {epoch} of the training")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _failure(error: Exception) -> Failure:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return Failure("oom", f"out of memory: {error}")
@@ -159,7 +208,8 @@ def _failure(error: Exception) -> Failure:
         return Failure("missing-data", str(error))
     if isinstance(error, UsageError):
         return Failure("usage", str(error))
-    return Failure(type(error).__name__, str(error), traceback.format_exc())
+    kind = type(error).__name__
+    return Failure(kind, str(error) or kind, traceback.format_exc())
 
 
 def _finished(record: Record) -> Event:

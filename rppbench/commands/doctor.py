@@ -1,0 +1,112 @@
+"""`rppbench doctor`: what to paste into a bug report; no names of people or folders."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import traceback
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, entry_points, requires, version
+from pathlib import Path
+
+from rppbench import __version__
+from rppbench.commands import console
+from rppbench.errors import UsageError
+from rppbench.plugins import GROUP, KINDS, Registry
+
+FRAMES = 3
+"""Innermost calls shown of a plugin that failed."""
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """It takes nothing."""
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Print the report; never fails because of what it finds."""
+    out = console()
+    out.print("Paste this into a bug report.", style="bold")
+    for part in (_versions, _machine, _cache, _plugins):
+        for line in part():
+            out.print(line, soft_wrap=True)
+    return 0
+
+
+def _versions() -> Iterator[str]:
+    yield f"rppbench {__version__}, python {platform.python_version()}, {platform.platform()}"
+    wanted = [text for text in requires("rppbench") or () if "extra ==" not in text]
+    for name in (re.split(r"[^\w.-]", text)[0] for text in wanted):
+        try:
+            yield f"  {name} {version(name)}"
+        except PackageNotFoundError:
+            yield f"  {name} is not installed"
+
+
+def _machine() -> Iterator[str]:
+    yield f"cores: {os.cpu_count()}"
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # OSError: a library of torch that does not fit
+        yield f"torch cannot be imported: {_private(error)}"
+        return
+    yield f"threads: {torch.get_num_threads()}"
+    yield f"CUDA: {torch.version.cuda or 'not built in'}"
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        yield f"  cuda:{index} {device.name}, {_size(device.total_memory)}"
+
+
+def _cache() -> Iterator[str]:
+    from rppbench.features import cache_folder
+
+    folder = cache_folder()
+    shown = str(folder).replace(str(Path.home()), "~", 1)
+    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    yield f"cache: {shown}, {_size(used)} used, {_size(free)} free"
+
+
+def _plugins() -> Iterator[str]:
+    registry = Registry.load()
+    found = {}
+    for kind in KINDS:
+        try:
+            found[kind] = registry.all(kind)
+        except UsageError as error:  # two of one name: worth a report, not the end of it
+            yield f"{kind}: {error}"
+    yield "plugins:"
+    for entry in entry_points(group=GROUP):
+        source = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown package"
+        reason = registry.broken.get(entry.name)
+        yield f"  {entry.name} ({source}): {'failed' if reason else 'ok'}"
+        if reason:
+            yield from (f"    {line}" for line in _tail(reason))
+    for kind, components in found.items():
+        yield f"{kind}: {', '.join(components) or '(none)'}"
+    for backbone in found.get("backbones", {}).values():
+        present = "present" if backbone.weights.is_file() else "missing"
+        yield f"  weights of {backbone.name}: {present}"
+
+
+def _tail(error: BaseException) -> Iterator[str]:
+    """The innermost calls, by file name only, and the error."""
+    for frame in traceback.extract_tb(error.__traceback__)[-FRAMES:]:
+        yield f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
+    yield f"{type(error).__name__}: {_private(error)}"
+
+
+def _private(error: BaseException) -> str:
+    """The message with the names of folders left out."""
+    return re.sub(r"(?:/[^/\s'\"]+)+/", "…/", str(error))
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

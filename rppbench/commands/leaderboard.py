@@ -1,0 +1,52 @@
+"""`rppbench leaderboard`: tables from records alone; needs neither torch nor the plugins."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rppbench.errors import UsageError
+from rppbench.leaderboard import build, write_leaderboards
+from rppbench.records import Record
+from rppbench.store import Problem, Store
+from rppbench.tables import markdown
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("task", nargs="?", metavar="TASK", help="print only this task's tables")
+    parser.add_argument("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
+    parser.add_argument("--metric", metavar="M", help="print this metric instead of the main one")
+
+
+def leaderboard(arguments: argparse.Namespace) -> int:
+    """Print the tables and write them beside the records."""
+    folder = Path(arguments.output)
+    records, problems = Store(folder).all()
+    report_damage(problems)
+    if not records:
+        raise UsageError(
+            f"no records in {folder / 'records'}; `rppbench run --output {folder}` makes them"
+        )
+    sys.stdout.write(markdown(build(records, arguments.task, arguments.metric)))
+    write_pages(records, folder)
+    return 0
+
+
+def write_pages(records: Sequence[Record], folder: Path) -> None:
+    """The pages of all tasks. UsageError if the folder cannot be written."""
+    try:
+        write_leaderboards(records, folder)
+    except OSError as error:
+        raise UsageError(f"cannot write the pages in {folder}: {error.strerror}") from error
+
+
+def report_damage(problems: Sequence[Problem]) -> None:
+    """Say which files among the records do not count, and why."""
+    if problems:
+        plural = "files do" if len(problems) > 1 else "file does"
+        print(f"rppbench: {len(problems)} {plural} not count as a record:", file=sys.stderr)
+    for problem in problems:
+        print(f"  {problem}", file=sys.stderr)

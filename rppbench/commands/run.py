@@ -1,0 +1,288 @@
+"""`rppbench run` and `rppbench plan`: from flags to cells, to records, to a leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rppbench.commands import console, print_table
+from rppbench.commands.leaderboard import report_damage, write_pages
+from rppbench.config import NAMES, OVERWRITE, Settings, settings
+from rppbench.errors import UsageError, unknown
+from rppbench.leaderboard import build
+from rppbench.store import Store
+from rppbench.tables import duration, markdown
+
+if TYPE_CHECKING:  # all of these need torch
+    from rppbench.engines import Engine
+    from rppbench.plan import Planned, Request
+    from rppbench.plugins import Registry
+
+
+def plan_flags(parser: argparse.ArgumentParser) -> None:
+    """What `plan` takes; None where nothing was said, so that a config file can say it."""
+    add = parser.add_argument
+    many: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
+    add("--task", **many, metavar="NAME[:K=V,...]", help="tasks [cross-dataset]")
+    add("--dataset", **many, metavar="NAME", help="score only these data sets [all of the task]")
+    add("--model", metavar="MODEL", help="backbone, as open_clip names it [demo]")
+    add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
+    add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
+    add("--seed", **many, type=int, metavar="N", help="one training a seed [1]")
+    add("--shots", **many, type=int, metavar="N", help="training images a class [the recipe's]")
+    add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
+    add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
+    add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
+    add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
+    add("--recipe", metavar="NAME", help="how to optimise; `rppbench info METHOD` lists them")
+    add(
+        "--set",
+        action="append",
+        metavar="KEY=VALUE",
+        help="set an option of all chosen methods, tasks or recipes: length=8, recipe.lr=0.01",
+    )
+    add("--output", metavar="DIR", help="folder for records and prompts [runs]")
+    add(
+        "--overwrite",
+        metavar="|".join(OVERWRITE),
+        help="cells with a record: keep good ones, redo all, or refuse to start [only-missing]",
+    )
+    add(
+        "--fail-on-error",
+        action=argparse.BooleanOptionalAction,
+        help="stop at the first cell that fails",
+    )
+    add("--limit", type=int, metavar="N", help="score only N test images of each data set")
+    add("--engine", metavar="NAME[:K=V,...]", help="where cells run [inline]")
+    add("--config", metavar="FILE", help="read settings from a .py (executed), .yaml or .json")
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What `run` takes: as `plan`, and `--dry-run`."""
+    plan_flags(parser)
+    parser.add_argument(
+        "--dry-run", action=argparse.BooleanOptionalAction, help="the same as `rppbench plan`"
+    )
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Print the cells of a request and what would happen to each."""
+    chosen = _settings(arguments)
+    registry, planned, _ = _survey(chosen)
+    _print_plan(registry, planned, chosen)
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the cells that are due; 1 if any of them failed."""
+    from rppbench.plan import batches
+    from rppbench.progress import display
+    from rppbench.runner import Runner
+
+    chosen = _settings(arguments)
+    registry, planned, store = _survey(chosen)
+    if chosen.dry_run:
+        _print_plan(registry, planned, chosen)
+        return 0
+    engine = _engine(registry, chosen.engine)
+    due = _due(planned, chosen.overwrite)
+    runner = Runner(
+        store.root,
+        device=_device(chosen.device),
+        batch_size=chosen.batch_size,
+        num_workers=chosen.num_workers,
+        retrain=chosen.overwrite == "always",
+        stop_on_failure=chosen.fail_on_error,
+    )
+    _make_folder(store.root)
+    notes = console(stderr=True)
+    for line in (*registry.complaints(), _totals(planned, due, chosen)):
+        notes.print(line, soft_wrap=True)
+    if due:
+        with display(due, notes) as report:
+            engine.run(runner, batches([entry.cell for entry in due]), report)
+    return _conclude(planned, due, store)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    given = {name: getattr(arguments, name, None) for name in NAMES}
+    pairs = {}
+    for text in given["set"] or ():
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set takes KEY=VALUE, not {text!r}")
+        pairs[key.strip().replace("-", "_")] = value.strip()
+    return settings({**given, "set": pairs}, arguments.config)
+
+
+def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store]:
+    from rppbench.plan import cells, survey
+    from rppbench.plugins import Registry
+
+    registry = Registry.load()
+    if not chosen.method:
+        names = ", ".join(registry.all("methods")) or "(none)"
+        notes = registry.complaints()
+        raise UsageError(
+            "\n".join(["say which methods: --method NAME", f"methods: {names}", *notes])
+        )
+    try:
+        planned = cells(registry, _request(chosen))
+    except UsageError as error:  # what is missing may be in a plugin that did not load
+        notes = [line for line in registry.complaints() if line not in str(error)]
+        raise UsageError("\n".join([str(error), *notes])) from error
+    store = Store(Path(chosen.output))
+    return registry, survey(planned, store), store
+
+
+def _request(chosen: Settings) -> Request:
+    from rppbench.checkpoints import PRECISIONS
+    from rppbench.plan import Request
+
+    if chosen.precision not in PRECISIONS:  # one message now instead of a failure in every cell
+        raise unknown("precision is named", chosen.precision, PRECISIONS, "precisions")
+    return Request(
+        methods=chosen.method,
+        tasks=chosen.task,
+        datasets=chosen.dataset,
+        backbone=chosen.backbone,
+        teacher=chosen.teacher,
+        seeds=chosen.seed,
+        shots=chosen.shots,
+        precision=chosen.precision,
+        limit=chosen.limit,
+        recipe=chosen.recipe,
+        settings=tuple(chosen.set.items()),
+    )
+
+
+def _engine(registry: Registry, text: str) -> Engine:
+    from rppbench.options import resolve
+
+    name, explicit = registry.choose("engines", text)
+    component = registry.get("engines", name)
+    engine: Engine = component(**dict(resolve(component, explicit).options))
+    return engine
+
+
+def _device(name: str) -> str:
+    """The device that is meant. UsageError if this machine does not have it."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if cuda else "cpu"
+    if name == "cpu":
+        return name
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (index and not index.isdecimal()):
+        raise unknown("device is named", name, ("auto", "cpu", "cuda", "cuda:N"), "devices")
+    count = torch.cuda.device_count() if cuda else 0
+    if int(index or 0) >= count:
+        raise UsageError(f"no device {name!r}: torch sees {count} CUDA devices here")
+    return name
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _due(planned: Sequence[Planned], overwrite: str) -> list[Planned]:
+    """The cells to run now. UsageError where a record stands that must not be replaced."""
+    recorded = [entry for entry in planned if entry.state in ("done", "failed")]
+    if overwrite == "never" and recorded:
+        cell = recorded[0].cell
+        raise UsageError(
+            f"{len(recorded)} of {_counted(len(planned), 'cell')} already recorded, as "
+            f"{cell.method.name} on {cell.dataset}, seed {cell.seed}\n"
+            "--overwrite never replaces none; choose another --output, or only-missing to go on"
+        )
+    if overwrite == "always":
+        return list(planned)
+    return [entry for entry in planned if entry.state != "done"]
+
+
+def _conclude(planned: Sequence[Planned], due: Sequence[Planned], store: Store) -> int:
+    """Print the tables, the failures and the counts."""
+    from rppbench.progress import titles
+
+    records, problems = store.all()
+    report_damage(problems)
+    if records:
+        write_pages(records, store.root)
+    with_records = {record.cell.task.name for record in records}
+    for task in dict.fromkeys(entry.cell.task.name for entry in planned):
+        if task in with_records:
+            sys.stdout.write(markdown(build(records, task)))
+    sys.stdout.flush()
+    results = {record.key: record for record in records}
+    ran = [results[entry.cell.key] for entry in due if entry.cell.key in results]
+    failed = [record for record in ran if record.failure]
+    names = titles([entry.cell for entry in due])
+    for record in failed:
+        assert record.failure is not None
+        reason = (record.failure.message.splitlines() or [""])[0]
+        told = f"failed: {names[record.key]}: {record.failure.kind}: {reason}"
+        print(told, file=sys.stderr)
+    counts = [
+        f"{len(ran) - len(failed)} done",
+        f"{len(planned) - len(due)} had a record",
+        f"{len(failed)} failed",
+        *([f"{len(due) - len(ran)} not run"] if len(ran) < len(due) else []),
+    ]
+    print(f"cells: {', '.join(counts)}; records and pages in {store.root}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print_plan(registry: Registry, planned: Sequence[Planned], chosen: Settings) -> None:
+    from rppbench.plan import labels
+
+    rows = []
+    for entry in planned:
+        cell = entry.cell
+        changed = labels(registry, cell)["method_options"]
+        rows.append(
+            [
+                cell.method.name + (f" ({changed})" if changed else ""),
+                cell.task.name,
+                cell.dataset,
+                str(cell.seed),
+                entry.state,
+                entry.training,
+                "–" if entry.seconds is None else duration(entry.seconds),
+            ]
+        )
+    heads = ["Method", "Task", "Data set", "Seed", "State", "Training", "Estimate"]
+    out = console()
+    print_table(out, heads, rows)
+    due = _due(planned, chosen.overwrite)
+    for line in (*registry.complaints(), _totals(planned, due, chosen)):
+        out.print(line, soft_wrap=True)
+
+
+def _totals(planned: Sequence[Planned], due: Sequence[Planned], chosen: Settings) -> str:
+    states = [entry.state for entry in planned]
+    counts = {name: states.count(name) for name in ("done", "failed", "blocked")}
+    told = [f"{len(due)} to run", *(f"{count} {name}" for name, count in counts.items() if count)]
+    text = f"{_counted(len(planned), 'cell')}: {', '.join(told)}"
+    if chosen.overwrite == "always":  # neither stored prompts nor old estimates count then
+        trainings = {entry.cell.training.key for entry in due if entry.cell.training}
+        return f"{text}; {_counted(len(trainings), 'training')}"
+    text += f"; {_counted(sum(entry.training == 'learn' for entry in due), 'training')}"
+    known = [entry.seconds for entry in due if entry.seconds is not None]
+    if not known:
+        return text
+    rest = len(due) - len(known)
+    more = f" and {_counted(rest, 'cell')} without an estimate" if rest else ""
+    return f"{text}; about {duration(sum(known))}{more}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -1,0 +1,168 @@
+"""`rppbench list` and `rppbench info`: what is installed, and all there is to say about it."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rppbench.commands import console, print_table
+from rppbench.errors import MissingDataError, unknown
+from rppbench.records import spell
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rppbench.backbones import Backbone
+    from rppbench.contracts import Dataset, Method
+    from rppbench.plugins import Registry
+
+LISTED = ("methods", "datasets", "tasks", "engines", "backbones")
+"""`plugins.KINDS`, which is not imported for the sake of `--help`."""
+
+
+def list_flags(parser: argparse.ArgumentParser) -> None:
+    """What `list` takes."""
+    parser.add_argument("kind", metavar="KIND", help=", ".join(LISTED))
+
+
+def info_flags(parser: argparse.ArgumentParser) -> None:
+    """What `info` takes."""
+    parser.add_argument("name", metavar="NAME", help="of a method, data set, task, ...")
+
+
+def listed(arguments: argparse.Namespace) -> int:
+    """Print the components of a kind, one a line."""
+    from rppbench.plugins import Registry
+
+    kind = arguments.kind
+    if kind not in LISTED:
+        raise unknown("kind is named", kind, LISTED, "kinds")
+    registry = Registry.load()
+    rows = [[name, item.title, _fact(kind, item)] for name, item in registry.all(kind).items()]
+    out = console()
+    print_table(out, ("Name", "Title", FACTS[kind]), rows)
+    for line in registry.complaints():
+        out.print(line, soft_wrap=True)
+    return 0
+
+
+def info(arguments: argparse.Namespace) -> int:
+    """Print all that is known of a name, once for each kind that has it."""
+    from rppbench.plugins import KINDS, SINGULAR, Registry
+
+    registry = Registry.load()
+    found = [
+        (kind, all_[arguments.name])
+        for kind in KINDS
+        if arguments.name in (all_ := registry.all(kind))
+    ]
+    if not found:
+        names = {name for kind in KINDS for name in registry.all(kind)}
+        raise unknown("component is named", arguments.name, names, "names", registry.complaints())
+    out = console()
+    for index, (kind, item) in enumerate(found):
+        if index:
+            out.print()
+        out.print(f"{item.name} ({SINGULAR[kind]}): {item.title}", style="bold", soft_wrap=True)
+        DESCRIBE[kind](out, item, registry)
+    return 0
+
+
+FACTS = {
+    "methods": "Paper",
+    "datasets": "Suite",
+    "tasks": "Paper",
+    "engines": "Options",
+    "backbones": "Note",
+}
+
+
+def _fact(kind: str, item: Any) -> str:
+    from rppbench.options import options
+
+    if kind == "engines":
+        return ", ".join(f"{name}={spell(value)}" for name, value in options(item).items())
+    if kind == "datasets":
+        size = "large " if item.large else ""
+        return f"{item.suite}, {size}{item.role}" if item.suite else ""
+    if kind == "backbones":
+        return str(item.note)
+    return str(item.paper)
+
+
+def _method(out: Console, method: type[Method], registry: Registry) -> None:
+    _component(out, method, registry)
+    if method.supervision is None:
+        return
+    out.print("recipes:" if method.recipes else "recipes: none of its own", style="bold")
+    for recipe in method.recipes:
+        values = dict(recipe.choice().options) | {"shots": recipe.shots} | dict(recipe.options)
+        said = [f"{name}={spell(value)}" for name, value in values.items()]
+        scope = [*recipe.tasks, *([f"suite {recipe.suite}"] if recipe.suite else [])]
+        made_for = f" (for {', '.join(scope)})" if scope else ""
+        out.print(f"  {recipe.name}{made_for}: {', '.join(said)}", soft_wrap=True)
+        if recipe.origin:
+            out.print(f"    from {recipe.origin}", soft_wrap=True)
+
+
+def _dataset(out: Console, dataset: type[Dataset], registry: Registry) -> None:
+    _component(out, dataset, registry)
+    try:
+        classes = str(len(dataset().classes))
+    except MissingDataError as error:
+        classes = f"unknown: {error}"
+    _facts(
+        out,
+        [
+            ("suite", dataset.suite),
+            ("role", f"large {dataset.role}" if dataset.large else dataset.role),
+            ("classes", classes),
+            ("template", dataset.template),
+        ],
+    )
+
+
+def _component(out: Console, component: type[Any], registry: Registry) -> None:
+    """Docstring, facts and options of a class."""
+    from rppbench.options import choices, options
+
+    out.print(inspect.getdoc(component) or "", soft_wrap=True)
+    said = [(name, getattr(component, name, "")) for name in ("paper", "licence", "origin")]
+    _facts(out, [*said, ("defined in", component.__module__)])
+    defaults, words = options(component), choices(component)
+    if defaults:
+        out.print("options:", style="bold")
+        rows = [
+            [f"  {name}={spell(value)}", " | ".join(spell(word) for word in words.get(name, ()))]
+            for name, value in defaults.items()
+        ]
+        print_table(out, ("  with default", "choices"), rows)
+
+
+def _backbone(out: Console, backbone: Backbone, registry: Registry) -> None:
+    present = "present" if backbone.weights.is_file() else "missing"
+    _facts(
+        out,
+        [
+            ("licence", backbone.licence),
+            ("note", backbone.note),
+            ("weights", f"{backbone.weights.name}, {present}, sha256 {backbone.sha256}"),
+        ],
+    )
+
+
+def _facts(out: Console, facts: Sequence[tuple[str, str]]) -> None:
+    for name, value in facts:
+        if value:
+            out.print(f"{name}: {value}", soft_wrap=True)
+
+
+DESCRIBE: dict[str, Callable[[Console, Any, Registry], None]] = {
+    "methods": _method,
+    "datasets": _dataset,
+    "tasks": _component,
+    "engines": _component,
+    "backbones": _backbone,
+}

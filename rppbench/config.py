@@ -1,0 +1,121 @@
+"""The settings of a run: what flags and config files can say, and which of them wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from rppbench.errors import UsageError, unknown
+
+OVERWRITE = ("only-missing", "always", "never")
+WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
+LEAST = {"seed": 0, "shots": 1, "batch_size": 1, "num_workers": 0, "limit": 1}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that `run` and `plan` can be told. Each field is a flag, and a key of config files."""
+
+    method: tuple[str, ...] = ()
+    task: tuple[str, ...] = ("cross-dataset",)
+    dataset: tuple[str, ...] = ()
+    model: str = "demo"
+    pretrained: str | None = None
+    teacher: str | None = None
+    seed: tuple[int, ...] = (1,)
+    shots: tuple[int, ...] = ()
+    device: str = "cpu"
+    batch_size: int = 128
+    num_workers: int = 0
+    precision: str = "fp32"
+    recipe: str | None = None
+    set: Mapping[str, str] = field(default_factory=dict)
+    output: str = "runs"
+    overwrite: str = "only-missing"
+    fail_on_error: bool = False
+    limit: int | None = None
+    engine: str = "inline"
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.overwrite not in OVERWRITE:
+            raise unknown("way to overwrite is named", self.overwrite, OVERWRITE, "ways")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and number < least:
+                    raise UsageError(f"{name} must be at least {least}, not {number}")
+
+    @property
+    def backbone(self) -> str:
+        """MODEL, or MODEL/PRETRAINED."""
+        return f"{self.model}/{self.pretrained}" if self.pretrained else self.model
+
+
+def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
+    """Defaults, over them the config file, over it the flags that were given (not None).
+
+    UsageError for a file that cannot be read and for values that make no sense.
+    """
+    said = read(path) if path else {}
+    given: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in flags.items()
+        if value is not None
+    }
+    # --set adds to the file's values, key by key; every other flag takes the file's place.
+    changes = {**said.get("set", {}), **given.get("set", {})}
+    return Settings(**{**said, **given, "set": changes})
+
+
+def read(path: str) -> dict[str, Any]:
+    """The settings in a .py, .yaml or .json file; `_base_` names files to inherit from.
+
+    A .py file is executed: only read what you trust. UsageError for a file that cannot be read,
+    an unknown key or a value of the wrong type.
+    """
+    from mmengine.config import Config  # takes as long as a whole leaderboard
+
+    if not Path(path).is_file():
+        raise UsageError(f"no config file {path!r}")
+    try:
+        content = Config.fromfile(path).to_dict()
+    except Exception as error:  # a Python config may raise anything
+        raise UsageError(f"cannot read {path}: {type(error).__name__}: {error}") from error
+    hints = get_type_hints(Settings)
+    for key in content:
+        if key not in hints:
+            raise unknown(f"setting of {path} is named", key, hints, "settings")
+    return {key: _checked(f"{path}: {key!r}", value, hints[key]) for key, value in content.items()}
+
+
+def _checked(where: str, value: Any, hint: Any) -> Any:
+    """The value as the field holds it; UsageError if it is of another type."""
+    if get_origin(hint) is UnionType:
+        return None if value is None else _checked(where, value, get_args(hint)[0])
+    if get_origin(hint) is tuple:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_checked(where, item, get_args(hint)[0]) for item in items)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    if hint in WORDS:
+        raise UsageError(f"{where} must be {WORDS[hint]}, not {value!r}")
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{where} must hold KEY: VALUE pairs, not {value!r}")
+    return {key: _spelled(f"{where}: {key!r}", item) for key, item in value.items()}
+
+
+def _spelled(where: str, value: Any) -> str:
+    """An option's value as --set takes it, with all digits."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, (str, int, float)):
+        return str(value)
+    raise UsageError(f"{where} must be a text, a number or true or false, not {value!r}")
+
+
+NAMES = tuple(entry.name for entry in fields(Settings))
+"""Every key of a config file; the flags are the same with dashes."""

@@ -1,0 +1,413 @@
+"""The commands as a person uses them: words in, text and exit status out."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+from toy import Toy
+from toy_run import Context, ToyPlugin, save_tiny
+
+import rppbench_tasks
+from rppbench import __version__, engines, hookimpl, hookspecs
+from rppbench.cli import main
+from rppbench.contracts import Method, Prompts
+from rppbench.plugins import Registry
+from rppbench.store import Store
+
+TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny")
+GOOD = (*TOY, "--dataset", "toy-one", "toy-two")
+
+
+class ToyBroken(Toy):
+    name, title, role = "toy-broken", "Toy broken", "transfer"
+
+    def image(self, sample: Any) -> Any:
+        raise OSError(f"cannot identify image file {sample.key}")
+
+
+class Interrupting(Context):
+    name, title = "interrupting", "Interrupting"
+
+    def prompts(self) -> Prompts:
+        raise KeyboardInterrupt
+
+
+class More:
+    @hookimpl
+    def rppbench_methods(self) -> list[type[Method]]:
+        return [Interrupting]
+
+    @hookimpl
+    def rppbench_datasets(self) -> list[type[Toy]]:
+        return [ToyBroken]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny(folder)
+    return folder
+
+
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path) -> Registry:
+    """Only toys are installed; the working directory and the cache are the test's own."""
+    manager = pluggy.PluginManager("rppbench")
+    manager.add_hookspecs(hookspecs)
+    for name, plugin in {"toys": ToyPlugin(models), "more": More()}.items():
+        manager.register(plugin, name)
+    manager.register(rppbench_tasks, "tasks")
+    manager.register(engines, "engines")
+    registry = Registry(manager)
+    registry.broken["old"] = ImportError("no old times")
+    monkeypatch.setattr(Registry, "load", lambda: registry)
+    monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "40")  # a narrow terminal must not matter to a pipe
+    monkeypatch.chdir(tmp_path)
+    return registry
+
+
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(toys: Registry, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Runs a command: say('plan', ...) is its status, what it printed, and its complaints."""
+
+    def run(*words: str) -> tuple[int, str, str]:
+        status = main(words)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def counts(complaints: str) -> str:
+    return complaints.splitlines()[-1]
+
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(say: Say) -> None:
+    words = ("run", "--method", "fixed", "context", "context:both=on", *GOOD)
+    status, page, told = say(*words, "--seed", "1", "2", "--batch_size", "5")
+    assert status == 0
+    assert page.startswith("# Cross-dataset transfer\n")
+    for row in ("| Fixed wording |", "| Context |", "| Context (both=on) |"):
+        assert row in page
+    assert Path("runs/cross-dataset.md").read_text() == page
+    assert {path.suffix for path in Path("runs").glob("cross-dataset.*")} == {
+        ".md",
+        ".csv",
+        ".json",
+    }
+    assert "10 cells: 10 to run; 4 trainings" in told
+    assert counts(told) == ("cells: 10 done, 0 had a record, 0 failed; records and pages in runs")
+
+
+def test_the_same_command_again_runs_only_what_is_missing(say: Say) -> None:
+    say("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
+    before = {path: path.stat().st_mtime_ns for path in Path("runs/records").rglob("*.json")}
+    status, _, told = say("run", "--method", "fixed", *GOOD)
+    assert status == 0
+    assert "2 cells: 1 to run, 1 done" in told
+    assert counts(told).startswith("cells: 1 done, 1 had a record, 0 failed")
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    status, page, told = say("run", "--method", "fixed", *GOOD)
+    assert status == 0
+    assert "| Fixed wording |" in page
+    assert counts(told).startswith("cells: 0 done, 2 had a record")
+
+
+def test_never_refuses_to_replace_and_always_learns_again(say: Say) -> None:
+    words = ("run", "--method", "context", *TOY, "--dataset", "toy-one")
+    say(*words)
+    status, _, told = say(*words, "--overwrite", "never")
+    assert status == 2
+    assert "1 of 1 cell already recorded, as context on toy-one, seed 1" in told
+    (first,) = Store(Path("runs")).all()[0]
+    status, _, told = say(*words, "--overwrite", "always")
+    assert status == 0
+    assert counts(told).startswith("cells: 1 done, 0 had a record")
+    (second,) = Store(Path("runs")).all()[0]
+    assert not second.cost.training_reused
+    assert first.measured() == second.measured()
+    assert say(*words, "--overwrite", "never", "--output", "other")[0] == 0
+
+
+def test_a_failed_cell_is_listed_and_all_others_run(say: Say) -> None:
+    words = ("run", "--method", "fixed", *TOY)
+    status, page, told = say(*words)
+    assert status == 1
+    reason = "OSError: cannot identify image file test/0/0"
+    assert f"\nfailed: fixed, toy-broken, seed 1: {reason}" in told
+    assert counts(told).startswith("cells: 2 done, 0 had a record, 1 failed")
+    assert "Toy broken (seed 1: failed, OSError" in page
+    status, _, told = say(*words)  # a failed cell is tried again
+    assert status == 1
+    assert counts(told).startswith("cells: 0 done, 2 had a record, 1 failed")
+
+
+def test_fail_on_error_stops_at_the_first_failure(say: Say) -> None:
+    order = ("--dataset", "toy-one", "toy-broken")
+    status, _, told = say("run", "--method", "fixed", "context", *TOY, *order, "--fail-on-error")
+    assert status == 1
+    ran = [record.cell for record in Store(Path("runs")).all()[0]]
+    assert "toy-broken" in {cell.dataset for cell in ran}
+    assert {cell.method.name for cell in ran} == {"fixed"}
+    assert "1 failed, 2 not run" in counts(told)
+
+
+def test_an_interrupt_keeps_what_was_done(say: Say) -> None:
+    status, _, told = say("run", "--method", "fixed", "interrupting", *GOOD)
+    assert status == 130
+    assert "interrupted" in told
+    records, problems = Store(Path("runs")).all()
+    assert [record.cell.method.name for record in records] == ["fixed", "fixed"]
+    assert not problems
+
+
+def test_flags_reach_the_cells(say: Say) -> None:
+    words = ("run", "--method", "context:length=3", *TOY, "--dataset", "toy-two", "--limit", "9")
+    status, _, _ = say(*words, "--set", "recipe.lr=0.5", "--shots", "1", "--precision", "bf16")
+    assert status == 0
+    (record,) = Store(Path("runs")).all()[0]
+    cell, score = record.cell, record.score()
+    assert score is not None
+    assert score.total == 9
+    assert (cell.limit, cell.precision, cell.method["length"]) == (9, "bf16", 3)
+    assert cell.training is not None
+    assert (cell.training.shots, cell.training.recipe.name) == (1, "context-1+lr=0.5")
+
+
+def test_a_config_file_says_what_to_run_and_flags_win(say: Say, tmp_path: Path) -> None:
+    content = {
+        "method": ["context"],
+        "task": "cross-dataset:suite=toy",
+        "model": "tiny",
+        "dataset": "toy-one",
+        "seed": [1, 2],
+        "output": "from-file",
+    }
+    (tmp_path / "run.json").write_text(json.dumps(content))
+    status, _, _ = say("run", "--config", "run.json", "--seed", "7", "--set", "length=3")
+    assert status == 0
+    (record,) = Store(Path("from-file")).all()[0]
+    assert (record.cell.seed, record.cell.method["length"]) == (7, 3)
+
+
+# --- plan ---------------------------------------------------------------------------------------
+
+
+def test_a_plan_tells_of_every_cell_and_loads_no_weights(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--method", "fixed", "context:both=on", *GOOD)
+    say("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
+    monkeypatch.setattr("rppbench.clip.load", None)
+    status, table, _ = say("plan", *words)
+    assert status == 0
+    lines = [" ".join(line.split()) for line in table.splitlines()]
+    assert lines[0] == "Method Task Data set Seed State Training Estimate"
+    assert lines[1] == "fixed cross-dataset toy-one 1 done none 0.0 s"
+    assert lines[2].startswith("fixed cross-dataset toy-two 1 todo none ")
+    assert lines[3] == "context (both=on) cross-dataset toy-one 1 todo learn –"
+    assert lines[4] == "context (both=on) cross-dataset toy-two 1 todo shared –"
+    assert "4 cells: 3 to run, 1 done; 1 training; about" in lines[-1]
+    assert "2 cells without an estimate" in lines[-1]
+    assert say("run", "--dry-run", *words)[1] == table
+
+
+def test_a_plan_writes_nothing(say: Say) -> None:
+    assert say("plan", "--method", "context", *GOOD)[0] == 0
+    assert not Path("runs").exists()
+
+
+# --- mistakes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("rnu",), "no command is named 'rnu'; did you mean 'run'?"),
+        (("run", "--methd", "fixed"), "named '--methd'; did you mean '--method'?"),
+        (("plan", "--batch-sise=8"), "named '--batch-sise'; did you mean '--batch-size'?"),
+        (("info", "fixed", "context"), "`rppbench info` does not expect 'context'"),
+        (("run",), "say which methods: --method NAME\nmethods: "),
+        (("run", "--seed", "one"), "invalid int value: 'one'"),
+        (("run", "--method", "fixd"), "no method is named 'fixd'; did you mean 'fixed'?"),
+        (("run", "--method", "fixd"), "plugin 'old' did not load: ImportError: no old times"),
+        (("run", "--method", "fixed", *TOY, "--model", "tny"), "did you mean 'tiny'?"),
+        (("run", "--method", "context:lenth=2"), "did you mean 'length'?"),
+        (("run", "--method", "fixed", "--task", "cross"), "no task is named 'cross'"),
+        (("run", "--method", "fixed", *GOOD, "--engine", "inlin"), "did you mean 'inline'?"),
+        (("run", "--method", "fixed", *GOOD, "--device", "cuba"), "did you mean 'cuda'?"),
+        (("run", "--method", "fixed", *GOOD, "--device", "cuda:99"), "no device 'cuda:99'"),
+        (("run", "--method", "fixed", *GOOD, "--precision", "fp31"), "did you mean 'fp32'?"),
+        (("run", "--method", "fixed", *GOOD, "--overwrite", "alway"), "did you mean 'always'?"),
+        (("run", "--method", "fixed", *GOOD, "--set", "length"), "--set takes KEY=VALUE"),
+        (("run", "--method", "fixed", *GOOD, "--set", "zeal=1"), "--set zeal: no chosen method"),
+        (("run", "--method", "fixed", *GOOD, "--output", "file"), "cannot write to file"),
+        (("plan", "--config", "none.py"), "no config file 'none.py'"),
+        (("list", "method"), "no kind is named 'method'; did you mean 'methods'?"),
+        (("info", "toy-on"), "did you mean 'toy-one'?"),
+        (("leaderboard", "--output", "empty"), "no records in empty/records"),
+    ],
+)
+def test_a_mistake_is_one_clear_message_and_status_2(
+    say: Say, tmp_path: Path, words: tuple[str, ...], expected: str
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    status, printed, told = say(*words)
+    assert status == 2
+    assert printed == ""
+    assert told.startswith("rppbench: error: ")
+    assert expected in told
+    assert "Traceback" not in told
+
+
+def test_without_a_command_the_help_is_shown(say: Say) -> None:
+    status, _, told = say()
+    assert status == 2
+    assert "leaderboard" in told
+
+
+# --- list, info, leaderboard, doctor ------------------------------------------------------------
+
+
+def test_lists_name_everything_and_what_did_not_load(say: Say) -> None:
+    status, table, _ = say("list", "datasets")
+    assert status == 0
+    lines = [" ".join(line.split()) for line in table.splitlines()]
+    assert lines[0] == "Name Title Suite"
+    assert "toy-one Toy one toy, transfer" in lines
+    assert lines[-1] == "plugin 'old' did not load: ImportError: no old times"
+    for kind in ("methods", "tasks", "engines", "backbones"):
+        status, table, _ = say("list", kind)
+        assert status == 0
+        assert len(table.splitlines()) >= 3
+
+
+def test_info_tells_options_recipes_and_facts(say: Say) -> None:
+    status, text, _ = say("info", "context")
+    assert status == 0
+    assert text.startswith("context (method): Context\n")
+    for expected in ("  length=2", "  kd=off", "context-1: ", "epochs=2", "shots=2"):
+        assert expected in text
+    text = say("info", "toy-one")[1]
+    assert "classes: 7\n" in text
+    assert "role: transfer\n" in text
+    assert "arXiv:2203.05557" in say("info", "cross-dataset")[1]
+    assert "workers=2" in say("info", "processes")[1]
+    assert "tiny.safetensors, present" in say("info", "tiny")[1]
+
+
+def test_info_shows_every_kind_that_has_the_name(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Context, "name", "tiny")
+    text = say("info", "tiny")[1]
+    assert "tiny (method): Context\n" in text
+    assert "tiny (backbone): Tiny\n" in text
+
+
+def test_leaderboard_prints_what_run_printed_and_counts_damage(say: Say) -> None:
+    _, page, _ = say("run", "--method", "fixed", *GOOD)
+    assert say("leaderboard") == (0, page, "")
+    assert "per_class in percent" in say("leaderboard", "--metric", "per_class")[1]
+    path = next(Path("runs/records").rglob("*.json"))
+    path.write_text(path.read_text()[:-40])
+    status, page, told = say("leaderboard", "cross-dataset")
+    assert status == 0
+    assert "| Fixed wording |" in page
+    assert told.startswith("rppbench: 1 file does not count as a record:\n  runs/records/")
+    status, _, told = say("leaderboard", "cross-datset")
+    assert status == 2
+    assert "did you mean 'cross-dataset'?" in told
+
+
+def test_doctor_tells_of_versions_and_broken_plugins_but_not_of_people(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "crooked.py").write_text("open('/home/somebody/secret/thing.txt')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [
+        EntryPoint("crooked", "crooked", "rppbench"),
+        EntryPoint("tasks", "rppbench_tasks", "rppbench"),
+    ]
+    monkeypatch.setattr("rppbench.plugins.entry_points", lambda group: found)
+    monkeypatch.setattr("rppbench.commands.doctor.entry_points", lambda group: found)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RPPBENCH_CACHE", raising=False)
+    assert main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    assert "Paste this into a bug report." in text
+    assert f"rppbench {__version__}, python " in text
+    assert "  torch " in text
+    assert "cache: ~/.cache/rppbench, 0 B used, " in text
+    assert "  crooked (unknown package): failed\n" in text
+    assert "    crooked.py:1 in <module>\n" in text
+    assert "FileNotFoundError: " in text
+    assert "tasks: pretraining, cross-dataset" in text
+    assert "somebody" not in text
+    assert str(tmp_path) not in text
+
+
+# --- the program --------------------------------------------------------------------------------
+
+
+def test_help_version_and_leaderboard_need_no_torch(say: Say, tmp_path: Path) -> None:
+    say("run", "--method", "fixed", *GOOD)
+    script = (
+        "import sys\n"
+        "from rppbench.cli import main\n"
+        "try: status = main(sys.argv[1:])\n"
+        "except SystemExit as end: status = end.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'open_clip', 'mmengine'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else status)\n"
+    )
+    for words in (["--help"], ["run", "--help"], ["--version"], ["leaderboard"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert subprocess.run(
+        [sys.executable, "-m", "rppbench", "--version"], capture_output=True, text=True
+    ).stdout == (f"rppbench {__version__}\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(
+    say: Say, tmp_path: Path, unbuffered: str
+) -> None:
+    say("run", "--method", "fixed", *GOOD)
+    for words in (["--help"], ["list", "engines"], ["leaderboard"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-m", "rppbench", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(write)
+        assert done.stderr == ""
+
+
+def test_the_installed_program_is_the_same() -> None:
+    program = shutil.which("rppbench", path=Path(sys.executable).parent)
+    assert program, "the console script is not installed"
+    done = subprocess.run([program, "rnu"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "did you mean 'run'?" in done.stderr

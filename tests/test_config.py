@@ -1,0 +1,138 @@
+"""Config files say what flags say, and flags win."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from rppbench.commands.run import flags
+from rppbench.config import NAMES, Settings, read, settings
+from rppbench.errors import UsageError
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def test_every_flag_is_a_setting_and_every_setting_a_flag() -> None:
+    parser = argparse.ArgumentParser()
+    flags(parser)
+    said = set(vars(parser.parse_args([])))
+    assert said == {*NAMES, "config"}
+
+
+def test_without_file_and_flags_everything_has_its_default() -> None:
+    assert settings(dict.fromkeys(NAMES) | {"set": {}}) == Settings()
+    assert Settings().backbone == "demo"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.yaml", "method: [coop, 'rpp:kd=off']\nseed: 3\nset: {kd: off, recipe.lr: 0.5}\n"),
+        (
+            "a.json",
+            '{"method": ["coop", "rpp:kd=off"], "seed": 3, "set": {"kd": false, "recipe.lr": 0.5}}',
+        ),
+        (
+            "a.py",
+            "method = ['coop', 'rpp:kd=off']\nseed = 3\nset = {'kd': False, 'recipe.lr': .5}\n",
+        ),
+    ],
+)
+def test_the_three_kinds_of_files_say_the_same(tmp_path: Path, name: str, text: str) -> None:
+    found = settings({}, write(tmp_path, name, text))
+    assert found.method == ("coop", "rpp:kd=off")
+    assert found.seed == (3,)
+    assert found.set == {"kd": "off", "recipe.lr": "0.5"}
+    assert found.task == ("cross-dataset",)
+
+
+def test_a_file_inherits_from_its_base(tmp_path: Path) -> None:
+    write(tmp_path, "base.py", "method = ['coop']\nshots = [4]\nset = dict(length=8, depth=2)\n")
+    path = write(tmp_path, "more.py", "_base_ = 'base.py'\nshots = [16]\nset = dict(length=4)\n")
+    found = read(path)
+    assert found == {"method": ("coop",), "shots": (16,), "set": {"length": "4", "depth": "2"}}
+
+
+def test_flags_win_and_set_adds_key_by_key(tmp_path: Path) -> None:
+    content = {"method": ["coop"], "limit": 5, "fail_on_error": True, "set": {"a": 1, "b": 2}}
+    path = write(tmp_path, "a.json", json.dumps(content))
+    given = {"limit": 9, "fail_on_error": False, "method": None, "set": {"b": "3"}}
+    found = settings(given, path)
+    assert (found.method, found.limit, found.fail_on_error) == (("coop",), 9, False)
+    assert found.set == {"a": "1", "b": "3"}
+
+
+def test_no_digit_of_a_number_is_lost(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.json", '{"set": {"recipe.lr": 0.123456789012}}')
+    assert read(path)["set"] == {"recipe.lr": "0.123456789012"}
+
+
+def test_an_unknown_key_is_told_with_the_closest(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.yaml", "methods: [coop]\n")
+    with pytest.raises(UsageError, match=r"'methods'; did you mean 'method'\?"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("method", [3], "'method' must be a text, not 3"),
+        ("seed", ["one"], "'seed' must be a whole number, not 'one'"),
+        ("seed", True, "'seed' must be a whole number, not True"),
+        ("limit", 2.5, "'limit' must be a whole number, not 2.5"),
+        ("fail_on_error", "yes", "'fail_on_error' must be true or false, not 'yes'"),
+        ("set", ["length=4"], "'set' must hold KEY: VALUE pairs"),
+        ("set", {"length": [4]}, "'length' must be a text, a number or true or false"),
+        ("output", None, "'output' must be a text, not None"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused(
+    tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    path = write(tmp_path, "a.json", json.dumps({key: value}))
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"overwrite": "allways"}, "did you mean 'always'"),
+        ({"limit": 0}, "limit must be at least 1, not 0"),
+        ({"seed": (1, -1)}, "seed must be at least 0, not -1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(said: dict[str, object], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        settings(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.py", "method = [\n"),
+        ("a.py", "1 / 0\n"),
+        ("a.json", "{"),
+        ("a.yaml", "method: [coop\n"),
+        ("a.toml", "limit = 1\n"),
+        ("a.py", "_base_ = 'nowhere.py'\n"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: str) -> None:
+    path = write(tmp_path, name, text)
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"cannot read {path}: ")
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match=r"no config file '/nowhere\.py'"):
+        read("/nowhere.py")

@@ -1,0 +1,149 @@
+"""What plugins bring, and what happens when one of them is broken."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rppbench import hookimpl
+from rppbench.errors import UsageError
+from rppbench.plugins import KINDS, Registry
+
+Install = Callable[..., EntryPoint]
+
+
+def component(name: str, **facts: Any) -> Any:
+    return type(name.title(), (), {"name": name, "suite": "", "role": "", "large": False, **facts})
+
+
+def broken_list() -> list[Any]:
+    raise LookupError("half installed")
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Makes a module with hooks and its entry point: install('mine', methods=[...])."""
+
+    def make(name: str, **hooks: Any) -> EntryPoint:
+        module = ModuleType(f"plugin_{name}")
+        for kind, brought in hooks.items():
+            answer = brought if callable(brought) else (lambda brought=brought: brought)
+            answer.__module__ = module.__name__
+            setattr(module, f"rppbench_{kind}", hookimpl(answer))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return EntryPoint(name, module.__name__, "rppbench")
+
+    return make
+
+
+def test_components_of_all_plugins_are_found_by_kind_and_name(install: Install) -> None:
+    coop, rpp, flags = component("coop"), component("rpp"), component("flags")
+    one, two = install("one", methods=[coop], datasets=[flags]), install("two", methods=[rpp])
+    registry = Registry.load([one, two])
+    assert set(registry.all("methods").values()) == {coop, rpp}
+    assert registry.get("datasets", "flags") is flags
+    assert registry.all("tasks") == {}
+    assert not registry.broken
+
+
+def test_a_plugin_that_cannot_be_imported_is_reported_and_takes_no_other_down(
+    install: Install,
+) -> None:
+    gone = EntryPoint("gone", "no_such_module", "rppbench")
+    registry = Registry.load([gone, install("good", methods=[component("coop")])])
+    assert list(registry.all("methods")) == ["coop"]
+    assert isinstance(registry.broken["gone"], ModuleNotFoundError)
+    with pytest.raises(UsageError) as caught:
+        registry.get("methods", "cop")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "no method is named 'cop'; did you mean 'coop'?"
+    assert lines[1] == "methods: coop"
+    assert lines[2].startswith("plugin 'gone' did not load: ModuleNotFoundError: ")
+
+
+def test_a_plugin_that_fails_when_asked_is_reported_too(install: Install) -> None:
+    half = install("half", methods=broken_list, datasets=[component("flags")])
+    registry = Registry.load([half, install("good", methods=[component("coop")])])
+    assert list(registry.all("methods")) == ["coop"]
+    assert list(registry.all("datasets")) == ["flags"]
+    assert registry.complaints() == ["plugin 'half' did not load: LookupError: half installed"]
+
+
+def test_a_misspelt_hook_is_an_error_and_not_silence(install: Install) -> None:
+    wrong = install("wrong", method=[component("lost")])
+    registry = Registry.load([wrong, install("good", methods=[component("coop")])])
+    assert list(registry.all("methods")) == ["coop"]
+    (line,) = registry.complaints()
+    assert "'wrong'" in line
+    assert "rppbench_method" in line
+
+
+def test_components_without_a_name_are_reported(install: Install) -> None:
+    registry = Registry.load([install("nameless", methods=[SimpleNamespace()])])
+    assert registry.all("methods") == {}
+    assert "nameless" in registry.broken
+
+
+def test_two_components_of_one_name_are_an_error_that_names_both(install: Install) -> None:
+    first, second = component("coop"), component("coop")
+    first.__module__, second.__module__ = "plugin_one", "plugin_two"
+    registry = Registry.load([install("one", methods=[first]), install("two", methods=[second])])
+    with pytest.raises(UsageError) as caught:
+        registry.all("methods")
+    assert "two methods are named 'coop'" in str(caught.value)
+    assert "plugin_one.Coop" in str(caught.value)
+    assert "plugin_two.Coop" in str(caught.value)
+
+
+def test_one_component_brought_twice_is_no_clash(install: Install) -> None:
+    coop = component("coop")
+    registry = Registry.load([install("one", methods=[coop]), install("two", methods=[coop])])
+    assert registry.all("methods") == {"coop": coop}
+
+
+def test_one_name_may_be_of_several_kinds(install: Install) -> None:
+    plugin = install("one", methods=[component("demo")], backbones=[component("demo")])
+    registry = Registry.load([plugin])
+    assert registry.get("methods", "demo") is not registry.get("backbones", "demo")
+
+
+def test_a_choice_is_a_name_with_typed_options(install: Install) -> None:
+    class Coop:
+        name = "coop"
+
+        def __init__(self, *, length: int = 4) -> None: ...
+
+    registry = Registry.load([install("one", methods=[Coop])])
+    assert registry.choose("methods", "coop:length=8") == ("coop", {"length": 8})
+    assert registry.choose("methods", "coop") == ("coop", {})
+    with pytest.raises(UsageError, match="did you mean 'length'"):
+        registry.choose("methods", "coop:lenght=8")
+
+
+def test_the_source_of_a_suite_is_its_large_vocabulary_where_that_is_asked(
+    install: Install,
+) -> None:
+    facts = {"suite": "s", "role": "source"}
+    small, large = component("small", **facts), component("large", **facts, large=True)
+    lone = component("lone", suite="other", role="transfer")
+    registry = Registry.load([install("one", datasets=[small, large, lone])])
+    assert registry.source("s", large=True) == "large"
+    assert registry.source("s", large=False) == "small"
+    with pytest.raises(UsageError, match="suite 'other' has no source"):
+        registry.source("other", large=False)
+    with pytest.raises(UsageError, match="no suite is named 'othr'; did you mean 'other'"):
+        registry.source("othr", large=False)
+
+
+def test_the_built_in_plugins_come_in_by_the_same_door() -> None:
+    registry = Registry.load()
+    assert "cross-dataset" in registry.all("tasks")
+    assert "inline" in registry.all("engines")
+    assert {"zeroshot", "coop", "maple", "pomp", "rpp"} <= set(registry.all("methods"))
+    assert "demo-vocabulary" in registry.all("datasets")
+    assert set(KINDS) == {"methods", "datasets", "tasks", "engines", "backbones"}
