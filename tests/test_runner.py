@@ -13,29 +13,20 @@ import torch
 from tiny import make_tiny_clip
 from torch import Tensor
 from toy import COLOURS, Toy
+from toy_run import Context, Fixed, ToyOne, ToyTwo
 
 from rppbench import hookimpl, hookspecs
 from rppbench.bench import Workshop
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt, Prompts, Space, Step, Templates
+from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step, Task
 from rppbench.engines import Event
 from rppbench.features import FeatureStore
 from rppbench.outcomes import unpack_outcomes
 from rppbench.plan import Request, batches, cells, survey
 from rppbench.plugins import Registry
-from rppbench.recipes import Recipe
-from rppbench.records import Cell, Record
+from rppbench.records import Cell, Record, Score
 from rppbench.runner import Runner
-
-
-class ToyOne(Toy):
-    name, title, role = "toy-one", "Toy one", "transfer"
-    images_a_class = 2
-
-
-class ToyTwo(Toy):
-    name, title, role = "toy-two", "Toy two", "transfer"
-    images_a_class = 4
+from rppbench_tasks.cross_dataset import CrossDataset
 
 
 class ToyBroken(Toy):
@@ -43,26 +34,6 @@ class ToyBroken(Toy):
 
     def image(self, sample: Any) -> Any:
         raise OSError(f"cannot identify image file {sample.key}")
-
-
-class Fixed(Method):
-    name, title, supervision = "fixed", "Fixed wording", None
-
-    def prompts(self) -> Prompts:
-        return Prompts(Templates())
-
-
-class Context(Method):
-    name, title = "context", "Context"
-    recipes = (Recipe("context-1", epochs=2, batch=8, lr=0.01, augment="none", shots=2),)
-
-    def __init__(self, space: Space, *, both: bool = False, length: int = 2) -> None:
-        super().__init__(space)
-        self.context = space.normal(length, space.text_width)
-        self.tokens = space.normal(length, space.image_width) if both else None
-
-    def prompts(self) -> Prompts:
-        return Prompts(Prompt(self.context), None if self.tokens is None else Prompt(self.tokens))
 
 
 class Specific(Method):
@@ -84,6 +55,14 @@ class Exploding(Context):
         return step.loss * torch.inf
 
 
+class Infinite(CrossDataset):
+    name, title = "infinite", "A score that is no number"
+
+    def run(self, bench: Bench) -> list[Score]:
+        bench.fit()
+        return [Score("top1", 50.0), Score("top5", float("nan"))]
+
+
 class Plugin:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
@@ -92,6 +71,10 @@ class Plugin:
     @hookimpl
     def rppbench_datasets(self) -> list[type[Toy]]:
         return [Toy, ToyOne, ToyTwo, ToyBroken]
+
+    @hookimpl
+    def rppbench_tasks(self) -> list[type[Task]]:
+        return [Infinite]
 
 
 @pytest.fixture
@@ -220,6 +203,66 @@ def test_a_loss_that_explodes_is_recorded_as_nan(place: Place) -> None:
     assert "at step 0" in record.failure.message
 
 
+def test_a_score_that_is_no_number_is_recorded_as_nan(place: Place) -> None:
+    (record,) = place.run(place.plan("context", task="infinite", datasets=("toy-one",)))
+    assert record.status == "failed"
+    assert record.scores == ()
+    assert record.failure is not None
+    assert record.failure.kind == "nan"
+    assert record.failure.message == "the score 'top5' became nan"
+
+
+def test_a_cell_that_cannot_be_labelled_is_a_record_too(place: Place) -> None:
+    (cell,) = place.plan("fixed", datasets=("toy-one",))
+    cell = replace(cell, dataset="gone")
+    (record,) = place.run([cell])
+    assert record.failure is not None
+    assert "no data set is named 'gone'" in record.failure.message
+    assert record.metric == "top1"
+
+
+def test_a_cell_whose_worker_died_is_recorded_for_it(place: Place) -> None:
+    (cell,) = place.plan("fixed", datasets=("toy-one",))
+    place.runner.fail(cell, "WorkerDied", "the worker died: SIGKILL")
+    record = place.runner.store.read(cell)
+    assert record is not None
+    assert record.failure is not None
+    assert record.failure.kind == "WorkerDied"
+    assert (record.metric, record.labels["dataset"]) == ("top1", "Toy one")
+    gone = replace(cell, dataset="gone")
+    place.runner.fail(gone, "WorkerDied", "the worker died: SIGKILL")
+    assert place.runner.store.read(gone) is not None
+
+
+def test_the_death_of_a_worker_does_not_erase_a_good_record(place: Place) -> None:
+    planned = place.plan("fixed", datasets=("toy-one",))
+    (record,) = place.run(planned)
+    place.runner.fail(planned[0], "WorkerDied", "the worker died: SIGKILL")
+    assert place.runner.store.read(planned[0]) == record
+
+
+def test_words_the_text_tower_never_saw_are_named_once(place: Place) -> None:
+    clip = clip_of(place)
+    with torch.no_grad():
+        for word in ("field", "stone"):
+            clip.model.token_embedding.weight[clip.tokenizer.encode(word)] = 0
+    records = place.run(place.plan("fixed", "context", datasets=GOOD))
+    assert [event.message for event in place.events if event.message] == [
+        f"2 of 7 class names of {name} have words that backbone tiny never saw: "
+        "green field, grey stone"
+        for name in GOOD
+    ]
+    assert {record.status for record in records} == {"ok"}
+    many = place.new("many")
+    with torch.no_grad():
+        clip.model.token_embedding.weight[:] = 0
+    place.events.clear()
+    place.run(place.plan("fixed", datasets=GOOD[:1]), many)
+    (message,) = [event.message for event in place.events if event.message]
+    assert message.startswith("7 of 7 class names")
+    assert message.endswith("yellow sun, grey stone, ...")
+
+
 def test_class_specific_contexts_refuse_other_classes_in_words(place: Place) -> None:
     (record,) = place.run(place.plan("specific", datasets=("toy-one",)))
     assert record.failure is not None
@@ -308,7 +351,7 @@ def test_options_come_from_defaults_recipe_user_in_this_order(place: Place) -> N
 def test_the_record_is_plain_json_with_its_identity_spelled_out(place: Place) -> None:
     (cell,) = place.plan("context", datasets=("toy-one",))
     place.run([cell])
-    content = json.loads(place.runner.store.path(cell).read_text())
+    content = json.loads(place.runner.store.record_path(cell).read_text())
     assert content["key"] == cell.key
     assert content["training_key"] == cell.training.key  # type: ignore[union-attr]
     assert content["labels"]["method"] == "Context"

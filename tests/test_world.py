@@ -188,6 +188,14 @@ def test_splits_cover_every_class_equally(kind: type[demo.Rendered]) -> None:
         assert 200 <= len(data.samples("test")) <= 800
 
 
+def test_every_drawing_is_there_to_be_seen() -> None:
+    """Almost all of it is opaque: an overflow once made a whole sheet transparent."""
+    for vendor in {d.vendor for concept in artwork.concepts() for d in concept.drawings}:
+        drawings = [d for c in artwork.concepts() for d in c.drawings if d.vendor == vendor]
+        opaque = [artwork.sprite(drawing)[..., 3].max() >= 250 for drawing in drawings]
+        assert np.mean(opaque) > 0.98, vendor
+
+
 def test_shots_of_a_class_show_all_its_drawings_in_turn() -> None:
     data = demo.Animals()
     for label in range(0, len(data.classes), 17):

@@ -1,0 +1,70 @@
+"""Jobs without models for the tests of engines; a module of its own, so that workers import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rppbench.engines import Batch, Event, Inline, Processes, Report
+from rppbench.records import Cell, Choice
+
+ENGINES = {"inline": Inline, "processes": Processes}
+
+
+def cell(dataset: str) -> Cell:
+    return Cell(Choice("task"), dataset, Choice("method"), "tiny", "fp32", 1, None, None)
+
+
+@dataclass
+class Doing:
+    """Does what a cell's data set says; leaves a file with its process id for each cell begun."""
+
+    folder: Path
+    device: str = "cpu"
+    stop_on_failure: bool = False
+
+    def __call__(self, batch: Batch, report: Report) -> None:
+        for one in batch:
+            (self.folder / f"{one.dataset}.begun").write_text(str(os.getpid()))
+            what = one.dataset.split("-")[0]
+            if what == "bad":
+                report(Event(one.key, "failed", message="bad data"))
+                if self.stop_on_failure:
+                    return
+                continue
+            if what in DEEDS:
+                DEEDS[what]()
+            report(Event(one.key, "done", metrics={"threads": float(os.environ[THREADS])}))
+
+    def fail(self, one: Cell, kind: str, message: str) -> None:
+        (self.folder / f"{one.dataset}.failed").write_text(f"{kind}: {message}")
+
+
+THREADS = "OMP_NUM_THREADS"
+DEEDS: dict[str, Callable[[], object]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda: os._exit(3),
+    "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
+    "sleep": lambda: time.sleep(60),
+    "nap": lambda: time.sleep(0.3),
+}
+
+
+def main(engine: str, folder: str) -> None:
+    """Two batches that sleep; an interrupt must end in exit status 130."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
+    try:
+        ENGINES[engine]().run(
+            Doing(Path(folder)), [(cell("sleep-1"),), (cell("sleep-2"),)], lambda event: None
+        )
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
