@@ -63,7 +63,7 @@ def prepared(sheet: Image.Image, vendor: str) -> Image.Image:
     pixels = np.asarray(sheet).copy()
     if vendor == "openmoji":
         pixels[..., :3] = np.round(pixels[..., :3] / 17.0) * 17
-        pixels[..., 3] = np.round(pixels[..., 3] * 7 / 255.0) * 255 / 7
+        pixels[..., 3] = np.round(pixels[..., 3] / 255.0 * 7) * 255 / 7  # no product in 8 bits
     pixels[pixels[..., 3] == 0] = (128, 128, 128, 0)  # the grey that lossy coding disturbs least
     return Image.fromarray(pixels)
 
