@@ -14,7 +14,7 @@ from rppbench.clip import Clip
 from rppbench.contracts import Dataset, Evaluation, Method, Prompts, Supervision, Templates
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
-from rppbench.images import Images, encode
+from rppbench.images import Images, Notify, encode
 from rppbench.names import Names
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Cost, Training
@@ -22,9 +22,6 @@ from rppbench.resume import Progress, load_state
 from rppbench.splits import of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 from rppbench.training import Trainer
-
-Notify = Callable[[str, int, int, Mapping[str, float]], None]
-"""(phase, done, total, metrics)"""
 
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
 
@@ -120,9 +117,10 @@ class CellBench:
             teacher=teacher,
             dataset=source,
             features=self.workshop.features,
+            notify=self.notify,
             workers=self.workshop.workers,
         )
-        return trainer.run(path, lambda *state: self.notify("train", *state))
+        return trainer.run(path)
 
     @torch.inference_mode()
     def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
@@ -174,7 +172,7 @@ class CellBench:
         if prompts.image is None:
             key = {**images.key(), "tower": self.clip.digest, "precision": str(self.clip.dtype)}
             return self.workshop.features.get(
-                key, len(images), lambda: encode(self.clip, images.in_order(size))
+                key, len(images), lambda: encode(self.clip, images, size, self.notify)
             )
         total, done, parts = len(images), 0, []
         for batch in images.in_order(size):

@@ -34,7 +34,7 @@ class Event:
     key: str
     """The cell's key."""
     phase: str
-    """'start', 'train', 'evaluate', 'done' or 'failed'."""
+    """'start', 'encode', 'train', 'evaluate', 'done' or 'failed'."""
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)

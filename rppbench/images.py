@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 import torch
@@ -18,6 +18,9 @@ from rppbench.records import digest
 
 KEPT_BYTES = 512 * 1024**2
 """Unaugmented pixels up to this size stay in memory: the next epoch decodes nothing."""
+
+Notify = Callable[[str, int, int, Mapping[str, float]], None]
+"""Told how far a piece of work is: (phase, done, total, metrics); 'encode', 'train', 'evaluate'."""
 
 View = tuple[int, int, int]
 """(position in the list, epoch, number of the view)"""
@@ -94,6 +97,12 @@ class Images(TorchDataset[Tensor]):
 
 
 @torch.no_grad()
-def encode(clip: Clip, batches: Iterable[Tensor]) -> Tensor:
-    """(n, e) features of the frozen image tower, on the CPU."""
-    return torch.cat([clip.image.encode(batch).cpu() for batch in batches])
+def encode(
+    clip: Clip, images: Images, size: int, notify: Notify, epoch: int = 0, view: int = 0
+) -> Tensor:
+    """(n, e) features of the frozen image tower, on the CPU; `size` images at a time."""
+    parts: list[Tensor] = []
+    for batch in images.in_order(size, epoch, view):
+        parts.append(clip.image.encode(batch).cpu())
+        notify("encode", sum(map(len, parts)), len(images), {})
+    return torch.cat(parts)

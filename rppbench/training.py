@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 from rppbench.clip import Clip
 from rppbench.contracts import Dataset, Method, Prompt, Step, Supervision, Templates
 from rppbench.features import FeatureStore
-from rppbench.images import Images, View, encode
+from rppbench.images import Images, Notify, View, encode
 from rppbench.names import Names
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
@@ -24,9 +24,6 @@ from rppbench.streams import torch_stream
 
 SAVE_SECONDS = 10.0
 """A kill loses at most this much training (or one step, if a step takes longer)."""
-
-Watch = Callable[[int, int, Mapping[str, float]], None]
-"""Told after each step: steps done, steps in all, {'loss', 'accuracy'} of the running epoch."""
 
 
 class DivergedError(Exception):
@@ -58,10 +55,12 @@ class Trainer:
         teacher: Clip | None,
         dataset: Dataset,
         features: FeatureStore,
+        notify: Notify,
         workers: int = 0,
     ) -> None:
         self.training, self.method, self.supervision = training, method, supervision
         self.clip, self.teacher, self.features = clip, teacher, features
+        self.notify = notify
         self.recipe = dict(training.recipe.options)
         self.classes = training_classes(dataset, training.classes)
         drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
@@ -83,8 +82,11 @@ class Trainer:
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
         self.steps = self.epoch_steps * int(self.recipe["epochs"])
 
-    def run(self, path: Path, watch: Watch) -> Progress:
-        """Train to the end and write the prompts to `path`, going on from its .partial if any."""
+    def run(self, path: Path) -> Progress:
+        """Train to the end and write the prompts to `path`, going on from its .partial if any.
+
+        Tells after each step the loss and accuracy of the running epoch.
+        """
         parameters = [p for p in self.method.parameters() if p.requires_grad]
         optimiser = torch.optim.SGD(
             parameters,
@@ -92,8 +94,8 @@ class Trainer:
             momentum=float(self.recipe["momentum"]),
             weight_decay=float(self.recipe["weight_decay"]),
         )
-        partial = path.with_suffix(".partial")
-        progress = load_state(partial, self.training.key, self.method, optimiser)
+        unfinished = path.with_suffix(".partial")
+        progress = load_state(unfinished, self.training.key, self.method, optimiser)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
@@ -105,12 +107,13 @@ class Trainer:
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
                     progress = _close_epoch(progress, epoch, rate(self.recipe, epoch))
-                watch(progress.step, self.steps, _means(running, self.epoch_steps))
+                means = _means(running, self.epoch_steps)
+                self.notify("train", progress.step, self.steps, means)
                 if time.monotonic() - saved > SAVE_SECONDS:
-                    save_state(partial, self.training.key, self.method, optimiser, progress)
+                    save_state(unfinished, self.training.key, self.method, optimiser, progress)
                     saved = time.monotonic()
         save_state(path, self.training.key, self.method, None, progress)
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         return progress
 
     def _epoch(self, epoch: int, first: int) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
@@ -140,7 +143,7 @@ class Trainer:
             self.features.get(
                 {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
                 len(images),
-                partial(_encode_view, clip, images, epoch, view),
+                partial(encode, clip, images, 256, self.notify, epoch, view),
             )
             for view in range(self.views)
         ]
@@ -218,10 +221,6 @@ class Trainer:
         training = self.training
         base = (training.source, training.classes, training.shots, training.seed)
         return torch_stream(purpose, *base, *parts)
-
-
-def _encode_view(clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
-    return encode(clip, images.in_order(256, epoch, view))
 
 
 def _means(progress: Progress, epoch_steps: int) -> dict[str, float]:

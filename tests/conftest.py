@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from tiny import make_tiny_clip
 
@@ -8,3 +10,9 @@ from rppbench.clip import Clip
 def tiny_clip() -> Clip:
     """A small CLIP with random weights in float32; treat it as read-only."""
     return make_tiny_clip()
+
+
+@pytest.fixture(autouse=True)
+def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the features of the person who runs it."""
+    monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "rppbench-cache"))

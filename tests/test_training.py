@@ -15,6 +15,7 @@ from toy import Toy
 from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt, Prompts, Space, Step, Supervision
 from rppbench.features import FeatureStore
+from rppbench.images import Notify
 from rppbench.recipes import Recipe
 from rppbench.records import Choice, Training
 from rppbench.resume import load_state
@@ -65,20 +66,20 @@ def make(
     training: Training = TRAINING,
     supervision: Supervision = PLAIN,
     teacher: Clip | None = None,
+    notify: Notify | None = None,
     **options: Any,
 ) -> Trainer:
     space = clip.space(5, torch.Generator().manual_seed(0))
     built = method(space, **options)
-    return Trainer(
-        training, built, supervision, clip, teacher, Toy(), FeatureStore(folder / "cache")
-    )
+    store = FeatureStore(folder / "cache")
+    return Trainer(training, built, supervision, clip, teacher, Toy(), store, notify or silent)
 
 
 def with_recipe(**changes: Any) -> Training:
     return replace(TRAINING, recipe=replace(RECIPE, **changes).choice())
 
 
-def silent(done: int, total: int, metrics: Mapping[str, float]) -> None:
+def silent(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
     return None
 
 
@@ -105,7 +106,7 @@ def test_the_schedule_ends_where_the_published_ones_end(
 def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:
     training = with_recipe(epochs=20, lr=0.02, batch=15)
     trainer = make(make_tiny_clip(), tmp_path, training=training)
-    progress = trainer.run(tmp_path / "prompts.safetensors", silent)
+    progress = trainer.run(tmp_path / "prompts.safetensors")
     assert [entry["epoch"] for entry in progress.log] == list(range(1, 21))
     assert progress.log[-1]["loss"] < progress.log[0]["loss"] - 0.02
     assert progress.step == trainer.steps == 20
@@ -124,21 +125,26 @@ def test_an_interrupted_training_ends_in_the_same_prompts(
 ) -> None:
     clip = make_tiny_clip()
     whole = make(clip, tmp_path, both=both)
-    expected = whole.run(tmp_path / "whole.safetensors", silent)
+    expected = whole.run(tmp_path / "whole.safetensors")
 
     monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)  # save after every step
 
-    def kill(done: int, total: int, metrics: Mapping[str, float]) -> None:
-        if done == stop + 1:
+    def kill(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        if phase == "train" and done == stop + 1:
             raise KeyboardInterrupt
 
     path = tmp_path / "cut.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        make(clip, tmp_path, both=both).run(path, kill)
+        make(clip, tmp_path, both=both, notify=kill).run(path)
     assert not path.exists()
     seen: list[int] = []
-    cut = make(clip, tmp_path, both=both)
-    progress = cut.run(path, lambda done, total, metrics: seen.append(done))
+
+    def watch(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        if phase == "train":
+            seen.append(done)
+
+    cut = make(clip, tmp_path, both=both, notify=watch)
+    progress = cut.run(path)
     assert seen[0] == stop + 1  # at most the step under way is repeated
     assert progress.log == expected.log
     for a, b in zip(whole.method.parameters(), cut.method.parameters(), strict=True):
@@ -150,7 +156,7 @@ def test_a_stored_state_of_another_training_is_ignored(tmp_path: Path) -> None:
     clip = make_tiny_clip()
     trainer = make(clip, tmp_path)
     path = tmp_path / "prompts.safetensors"
-    trainer.run(path, silent)
+    trainer.run(path)
     before = [p.clone() for p in trainer.method.parameters()]
     fresh = make(clip, tmp_path).method
     assert load_state(path, "another", fresh).step == 0
@@ -161,7 +167,7 @@ def test_a_stored_state_of_another_training_is_ignored(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_norms(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"became inf at step 0 of 9.*context"):
-        make(make_tiny_clip(), tmp_path, Exploding).run(tmp_path / "p.safetensors", silent)
+        make(make_tiny_clip(), tmp_path, Exploding).run(tmp_path / "p.safetensors")
 
 
 def test_sampling_takes_the_asked_number_of_negatives_and_masks_collisions(tmp_path: Path) -> None:
@@ -179,10 +185,10 @@ def test_sampling_takes_the_asked_number_of_negatives_and_masks_collisions(tmp_p
 def test_the_teacher_sees_each_image_once_and_the_frozen_tower_too(tmp_path: Path) -> None:
     clip, teacher = make_tiny_clip(), make_tiny_clip(seed=5)
     options = {"supervision": Supervision(kd=True), "teacher": teacher}
-    make(clip, tmp_path, **options).run(tmp_path / "a.safetensors", silent)
+    make(clip, tmp_path, **options).run(tmp_path / "a.safetensors")
     assert clip.image.images_encoded == 15
     assert teacher.image.images_encoded == 15
-    make(clip, tmp_path, **options).run(tmp_path / "b.safetensors", silent)
+    make(clip, tmp_path, **options).run(tmp_path / "b.safetensors")
     assert clip.image.images_encoded == 15  # another training of the same data: all stored
 
 
@@ -206,7 +212,7 @@ def test_distillation_pulls_the_student_to_the_teacher(tmp_path: Path) -> None:
     for weight in (0.0, 20.0):
         supervision = Supervision(kd=True, kd_weight=weight)
         trainer = make(clip, tmp_path, Context, training, supervision, teacher)
-        trainer.run(tmp_path / f"{weight}.safetensors", silent)
+        trainer.run(tmp_path / f"{weight}.safetensors")
         prompt = trainer.method.prompts().text
         assert isinstance(prompt, Prompt)
         texts = clip.text.encode(prompt, trainer.names)
@@ -216,3 +222,16 @@ def test_distillation_pulls_the_student_to_the_teacher(tmp_path: Path) -> None:
         gaps.append(float((target.exp() * (target - student.log_softmax(1))).sum(1).mean()))
     assert gaps[1] < gaps[0]
     assert all(math.isfinite(gap) for gap in gaps)
+
+
+def test_encoding_and_training_tell_how_far_they_are(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    def watch(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        told.append((phase, done, total))
+
+    trainer = make(make_tiny_clip(), tmp_path, notify=watch)
+    trainer.run(tmp_path / "prompts.safetensors")
+    encoded = [(done, total) for phase, done, total in told if phase == "encode"]
+    assert encoded[-1] == (len(trainer.images), len(trainer.images))
+    assert told[-1] == ("train", trainer.steps, trainer.steps)

@@ -20,7 +20,7 @@ from rppbench_methods.contexts import check, context
 Residual = Literal["keep", "q", "mean"]
 Unshared = Literal["qkv", "kv", "qk", "qv", "q", "k", "v", "none"]
 
-_ASSUMED = "assumed: POMP's protocol (arXiv:2304.04704); the paper's own was not seen"
+_ASSUMED = "POMP's protocol (arXiv:2304.04704), assumed: the paper's own was not seen"
 
 
 class RPP(Method):
@@ -55,7 +55,7 @@ class RPP(Method):
             lr=0.002,
             augment="crop-flip-randaugment2",
             views=4,
-            origin=f"{_ASSUMED}; the short arm",
+            origin=f"{_ASSUMED}; POMP's short arm",
         ),
         Recipe(
             "rpp-demo-1",
