@@ -73,7 +73,7 @@ class CoOp(Method):
         Recipe(
             "coop-demo-1",
             epochs=5,
-            batch=64,
+            batch=128,
             lr=0.002,
             augment="none",
             shots=4,
