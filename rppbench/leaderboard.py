@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from rppbench import tables
+from rppbench import exports, markdown
 from rppbench.entrants import (
     Entrant,
     age,
@@ -68,9 +68,9 @@ def write_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
     written = []
     for name, of_task in grouped(build(records), lambda table: table.task).items():
         for ending, text in (
-            ("md", tables.markdown(of_task)),
-            ("csv", tables.csv(of_task)),
-            ("json", tables.json(of_task)),
+            ("md", markdown.page(of_task)),
+            ("csv", exports.csv(of_task)),
+            ("json", exports.json(of_task)),
         ):
             path = Path(folder) / f"{file_name(name)}.{ending}"
             write_whole(path, text)

@@ -1,0 +1,151 @@
+"""Tables as Markdown pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rppbench.stats import Interval
+from rppbench.tables import DECIMALS, KINDS, Average, Entry, Table, duration
+
+
+def page(tables: Sequence[Table]) -> str:
+    """One page: a part for each task, and in it a part for each table."""
+    lines: list[str] = []
+    for task in dict.fromkeys(table.task for table in tables):
+        parts = [table for table in tables if table.task == task]
+        lines += [f"# {safe(parts[0].title)}", ""]
+        if len(parts) > 1:
+            lines += [
+                f"> **Warning:** the {len(parts)} tables of this page were measured under "
+                "different conditions; do not compare numbers across them.",
+                "",
+            ]
+        for table in parts:
+            if table.differences:
+                lines += ["## " + ", ".join(f"{n}: {safe(v)}" for n, v in table.differences), ""]
+            lines += [*_part(table), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _part(table: Table) -> list[str]:
+    learned = sorted({row.learned_on for row in table.rows if row.learned_on})
+    heads = ["Method"] + (["Learned on"] if len(learned) > 1 else [])
+    left = len(heads)
+    heads += [table.heading(column) for column in table.columns]
+    if not table.by_metric:
+        heads.append("Average")
+    heads += ["Seeds", "Parameters", "Train time"]
+    body = []
+    for row in table.rows:
+        cells = [safe(row.label)] + ([safe(row.learned_on) or "–"] if len(learned) > 1 else [])
+        cells += [_entry(entry) for entry in row.entries]
+        if row.average:
+            cells.append(_average(row.average))
+        cells += [
+            str(len(row.seeds)),
+            "–" if row.parameters is None else f"{row.parameters:,}",
+            "–" if row.train_seconds is None else duration(row.train_seconds),
+        ]
+        body.append(cells)
+    lines = grid([safe(head) for head in heads], body, left)
+    return [_measured(table, learned), "", *lines, "", *_notes(table)]
+
+
+def grid(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list[str]:
+    """A table of safe texts, the first `left` columns aligned to the left."""
+    rule = ["---"] * left + ["---:"] * (len(heads) - left)
+    return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)]
+
+
+def _measured(table: Table, learned: Sequence[str]) -> str:
+    return "; ".join(
+        [*conditions(table, learned), "mean ± half width of the 95 % t-interval, n = seeds."]
+    )
+
+
+def conditions(table: Table, learned: Sequence[str]) -> list[str]:
+    """What was measured and how; `learned` is what the methods learned on, if it is one."""
+    setting = dict(table.setting)
+    what = (
+        f"{safe(table.columns[0].dataset_title)}, in percent"
+        if table.by_metric and len(table.columns) > 1
+        else f"{table.metric} in percent"
+    )
+    seeds = sorted({seed for row in table.rows for seed in row.seeds if not row.deterministic})
+    images = setting["test images"]
+    return [
+        f"Measured: {what}",
+        f"backbone {safe(setting['backbone'])} in {setting['precision']}",
+        *([f"{images} test images a data set"] if images != "all" else []),
+        *([f"learned on {safe(learned[0])} a class"] if len(learned) == 1 else []),
+        *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),
+    ]
+
+
+def _entry(entry: Entry) -> str:
+    if entry.printed is None:
+        kinds = dict.fromkeys(KINDS.get(missing.kind, "failed") for missing in entry.missing)
+        return ", ".join(kinds) or "–"
+    text = _number(entry.printed, entry.interval, entry.best)
+    return text if entry.whole else f"{text} ({len(entry.values)}/{entry.expected})"
+
+
+def _average(average: Average) -> str:
+    if average.printed is None:
+        return f"– (0/{average.expected})"
+    text = _number(average.printed, average.interval, average.best)
+    return text if average.whole else f"{text} ({average.complete}/{average.expected})"
+
+
+def _number(printed: str, spread: Interval | None, best: bool) -> str:
+    text = f"**{printed}**" if best else printed
+    if spread is None or spread.half_width is None:
+        return text
+    return f"{text} ± {spread.half_width:.{DECIMALS}f}"
+
+
+def _notes(table: Table) -> list[str]:
+    notes = []
+    if any(not row.average.whole for row in table.rows if row.average):
+        notes.append(
+            "An average marked (n/m) is over the data sets that have a number; only n of m have "
+            "all seeds. It is not comparable with a complete one and never marked as best."
+        )
+    for row in table.rows:
+        gaps: dict[str, list[str]] = {}
+        for column, entry in zip(table.columns, row.entries, strict=True):
+            if not entry.whole:
+                gaps.setdefault(_reason(entry), []).append(safe(table.heading(column)))
+        if gaps:
+            told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
+            notes.append(f"{safe(row.label)} is incomplete: {told}.")
+    still = [safe(row.label) for row in table.rows if row.deterministic]
+    if still:
+        notes.append(f"Deterministic, so n = 1 and no interval: {', '.join(still)}.")
+    recipes = [f"{safe(row.label)}: {safe(row.recipe)}" for row in table.rows if row.recipe]
+    if recipes:
+        notes.append(f"Recipes: {'; '.join(recipes)}.")
+    if table.devices and any(row.train_seconds is not None for row in table.rows):
+        notes.append(f"Train time is that of one training, on {safe(', '.join(table.devices))}.")
+    return [f"- {note}" for note in notes]
+
+
+def _reason(entry: Entry) -> str:
+    if not entry.missing:
+        return f"{len(entry.values)} of {entry.expected} seeds were run"
+    reasons = []
+    for missing in entry.missing:
+        first = (missing.message.splitlines() or [""])[0][:160]
+        kind = KINDS.get(missing.kind, f"failed, {missing.kind}")
+        reasons.append(f"{kind}: {safe(first)}")
+    shared = "; ".join(dict.fromkeys(reasons))
+    seeds = ", ".join(str(missing.seed) for missing in entry.missing)
+    return f"seed {seeds}: {shared}"
+
+
+def safe(text: str) -> str:
+    """Text that cannot break a Markdown table or start markup."""
+    text = " ".join(text.split())
+    for sign in "\\|<*`[":
+        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
+    return text
