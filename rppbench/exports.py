@@ -29,6 +29,8 @@ HEADS = (
     "seeds_expected",
     "best",
     "failures",
+    "rank",
+    "rank_groups",
     "parameters",
     "train_seconds",
 )
@@ -62,6 +64,8 @@ def csv(tables: Sequence[Table]) -> str:
                         entry.expected,
                         int(entry.best),
                         ";".join(f"seed {m.seed}: {m.kind}" for m in entry.missing),
+                        row.rank.mean if row.rank else None,
+                        row.rank.groups if row.rank else None,
                         row.parameters,
                         row.train_seconds,
                     ]

@@ -22,6 +22,7 @@ from rppbench.entrants import (
     setting,
 )
 from rppbench.errors import unknown
+from rppbench.ranks import Ranking, rank
 from rppbench.records import Record, spell
 from rppbench.store import file_name, write_whole
 from rppbench.tables import Average, Column, Entry, Missing, Row, Table
@@ -106,6 +107,7 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
     columns = _columns(records, primary, every=metric is None)
     found = entrants(records)
     rows = _best(_sorted([_row(entrant, columns) for entrant in found]), len(columns))
+    ranking, rows = _ranked(rows)
     digests = {
         (f"data of {title}", value)
         for record in records
@@ -122,6 +124,7 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
         columns=tuple(columns),
         rows=tuple(rows),
         devices=tuple(sorted({r.environment.get("device", "") for r in records} - {""})),
+        ranking=ranking,
     )
     return Part(table, tuple(found))
 
@@ -166,6 +169,7 @@ def _row(entrant: Entrant, columns: Sequence[Column]) -> Row:
         deterministic=entrant.deterministic,
         entries=entries,
         average=_average(entries) if len({c.dataset for c in columns}) > 1 else None,
+        rank=None,
         parameters=max((record.cost.parameters for record in ok), default=None),
         train_seconds=fmean(seconds.values()) if seconds else None,
     )
@@ -234,3 +238,15 @@ def _best(rows: Sequence[Row], columns: int) -> list[Row]:
 def _top(shown: Iterable[Entry | Average]) -> str | None:
     complete = [s.printed for s in shown if s.whole and s.printed is not None]
     return max(complete, key=float, default=None)
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[Ranking | None, list[Row]]:
+    """Give complete rows their mean rank over data sets; equal as printed is equal."""
+    complete = [row for row in rows if row.average and row.average.whole]
+    printed = [[float(e.printed) for e in row.entries if e.printed] for row in complete]
+    found = rank(printed)
+    if found is None:
+        return None, list(rows)
+    ranking, ranks = found
+    of_row = dict(zip((row.label for row in complete), ranks, strict=True))
+    return ranking, [replace(row, rank=of_row.get(row.label)) for row in rows]

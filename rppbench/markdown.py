@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rppbench.ranks import LEVEL, Ranking
 from rppbench.stats import Interval
-from rppbench.tables import DECIMALS, KINDS, Average, Entry, Table, duration
+from rppbench.tables import DECIMALS, KINDS, Average, Entry, Table, duration, probability
 
 
 def page(tables: Sequence[Table]) -> str:
@@ -34,6 +35,8 @@ def _part(table: Table) -> list[str]:
     heads += [table.heading(column) for column in table.columns]
     if not table.by_metric:
         heads.append("Average")
+    if table.ranking:
+        heads.append("Rank")
     heads += ["Seeds", "Parameters", "Train time"]
     body = []
     for row in table.rows:
@@ -41,6 +44,8 @@ def _part(table: Table) -> list[str]:
         cells += [_entry(entry) for entry in row.entries]
         if row.average:
             cells.append(_average(row.average))
+        if table.ranking:
+            cells.append(f"{row.rank.mean:.1f} {row.rank.groups}" if row.rank else "–")
         cells += [
             str(len(row.seeds)),
             "–" if row.parameters is None else f"{row.parameters:,}",
@@ -111,6 +116,8 @@ def _notes(table: Table) -> list[str]:
             "An average marked (n/m) is over the data sets that have a number; only n of m have "
             "all seeds. It is not comparable with a complete one and never marked as best."
         )
+    if table.ranking:
+        notes.append(_ranking(table.ranking))
     for row in table.rows:
         gaps: dict[str, list[str]] = {}
         for column, entry in zip(table.columns, row.entries, strict=True):
@@ -128,6 +135,19 @@ def _notes(table: Table) -> list[str]:
     if table.devices and any(row.train_seconds is not None for row in table.rows):
         notes.append(f"Train time is that of one training, on {safe(', '.join(table.devices))}.")
     return [f"- {note}" for note in notes]
+
+
+def _ranking(ranking: Ranking) -> str:
+    p = probability(ranking.p)
+    told = (
+        f"(Nemenyi's test: they differ by less than {ranking.critical:.2f}; Friedman's p: {p})."
+        if ranking.p < LEVEL
+        else f"(Friedman's test finds no difference among them, p: {p})."
+    )
+    return (
+        f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
+        f"rows. Rows that share a letter cannot be told apart by their ranks {told}"
+    )
 
 
 def _reason(entry: Entry) -> str:

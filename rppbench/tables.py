@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from rppbench.ranks import Rank, Ranking
 from rppbench.stats import Interval, interval
 
 Facts = tuple[tuple[str, str], ...]
@@ -114,6 +115,8 @@ class Row:
     """One for each column."""
     average: Average | None
     """None where the columns are metrics."""
+    rank: Rank | None
+    """None unless the table has a ranking and the row is complete."""
     parameters: int | None
     train_seconds: float | None
     """Mean over distinct trainings."""
@@ -135,6 +138,8 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     devices: tuple[str, ...]
+    ranking: Ranking | None
+    """None where there are too few data sets or complete rows."""
     differences: Facts = ()
     """The part of the setting in which this table differs from others of its task."""
 
@@ -145,6 +150,11 @@ class Table:
 
     def heading(self, column: Column) -> str:
         return column.metric if self.by_metric else column.dataset_title
+
+
+def probability(p: float) -> str:
+    """A p-value to three digits: '0.012', '<0.001'."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def duration(seconds: float) -> str:

@@ -274,6 +274,51 @@ def test_files_hold_every_number_with_all_digits(tmp_path):
     assert (average["mean"], average["complete"], average["expected"]) == (third, 1, 2)
 
 
+SETS = ("birds", "cars", "flowers", "pets", "ships")
+SPREAD = {"coop": (0, 2, 2, 2, 2), "rpp": (9, 9, 9, 9, 9), "pomp": (1, 1, 1, 1, 1)}
+
+
+def ranked(sets=SETS, spread=SPREAD):
+    return [
+        record(method, dataset, value=50.0 + value)
+        for method, values in spread.items()
+        for dataset, value in zip(sets, values, strict=False)
+    ]
+
+
+def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
+    page = markdown.page(build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)]))
+    header, *rows = cells(page)
+    rank = header.index("Rank")
+    assert header[rank - 1] == "Average"
+    # q(3 rows) = 2.344, so the critical difference of mean ranks is 2.344 * sqrt(3 * 4 / 30).
+    assert [(row[0], row[rank]) for row in rows] == [
+        ("RPP-SAPL", "1.0 a"),
+        ("CoOp", "2.2 ab"),
+        ("POMP", "2.8 b"),
+        ("CLIP", "–"),
+    ]
+    assert "differ by less than 1.48; Friedman's p: 0.015" in page
+    (line, *_) = csv.DictReader(io.StringIO(exports.csv(build(ranked()))))
+    assert (line["row"], line["rank"], line["rank_groups"]) == ("RPP-SAPL", "1.0", "a")
+    (table,) = json.loads(exports.json(build(ranked())))["tables"]
+    assert table["ranking"]["datasets"] == 5
+    assert table["rows"][1]["rank"] == {"mean": 2.2, "groups": "ab"}
+
+
+def test_ranks_tie_where_the_page_prints_the_same():
+    spread = {"coop": (0.01,) * 5, "rpp": (0.02,) * 5, "pomp": (0.0,) * 5}
+    page = markdown.page(build(ranked(spread=spread)))
+    assert [row[-4] for row in cells(page)[1:]] == ["2.0 a"] * 3
+    assert "Friedman's test finds no difference among them, p: 1.000" in page
+
+
+def test_fewer_data_sets_or_complete_rows_have_no_ranks():
+    two = {name: SPREAD[name] for name in ("coop", "rpp")}
+    for records in (ranked(SETS[:4]), ranked(spread=two)):
+        assert "Rank" not in markdown.page(build(records))
+
+
 def test_names_cannot_break_the_markdown():
     odd = record()
     odd = replace(odd, labels={**odd.labels, "method": "a|b\n<script>*x*"})

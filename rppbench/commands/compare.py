@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 from rppbench.markdown import conditions, grid, safe
+from rppbench.tables import probability
 
 if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
     import numpy as np
@@ -43,8 +44,8 @@ def compare(arguments: argparse.Namespace) -> int:
     found, remarks = compare.compare(
         records, arguments.first, arguments.second, arguments.task, arguments.metric
     )
-    for comparison in found:
-        sys.stdout.write("\n".join([*_page(comparison), *_images(comparison, arguments.images)]))
+    pages = ([*_page(comparison), *_images(comparison, arguments.images)] for comparison in found)
+    sys.stdout.write("\n".join("\n".join(page) for page in pages))
     sys.stdout.flush()
     for remark in remarks:
         print(f"rppbench: not compared: {remark}", file=sys.stderr)
@@ -98,7 +99,7 @@ def _difference(found: Difference, p: float) -> list[str]:
     return [
         f"**{shown}**" if p < LEVEL else shown,
         f"{found.low:+.1f} to {found.high:+.1f}",
-        "<0.001" if p < 0.001 else f"{p:.3f}",
+        probability(p),
     ]
 
 
