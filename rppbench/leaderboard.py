@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from rppbench import exports, markdown
+from rppbench import exports, latex, markdown
 from rppbench.entrants import (
     Entrant,
     age,
@@ -65,11 +65,12 @@ def parts(
 
 
 def write_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
-    """Write <task>.md, .csv and .json of every task into a folder; the paths written."""
+    """Write <task>.md, .tex, .csv and .json of every task into a folder; the paths written."""
     written = []
     for name, of_task in grouped(build(records), lambda table: table.task).items():
         for ending, text in (
             ("md", markdown.page(of_task)),
+            ("tex", latex.page(of_task)),
             ("csv", exports.csv(of_task)),
             ("json", exports.json(of_task)),
         ):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rppbench.layout import NOTHING, Shown, layout, measured
 from rppbench.ranks import LEVEL, Ranking
-from rppbench.stats import Interval
-from rppbench.tables import DECIMALS, KINDS, Average, Entry, Table, duration, probability
+from rppbench.tables import KINDS, Entry, Table, duration, probability
 
 
 def page(tables: Sequence[Table]) -> str:
@@ -29,84 +29,31 @@ def page(tables: Sequence[Table]) -> str:
 
 
 def _part(table: Table) -> list[str]:
-    learned = sorted({row.learned_on for row in table.rows if row.learned_on})
-    heads = ["Method"] + (["Learned on"] if len(learned) > 1 else [])
-    left = len(heads)
-    heads += [table.heading(column) for column in table.columns]
-    if not table.by_metric:
-        heads.append("Average")
-    if table.ranking:
-        heads.append("Rank")
-    heads += ["Seeds", "Parameters", "Train time"]
+    shape = layout(table)
     body = []
-    for row in table.rows:
-        cells = [safe(row.label)] + ([safe(row.learned_on) or "–"] if len(learned) > 1 else [])
-        cells += [_entry(entry) for entry in row.entries]
-        if row.average:
-            cells.append(_average(row.average))
-        if table.ranking:
-            cells.append(f"{row.rank.mean:.1f} {row.rank.groups}" if row.rank else "–")
-        cells += [
-            str(len(row.seeds)),
-            "–" if row.parameters is None else f"{row.parameters:,}",
-            "–" if row.train_seconds is None else duration(row.train_seconds),
+    for row, cells in zip(table.rows, shape.body, strict=True):
+        parameters = NOTHING if row.parameters is None else f"{row.parameters:,}"
+        time = NOTHING if row.train_seconds is None else duration(row.train_seconds)
+        body.append([*map(_cell, cells), parameters, time])
+    heads = [safe(head) for head in (*shape.heads, "Parameters", "Train time")]
+    return [safe(measured(table)), "", *grid(heads, body, shape.names), "", *_notes(table)]
+
+
+def _cell(shown: Shown) -> str:
+    text = safe(shown.text)
+    return " ".join(
+        [
+            f"**{text}**" if shown.best else text,
+            *([f"± {shown.spread}"] if shown.spread else []),
+            *([shown.mark] if shown.mark else []),
         ]
-        body.append(cells)
-    lines = grid([safe(head) for head in heads], body, left)
-    return [_measured(table, learned), "", *lines, "", *_notes(table)]
+    )
 
 
 def grid(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list[str]:
     """A table of safe texts, the first `left` columns aligned to the left."""
     rule = ["---"] * left + ["---:"] * (len(heads) - left)
     return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)]
-
-
-def _measured(table: Table, learned: Sequence[str]) -> str:
-    return "; ".join(
-        [*conditions(table, learned), "mean ± half width of the 95 % t-interval, n = seeds."]
-    )
-
-
-def conditions(table: Table, learned: Sequence[str]) -> list[str]:
-    """What was measured and how; `learned` is what the methods learned on, if it is one."""
-    setting = dict(table.setting)
-    what = (
-        f"{safe(table.columns[0].dataset_title)}, in percent"
-        if table.by_metric and len(table.columns) > 1
-        else f"{table.metric} in percent"
-    )
-    seeds = sorted({seed for row in table.rows for seed in row.seeds if not row.deterministic})
-    images = setting["test images"]
-    return [
-        f"Measured: {what}",
-        f"backbone {safe(setting['backbone'])} in {setting['precision']}",
-        *([f"{images} test images a data set"] if images != "all" else []),
-        *([f"learned on {safe(learned[0])} a class"] if len(learned) == 1 else []),
-        *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),
-    ]
-
-
-def _entry(entry: Entry) -> str:
-    if entry.printed is None:
-        kinds = dict.fromkeys(KINDS.get(missing.kind, "failed") for missing in entry.missing)
-        return ", ".join(kinds) or "–"
-    text = _number(entry.printed, entry.interval, entry.best)
-    return text if entry.whole else f"{text} ({len(entry.values)}/{entry.expected})"
-
-
-def _average(average: Average) -> str:
-    if average.printed is None:
-        return f"– (0/{average.expected})"
-    text = _number(average.printed, average.interval, average.best)
-    return text if average.whole else f"{text} ({average.complete}/{average.expected})"
-
-
-def _number(printed: str, spread: Interval | None, best: bool) -> str:
-    text = f"**{printed}**" if best else printed
-    if spread is None or spread.half_width is None:
-        return text
-    return f"{text} ± {spread.half_width:.{DECIMALS}f}"
 
 
 def _notes(table: Table) -> list[str]:

@@ -260,7 +260,7 @@ def test_files_hold_every_number_with_all_digits(tmp_path):
     assert names == [
         f"{task}.{ending}"
         for task in ("cross-dataset", "pretraining")
-        for ending in ("csv", "json", "md")
+        for ending in ("csv", "json", "md", "tex")
     ]
     lines = list(csv.DictReader(io.StringIO((tmp_path / "cross-dataset.csv").read_text())))
     assert [(line["dataset"], line["mean"], line["failures"]) for line in lines] == [

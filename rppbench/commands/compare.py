@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.markdown import conditions, grid, safe
+from rppbench.layout import conditions
+from rppbench.markdown import grid, safe
 from rppbench.tables import probability
 
 if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
@@ -62,7 +63,7 @@ def _page(comparison: Comparison) -> Iterator[str]:
         yield ""
     yield "; ".join(
         [
-            *conditions(table, ()),
+            *map(safe, conditions(table, learned=False)),
             "difference in percentage points, with its 95 % interval; bold where p < 0.05.",
         ]
     )
