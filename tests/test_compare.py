@@ -79,6 +79,16 @@ def test_what_learns_nothing_is_compared_with_every_seed() -> None:
     assert pair.changes.tolist() == [[0, 0, 1, 0], [0, 0, 1, 1]]
 
 
+def test_two_that_learn_nothing_are_one_pair() -> None:
+    how: dict[str, Any] = {"trained": False}
+    records = [
+        measured("zeroshot", "1100", seed=2, **how),
+        measured("zeroshot", "1110", seed=1, options=(("kd", False),), **how),
+    ]
+    (pair,) = only(records, "zeroshot", "zeroshot:kd=off").pairs
+    assert pair.changes.tolist() == [[0, 0, 1, 0]]
+
+
 def test_what_only_one_has_is_left_out_and_said() -> None:
     records = [
         *(measured(m, "1100", "flowers", seed) for m in ("coop", "rpp") for seed in (1, 2)),
@@ -215,7 +225,7 @@ def test_the_page_shows_differences_intervals_and_what_is_missing(say: Say) -> N
     assert average[-1] == "1"
     for note in (
         "A is CoOp, coop-1, learned on World, 16 shots a class.",
-        "p is corrected for the 2 data sets (Holm)",
+        "p is corrected for the 2 data sets (Holm); intervals are not, nor is the p of the average",
         "The average is over the seeds that every data set has: 1.",
         "It says nothing about prompts learned with another seed.",
         "Left out: Pets (seed 2: no number of RPP-SAPL).",

@@ -123,8 +123,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield f"With {'one seed' if trained else 'nothing random'}: {method}.{caution}"
     if len(pairs) > 1:
         what = "metrics" if table.by_metric else "data sets"
-        alone = "; that of the average stands alone" if overall else ""
-        yield f"p is corrected for the {len(pairs)} {what} (Holm){alone}."
+        average = ", nor is the p of the average" if overall else ""
+        yield f"p is corrected for the {len(pairs)} {what} (Holm); intervals are not{average}."
     if any(len(pair.seeds) > 1 for pair in pairs):
         yield "Images that only one of the two has right are counted a seed, on average."
     if overall and any(pair.seeds != overall.seeds for pair in pairs):
