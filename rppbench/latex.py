@@ -15,7 +15,7 @@ SIGNS = {
     ">": r"\textgreater{}",
     "±": r"$\pm$",
     "×": r"$\times$",
-    "·": r"\textperiodcentered{}",
+    "·": r"$\cdot$",
     "–": "--",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }

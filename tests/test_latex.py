@@ -45,7 +45,7 @@ def test_names_are_printed_as_they_are():
     ((*_,), (name, *_)) = rows(latex.page(build([odd])))
     assert name == (
         r"R\&D\_50\% \{x\} \textasciitilde{}\textbackslash{}\textasciicircum{} \#1 "
-        r"\textperiodcentered{} \textless{}\$\textgreater{}"
+        r"$\cdot$ \textless{}\$\textgreater{}"
     )
 
 
