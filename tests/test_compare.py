@@ -54,19 +54,24 @@ def test_the_difference_is_of_the_second_from_the_first_image_by_image() -> None
 
 
 def test_seeds_are_paired_and_data_sets_averaged() -> None:
-    rows = {"flowers": ("1100", "1111"), "pets": ("10", "00")}
+    rows = {
+        "flowers": (("1100", "1100", "1000"), ("1111", "1110", "1111")),
+        "pets": (("10", "10", "11"), ("00", "10", "00")),
+    }
     records = [
         measured(method, right, dataset, seed)
         for dataset, sides in rows.items()
-        for method, right in zip(("coop", "rpp"), sides, strict=True)
-        for seed in (1, 2, 3)
+        for method, seeds in zip(("coop", "rpp"), sides, strict=True)
+        for seed, right in enumerate(seeds, 1)
     ]
     comparison = only(records)
-    assert [pair.difference.mean for pair in comparison.pairs] == pytest.approx([50, -50])
+    flowers, pets = [pair.difference.mean for pair in comparison.pairs]
+    assert (flowers, pets) == pytest.approx((50, -50))
     assert comparison.overall is not None
     assert comparison.overall.seeds == (1, 2, 3)
     assert comparison.overall.difference.mean == pytest.approx(0)
-    assert (comparison.overall.first, comparison.overall.second) == pytest.approx((50, 50))
+    means = (comparison.overall.first, comparison.overall.second)
+    assert means == pytest.approx(((500 / 12 + 400 / 6) / 2, (1100 / 12 + 100 / 6) / 2))
 
 
 def test_what_learns_nothing_is_compared_with_every_seed() -> None:
@@ -231,6 +236,16 @@ def test_the_page_shows_differences_intervals_and_what_is_missing(say: Say) -> N
         "Left out: Pets (seed 2: no number of RPP-SAPL).",
     ):
         assert note in page
+
+
+def test_p_is_corrected_for_the_number_of_data_sets(say: Say) -> None:
+    for dataset, right in (("flowers", "1111111"), ("pets", "0000001")):
+        Store(Path("two")).write(measured("coop", "0000001", dataset))
+        Store(Path("two")).write(measured("rpp", right, dataset))
+    page = say("coop", "rpp", "--output", "two")[1]
+    (line,) = [line for line in page.splitlines() if line.startswith("| Flowers")]
+    assert "| 0.062 |" in line  # 2 * 2 / 2 ** 6
+    assert "**" not in line
 
 
 def test_changed_images_are_listed_where_asked_for(say: Say) -> None:

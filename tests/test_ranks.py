@@ -60,6 +60,18 @@ def test_where_friedmans_test_finds_nothing_all_are_one_group() -> None:
         assert found[0].p == 1
 
 
+def test_the_pair_that_is_farthest_apart_needs_friedmans_test_too() -> None:
+    random = np.random.default_rng(48)
+    lean = np.array([1.2] + [0] * 8 + [-1.2])[:, None]
+    found = rank((random.normal(size=(10, 6)) + lean).tolist())
+    assert found is not None
+    ranking, ranks = found
+    means = [one.mean for one in ranks]
+    assert max(means) - min(means) > ranking.critical
+    assert ranking.p > 0.05
+    assert {one.groups for one in ranks} == {"a"}
+
+
 def test_too_few_data_sets_or_rows_have_no_ranking() -> None:
     assert rank([]) is None
     assert rank(rows(1, 4, LEAST_SETS - 1, 1.0)) is None
