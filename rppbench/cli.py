@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rppbench import __version__
-from rppbench.commands import doctor, leaderboard, run, show
+from rppbench.commands import compare, doctor, leaderboard, merge, run, show
 from rppbench.errors import UsageError, unknown
 
 Configure = Callable[[argparse.ArgumentParser], None]
@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "list": ("list methods, data sets, tasks, engines or backbones", show.list_flags, show.listed),
     "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
+    "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
+    "merge": ("join folders of records", merge.flags, merge.merge),
     "doctor": ("describe this installation for a bug report", doctor.flags, doctor.doctor),
 }
 

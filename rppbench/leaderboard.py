@@ -1,25 +1,39 @@
 """From records to tables: methods by data sets, and never two things that cannot be compared.
 
-A table holds the records of one *setting*: task with options, backbone, precision, number of test
-images. Where the data of a set changed between runs, each version gets a table of its own.
+A table holds the records of one setting and one version of the data (see `rppbench.entrants`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import TypeVar
 
-from rppbench import tables
+from rppbench import exports, latex, markdown
+from rppbench.entrants import (
+    Entrant,
+    age,
+    blocked,
+    comparable,
+    entrants,
+    grouped,
+    of_dataset,
+    setting,
+)
 from rppbench.errors import unknown
-from rppbench.records import Cell, Record, digest, spell
+from rppbench.ranks import Ranking, rank
+from rppbench.records import Record, spell
 from rppbench.store import file_name, write_whole
-from rppbench.tables import Average, Column, Entry, Facts, Missing, Row, Table
+from rppbench.tables import Average, Column, Entry, Missing, Row, Table
 
-T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
+
+@dataclass(frozen=True)
+class Part:
+    """A table, and whose records it was made from."""
+
+    table: Table
+    entrants: tuple[Entrant, ...]
 
 
 def build(
@@ -29,6 +43,13 @@ def build(
 
     Raises UsageError for a metric or a task that no record has.
     """
+    return [part.table for part in parts(records, task, metric)]
+
+
+def parts(
+    records: Iterable[Record], task: str | None = None, metric: str | None = None
+) -> list[Part]:
+    """As `build`, with the entrants of every table."""
     known = sorted(records, key=lambda record: (record.cell.task.name, record.key))
     chosen = [record for record in known if task in (None, record.cell.task.name)]
     if task is not None and not chosen:
@@ -37,25 +58,21 @@ def build(
     metrics = {score.metric for record in chosen for score in record.scores}
     if metric is not None and metric not in metrics:
         raise unknown("score is named", metric, metrics, "metrics in the records")
-    result: list[Table] = []
-    for of_task in _grouped(chosen, lambda record: record.cell.task.name).values():
-        parts = [
-            part
-            for of_setting in _grouped(of_task, lambda record: _setting(record.cell)).values()
-            for part in _versions(of_setting)
-        ]
-        result += _told_apart([_table(part, metric) for part in parts])
+    result: list[Part] = []
+    for of_task in grouped(chosen, lambda record: record.cell.task.name).values():
+        result += _told_apart([_part(group, metric) for group in comparable(of_task)])
     return result
 
 
 def write_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
-    """Write <task>.md, .csv and .json of every task into a folder; the paths written."""
+    """Write <task>.md, .tex, .csv and .json of every task into a folder; the paths written."""
     written = []
-    for name, of_task in _grouped(build(records), lambda table: table.task).items():
+    for name, of_task in grouped(build(records), lambda table: table.task).items():
         for ending, text in (
-            ("md", tables.markdown(of_task)),
-            ("csv", tables.csv(of_task)),
-            ("json", tables.json(of_task)),
+            ("md", markdown.page(of_task)),
+            ("tex", latex.page(of_task)),
+            ("csv", exports.csv(of_task)),
+            ("json", exports.json(of_task)),
         ):
             path = Path(folder) / f"{file_name(name)}.{ending}"
             write_whole(path, text)
@@ -63,102 +80,59 @@ def write_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
     return written
 
 
-# --- what may stand in one table ----------------------------------------------------------------
-
-
-def _grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    groups: dict[K, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups
-
-
-def _setting(cell: Cell) -> Facts:
-    """What must agree in all cells of a table; the scored data set's own inputs are not in it."""
-    return (
-        ("backbone", cell.backbone),
-        ("precision", cell.precision),
-        ("test images", "all" if cell.limit is None else f"at most {cell.limit}"),
-        *((f"task option {name}", spell(value)) for name, value in cell.task.options),
-        *((what, value) for what, value in cell.inputs if not _of_dataset(what, cell)),
-    )
-
-
-def _of_dataset(what: str, cell: Cell) -> bool:
-    kind, _, subject = what.partition(":")
-    return subject == cell.dataset and kind not in ("backbone", "task")
-
-
-def _versions(records: Sequence[Record]) -> list[list[Record]]:
-    """Records of one setting, split where a data set has several comparability keys.
-
-    The newest version of every set comes first, together with the sets that have only one.
-    """
-    parts: list[list[Record]] = []
-    for of_dataset in _grouped(records, lambda record: record.cell.dataset).values():
-        # Where data was missing no number was measured: it is no version of the data.
-        blocked = [record for record in of_dataset if _blocked(record)]
-        measured = [record for record in of_dataset if not _blocked(record)]
-        versions = _newest_first(_grouped(measured, lambda r: r.cell.comparability).values())
-        for index, version in enumerate(versions or [[]]):
-            if index == len(parts):
-                parts.append([])
-            parts[index] += version + (blocked if index == 0 else [])
-    return parts
-
-
-def _newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
-    return sorted(groups, key=lambda g: max((r.finished, r.key) for r in g), reverse=True)
-
-
-def _blocked(record: Record) -> bool:
-    return record.failure is not None and record.failure.kind == "missing-data"
-
-
-def _told_apart(parts: Sequence[Table]) -> list[Table]:
+def _told_apart(found: Sequence[Part]) -> list[Part]:
     """The tables of one task, each with the facts in which they differ."""
     values: dict[str, set[str]] = {}
-    for table in parts:
-        for name, value in table.setting:
+    for part in found:
+        for name, value in part.table.setting:
             values.setdefault(name, set()).add(value)
     return [
-        replace(table, differences=tuple(f for f in table.setting if len(values[f[0]]) > 1))
-        for table in parts
+        replace(
+            part,
+            table=replace(
+                part.table,
+                differences=tuple(f for f in part.table.setting if len(values[f[0]]) > 1),
+            ),
+        )
+        for part in found
     ]
 
 
 # --- one table ----------------------------------------------------------------------------------
 
 
-def _table(records: Sequence[Record], metric: str | None) -> Table:
-    newest = max(records, key=lambda record: (record.finished, record.key))
+def _part(records: Sequence[Record], metric: str | None) -> Part:
+    newest = max(records, key=age)
     cell = newest.cell
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = _columns(records, primary, every=metric is None)
-    rows = [_row(of_row, columns) for of_row in _rows(records)]
-    rows = _best(_sorted(_labelled(rows)), len(columns))
+    found = entrants(records)
+    rows = _best(_sorted([_row(entrant, columns) for entrant in found]), len(columns))
+    ranking, rows = _ranked(rows)
     digests = {
         (f"data of {title}", value)
         for record in records
-        if not _blocked(record)
+        if not blocked(record)
         for what, value in record.cell.inputs
-        if _of_dataset(what, record.cell)
+        if of_dataset(what, record.cell)
         for title in [record.labels.get("dataset") or record.cell.dataset]
     }
-    return Table(
+    table = Table(
         task=cell.task.name,
         title=newest.labels.get("task") or cell.task.name,
         metric=primary,
-        setting=(*_setting(cell), *sorted(digests)),
+        setting=(*setting(cell), *sorted(digests)),
         columns=tuple(columns),
         rows=tuple(rows),
         devices=tuple(sorted({r.environment.get("device", "") for r in records} - {""})),
+        ranking=ranking,
     )
+    return Part(table, tuple(found))
 
 
 def _columns(records: Sequence[Record], primary: str, every: bool) -> list[Column]:
     """One for each data set; one for each metric (if `every`) where there is a single set."""
-    newest = {r.cell.dataset: r for r in sorted(records, key=lambda r: (r.finished, r.key))}
+    newest = {r.cell.dataset: r for r in sorted(records, key=age)}
     titled = []
     for name, record in newest.items():
         title = record.labels.get("dataset") or name
@@ -172,75 +146,47 @@ def _columns(records: Sequence[Record], primary: str, every: bool) -> list[Colum
     return [Column(name, title, primary) for _, title, name in sorted(titled)]
 
 
-def _rows(records: Sequence[Record]) -> list[list[Record]]:
-    """Records that differ in data set and seed only."""
-    rows = []
-    for alike in _grouped(records, lambda record: _row_key(record.cell)).values():
-        variants = _grouped(alike, lambda r: r.cell.training.inputs if r.cell.training else ())
-        measured = _newest_first(v for v in variants.values() if not all(map(_blocked, v)))
-        blocked = [r for v in variants.values() if all(map(_blocked, v)) for r in v]
-        if measured:
-            measured[0] += blocked  # its inputs could not be read; it can only be the same row
-        rows += measured or [blocked]
-    return rows
-
-
-def _row_key(cell: Cell) -> str:
-    training = asdict(cell.training) if cell.training else {}
-    kept = {name: value for name, value in training.items() if name not in ("seed", "inputs")}
-    return digest([asdict(cell.method), kept])
-
-
-def _row(records: Sequence[Record], columns: Sequence[Column]) -> Row:
-    newest = max(records, key=lambda record: (record.finished, record.key))
+def _row(entrant: Entrant, columns: Sequence[Column]) -> Row:
+    newest = entrant.newest
     cell, labels, training = newest.cell, newest.labels, newest.cell.training
-    ok = [record for record in records if record.status == "ok"]
-    seeds = sorted({record.cell.seed for record in records})
-    if training is None:  # nothing random: another seed is the same number, not another draw
-        seeds = [min({r.cell.seed for r in ok} or seeds)]
-    entries = tuple(_entry(records, column, seeds, training is None) for column in columns)
+    ok = [record for record in entrant.records if record.status == "ok"]
+    entries = tuple(_entry(entrant, column) for column in columns)
     seconds: dict[str, float] = {}
     for record in ok:
         if record.cell.training is not None:
             key = record.cell.training.key
             seconds[key] = max(seconds.get(key, 0.0), record.cost.train_seconds)
-    options = labels.get("method_options", "")
-    method = labels.get("method") or cell.method.name
     return Row(
-        label=f"{method} ({options})" if options else method,
+        label=entrant.label,
         method=cell.method.name,
         options=tuple((name, spell(value)) for name, value in cell.method.options),
-        facts=_facts(newest),
+        facts=entrant.facts,
         recipe=training.recipe.name if training else "",
         source=(labels.get("source") or training.source) if training else "",
         shots=training.shots if training else None,
         teacher=(training.teacher or "") if training else "",
         paper=labels.get("paper", ""),
-        seeds=tuple(seeds),
-        deterministic=training is None,
+        seeds=entrant.seeds,
+        deterministic=entrant.deterministic,
         entries=entries,
         average=_average(entries) if len({c.dataset for c in columns}) > 1 else None,
+        rank=None,
         parameters=max((record.cost.parameters for record in ok), default=None),
         train_seconds=fmean(seconds.values()) if seconds else None,
     )
 
 
-def _entry(
-    records: Sequence[Record], column: Column, seeds: Sequence[int], deterministic: bool
-) -> Entry:
+def _entry(entrant: Entrant, column: Column) -> Entry:
     values: dict[int, float] = {}
     missing: list[Missing] = []
-    here = [record for record in records if record.cell.dataset == column.dataset]
-    for seed in seeds:
-        found = [record for record in here if deterministic or record.cell.seed == seed]
-        # Several only where data was missing before it was there, or nothing is random.
-        best = max(found, key=lambda r: (r.status == "ok", r.finished, r.key), default=None)
-        score = best.score(column.metric) if best is not None else None
+    for seed in entrant.seeds:
+        record = entrant.record(column.dataset, seed)
+        score = record.score(column.metric) if record is not None else None
         if score is not None:
             values[seed] = score.value
-        elif best is not None and best.failure is not None:
-            missing.append(Missing(seed, best.failure.kind, best.failure.message))
-    return Entry(tuple(values.items()), len(seeds), tuple(missing))
+        elif record is not None and record.failure is not None:
+            missing.append(Missing(seed, record.failure.kind, record.failure.message))
+    return Entry(tuple(values.items()), len(entrant.seeds), tuple(missing))
 
 
 def _average(entries: Sequence[Entry]) -> Average:
@@ -252,45 +198,6 @@ def _average(entries: Sequence[Entry]) -> Average:
         return Average(values, complete, len(entries))
     means = [fmean(values.values()) for values in with_number]
     return Average((), complete, len(entries), partial=fmean(means) if means else None)
-
-
-def _facts(record: Record) -> Facts:
-    """What can tell two rows of one label apart, the plainest first."""
-    cell, training = record.cell, record.cell.training
-    options = tuple((name, spell(value)) for name, value in cell.method.options)
-    if training is None:
-        return (("method", cell.method.name), *options)
-    return (
-        ("method", cell.method.name),
-        ("recipe", training.recipe.name),
-        ("learned on", record.labels.get("source") or training.source),
-        ("shots", str(training.shots)),
-        ("classes", training.classes),
-        ("teacher", training.teacher or "none"),
-        *options,
-        *((f"recipe {name}", spell(value)) for name, value in training.recipe.options),
-        ("learned in", training.precision),
-        ("backbone learned with", training.backbone),
-        *training.inputs,
-    )
-
-
-def _labelled(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose labels are equal get the facts they differ in, as few as are needed."""
-    result: list[Row] = []
-    for alike in _grouped(rows, lambda row: row.label).values():
-        group = list(alike)
-        for name in dict.fromkeys(name for row in alike for name, _ in row.facts):
-            if len({row.label for row in group}) == len(group):
-                break
-            values = [dict(row.facts).get(name) for row in group]
-            if len(set(values)) > 1:
-                group = [
-                    row if value is None else replace(row, label=f"{row.label} · {name} {value}")
-                    for row, value in zip(group, values, strict=True)
-                ]
-        result += group
-    return result
 
 
 def _sorted(rows: Sequence[Row]) -> list[Row]:
@@ -332,3 +239,15 @@ def _best(rows: Sequence[Row], columns: int) -> list[Row]:
 def _top(shown: Iterable[Entry | Average]) -> str | None:
     complete = [s.printed for s in shown if s.whole and s.printed is not None]
     return max(complete, key=float, default=None)
+
+
+def _ranked(rows: Sequence[Row]) -> tuple[Ranking | None, list[Row]]:
+    """Give complete rows their mean rank over data sets; equal as printed is equal."""
+    complete = [row for row in rows if row.average and row.average.whole]
+    printed = [[float(e.printed) for e in row.entries if e.printed] for row in complete]
+    found = rank(printed)
+    if found is None:
+        return None, list(rows)
+    ranking, ranks = found
+    of_row = dict(zip((row.label for row in complete), ranks, strict=True))
+    return ranking, [replace(row, rank=of_row.get(row.label)) for row in rows]

@@ -110,6 +110,7 @@ def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(say: Say) -> N
         ".md",
         ".csv",
         ".json",
+        ".tex",
     }
     assert "10 cells: 10 to run; 4 trainings" in told
     assert counts(told) == ("cells: 10 done, 0 had a record, 0 failed; records and pages in runs")

@@ -4,76 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from made import record
 
-from rppbench import tables
+from rppbench import exports, markdown
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build, write_leaderboards
-from rppbench.records import Cell, Choice, Cost, Failure, Record, Score, Training
-from rppbench.tables import duration, markdown
-
-TITLES = {"zeroshot": "CLIP", "coop": "CoOp", "rpp": "RPP-SAPL", "pomp": "POMP"}
-
-
-def record(
-    method="coop",
-    dataset="flowers",
-    seed=1,
-    value=50.0,
-    *,
-    trained=True,
-    options=(),
-    recipe="coop-1",
-    source="world",
-    failure=None,
-    data="d1",
-    order="",
-    seconds=10.0,
-    task="cross-dataset",
-    scores=None,
-    learned_from="s1",
-    **cell,
-) -> Record:
-    choice = Choice(method, options)
-    training = Training(
-        method=choice,
-        recipe=Choice(recipe),
-        source=source,
-        classes="all",
-        shots=16,
-        seed=seed,
-        backbone=cell.get("backbone", "demo"),
-        teacher=None,
-        precision="fp32",
-        inputs=((f"dataset:{source}", learned_from),),
-    )
-    values = {"backbone": "demo", "precision": "fp32", "limit": None, **cell}
-    return Record(
-        cell=Cell(
-            task=Choice(task, (("suite", "demo"),)),
-            dataset=dataset,
-            method=choice,
-            seed=seed,
-            training=training if trained else None,
-            inputs=((f"dataset:{dataset}", data), (f"backbone:{values['backbone']}", "b1")),
-            **values,
-        ),
-        status="failed" if failure else "ok",
-        metric="top1",
-        scores=() if failure else scores or (Score("top1", value),),
-        cost=Cost(train_seconds=seconds, parameters=2048) if trained else Cost(),
-        failure=failure,
-        labels={
-            "method": TITLES[method],
-            "method_options": choice.label({"kd": True}),
-            "task": "Cross-dataset transfer",
-            "dataset": dataset.title(),
-            "dataset_order": order,
-            "recipe": recipe,
-            "source": source.title(),
-        },
-        environment={"device": "cpu (x86_64)"},
-        finished="2026-01-01T00:00:00+00:00",
-    )
+from rppbench.records import Failure, Score
+from rppbench.tables import duration
 
 
 def cells(page: str) -> list[list[str]]:
@@ -97,7 +34,7 @@ def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_average
         )
         for seed, value in enumerate(values, 1)
     ]
-    page = markdown(build(records))
+    page = markdown.page(build(records))
     # t(2 degrees of freedom, 95 %) = 4.3027; half width = 4.3027 * s / sqrt(3).
     # coop's averages by seed are 50, 51.5, 54.5 (s = 2.2913); rpp's 50, 50.5, 51 (s = 0.5).
     assert cells(page) == [
@@ -123,7 +60,7 @@ def test_equal_as_printed_is_equally_best():
 
 
 def test_a_lone_row_is_not_called_best():
-    assert "**" not in markdown(build([record()]))
+    assert "**" not in markdown.page(build([record()]))
 
 
 def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
@@ -134,7 +71,7 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
         record("pomp", "flowers", value=80.0),
         record("pomp", "pets", failure=Failure("oom", "out of | memory")),
     ]
-    page = markdown(build(records))
+    page = markdown.page(build(records))
     header, *rows = cells(page)
     average = header.index("Average")
     assert [(row[0], row[average]) for row in rows] == [
@@ -150,7 +87,7 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
 
 def test_gaps_of_one_reason_are_named_together():
     records = [record("coop", name) for name in ("birds", "cars", "flowers")]
-    page = markdown(build([*records, record("rpp", "birds")]))
+    page = markdown.page(build([*records, record("rpp", "birds")]))
     assert "RPP-SAPL is incomplete: Cars, Flowers (0 of 1 seeds were run)." in page
 
 
@@ -160,7 +97,7 @@ def test_missing_seeds_show_and_are_not_best():
         *(record("rpp", seed=seed, value=90.0) for seed in (1, 2)),
         record("rpp", seed=3, failure=Failure("nan", "step 4")),
     ]
-    _, coop, rpp = cells(markdown(build(records)))
+    _, coop, rpp = cells(markdown.page(build(records)))
     assert coop[1].startswith("**52.0**")
     assert rpp[1] == "90.0 ± 0.0 (2/3)"
 
@@ -171,7 +108,7 @@ def test_missing_seeds_show_and_are_not_best():
 )
 def test_a_failed_cell_shows_its_kind(kind, shown):
     records = [record("coop"), record("rpp", failure=Failure(kind, "why"))]
-    rows = cells(markdown(build(records)))
+    rows = cells(markdown.page(build(records)))
     assert rows[-1][:2] == ["RPP-SAPL", shown]
 
 
@@ -189,7 +126,7 @@ def test_other_conditions_are_other_tables_with_a_warning():
         record("rpp", precision="bf16"),
         record("rpp", limit=100),
     ]
-    page = markdown(build(records))
+    page = markdown.page(build(records))
     assert len(build(records)) == 4
     assert "**Warning:** the 4 tables" in page
     assert "backbone: ViT-B-16/openai" in page
@@ -254,7 +191,7 @@ def test_options_recipes_sources_and_weights_are_rows_of_their_own():
         "RPP-SAPL",
         "RPP-SAPL (kd=off)",
     ]
-    assert "Learned on" in cells(markdown([table]))[0]
+    assert "Learned on" in cells(markdown.page([table]))[0]
 
 
 def test_columns_stand_in_the_suites_order_then_by_title():
@@ -265,7 +202,7 @@ def test_columns_stand_in_the_suites_order_then_by_title():
 
 def test_a_task_with_one_data_set_has_a_column_for_each_metric():
     scores = (Score("top1", 50.0), Score("base", 60.0), Score("held_out", 40.0))
-    header, row = cells(markdown(build([record(scores=scores)])))
+    header, row = cells(markdown.page(build([record(scores=scores)])))
     assert header == ["Method", "top1", "base", "held_out", "Seeds", "Parameters", "Train time"]
     assert row[1:4] == ["50.0", "60.0", "40.0"]
 
@@ -283,7 +220,7 @@ def test_another_metric_can_be_asked_for_and_an_unknown_one_is_refused():
 
 def test_what_learns_nothing_has_one_number_however_many_seeds_were_run():
     records = [record("zeroshot", seed=seed, trained=False) for seed in (1, 2)]
-    page = markdown(build(records))
+    page = markdown.page(build(records))
     assert cells(page)[1] == ["CLIP", "50.0", "1", "0", "–"]
     assert "Deterministic, so n = 1 and no interval: CLIP." in page
 
@@ -323,7 +260,7 @@ def test_files_hold_every_number_with_all_digits(tmp_path):
     assert names == [
         f"{task}.{ending}"
         for task in ("cross-dataset", "pretraining")
-        for ending in ("csv", "json", "md")
+        for ending in ("csv", "json", "md", "tex")
     ]
     lines = list(csv.DictReader(io.StringIO((tmp_path / "cross-dataset.csv").read_text())))
     assert [(line["dataset"], line["mean"], line["failures"]) for line in lines] == [
@@ -337,10 +274,55 @@ def test_files_hold_every_number_with_all_digits(tmp_path):
     assert (average["mean"], average["complete"], average["expected"]) == (third, 1, 2)
 
 
+SETS = ("birds", "cars", "flowers", "pets", "ships")
+SPREAD = {"coop": (0, 2, 2, 2, 2), "rpp": (9, 9, 9, 9, 9), "pomp": (1, 1, 1, 1, 1)}
+
+
+def ranked(sets=SETS, spread=SPREAD):
+    return [
+        record(method, dataset, value=50.0 + value)
+        for method, values in spread.items()
+        for dataset, value in zip(sets, values, strict=False)
+    ]
+
+
+def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
+    page = markdown.page(build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)]))
+    header, *rows = cells(page)
+    rank = header.index("Rank")
+    assert header[rank - 1] == "Average"
+    # q(3 rows) = 2.344, so the critical difference of mean ranks is 2.344 * sqrt(3 * 4 / 30).
+    assert [(row[0], row[rank]) for row in rows] == [
+        ("RPP-SAPL", "1.0 a"),
+        ("CoOp", "2.2 ab"),
+        ("POMP", "2.8 b"),
+        ("CLIP", "–"),
+    ]
+    assert "differ by less than 1.48; Friedman's p: 0.015" in page
+    (line, *_) = csv.DictReader(io.StringIO(exports.csv(build(ranked()))))
+    assert (line["row"], line["rank"], line["rank_groups"]) == ("RPP-SAPL", "1.0", "a")
+    (table,) = json.loads(exports.json(build(ranked())))["tables"]
+    assert table["ranking"]["datasets"] == 5
+    assert table["rows"][1]["rank"] == {"mean": 2.2, "groups": "ab"}
+
+
+def test_ranks_tie_where_the_page_prints_the_same():
+    spread = {"coop": (0.01,) * 5, "rpp": (0.02,) * 5, "pomp": (0.0,) * 5}
+    page = markdown.page(build(ranked(spread=spread)))
+    assert [row[-4] for row in cells(page)[1:]] == ["2.0 a"] * 3
+    assert "Friedman's test finds no difference among them, p: 1.000" in page
+
+
+def test_fewer_data_sets_or_complete_rows_have_no_ranks():
+    two = {name: SPREAD[name] for name in ("coop", "rpp")}
+    for records in (ranked(SETS[:4]), ranked(spread=two)):
+        assert "Rank" not in markdown.page(build(records))
+
+
 def test_names_cannot_break_the_markdown():
     odd = record()
     odd = replace(odd, labels={**odd.labels, "method": "a|b\n<script>*x*"})
-    page = markdown(build([odd]))
+    page = markdown.page(build([odd]))
     assert cells(page)[1][0] == "a\\|b &lt;script>\\*x\\*"
 
 
@@ -353,5 +335,5 @@ def test_durations_read_as_people_say_them(seconds, text):
 
 
 def test_the_module_does_not_hide_the_formats_it_is_named_after():
-    assert json.loads(tables.json([])) == {"tables": []}
-    assert tables.csv([]).startswith("task,table,")
+    assert json.loads(exports.json([])) == {"tables": []}
+    assert exports.csv([]).startswith("task,table,")

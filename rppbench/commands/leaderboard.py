@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build, write_leaderboards
+from rppbench.markdown import page
 from rppbench.records import Record
 from rppbench.store import Problem, Store
-from rppbench.tables import markdown
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -24,15 +24,21 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def leaderboard(arguments: argparse.Namespace) -> int:
     """Print the tables and write them beside the records."""
     folder = Path(arguments.output)
+    records = load(folder)
+    sys.stdout.write(page(build(records, arguments.task, arguments.metric)))
+    write_pages(records, folder)
+    return 0
+
+
+def load(folder: Path) -> list[Record]:
+    """All records under a folder; what is damaged is named. UsageError if there are none."""
     records, problems = Store(folder).all()
     report_damage(problems)
     if not records:
         raise UsageError(
             f"no records in {folder / 'records'}; `rppbench run --output {folder}` makes them"
         )
-    sys.stdout.write(markdown(build(records, arguments.task, arguments.metric)))
-    write_pages(records, folder)
-    return 0
+    return records
 
 
 def write_pages(records: Sequence[Record], folder: Path) -> None:

@@ -13,8 +13,9 @@ from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import build
+from rppbench.markdown import page
 from rppbench.store import Store
-from rppbench.tables import duration, markdown
+from rppbench.tables import duration
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.engines import Engine
@@ -220,7 +221,7 @@ def _conclude(planned: Sequence[Planned], due: Sequence[Planned], store: Store) 
     with_records = {record.cell.task.name for record in records}
     for task in dict.fromkeys(entry.cell.task.name for entry in planned):
         if task in with_records:
-            sys.stdout.write(markdown(build(records, task)))
+            sys.stdout.write(page(build(records, task)))
     sys.stdout.flush()
     results = {record.key: record for record in records}
     ran = [results[entry.cell.key] for entry in due if entry.cell.key in results]

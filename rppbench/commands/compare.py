@@ -1,0 +1,158 @@
+"""`rppbench compare`: the paired difference of two rows; needs neither torch nor the plugins."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.commands.leaderboard import load
+from rppbench.errors import UsageError
+from rppbench.layout import conditions
+from rppbench.markdown import grid, safe
+from rppbench.tables import probability
+
+if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rppbench.compare import Comparison, Pair
+    from rppbench.paired import Difference
+
+LEVEL = 0.05
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add("first", metavar="A", help="a row as the leaderboard prints it, or as rpp:kd=off")
+    add("second", metavar="B", help="the row to compare with it: differences are B - A")
+    add("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
+    add("--task", metavar="TASK", help="only this task's tables")
+    add("--metric", metavar="M", help="compare this metric instead of the main one")
+    add("--images", type=int, default=0, metavar="N", help="list N changed images each way [0]")
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Print a page for each table in which both rows stand."""
+    from rppbench import compare
+
+    if arguments.images < 0:
+        raise UsageError(f"--images must be at least 0, not {arguments.images}")
+    records = load(Path(arguments.output))
+    found, remarks = compare.compare(
+        records, arguments.first, arguments.second, arguments.task, arguments.metric
+    )
+    pages = ([*_page(comparison), *_images(comparison, arguments.images)] for comparison in found)
+    sys.stdout.write("\n".join("\n".join(page) for page in pages))
+    sys.stdout.flush()
+    for remark in remarks:
+        print(f"rppbench: not compared: {remark}", file=sys.stderr)
+    return 0
+
+
+def _page(comparison: Comparison) -> Iterator[str]:
+    table, pairs = comparison.table, comparison.pairs
+    first, second = (safe(e.label) for e in (comparison.first, comparison.second))
+    yield f"# {safe(table.title)}: {second} against {first}"
+    yield ""
+    if table.differences:
+        yield "## " + ", ".join(f"{name}: {safe(value)}" for name, value in table.differences)
+        yield ""
+    yield "; ".join(
+        [
+            *map(safe, conditions(table, learned=False)),
+            "difference in percentage points, with its 95 % interval; bold where p < 0.05.",
+        ]
+    )
+    yield ""
+    heads = ["Data set", first, second, "Difference", "95 % interval", "p"]
+    heads += ["Only A right", "Only B right", "Images", "Seeds"]
+    rows = [
+        [
+            safe(table.heading(pair.column)),
+            f"{100 * pair.first.mean():.1f}",
+            f"{100 * pair.second.mean():.1f}",
+            *_difference(pair.difference, p),
+            _each(pair.lost, len(pair.seeds)),
+            _each(pair.gained, len(pair.seeds)),
+            str(pair.images),
+            str(len(pair.seeds)),
+        ]
+        for pair, p in zip(pairs, comparison.corrected, strict=True)
+    ]
+    overall = comparison.overall
+    if overall:
+        sets = "" if len(pairs) == len(table.columns) else f" ({len(pairs)}/{len(table.columns)})"
+        means = [f"{overall.first:.1f}", f"{overall.second:.1f}"]
+        shown = _difference(overall.difference, overall.difference.p)
+        rows.append([f"Average{sets}", *means, *shown, "", "", "", str(len(overall.seeds))])
+    yield from grid(heads, rows, left=1)
+    yield ""
+    yield from (f"- {note}" for note in _notes(comparison))
+    yield ""
+
+
+def _difference(found: Difference, p: float) -> list[str]:
+    shown = f"{found.mean:+.1f}"
+    return [
+        f"**{shown}**" if p < LEVEL else shown,
+        f"{found.low:+.1f} to {found.high:+.1f}",
+        probability(p),
+    ]
+
+
+def _each(count: int, seeds: int) -> str:
+    """A count a seed, whole where it is."""
+    return f"{count / seeds:.1f}".removesuffix(".0")
+
+
+def _notes(comparison: Comparison) -> Iterator[str]:
+    table, pairs, overall = comparison.table, comparison.pairs, comparison.overall
+    for name, row in zip("AB", table.rows, strict=True):
+        how = f", {row.recipe}, learned on {row.learned_on} a class" if row.recipe else ""
+        yield f"{name} is {safe(row.label + how)}."
+    trained = not (comparison.first.deterministic and comparison.second.deterministic)
+    if trained and any(len(pair.seeds) > 1 for pair in pairs):
+        yield "With several seeds: paired bootstrap over images, Student's t over seeds."
+    if any(len(pair.seeds) == 1 for pair in pairs):
+        caution = " It says nothing about prompts learned with another seed." if trained else ""
+        method = "paired bootstrap over images, exact McNemar test"
+        yield f"With {'one seed' if trained else 'nothing random'}: {method}.{caution}"
+    if len(pairs) > 1:
+        what = "metrics" if table.by_metric else "data sets"
+        average = ", nor is the p of the average" if overall else ""
+        yield f"p is corrected for the {len(pairs)} {what} (Holm); intervals are not{average}."
+    if any(len(pair.seeds) > 1 for pair in pairs):
+        yield "Images that only one of the two has right are counted a seed, on average."
+    if overall and any(pair.seeds != overall.seeds for pair in pairs):
+        seeds = ", ".join(map(str, overall.seeds))
+        yield f"The average is over the seeds that every data set has: {seeds}."
+    if len(pairs) > 1 and not overall and not table.by_metric:
+        yield "There is no average: no seed was run on every data set."
+    for why, headings in comparison.left_out:
+        yield f"Left out: {safe(', '.join(headings))} ({safe(why)})."
+
+
+def _images(comparison: Comparison, most: int) -> Iterator[str]:
+    """Positions of the images that changed, those of most seeds first."""
+    if not most:
+        return
+    yield "Changed images, by position among the scored ones, from 0; (k/n): under k of n seeds."
+    yield ""
+    for pair in comparison.pairs:
+        heading = safe(comparison.table.heading(pair.column))
+        yield f"- {heading}, wrong -> right: {_positions(pair, pair.changes > 0, most)}"
+        yield f"- {heading}, right -> wrong: {_positions(pair, pair.changes < 0, most)}"
+    yield ""
+
+
+def _positions(pair: Pair, where: NDArray[np.bool_], most: int) -> str:
+    counts = where.sum(axis=0).tolist()
+    found = sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
+    many = len(pair.seeds) > 1
+    shown = [f"{i} ({counts[i]}/{len(pair.seeds)})" if many else str(i) for i in found[:most]]
+    more = f" and {len(found) - most} more" if len(found) > most else ""
+    return ", ".join(shown) + more if shown else "none"

@@ -1,0 +1,46 @@
+"""`rppbench merge`: one folder of records from several; needs neither torch nor the plugins."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rppbench.commands.leaderboard import report_damage, write_pages
+from rppbench.errors import UsageError
+from rppbench.merge import merge as join
+from rppbench.store import Store
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("into", metavar="INTO", help="folder of a run; made if it is not there")
+    parser.add_argument("others", nargs="+", metavar="FROM", help="folders whose records to add")
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Copy what is missing and make the pages again; 1 if something could not be joined."""
+    into, others = Path(arguments.into), [Path(other) for other in arguments.others]
+    for other in others:
+        if not (other / "records").is_dir():
+            raise UsageError(f"no folder {other / 'records'}: {other} is not that of a run")
+        if other.resolve() == into.resolve():
+            raise UsageError(f"{other} cannot be merged into itself")
+    try:
+        result = join(Store(into), map(Store, others))
+    except OSError as error:
+        raise UsageError(f"cannot write to {into}: {error.strerror}") from error
+    records, problems = Store(into).all()
+    report_damage([*result.problems, *problems])
+    if records:
+        write_pages(records, into)
+    for conflict in result.conflicts:
+        print(f"rppbench: conflict: {conflict}", file=sys.stderr)
+    counts = [
+        f"{result.added} added",
+        *([f"{result.replaced} in place of a failure"] if result.replaced else []),
+        f"{result.known} already there",
+        f"{len(result.conflicts)} in conflict and left as they are",
+    ]
+    print(f"records: {', '.join(counts)}; {len(records)} in {into}", file=sys.stderr)
+    return 1 if result.conflicts or result.problems else 0

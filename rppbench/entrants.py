@@ -1,0 +1,189 @@
+"""What may be compared: records of one setting, and the entrants whose records they are.
+
+A *setting* is a task with its options, a backbone, a precision and a number of test images. Where
+the data of a set changed between runs, each version of it is apart from the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+from rppbench.records import Cell, Record, digest, spell
+from rppbench.tables import Facts
+
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A method with its options and the way it was learned: a row of a table."""
+
+    label: str
+    records: tuple[Record, ...]
+    """They differ in data set and seed only."""
+
+    @cached_property
+    def newest(self) -> Record:
+        return max(self.records, key=age)
+
+    @property
+    def deterministic(self) -> bool:
+        """Learns nothing: another seed is the same number, not another draw."""
+        return self.newest.cell.training is None
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds that were run anywhere; one if nothing is random."""
+        seeds = {record.cell.seed for record in self.records}
+        if self.deterministic:
+            ok = {record.cell.seed for record in self.records if record.status == "ok"}
+            return (min(ok or seeds),)
+        return tuple(sorted(seeds))
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What can tell it from another entrant of the same label, the plainest first."""
+        cell, training = self.newest.cell, self.newest.cell.training
+        options = tuple((name, spell(value)) for name, value in cell.method.options)
+        if training is None:
+            return (("method", cell.method.name), *options)
+        return (
+            ("method", cell.method.name),
+            ("recipe", training.recipe.name),
+            ("learned on", self.newest.labels.get("source") or training.source),
+            ("shots", str(training.shots)),
+            ("classes", training.classes),
+            ("teacher", training.teacher or "none"),
+            *options,
+            *((f"recipe {name}", spell(value)) for name, value in training.recipe.options),
+            ("learned in", training.precision),
+            ("backbone learned with", training.backbone),
+            *training.inputs,
+        )
+
+    def record(self, dataset: str, seed: int) -> Record | None:
+        """The record of this data set and seed; of any seed if nothing is random."""
+        found = [
+            record
+            for record in self.records
+            if record.cell.dataset == dataset and (self.deterministic or record.cell.seed == seed)
+        ]
+        # Several only where data was missing before it was there, or nothing is random.
+        return max(found, key=lambda r: (r.status == "ok", *age(r)), default=None)
+
+
+def age(record: Record) -> tuple[str, str]:
+    """Sorts records from old to new."""
+    return (record.finished, record.key)
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """The items by their key, in order of first appearance."""
+    groups: dict[K, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
+
+
+# --- what may stand in one table ----------------------------------------------------------------
+
+
+def comparable(records: Iterable[Record]) -> list[list[Record]]:
+    """The records of one task, apart where numbers must not stand in one column."""
+    settings = grouped(records, lambda record: setting(record.cell)).values()
+    return [version for of_setting in settings for version in _versions(of_setting)]
+
+
+def setting(cell: Cell) -> Facts:
+    """What must agree in all cells of a table; the scored data set's own inputs are not in it."""
+    return (
+        ("backbone", cell.backbone),
+        ("precision", cell.precision),
+        ("test images", "all" if cell.limit is None else f"at most {cell.limit}"),
+        *((f"task option {name}", spell(value)) for name, value in cell.task.options),
+        *((what, value) for what, value in cell.inputs if not of_dataset(what, cell)),
+    )
+
+
+def of_dataset(what: str, cell: Cell) -> bool:
+    """Whether this input of a cell belongs to the data set that is scored."""
+    kind, _, subject = what.partition(":")
+    return subject == cell.dataset and kind not in ("backbone", "task")
+
+
+def blocked(record: Record) -> bool:
+    """Whether data was missing, so that nothing was measured."""
+    return record.failure is not None and record.failure.kind == "missing-data"
+
+
+def _versions(records: Sequence[Record]) -> list[list[Record]]:
+    """Records of one setting, split where a data set has several comparability keys.
+
+    The newest version of every set comes first, together with the sets that have only one.
+    """
+    parts: list[list[Record]] = []
+    for here in grouped(records, lambda record: record.cell.dataset).values():
+        # Where data was missing no number was measured: it is no version of the data.
+        missing = [record for record in here if blocked(record)]
+        measured = [record for record in here if not blocked(record)]
+        versions = _newest_first(grouped(measured, lambda r: r.cell.comparability).values())
+        for index, version in enumerate(versions or [[]]):
+            if index == len(parts):
+                parts.append([])
+            parts[index] += version + (missing if index == 0 else [])
+    return parts
+
+
+def _newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
+    return sorted(groups, key=lambda group: max(map(age, group)), reverse=True)
+
+
+# --- the entrants of one table ------------------------------------------------------------------
+
+
+def entrants(records: Iterable[Record]) -> list[Entrant]:
+    """Comparable records by what they measure, under labels that tell them apart."""
+    found = []
+    for alike in grouped(records, lambda record: _identity(record.cell)).values():
+        variants = grouped(alike, lambda r: r.cell.training.inputs if r.cell.training else ())
+        measured = _newest_first(v for v in variants.values() if not all(map(blocked, v)))
+        missing = [r for v in variants.values() if all(map(blocked, v)) for r in v]
+        if measured:
+            measured[0] += missing  # its inputs could not be read; it can only be the same one
+        found += [_entrant(of_one) for of_one in measured or [missing]]
+    return _told_apart(found)
+
+
+def _identity(cell: Cell) -> str:
+    training = asdict(cell.training) if cell.training else {}
+    kept = {name: value for name, value in training.items() if name not in ("seed", "inputs")}
+    return digest([asdict(cell.method), kept])
+
+
+def _entrant(records: Sequence[Record]) -> Entrant:
+    newest = max(records, key=age)
+    method = newest.labels.get("method") or newest.cell.method.name
+    options = newest.labels.get("method_options", "")
+    return Entrant(f"{method} ({options})" if options else method, tuple(records))
+
+
+def _told_apart(found: Sequence[Entrant]) -> list[Entrant]:
+    """Entrants whose labels are equal get the facts they differ in, as few as are needed."""
+    result: list[Entrant] = []
+    for alike in grouped(found, lambda entrant: entrant.label).values():
+        group = list(alike)
+        for name in dict.fromkeys(name for entrant in alike for name, _ in entrant.facts):
+            if len({entrant.label for entrant in group}) == len(group):
+                break
+            values = [dict(entrant.facts).get(name) for entrant in group]
+            if len(set(values)) > 1:
+                group = [
+                    e if value is None else replace(e, label=f"{e.label} · {name} {value}")
+                    for e, value in zip(group, values, strict=True)
+                ]
+        result += group
+    return result

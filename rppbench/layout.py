@@ -1,0 +1,103 @@
+"""What stands in the cells of a table, before it is Markdown or LaTeX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rppbench.stats import Interval
+from rppbench.tables import DECIMALS, KINDS, Average, Entry, Table
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell: 'text ± spread mark'."""
+
+    text: str
+    best: bool = False
+    spread: str = ""
+    mark: str = ""
+    """'(2/3)' where something is missing."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Heads and cells of a table, without what the rows cost."""
+
+    heads: tuple[str, ...]
+    names: int
+    """Columns on the left that hold names."""
+    body: tuple[tuple[Shown, ...], ...]
+
+
+def layout(table: Table) -> Layout:
+    """Method, where it learned if that differs, numbers, average, rank if there is one, seeds."""
+    several = len(learned_on(table)) > 1
+    names = ("Method", "Learned on") if several else ("Method",)
+    heads = [*names, *(table.heading(column) for column in table.columns)]
+    heads += [] if table.by_metric else ["Average"]
+    heads += ["Rank"] if table.ranking else []
+    body = []
+    for row in table.rows:
+        cells = [Shown(row.label)]
+        cells += [Shown(row.learned_on or NOTHING)] if several else []
+        cells += [_entry(entry) for entry in row.entries]
+        cells += [_average(row.average)] if row.average else []
+        if table.ranking:
+            rank = row.rank
+            cells.append(Shown(f"{rank.mean:.1f} {rank.groups}" if rank else NOTHING))
+        body.append((*cells, Shown(str(len(row.seeds)))))
+    return Layout((*heads, "Seeds"), len(names), tuple(body))
+
+
+def learned_on(table: Table) -> list[str]:
+    """Sources and shots of the rows, each once."""
+    return sorted({row.learned_on for row in table.rows if row.learned_on})
+
+
+def conditions(table: Table, learned: bool) -> list[str]:
+    """What was measured and how; with what the methods learned on, if it is one."""
+    setting = dict(table.setting)
+    what = (
+        f"{table.columns[0].dataset_title}, in percent"
+        if table.by_metric and len(table.columns) > 1
+        else f"{table.metric} in percent"
+    )
+    sources = learned_on(table)
+    seeds = sorted({seed for row in table.rows for seed in row.seeds if not row.deterministic})
+    images = setting["test images"]
+    return [
+        f"Measured: {what}",
+        f"backbone {setting['backbone']} in {setting['precision']}",
+        *([f"{images} test images a data set"] if images != "all" else []),
+        *([f"learned on {sources[0]} a class"] if learned and len(sources) == 1 else []),
+        *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),
+    ]
+
+
+def measured(table: Table) -> str:
+    """One sentence on all numbers of the table."""
+    how = "mean ± half width of the 95 % t-interval, n = seeds."
+    return "; ".join([*conditions(table, learned=True), how])
+
+
+def _entry(entry: Entry) -> Shown:
+    if entry.printed is None:
+        kinds = dict.fromkeys(KINDS.get(missing.kind, "failed") for missing in entry.missing)
+        return Shown(", ".join(kinds) or NOTHING)
+    mark = "" if entry.whole else f"({len(entry.values)}/{entry.expected})"
+    return Shown(entry.printed, entry.best, _spread(entry.interval), mark)
+
+
+def _average(average: Average) -> Shown:
+    mark = "" if average.whole else f"({average.complete}/{average.expected})"
+    if average.printed is None:
+        return Shown(NOTHING, mark=mark)
+    return Shown(average.printed, average.best, _spread(average.interval), mark)
+
+
+def _spread(spread: Interval | None) -> str:
+    if spread is None or spread.half_width is None:
+        return ""
+    return f"{spread.half_width:.{DECIMALS}f}"

@@ -1,0 +1,67 @@
+"""Records made up for tests of what is done with records."""
+
+from rppbench.records import Cell, Choice, Cost, Record, Score, Training
+
+TITLES = {"zeroshot": "CLIP", "coop": "CoOp", "rpp": "RPP-SAPL", "pomp": "POMP"}
+
+
+def record(
+    method="coop",
+    dataset="flowers",
+    seed=1,
+    value=50.0,
+    *,
+    trained=True,
+    options=(),
+    recipe="coop-1",
+    source="world",
+    failure=None,
+    data="d1",
+    order="",
+    seconds=10.0,
+    task="cross-dataset",
+    scores=None,
+    learned_from="s1",
+    **cell,
+) -> Record:
+    choice = Choice(method, options)
+    training = Training(
+        method=choice,
+        recipe=Choice(recipe),
+        source=source,
+        classes="all",
+        shots=16,
+        seed=seed,
+        backbone=cell.get("backbone", "demo"),
+        teacher=None,
+        precision="fp32",
+        inputs=((f"dataset:{source}", learned_from),),
+    )
+    values = {"backbone": "demo", "precision": "fp32", "limit": None, **cell}
+    return Record(
+        cell=Cell(
+            task=Choice(task, (("suite", "demo"),)),
+            dataset=dataset,
+            method=choice,
+            seed=seed,
+            training=training if trained else None,
+            inputs=((f"dataset:{dataset}", data), (f"backbone:{values['backbone']}", "b1")),
+            **values,
+        ),
+        status="failed" if failure else "ok",
+        metric="top1",
+        scores=() if failure else scores or (Score("top1", value),),
+        cost=Cost(train_seconds=seconds, parameters=2048) if trained else Cost(),
+        failure=failure,
+        labels={
+            "method": TITLES[method],
+            "method_options": choice.label({"kd": True}),
+            "task": "Cross-dataset transfer",
+            "dataset": dataset.title(),
+            "dataset_order": order,
+            "recipe": recipe,
+            "source": source.title(),
+        },
+        environment={"device": "cpu (x86_64)"},
+        finished="2026-01-01T00:00:00+00:00",
+    )

@@ -1,0 +1,164 @@
+"""Paired differences: exact where theory is exact, and right as often as they say elsewhere."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.special import ndtr
+
+from rppbench import paired
+from rppbench.paired import difference, holm, mcnemar
+
+Random = np.random.Generator
+
+
+def changes(gained: int, lost: int, images: int, seeds: int = 1) -> NDArray[np.int8]:
+    row = [1] * gained + [-1] * lost + [0] * (images - gained - lost)
+    return np.array([row] * seeds, dtype=np.int8)
+
+
+def test_mcnemar_is_the_binomial_test_of_the_images_that_changed() -> None:
+    for gained, lost in ((0, 0), (1, 0), (0, 5), (7, 7), (30, 12), (400, 300)):
+        n = gained + lost
+        expected = stats.binomtest(gained, n, 0.5).pvalue if n else 1.0
+        assert mcnemar(gained, lost) == pytest.approx(expected, rel=1e-9)
+
+
+def test_holms_correction_on_a_worked_example() -> None:
+    # 4 x 0.01; 3 x 0.02; 2 x 0.03 = 0.06 and 0.04, raised to the one before.
+    assert holm([0.02, 0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.06, 0.04, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_mean_is_that_of_seeds_and_images_then_of_data_sets() -> None:
+    few, many = changes(10, 0, 100), changes(0, 100, 1000)
+    assert difference([few]).mean == pytest.approx(10)
+    assert difference([few, many]).mean == pytest.approx(0)
+    seeds = np.concatenate([changes(10, 0, 100), changes(20, 0, 100), changes(0, 0, 100)])
+    assert difference([seeds]).mean == pytest.approx(10)
+
+
+def test_with_one_seed_and_many_images_it_is_the_textbook_interval() -> None:
+    sample = changes(300, 200, 2000)
+    found = difference([sample])
+    half = 1.96 * 100 * sample.std() / math.sqrt(2000)
+    assert found.low == pytest.approx(found.mean - half, abs=0.1)
+    assert found.high == pytest.approx(found.mean + half, abs=0.1)
+    assert found.p < 0.001
+
+
+def test_where_seeds_are_all_that_varies_it_is_the_t_interval_over_seeds() -> None:
+    """Every image changes the same way within a seed, in four seeds of 1, -1, 1, 0."""
+    sample = np.array([[1], [-1], [1], [0]], dtype=np.int8).repeat(5000, axis=1)
+    low, high = stats.t.interval(0.95, 3, loc=25, scale=stats.sem([100, -100, 100, 0]))
+    found = difference([sample])
+    assert (found.low, found.high) == (
+        pytest.approx(low, rel=0.05),
+        pytest.approx(high, rel=0.05),
+    )
+
+
+def test_the_same_images_say_less_than_new_ones() -> None:
+    """Three seeds that agree on every image are no more evidence than one."""
+    one, three = difference([changes(30, 10, 200)]), difference([changes(30, 10, 200, seeds=3)])
+    assert three.high - three.low == pytest.approx(one.high - one.low, rel=0.03)
+
+
+def test_no_change_is_no_difference_but_no_certainty_either() -> None:
+    found = difference([changes(0, 0, 50)])
+    assert found.mean == 0
+    assert found.low < 0 < found.high
+    assert found.p > 0.9
+
+
+def test_one_image_is_enough_for_an_answer() -> None:
+    assert math.isfinite(difference([changes(1, 0, 1, seeds=2)]).high)
+
+
+def test_the_answer_is_the_same_every_time() -> None:
+    sample = changes(30, 12, 400)
+    assert difference([sample]) == difference([sample])
+    exchanged = difference([-sample])
+    assert exchanged.low == pytest.approx(-difference([sample]).high, abs=0.2)
+
+
+# --- coverage -----------------------------------------------------------------------------------
+
+
+def world(
+    random: Random, seeds: int, images: int, noise: tuple[float, float, float]
+) -> NDArray[np.int8]:
+    """Whether each method is right, from skill, seed, image and what is left, on a common scale."""
+    of_seed, of_image, rest = noise
+    hard = random.normal(0, 1.5, images)
+    right = [
+        skill
+        + random.normal(0, of_seed, (seeds, 1))
+        + hard
+        + random.normal(0, of_image, images)
+        + random.normal(0, rest, (seeds, images))
+        > 0
+        for skill in (0.5, 0.7)
+    ]
+    return right[1].astype(np.int8) - right[0].astype(np.int8)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "images", "noise"),
+    [
+        (1, 50, (0.0, 0.3, 0.1)),  # images alone, few of them
+        (1, 300, (0.0, 0.5, 0.1)),
+        (2, 300, (0.1, 0.5, 0.3)),
+        (3, 300, (0.3, 0.2, 0.1)),  # mostly seeds
+        (3, 300, (0.0, 0.1, 0.8)),  # mostly single images under single seeds
+        (5, 200, (0.1, 0.5, 0.3)),
+    ],
+)
+def test_the_interval_covers_the_truth_as_often_as_it_says(
+    seeds: int, images: int, noise: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "DRAWS", 1000)
+    scale = math.sqrt(1.5**2 + sum(part**2 for part in noise))
+    truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
+    trials, covered = 500, 0
+    for trial in range(trials):
+        found = difference([world(np.random.default_rng(trial), seeds, images, noise)])
+        covered += found.low <= truth <= found.high
+    error = math.sqrt(0.95 * 0.05 / trials)
+    assert 0.95 - 3 * error <= covered / trials <= 0.99
+
+
+def test_resampling_a_few_seeds_would_miss_the_truth_too_often() -> None:
+    """Why the seeds' part is drawn from t: the plain bootstrap, in the same world."""
+    noise, trials, missed = (0.3, 0.2, 0.1), 300, 0
+    scale = math.sqrt(1.5**2 + sum(part**2 for part in noise))
+    truth = float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
+    for trial in range(trials):
+        random = np.random.default_rng(trial)
+        by_seed = world(random, 3, 300, noise).mean(axis=1)
+        draws = by_seed[random.integers(3, size=(1000, 3))].mean(axis=1)
+        low, high = np.quantile(draws, [0.025, 0.975])
+        missed += not low <= truth <= high
+    assert missed / trials > 0.12
+
+
+def test_data_sets_share_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lucky seed is lucky on all sets: five sets are not five times as many seeds."""
+    monkeypatch.setattr(paired, "DRAWS", 1000)
+    trials, covered, truth = 300, 0, 0.0
+    for trial in range(trials):
+        random = np.random.default_rng(trial)
+        luck = random.normal(0, 0.1, (3, 1))
+        parts = [
+            (random.random((3, 200)) < 0.5 + luck).astype(np.int8)
+            - (random.random((3, 200)) < 0.5).astype(np.int8)
+            for _ in range(5)
+        ]
+        found = difference(parts)
+        covered += found.low <= truth <= found.high
+    assert covered / trials == pytest.approx(0.95, abs=0.04)
