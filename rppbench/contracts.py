@@ -279,6 +279,12 @@ class Dataset(Facts, ABC):
         """Labels that pretraining must not see (a held-out part of a large vocabulary)."""
         return ()
 
+    def halves(self) -> tuple[list[int], list[int]]:
+        """Base and new classes: the first ceil(C / 2) labels, and the rest."""
+        from rppbench.splits import halves  # splits needs Dataset for its types
+
+        return halves(range(len(self.classes)))
+
 
 class Catalog(Protocol):
     """The data sets there are, by name, without opening any."""
