@@ -1,0 +1,236 @@
+"""One step of learning, logits included, against plain references written from the papers.
+
+Everything runs in float32 on a small random CLIP: the towers of `reference`, a layout of each
+method's parameters spelled out here, its loss in the formula of the paper, and SGD by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from reference import image_features, text_features
+from tiny import make_tiny_clip, tokenizer
+from torch import Tensor
+from toy import Toy
+
+from rppbench.clip import Clip
+from rppbench.contracts import Method, Prompt, Step, Supervision
+from rppbench.features import FeatureStore
+from rppbench.recipes import Recipe
+from rppbench.records import Choice, Option, Training
+from rppbench.training import Trainer
+from rppbench_methods.coop import CoOp
+from rppbench_methods.ivlp import IVLP
+from rppbench_methods.maple import MaPLe
+from rppbench_methods.pomp import POMP
+from rppbench_methods.rpp import RPP
+from rppbench_methods.vpt import VPT
+
+NAMES = list(Toy().classes)[:5]
+IMAGES = 15
+HEADS = 4
+RATE, DECAY = 0.5, 5e-4
+RECIPE = Recipe("step-1", epochs=1, batch=IMAGES, lr=RATE, warmup_epochs=0, augment="none")
+TRAINING = Training(
+    method=Choice("any"),
+    recipe=RECIPE.choice(),
+    source="toy",
+    classes="seen",
+    shots=3,
+    seed=0,
+    backbone="tiny",
+    teacher=None,
+    precision="fp32",
+)
+Parameters = Mapping[str, Tensor]
+Layout = tuple[Prompt | None, Prompt | None]
+"""What enters the text tower (None: the wording "a photo of a {}.") and the image tower."""
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What a loss of a paper is a function of: unit features, and where the truth is."""
+
+    images: Tensor
+    texts: Tensor
+    labels: Tensor
+    scale: Tensor
+    negatives: Tensor
+    """(k,) bool"""
+    frozen_images: Tensor
+    teacher: Tensor
+    """(b, k) zero-shot logits of the teacher."""
+
+    @property
+    def logits(self) -> Tensor:
+        return self.scale * self.images @ self.texts.T
+
+
+def cross_entropy(plain: Plain) -> Tensor:
+    rows = [
+        -row.log_softmax(0)[label] for row, label in zip(plain.logits, plain.labels, strict=True)
+    ]
+    return torch.stack(rows).mean()
+
+
+def words(clip: Clip, text: str) -> Tensor:
+    ids = tokenizer()([text])[0]
+    embedded = clip.model.token_embedding.weight[ids]
+    return embedded[1 : int(ids.argmax())]
+
+
+def deep(parameters: Parameters, tower: str) -> dict[int, Tensor]:
+    """The vectors that take the prompt's rows before blocks 1 and 2."""
+    return {1: parameters[f"{tower}.blocks.0"], 2: parameters[f"{tower}.blocks.1"]}
+
+
+# --- where the parameters stand -------------------------------------------------------------------
+
+
+def context(parameters: Parameters, clip: Clip) -> Layout:
+    return Prompt(parameters["context"]), None
+
+
+def visual(parameters: Parameters, clip: Clip) -> Layout:
+    return None, Prompt(parameters["image.input"], deep(parameters, "image"))
+
+
+def independent(parameters: Parameters, clip: Clip) -> Layout:
+    tail = words(clip, "a photo of a")[2:]
+    text = Prompt(torch.cat([parameters["text.input"], tail]), deep(parameters, "text"))
+    return text, Prompt(parameters["image.input"], deep(parameters, "image"))
+
+
+def coupled(parameters: Parameters, clip: Clip) -> Layout:
+    tail = words(clip, "a photo of a")[2:]
+    vectors = deep(parameters, "text")
+    image = {
+        block: vectors[block] @ parameters[f"deep_projections.{block - 1}.weight"].T
+        + parameters[f"deep_projections.{block - 1}.bias"]
+        for block in (1, 2)
+    }
+    start = parameters["text.input"] @ parameters["projection.weight"].T
+    return (
+        Prompt(torch.cat([parameters["text.input"], tail]), vectors),
+        Prompt(start + parameters["projection.bias"], image),
+    )
+
+
+def unshared(parameters: Parameters, clip: Clip) -> Layout:
+    def tower(name: str) -> Prompt:
+        given = [
+            {block: parameters[f"{name}.vectors.{part}{block}"] for block in range(3)}
+            for part in "qkv"
+        ]
+        return Prompt(parameters[f"{name}.input"], {}, *given)
+
+    return tower("text"), tower("image")
+
+
+# --- what is minimised ----------------------------------------------------------------------------
+
+
+def pomp_loss(plain: Plain) -> Tensor:
+    """Sampled negatives, shifted by log10(N - 1) - log10(their number); N = 5."""
+    rows = []
+    for row, label in zip(plain.logits, plain.labels.tolist(), strict=True):
+        others = [k for k in range(len(row)) if plain.negatives[k] and k != label]
+        shift = torch.log10(torch.tensor(4.0)) - torch.log10(torch.tensor(float(len(others))))
+        shown = torch.cat([row[label : label + 1], row[others] + shift])
+        rows.append(shown.logsumexp(0) - row[label])
+    return torch.stack(rows).mean()
+
+
+def rpp_loss(plain: Plain) -> Tensor:
+    """Labels, and the teacher's zero-shot probabilities: KL(teacher || student), mean of images."""
+    teacher, student = plain.teacher.softmax(1), plain.logits.softmax(1)
+    divergence = (teacher * (teacher.log() - student.log())).sum(1).mean()
+    return cross_entropy(plain) + divergence
+
+
+@dataclass(frozen=True)
+class Case:
+    component: type[Method]
+    options: Mapping[str, Option]
+    layout: Callable[[Parameters, Clip], Layout]
+    loss: Callable[[Plain], Tensor] = cross_entropy
+    supervision: Supervision = Supervision()
+
+
+CASES = {
+    "coop": Case(CoOp, {}, context),
+    "coop, random": Case(CoOp, {"init": "", "length": 3}, context),
+    "vpt": Case(VPT, {"length": 3, "depth": 3}, visual),
+    "ivlp": Case(IVLP, {"length": 2, "depth": 3}, independent),
+    "maple": Case(MaPLe, {"length": 2, "depth": 3}, coupled),
+    "pomp": Case(POMP, {"length": 3}, context, pomp_loss, Supervision(sampled=4)),
+    "rpp": Case(RPP, {"length": 3, "depth": 3}, unshared, rpp_loss, Supervision(kd=True)),
+}
+
+
+def plain_texts(clip: Clip, names: Sequence[str], prompt: Prompt | None) -> Tensor:
+    if prompt is None:
+        empty = Prompt(torch.empty(0, 32))
+        return plain_texts(clip, [f"a photo of a {name}" for name in names], empty)
+    return text_features(clip.model.state_dict(), tokenizer(), names, prompt, HEADS, False)
+
+
+def plain_images(clip: Clip, pixels: Tensor, prompt: Prompt | None) -> Tensor:
+    return image_features(clip.model.state_dict(), pixels, prompt, HEADS, False)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path) -> None:
+    case, clip, teacher = CASES[name], make_tiny_clip(), make_tiny_clip(seed=5)
+    method = case.component(clip.space(5, torch.Generator().manual_seed(1)), **case.options)
+    before = {name: p.detach().clone() for name, p in method.named_parameters()}
+    trainer = Trainer(
+        replace(TRAINING, method=Choice(case.component.name)),
+        method,
+        case.supervision,
+        clip,
+        teacher if case.supervision.kd else None,
+        Toy(),
+        FeatureStore(tmp_path),
+        notify=lambda *state: None,
+    )
+    steps: list[Step] = []
+    objective = method.loss
+
+    def seen(step: Step) -> Tensor:
+        steps.append(step)
+        return objective(step)
+
+    method.loss = seen  # type: ignore[method-assign]
+    progress = trainer.run(tmp_path / "prompts.safetensors")
+    assert progress.step == 1
+
+    order = torch.randperm(IMAGES, generator=trainer._stream("order", 0))
+    pixels = torch.cat(list(trainer.images.in_order(IMAGES)))[order]
+    labels = trainer.labels[order]
+    candidates, negatives = trainer._candidates(labels, 0, 0)
+    leaves = {name: value.clone().requires_grad_() for name, value in before.items()}
+    text, image = case.layout(leaves, clip)
+    taught = plain_images(teacher, pixels, None) @ plain_texts(teacher, NAMES, None).T
+    plain = Plain(
+        images=plain_images(clip, pixels, image),
+        texts=plain_texts(clip, [NAMES[label] for label in candidates], text),
+        labels=torch.tensor([candidates.tolist().index(label) for label in labels.tolist()]),
+        scale=clip.model.logit_scale.detach().exp(),
+        negatives=negatives,
+        frozen_images=plain_images(clip, pixels, None),
+        teacher=taught[:, candidates] * teacher.model.logit_scale.detach().exp(),
+    )
+    assert torch.allclose(steps[0].logits, plain.logits, rtol=1e-4, atol=1e-4)
+    loss = case.loss(plain)
+    assert progress.log[0]["loss"] == pytest.approx(loss.item(), rel=1e-4)
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    for (key, start), gradient in zip(before.items(), gradients, strict=True):
+        moved = dict(method.named_parameters())[key] - start
+        expected = -RATE * (gradient + DECAY * start)  # the first step has no momentum yet
+        assert gradient.abs().max() > 1e-6, key
+        assert torch.allclose(moved, expected, rtol=1e-3, atol=float(1e-3 * expected.abs().max()))
