@@ -27,6 +27,7 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Facts",
+    "Frozen",
     "Method",
     "Prompt",
     "Prompts",
@@ -122,6 +123,18 @@ class Supervision:
 
 
 @dataclass(frozen=True)
+class Frozen:
+    """Features of the frozen towers that a loss holds the learned ones against."""
+
+    wordings: tuple[str, ...] = ()
+    """Of the class names, each with one '{}'. () takes the data set's own template."""
+    raw: bool = False
+    """Whether the mean over wordings is of features as long as they are, not of unit ones."""
+    images: bool = False
+    """The images of the step too, in the views that the learned tower sees."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One training step as a loss sees it. Features have unit length."""
 
@@ -143,6 +156,10 @@ class Step:
     supervision: Supervision
     teacher: Tensor | None = None
     """(b, k) the teacher's logits over the same candidates, its own scale applied."""
+    frozen_texts: Tensor | None = None
+    """(k, e) where the method asks for them (`Method.frozen`)."""
+    frozen_images: Tensor | None = None
+    """(b, e) likewise."""
 
     @cached_property
     def logits(self) -> Tensor:
@@ -221,6 +238,8 @@ class Method(Facts, nn.Module, ABC):
     recipes: ClassVar[tuple[Recipe, ...]] = ()
     large_source: ClassVar[bool] = False
     """True where the method was made for pretraining on a large vocabulary."""
+    frozen: Frozen | None = None
+    """What of the frozen towers its loss needs; None if nothing."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -232,6 +251,10 @@ class Method(Facts, nn.Module, ABC):
     def loss(self, step: Step) -> Tensor:
         """The objective of a step, (); `step.loss` is the supervised one."""
         return step.loss
+
+    def averaging(self, epochs: int) -> Sequence[float] | None:
+        """Weights of the parameters after each epoch in what is kept; None keeps the last ones."""
+        return None
 
 
 # --- data ---------------------------------------------------------------------------------------

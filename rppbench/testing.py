@@ -55,6 +55,11 @@ def step_of(method: Method, clip: Clip) -> Step:
         texts = clip.text.templates(NAMES, prompts.text.wordings or ("a photo of a {}.",))
     else:
         texts = clip.text.encode(prompts.text, Names(NAMES, clip.tokenizer))
+    frozen_texts = frozen_images = None
+    if (frozen := method.frozen) is not None:
+        wordings = frozen.wordings or ("a photo of a {}.",)
+        frozen_texts = clip.text.templates(NAMES, wordings, raw=frozen.raw)
+        frozen_images = clip.image.encode(pixels) if frozen.images else None
     return Step(
         images=clip.image.encode(pixels, prompts.image),
         texts=texts,
@@ -64,6 +69,8 @@ def step_of(method: Method, clip: Clip) -> Step:
         total=len(NAMES),
         scale=clip.scale,
         supervision=Supervision(),
+        frozen_texts=frozen_texts,
+        frozen_images=frozen_images,
     )
 
 
