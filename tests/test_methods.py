@@ -17,13 +17,15 @@ from rppbench.plugins import Registry
 from rppbench.testing import build, check_method, step_of
 from rppbench_methods.coop import CoOp
 from rppbench_methods.ivlp import IVLP
+from rppbench_methods.kgcoop import KgCoOp
 from rppbench_methods.maple import MaPLe
 from rppbench_methods.pomp import POMP
+from rppbench_methods.promptsrc import PromptSRC
 from rppbench_methods.rpp import RPP
 from rppbench_methods.vpt import VPT
 from rppbench_methods.zeroshot import ZeroShot
 
-METHODS = [CoOp, IVLP, MaPLe, POMP, RPP, VPT, ZeroShot]
+METHODS = [CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT, ZeroShot]
 RESIDUALS = ("keep", "q", "mean")
 UNSHARED = ("qkv", "kv", "qk", "qv", "q", "k", "v", "none")
 
@@ -69,6 +71,9 @@ def test_parameter_counts_are_the_published_ones() -> None:
     assert count(MaPLe(vit_b_16(), depth=3)) == 1_185_024
     assert count(VPT(vit_b_16())) == 73_728
     assert count(IVLP(vit_b_16(), length=4, depth=9)) == 46_080
+    assert count(KgCoOp(vit_b_16())) == 2048
+    assert count(PromptSRC(vit_b_16(), depth=9)) == 46_080
+    assert count(PromptSRC(vit_b_16(), depth=3)) == 15_360
 
 
 @pytest.mark.parametrize("length", [4, 16])
@@ -154,8 +159,40 @@ def test_ivlp_prompts_the_towers_independently() -> None:
     assert count(language) == 4 * 12 * 512
 
 
+def test_promptsrc_looks_at_sixty_wordings_and_has_the_structure_of_ivlp(tiny_clip: Clip) -> None:
+    method = build(PromptSRC, tiny_clip, {"depth": 3})
+    assert method.frozen is not None
+    assert len(set(method.frozen.wordings)) == 60
+    assert "a photo of a {}." in method.frozen.wordings
+    assert method.frozen.wordings[-1] == "itap of the {}."
+    other = build(IVLP, tiny_clip, {"depth": 3, "length": 4})
+    assert method.state_dict().keys() == other.state_dict().keys()
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in method.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("component", "weights", "chosen"),
+    [
+        (KgCoOp, ["weight"], {}),
+        (PromptSRC, ["text_weight", "image_weight", "logit_weight"], {"depth": 3}),
+    ],
+)
+def test_without_its_weights_a_regularised_loss_is_the_supervised_one(
+    tiny_clip: Clip, component: type[Method], weights: list[str], chosen: dict[str, int]
+) -> None:
+    without = build(component, tiny_clip, {**chosen, **dict.fromkeys(weights, 0.0)})
+    with torch.no_grad():  # KgCoOp starts at the wording that it is held near
+        for parameter in without.parameters():
+            parameter.mul_(3)
+    step = step_of(without, tiny_clip)
+    assert torch.equal(without.loss(step), step.cross_entropy)
+    for weight in weights:
+        only = {name: float(name == weight) for name in weights}
+        assert build(component, tiny_clip, {**chosen, **only}).loss(step) > step.cross_entropy
+
+
 def test_a_start_depends_on_its_stream_and_nothing_else() -> None:
-    for component in (CoOp, IVLP, MaPLe, POMP, RPP, VPT):
+    for component in (CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT):
         torch.manual_seed(0)
         one = component(vit_b_16(3)).state_dict()
         torch.manual_seed(1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from open_clip import OPENAI_IMAGENET_TEMPLATES
 from reference import image_features, text_features
 from tiny import make_tiny_clip, tokenizer
 from torch import Tensor
@@ -25,8 +26,10 @@ from rppbench.records import Choice, Option, Training
 from rppbench.training import Trainer
 from rppbench_methods.coop import CoOp
 from rppbench_methods.ivlp import IVLP
+from rppbench_methods.kgcoop import KgCoOp
 from rppbench_methods.maple import MaPLe
 from rppbench_methods.pomp import POMP
+from rppbench_methods.promptsrc import PromptSRC
 from rppbench_methods.rpp import RPP
 from rppbench_methods.vpt import VPT
 
@@ -46,6 +49,8 @@ TRAINING = Training(
     teacher=None,
     precision="fp32",
 )
+LABELS = Supervision()
+SIXTY = [fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES[:60]]
 Parameters = Mapping[str, Tensor]
 Layout = tuple[Prompt | None, Prompt | None]
 """What enters the text tower (None: the wording "a photo of a {}.") and the image tower."""
@@ -62,6 +67,8 @@ class Plain:
     negatives: Tensor
     """(k,) bool"""
     frozen_images: Tensor
+    frozen_texts: Callable[[Sequence[str]], Tensor]
+    """The frozen features, as long as they are, of all classes in one wording each."""
     teacher: Tensor
     """(b, k) zero-shot logits of the teacher."""
 
@@ -100,7 +107,7 @@ def visual(parameters: Parameters, clip: Clip) -> Layout:
 
 
 def independent(parameters: Parameters, clip: Clip) -> Layout:
-    tail = words(clip, "a photo of a")[2:]
+    tail = words(clip, "a photo of a")[len(parameters["text.input"]) :]
     text = Prompt(torch.cat([parameters["text.input"], tail]), deep(parameters, "text"))
     return text, Prompt(parameters["image.input"], deep(parameters, "image"))
 
@@ -152,13 +159,32 @@ def rpp_loss(plain: Plain) -> Tensor:
     return cross_entropy(plain) + divergence
 
 
+def kgcoop_loss(plain: Plain) -> Tensor:
+    """Cross-entropy, and 8 times the mean of 1 - cos to "a photo of a {}."."""
+    crafted = plain.frozen_texts(["a photo of a {}."])
+    cosines = torch.cosine_similarity(plain.texts, crafted, dim=1)
+    return cross_entropy(plain) + 8 * torch.stack([1 - cosine for cosine in cosines]).mean()
+
+
+def promptsrc_loss(plain: Plain) -> Tensor:
+    """Cross-entropy + 25 L1(text) + 10 L1(image) + KL / (images x classes)."""
+    texts = plain.frozen_texts(SIXTY)
+    texts = texts / texts.norm(dim=1, keepdim=True)
+    zero_shot = (plain.scale * plain.frozen_images @ texts.T).softmax(1)
+    student = plain.logits.softmax(1)
+    divergence = (zero_shot * (zero_shot / student).log()).sum() / student.numel()
+    text = (plain.texts - texts).abs().sum() / texts.numel()
+    image = (plain.images - plain.frozen_images).abs().sum() / plain.images.numel()
+    return cross_entropy(plain) + 25 * text + 10 * image + divergence
+
+
 @dataclass(frozen=True)
 class Case:
     component: type[Method]
     options: Mapping[str, Option]
     layout: Callable[[Parameters, Clip], Layout]
     loss: Callable[[Plain], Tensor] = cross_entropy
-    supervision: Supervision = Supervision()
+    supervision: Supervision = LABELS
 
 
 CASES = {
@@ -166,6 +192,8 @@ CASES = {
     "coop, random": Case(CoOp, {"init": "", "length": 3}, context),
     "vpt": Case(VPT, {"length": 3, "depth": 3}, visual),
     "ivlp": Case(IVLP, {"length": 2, "depth": 3}, independent),
+    "kgcoop": Case(KgCoOp, {}, context, kgcoop_loss),
+    "promptsrc": Case(PromptSRC, {"length": 4, "depth": 3}, independent, promptsrc_loss),
     "maple": Case(MaPLe, {"length": 2, "depth": 3}, coupled),
     "pomp": Case(POMP, {"length": 3}, context, pomp_loss, Supervision(sampled=4)),
     "rpp": Case(RPP, {"length": 3, "depth": 3}, unshared, rpp_loss, Supervision(kd=True)),
@@ -179,14 +207,43 @@ def plain_texts(clip: Clip, names: Sequence[str], prompt: Prompt | None) -> Tens
     return text_features(clip.model.state_dict(), tokenizer(), names, prompt, HEADS, False)
 
 
+@torch.no_grad()
+def frozen_texts(clip: Clip, wordings: Sequence[str]) -> Tensor:
+    """(c, e) mean over wordings of what open_clip itself makes of the sentences."""
+    sentences = [[wording.replace("{}", name) for name in NAMES] for wording in wordings]
+    return torch.stack([clip.model.encode_text(tokenizer()(rows)) for rows in sentences]).mean(0)
+
+
 def plain_images(clip: Clip, pixels: Tensor, prompt: Prompt | None) -> Tensor:
     return image_features(clip.model.state_dict(), pixels, prompt, HEADS, False)
+
+
+def test_promptsrc_averages_by_a_gaussian_over_epochs() -> None:
+    """The published 15 and 1 over 20 epochs; and a wide one is nearly flat."""
+    space = make_tiny_clip().space(5, torch.Generator())
+    narrow = list(PromptSRC(space, depth=3).averaging(20))
+    rounded = [round(weight, 3) for weight in narrow]
+    assert rounded[12:17] == [0.054, 0.242, 0.399, 0.242, 0.054]
+    assert max(rounded[:11] + rounded[18:]) == 0.0
+    wide = list(PromptSRC(space, depth=3, mean=6.0, std=10.0).averaging(20))
+    assert sum(narrow) == pytest.approx(1)
+    assert sum(wide) == pytest.approx(1)
+    assert wide.index(max(wide)) == 5  # epoch 6
+
+
+def test_other_methods_keep_the_last_epoch() -> None:
+    space = make_tiny_clip().space(5, torch.Generator())
+    assert CoOp(space).averaging(20) is None
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path) -> None:
     case, clip, teacher = CASES[name], make_tiny_clip(), make_tiny_clip(seed=5)
     method = case.component(clip.space(5, torch.Generator().manual_seed(1)), **case.options)
+    stream = torch.Generator().manual_seed(2)
+    with torch.no_grad():  # away from the start, where KgCoOp's distance has no gradient
+        for parameter in method.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=stream), alpha=0.1)
     before = {name: p.detach().clone() for name, p in method.named_parameters()}
     trainer = Trainer(
         replace(TRAINING, method=Choice(case.component.name)),
@@ -223,6 +280,7 @@ def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path
         scale=clip.model.logit_scale.detach().exp(),
         negatives=negatives,
         frozen_images=plain_images(clip, pixels, None),
+        frozen_texts=lambda wordings: frozen_texts(clip, wordings),
         teacher=taught[:, candidates] * teacher.model.logit_scale.detach().exp(),
     )
     assert torch.allclose(steps[0].logits, plain.logits, rtol=1e-4, atol=1e-4)

@@ -133,7 +133,9 @@ def test_cross_domain_shares_the_training_of_cross_dataset(models: Path, tmp_pat
     assert [record.cost.training_reused for record in records] == [False, True, True]
 
 
-@pytest.mark.parametrize("method", ["coop", "vpt", "ivlp", "maple", "pomp", "rpp"])
+@pytest.mark.parametrize(
+    "method", ["coop", "kgcoop", "vpt", "ivlp", "maple", "promptsrc", "pomp", "rpp"]
+)
 def test_built_in_methods_train_once_for_both_source_tasks(method: str) -> None:
     """Their recipes do not tell the two tasks apart."""
     asked = Request((method,), ("cross-dataset", "cross-domain"))
