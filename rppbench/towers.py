@@ -87,6 +87,10 @@ class TextTower:
         prefix = self._prefix(prompt)
         return unit(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix)))
 
+    def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
+        """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
+        return torch.stack([self.encode(Prompt(own), names, classes) for own in contexts])
+
     def words(self, text: str) -> Tensor:
         """Frozen embeddings (n, d) of a text's tokens, float32. UsageError like `encode`."""
         self._require()

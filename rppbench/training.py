@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rppbench.clip import Clip
-from rppbench.contracts import Dataset, Method, Prompt, Step, Supervision, Templates
+from rppbench.contracts import Conditional, Dataset, Method, Prompt, Step, Supervision, Templates
 from rppbench.errors import unknown
 from rppbench.features import FeatureStore
 from rppbench.images import Images, Notify, View, encode
@@ -219,14 +219,18 @@ class Trainer:
         labels = self.labels[batch.picks]
         candidates, negatives = self._candidates(labels, epoch, step)
         prompts = self.method.prompts()
-        if self.template_texts is not None:
-            texts = self.template_texts[candidates]
-        else:
-            assert isinstance(prompts.text, Prompt)
-            texts = self.clip.text.encode(prompts.text, self.names, candidates)
         images = batch.images.to(device)
         if prompts.image is not None:
             images = self.clip.image.encode(images, prompts.image)
+        if self.template_texts is not None:
+            texts = self.template_texts[candidates]
+        elif isinstance(prompts.text, Conditional):
+            texts = self.clip.text.encode_each(
+                prompts.text.contexts(images), self.names, candidates
+            )
+        else:
+            assert isinstance(prompts.text, Prompt)
+            texts = self.clip.text.encode(prompts.text, self.names, candidates)
         teacher = None
         if self.teacher is not None and batch.taught is not None:
             teacher_texts = self.teacher_texts[candidates.to(device)]

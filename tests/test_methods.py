@@ -15,6 +15,7 @@ from rppbench.errors import UsageError
 from rppbench.options import options
 from rppbench.plugins import Registry
 from rppbench.testing import build, check_method, step_of
+from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
 from rppbench_methods.ivlp import IVLP
 from rppbench_methods.kgcoop import KgCoOp
@@ -25,7 +26,7 @@ from rppbench_methods.rpp import RPP
 from rppbench_methods.vpt import VPT
 from rppbench_methods.zeroshot import ZeroShot
 
-METHODS = [CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT, ZeroShot]
+METHODS = [CoCoOp, CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT, ZeroShot]
 RESIDUALS = ("keep", "q", "mean")
 UNSHARED = ("qkv", "kv", "qk", "qv", "q", "k", "v", "none")
 
@@ -72,6 +73,7 @@ def test_parameter_counts_are_the_published_ones() -> None:
     assert count(VPT(vit_b_16())) == 73_728
     assert count(IVLP(vit_b_16(), length=4, depth=9)) == 46_080
     assert count(KgCoOp(vit_b_16())) == 2048
+    assert count(CoCoOp(vit_b_16())) == 35_360
     assert count(PromptSRC(vit_b_16(), depth=9)) == 46_080
     assert count(PromptSRC(vit_b_16(), depth=3)) == 15_360
 
@@ -192,7 +194,7 @@ def test_without_its_weights_a_regularised_loss_is_the_supervised_one(
 
 
 def test_a_start_depends_on_its_stream_and_nothing_else() -> None:
-    for component in (CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT):
+    for component in (CoCoOp, CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT):
         torch.manual_seed(0)
         one = component(vit_b_16(3)).state_dict()
         torch.manual_seed(1)

@@ -24,6 +24,7 @@ from rppbench.features import FeatureStore
 from rppbench.recipes import Recipe
 from rppbench.records import Choice, Option, Training
 from rppbench.training import Trainer
+from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
 from rppbench_methods.ivlp import IVLP
 from rppbench_methods.kgcoop import KgCoOp
@@ -52,7 +53,8 @@ TRAINING = Training(
 LABELS = Supervision()
 SIXTY = [fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES[:60]]
 Parameters = Mapping[str, Tensor]
-Layout = tuple[Prompt | None, Prompt | None]
+Text = Prompt | Callable[[Tensor], list[Prompt]] | None
+Layout = tuple[Text, Prompt | None]
 """What enters the text tower (None: the wording "a photo of a {}.") and the image tower."""
 
 
@@ -74,6 +76,9 @@ class Plain:
 
     @property
     def logits(self) -> Tensor:
+        if self.texts.ndim == 3:  # each image has texts of its own
+            pairs = zip(self.images, self.texts, strict=True)
+            return torch.stack([self.scale * (texts @ image) for image, texts in pairs])
         return self.scale * self.images @ self.texts.T
 
 
@@ -100,6 +105,15 @@ def deep(parameters: Parameters, tower: str) -> dict[int, Tensor]:
 
 def context(parameters: Parameters, clip: Clip) -> Layout:
     return Prompt(parameters["context"]), None
+
+
+def conditional(parameters: Parameters, clip: Clip) -> Layout:
+    def contexts(images: Tensor) -> list[Prompt]:
+        hidden = images @ parameters["narrow.weight"].T + parameters["narrow.bias"]
+        shifts = hidden.clamp(min=0) @ parameters["widen.weight"].T + parameters["widen.bias"]
+        return [Prompt(parameters["context"] + shift) for shift in shifts]
+
+    return contexts, None
 
 
 def visual(parameters: Parameters, clip: Clip) -> Layout:
@@ -190,6 +204,7 @@ class Case:
 CASES = {
     "coop": Case(CoOp, {}, context),
     "coop, random": Case(CoOp, {"init": "", "length": 3}, context),
+    "cocoop": Case(CoCoOp, {}, conditional),
     "vpt": Case(VPT, {"length": 3, "depth": 3}, visual),
     "ivlp": Case(IVLP, {"length": 2, "depth": 3}, independent),
     "kgcoop": Case(KgCoOp, {}, context, kgcoop_loss),
@@ -273,9 +288,15 @@ def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path
     leaves = {name: value.clone().requires_grad_() for name, value in before.items()}
     text, image = case.layout(leaves, clip)
     taught = plain_images(teacher, pixels, None) @ plain_texts(teacher, NAMES, None).T
+    shown = [NAMES[label] for label in candidates]
+    images = plain_images(clip, pixels, image)
+    if callable(text):
+        texts = torch.stack([plain_texts(clip, shown, own) for own in text(images)])
+    else:
+        texts = plain_texts(clip, shown, text)
     plain = Plain(
-        images=plain_images(clip, pixels, image),
-        texts=plain_texts(clip, [NAMES[label] for label in candidates], text),
+        images=images,
+        texts=texts,
         labels=torch.tensor([candidates.tolist().index(label) for label in labels.tolist()]),
         scale=clip.model.logit_scale.detach().exp(),
         negatives=negatives,

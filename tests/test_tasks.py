@@ -134,7 +134,7 @@ def test_cross_domain_shares_the_training_of_cross_dataset(models: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    "method", ["coop", "kgcoop", "vpt", "ivlp", "maple", "promptsrc", "pomp", "rpp"]
+    "method", ["coop", "cocoop", "kgcoop", "vpt", "ivlp", "maple", "promptsrc", "pomp", "rpp"]
 )
 def test_built_in_methods_train_once_for_both_source_tasks(method: str) -> None:
     """Their recipes do not tell the two tasks apart."""

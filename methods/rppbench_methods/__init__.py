@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 @hookimpl
 def rppbench_methods() -> list[type[Method]]:
     """The built-in methods, in the order of `rppbench list methods`."""
+    from rppbench_methods.cocoop import CoCoOp
     from rppbench_methods.coop import CoOp
     from rppbench_methods.ivlp import IVLP
     from rppbench_methods.kgcoop import KgCoOp
@@ -23,4 +24,4 @@ def rppbench_methods() -> list[type[Method]]:
     from rppbench_methods.vpt import VPT
     from rppbench_methods.zeroshot import ZeroShot
 
-    return [ZeroShot, CoOp, KgCoOp, VPT, IVLP, MaPLe, PromptSRC, POMP, RPP]
+    return [ZeroShot, CoOp, CoCoOp, KgCoOp, VPT, IVLP, MaPLe, PromptSRC, POMP, RPP]

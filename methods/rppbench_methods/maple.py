@@ -6,11 +6,10 @@ throughout; the official code rounds the prompts through float16.
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space
-from rppbench_methods.contexts import check
+from rppbench_methods.contexts import check, linear
 from rppbench_methods.deep import deep_text
 
 _CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/MaPLe"
@@ -65,9 +64,11 @@ class MaPLe(Method):
         super().__init__(space)
         check(space, "image", length, depth)
         self.text = deep_text(space, length, depth, init)
-        self.projection = linear(space)
-        first = linear(space)
-        self.deep_projections = nn.ModuleList(linear(space) for _ in range(1, depth))
+        self.projection = linear(space, space.text_width, space.image_width)
+        first = linear(space, space.text_width, space.image_width)
+        self.deep_projections = nn.ModuleList(
+            linear(space, space.text_width, space.image_width) for _ in range(1, depth)
+        )
         for projection in self.deep_projections:  # clones of one layer in the official code
             projection.load_state_dict(first.state_dict())
 
@@ -78,13 +79,3 @@ class MaPLe(Method):
             for block, projection in enumerate(self.deep_projections, 1)
         }
         return Prompts(text, Prompt(self.projection(self.text.input), stream=image))
-
-
-def linear(space: Space) -> nn.Linear:
-    """Text width to image width, started as torch does, but on the method's own stream."""
-    layer = nn.Linear(space.text_width, space.image_width)
-    bound = space.text_width**-0.5
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.uniform_(-bound, bound, generator=space.generator)
-    return layer
