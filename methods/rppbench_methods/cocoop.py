@@ -34,7 +34,7 @@ class CoCoOp(Method):
             lr=0.002,
             augment="none",
             shots=4,
-            options=(("sampled", 32),),
+            options=(("sampled", 16),),
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
