@@ -21,6 +21,14 @@ def rppbench_datasets() -> list[type[Dataset]]:
 
 
 @hookimpl
+def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
+    """'folder:/path' and 'json:/path'."""
+    from rppbench_datasets.own import resolve
+
+    return resolve(name)
+
+
+@hookimpl
 def rppbench_backbones() -> list[Backbone]:
     """The two CLIPs of the embedded world."""
     from rppbench_datasets.world.models import backbones
