@@ -138,13 +138,11 @@ def manifest(root: Path, parts: Sequence[str]) -> Manifest:
     Raises MissingDataError for a part that is not there or a name that is not UTF-8, and
     UsageError where the cache cannot be written.
     """
-    place = json.dumps([os.fspath(root.resolve()), list(parts)], ensure_ascii=True)
-    name = hashlib.sha256(place.encode()).hexdigest()[:32]
-    file = cache_folder() / "manifests" / f"{name}.manifest"
+    file = place(root, parts)
     old = None
     with suppress(OSError, ValueError, KeyError, TypeError):  # a bad file is made again
         old = Manifest(file)
-    found = [row for part in parts for row in _folders(root, part)]
+    found = [row for part in parts for row in folders(root, part)]
     known = {(folder.path, folder.stamp): folder for folder in old.folders} if old else {}
     same = {row for row in found if row in known and row[1] != UNSETTLED}
     if old and len(same) == len(found) == len(old.folders):
@@ -162,6 +160,25 @@ def manifest(root: Path, parts: Sequence[str]) -> Manifest:
             "set RPPBENCH_CACHE to a folder that can be written"
         ) from error
     return Manifest(file)
+
+
+def place(root: Path, parts: Sequence[str]) -> Path:
+    """Where the index of these parts of a root is, whether it exists or not."""
+    what = json.dumps([os.fspath(root.resolve()), list(parts)])
+    name = hashlib.sha256(what.encode()).hexdigest()[:32]
+    return cache_folder() / "manifests" / f"{name}.manifest"
+
+
+def folders(root: Path, part: str) -> list[tuple[str, int]]:
+    """(path, time stamp) of the folders of a part, sorted; hidden ones are left out."""
+    try:
+        with os.scandir(root / part) as entries:
+            found = [entry for entry in entries if not entry.name.startswith(".")]
+            names = sorted(entry.name for entry in found if entry.is_dir())
+    except OSError as error:
+        raise MissingDataError(f"cannot list {root / part}: {error.strerror}") from error
+    check_text(END.join(map(os.fsencode, names)), root / part)
+    return [(f"{part}/{name}", _stamp(root / part / name)) for name in names]
 
 
 def write(file: Path, folders: Iterable[Listed]) -> None:
@@ -188,18 +205,6 @@ def write(file: Path, folders: Iterable[Listed]) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _folders(root: Path, part: str) -> list[tuple[str, int]]:
-    """(path, time stamp) of the folders of a part, sorted; hidden ones are left out."""
-    try:
-        with os.scandir(root / part) as entries:
-            found = [entry for entry in entries if not entry.name.startswith(".")]
-            names = sorted(entry.name for entry in found if entry.is_dir())
-    except OSError as error:
-        raise MissingDataError(f"cannot list {root / part}: {error.strerror}") from error
-    check_text(END.join(map(os.fsencode, names)), root / part)
-    return [(f"{part}/{name}", _stamp(root / part / name)) for name in names]
 
 
 def _stamp(folder: Path) -> int:
