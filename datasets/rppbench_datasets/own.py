@@ -96,7 +96,7 @@ class Own(Dataset):
 
 
 class FolderImages(Own):
-    """TRAIN|VAL|TEST/<class>/*, or <class>/*, which is all for testing."""
+    """train, val and test/<class>/*, or <class>/*, which is all for testing."""
 
     kind = "folder"
 
