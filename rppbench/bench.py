@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,16 @@ import torch
 from torch import Tensor
 
 from rppbench.clip import Clip
-from rppbench.contracts import Dataset, Evaluation, Method, Prompts, Supervision, Templates
+from rppbench.contracts import (
+    Conditional,
+    Dataset,
+    Evaluation,
+    Method,
+    Prompt,
+    Prompts,
+    Supervision,
+    Templates,
+)
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Images, Notify, encode
@@ -129,29 +138,40 @@ class CellBench:
         chosen = list(range(len(self.dataset.classes))) if classes is None else list(classes)
         started = time.monotonic()
         prompts = self._method.prompts()
-        texts = self._texts(prompts, [self.dataset.classes[label] for label in chosen], chosen)
         samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
         images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
-        features = self._features(images, prompts)
-        ranked = torch.cat(
-            [
-                (part.to(texts.device) @ texts.T).topk(min(5, len(chosen))).indices.cpu()
-                for part in features.split(4096)
-            ]
-        )
+        logits = self._logits(self._features(images, prompts), prompts, chosen)
+        ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
         self.eval_seconds += time.monotonic() - started
         labels = torch.tensor([sample.label for sample in samples])
         return Evaluation(labels, ranked, len(chosen))
 
-    def _texts(self, prompts: Prompts, names: Sequence[str], chosen: Sequence[int]) -> Tensor:
+    def _logits(
+        self, features: Tensor, prompts: Prompts, chosen: Sequence[int]
+    ) -> Iterator[Tensor]:
+        """(b, c) cosine similarities of the images, in parts."""
+        names = [self.dataset.classes[label] for label in chosen]
+        if not isinstance(prompts.text, Conditional):
+            texts = self._texts(prompts.text, names, chosen)
+            yield from (part.to(texts.device) @ texts.T for part in features.split(4096))
+            return
+        tokens = Names(names, self.clip.tokenizer)
+        for done, image in enumerate(features.to(self.clip.device).split(1), 1):
+            texts = self.clip.text.encode_each(prompts.text.contexts(image), tokens)
+            yield image @ texts[0].T
+            self.notify("evaluate", done, len(features), {})
+
+    def _texts(
+        self, text: Prompt | Templates, names: Sequence[str], chosen: Sequence[int]
+    ) -> Tensor:
         """(c, e) class features."""
-        if isinstance(prompts.text, Templates):
-            wordings = prompts.text.wordings or (self.dataset.template,)
+        if isinstance(text, Templates):
+            wordings = text.wordings or (self.dataset.template,)
             return self.clip.text.templates(names, wordings)
         training = self.cell.training
-        if prompts.text.input.ndim == 3:
+        if text.input.ndim == 3:
             # Class-specific contexts belong to the classes they were learned for.
             learned = (
                 training_classes(self.workshop.dataset(training.source), training.classes)
@@ -164,7 +184,7 @@ class CellBench:
                     f"{training.source if training else '?'!r} and cannot classify "
                     f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
                 )
-        return self.clip.text.encode(prompts.text, Names(names, self.clip.tokenizer))
+        return self.clip.text.encode(text, Names(names, self.clip.tokenizer))
 
     def _features(self, images: Images, prompts: Prompts) -> Tensor:
         """(b, e) image features: from the store where the image tower is frozen, else live."""

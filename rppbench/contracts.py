@@ -9,14 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import ClassVar, Protocol
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from rppbench.objective import Frozen, Step, Supervision
 from rppbench.recipes import Recipe
 from rppbench.records import Score
 
@@ -24,9 +23,11 @@ __all__ = [
     "Assignment",
     "Bench",
     "Catalog",
+    "Conditional",
     "Dataset",
     "Evaluation",
     "Facts",
+    "Frozen",
     "Method",
     "Prompt",
     "Prompts",
@@ -71,10 +72,18 @@ class Templates:
 
 
 @dataclass(frozen=True)
+class Conditional:
+    """Learned text that depends on the image: all classes are encoded once for each image."""
+
+    contexts: Callable[[Tensor], Tensor]
+    """(b, e) unit features of the images -> (b, n, d) tokens, as `Prompt.input`."""
+
+
+@dataclass(frozen=True)
 class Prompts:
     """What a method puts into both towers."""
 
-    text: Prompt | Templates = field(default_factory=Templates)
+    text: Prompt | Conditional | Templates = field(default_factory=Templates)
     image: Prompt | None = None
     """None leaves the image tower alone: its features are frozen and come from the store."""
 
@@ -99,99 +108,7 @@ class Space:
         return nn.Parameter(torch.randn(shape, generator=self.generator) * std)
 
 
-# --- objective ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Supervision:
-    """How a method is supervised; every field is an option of every trained method.
-
-    A method class sets its published defaults: any structure goes with any supervision.
-    """
-
-    sampled: int = 0
-    """Candidate classes a step (POMP's K: the true class and K - 1 negatives); 0 takes all."""
-    correction: bool = True
-    """POMP's local correction of the missing negatives, eq. 4-5 with log10 as in its code."""
-    kd: bool = False
-    """Learn from a frozen teacher's zero-shot probabilities too (RPP)."""
-    kd_weight: float = 1.0
-    """Weight of the distillation term, batch mean."""
-    temperature: float = 1.0
-    """Softens both distributions of the distillation term, on top of CLIP's logit scale."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One training step as a loss sees it. Features have unit length."""
-
-    images: Tensor
-    """(b, e)"""
-    texts: Tensor
-    """(k, e)"""
-    classes: Tensor
-    """(k,) ids of the candidate classes in the source."""
-    labels: Tensor
-    """(b,) position of each image's class among the candidates."""
-    negatives: Tensor
-    """(k,) bool: candidates that were drawn as negatives (all of them without sampling).
-    A candidate that is there only as another image's class is no negative."""
-    total: int
-    """Number of classes of the source (POMP's N)."""
-    scale: Tensor
-    """() exp(logit_scale), frozen."""
-    supervision: Supervision
-    teacher: Tensor | None = None
-    """(b, k) the teacher's logits over the same candidates, its own scale applied."""
-
-    @cached_property
-    def logits(self) -> Tensor:
-        """(b, k) scaled cosine similarities."""
-        return self.scale * self.images @ self.texts.T
-
-    @cached_property
-    def own(self) -> Tensor:
-        """(b, k) bool: the image's own class."""
-        return F.one_hot(self.labels, len(self.classes)).bool()
-
-    @cached_property
-    def compared(self) -> Tensor:
-        """(b, k) bool: each image's own class and its negatives."""
-        return self.own | self.negatives
-
-    @property
-    def cross_entropy(self) -> Tensor:
-        """() POMP eq. 4: cross-entropy over own class and negatives, negatives shifted by m.
-
-        m = log10(N - 1) - log10(number of negatives of this image), amazon-science/
-        prompt-pretraining trainers/pomp.py; zero when every class is a candidate.
-        """
-        logits = self.logits
-        if self.supervision.correction:
-            counts = (self.negatives & ~self.own).sum(1, keepdim=True).clamp(min=1)  # (b, 1)
-            rest = logits.new_tensor(max(self.total - 1, 1))
-            margin = torch.log10(rest) - torch.log10(counts.to(logits.dtype))
-            logits = torch.where(self.own, logits, logits + margin)
-        return F.cross_entropy(logits.masked_fill(~self.compared, -torch.inf), self.labels)
-
-    @property
-    def distillation(self) -> Tensor:
-        """() T^2 KL(teacher || student) over the compared classes, batch mean, no margin."""
-        assert self.teacher is not None, "distillation without a teacher"
-        heat = self.supervision.temperature
-        hidden = ~self.compared
-        # A large negative number, not -inf: 0 * (-inf - -inf) would be NaN in the sum below.
-        low = torch.finfo(self.logits.dtype).min / 4
-        teacher = F.log_softmax((self.teacher / heat).masked_fill(hidden, low), 1)
-        student = F.log_softmax((self.logits / heat).masked_fill(hidden, low), 1)
-        return heat**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
-
-    @property
-    def loss(self) -> Tensor:
-        """() the supervised objective: cross-entropy, plus the weighted distillation if asked."""
-        if self.teacher is None:
-            return self.cross_entropy
-        return self.cross_entropy + self.supervision.kd_weight * self.distillation
+# --- methods --------------------------------------------------------------------------------------
 
 
 class Facts:
@@ -221,6 +138,8 @@ class Method(Facts, nn.Module, ABC):
     recipes: ClassVar[tuple[Recipe, ...]] = ()
     large_source: ClassVar[bool] = False
     """True where the method was made for pretraining on a large vocabulary."""
+    frozen: Frozen | None = None
+    """What of the frozen towers its loss needs; None if nothing."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -232,6 +151,10 @@ class Method(Facts, nn.Module, ABC):
     def loss(self, step: Step) -> Tensor:
         """The objective of a step, (); `step.loss` is the supervised one."""
         return step.loss
+
+    def averaging(self, epochs: int) -> Sequence[float] | None:
+        """Weights of the parameters after each epoch in what is kept; None keeps the last ones."""
+        return None
 
 
 # --- data ---------------------------------------------------------------------------------------
@@ -281,6 +204,12 @@ class Dataset(Facts, ABC):
     def held_out(self) -> Sequence[int]:
         """Labels that pretraining must not see (a held-out part of a large vocabulary)."""
         return ()
+
+    def halves(self) -> tuple[list[int], list[int]]:
+        """Base and new classes: the first ceil(C / 2) labels, and the rest."""
+        from rppbench.splits import halves  # splits needs Dataset for its types
+
+        return halves(range(len(self.classes)))
 
 
 class Catalog(Protocol):

@@ -45,6 +45,15 @@ class Entrant:
         return tuple(sorted(seeds))
 
     @cached_property
+    def learned_on(self) -> str:
+        """The source as tables print it; '' if nothing was learned."""
+        if self.deterministic:
+            return ""
+        if at_home(self.records):
+            return "each set itself"
+        return self.newest.labels.get("source") or source(self.newest.cell)
+
+    @cached_property
     def facts(self) -> Facts:
         """What can tell it from another entrant of the same label, the plainest first."""
         cell, training = self.newest.cell, self.newest.cell.training
@@ -54,7 +63,7 @@ class Entrant:
         return (
             ("method", cell.method.name),
             ("recipe", training.recipe.name),
-            ("learned on", self.newest.labels.get("source") or training.source),
+            ("learned on", self.learned_on),
             ("shots", str(training.shots)),
             ("classes", training.classes),
             ("teacher", training.teacher or "none"),
@@ -62,7 +71,7 @@ class Entrant:
             *((f"recipe {name}", spell(value)) for name, value in training.recipe.options),
             ("learned in", training.precision),
             ("backbone learned with", training.backbone),
-            *training.inputs,
+            *learned_from(cell, at_home(self.records)),
         )
 
     def record(self, dataset: str, seed: int) -> Record | None:
@@ -147,20 +156,45 @@ def _newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
 
 def entrants(records: Iterable[Record]) -> list[Entrant]:
     """Comparable records by what they measure, under labels that tell them apart."""
+    similar = grouped(records, lambda record: _identity(record.cell)).values()
+    return _told_apart([_entrant(of_one) for group in similar for of_one in _by_data(group)])
+
+
+def at_home(records: Sequence[Record]) -> bool:
+    """Whether each of several data sets was learned on itself: that is one entrant all the same."""
+    home = all(source(record.cell) == record.cell.dataset for record in records)
+    return home and len({record.cell.dataset for record in records}) > 1
+
+
+def source(cell: Cell) -> str:
+    """The data set that was learned on; '' if none was."""
+    return cell.training.source if cell.training else ""
+
+
+def learned_from(cell: Cell, home: bool) -> Facts:
+    """The inputs of the training, without the scored data set's own where it is learned on."""
+    inputs = cell.training.inputs if cell.training else ()
+    return tuple(pair for pair in inputs if not (home and of_dataset(pair[0], cell)))
+
+
+def _by_data(similar: Sequence[Record]) -> list[list[Record]]:
+    """Records of one way to learn, split by what was learned on."""
+    home = at_home(similar)
     found = []
-    for alike in grouped(records, lambda record: _identity(record.cell)).values():
-        variants = grouped(alike, lambda r: r.cell.training.inputs if r.cell.training else ())
+    for alike in grouped(similar, lambda r: "" if home else source(r.cell)).values():
+        variants = grouped(alike, lambda r: learned_from(r.cell, home))
         measured = _newest_first(v for v in variants.values() if not all(map(blocked, v)))
         missing = [r for v in variants.values() if all(map(blocked, v)) for r in v]
         if measured:
             measured[0] += missing  # its inputs could not be read; it can only be the same one
-        found += [_entrant(of_one) for of_one in measured or [missing]]
-    return _told_apart(found)
+        found += measured or [missing]
+    return found
 
 
 def _identity(cell: Cell) -> str:
     training = asdict(cell.training) if cell.training else {}
-    kept = {name: value for name, value in training.items() if name not in ("seed", "inputs")}
+    apart = ("seed", "source", "inputs")
+    kept = {name: value for name, value in training.items() if name not in apart}
     return digest([asdict(cell.method), kept])
 
 

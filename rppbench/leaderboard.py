@@ -162,7 +162,7 @@ def _row(entrant: Entrant, columns: Sequence[Column]) -> Row:
         options=tuple((name, spell(value)) for name, value in cell.method.options),
         facts=entrant.facts,
         recipe=training.recipe.name if training else "",
-        source=(labels.get("source") or training.source) if training else "",
+        source=entrant.learned_on,
         shots=training.shots if training else None,
         teacher=(training.teacher or "") if training else "",
         paper=labels.get("paper", ""),

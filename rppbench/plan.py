@@ -195,7 +195,7 @@ class _Work:
         method_class: type[Method] = registry.get("methods", method_name)
         explicit |= _settings(request, "method", options(method_class), used)
         recipe = select(method_class.recipes, task_name, suite, _recipe_name(request, method_class))
-        recipe = override(recipe, _settings(request, "recipe", _recipe_values(recipe), used))
+        recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
         # Weakest first: the method's defaults, what its recipe says, what the user says.
         method = resolve(method_class, {**dict(recipe.options), **explicit})
 
@@ -265,10 +265,6 @@ def _shots(assignment: Assignment, recipe: Recipe) -> int:
 
 def _recipe_name(request: Request, method: type[Method]) -> str | None:
     return request.recipe if method.supervision is not None else None
-
-
-def _recipe_values(recipe: Recipe) -> dict[str, Option]:
-    return dict(recipe.choice().options)
 
 
 def _settings(

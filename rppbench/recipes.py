@@ -23,6 +23,8 @@ class Recipe:
     warmup_lr: float = 1e-5
     """Constant rate of the warm-up epochs; the cosine starts after them at full rate and runs
     over `epochs`, so it does not reach zero (Dassl's behaviour, kept by all descendants)."""
+    schedule: str = "cosine"
+    """'cosine', or 'cosine-squared' (two such schedulers on one optimiser)."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augment: str = "crop-flip"
@@ -40,11 +42,19 @@ class Recipe:
     origin: str = ""
     """Where the values stand: paper and section, or repository and file."""
 
+    def values(self) -> dict[str, Option]:
+        """What changes a number, by name."""
+        others = ("name", "options", "tasks", "suite", "origin", "shots")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
+
     def choice(self) -> Choice:
-        """The values that change a number, as part of a training's identity."""
-        kept = ("epochs", "batch", "lr", "warmup_epochs", "warmup_lr", "momentum", "weight_decay")
-        values = [(name, getattr(self, name)) for name in (*kept, "augment", "views")]
-        return Choice(self.name, tuple(sorted(values)))
+        """The values as part of a training's identity.
+
+        One that came later is left out where it has its default: the keys of records stay.
+        """
+        later = {"schedule": "cosine"}
+        kept = {name: value for name, value in self.values().items() if later.get(name) != value}
+        return Choice(self.name, tuple(sorted(kept.items())))
 
 
 FALLBACK = Recipe(
@@ -83,11 +93,7 @@ def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
     """
     if not changes:
         return recipe
-    allowed = {
-        field.name: getattr(recipe, field.name)
-        for field in fields(Recipe)
-        if field.name not in ("name", "options", "tasks", "suite", "origin", "shots")
-    }
+    allowed = recipe.values()
     resolved: dict[str, Option] = {}
     for name, value in changes.items():
         if name not in allowed:

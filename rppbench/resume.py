@@ -1,4 +1,4 @@
-"""The state of a training on disk: parameters, momentum and progress in one safetensors file."""
+"""The state of a training on disk: parameters, optimiser and progress in one safetensors file."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rppbench.contracts import Method
+
+KEPT = {"momentum": "momentum_buffer", "average": "average"}
+"""What the optimiser's state holds of each parameter, by its prefix in the file."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,14 @@ def save_state(
     optimiser: torch.optim.Optimizer | None,
     progress: Progress,
 ) -> None:
-    """Write parameters, momentum (if `optimiser`) and progress to one file, atomically."""
+    """Write parameters, the optimiser's state (if given) and progress to one file, atomically."""
     tensors = {f"method.{name}": value.contiguous() for name, value in method.state_dict().items()}
     if optimiser is not None:
         for name, parameter in method.named_parameters():
-            momentum = optimiser.state.get(parameter, {}).get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum.contiguous()
+            state = optimiser.state.get(parameter, {})
+            for prefix, entry in KEPT.items():
+                if state.get(entry) is not None:
+                    tensors[f"{prefix}.{name}"] = state[entry].contiguous()
     metadata = {"training": key, "progress": json.dumps(vars(progress))}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -69,10 +73,11 @@ def load_state(
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError):
         return Progress()
     if optimiser is not None:
-        momentum = _under("momentum.", tensors)
-        for name, parameter in method.named_parameters():
-            if name in momentum:
-                optimiser.state[parameter]["momentum_buffer"] = momentum[name].to(parameter.device)
+        for prefix, entry in KEPT.items():
+            stored = _under(f"{prefix}.", tensors)
+            for name, parameter in method.named_parameters():
+                if name in stored:
+                    optimiser.state[parameter][entry] = stored[name].to(parameter.device)
     return progress
 
 

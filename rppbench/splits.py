@@ -40,9 +40,9 @@ def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:
 
 def training_classes(dataset: Dataset, which: str) -> list[int]:
     """Labels that prompts are learned on: 'all', 'base' (first half) or 'seen' (no held-out)."""
-    labels = range(len(dataset.classes))
     if which == "base":
-        return halves(labels)[0]
+        return dataset.halves()[0]
+    labels = range(len(dataset.classes))
     if which == "seen":
         hidden = set(dataset.held_out())
         return [label for label in labels if label not in hidden]

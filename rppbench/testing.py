@@ -17,7 +17,16 @@ import torch
 from torch import Tensor
 
 from rppbench.clip import Clip, load
-from rppbench.contracts import Dataset, Method, Prompt, Step, Supervision, Task, Templates
+from rppbench.contracts import (
+    Conditional,
+    Dataset,
+    Method,
+    Prompt,
+    Step,
+    Supervision,
+    Task,
+    Templates,
+)
 from rppbench.errors import UsageError
 from rppbench.names import Names
 from rppbench.options import options, resolve
@@ -51,12 +60,21 @@ def step_of(method: Method, clip: Clip) -> Step:
         IMAGES, 3, *[clip.preprocess.size] * 2, generator=torch.Generator().manual_seed(1)
     )
     prompts = method.prompts()
+    images = clip.image.encode(pixels, prompts.image)
     if isinstance(prompts.text, Templates):
         texts = clip.text.templates(NAMES, prompts.text.wordings or ("a photo of a {}.",))
+    elif isinstance(prompts.text, Conditional):
+        names = Names(NAMES, clip.tokenizer)
+        texts = clip.text.encode_each(prompts.text.contexts(images), names)
     else:
         texts = clip.text.encode(prompts.text, Names(NAMES, clip.tokenizer))
+    frozen_texts = frozen_images = None
+    if (frozen := method.frozen) is not None:
+        wordings = frozen.wordings or ("a photo of a {}.",)
+        frozen_texts = clip.text.templates(NAMES, wordings, raw=frozen.raw)
+        frozen_images = clip.image.encode(pixels) if frozen.images else None
     return Step(
-        images=clip.image.encode(pixels, prompts.image),
+        images=images,
         texts=texts,
         classes=torch.arange(len(NAMES)),
         labels=torch.arange(IMAGES) % len(NAMES),
@@ -64,6 +82,8 @@ def step_of(method: Method, clip: Clip) -> Step:
         total=len(NAMES),
         scale=clip.scale,
         supervision=Supervision(),
+        frozen_texts=frozen_texts,
+        frozen_images=frozen_images,
     )
 
 
@@ -106,7 +126,7 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     _check_learns(method, clip, trained)
     other = build(component, clip, chosen, seed=1)
     other.load_state_dict(method.state_dict())
-    same = zip(_vectors(method), _vectors(other), strict=True)
+    same = zip(_vectors(method, clip), _vectors(other, clip), strict=True)
     assert all(torch.equal(one, two) for one, two in same), "state_dict does not hold everything"
 
 
@@ -132,6 +152,10 @@ def _check_prompts(method: Method, clip: Clip) -> None:
         ("image", prompts.image, space.image_width, space.image_layers),
     )
     for tower, prompt, width, layers in sides:
+        if isinstance(prompt, Conditional):
+            contexts = prompt.contexts(_unit_rows(clip))
+            shape = (len(contexts), contexts.shape[-1])
+            assert shape == (IMAGES, width), "contexts are (images, tokens, width of the tower)"
         if not isinstance(prompt, Prompt):
             continue
         length = prompt.input.shape[-2]
@@ -143,10 +167,17 @@ def _check_prompts(method: Method, clip: Clip) -> None:
                 assert len(vectors) <= length, f"block {block} gets more vectors than tokens"
 
 
-def _vectors(method: Method) -> list[Tensor]:
+def _unit_rows(clip: Clip) -> Tensor:
+    """(b, e) different unit features, as of images."""
+    return torch.eye(IMAGES, clip.space(len(NAMES), torch.Generator()).embed)
+
+
+def _vectors(method: Method, clip: Clip) -> list[Tensor]:
     prompts = method.prompts()
     found: list[Tensor] = []
     for prompt in (prompts.text, prompts.image):
+        if isinstance(prompt, Conditional):
+            found.append(prompt.contexts(_unit_rows(clip)))
         if isinstance(prompt, Prompt):
             parts = (prompt.stream, prompt.queries, prompt.keys, prompt.values)
             found += [prompt.input, *(v for part in parts for v in part.values())]

@@ -79,13 +79,17 @@ class TextTower:
         names = names.select(classes).fit(room)
         if plain or not self.causal:
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
-            return self._whole(ids, contexts, prompt)
+            return unit(self._whole(ids, contexts, prompt))
         if contexts.ndim == 3:
-            return self._grouped(
-                names, p, lambda ids, rows: self._whole(ids, contexts[rows], prompt)
+            return unit(
+                self._grouped(names, p, lambda ids, at: self._whole(ids, contexts[at], prompt))
             )
         prefix = self._prefix(prompt)
-        return self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix))
+        return unit(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix)))
+
+    def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
+        """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
+        return torch.stack([self.encode(Prompt(own), names, classes) for own in contexts])
 
     def words(self, text: str) -> Tensor:
         """Frozen embeddings (n, d) of a text's tokens, float32. UsageError like `encode`."""
@@ -95,26 +99,29 @@ class TextTower:
         return embedding[ids.to(embedding.device)].detach().float()
 
     @torch.no_grad()
-    def templates(self, names: Sequence[str], wordings: Sequence[str]) -> Tensor:
+    def templates(
+        self, names: Sequence[str], wordings: Sequence[str], *, raw: bool = False
+    ) -> Tensor:
         """Unit features (c, e): the normalised mean over the wordings of unit features.
 
-        The only thing asked of a tower that cannot be prompted; it uses its own `encode_text`.
+        With `raw`, of features as long as they are. Texts without a prompt are all that a tower
+        that cannot be prompted is asked for; it uses its own `encode_text`.
         """
-        features = [self._sentences(fill(wording, names)) for wording in wordings]
-        return F.normalize(torch.stack(features).mean(0), dim=-1)
+        features = torch.stack([self._sentences(fill(wording, names)) for wording in wordings])
+        return unit((wide(features) if raw else unit(features)).mean(0))
 
     def _require(self) -> None:
         if self.obstacle:
             raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
 
     def _sentences(self, texts: list[str]) -> Tensor:
-        """Unit features (c, e) of whole sentences."""
+        """Features (c, e) of whole sentences."""
         rows = self.tokenizer(texts)  # (c, context)
         if not self.causal:
             device = next(self.model.parameters()).device
             size = max(1, self.chunk_tokens // rows.shape[1])
             parts = [self.model.encode_text(part.to(device)) for part in rows.split(size)]
-            return unit(torch.cat(parts))
+            return torch.cat(parts)
         ends = rows.argmax(-1)  # the end token has the highest id
         sentences = Names.of(texts, rows[:, 1 : int(ends.max()) + 1], ends)
         embedding = self.text.token_embedding.weight
@@ -153,7 +160,7 @@ class TextTower:
         return Prefix(tuple(keys), tuple(values))
 
     def _suffix(self, ids: Tensor, prefix: Prefix) -> Tensor:
-        """Unit features (c, e) of ids (c, s) that end in the end token, behind the prefix."""
+        """Features (c, e) of ids (c, s) that end in the end token, behind the prefix."""
         x = self._embed(ids, at=prefix.tokens)
         blocks = zip(self.text.transformer.resblocks, prefix.keys, prefix.values, strict=True)
         for block, keys, values in blocks:
@@ -162,7 +169,7 @@ class TextTower:
         return self._read(x, ids.argmax(-1))
 
     def _whole(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
-        """Unit features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), all in full."""
+        """Features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), all in full."""
         c, p = len(ids), 1 + contexts.shape[-2]
         x = self._embed(self._start.expand(c, -1), contexts.expand(c, -1, -1), ids)
         for i, block in enumerate(self.text.transformer.resblocks):
@@ -187,7 +194,7 @@ class TextTower:
         return x + self.text.positional_embedding[at : at + x.shape[1]].to(dtype)
 
     def _read(self, x: Tensor, ends: Tensor) -> Tensor:
-        """Unit features (c, e) at the end tokens of (c, l, d)."""
+        """Features (c, e) at the end tokens of (c, l, d)."""
         ends = ends.to(x.device)
         x = self.text.ln_final(x[torch.arange(len(x), device=x.device), ends])
         projection = self.text.text_projection
@@ -195,7 +202,7 @@ class TextTower:
             x = projection(x)
         elif projection is not None:
             x = x @ projection
-        return unit(x)
+        return x
 
 
 class ImageTower:
@@ -235,7 +242,12 @@ class ImageTower:
 
 def unit(features: Tensor) -> Tensor:
     """Rows of length one, in float32 at least."""
-    return F.normalize(features.to(torch.promote_types(features.dtype, torch.float32)), dim=-1)
+    return F.normalize(wide(features), dim=-1)
+
+
+def wide(features: Tensor) -> Tensor:
+    """In float32 at least."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def enter(

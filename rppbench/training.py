@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rppbench.clip import Clip
-from rppbench.contracts import Dataset, Method, Prompt, Step, Supervision, Templates
+from rppbench.contracts import Conditional, Dataset, Method, Prompt, Step, Supervision, Templates
+from rppbench.errors import unknown
 from rppbench.features import FeatureStore
 from rppbench.images import Images, Notify, View, encode
 from rppbench.names import Names
@@ -30,17 +31,42 @@ class DivergedError(Exception):
     """The loss or a parameter is no longer finite; says at which step, with which norms."""
 
 
+SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
+    "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
+}
+"""Part of the peak rate that is left after a part of the epochs."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from: its images, one view of them all after the other."""
+
+    picks: Tensor
+    """(b,) positions in the training list."""
+    images: Tensor
+    """(b, 3, height, width), or (b, e) where the image tower is frozen."""
+    taught: Tensor | None
+    """(b, e) the teacher's features."""
+    frozen: Tensor | None
+    """(b, e) the frozen image tower's, where the method's loss asks for them."""
+
+
 def rate(recipe: Mapping[str, object], epoch: int) -> float:
     """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
 
     The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
-    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`.
+    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises UsageError for
+    a schedule that does not exist.
     """
     warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
+    schedule = str(recipe.get("schedule", "cosine"))
+    if schedule not in SCHEDULES:
+        raise unknown("schedule is named", schedule, SCHEDULES, "schedules")
     if epoch < warmup:
         return float(recipe["warmup_lr"])  # type: ignore[arg-type]
     peak = float(recipe["lr"])  # type: ignore[arg-type]
-    return peak * (1 + math.cos(math.pi * (epoch - warmup) / epochs)) / 2
+    return peak * SCHEDULES[schedule]((epoch - warmup) / epochs)
 
 
 class Trainer:
@@ -77,6 +103,10 @@ class Trainer:
         if teacher is not None:
             self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
             self.teacher_texts = teacher.text.templates(names, (dataset.template,))
+        self.frozen_texts: Tensor | None = None
+        if (frozen := method.frozen) is not None:
+            wordings = frozen.wordings or (dataset.template,)
+            self.frozen_texts = clip.text.templates(names, wordings, raw=frozen.raw)
         self.batch = min(int(self.recipe["batch"]), len(samples))
         self.views = int(self.recipe["views"])
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
@@ -94,6 +124,7 @@ class Trainer:
             momentum=float(self.recipe["momentum"]),
             weight_decay=float(self.recipe["weight_decay"]),
         )
+        weights = self.method.averaging(int(self.recipe["epochs"]))
         unfinished = path.with_suffix(".partial")
         progress = load_state(unfinished, self.training.key, self.method, optimiser)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
@@ -107,35 +138,49 @@ class Trainer:
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
                     progress = _close_epoch(progress, epoch, rate(self.recipe, epoch))
+                    if weights is not None:
+                        _add_to_average(optimiser, parameters, weights[epoch])
                 means = _means(running, self.epoch_steps)
                 self.notify("train", progress.step, self.steps, means)
                 if time.monotonic() - saved > SAVE_SECONDS:
                     save_state(unfinished, self.training.key, self.method, optimiser, progress)
                     saved = time.monotonic()
+        if weights is not None:
+            with torch.no_grad():
+                for parameter in parameters:
+                    parameter.copy_(optimiser.state[parameter]["average"])
         save_state(path, self.training.key, self.method, None, progress)
         unfinished.unlink(missing_ok=True)
         return progress
 
-    def _epoch(self, epoch: int, first: int) -> Iterator[tuple[int, tuple[Tensor, Tensor, Tensor]]]:
-        """(step within the epoch, (candidates, negatives, batch tensors)) from step `first` on."""
+    def _epoch(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
+        """(step within the epoch, its images) from step `first` on."""
         order = torch.randperm(len(self.labels), generator=self._stream("order", epoch))
         picks = [
             order[step * self.batch : (step + 1) * self.batch]
             for step in range(first, self.epoch_steps)
         ]
-        frozen = self.method.prompts().image is None
+        prompted = self.method.prompts().image is not None
+        asked = self.method.frozen is not None and self.method.frozen.images
         views: Sequence[Sequence[View]] = [
             [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
         ]
-        pixels = iter(()) if frozen else self.images.batches(views)
-        student = self._frozen(self.clip, self.images, epoch) if frozen else None
-        teacher = (
+        pixels = self.images.batches(views) if prompted else iter(())
+        frozen = self._frozen(self.clip, self.images, epoch) if asked or not prompted else None
+        taught = (
             None if self.teacher is None else self._frozen(self.teacher, self.teacher_images, epoch)
         )
-        for offset, pick in enumerate(picks):
-            images = student[:, pick].flatten(0, 1) if student is not None else next(pixels)
-            taught = torch.empty(0) if teacher is None else teacher[:, pick].flatten(0, 1)
-            yield first + offset, (pick.repeat(self.views), images, taught)
+        for step, pick in enumerate(picks, first):
+            own = _rows(frozen, pick)
+            yield (
+                step,
+                Batch(
+                    picks=pick.repeat(self.views),
+                    images=next(pixels) if own is None or prompted else own,
+                    taught=_rows(taught, pick),
+                    frozen=own if asked else None,
+                ),
+            )
 
     def _frozen(self, clip: Clip, images: Images, epoch: int) -> Tensor:
         """(views, n, e) features of a tower that is not prompted, from the store."""
@@ -165,29 +210,33 @@ class Trainer:
         self,
         progress: Progress,
         step: int,
-        batch: tuple[Tensor, Tensor, Tensor],
+        batch: Batch,
         optimiser: torch.optim.Optimizer,
         parameters: list[torch.nn.Parameter],
     ) -> Progress:
         epoch = progress.step // self.epoch_steps
-        pick, images, taught = batch
         device = self.clip.device
-        labels = self.labels[pick]
+        labels = self.labels[batch.picks]
         candidates, negatives = self._candidates(labels, epoch, step)
         prompts = self.method.prompts()
+        images = batch.images.to(device)
+        if prompts.image is not None:
+            images = self.clip.image.encode(images, prompts.image)
         if self.template_texts is not None:
             texts = self.template_texts[candidates]
+        elif isinstance(prompts.text, Conditional):
+            texts = self.clip.text.encode_each(
+                prompts.text.contexts(images), self.names, candidates
+            )
         else:
             assert isinstance(prompts.text, Prompt)
             texts = self.clip.text.encode(prompts.text, self.names, candidates)
-        if prompts.image is not None:
-            images = self.clip.image.encode(images.to(device), prompts.image)
         teacher = None
-        if self.teacher is not None:
+        if self.teacher is not None and batch.taught is not None:
             teacher_texts = self.teacher_texts[candidates.to(device)]
-            teacher = self.teacher.scale * taught.to(device) @ teacher_texts.T
+            teacher = self.teacher.scale * batch.taught.to(device) @ teacher_texts.T
         state = Step(
-            images=images.to(device),
+            images=images,
             texts=texts,
             classes=candidates.to(device),
             labels=torch.searchsorted(candidates, labels).to(device),
@@ -196,6 +245,8 @@ class Trainer:
             scale=self.clip.scale,
             supervision=self.supervision,
             teacher=teacher,
+            frozen_texts=None if self.frozen_texts is None else self.frozen_texts[candidates],
+            frozen_images=None if batch.frozen is None else batch.frozen.to(device),
         )
         loss = self.method.loss(state)
         value = loss.item()
@@ -221,6 +272,21 @@ class Trainer:
         training = self.training
         base = (training.source, training.classes, training.shots, training.seed)
         return torch_stream(purpose, *base, *parts)
+
+
+def _rows(features: Tensor | None, pick: Tensor) -> Tensor | None:
+    """(b, e) of (views, n, e): the picked images, one view after the other."""
+    return None if features is None else features[:, pick].flatten(0, 1)
+
+
+@torch.no_grad()
+def _add_to_average(
+    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], weight: float
+) -> None:
+    """Add the weighted parameters to their average, which is stored with the optimiser's state."""
+    for parameter in parameters:
+        state = optimiser.state[parameter]
+        state["average"] = state.get("average", torch.zeros_like(parameter)) + weight * parameter
 
 
 def _means(progress: Progress, epoch_steps: int) -> dict[str, float]:

@@ -357,7 +357,7 @@ def test_doctor_tells_of_versions_and_broken_plugins_but_not_of_people(
     assert "  crooked (unknown package): failed\n" in text
     assert "    crooked.py:1 in <module>\n" in text
     assert "FileNotFoundError: " in text
-    assert "tasks: pretraining, cross-dataset" in text
+    assert "tasks: pretraining, cross-dataset, cross-domain, few-shot, base-to-new" in text
     assert "somebody" not in text
     assert str(tmp_path) not in text
 

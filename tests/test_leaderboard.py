@@ -194,6 +194,39 @@ def test_options_recipes_sources_and_weights_are_rows_of_their_own():
     assert "Learned on" in cells(markdown.page([table]))[0]
 
 
+def test_what_is_learned_on_each_set_itself_is_one_row():
+    records = [
+        record(method, name, seed, 50.0, source=name, data=f"{name}-1", learned_from=f"{name}-1")
+        for method in ("coop", "rpp")
+        for name in ("flowers", "pets")
+        for seed in (1, 2)
+    ]
+    plain = [
+        record("zeroshot", name, trained=False, data=f"{name}-1") for name in ("flowers", "pets")
+    ]
+    table = only([*records, *plain])
+    assert [row.label for row in table.rows] == ["CLIP", "CoOp", "RPP-SAPL"]
+    assert all(row.average is not None and row.average.whole for row in table.rows)
+    assert [row.learned_on for row in table.rows][1:] == ["each set itself, 16 shots"] * 2
+    page = markdown.page([table])
+    assert "incomplete" not in page
+    assert "learned on each set itself, 16 shots a class" in page
+
+
+def test_a_set_that_was_learned_on_stays_in_the_row_of_its_source():
+    """One source for all sets, and one of them is the source itself."""
+    records = [record("coop", name, source="flowers") for name in ("flowers", "pets")]
+    (row,) = only(records).rows
+    assert row.learned_on == "Flowers, 16 shots"
+    recipes = [
+        record("coop", name, source=name, recipe=recipe)
+        for name in ("flowers", "pets")
+        for recipe in ("coop-1", "coop-2")
+    ]
+    labels = [row.label for row in only(recipes).rows]
+    assert labels == ["CoOp · recipe coop-1", "CoOp · recipe coop-2"]
+
+
 def test_columns_stand_in_the_suites_order_then_by_title():
     order = {"pets": "10", "flowers": "9", "cars": "", "birds": ""}
     table = only([record(dataset=name, order=rank) for name, rank in order.items()])

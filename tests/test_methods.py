@@ -15,13 +15,18 @@ from rppbench.errors import UsageError
 from rppbench.options import options
 from rppbench.plugins import Registry
 from rppbench.testing import build, check_method, step_of
+from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
+from rppbench_methods.ivlp import IVLP
+from rppbench_methods.kgcoop import KgCoOp
 from rppbench_methods.maple import MaPLe
 from rppbench_methods.pomp import POMP
+from rppbench_methods.promptsrc import PromptSRC
 from rppbench_methods.rpp import RPP
+from rppbench_methods.vpt import VPT
 from rppbench_methods.zeroshot import ZeroShot
 
-METHODS = [CoOp, MaPLe, POMP, RPP, ZeroShot]
+METHODS = [CoCoOp, CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT, ZeroShot]
 RESIDUALS = ("keep", "q", "mean")
 UNSHARED = ("qkv", "kv", "qk", "qv", "q", "k", "v", "none")
 
@@ -56,7 +61,7 @@ def test_every_built_in_method_passes_the_checks_for_methods(
 
 def test_the_registry_offers_exactly_these() -> None:
     known = Registry.load().all("methods")
-    assert {known[c.name] for c in METHODS} == set(METHODS)
+    assert set(known.values()) == set(METHODS)
 
 
 def test_parameter_counts_are_the_published_ones() -> None:
@@ -65,6 +70,12 @@ def test_parameter_counts_are_the_published_ones() -> None:
     # muzairkhattak/multimodal-prompt-learning, depth 9 and 3.
     assert count(MaPLe(vit_b_16(), depth=9)) == 3_555_072
     assert count(MaPLe(vit_b_16(), depth=3)) == 1_185_024
+    assert count(VPT(vit_b_16())) == 73_728
+    assert count(IVLP(vit_b_16(), length=4, depth=9)) == 46_080
+    assert count(KgCoOp(vit_b_16())) == 2048
+    assert count(CoCoOp(vit_b_16())) == 35_360
+    assert count(PromptSRC(vit_b_16(), depth=9)) == 46_080
+    assert count(PromptSRC(vit_b_16(), depth=3)) == 15_360
 
 
 @pytest.mark.parametrize("length", [4, 16])
@@ -105,8 +116,8 @@ def test_maple_keeps_the_last_words_frozen_and_couples_the_towers() -> None:
     assert image is not None
     words = vit_b_16().words("a photo of a")
     assert torch.equal(text.input, words)
-    assert not method.tail.requires_grad
-    assert method.context.shape == (2, 512)
+    assert not method.text.tail.requires_grad
+    assert method.text.input.shape == (2, 512)
     assert list(text.stream) == list(image.stream) == [1, 2]
     assert text.stream[1].shape == (2, 512)
     assert image.input.shape == image.stream[1].shape == (2, 768)
@@ -124,8 +135,66 @@ def test_maples_deep_projections_start_as_copies_and_the_first_does_not() -> Non
     assert not torch.equal(method.projection.weight, first)
 
 
+def test_vpt_with_depth_1_is_shallow_and_its_text_is_fixed() -> None:
+    shallow, deep = VPT(vit_b_16(), depth=1).prompts(), VPT(vit_b_16(), depth=12).prompts()
+    assert shallow.text == deep.text == Templates(("a photo of a {}.",))
+    assert shallow.image is not None
+    assert deep.image is not None
+    assert not shallow.image.stream
+    assert list(deep.image.stream) == list(range(1, 12))
+    assert torch.equal(shallow.image.input, deep.image.input)
+    assert 0.018 < torch.cat(list(deep.image.stream.values())).std() < 0.022
+
+
+def test_ivlp_prompts_the_towers_independently() -> None:
+    method = IVLP(vit_b_16(), length=2, depth=3)
+    prompts = method.prompts()
+    text, image = prompts.text, prompts.image
+    assert isinstance(text, Prompt)
+    assert image is not None
+    assert torch.equal(text.input, vit_b_16().words("a photo of a"))
+    assert list(text.stream) == list(image.stream) == [1, 2]
+    learned = {id(parameter) for parameter in method.parameters()}
+    assert {id(v) for p in (text, image) for v in p.stream.values()} < learned
+    language = IVLP(vit_b_16(), length=4, depth=12, encoders="text")
+    assert language.prompts().image is None
+    assert count(language) == 4 * 12 * 512
+
+
+def test_promptsrc_looks_at_sixty_wordings_and_has_the_structure_of_ivlp(tiny_clip: Clip) -> None:
+    method = build(PromptSRC, tiny_clip, {"depth": 3})
+    assert method.frozen is not None
+    assert len(set(method.frozen.wordings)) == 60
+    assert "a photo of a {}." in method.frozen.wordings
+    assert method.frozen.wordings[-1] == "itap of the {}."
+    other = build(IVLP, tiny_clip, {"depth": 3, "length": 4})
+    assert method.state_dict().keys() == other.state_dict().keys()
+    assert all(torch.equal(v, other.state_dict()[k]) for k, v in method.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("component", "weights", "chosen"),
+    [
+        (KgCoOp, ["weight"], {}),
+        (PromptSRC, ["text_weight", "image_weight", "logit_weight"], {"depth": 3}),
+    ],
+)
+def test_without_its_weights_a_regularised_loss_is_the_supervised_one(
+    tiny_clip: Clip, component: type[Method], weights: list[str], chosen: dict[str, int]
+) -> None:
+    without = build(component, tiny_clip, {**chosen, **dict.fromkeys(weights, 0.0)})
+    with torch.no_grad():  # KgCoOp starts at the wording that it is held near
+        for parameter in without.parameters():
+            parameter.mul_(3)
+    step = step_of(without, tiny_clip)
+    assert torch.equal(without.loss(step), step.cross_entropy)
+    for weight in weights:
+        only = {name: float(name == weight) for name in weights}
+        assert build(component, tiny_clip, {**chosen, **only}).loss(step) > step.cross_entropy
+
+
 def test_a_start_depends_on_its_stream_and_nothing_else() -> None:
-    for component in (CoOp, MaPLe, POMP, RPP):
+    for component in (CoCoOp, CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptSRC, RPP, VPT):
         torch.manual_seed(0)
         one = component(vit_b_16(3)).state_dict()
         torch.manual_seed(1)
@@ -231,6 +300,9 @@ def test_either_tower_can_be_left_alone(tiny_clip: Clip) -> None:
         (RPP, {"depth": 0, "input": "frozen"}, "nothing to learn"),
         (MaPLe, {"depth": 0}, "at least 1"),
         (MaPLe, {"depth": 9}, "depth is 0 to 4"),
+        (VPT, {"depth": 0}, "at least 1"),
+        (VPT, {"depth": 12}, "depth is 0 to 4"),
+        (IVLP, {"depth": 5}, "depth is 0 to 4"),
         (ZeroShot, {"template": "ensembel"}, "did you mean 'ensemble'"),
     ],
 )

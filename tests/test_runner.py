@@ -26,6 +26,7 @@ from rppbench.plan import Request, batches, cells, survey
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Record, Score
 from rppbench.runner import Runner
+from rppbench_methods.cocoop import CoCoOp
 from rppbench_tasks.cross_dataset import CrossDataset
 
 
@@ -66,7 +67,7 @@ class Infinite(CrossDataset):
 class Plugin:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
-        return [Fixed, Context, Specific, Exploding]
+        return [Fixed, Context, Specific, Exploding, CoCoOp]
 
     @hookimpl
     def rppbench_datasets(self) -> list[type[Toy]]:
@@ -182,6 +183,28 @@ def test_stored_and_live_features_give_the_same_record(place: Place) -> None:
     first = place.run(planned)
     second = place.run(planned, place.new("again", "empty-cache"))
     assert [a.measured() for a in first] == [b.measured() for b in second]
+
+
+def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) -> None:
+    fast = (("recipe.epochs", "2"), ("recipe.lr", "0.5"), ("recipe.batch", "5"))
+    (record,) = place.run(place.plan("cocoop", datasets=("toy-one",), settings=fast))
+    assert record.status == "ok", record.failure
+    clip, data = clip_of(place), ToyOne()
+    method, _ = place.runner.workshop.fitted[record.cell.training.key]  # type: ignore[union-attr]
+    assert isinstance(method, CoCoOp)
+    right = []
+    with torch.no_grad():
+        for sample in data.samples("test"):
+            image = clip.image.encode(clip.preprocess(data.image(sample))[None])
+            prompt = Prompt(method.contexts(image)[0])
+            texts = clip.text.encode(prompt, clip.names(list(COLOURS)))
+            right.append(bool((texts @ image[0]).argmax() == sample.label))
+    score = record.score()
+    assert score is not None
+    assert unpack_outcomes(score.outcomes or "", 14) == right
+    assert any(right)
+    counted = [event.done for event in place.events if event.phase == "evaluate"]
+    assert counted == list(range(1, 15))
 
 
 def test_a_failing_cell_is_a_record_with_its_reason_and_stops_no_other(place: Place) -> None:

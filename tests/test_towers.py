@@ -291,15 +291,16 @@ def test_equal_query_key_and_value_prompts_over_an_overwritten_stream_are_a_shar
     torch.testing.assert_close(unshared, shared, rtol=1e-5, atol=1e-5)
 
 
-def test_templates_equal_the_encoder_of_open_clip(clip: Clip) -> None:
+@pytest.mark.parametrize("raw", [False, True])
+def test_templates_equal_the_encoder_of_open_clip(clip: Clip, raw: bool) -> None:
     wordings = ["a photo of a {}.", "{}", "a bad origami {} in a video game, {} indeed."]
     expected = []
     for wording in wordings:
         rows = tokenizer()([wording.replace("{}", name) for name in NAMES])
-        expected.append(clip.model.encode_text(rows, normalize=True))
+        expected.append(clip.model.encode_text(rows, normalize=not raw))
     mean = torch.stack(expected).mean(0)
     expected_features = mean / mean.norm(dim=-1, keepdim=True)
-    features = clip.text.templates(NAMES, wordings)
+    features = clip.text.templates(NAMES, wordings, raw=raw)
     tolerance = TOLERANCE[clip.dtype]
     torch.testing.assert_close(features, expected_features, rtol=tolerance, atol=tolerance)
     assert not features.requires_grad

@@ -13,7 +13,8 @@ from torch import Tensor
 from toy import Toy
 
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt, Prompts, Space, Step, Supervision
+from rppbench.contracts import Frozen, Method, Prompt, Prompts, Space, Step, Supervision
+from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
 from rppbench.recipes import Recipe
@@ -52,6 +53,23 @@ class Context(Method):
         return Prompts(
             Prompt(self.context), (self.tokens is not None and Prompt(self.tokens)) or None
         )
+
+
+class Averaged(Context):
+    """Keeps a mean over epochs, and looks at what the frozen towers give."""
+
+    frozen = Frozen(("a {}.", "some {}."), images=True)
+
+    def __init__(self, space: Space, *, both: bool = False) -> None:
+        super().__init__(space, both=both)
+        self.steps: list[Step] = []
+
+    def loss(self, step: Step) -> Tensor:
+        self.steps.append(step)
+        return step.loss
+
+    def averaging(self, epochs: int) -> list[float]:
+        return [0.25, 0.0, 0.75]
 
 
 class Exploding(Context):
@@ -103,6 +121,32 @@ def test_the_schedule_ends_where_the_published_ones_end(
     assert rate(recipe, epochs - 1) == pytest.approx(last, rel=0.005)
 
 
+def test_the_squared_schedule_is_two_cosines_on_one_optimiser() -> None:
+    """As logged for KgCoOp: 100 epochs, 0.002, a factor of the cosine twice."""
+    once, twice = (
+        dict(Recipe("r", epochs=100, batch=1, lr=0.002, schedule=name).choice().options)
+        for name in ("cosine", "cosine-squared")
+    )
+    assert rate(twice, 0) == 1e-5
+    assert rate(twice, 1) == 0.002
+    assert rate(twice, 51) == pytest.approx(0.0005)
+    for epoch in range(1, 100):
+        assert rate(twice, epoch) == pytest.approx(rate(once, epoch) ** 2 / 0.002)
+
+
+def test_an_unknown_schedule_is_a_mistake_and_says_so() -> None:
+    with pytest.raises(UsageError, match="did you mean 'cosine'"):
+        rate({"epochs": 1, "warmup_epochs": 0, "lr": 1.0, "schedule": "cosin"}, 0)
+
+
+def test_a_recipe_without_a_schedule_of_its_own_keeps_its_key() -> None:
+    first = {"augment", "batch", "epochs", "lr", "momentum", "views"}
+    first |= {"warmup_epochs", "warmup_lr", "weight_decay"}
+    assert dict(RECIPE.choice().options).keys() == first
+    squared = replace(RECIPE, schedule="cosine-squared").choice()
+    assert dict(squared.options)["schedule"] == "cosine-squared"
+
+
 def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:
     training = with_recipe(epochs=20, lr=0.02, batch=15)
     trainer = make(make_tiny_clip(), tmp_path, training=training)
@@ -150,6 +194,70 @@ def test_an_interrupted_training_ends_in_the_same_prompts(
     for a, b in zip(whole.method.parameters(), cut.method.parameters(), strict=True):
         assert torch.equal(a, b)
     assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("stop", [0, 2, 3, 7, 9])
+def test_an_average_over_epochs_is_kept_through_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    """15 images in batches of 4: epochs end at steps 3, 6 and 9; a stop at 9 is the last one."""
+    clip = make_tiny_clip()
+    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)
+    path = tmp_path / "prompts.safetensors"
+    ends: dict[int, list[Tensor]] = {}
+
+    def remember(until: int) -> Trainer:
+        def watch(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+            if phase != "train":
+                return
+            if done == until + 1:  # what it did so far is on disk, but for this step
+                raise KeyboardInterrupt
+            ends[done] = [p.detach().clone() for p in trainer.method.parameters()]
+
+        trainer = make(clip, tmp_path, Averaged, notify=watch)
+        trainer.run(path)
+        return trainer
+
+    if stop < 9:
+        with pytest.raises(KeyboardInterrupt):
+            remember(stop)
+    trainer = remember(9)
+    for kept, first, last in zip(trainer.method.parameters(), ends[3], ends[9], strict=True):
+        torch.testing.assert_close(kept.detach(), 0.25 * first + 0.75 * last)
+    fresh = make(clip, tmp_path, Averaged).method
+    assert load_state(path, TRAINING.key, fresh).step == 9
+    stored = zip(fresh.parameters(), trainer.method.parameters(), strict=True)
+    assert all(torch.equal(one, two) for one, two in stored)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_loss_sees_the_frozen_features_it_asks_for(tmp_path: Path, both: bool) -> None:
+    clip = make_tiny_clip()
+    training = with_recipe(augment="crop-flip", views=2, epochs=1)
+    trainer = make(clip, tmp_path, Averaged, training, Supervision(sampled=3), both=both)
+    trainer.method.averaging = lambda epochs: None  # type: ignore[method-assign]
+    trainer.run(tmp_path / "p.safetensors")
+    assert isinstance(trainer.method, Averaged)
+    order = torch.randperm(15, generator=trainer._stream("order", 0))
+    names = list(Toy().classes)[:5]
+    texts = clip.text.templates(names, ["a {}.", "some {}."])
+    views = [torch.cat(list(trainer.images.in_order(5, 0, view))) for view in range(2)]
+    for number, step in enumerate(trainer.method.steps):
+        pick = order[4 * number : 4 * number + 4]
+        frozen = clip.image.encode(torch.cat([view[pick] for view in views]))
+        assert step.frozen_images is not None
+        assert step.frozen_texts is not None
+        torch.testing.assert_close(step.frozen_images, frozen)
+        assert torch.equal(step.frozen_texts, texts[step.classes])
+        assert torch.allclose(step.images, frozen, atol=1e-5) != both
+
+
+def test_other_methods_are_not_given_frozen_features(tmp_path: Path) -> None:
+    clip = make_tiny_clip()
+    trainer = make(clip, tmp_path, both=True)
+    assert trainer.frozen_texts is None
+    trainer.run(tmp_path / "p.safetensors")
+    assert clip.image.images_encoded == trainer.steps * 4
 
 
 def test_a_stored_state_of_another_training_is_ignored(tmp_path: Path) -> None:

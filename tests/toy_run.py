@@ -40,6 +40,10 @@ class ToyTwo(Toy):
     images_a_class = 4
 
 
+class ToyShift(Toy):
+    name, title, role = "toy-shift", "Toy shift", "shift"
+
+
 class Fixed(Method):
     name, title, supervision = "fixed", "Fixed wording", None
 
@@ -72,7 +76,7 @@ class ToyPlugin:
 
     @hookimpl
     def rppbench_datasets(self) -> list[type[Toy]]:
-        return [Toy, ToyOne, ToyTwo]
+        return [Toy, ToyOne, ToyTwo, ToyShift]
 
     @hookimpl
     def rppbench_backbones(self) -> list[Backbone]:

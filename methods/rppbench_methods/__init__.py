@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 @hookimpl
 def rppbench_methods() -> list[type[Method]]:
     """The built-in methods, in the order of `rppbench list methods`."""
+    from rppbench_methods.cocoop import CoCoOp
     from rppbench_methods.coop import CoOp
+    from rppbench_methods.ivlp import IVLP
+    from rppbench_methods.kgcoop import KgCoOp
     from rppbench_methods.maple import MaPLe
     from rppbench_methods.pomp import POMP
+    from rppbench_methods.promptsrc import PromptSRC
     from rppbench_methods.rpp import RPP
+    from rppbench_methods.vpt import VPT
     from rppbench_methods.zeroshot import ZeroShot
 
-    return [ZeroShot, CoOp, MaPLe, POMP, RPP]
+    return [ZeroShot, CoOp, CoCoOp, KgCoOp, VPT, IVLP, MaPLe, PromptSRC, POMP, RPP]

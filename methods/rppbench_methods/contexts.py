@@ -1,9 +1,9 @@
-"""Learned tokens: how they start, and whether a tower has room for them."""
+"""How learned tokens and layers start, and whether a tower has room for a prompt."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rppbench.contracts import Space
 from rppbench.errors import UsageError
@@ -20,6 +20,16 @@ def context(space: Space, length: int, init: str = "") -> Tensor:
         words = space.words(init)[:length]
         start = torch.cat([words.to(start), start[len(words) :]])
     return start
+
+
+def linear(space: Space, inputs: int, outputs: int) -> nn.Linear:
+    """A layer that starts as torch has it, but on the method's own stream."""
+    layer = nn.Linear(inputs, outputs)
+    bound = inputs**-0.5
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.uniform_(-bound, bound, generator=space.generator)
+    return layer
 
 
 def check(space: Space, tower: str, length: int, depth: int = 0) -> None:

@@ -6,12 +6,11 @@ throughout; the official code rounds the prompts through float16.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space
-from rppbench.errors import UsageError
-from rppbench_methods.contexts import check, context
+from rppbench_methods.contexts import check, linear
+from rppbench_methods.deep import deep_text
 
 _CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/MaPLe"
 
@@ -63,41 +62,20 @@ class MaPLe(Method):
         self, space: Space, *, length: int = 2, depth: int = 9, init: str = "a photo of a"
     ) -> None:
         super().__init__(space)
-        if depth < 1:
-            raise UsageError("depth of MaPLe counts the input tokens too: at least 1")
-        check(space, "text", length, depth)
         check(space, "image", length, depth)
-        self.context = nn.Parameter(context(space, length, init))
-        tail = space.words(init)[length:] if init else self.context.new_empty(0, space.text_width)
-        self.register_buffer("tail", tail, persistent=False)
-        self.tail: Tensor
-        self.deep = nn.ParameterList(
-            space.normal(length, space.text_width) for _ in range(1, depth)
+        self.text = deep_text(space, length, depth, init)
+        self.projection = linear(space, space.text_width, space.image_width)
+        first = linear(space, space.text_width, space.image_width)
+        self.deep_projections = nn.ModuleList(
+            linear(space, space.text_width, space.image_width) for _ in range(1, depth)
         )
-        self.projection = linear(space)
-        first = linear(space)
-        self.deep_projections = nn.ModuleList(linear(space) for _ in range(1, depth))
         for projection in self.deep_projections:  # clones of one layer in the official code
             projection.load_state_dict(first.state_dict())
 
     def prompts(self) -> Prompts:
-        words = torch.cat([self.context, self.tail.to(self.context)])
-        text: dict[int, Tensor] = dict(enumerate(self.deep, 1))
+        text = self.text()
         image = {
-            block: projection(text[block])
+            block: projection(text.stream[block])
             for block, projection in enumerate(self.deep_projections, 1)
         }
-        return Prompts(
-            text=Prompt(words, stream=text),
-            image=Prompt(self.projection(self.context), stream=image),
-        )
-
-
-def linear(space: Space) -> nn.Linear:
-    """Text width to image width, started as torch does, but on the method's own stream."""
-    layer = nn.Linear(space.text_width, space.image_width)
-    bound = space.text_width**-0.5
-    with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.uniform_(-bound, bound, generator=space.generator)
-    return layer
+        return Prompts(text, Prompt(self.projection(self.text.input), stream=image))

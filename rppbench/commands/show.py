@@ -96,7 +96,7 @@ def _method(out: Console, method: type[Method], registry: Registry) -> None:
         return
     out.print("recipes:" if method.recipes else "recipes: none of its own", style="bold")
     for recipe in method.recipes:
-        values = dict(recipe.choice().options) | {"shots": recipe.shots} | dict(recipe.options)
+        values = recipe.values() | {"shots": recipe.shots} | dict(recipe.options)
         said = [f"{name}={spell(value)}" for name, value in values.items()]
         scope = [*recipe.tasks, *([f"suite {recipe.suite}"] if recipe.suite else [])]
         made_for = f" (for {', '.join(scope)})" if scope else ""

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 @hookimpl
 def rppbench_tasks() -> list[type[Task]]:
     """The built-in tasks, in the order of `rppbench list tasks`."""
+    from rppbench_tasks.base_to_new import BaseToNew
     from rppbench_tasks.cross_dataset import CrossDataset
+    from rppbench_tasks.cross_domain import CrossDomain
+    from rppbench_tasks.few_shot import FewShot
     from rppbench_tasks.pretraining import Pretraining
 
-    return [Pretraining, CrossDataset]
+    return [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]

@@ -8,6 +8,7 @@ Open-Vocabulary Visual Recognition, NeurIPS 2023.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 
@@ -18,16 +19,18 @@ class CrossDataset(Task):
     name = "cross-dataset"
     title = "Cross-dataset transfer"
     paper = "arXiv:2203.05557, arXiv:2304.04704"
+    targets: ClassVar[str] = "transfer"
+    """Role of the data sets that are scored."""
 
     def __init__(self, *, suite: str = "demo", source: str = "", shots: int = 0) -> None:
         self.suite, self.source, self.shots = suite, source, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """The suite's transfer sets; the source is the method's kind unless one is named."""
+        """The suite's target sets; the source is the method's kind unless one is named."""
         source = self.source or catalog.source(self.suite, method.large_source)
         return [
             Assignment(target, source, "seen", self.shots or None)
-            for target in catalog.names(self.suite, "transfer")
+            for target in catalog.names(self.suite, self.targets)
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:

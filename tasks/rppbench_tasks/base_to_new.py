@@ -1,0 +1,46 @@
+"""Base-to-new: learn on half of the classes, score that half and the one never seen.
+
+Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022, section 4.1; the
+harmonic mean: Xian et al., Zero-Shot Learning: A Comprehensive Evaluation, TPAMI 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+
+
+class BaseToNew(Task):
+    """One training and one cell for each transfer set; each half is classified among itself.
+
+    The images are drawn before the classes are halved, so they are those of `few-shot`.
+    """
+
+    name = "base-to-new"
+    title = "Base-to-new generalisation"
+    paper = "arXiv:2203.05557"
+    metric = "harmonic_mean"
+
+    def __init__(self, *, suite: str = "demo", shots: int = 16) -> None:
+        self.suite, self.shots = suite, shots
+
+    def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
+        """The suite's transfer sets, each its own source."""
+        return [
+            Assignment(name, name, "base", self.shots)
+            for name in catalog.names(self.suite, "transfer")
+        ]
+
+    def run(self, bench: Bench) -> Iterable[Score]:
+        """top1 of the classes learned on (`base`), of the rest (`new`), their harmonic mean."""
+        bench.fit()
+        base_classes, new_classes = bench.dataset.halves()
+        (base,) = bench.evaluate(base_classes).scores("base")
+        (new,) = bench.evaluate(new_classes).scores("new")
+        return [Score(self.metric, harmonic_mean(base.value, new.value)), base, new]
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """Of two percentages; 0 where either is."""
+    return 2 * base * new / (base + new) if base and new else 0.0

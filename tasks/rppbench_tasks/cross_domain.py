@@ -1,0 +1,18 @@
+"""Cross-domain: learn once on the source, score the same classes under a shift.
+
+Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, section 4.2 (there: domain
+generalisation, from ImageNet to its variants).
+"""
+
+from __future__ import annotations
+
+from rppbench_tasks.cross_dataset import CrossDataset
+
+
+class CrossDomain(CrossDataset):
+    """One cell for each shift set; the training is the one of `cross-dataset`."""
+
+    name = "cross-domain"
+    title = "Domain generalisation"
+    paper = "arXiv:2109.01134, arXiv:2203.05557"
+    targets = "shift"

@@ -1,0 +1,148 @@
+"""The built-in tasks on toy data: what is learned on, what is scored, and which number counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_run import ToyOne, ToyRunner, save_tiny, toy_registry
+
+from rppbench.contracts import Task
+from rppbench.engines import Event
+from rppbench.options import options
+from rppbench.plan import Request, batches, cells
+from rppbench.plugins import Registry
+from rppbench.records import Cell, Record
+from rppbench.testing import check_task
+from rppbench_methods.coop import CoOp
+from rppbench_methods.rpp import RPP
+from rppbench_tasks.base_to_new import BaseToNew, harmonic_mean
+from rppbench_tasks.cross_dataset import CrossDataset
+from rppbench_tasks.cross_domain import CrossDomain
+from rppbench_tasks.few_shot import FewShot
+from rppbench_tasks.pretraining import Pretraining
+
+TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    save_tiny(folder)
+    return folder
+
+
+def plan(
+    models: Path, *tasks: str, method: str = "context", shots: tuple[int, ...] = ()
+) -> list[Cell]:
+    asked = Request((method,), tuple(f"{t}:suite=toy" for t in tasks), backbone="tiny", shots=shots)
+    return cells(toy_registry(models), asked)
+
+
+def run(models: Path, folder: Path, planned: list[Cell]) -> tuple[list[Record], list[Event]]:
+    events: list[Event] = []
+    runner = ToyRunner(folder, models=models, batch_size=20)
+    for batch in batches(planned):
+        runner(batch, events.append)
+    records = [runner.store.read(cell) for cell in planned]
+    assert all(record is not None and record.status == "ok" for record in records), records
+    return [record for record in records if record], events
+
+
+def value(record: Record, metric: str) -> float:
+    score = record.score(metric)
+    assert score is not None
+    return score.value
+
+
+@pytest.mark.parametrize("component", TASKS, ids=lambda c: c.name)
+@pytest.mark.parametrize("method", [CoOp, RPP], ids=lambda c: c.name)
+def test_every_built_in_task_passes_the_checks_for_tasks(
+    component: type[Task], method: type[CoOp]
+) -> None:
+    check_task(component, method, Registry.load())
+    assert component.paper
+
+
+def test_the_registry_offers_exactly_these() -> None:
+    assert list(Registry.load().all("tasks").values()) == TASKS
+
+
+def test_few_shot_learns_on_all_classes_of_each_set(models: Path) -> None:
+    planned = plan(models, "few-shot")
+    assert [cell.dataset for cell in planned] == ["toy-one", "toy-two"]
+    for cell in planned:
+        assert cell.training is not None
+        assert (cell.training.source, cell.training.classes) == (cell.dataset, "all")
+        assert cell.training.shots == 16
+    (one, two) = plan(models, "few-shot", shots=(1, 2))[::2]
+    assert one.training is not None
+    assert two.training is not None
+    assert (one.training.shots, two.training.shots) == (1, 2)
+    assert one.comparability != two.comparability  # shots are part of the setting
+
+
+def test_few_shot_scores_every_class(models: Path, tmp_path: Path) -> None:
+    records, _ = run(models, tmp_path, plan(models, "few-shot", shots=(1,)))
+    totals = [score.total for record in records for score in [record.score()] if score]
+    assert totals == [14, 28]
+    assert [record.metric for record in records] == ["top1", "top1"]
+
+
+def test_base_to_new_scores_each_half_among_itself(models: Path, tmp_path: Path) -> None:
+    planned = plan(models, "base-to-new")
+    assert {cell.training.classes for cell in planned if cell.training} == {"base"}
+    records, _ = run(models, tmp_path, planned)
+    for record, images in zip(records, (2, 4), strict=True):
+        base, new = record.score("base"), record.score("new")
+        assert base is not None
+        assert new is not None
+        assert (base.total, new.total) == (4 * images, 3 * images)  # of seven classes
+        assert record.metric == "harmonic_mean"
+        assert value(record, "harmonic_mean") == pytest.approx(harmonic_mean(base.value, new.value))
+
+
+def test_base_to_new_learns_on_the_first_half_alone(models: Path, tmp_path: Path) -> None:
+    runner = ToyRunner(tmp_path, models=models, batch_size=20)
+    runner(batches(plan(models, "base-to-new", shots=(1,)))[0], lambda event: None)
+    data = runner.workshop.dataset("toy-one")
+    assert isinstance(data, ToyOne)
+    learned = {key.split("/")[1] for key in data.opened if key.startswith("train/")}
+    assert learned == {"0", "1", "2", "3"}
+
+
+def test_zero_shot_has_halves_too(models: Path, tmp_path: Path) -> None:
+    records, _ = run(models, tmp_path, plan(models, "base-to-new", method="fixed"))
+    assert all(record.cell.training is None for record in records)
+    assert all(record.score("new") for record in records)
+
+
+def test_a_harmonic_mean_is_low_where_either_is() -> None:
+    assert harmonic_mean(69.34, 74.22) == pytest.approx(71.70, abs=0.005)  # CLIP's published row
+    assert harmonic_mean(50.0, 50.0) == 50.0
+    assert harmonic_mean(100.0, 0.0) == harmonic_mean(0.0, 0.0) == 0.0
+
+
+def test_cross_domain_shares_the_training_of_cross_dataset(models: Path, tmp_path: Path) -> None:
+    planned = plan(models, "cross-dataset", "cross-domain")
+    assert [cell.dataset for cell in planned] == ["toy-one", "toy-two", "toy-shift"]
+    assert len({cell.training.key for cell in planned if cell.training}) == 1
+    assert len(batches(planned)) == 1
+    records, events = run(models, tmp_path, planned)
+    assert len({event.key for event in events if event.phase == "train"}) == 1
+    assert [record.cost.training_reused for record in records] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "method", ["coop", "cocoop", "kgcoop", "vpt", "ivlp", "maple", "promptsrc", "pomp", "rpp"]
+)
+def test_built_in_methods_train_once_for_both_source_tasks(method: str) -> None:
+    """Their recipes do not tell the two tasks apart."""
+    asked = Request((method,), ("cross-dataset", "cross-domain"))
+    planned = cells(Registry.load(), asked)
+    assert len({cell.training.key for cell in planned if cell.training}) == 1
+    assert {cell.task.name for cell in planned} == {"cross-dataset", "cross-domain"}
+
+
+def test_tasks_that_learn_on_each_set_take_sixteen_shots() -> None:
+    assert options(FewShot)["shots"] == options(BaseToNew)["shots"] == 16
