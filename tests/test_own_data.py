@@ -290,6 +290,10 @@ def test_ones_own_data_is_one_more_transfer_set(plan: Plan) -> None:
     assert plan() == [("toy-one", "toy"), ("toy-two", "toy")]
 
 
+def test_a_task_that_learns_where_it_scores_learns_on_ones_own_data(plan: Plan) -> None:
+    assert plan("folder:/x", tasks=("few-shot:suite=toy",)) == [("folder:/x", "folder:/x")]
+
+
 def test_so_is_a_set_of_another_suite(plan: Plan) -> None:
     assert plan("demo-sketch") == [("demo-sketch", "toy")]
 
