@@ -312,7 +312,7 @@ def test_a_task_without_transfer_sets_scores_no_other_data(plan: Plan) -> None:
 
 
 def test_ones_own_data_can_be_learned_on(plan: Plan) -> None:
-    task = "cross-dataset:suite=toy,source=folder:/x/y,shots=1"
+    task = "cross-dataset:suite=toy,source=folder:/x/y/,shots=1"
     assert plan("toy-one", tasks=(task,)) == [("toy-one", "folder:/x/y")]
     assert plan(tasks=("pretraining:source=folder:/x",)) == [("folder:/x", "folder:/x")]
 

@@ -231,7 +231,7 @@ def resolve(name: str) -> type[Own] | None:
     spelled = f"{kind}:{Path(path)}"  # without a slash at the end, among others
     if spelled != name:
         return resolve(spelled)
-    title = Path(path).expanduser().resolve()
+    title = Path(os.path.abspath(Path(path).expanduser()))  # a link keeps its own name
     facts = {
         "name": name,
         "title": title.name if kind == "folder" else title.stem,
