@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterable, Sequence
 
 from rppbench.contracts import Dataset, Sample
 from rppbench.errors import UsageError
 
 
-def few_shot(samples: Iterable[Sample], shots: int, seed: int) -> list[Sample]:
+def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
     """CoOp's draw: `shots` images of each class, all of a class that has fewer.
 
     Classes are taken in order of first appearance and each by one `random.sample` on a stream
@@ -18,13 +19,15 @@ def few_shot(samples: Iterable[Sample], shots: int, seed: int) -> list[Sample]:
     """
     if shots < 1:
         raise UsageError(f"shots must be at least 1, not {shots}")
-    by_label: dict[int, list[Sample]] = {}
-    for sample in samples:
-        by_label.setdefault(sample.label, []).append(sample)
+    by_label: dict[int, array[int]] = {}
+    for at, sample in enumerate(samples):  # positions: a list of millions may be made as it is read
+        by_label.setdefault(sample.label, array("q")).append(at)
     stream = random.Random(seed)
     drawn: list[Sample] = []
-    for items in by_label.values():
-        drawn += stream.sample(items, shots) if len(items) >= shots else items
+    for places in by_label.values():
+        count = len(places)
+        picks = stream.sample(range(count), shots) if count >= shots else range(count)
+        drawn += [samples[places[pick]] for pick in picks]
     return drawn
 
 

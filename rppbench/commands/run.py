@@ -29,7 +29,12 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     many: dict[str, Any] = {"nargs": "+", "action": "extend"}
     add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
     add("--task", **many, metavar="NAME[:K=V,...]", help="tasks [cross-dataset]")
-    add("--dataset", **many, metavar="NAME", help="score only these data sets [all of the task]")
+    add(
+        "--dataset",
+        **many,
+        metavar="NAME",
+        help="score only these data sets [all of the task]; your own: folder:PATH, json:PATH",
+    )
     add("--model", metavar="MODEL", help="backbone, as open_clip names it [demo]")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
