@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from rppbench.contracts import Dataset, Sample
 from rppbench.errors import UsageError
 
+VAL_SHOTS = 4
+"""CoOp draws at most this many validation images a class, whatever the shots."""
+
 
 def few_shot(samples: Iterable[Sample], shots: int, seed: int) -> list[Sample]:
     """CoOp's draw: `shots` images of each class, all of a class that has fewer.
@@ -16,12 +19,24 @@ def few_shot(samples: Iterable[Sample], shots: int, seed: int) -> list[Sample]:
     seeded with the seed itself, so the picks equal those of KaiyangZhou/Dassl.pytorch
     `base_dataset.py` for the same list. Seed 0 is a seed like any other.
     """
+    return _draw(samples, shots, random.Random(seed))
+
+
+def few_shot_with_val(
+    train: Iterable[Sample], val: Iterable[Sample], shots: int, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """`few_shot` of train, and CoOp's draw of val, which goes on with the same stream."""
+    stream = random.Random(seed)
+    drawn = _draw(train, shots, stream)
+    return drawn, _draw(val, min(shots, VAL_SHOTS), stream)
+
+
+def _draw(samples: Iterable[Sample], shots: int, stream: random.Random) -> list[Sample]:
     if shots < 1:
         raise UsageError(f"shots must be at least 1, not {shots}")
     by_label: dict[int, list[Sample]] = {}
     for sample in samples:
         by_label.setdefault(sample.label, []).append(sample)
-    stream = random.Random(seed)
     drawn: list[Sample] = []
     for items in by_label.values():
         drawn += stream.sample(items, shots) if len(items) >= shots else items
