@@ -13,10 +13,10 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
-    """The data sets of the embedded world."""
-    from rppbench_datasets.demo import SETS
+    """The data sets of the embedded world, and CoOp's."""
+    from rppbench_datasets import coop, demo
 
-    return list(SETS)
+    return [*demo.SETS, *coop.SETS]
 
 
 @hookimpl
