@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from coop_root import (
+    CARS,
     FAMILY,
     FLOWERS,
     FOLDERS,
@@ -27,6 +28,7 @@ from coop_root import (
     write_split,
 )
 from PIL import Image
+from scipy.io import savemat
 
 from rppbench.cli import main
 from rppbench.contracts import Sample
@@ -201,6 +203,9 @@ def test_the_class_names_of_imagenet_serve_its_shifts(small: Make, tmp_path: Pat
 def side_files(home: Path, name: str) -> None:
     """The data's own test list in its own format."""
     tests = split_of(name)["test"]
+    if name == "stanford_cars":
+        matlab_files(home, tests)
+        return
     if name == "oxford_pets":
         found = [f"{path[:-4]} {label + 1} 1 2" for path, label, _ in tests]
         texts = {"annotations/test.txt": ["# stem class species breed", *found][1:]}
@@ -225,7 +230,16 @@ def side_files(home: Path, name: str) -> None:
         (home / path).write_text("".join(f"{line}\n" for line in found))
 
 
-@pytest.mark.parametrize("name", ["oxford_pets", "sun397", "ucf101"])
+def matlab_files(home: Path, tests: list[list[Any]]) -> None:
+    fields = [("bbox_x1", "O"), ("class", "O"), ("fname", "O")]
+    lines = [(39, label + 1, Path(path).name) for path, label, _ in tests]
+    savemat(home / "cars_test_annos_withlabels.mat", {"annotations": np.array([lines], fields)})
+    names = [" ".join([*words[1:], words[0]]) for words in (name.split(" ") for name in CARS)]
+    (home / "devkit").mkdir()
+    savemat(home / "devkit" / "cars_meta.mat", {"class_names": np.array([names], object)})
+
+
+@pytest.mark.parametrize("name", ["oxford_pets", "stanford_cars", "sun397", "ucf101"])
 def test_official_test_lists_stand_in_for_a_split_file(
     name: str, small: Make, tmp_path: Path
 ) -> None:
@@ -242,6 +256,36 @@ def test_official_test_lists_stand_in_for_a_split_file(
         with pytest.raises(MissingDataError, match=f"no file .*{KINDS[name].split_file}"):
             data.samples(split)
     assert data.fingerprint() != known.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "damage"),
+    [
+        ("oxford_pets", "annotations/test.txt", b"Abyssinian_70 one 1 2\n"),
+        ("oxford_pets", "annotations/test.txt", b"Abyssinian_70\n"),
+        ("oxford_pets", "annotations/test.txt", b"\xff\xfe"),
+        ("stanford_cars", "cars_test_annos_withlabels.mat", b"no matlab"),
+        ("stanford_cars", "devkit/cars_meta.mat", b""),
+        ("sun397", "ClassName.txt", b"/a/abbey\n"),
+        ("sun397", "Testing_01.txt", b"/a/abbot/x.jpg\n"),
+        ("ucf101", "ucfTrainTestlist/classInd.txt", b"Hammering\n"),
+        ("ucf101", "ucfTrainTestlist/testlist01.txt", b"Hamming/v.avi\n"),
+    ],
+)
+def test_side_files_that_cannot_be_read_are_named(
+    name: str, file: str, damage: bytes, small: Make, tmp_path: Path
+) -> None:
+    small(name)
+    home = tmp_path / "root" / KINDS[name].folder
+    side_files(home, name)
+    (home / KINDS[name].split_file).unlink()
+    (home / file).write_bytes(damage)
+    with pytest.raises(MissingDataError) as caught:
+        open_set(name)
+    assert str(home / file) in str(caught.value)
+    (home / file).unlink()
+    with pytest.raises(MissingDataError):
+        open_set(name)
 
 
 @pytest.mark.parametrize("name", LISTED)
