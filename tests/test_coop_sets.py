@@ -78,6 +78,22 @@ def test_counts_add_up_to_the_images_that_all_test_sets_have() -> None:
     assert KINDS["sun397"].counts == {"train": 397 * 40, "val": 397 * 10, "test": 397 * 50}
 
 
+def test_the_table_of_the_sets_says_what_the_readers_expect() -> None:
+    page = (Path(__file__).parents[1] / "datasets" / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
+    table = {row[0].strip("`"): row for row in rows if row and row[0].strip("`") in KINDS}
+    assert list(table) == list(KINDS)
+    for name, (_, role, layout, counts) in table.items():
+        kind = KINDS[name]
+        found = [kind.counts.get(split) for split in ("train", "val", "test")]
+        assert counts == " / ".join("–" if n is None else f"{n:,}" for n in found), name
+        assert role == kind.role
+        assert layout.startswith(f"`{kind.folder}/")
+        assert getattr(kind, "split_file", "") in layout
+        assert kind.paper
+        assert kind.origin.startswith("http")
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 
@@ -165,7 +181,11 @@ def test_aircraft_go_by_the_lists_of_the_data(small: Make) -> None:
     ]
 
 
-def test_imagenet_is_listed_sorted_without_what_is_no_image(small: Make) -> None:
+def test_imagenet_is_listed_sorted_without_what_is_no_image(
+    small: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda folder: sorted(listed(folder), reverse=True))
     keys = [sample.key for sample in small("imagenet").samples("train")]
     top = f"imagenet/images/train/{WNIDS[0]}"
     assert keys[:3] == [f"{top}/train_a_10.JPEG", f"{top}/train_a_2.JPEG", f"{top}/train_b.JPEG"]
@@ -390,6 +410,10 @@ def test_wrong_counts_labels_and_doubles_are_refused(
     def leak(split: Any) -> None:
         split["test"][0] = list(split["train"][0])
 
+    def truth(split: Any) -> None:
+        split["test"][-1][1] = True  # which Python takes for 1
+
+    assert "not ['polka-dotted" in refused(tmp_path / "truth", monkeypatch, "dtd", truth)
     cases = ((more, "has 11 'val' images, not 10"), (gap, "from 0 to 2"), (leak, "twice"))
     for number, (change, expected) in enumerate(cases):
         assert expected in refused(tmp_path / str(number), monkeypatch, "dtd", change)

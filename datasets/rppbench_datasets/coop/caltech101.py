@@ -6,7 +6,7 @@ from rppbench_datasets.coop.split_zhou import ClassFolders
 
 
 class Caltech101(ClassFolders):
-    """objects and animals; the background and the duplicate of the faces are left out."""
+    """Objects and animals; the background and the duplicate of the faces are left out."""
 
     name = "caltech101"
     title = "Caltech101"

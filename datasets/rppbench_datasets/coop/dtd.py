@@ -6,7 +6,7 @@ from rppbench_datasets.coop.split_zhou import ClassFolders
 
 
 class DescribableTextures(ClassFolders):
-    """textures, named by adjectives."""
+    """Textures, named by adjectives."""
 
     name = "dtd"
     title = "DTD"

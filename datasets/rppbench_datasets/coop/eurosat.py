@@ -6,12 +6,12 @@ from rppbench_datasets.coop.split_zhou import ClassFolders
 
 
 class EuroSAT(ClassFolders):
-    """land use seen by a satellite."""
+    """Land use seen by a satellite."""
 
     name = "eurosat"
     title = "EuroSAT"
     paper = "arXiv:1709.00029"
-    origin = "http://madm.dfki.de/files/sentinel/EuroSAT.zip"
+    origin = "https://github.com/phelber/EuroSAT"
     template = "a centered satellite photo of {}."
     folder = "eurosat"
     images = "2750"

@@ -6,7 +6,7 @@ from rppbench_datasets.coop.split_zhou import ClassFolders
 
 
 class Food101(ClassFolders):
-    """dishes."""
+    """Dishes."""
 
     name = "food101"
     title = "Food101"

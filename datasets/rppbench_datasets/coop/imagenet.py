@@ -6,7 +6,7 @@ from rppbench_datasets.coop.folders import ImageNetFolders
 
 
 class ImageNet(ImageNetFolders):
-    """a thousand classes to learn on; the validation images are the test set."""
+    """A thousand classes to learn on; the validation images are the test set."""
 
     name = "imagenet"
     title = "ImageNet"

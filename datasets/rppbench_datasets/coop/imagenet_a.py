@@ -6,7 +6,7 @@ from rppbench_datasets.coop.folders import ImageNetFolders
 
 
 class ImageNetA(ImageNetFolders):
-    """photographs that classifiers fail on, of 200 classes of ImageNet."""
+    """Photographs that classifiers fail on, of 200 classes of ImageNet."""
 
     name = "imagenet_a"
     title = "ImageNet-A"

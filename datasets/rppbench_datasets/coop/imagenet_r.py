@@ -6,7 +6,7 @@ from rppbench_datasets.coop.folders import ImageNetFolders
 
 
 class ImageNetR(ImageNetFolders):
-    """art, toys and other renditions of 200 classes of ImageNet."""
+    """Art, toys and other renditions of 200 classes of ImageNet."""
 
     name = "imagenet_r"
     title = "ImageNet-R"

@@ -6,7 +6,7 @@ from rppbench_datasets.coop.folders import ImageNetFolders
 
 
 class ImageNetSketch(ImageNetFolders):
-    """the classes of ImageNet as drawings."""
+    """The classes of ImageNet as drawings."""
 
     name = "imagenet_sketch"
     title = "ImageNet-Sketch"

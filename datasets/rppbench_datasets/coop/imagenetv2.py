@@ -8,7 +8,7 @@ from rppbench_datasets.coop.folders import ImageNetFolders
 
 
 class ImageNetV2(ImageNetFolders):
-    """a new test set of ImageNet, collected like the first (matched frequency)."""
+    """A new test set of ImageNet, collected like the first (matched frequency)."""
 
     name = "imagenetv2"
     title = "ImageNetV2"

@@ -10,7 +10,7 @@ from rppbench_datasets.coop.split_zhou import SplitFile, read_json
 
 
 class OxfordFlowers(SplitFile):
-    """flowers of Great Britain."""
+    """Flowers of Great Britain."""
 
     name = "oxford_flowers"
     title = "Flowers102"

@@ -10,7 +10,7 @@ from rppbench_datasets.coop.split_zhou import SplitFile
 
 
 class OxfordPets(SplitFile):
-    """breeds of cats and dogs."""
+    """Breeds of cats and dogs."""
 
     name = "oxford_pets"
     title = "OxfordPets"

@@ -11,7 +11,7 @@ from rppbench_datasets.coop.split_zhou import SplitFile
 
 
 class SUN397(SplitFile):
-    """scenes."""
+    """Scenes."""
 
     name = "sun397"
     title = "SUN397"

@@ -12,7 +12,7 @@ from rppbench_datasets.coop.split_zhou import ClassFolders
 
 
 class UCF101(ClassFolders):
-    """what a person does, in the middle frame of a video."""
+    """What a person does, in the middle frame of a video."""
 
     name = "ucf101"
     title = "UCF101"
