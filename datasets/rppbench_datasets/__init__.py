@@ -14,10 +14,10 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
     """The data sets of the embedded world, and published ones."""
-    from rppbench_datasets.demo import SETS
+    from rppbench_datasets import coop, demo
     from rppbench_datasets.imagenet21k import ImageNet21K
 
-    return [*SETS, ImageNet21K]
+    return [*demo.SETS, *coop.SETS, ImageNet21K]
 
 
 @hookimpl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="score only these data sets [all of the task]; your own: folder:PATH, json:PATH",
     )
+    add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add("--model", metavar="MODEL", help="backbone, as open_clip names it [demo]")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
@@ -129,6 +131,8 @@ def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store]:
     from rppbench.plan import cells, survey
     from rppbench.plugins import Registry
 
+    if chosen.data is not None:
+        _use_data(Path(chosen.data).expanduser())
     registry = Registry.load()
     if not chosen.method:
         names = ", ".join(registry.all("methods")) or "(none)"
@@ -143,6 +147,13 @@ def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store]:
         raise UsageError("\n".join([str(error), *notes])) from error
     store = Store(Path(chosen.output))
     return registry, survey(planned, store), store
+
+
+def _use_data(folder: Path) -> None:
+    """Data sets look below this folder, in this process and in its workers."""
+    if not folder.is_dir():
+        raise UsageError(f"--data: no folder {folder}")
+    os.environ["RPPBENCH_DATA"] = str(folder.absolute())
 
 
 def _request(chosen: Settings) -> Request:
