@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Images a forward pass."""
+SHOWN_NAMES = 5
+"""Class names spelled out in a warning."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +60,9 @@ def predict(arguments: argparse.Namespace) -> int:
     clip = load(card.backbone, registry.all("backbones"), card.precision, device)
     method = promptfile.build(card, state, registry, clip)
     if lost := clip.unknown_words(names):
-        print(f"rppbench: {card.backbone} never saw words of: {', '.join(lost)}", file=sys.stderr)
+        shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
+        told = f"{len(lost)} of {len(names)} class names have words that backbone"
+        print(f"rppbench: {told} {card.backbone} never saw: {shown}", file=sys.stderr)
     prompts = promptfile.prompts_for(card, method, names)
 
     from rppbench.classify import probabilities
