@@ -133,11 +133,13 @@ class CellBench:
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
         images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
-        logits = self._logits(self._features(images, prompts), prompts, chosen)
-        ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
+        ranked, confidence = [], []
+        for part in self._logits(self._features(images, prompts), prompts, chosen):
+            ranked.append(part.topk(min(5, len(chosen))).indices.cpu())
+            confidence.append((self.clip.scale * part).softmax(-1).amax(-1).cpu())
         self.eval_seconds += time.monotonic() - started
         labels = torch.tensor([sample.label for sample in samples])
-        return Evaluation(labels, ranked, len(chosen))
+        return Evaluation(labels, torch.cat(ranked), len(chosen), torch.cat(confidence))
 
     def _logits(
         self, features: Tensor, prompts: Prompts, chosen: Sequence[int]
