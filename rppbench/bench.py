@@ -10,21 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rppbench.classify import similarities
 from rppbench.clip import Clip
-from rppbench.contracts import (
-    Conditional,
-    Dataset,
-    Evaluation,
-    Method,
-    Prompt,
-    Prompts,
-    Supervision,
-    Templates,
-)
+from rppbench.contracts import Dataset, Evaluation, Method, Prompt, Prompts, Supervision
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Images, Notify, encode
-from rppbench.names import Names
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Cost, Training
 from rppbench.resume import Progress, load_state
@@ -142,49 +133,43 @@ class CellBench:
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
         images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
-        logits = self._logits(self._features(images, prompts), prompts, chosen)
-        ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
+        ranked, confidence = [], []
+        for part in self._logits(self._features(images, prompts), prompts, chosen):
+            ranked.append(part.topk(min(5, len(chosen))).indices.cpu())
+            confidence.append((self.clip.scale * part).softmax(-1).amax(-1).cpu())
         self.eval_seconds += time.monotonic() - started
         labels = torch.tensor([sample.label for sample in samples])
-        return Evaluation(labels, ranked, len(chosen))
+        return Evaluation(labels, torch.cat(ranked), len(chosen), torch.cat(confidence))
 
     def _logits(
         self, features: Tensor, prompts: Prompts, chosen: Sequence[int]
     ) -> Iterator[Tensor]:
         """(b, c) cosine similarities of the images, in parts."""
-        names = [self.dataset.classes[label] for label in chosen]
-        if not isinstance(prompts.text, Conditional):
-            texts = self._texts(prompts.text, names, chosen)
-            yield from (part.to(texts.device) @ texts.T for part in features.split(4096))
-            return
-        tokens = Names(names, self.clip.tokenizer)
-        for done, image in enumerate(features.to(self.clip.device).split(1), 1):
-            texts = self.clip.text.encode_each(prompts.text.contexts(image), tokens)
-            yield image @ texts[0].T
-            self.notify("evaluate", done, len(features), {})
+        if isinstance(prompts.text, Prompt) and prompts.text.input.ndim == 3:
+            self._check_classes(chosen)
+        return similarities(
+            self.clip,
+            prompts,
+            [self.dataset.classes[label] for label in chosen],
+            features,
+            wording=self.dataset.template,
+            notify=self.notify,
+        )
 
-    def _texts(
-        self, text: Prompt | Templates, names: Sequence[str], chosen: Sequence[int]
-    ) -> Tensor:
-        """(c, e) class features."""
-        if isinstance(text, Templates):
-            wordings = text.wordings or (self.dataset.template,)
-            return self.clip.text.templates(names, wordings)
+    def _check_classes(self, chosen: Sequence[int]) -> None:
+        """UsageError unless class-specific contexts were learned for just these classes."""
         training = self.cell.training
-        if text.input.ndim == 3:
-            # Class-specific contexts belong to the classes they were learned for.
-            learned = (
-                training_classes(self.workshop.dataset(training.source), training.classes)
-                if training and training.source == self.cell.dataset
-                else []
+        learned = (
+            training_classes(self.workshop.dataset(training.source), training.classes)
+            if training and training.source == self.cell.dataset
+            else []
+        )
+        if list(chosen) != learned:
+            raise UsageError(
+                f"{self.cell.method.name!r} learned a context for each class of "
+                f"{training.source if training else '?'!r} and cannot classify "
+                f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
             )
-            if list(chosen) != learned:
-                raise UsageError(
-                    f"{self.cell.method.name!r} learned a context for each class of "
-                    f"{training.source if training else '?'!r} and cannot classify "
-                    f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
-                )
-        return self.clip.text.encode(text, Names(names, self.clip.tokenizer))
 
     def _features(self, images: Images, prompts: Prompts) -> Tensor:
         """(b, e) image features: from the store where the image tower is frozen, else live."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rppbench import __version__
-from rppbench.commands import compare, doctor, leaderboard, merge, run, show
+from rppbench.commands import adopt, compare, doctor, export, leaderboard, merge, predict, run, show
 from rppbench.errors import UsageError, unknown
 
 Configure = Callable[[argparse.ArgumentParser], None]
@@ -27,6 +27,9 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
     "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
     "merge": ("join folders of records", merge.flags, merge.merge),
+    "export": ("write a learned prompt and its card to a folder", export.flags, export.export),
+    "import": ("read an official checkpoint into such a folder", adopt.flags, adopt.adopt),
+    "predict": ("classify images with such a prompt", predict.flags, predict.predict),
     "doctor": ("describe this installation for a bug report", doctor.flags, doctor.doctor),
 }
 

@@ -117,7 +117,7 @@ def compare(
     tables = parts(records, task, metric)
     everyone = [entrant for part in tables for entrant in part.entrants]
     for text in (first, second):
-        if not any(_fits(entrant, text) for entrant in everyone):
+        if not any(fits(entrant, text) for entrant in everyone):
             names = {name for e in everyone for name in (e.label, spelling(e))}
             raise unknown("row is named", text, names, "rows")
     found, remarks = [], []
@@ -150,14 +150,14 @@ def _describe(table: Table) -> str:
 
 def _only(entrants: Sequence[Entrant], text: str) -> Entrant | None:
     exact = [entrant for entrant in entrants if entrant.label == text]
-    fitting = exact or [entrant for entrant in entrants if _fits(entrant, text)]
+    fitting = exact or [entrant for entrant in entrants if fits(entrant, text)]
     if len(fitting) > 1:
         labels = [f"  {entrant.label}" for entrant in fitting]
         raise UsageError("\n".join([f"{text!r} may be any of these; write one of them:", *labels]))
     return fitting[0] if fitting else None
 
 
-def _fits(entrant: Entrant, text: str) -> bool:
+def fits(entrant: Entrant, text: str) -> bool:
     """Whether it has the options that are named, and otherwise nothing but defaults."""
     if entrant.label == text:
         return True

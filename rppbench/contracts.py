@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from rppbench.objective import Frozen, Step, Supervision
 from rppbench.recipes import Recipe
-from rppbench.records import Score
+from rppbench.records import Option, Score
 
 __all__ = [
+    "Adopted",
     "Assignment",
     "Bench",
     "Catalog",
@@ -126,6 +127,18 @@ class Facts:
     """Where the official code or data is."""
 
 
+@dataclass(frozen=True)
+class Adopted:
+    """A checkpoint of a method's official code in the method's own terms."""
+
+    options: Mapping[str, Option]
+    """What the checkpoint tells of them."""
+    state: Mapping[str, Tensor]
+    """The method's state dict."""
+    start: Tensor | None = None
+    """(d,) embedding of the start token as the file has it: tells one backbone from another."""
+
+
 class Method(Facts, nn.Module, ABC):
     """A way to prompt a frozen CLIP: parameters, where they enter, and a loss.
 
@@ -151,6 +164,14 @@ class Method(Facts, nn.Module, ABC):
     def loss(self, step: Step) -> Tensor:
         """The objective of a step, (); `step.loss` is the supervised one."""
         return step.loss
+
+    @classmethod
+    def adopt(cls, checkpoint: Mapping[str, Tensor]) -> Adopted | None:
+        """What a checkpoint of the official code holds; None if none can be read.
+
+        UsageError for tensors that are not those of such a checkpoint. Sizes are checked later.
+        """
+        return None
 
     def averaging(self, epochs: int) -> Sequence[float] | None:
         """Weights of the parameters after each epoch in what is kept; None keeps the last ones."""
@@ -249,9 +270,11 @@ class Evaluation:
     """(b, <=5) int64, best first."""
     classes: int
     """Number of classes that were to choose from."""
+    confidence: Tensor | None = None
+    """(b,) probability that was given to the best class; None if that is not known."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
-        """top1 (with counts and outcome bits), top5 and per_class; or only top1 called `name`."""
+        """top1 (with counts and outcomes), top5, per_class and ece; or only top1 called `name`."""
         from rppbench.metrics import scores  # metrics needs Evaluation for its types
 
         return scores(self, name)

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from rppbench.contracts import Method
+from rppbench.errors import UsageError
 
 KEPT = {"momentum": "momentum_buffer", "average": "average"}
 """What the optimiser's state holds of each parameter, by its prefix in the file."""
@@ -62,15 +63,13 @@ def load_state(
     A file that is missing, damaged or of another training changes nothing: progress starts at 0.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata, tensors = read_tensors(path)
         if metadata.get("training") != key:
             return Progress()
         values = json.loads(metadata["progress"])
         progress = Progress(**{**values, "log": tuple(values["log"])})
         method.load_state_dict(_under("method.", tensors))
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, safetensors.SafetensorError):
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError):
         return Progress()
     if optimiser is not None:
         for prefix, entry in KEPT.items():
@@ -79,6 +78,23 @@ def load_state(
                 if name in stored:
                     optimiser.state[parameter][entry] = stored[name].to(parameter.device)
     return progress
+
+
+def learned_parameters(path: Path, key: str) -> dict[str, Tensor]:
+    """The method's state in a file that `save_state` wrote for this training. UsageError if none"""
+    try:
+        metadata, tensors = read_tensors(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"no learned prompts in {path}: {error}") from error
+    if metadata.get("training") != key:
+        raise UsageError(f"{path} does not hold the prompts of training {key}")
+    return _under("method.", tensors)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file. OSError or SafetensorError if it is none."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,10 +5,12 @@ Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, eq. 2-3.
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
 
-from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space
-from rppbench_methods.contexts import context
+from torch import Tensor, nn
+
+from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space
+from rppbench_methods.contexts import adopted_context, context
 
 _FOUR_WORDS = (("init", "a photo of a"), ("length", 4))
 _RANDOM_16 = (("init", ""), ("length", 16))
@@ -101,3 +103,8 @@ class CoOp(Method):
 
     def prompts(self) -> Prompts:
         return Prompts(text=Prompt(self.context))
+
+    @classmethod
+    def adopt(cls, checkpoint: Mapping[str, Tensor]) -> Adopted:
+        """Keys `ctx`, `token_prefix`, `token_suffix`; the class name stands at the end."""
+        return adopted_context(checkpoint, ("token_",), class_specific=True)

@@ -6,10 +6,12 @@ throughout; the official code rounds the prompts through float16.
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
 
-from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space
-from rppbench_methods.contexts import check, linear
+from torch import Tensor, nn
+
+from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space
+from rppbench_methods.contexts import check, first_token, linear, taken
 from rppbench_methods.deep import deep_text
 
 _CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/MaPLe"
@@ -79,3 +81,23 @@ class MaPLe(Method):
             for block, projection in enumerate(self.deep_projections, 1)
         }
         return Prompts(text, Prompt(self.projection(self.text.input), stream=image))
+
+    @classmethod
+    def adopt(cls, checkpoint: Mapping[str, Tensor]) -> Adopted:
+        """The keys under `prompt_learner.`; the frozen towers in the file are not read."""
+        head = "prompt_learner."
+        prefix = checkpoint.get(f"{head}token_prefix")
+        context = taken(checkpoint, f"{head}ctx")
+        state = {"text.input": context}
+        layers = [("proj", "projection")]
+        deep = sum(name.startswith(f"{head}compound_prompts_text.") for name in checkpoint)
+        for block in range(deep):
+            state[f"text.blocks.{block}"] = taken(
+                checkpoint, f"{head}compound_prompts_text.{block}"
+            )
+            layers.append((f"compound_prompt_projections.{block}", f"deep_projections.{block}"))
+        for theirs, ours in layers:
+            for part in ("weight", "bias"):
+                state[f"{ours}.{part}"] = taken(checkpoint, f"{head}{theirs}.{part}")
+        options = {"length": context.shape[0], "depth": deep + 1}
+        return Adopted(options, state, None if prefix is None else first_token(prefix))

@@ -7,10 +7,12 @@ Recognition, NeurIPS 2023, eq. 4-5. Sampling and correction are its supervision;
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
 
-from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space, Supervision
-from rppbench_methods.contexts import context
+from torch import Tensor, nn
+
+from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space, Supervision
+from rppbench_methods.contexts import adopted_context, context
 
 _CONFIGS = "github.com/amazon-science/prompt-pretraining configs/trainers/POMP"
 
@@ -65,3 +67,9 @@ class POMP(Method):
 
     def prompts(self) -> Prompts:
         return Prompts(text=Prompt(self.context))
+
+    @classmethod
+    def adopt(cls, checkpoint: Mapping[str, Tensor]) -> Adopted:
+        """Keys `ctx` and token buffers for training and test; the class name stands at the end."""
+        buffers = ("train_token_", "test_token_", "token_")
+        return adopted_context(checkpoint, buffers, class_specific=False)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table
+from rppbench.commands import console, print_table, torch_device
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
     due = _due(planned, chosen.overwrite)
     runner = Runner(
         store.root,
-        device=_device(chosen.device),
+        device=torch_device(chosen.device),
         batch_size=chosen.batch_size,
         num_workers=chosen.num_workers,
         retrain=chosen.overwrite == "always",
@@ -184,24 +184,6 @@ def _engine(registry: Registry, text: str) -> Engine:
     component = registry.get("engines", name)
     engine: Engine = component(**dict(resolve(component, explicit).options))
     return engine
-
-
-def _device(name: str) -> str:
-    """The device that is meant. UsageError if this machine does not have it."""
-    import torch
-
-    cuda = torch.cuda.is_available()
-    if name == "auto":
-        return "cuda" if cuda else "cpu"
-    if name == "cpu":
-        return name
-    kind, _, index = name.partition(":")
-    if kind != "cuda" or (index and not index.isdecimal()):
-        raise unknown("device is named", name, ("auto", "cpu", "cuda", "cuda:N"), "devices")
-    count = torch.cuda.device_count() if cuda else 0
-    if int(index or 0) >= count:
-        raise UsageError(f"no device {name!r}: torch sees {count} CUDA devices here")
-    return name
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,0 +1,100 @@
+"""`rppbench import`: a checkpoint of a method's official code as a prompt of ours."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.commands.predict import class_flags, class_names
+from rppbench.config import settings
+from rppbench.errors import UsageError
+from rppbench.records import spell
+
+if TYPE_CHECKING:
+    from rppbench.contracts import Adopted, Method
+    from rppbench.plugins import Registry
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add("file", metavar="FILE", help="the checkpoint: .../prompt_learner/model.pth.tar-50")
+    add("--method", required=True, metavar="NAME[:K=V,...]", help="whose: coop, maple, pomp")
+    add("--model", required=True, metavar="MODEL", help="backbone it was learned on")
+    add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
+    class_flags(parser)
+    add("--to", required=True, metavar="FOLDER", help="new folder for the prompt and its card")
+
+
+def adopt(arguments: argparse.Namespace) -> int:
+    """Read the checkpoint, see that it fits the backbone, and write prompt, card and README."""
+    names = class_names(arguments.classes, arguments.classes_file)
+    from rppbench import exporting, promptfile
+    from rppbench.clip import load
+    from rppbench.official import check_start, read_checkpoint
+    from rppbench.options import resolve
+    from rppbench.plugins import Registry
+    from rppbench.weights import sha256
+
+    registry = Registry.load()
+    method_name, explicit = registry.choose("methods", arguments.method)
+    method: type[Method] = registry.get("methods", method_name)
+    path = Path(arguments.file)
+    checkpoint, epoch = read_checkpoint(path)
+    found = method.adopt(checkpoint)
+    if found is None:
+        raise UsageError(
+            f"{method_name!r} reads no official checkpoints; these do: {_readers(registry)}"
+        )
+    for name, value in found.options.items():
+        if name in explicit and explicit[name] != value:
+            raise UsageError(
+                f"{name}={spell(explicit[name])}, but the checkpoint has {name}={spell(value)}"
+            )
+    _check_names(found, names)
+    said = {"model": arguments.model, "pretrained": arguments.pretrained}
+    clip = load(settings(said).backbone, registry.all("backbones"))
+    card = promptfile.Card(
+        method=resolve(method, {**explicit, **found.options}),
+        backbone=clip.name,
+        backbone_digest=clip.digest,
+        precision="fp32",
+        wording="a photo of a {}.",
+        classes=tuple(names),
+        imported={
+            "file": path.name,
+            "sha256": sha256(path),
+            **({} if epoch is None else {"epoch": str(epoch)}),
+        },
+        method_facts=exporting.method_facts(method),
+        licences=exporting.licences(registry, method, clip.name),
+    )
+    promptfile.build(card, found.state, registry, clip)
+    if found.start is not None:
+        check_start(found.start, clip)
+    promptfile.write(Path(arguments.to), card, found.state)
+    print(f"prompt and card: {arguments.to}", file=sys.stderr)
+    return 0
+
+
+def _check_names(found: Adopted, names: list[str]) -> None:
+    """Class-specific contexts are of no use without the names of their classes."""
+    contexts = [value for value in found.state.values() if value.ndim == 3]
+    if not contexts:
+        return
+    if len(names) != len(contexts[0]):
+        said = f"{len(names)} names are" if names else "none is"
+        raise UsageError(
+            f"the checkpoint has a context for each of {len(contexts[0])} classes, whose names it "
+            f"does not hold: say all with --classes-file, in the order of their labels; {said} said"
+        )
+
+
+def _readers(registry: Registry) -> str:
+    from rppbench.contracts import Method
+
+    own = Method.adopt.__func__  # type: ignore[attr-defined]  # of a class method
+    methods = registry.all("methods").items()
+    return ", ".join(name for name, method in methods if method.adopt.__func__ is not own)

@@ -1,0 +1,39 @@
+"""`rppbench export`: a learned prompt of a run as a folder that others can use."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rppbench.commands.leaderboard import load
+from rppbench.store import Store
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add("cell", metavar="CELL", help="a cell's key or its start, or a method: rpp:kd=off")
+    add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
+    add("--seed", type=int, metavar="N", help="of the method's trainings, the one with this seed")
+    add("--to", required=True, metavar="FOLDER", help="new folder for the prompt and its card")
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """See that the prompt can be used with what is installed; write it, its card and README."""
+    from rppbench import exporting, promptfile
+    from rppbench.clip import load as load_model
+    from rppbench.plugins import Registry
+    from rppbench.resume import learned_parameters
+
+    store, folder = Store(Path(arguments.output)), Path(arguments.to)
+    registry, records = Registry.load(), load(store.root)
+    training = exporting.pick(records, arguments.cell, arguments.seed)
+    state = learned_parameters(store.training_path(training), training.key)
+    card = exporting.card(training, records, registry)
+    promptfile.check_backbone(card, registry)
+    clip = load_model(card.backbone, registry.all("backbones"), card.precision)
+    promptfile.build(card, state, registry, clip)
+    promptfile.write(folder, card, state)
+    print(f"prompt and card: {folder}", file=sys.stderr)
+    return 0

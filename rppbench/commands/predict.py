@@ -1,0 +1,127 @@
+"""`rppbench predict`: classify images with a prompt that was exported or imported."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.commands import console, print_table, torch_device
+from rppbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rppbench.clip import Clip
+
+BATCH = 64
+"""Images a forward pass."""
+SHOWN_NAMES = 5
+"""Class names spelled out in a warning."""
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="image files")
+    add("--prompt", required=True, metavar="FOLDER", help="made by `export` or `import`")
+    class_flags(parser)
+    add("--top", type=int, default=5, metavar="N", help="best classes of each image [5]")
+    add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
+    add("--json", action="store_true", help="print JSON instead of a table")
+
+
+def class_flags(parser: argparse.ArgumentParser) -> None:
+    """Two ways to name classes."""
+    add = parser.add_argument
+    add("--classes", metavar="A,B,C", help="names of the classes")
+    add("--classes-file", metavar="FILE", help="their names, one a line")
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Print the likeliest classes of each image."""
+    names = class_names(arguments.classes, arguments.classes_file)
+    if len(names) < 2:
+        raise UsageError("say at least two classes: --classes A,B,... or --classes-file FILE")
+    if arguments.top < 1:
+        raise UsageError(f"--top must be at least 1, not {arguments.top}")
+    from rppbench import promptfile
+    from rppbench.clip import load
+    from rppbench.plugins import Registry
+
+    registry = Registry.load()
+    card, state = promptfile.read(Path(arguments.prompt))
+    promptfile.check_backbone(card, registry)
+    device = torch_device(arguments.device)
+    clip = load(card.backbone, registry.all("backbones"), card.precision, device)
+    method = promptfile.build(card, state, registry, clip)
+    if lost := clip.unknown_words(names):
+        shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
+        told = f"{len(lost)} of {len(names)} class names have words that backbone"
+        print(f"rppbench: {told} {card.backbone} never saw: {shown}", file=sys.stderr)
+    prompts = promptfile.prompts_for(card, method, names)
+
+    from rppbench.classify import probabilities
+
+    paths = [Path(image) for image in arguments.images]
+    batches = (_pixels(paths[start : start + BATCH], clip) for start in range(0, len(paths), BATCH))
+    found = probabilities(clip, prompts, names, batches, wording=card.wording)  # (b, c)
+    values, ranked = found.topk(min(arguments.top, len(names)))
+    answers = [
+        (image, [(names[label], value) for label, value in zip(labels, shares, strict=True)])
+        for image, labels, shares in zip(
+            arguments.images, ranked.tolist(), values.tolist(), strict=True
+        )
+    ]
+    if arguments.json:
+        data = [
+            {"image": image, "classes": [{"name": n, "probability": p} for n, p in best]}
+            for image, best in answers
+        ]
+        print(json.dumps(data, indent=1, ensure_ascii=False))
+        return 0
+    rows = [
+        [image if not place else "", name, f"{100 * share:.1f} %"]
+        for image, best in answers
+        for place, (name, share) in enumerate(best)
+    ]
+    print_table(console(), ("Image", "Class", "Probability"), rows)
+    return 0
+
+
+def class_names(text: str | None, path: str | None) -> list[str]:
+    """The names as prompts hold them, with spaces for underscores; [] if none are said.
+
+    UsageError if both ways are used, the file cannot be read, or a name comes twice.
+    """
+    if text is not None and path is not None:
+        raise UsageError("--classes and --classes-file exclude each other")
+    said: Sequence[str] = (text or "").split(",")
+    if path is not None:
+        try:
+            said = Path(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the class names in {path}: {error}") from error
+    names = [name for entry in said if (name := " ".join(entry.replace("_", " ").split()))]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise UsageError(f"class {twice[0]!r} is named twice")
+    return names
+
+
+def _pixels(paths: Sequence[Path], clip: Clip) -> Tensor:
+    """(b, 3, size, size). UsageError for a file that is no image."""
+    import torch
+    from PIL import Image
+
+    pixels = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                pixels.append(clip.preprocess(image.convert("RGB")))
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UsageError(f"cannot read {path} as an image: {error}") from error
+    return torch.stack(pixels)

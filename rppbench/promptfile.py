@@ -1,0 +1,263 @@
+"""Learned prompts as files that travel: a folder with the tensors, a card, and the card to read.
+
+    prompt.safetensors   the method's state
+    card.json            everything needed to use it, and where it is from
+    README.md            the same for people; nothing reads it
+
+The card holds digests of itself, of the tensors and of the backbone, so that a prompt is never
+used behind another model or after damage without a word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
+from torch import Tensor
+
+from rppbench import __version__
+from rppbench.clip import Clip
+from rppbench.contracts import Method, Prompt, Prompts, Supervision
+from rppbench.errors import UsageError, unknown
+from rppbench.markdown import grid, safe
+from rppbench.plugins import Registry
+from rppbench.records import Choice, Options, digest, spell
+from rppbench.resume import read_tensors
+from rppbench.store import write_whole
+from rppbench.weights import identify, sha256
+
+FORMAT = 1
+"""Version of the card; a reader of version n must read every version up to n."""
+CARD, TENSORS, PAGE = "card.json", "prompt.safetensors", "README.md"
+
+
+@dataclass(frozen=True)
+class Number:
+    """What the prompt reached somewhere."""
+
+    cell: str
+    """Key of the cell."""
+    task: str
+    dataset: str
+    metric: str
+    value: float
+    """Percent unless the metric's name says otherwise."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """All there is to know of a prompt; plain data."""
+
+    method: Choice
+    backbone: str
+    backbone_digest: str
+    """As `weights.identify` gives it."""
+    precision: str
+    wording: str
+    """Serves methods whose text is fixed and that bring no wording of their own."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes it was learned on, by label; () if that is not known."""
+    training: Mapping[str, Any] | None = None
+    """`records.Training` as plain data with its key; None for a prompt learned elsewhere."""
+    imported: Mapping[str, str] | None = None
+    """File, checksum and epoch of the checkpoint it was read from; None if it was learned here."""
+    numbers: tuple[Number, ...] = ()
+    method_facts: Mapping[str, str] | None = None
+    """Title, paper and origin."""
+    licences: Mapping[str, str] | None = None
+    """Of the code that was followed, the data and the backbone, as far as they say."""
+    version: str = __version__
+    """Of the rppbench that wrote it."""
+    tensors: str = ""
+    """SHA-256 of prompt.safetensors; set on writing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data that ends in its own digest."""
+        content = json.loads(json.dumps({"format": FORMAT, **asdict(self)}))
+        return {**content, "digest": digest(content)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Card:
+        """The card that `to_json` wrote. KeyError, TypeError or ValueError if it is none."""
+        if data["format"] != FORMAT:
+            raise ValueError(f"card format {data['format']} is not {FORMAT}")
+        content = {name: value for name, value in data.items() if name != "digest"}
+        if data["digest"] != digest(content):
+            raise ValueError("the content does not match its digest: edited or damaged")
+        del content["format"]
+        method = content["method"]
+        options: Options = tuple((name, value) for name, value in method["options"])
+        return cls(
+            **{
+                **content,
+                "method": Choice(method["name"], options),
+                "classes": tuple(content["classes"]),
+                "numbers": tuple(Number(**number) for number in content["numbers"]),
+            }
+        )
+
+
+def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
+    """Make the folder. UsageError if there is something in it, or it cannot be written."""
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty; name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / TENSORS
+        path.write_bytes(save({name: value.cpu().contiguous() for name, value in state.items()}))
+        card = replace(card, tensors=sha256(path))
+        write_whole(folder / PAGE, page(card))
+        # The card comes last: without it the folder is no prompt.
+        write_whole(folder / CARD, json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
+    """Card and state of a folder that `write` made. UsageError for anything else, or if damaged."""
+    path = folder / CARD
+    try:
+        card = Card.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UsageError(
+            f"{folder} holds no prompt: no {CARD} can be read\n"
+            "`rppbench export` and `rppbench import` make such folders"
+        ) from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not the card of a prompt: {error}") from error
+    tensors = folder / TENSORS
+    try:
+        if (found := sha256(tensors)) != card.tensors:
+            raise UsageError(
+                f"{tensors} is damaged or was replaced: its SHA-256 is {found}, "
+                f"the card says {card.tensors}"
+            )
+        return card, read_tensors(tensors)[1]
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{tensors} cannot be read: {error}") from error
+
+
+def check_backbone(card: Card, registry: Registry) -> None:
+    """UsageError unless the backbone of the card's name is the one that the prompt is for."""
+    found = identify(card.backbone, registry.all("backbones"))
+    if found != card.backbone_digest:
+        raise UsageError(
+            f"the prompt was learned for other weights: {card.backbone!r} is {found} here, "
+            f"the card says {card.backbone_digest}"
+        )
+
+
+def build(card: Card, state: Mapping[str, Tensor], registry: Registry, clip: Clip) -> Method:
+    """The card's method with this state, on the model's device and ready to use.
+
+    UsageError if the state is not what such a method has on this backbone, or no numbers.
+    """
+    component: type[Method] = registry.get("methods", card.method.name)
+    supervised = Supervision.__dataclass_fields__
+    options = {name: value for name, value in card.method.options if name not in supervised}
+    space = clip.space(len(card.classes), torch.Generator())
+    try:
+        method = component(space, **options)
+    except TypeError as error:  # written by another version of the method
+        raise UsageError(
+            f"{card.method.name!r} does not take the card's options: {error}"
+        ) from error
+    own = method.state_dict()
+    if other := sorted(own.keys() ^ state.keys()):
+        whose = "the prompt has none" if other[0] in own else f"{card.method.name!r} has none"
+        raise UsageError(
+            f"not a prompt of this {card.method.name!r}, but of another version or method: "
+            f"{other[0]!r} is a parameter, and {whose}"
+        )
+    for name, value in state.items():
+        if value.shape != own[name].shape:
+            raise UsageError(
+                f"{name!r} is {_shape(value)}, and {card.method.name!r} on backbone "
+                f"{card.backbone!r} takes {_shape(own[name])}"
+            )
+        if not value.isfinite().all():
+            raise UsageError(f"{name!r} holds values that are no numbers")
+    method.load_state_dict(dict(state))
+    return method.to(clip.device).eval()
+
+
+def prompts_for(card: Card, method: Method, names: list[str]) -> Prompts:
+    """What enters the towers to tell the named classes apart.
+
+    UsageError if each context belongs to a class and a name is not among those it was learned on.
+    """
+    prompts = method.prompts()
+    text = prompts.text
+    if not isinstance(text, Prompt) or text.input.ndim != 3:
+        return prompts
+    position = {name: label for label, name in enumerate(card.classes)}
+    for name in names:
+        if name not in position:
+            raise unknown(
+                f"class with a context of its own in this {card.method.name!r} prompt is named",
+                name,
+                card.classes,
+                "classes",
+            )
+    contexts = text.input[[position[name] for name in names]]
+    return replace(prompts, text=replace(text, input=contexts))
+
+
+def _shape(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape)) or "a single number"
+
+
+# --- the card for people ------------------------------------------------------------------------
+
+
+def page(card: Card) -> str:
+    """The card as Markdown."""
+    facts = card.method_facts or {}
+    training = card.training
+    lines = [f"# {facts.get('title', card.method.name)} prompt for {safe(card.backbone)}", ""]
+    options = ", ".join(f"{name}={spell(value)}" for name, value in card.method.options)
+    rows = [
+        ("Method", f"{card.method.name} ({options})" if options else card.method.name),
+        *((name.capitalize(), value) for name, value in facts.items() if name != "title"),
+        ("Backbone", f"{card.backbone}, digest {card.backbone_digest}, {card.precision}"),
+    ]
+    if training:
+        recipe = ", ".join(f"{name}={value}" for name, value in training["recipe"]["options"])
+        rows += [
+            ("Recipe", f"{training['recipe']['name']} ({recipe})"),
+            ("Learned on", f"{training['classes']} classes of {training['source']}"),
+            ("Images", f"{training['shots']} a class, seed {training['seed']}"),
+            *([("Teacher", training["teacher"])] if training["teacher"] else []),
+            ("Training", training["key"]),
+        ]
+    for name, value in (card.imported or {}).items():
+        rows.append((f"Imported: {name}", value))
+    rows += [(f"Licence of {name}", value) for name, value in (card.licences or {}).items()]
+    rows += [("Written by", f"rppbench {card.version}"), ("Tensors", f"SHA-256 {card.tensors}")]
+    lines += grid(("", ""), [[safe(name), safe(str(value))] for name, value in rows], left=2)
+    if card.imported:
+        lines += ["", "Options that the checkpoint does not tell are the method's defaults."]
+    if card.numbers:
+        lines += ["", "## Numbers", ""]
+        shown = [
+            [safe(n.task), safe(n.dataset), safe(n.metric), f"{n.value:.2f}", n.cell]
+            for n in card.numbers
+        ]
+        lines += grid(("Task", "Data set", "Metric", "Value", "Cell"), shown, left=3)
+        lines += ["", "In percent unless the metric says otherwise."]
+    lines += [
+        "",
+        "## Use",
+        "",
+        "```sh",
+        "rppbench predict --prompt FOLDER --classes cat,dog IMAGE...",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
