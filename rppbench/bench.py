@@ -133,13 +133,11 @@ class CellBench:
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
         images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
-        ranked, confidence = [], []
-        for part in self._logits(self._features(images, prompts), prompts, chosen):
-            ranked.append(part.topk(min(5, len(chosen))).indices.cpu())
-            confidence.append((self.clip.scale * part).softmax(-1).amax(-1).cpu())
+        logits = self._logits(self._features(images, prompts), prompts, chosen)
+        ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
         self.eval_seconds += time.monotonic() - started
         labels = torch.tensor([sample.label for sample in samples])
-        return Evaluation(labels, torch.cat(ranked), len(chosen), torch.cat(confidence))
+        return Evaluation(labels, ranked, len(chosen))
 
     def _logits(
         self, features: Tensor, prompts: Prompts, chosen: Sequence[int]

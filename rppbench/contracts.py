@@ -270,11 +270,9 @@ class Evaluation:
     """(b, <=5) int64, best first."""
     classes: int
     """Number of classes that were to choose from."""
-    confidence: Tensor | None = None
-    """(b,) probability that was given to the best class; None if that is not known."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
-        """top1 (with counts and outcomes), top5, per_class and ece; or only top1 called `name`."""
+        """top1 (with counts and outcome bits), top5 and per_class; or only top1 called `name`."""
         from rppbench.metrics import scores  # metrics needs Evaluation for its types
 
         return scores(self, name)

@@ -23,7 +23,7 @@ from rppbench.entrants import (
 )
 from rppbench.errors import unknown
 from rppbench.ranks import Ranking, rank
-from rppbench.records import LOWER_IS_BETTER, Record, spell
+from rppbench.records import Record, spell
 from rppbench.store import file_name, write_whole
 from rppbench.tables import Average, Column, Entry, Missing, Row, Table
 
@@ -107,9 +107,8 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = _columns(records, primary, every=metric is None)
     found = entrants(records)
-    lower = primary in LOWER_IS_BETTER
-    rows = _best(_sorted([_row(entrant, columns) for entrant in found], lower), columns)
-    ranking, rows = _ranked(rows, lower)
+    rows = _best(_sorted([_row(entrant, columns) for entrant in found]), len(columns))
+    ranking, rows = _ranked(rows)
     digests = {
         (f"data of {title}", value)
         for record in records
@@ -201,24 +200,23 @@ def _average(entries: Sequence[Entry]) -> Average:
     return Average((), complete, len(entries), partial=fmean(means) if means else None)
 
 
-def _sorted(rows: Sequence[Row], lower: bool) -> list[Row]:
+def _sorted(rows: Sequence[Row]) -> list[Row]:
     """Best first; rows with gaps after the complete ones, rows without any number last."""
 
     def rank(row: Row) -> tuple[bool, bool, float, str]:
         shown: Average | Entry = row.average or row.entries[0]
         mean = shown.mean
-        value = mean or 0.0
-        return (mean is None, not shown.whole, value if lower else -value, row.label)
+        return (mean is None, not shown.whole, -(mean or 0.0), row.label)
 
     return sorted(rows, key=rank)
 
 
-def _best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+def _best(rows: Sequence[Row], columns: int) -> list[Row]:
     """Mark the best complete numbers of every column; equal as printed is equal."""
     if len(rows) < 2:
         return list(rows)
-    for index, column in enumerate(columns):
-        best = _top([row.entries[index] for row in rows], column.metric)
+    for index in range(columns):
+        best = _top(row.entries[index] for row in rows)
         rows = [
             replace(
                 row,
@@ -229,7 +227,7 @@ def _best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
             )
             for row in rows
         ]
-    best = _top([row.average for row in rows if row.average], columns[0].metric)
+    best = _top(row.average for row in rows if row.average)
     return [
         replace(row, average=replace(row.average, best=row.average.printed == best))
         if row.average and row.average.whole
@@ -238,17 +236,15 @@ def _best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     ]
 
 
-def _top(shown: Sequence[Entry | Average], metric: str) -> str | None:
+def _top(shown: Iterable[Entry | Average]) -> str | None:
     complete = [s.printed for s in shown if s.whole and s.printed is not None]
-    best = min if metric in LOWER_IS_BETTER else max
-    return best(complete, key=float, default=None)
+    return max(complete, key=float, default=None)
 
 
-def _ranked(rows: Sequence[Row], lower: bool) -> tuple[Ranking | None, list[Row]]:
+def _ranked(rows: Sequence[Row]) -> tuple[Ranking | None, list[Row]]:
     """Give complete rows their mean rank over data sets; equal as printed is equal."""
     complete = [row for row in rows if row.average and row.average.whole]
-    sign = -1 if lower else 1
-    printed = [[sign * float(e.printed) for e in row.entries if e.printed] for row in complete]
+    printed = [[float(e.printed) for e in row.entries if e.printed] for row in complete]
     found = rank(printed)
     if found is None:
         return None, list(rows)

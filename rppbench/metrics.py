@@ -8,16 +8,12 @@ from rppbench.contracts import Evaluation
 from rppbench.outcomes import pack_outcomes
 from rppbench.records import Score
 
-BINS = 15
-"""Of the calibration error."""
-
 
 def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
-    """top1 (with counts and outcome bits), top5, per_class, ece; only top1 called `name` if given.
+    """top1 (with counts and outcome bits), top5 and per_class; only top1 called `name` if given.
 
     per_class is the mean over classes of the accuracy within the class; classes without a test
-    image do not enter. top5 is left out where there are no more than five classes to choose from,
-    ece where confidence is not known.
+    image do not enter. top5 is left out where there are no more than five classes to choose from.
     """
     labels, ranked = evaluation.labels, evaluation.ranked
     right = ranked[:, 0] == labels  # (b,)
@@ -33,22 +29,7 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     present = totals > 0
     per_class = 100 * (correct[present] / totals[present]).mean().item()
     result.append(Score("per_class", per_class, total=len(labels)))
-    if evaluation.confidence is not None:
-        error = calibration_error(evaluation.confidence, right)
-        # In hundredths, as printed: what differs below is the rounding of the machine.
-        result.append(Score("ece", round(100 * error, 2), total=len(labels)))
     return tuple(result)
-
-
-def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
-    """Expected calibration error: how far confidence (b,) is from accuracy, right (b,), on average.
-
-    15 bins of equal width in (0, 1], each weighted by its images (Guo et al., arXiv:1706.04599).
-    """
-    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1]
-    bins = torch.bucketize(confidence.double(), edges)
-    gaps = torch.bincount(bins, weights=confidence.double() - right.double())
-    return (gaps.abs().sum() / len(right)).item()
 
 
 def _score(metric: str, right: torch.Tensor, outcomes: bool = True) -> Score:

@@ -17,9 +17,6 @@ Option = bool | int | float | str
 Options = tuple[tuple[str, Option], ...]
 Pairs = tuple[tuple[str, str], ...]
 
-LOWER_IS_BETTER = frozenset({"ece"})
-"""Metrics of which less is better."""
-
 SCHEMA = 1
 """Version of the record format; a reader of version n must read every version up to n."""
 
@@ -122,7 +119,7 @@ class Score:
     """One measured quantity of a cell."""
 
     metric: str
-    """'top1', 'top5', 'per_class', 'ece', 'base', 'new', ..."""
+    """'top1', 'top5', 'per_class', 'base', 'new', ..."""
     value: float
     """Percent unless the metric's name says otherwise."""
     correct: int | None = None
