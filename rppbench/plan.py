@@ -55,12 +55,13 @@ class Planned:
     """Estimate from earlier records of the same method; None if there are none."""
 
 
-def cells(registry: Registry, request: Request) -> list[Cell]:
+def cells(registry: Registry, request: Request, identities: Identities | None = None) -> list[Cell]:
     """All cells of a request, those that share a training next to each other.
 
+    Several requests that hand over the same `identities` read data and weights once.
     Raises UsageError for unknown names and options, and where nothing is left to run.
     """
-    identities = _Identities(registry)
+    identities = identities or Identities(registry)
     planned: list[Cell] = []
     used: set[str] = set()
     for method_text in request.methods:
@@ -153,7 +154,7 @@ def _base_name(recipe: Choice) -> str:
 def _combination(
     registry: Registry,
     request: Request,
-    identities: _Identities,
+    identities: Identities,
     method_text: str,
     task_text: str,
     shots: int | None,
@@ -256,8 +257,8 @@ def _settings(
     return found
 
 
-class _Identities:
-    """Digests of data and weights, each computed once a plan."""
+class Identities:
+    """Digests of data and weights, each computed once."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
