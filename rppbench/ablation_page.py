@@ -161,6 +161,8 @@ def _notes(report: Ablation) -> Iterator[str]:
             gaps = grouped(result.gaps, lambda gap: gap[1]).items()
             told = "; ".join(f"{_few([where for where, _ in of])} ({why})" for why, of in gaps)
             yield safe(f"{result.combination.label} is incomplete: {told}.")
+    if results[0].row is None:
+        yield "The baseline has no record, so there are no differences."
     if any(result.against for result in results):
         yield (
             f"p is corrected for the {compared} combinations (Holm)"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def designed(models: Path) -> Callable[..., Design]:
     registry = toy_registry(models)
+    tiny = registry.get("backbones", "tiny")
+    registry.all("backbones")["other"] = replace(tiny, name="other")
 
     def of(
         *varied: Mapping[str, Sequence[str]],
@@ -111,13 +115,16 @@ def test_the_recipes_own_value_is_the_cell_that_run_makes(designed: Callable[...
 
 def test_combinations_of_the_same_cells_are_one(designed: Callable[..., Design]) -> None:
     """The one with most in common with the baseline stays, whatever the order of values."""
-    varied = {"kd": ["off", "on"], "teacher": ["tiny", "demo"]}
-    registry_has_no_demo = {"kd": ["off"], "teacher": ["tiny", "demo"]}
-    found = designed(registry_has_no_demo, baseline={"teacher": "demo"})
-    assert labels(found) == ["kd=off, teacher=demo"]
-    assert found.grid.same == (("kd=off, teacher=tiny", "kd=off, teacher=demo"),)
-    found = designed({**varied, "teacher": ["tiny"]})
-    assert {cell.training.teacher for cell in found.cells if cell.training} == {None, "tiny"}
+    varied = {"kd": ["off", "on"], "teacher": ["tiny", "other"]}
+    found = designed(varied, baseline={"kd": "on", "teacher": "other"})
+    assert labels(found) == [
+        "kd=on, teacher=other",
+        "kd=off, teacher=other",
+        "kd=on, teacher=tiny",
+    ]
+    assert found.grid.same == (("kd=off, teacher=tiny", "kd=off, teacher=other"),)
+    teachers = {cell.training.teacher for cell in found.cells if cell.training}
+    assert teachers == {None, "tiny", "other"}
 
 
 @pytest.mark.parametrize(
@@ -200,6 +207,17 @@ def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
     status, again, told = say(*WORDS, "--name", "shape")
     assert (status, again) == (0, page)
     assert "8 cells: 0 to run, 8 done" in told
+
+
+def test_an_option_of_the_task_can_be_varied(say: Say) -> None:
+    """Rows that a leaderboard keeps apart: here the difference between them is the question."""
+    status, page, _ = say("ablate", "--method", "context", *TOY, "--vary", "shots=1,2")
+    assert status == 0
+    (row,) = [line for line in page.splitlines() if line.startswith("| 2 |")]
+    assert " to " in row
+    report = json.loads(Path("runs/ablation-context-shots.json").read_text())
+    assert "task option suite" in report["setting"]
+    assert "task option shots" not in report["setting"]
 
 
 def test_a_dry_run_tells_of_every_combination_and_writes_nothing(say: Say) -> None:

@@ -45,8 +45,8 @@ def reported(by_levels: Mapping[tuple[str, str], Sequence[Record]]) -> Ablation:
 
 
 def whole_grid() -> dict[tuple[str, str], list[Record]]:
-    """100 images: 40 right at the baseline, 20 more by length 4, 10 more without kd, on flowers."""
-    counts = {("2", "on"): 40, ("2", "off"): 50, ("4", "on"): 60, ("4", "off"): 70}
+    """100 images of flowers: length 4 adds 20, no kd adds 10, both together add 10 more."""
+    counts = {("2", "on"): 40, ("2", "off"): 50, ("4", "on"): 60, ("4", "off"): 80}
     return {
         levels: [
             measured(*levels, "1" * count + "0" * (100 - count), dataset, seed)
@@ -63,25 +63,31 @@ def test_every_combination_is_compared_with_the_baseline() -> None:
         None,
         pytest.approx(5),
         pytest.approx(10),
-        pytest.approx(15),
+        pytest.approx(20),
     ]
     last = report.results[-1]
     assert last.row is not None
     assert last.row.average is not None
-    assert last.row.average.mean == pytest.approx(50)
+    assert last.row.average.mean == pytest.approx(55)
     assert last.against is not None
-    assert last.against.difference.low < 15 < last.against.difference.high
-    assert report.corrected[last.combination.label] >= last.against.difference.p
+    assert last.against.difference.low < 20 < last.against.difference.high
+    least = last.against.difference.p  # of three, the smallest counts three times
+    assert report.corrected[last.combination.label] == pytest.approx(3 * least)
 
 
 def test_main_effects_are_means_over_the_others() -> None:
-    effects = {(e.factor, e.level): e for e in reported(whole_grid()).effects}
+    report = reported(whole_grid())
+    effects = {(e.factor, e.level): e for e in report.effects}
     assert set(effects) == {("length", "4"), ("kd", "off")}
     length = effects["length", "4"]
     assert (length.reference, length.settings, length.expected) == ("2", 2, 2)
-    assert (length.first, length.second) == pytest.approx((37.5, 47.5))
-    assert length.difference.mean == pytest.approx(10)
-    assert effects["kd", "off"].difference.mean == pytest.approx(5)
+    assert (length.first, length.second) == pytest.approx((37.5, 50))
+    assert length.difference.mean == pytest.approx(12.5)
+    assert effects["kd", "off"].difference.mean == pytest.approx(7.5)
+    smaller, larger = sorted(e.difference.p for e in report.effects)
+    assert sorted(report.corrected_effects) == pytest.approx(
+        [2 * smaller, max(2 * smaller, larger)]
+    )
 
 
 def test_settings_are_averaged_before_images_are_drawn() -> None:
@@ -138,7 +144,9 @@ def test_without_a_baseline_there_are_means_and_no_differences() -> None:
     assert report is not None
     assert [result.against for result in report.results] == [None] * 4
     assert report.effects == ()
-    assert "| 4 | on | 45.0" in ablation_page.page(report)
+    page = ablation_page.page(report)
+    assert "| 4 | on | 45.0" in page
+    assert "The baseline has no record, so there are no differences." in page
     assert ablation(grid, []) is None
 
 
