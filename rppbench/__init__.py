@@ -1,11 +1,13 @@
 """rppbench: compare ways to learn prompts for CLIP-like models, and trust the answer.
 
-Importing this package is cheap (no torch); plugins import `hookimpl` from here.
+Importing this package is cheap (no torch); plugins import `hookimpl` and `cache_folder` from here.
 """
 
 from pluggy import HookimplMarker
 
+from rppbench.cache import cache_folder
+
 __version__ = "0.1.0"
-__all__ = ["__version__", "hookimpl"]
+__all__ = ["__version__", "cache_folder", "hookimpl"]
 
 hookimpl = HookimplMarker("rppbench")

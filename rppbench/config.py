@@ -22,6 +22,7 @@ class Settings:
     method: tuple[str, ...] = ()
     task: tuple[str, ...] = ("cross-dataset",)
     dataset: tuple[str, ...] = ()
+    data: str | None = None
     model: str = "demo"
     pretrained: str | None = None
     teacher: str | None = None

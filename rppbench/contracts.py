@@ -188,7 +188,10 @@ class Dataset(Facts, ABC):
 
     @abstractmethod
     def samples(self, split: str) -> Sequence[Sample]:
-        """The images of 'train', 'val' or 'test', in a fixed order. UsageError if missing."""
+        """The images of 'train', 'val' or 'test', in a fixed order. UsageError if missing.
+
+        A sequence that makes its samples when they are read serves for millions of them.
+        """
 
     @abstractmethod
     def image(self, sample: Sample) -> Image.Image:

@@ -14,12 +14,6 @@ from torch import Tensor
 from rppbench.records import digest
 
 
-def cache_folder() -> Path:
-    """$RPPBENCH_CACHE, or ~/.cache/rppbench."""
-    named = os.environ.get("RPPBENCH_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "rppbench"
-
-
 class FeatureStore:
     """Arrays of unit features, one file for each key; memory-mapped, written atomically."""
 

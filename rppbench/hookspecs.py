@@ -27,6 +27,16 @@ def rppbench_datasets() -> list[type[Dataset]]:
 
 
 @hookspec
+def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
+    """The data set that an unregistered name stands for ('folder:/path'), or None; opens no data.
+
+    Its `name` is the one spelling of all that mean the same. UsageError for a name that is
+    nearly one. The same name gives the same class.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def rppbench_tasks() -> list[type[Task]]:
     """What is asked of a method."""
     raise NotImplementedError

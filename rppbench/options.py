@@ -64,11 +64,14 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
     """'length=8,kd=off' as typed options of the component. UsageError says what it takes."""
     defaults = options(component)
     explicit: dict[str, Option] = {}
+    comma = "a value that holds a comma goes with --set NAME=VALUE"
     for part in filter(None, text.split(",")):
+        after = [comma] if explicit else []
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals:
-            raise UsageError(f"{name}: write options as NAME=VALUE, not {part!r}")
+            wrong = f"{name}: write options as NAME=VALUE, not {part!r}"
+            raise UsageError("\n".join([wrong, *after]))
         if key not in defaults:
             taken = [f"{option}={spell(default)}" for option, default in defaults.items()]
             raise unknown(
@@ -76,7 +79,7 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
                 key,
                 defaults,
                 "options",
-                [f"{name} takes: {', '.join(taken) or 'no options'}"],
+                [f"{name} takes: {', '.join(taken) or 'no options'}", *after],
             )
         explicit[key] = parse_value(key, value.strip(), defaults[key])
     check(component, name, explicit)

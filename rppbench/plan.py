@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from rppbench.contracts import Assignment, Dataset, Method, Task
+from rppbench.contracts import Assignment, Catalog, Dataset, Method, Task
 from rppbench.engines import Batch
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench.options import options, parse_value, resolve
@@ -28,7 +28,8 @@ class Request:
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     datasets: tuple[str, ...] = ()
-    """Score only these; () for all of the task."""
+    """Score only these; () for all of the task. One that no task's suite holds is scored by the
+    tasks that score transfer sets, as one more of them."""
     backbone: str = "demo"
     teacher: str | None = None
     """Teacher of methods that distil; None takes the backbone's usual one."""
@@ -61,30 +62,23 @@ def cells(registry: Registry, request: Request, identities: Identities | None = 
     Several requests that hand over the same `identities` read data and weights once.
     Raises UsageError for unknown names and options, and where nothing is left to run.
     """
-    identities = identities or Identities(registry)
-    planned: list[Cell] = []
-    used: set[str] = set()
-    for method_text in request.methods:
-        for task_text in request.tasks:
-            for shots in request.shots or (None,):
-                planned += _combination(
-                    registry, request, identities, method_text, task_text, shots, used
-                )
-    unused = [key for key, _ in request.settings if key not in used]
+    wanted = tuple(registry.get("datasets", name).name for name in request.datasets)
+    work = _Work(registry, request, registry, wanted, identities or Identities(registry))
+    planned = list(work.cells())
+    others = [name for name in wanted if name not in work.scored]
+    if others:
+        planned += replace(work, catalog=_Extended(registry, others), wanted=others).cells()
+    for name in others:
+        if name not in work.scored:
+            scored = ", ".join(sorted(work.scored)) or "(none)"
+            raise UsageError(f"no chosen task scores data set {name!r}; scored: {scored}")
+    unused = [key for key, _ in request.settings if key not in work.used]
     if unused:
         raise UsageError(
             f"--set {unused[0]}: no chosen method, task or recipe takes this; "
             "`rppbench info NAME` lists what each takes"
         )
-    known = {name for cell in planned for name in [cell.dataset]}
-    for name in request.datasets:
-        if name not in known:
-            registry.get("datasets", name)  # an unknown name says so, with a suggestion
-            raise UsageError(
-                f"no chosen task scores data set {name!r}; scored: {', '.join(sorted(known))}"
-            )
-    chosen = [c for c in planned if not request.datasets or c.dataset in request.datasets]
-    return list(dict.fromkeys(chosen))  # asking twice is not running twice
+    return list(dict.fromkeys(planned))  # asking twice is not running twice
 
 
 def batches(planned: Sequence[Cell]) -> list[Batch]:
@@ -151,59 +145,89 @@ def _base_name(recipe: Choice) -> str:
     return recipe.name.split("+")[0]
 
 
-def _combination(
-    registry: Registry,
-    request: Request,
-    identities: Identities,
-    method_text: str,
-    task_text: str,
-    shots: int | None,
-    used: set[str],
-) -> list[Cell]:
-    task_name, task_explicit = registry.choose("tasks", task_text)
-    task_class: type[Task] = registry.get("tasks", task_name)
-    task_explicit |= _settings(request, "task", options(task_class), used)
-    if shots is not None:
-        if "shots" not in options(task_class):
-            raise UsageError(f"task {task_name!r} takes no --shots")
-        task_explicit["shots"] = shots
-    task = resolve(task_class, task_explicit)
-    suite = str(dict(task.options).get("suite", ""))
+class _Extended:
+    """The catalog as if every suite had the given transfer sets too."""
 
-    method_name, explicit = registry.choose("methods", method_text)
-    method_class: type[Method] = registry.get("methods", method_name)
-    explicit |= _settings(request, "method", options(method_class), used)
-    recipe = select(method_class.recipes, task_name, suite, _recipe_name(request, method_class))
-    recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
-    # Weakest first: the method's defaults, what its recipe says, what the user says.
-    method = resolve(method_class, {**dict(recipe.options), **explicit})
+    def __init__(self, registry: Registry, more: Sequence[str]) -> None:
+        self.registry, self.more = registry, more
 
-    trained = method_class.supervision is not None
-    teacher = None
-    if trained and method["kd"]:
-        teacher = request.teacher or usual_teacher(request.backbone)
-    result = []
-    assignments = task_class(**dict(task.options)).assignments(registry, method_class)
-    if not assignments:
-        raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
-    for seed in request.seeds if trained else request.seeds[:1]:  # nothing random: once is enough
-        for assignment in assignments:
-            training = None
-            if trained:
-                training = Training(
-                    method=method,
-                    recipe=recipe.choice(),
-                    source=assignment.source,
-                    classes=assignment.classes,
-                    shots=_shots(assignment, recipe),
-                    seed=seed,
-                    backbone=request.backbone,
-                    teacher=teacher,
-                    precision=request.precision,
-                    inputs=identities.of(assignment.source, request.backbone, teacher),
-                )
-            result.append(
-                Cell(
+    def names(self, suite: str, role: str) -> Sequence[str]:
+        more = self.more if role == "transfer" else ()
+        return [*self.registry.names(suite, role), *more]
+
+    def source(self, suite: str, large: bool) -> str:
+        return self.registry.source(suite, large)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Turns a request into cells, as far as they score `wanted` data sets."""
+
+    registry: Registry
+    request: Request
+    catalog: Catalog
+    wanted: Sequence[str]
+    """() for all."""
+    identities: Identities
+    used: set[str] = field(default_factory=set)
+    """Keys of --set that something took."""
+    scored: set[str] = field(default_factory=set)
+    """Data sets that the chosen tasks score, wanted or not."""
+
+    def cells(self) -> Iterator[Cell]:
+        for method in self.request.methods:
+            for task in self.request.tasks:
+                for shots in self.request.shots or (None,):
+                    yield from self._combination(method, task, shots)
+
+    def _combination(self, method_text: str, task_text: str, shots: int | None) -> Iterator[Cell]:
+        registry, request, used = self.registry, self.request, self.used
+        task_name, task_explicit = registry.choose("tasks", task_text)
+        task_class: type[Task] = registry.get("tasks", task_name)
+        task_explicit |= _settings(request, "task", options(task_class), used)
+        if shots is not None:
+            if "shots" not in options(task_class):
+                raise UsageError(f"task {task_name!r} takes no --shots")
+            task_explicit["shots"] = shots
+        task = resolve(task_class, task_explicit)
+        suite = str(dict(task.options).get("suite", ""))
+
+        method_name, explicit = registry.choose("methods", method_text)
+        method_class: type[Method] = registry.get("methods", method_name)
+        explicit |= _settings(request, "method", options(method_class), used)
+        recipe = select(method_class.recipes, task_name, suite, _recipe_name(request, method_class))
+        recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
+        # Weakest first: the method's defaults, what its recipe says, what the user says.
+        method = resolve(method_class, {**dict(recipe.options), **explicit})
+
+        trained = method_class.supervision is not None
+        teacher = None
+        if trained and method["kd"]:
+            teacher = request.teacher or usual_teacher(request.backbone)
+        found = task_class(**dict(task.options)).assignments(self.catalog, method_class)
+        if not found and not self.wanted:
+            raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
+        assignments = [self._spelled(assignment) for assignment in found]
+        self.scored.update(assignment.dataset for assignment in assignments)
+        chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
+        seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
+        for seed in seeds:
+            for assignment in chosen:
+                training = None
+                if trained:
+                    training = Training(
+                        method=method,
+                        recipe=recipe.choice(),
+                        source=assignment.source,
+                        classes=assignment.classes,
+                        shots=_shots(assignment, recipe),
+                        seed=seed,
+                        backbone=request.backbone,
+                        teacher=teacher,
+                        precision=request.precision,
+                        inputs=self.identities.of(assignment.source, request.backbone, teacher),
+                    )
+                yield Cell(
                     task=task,
                     dataset=assignment.dataset,
                     method=method,
@@ -213,12 +237,18 @@ def _combination(
                     limit=request.limit,
                     training=training,
                     inputs=(
-                        *identities.of(assignment.dataset, request.backbone, None),
+                        *self.identities.of(assignment.dataset, request.backbone, None),
                         (f"task:{task.name}", f"version {task_class.version}"),
                     ),
                 )
-            )
-    return result
+
+    def _spelled(self, assignment: Assignment) -> Assignment:
+        """With each data set under its one name. UsageError for a name that does not exist."""
+        scored, source = (
+            self.registry.get("datasets", name).name
+            for name in (assignment.dataset, assignment.source)
+        )
+        return replace(assignment, dataset=scored, source=source)
 
 
 def usual_teacher(backbone: str) -> str:

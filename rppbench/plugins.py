@@ -52,10 +52,28 @@ class Registry:
 
     def get(self, kind: str, name: str) -> Any:
         """The named component. UsageError with the closest name, the list and broken plugins."""
-        known = self.all(kind)
-        if name not in known:
+        component = self.find(kind, name)
+        if component is None:
+            known = self.all(kind)
             raise unknown(f"{SINGULAR[kind]} is named", name, known, kind, self.complaints())
-        return known[name]
+        return component
+
+    def find(self, kind: str, name: str) -> Any | None:
+        """The named component, or the data set that a plugin makes of the name; None if neither."""
+        known = self.all(kind)
+        if name in known or kind != "datasets":
+            return known.get(name)
+        for implementation in self.manager.hook.rppbench_resolve_dataset.get_hookimpls():
+            try:
+                component = implementation.function(name)
+            except UsageError:
+                raise
+            except Exception as error:  # noqa: BLE001  as in `load`
+                self.broken[implementation.plugin_name] = error
+                continue
+            if component is not None:
+                return component
+        return None
 
     def choose(self, kind: str, text: str) -> tuple[str, dict[str, Option]]:
         """'rpp:kd=off,length=8' as a name and its typed explicit options."""

@@ -18,10 +18,11 @@ import torch
 
 from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
+from rppbench.cache import cache_folder
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.features import FeatureStore, cache_folder
+from rppbench.features import FeatureStore
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.plan import labels
 from rppbench.plugins import Registry

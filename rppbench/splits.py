@@ -3,28 +3,46 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterable, Sequence
 
 from rppbench.contracts import Dataset, Sample
 from rppbench.errors import UsageError
 
+VAL_SHOTS = 4
+"""CoOp draws at most this many validation images a class, whatever the shots."""
 
-def few_shot(samples: Iterable[Sample], shots: int, seed: int) -> list[Sample]:
+
+def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
     """CoOp's draw: `shots` images of each class, all of a class that has fewer.
 
     Classes are taken in order of first appearance and each by one `random.sample` on a stream
     seeded with the seed itself, so the picks equal those of KaiyangZhou/Dassl.pytorch
     `base_dataset.py` for the same list. Seed 0 is a seed like any other.
     """
+    return _draw(samples, shots, random.Random(seed))
+
+
+def few_shot_with_val(
+    train: Sequence[Sample], val: Sequence[Sample], shots: int, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """`few_shot` of train, and CoOp's draw of val, which goes on with the same stream."""
+    stream = random.Random(seed)
+    drawn = _draw(train, shots, stream)
+    return drawn, _draw(val, min(shots, VAL_SHOTS), stream)
+
+
+def _draw(samples: Sequence[Sample], shots: int, stream: random.Random) -> list[Sample]:
     if shots < 1:
         raise UsageError(f"shots must be at least 1, not {shots}")
-    by_label: dict[int, list[Sample]] = {}
-    for sample in samples:
-        by_label.setdefault(sample.label, []).append(sample)
-    stream = random.Random(seed)
+    by_label: dict[int, array[int]] = {}
+    for at, sample in enumerate(samples):  # positions: a list of millions may be made as it is read
+        by_label.setdefault(sample.label, array("q")).append(at)
     drawn: list[Sample] = []
-    for items in by_label.values():
-        drawn += stream.sample(items, shots) if len(items) >= shots else items
+    for places in by_label.values():
+        count = len(places)
+        picks = stream.sample(range(count), shots) if count >= shots else range(count)
+        drawn += [samples[places[pick]] for pick in picks]
     return drawn
 
 

@@ -48,7 +48,8 @@ class TextTower:
     """Classes are run in groups of at most this many tokens."""
     checkpoint: bool | Literal["auto"] = "auto"
     """Forget the activations of a group and compute them again in the backward pass, so that
-    memory stays that of one group; 'auto' does it when all groups exceed `chunk_tokens`."""
+    memory stays that of one group; 'auto' does it when the tokens that are run for each class
+    (a shared prefix is not) exceed `chunk_tokens` in all."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer, name: str = "this backbone") -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
@@ -85,7 +86,7 @@ class TextTower:
                 self._grouped(names, p, lambda ids, at: self._whole(ids, contexts[at], prompt))
             )
         prefix = self._prefix(prompt)
-        return unit(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix)))
+        return unit(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
 
     def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
         """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
@@ -126,9 +127,16 @@ class TextTower:
         sentences = Names.of(texts, rows[:, 1 : int(ends.max()) + 1], ends)
         embedding = self.text.token_embedding.weight
         prefix = self._prefix(Prompt(embedding.new_empty(0, embedding.shape[1])))
-        return self._grouped(sentences, 1, lambda ids, _: self._suffix(ids, prefix))
+        return self._grouped(sentences, 1, lambda ids, _: self._suffix(ids, prefix), shared=True)
 
-    def _grouped(self, names: Names, p: int, run: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    def _grouped(
+        self,
+        names: Names,
+        p: int,
+        run: Callable[[Tensor, Tensor], Tensor],
+        *,
+        shared: bool = False,
+    ) -> Tensor:
         """Features (c, e) of all names from `run(ids, rows)` on groups of like length."""
         on_cpu = self.text.token_embedding.weight.device.type == "cpu"
         # A group costs the launch of its kernels: worth few tokens on a CPU, many on a GPU.
@@ -136,7 +144,8 @@ class TextTower:
         groups = list(chunks(names.lengths, shared=p, limit=self.chunk_tokens, overhead=overhead))
         again = self.checkpoint
         if again == "auto":
-            again = int(names.lengths.sum()) + p * len(names) > self.chunk_tokens
+            run_for_each = int(names.lengths.sum()) + (0 if shared else p * len(names))
+            again = run_for_each > self.chunk_tokens
         parts = []
         for rows in groups:
             ids = names.ids[rows, : int(names.lengths[rows].max())]

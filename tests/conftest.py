@@ -16,3 +16,9 @@ def tiny_clip() -> Clip:
 def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or fills the features of the person who runs it."""
     monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "rppbench-cache"))
+
+
+@pytest.fixture(autouse=True)
+def no_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test finds the data of the person who runs it."""
+    monkeypatch.setenv("RPPBENCH_DATA", str(tmp_path / "no-data"))

@@ -62,6 +62,7 @@ def test_words_of_a_literal_are_choices() -> None:
         ("both=on,rate=2", {"both": True, "rate": 2.0}),
         ("both=False , length = 3", {"both": False, "length": 3}),
         ("text=a cat=dog", {"text": "a cat=dog"}),
+        ("text=folder:/a b/c=d:e,both=on", {"text": "folder:/a b/c=d:e", "both": True}),
     ],
 )
 def test_text_becomes_typed_values(text: str, expected: dict[str, object]) -> None:
@@ -83,6 +84,7 @@ def test_a_dash_stands_for_an_underscore() -> None:
         ("lenght=8", "no option of 'plain' is named 'lenght'; did you mean 'length'?"),
         ("lenght=8", "plain takes: length=4, both=off, rate=0.5, where=end"),
         ("length", "write options as NAME=VALUE, not 'length'"),
+        ("text=a,b", "not 'b'\na value that holds a comma goes with --set NAME=VALUE"),
         ("length=8.5", "option 'length' is a whole number, not '8.5'"),
         ("rate=fast", "option 'rate' is a number, not 'fast'"),
         ("both=maybe", "option 'both' is on or off, not 'maybe'"),

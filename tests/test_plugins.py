@@ -112,6 +112,26 @@ def test_one_name_may_be_of_several_kinds(install: Install) -> None:
     assert registry.get("methods", "demo") is not registry.get("backbones", "demo")
 
 
+def test_a_plugin_may_make_a_data_set_of_a_name(install: Install) -> None:
+    own, registered = component("own:/x"), component("own:registered")
+
+    def make(name: str) -> Any:
+        return own if name.startswith("own:") else None
+
+    def fail(name: str) -> Any:
+        raise LookupError("half installed")
+
+    one = install("one", datasets=[registered], resolve_dataset=make)
+    registry = Registry.load([one, install("two", resolve_dataset=fail)])
+    assert registry.get("datasets", "own:/x") is own
+    assert registry.get("datasets", "own:registered") is registered
+    assert registry.find("datasets", "else") is None
+    assert registry.find("methods", "own:/x") is None
+    assert registry.complaints() == ["plugin 'two' did not load: LookupError: half installed"]
+    with pytest.raises(UsageError, match="no data set is named 'else'"):
+        registry.get("datasets", "else")
+
+
 def test_a_choice_is_a_name_with_typed_options(install: Install) -> None:
     class Coop:
         name = "coop"

@@ -7,7 +7,14 @@ from toy import Toy
 
 from rppbench.contracts import Sample
 from rppbench.errors import UsageError
-from rppbench.splits import few_shot, halves, of_classes, spread, training_classes
+from rppbench.splits import (
+    few_shot,
+    few_shot_with_val,
+    halves,
+    of_classes,
+    spread,
+    training_classes,
+)
 
 
 def listing() -> list[Sample]:
@@ -66,3 +73,27 @@ def test_a_limit_keeps_all_classes_of_a_sorted_list() -> None:
     assert spread(samples, 1000) == samples
     with pytest.raises(UsageError, match="limit must be at least 1"):
         spread(samples, 0)
+
+
+EUROSAT = (3000, 3000, 3000, 2500, 2500, 2000, 2500, 3000, 2500, 3000)
+"""Images of each class; half of them are for training, a fifth for validation."""
+
+
+def test_a_draw_of_train_and_val_equals_what_was_published_for_eurosat() -> None:
+    """Positions in the lists: linzhiqiu/cross_modal_adaptation, indices/eurosat/shot_1-seed_1."""
+    lists = [
+        [Sample(str(at), label) for at, label in enumerate(numbered(sizes))]
+        for sizes in ([size // 2 for size in EUROSAT], [size // 5 for size in EUROSAT])
+    ]
+    train, val = few_shot_with_val(*lists, shots=1, seed=1)
+    assert [int(sample.key) for sample in train] == [
+        *(275, 2665, 3129, 5022, 5991, 7507, 8920, 10217, 11527, 12429)
+    ]
+    assert [int(sample.key) for sample in val] == [
+        *(96, 1099, 1229, 2257, 2727, 2999, 3421, 3702, 4656, 5256)
+    ]
+
+
+def numbered(sizes: list[int]) -> list[int]:
+    """Labels of a list sorted by class."""
+    return [label for label, size in enumerate(sizes) for _ in range(size)]

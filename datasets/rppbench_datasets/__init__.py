@@ -13,10 +13,19 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
-    """The data sets of the embedded world."""
-    from rppbench_datasets.demo import SETS
+    """The data sets of the embedded world, and published ones."""
+    from rppbench_datasets import coop, demo
+    from rppbench_datasets.imagenet21k import ImageNet21K
 
-    return list(SETS)
+    return [*demo.SETS, *coop.SETS, ImageNet21K]
+
+
+@hookimpl
+def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
+    """'folder:/path' and 'json:/path'."""
+    from rppbench_datasets.own import resolve
+
+    return resolve(name)
 
 
 @hookimpl

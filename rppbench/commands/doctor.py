@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, requires, ver
 from pathlib import Path
 
 from rppbench import __version__
+from rppbench.cache import cache_folder
 from rppbench.commands import console
 from rppbench.errors import UsageError
 from rppbench.plugins import GROUP, KINDS, Registry
@@ -60,8 +61,6 @@ def _machine() -> Iterator[str]:
 
 
 def _cache() -> Iterator[str]:
-    from rppbench.features import cache_folder
-
     folder = cache_folder()
     shown = str(folder).replace(str(Path.home()), "~", 1)
     used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,13 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     many: dict[str, Any] = {"nargs": "+", "action": "extend"}
     add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
     add("--task", **many, metavar="NAME[:K=V,...]", help="tasks [cross-dataset]")
-    add("--dataset", **many, metavar="NAME", help="score only these data sets [all of the task]")
+    add(
+        "--dataset",
+        **many,
+        metavar="NAME",
+        help="score only these data sets [all of the task]; your own: folder:PATH, json:PATH",
+    )
+    add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add("--model", metavar="MODEL", help="backbone, as open_clip names it [demo]")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
@@ -164,6 +171,8 @@ def loaded(chosen: Settings) -> Registry:
     """All plugins. UsageError if no method was named: it lists them."""
     from rppbench.plugins import Registry
 
+    if chosen.data is not None:
+        _use_data(Path(chosen.data).expanduser())
     registry = Registry.load()
     if not chosen.method:
         names = ", ".join(registry.all("methods")) or "(none)"
@@ -182,6 +191,13 @@ def plugins_named(registry: Registry) -> Iterator[None]:
     except UsageError as error:
         notes = [line for line in registry.complaints() if line not in str(error)]
         raise UsageError("\n".join([str(error), *notes])) from error
+
+
+def _use_data(folder: Path) -> None:
+    """Data sets look below this folder, in this process and in its workers."""
+    if not folder.is_dir():
+        raise UsageError(f"--data: no folder {folder}")
+    os.environ["RPPBENCH_DATA"] = str(folder.absolute())
 
 
 def request(chosen: Settings) -> Request:

@@ -54,9 +54,7 @@ def info(arguments: argparse.Namespace) -> int:
 
     registry = Registry.load()
     found = [
-        (kind, all_[arguments.name])
-        for kind in KINDS
-        if arguments.name in (all_ := registry.all(kind))
+        (kind, item) for kind in KINDS if (item := registry.find(kind, arguments.name)) is not None
     ]
     if not found:
         names = {name for kind in KINDS for name in registry.all(kind)}

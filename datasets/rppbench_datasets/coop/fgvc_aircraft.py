@@ -1,0 +1,38 @@
+"""FGVCAircraft: variants of aircraft; the data's own lists are the split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rppbench.errors import MissingDataError
+from rppbench_datasets.coop.files import Entry, Listed, Lists, fields, lines
+
+
+class FGVCAircraft(Listed):
+    """Variants of aircraft; the data's own lists are the split."""
+
+    name = "fgvc_aircraft"
+    title = "FGVCAircraft"
+    paper = "arXiv:1306.5151"
+    origin = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/"
+    template = "a photo of a {}, a type of aircraft."
+    folder = "fgvc_aircraft"
+    size = 100
+    counts = {"train": 3_334, "val": 3_333, "test": 3_333}
+
+    def read(self) -> tuple[Lists, Path]:
+        numbering = self.home / "variants.txt"
+        labels = {variant: label for label, variant in enumerate(lines(numbering, self.name))}
+        lists = {}
+        for split in self.counts:
+            path = self.home / f"images_variant_{split}.txt"
+            entries = []
+            for line in lines(path, self.name):
+                image, variant = fields(line, 2, path, self.name)
+                if variant not in labels:
+                    raise MissingDataError(
+                        f"{self.name}: {path} names {variant!r}, which is not in {numbering}"
+                    )
+                entries.append(Entry(f"{image}.jpg", labels[variant], variant))
+            lists[split] = entries
+        return lists, self.home

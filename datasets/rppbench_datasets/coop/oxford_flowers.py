@@ -1,0 +1,36 @@
+"""Flowers102: flowers of Great Britain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rppbench.errors import MissingDataError
+from rppbench_datasets.coop.split_zhou import SplitFile, read_json
+
+
+class OxfordFlowers(SplitFile):
+    """Flowers of Great Britain."""
+
+    name = "oxford_flowers"
+    title = "Flowers102"
+    paper = "Nilsback and Zisserman, ICVGIP 2008"
+    origin = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
+    template = "a photo of a {}, a type of flower."
+    folder = "oxford_flowers"
+    images = "jpg"
+    split_file = "split_zhou_OxfordFlowers.json"
+    size = 102
+    counts = {"train": 4_093, "val": 1_633, "test": 2_463}
+
+    def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
+        path = self.home / "cat_to_name.json"
+        if not path.is_file():
+            return  # the split file names the classes too; this one can only confirm them
+        known = read_json(path, self.name)
+        for label, name in enumerate(names):
+            expected = known.get(str(label + 1)) if isinstance(known, dict) else None
+            if name != expected:
+                raise MissingDataError(
+                    f"{self.name}: label {label} is {name!r} in {where} and {expected!r} in {path}"
+                )

@@ -1,0 +1,41 @@
+"""OxfordPets: breeds of cats and dogs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
+from rppbench_datasets.coop.split_zhou import SplitFile
+
+
+class OxfordPets(SplitFile):
+    """Breeds of cats and dogs."""
+
+    name = "oxford_pets"
+    title = "OxfordPets"
+    paper = "Parkhi et al., CVPR 2012"
+    origin = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+    template = "a photo of a {}, a type of pet."
+    folder = "oxford_pets"
+    split_file = "split_zhou_OxfordPets.json"
+    size = 37
+    counts = {"train": 2_944, "val": 736, "test": 3_669}
+
+    def class_name(self, path: str) -> str:
+        """The stem without its number: 'images/British_Shorthair_12.jpg' is a british_shorthair."""
+        return PurePosixPath(path).stem.rpartition("_")[0].lower()
+
+    def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
+        check_sorted(self, names, where)
+
+    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+        path = self.home / "annotations" / "test.txt"
+        if not path.is_file():
+            return None
+        entries = []
+        for line in lines(path, self.name):  # stem, class from 1, species, breed
+            stem, label, _ = fields(line, 3, path, self.name)
+            image = f"{stem}.jpg"
+            entries.append(Entry(image, number(label, path, self.name) - 1, self.class_name(image)))
+        return entries, path

@@ -1,0 +1,67 @@
+"""SUN397: scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from rppbench.errors import MissingDataError
+from rppbench_datasets.coop.files import Entry, lines
+from rppbench_datasets.coop.split_zhou import SplitFile
+
+
+class SUN397(SplitFile):
+    """Scenes."""
+
+    name = "sun397"
+    title = "SUN397"
+    paper = "Xiao et al., CVPR 2010"
+    origin = "https://vision.princeton.edu/projects/2010/SUN/"
+    folder = "sun397"
+    images = "SUN397"
+    split_file = "split_zhou_SUN397.json"
+    size = 397
+    counts = {"train": 15_880, "val": 3_970, "test": 19_850}
+
+    def class_name(self, path: str) -> str:
+        """'a/apartment_building/outdoor/x.jpg' shows an 'outdoor apartment_building'."""
+        return " ".join(reversed(PurePosixPath(path).parts[1:-1]))
+
+    def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
+        if not self._numbering.is_file():
+            return  # only needed where there is no split file
+        for label, (folder, line) in enumerate(zip(folders, self._numbered(), strict=True)):
+            if folder != line:
+                raise MissingDataError(
+                    f"{self.name}: class order wrong in {where}: label {label} is {folder!r}, "
+                    f"{line!r} in {self._numbering}"
+                )
+
+    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+        path = self.home / "Testing_01.txt"
+        if not path.is_file():
+            return None
+        labels = {folder: label for label, folder in enumerate(self._numbered())}
+        entries = []
+        for line in lines(path, self.name):
+            image = line.removeprefix("/")
+            folder = str(PurePosixPath(image).parent)
+            if folder not in labels:
+                raise MissingDataError(
+                    f"{self.name}: {path} names {folder!r}, which is not in {self._numbering}"
+                )
+            entries.append(Entry(image, labels[folder], self.class_name(image)))
+        return entries, path
+
+    @property
+    def _numbering(self) -> Path:
+        return self.home / "ClassName.txt"
+
+    def _numbered(self) -> list[str]:
+        """Folder of each class by label."""
+        found = [line.removeprefix("/") for line in lines(self._numbering, self.name)]
+        if len(found) != self.size:
+            raise MissingDataError(
+                f"{self.name}: {self._numbering} has {len(found)} classes, not {self.size}"
+            )
+        return found

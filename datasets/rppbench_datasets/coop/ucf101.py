@@ -1,0 +1,51 @@
+"""UCF101: what a person does, in the middle frame of a video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from rppbench.errors import MissingDataError
+from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
+from rppbench_datasets.coop.split_zhou import ClassFolders
+
+
+class UCF101(ClassFolders):
+    """What a person does, in the middle frame of a video."""
+
+    name = "ucf101"
+    title = "UCF101"
+    paper = "arXiv:1212.0402"
+    origin = "https://www.crcv.ucf.edu/data/UCF101.php"
+    template = "a photo of a person doing {}."
+    folder = "ucf101"
+    images = "UCF-101-midframes"
+    split_file = "split_zhou_UCF101.json"
+    size = 101
+    counts = {"train": 7_639, "val": 1_898, "test": 3_783}
+
+    def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
+        # Sorted as the videos are named, before '_' went between the words, and case aside.
+        check_sorted(self, [folder.replace("_", "").lower() for folder in folders], where)
+
+    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+        folder = self.home / "ucfTrainTestlist"
+        path, numbering = folder / "testlist01.txt", folder / "classInd.txt"
+        if not path.is_file():
+            return None
+        labels = {}
+        for line in lines(numbering, self.name):  # number from 1, CamelCase name
+            label, action = fields(line, 2, numbering, self.name)
+            labels[action] = number(label, numbering, self.name) - 1
+        entries = []
+        for line in lines(path, self.name):  # 'TaiChi/v_TaiChi_g01_c01.avi'
+            video = PurePosixPath(line)
+            action = str(video.parent)
+            if action not in labels:
+                raise MissingDataError(
+                    f"{self.name}: {path} names {action!r}, which is not in {numbering}"
+                )
+            name = "_".join(re.findall("[A-Z][^A-Z]*", action))
+            entries.append(Entry(f"{name}/{video.stem}.jpg", labels[action], name))
+        return entries, path

@@ -1,0 +1,133 @@
+"""ImageNet-21K, winter 2021, as processed by Alibaba MIIL: the large vocabulary of POMP and RPP.
+
+Ridnik et al., ImageNet-21K Pretraining for the Masses, 2021. Classes are the folders that are
+there; their names are the first words of the synsets in timm's tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image
+
+from rppbench.contracts import Dataset, Sample
+from rppbench.errors import MissingDataError, unknown
+from rppbench_datasets import pictures
+from rppbench_datasets.manifest import manifest
+from rppbench_datasets.root import data_root
+
+FOLDER = "imagenet21k_resized"
+TRAIN, VAL = "imagenet21k_train", "imagenet21k_val"
+SPLITS = {"train": TRAIN, "val": VAL, "test": VAL}
+"""The release has no other test images than its 'val', so nothing is to be selected on that."""
+SHOWN = 5
+"""Of a list of folders in a message."""
+
+WINTER21 = "imagenet21k_miil_w21_synsets.txt"
+FALL11 = "imagenet21k_miil_synsets.txt"
+LEMMAS = "imagenet_synset_to_lemma.txt"
+
+
+class ImageNet21K(Dataset):
+    """10,450 classes if the copy is complete, squashed to 224 x 224 by those who made it."""
+
+    name = "imagenet21k"
+    title = "ImageNet-21K"
+    suite = "coop"
+    role = "source"
+    large = True
+    paper = "arXiv:2104.10972"
+    licence = "non-commercial research and education (image-net.org)"
+    origin = "image-net.org: 'Winter 2021 release, processed'; github.com/Alibaba-MIIL/ImageNet21K"
+
+    def __init__(self) -> None:
+        self.root = data_root() / FOLDER
+        for part in (TRAIN, VAL):
+            if not (self.root / part).is_dir():
+                raise MissingDataError(
+                    f"no folder {self.root / part}\n{self.name} is looked for under "
+                    "$RPPBENCH_DATA, else $DATA, else ./data; get the processed winter 2021 "
+                    "release (about 280 GB) from image-net.org"
+                )
+        self.manifest = manifest(self.root, (TRAIN, VAL))
+        paths = [folder.path.split("/") for folder in self.manifest.folders]
+        train = [name for part, name in paths if part == TRAIN]
+        val = [name for part, name in paths if part == VAL]
+        if not train:
+            raise MissingDataError(f"no class folders in {self.root / TRAIN}")
+        _refuse_others(self.root, {*train, *val})
+        for ours, theirs, part in ((train, val, VAL), (val, train, TRAIN)):
+            if missing := sorted(set(ours) - set(theirs)):
+                raise MissingDataError(
+                    f"{TRAIN} has {len(train):,} class folders and {VAL} has {len(val):,}; "
+                    f"{self.root / part} lacks {_some(missing)}"
+                )
+        self.wnids = train
+        """WordNet id of every label."""
+        lemmas = _lemmas()
+        self._classes = tuple(lemmas[wnid] for wnid in train)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self._classes
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split not in SPLITS:
+            raise unknown(f"split of {self.name} is named", split, SPLITS, "splits")
+        part = SPLITS[split]
+        return self.manifest.samples(
+            {f"{part}/{wnid}": label for label, wnid in enumerate(self.wnids)}
+        )
+
+    def image(self, sample: Sample) -> Image.Image:
+        return pictures.read(self.root / sample.key)
+
+    def fingerprint(self) -> str:
+        facts = (1, self.template, self.classes, self.manifest.digest)
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+def _refuse_others(root: Path, wnids: set[str]) -> None:
+    """MissingDataError unless all classes are those of winter 2021, processed."""
+    strange = sorted(wnids - set(_table(WINTER21)))
+    if not strange:
+        return
+    count = f"{root} has {len(wnids):,} classes"
+    wanted = "imagenet21k is the processed winter 2021 release: 10,450 classes"
+    if wnids <= set(_table(FALL11)):
+        raise MissingDataError(
+            f"{count}, among them {_some(strange)}: this is the processed fall 2011 release "
+            f"(11,221 classes)\n{wanted}, among them none of these; the two are never mixed"
+        )
+    raise MissingDataError(
+        f"{count}, among them {_some(strange)}, which the release does not have\n{wanted}; "
+        "its 'small classes' and the unprocessed releases do not belong here"
+    )
+
+
+def _lemmas() -> dict[str, str]:
+    """The first word or words of every synset."""
+    rows = (line.split("\t") for line in _table(LEMMAS))
+    return {wnid: words.split(",")[0].replace("_", " ").strip() for wnid, words in rows}
+
+
+def _table(name: str) -> list[str]:
+    """Lines of a table of timm's, which is not imported: that takes seconds."""
+    found = find_spec("timm")
+    where: Iterable[str] = (found.submodule_search_locations or ()) if found else ()
+    for folder in where:
+        table = Path(folder) / "data" / "_info" / name
+        if table.is_file():
+            return table.read_text(encoding="utf-8").splitlines()
+    raise MissingDataError(
+        f"the class names of imagenet21k are in timm's table {name}, which is not installed; "
+        "pip install 'rppbench[data]'"
+    )
+
+
+def _some(wnids: Sequence[str]) -> str:
+    return ", ".join(wnids[:SHOWN]) + (", ..." if len(wnids) > SHOWN else "")
