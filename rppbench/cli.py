@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rppbench import __version__
-from rppbench.commands import adopt, compare, doctor, export, leaderboard, merge, predict, run, show
+from rppbench.commands import (
+    ablate,
+    adopt,
+    compare,
+    doctor,
+    export,
+    leaderboard,
+    merge,
+    predict,
+    run,
+    show,
+)
 from rppbench.errors import UsageError, unknown
 
 Configure = Callable[[argparse.ArgumentParser], None]
@@ -22,6 +33,7 @@ Execute = Callable[[argparse.Namespace], int]
 COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "run": ("compare methods: learn, score, and print the leaderboard", run.flags, run.run),
     "plan": ("show what `run` would do", run.plan_flags, run.plan),
+    "ablate": ("vary options of a method, and compare", ablate.flags, ablate.ablate),
     "list": ("list methods, data sets, tasks, engines or backbones", show.list_flags, show.listed),
     "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),

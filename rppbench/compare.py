@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rppbench.entrants import Entrant, grouped
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import parts
 from rppbench.options import parse_value
 from rppbench.outcomes import unpack_outcomes
-from rppbench.paired import Changes, Difference, difference, holm, mcnemar
+from rppbench.paired import Difference, difference, holm, mcnemar
 from rppbench.records import Option, Record, Score
 from rppbench.tables import Column, Table
 
@@ -28,12 +29,12 @@ class Pair:
 
     column: Column
     seeds: tuple[int, ...]
-    first: Changes
+    first: NDArray[np.int8]
     """(s, n): 1 where the first method is right."""
-    second: Changes
+    second: NDArray[np.int8]
 
     @cached_property
-    def changes(self) -> Changes:
+    def changes(self) -> NDArray[np.int8]:
         return self.second - self.first
 
     @property
@@ -88,18 +89,7 @@ class Comparison:
     @cached_property
     def overall(self) -> Overall | None:
         """None for a single data set and where no seed is everywhere."""
-        if self.table.by_metric or len(self.pairs) < 2:
-            return None
-        seeds = sorted(set.intersection(*(set(pair.seeds) for pair in self.pairs)))
-        if not seeds:
-            return None
-        kept = [[pair.seeds.index(seed) for seed in seeds] for pair in self.pairs]
-        means = [
-            float(np.mean([of_pair[rows].mean() for of_pair, rows in zip(side, kept, strict=True)]))
-            for side in ([p.first for p in self.pairs], [p.second for p in self.pairs])
-        ]
-        changes = [pair.changes[rows] for pair, rows in zip(self.pairs, kept, strict=True)]
-        return Overall(tuple(seeds), 100 * means[0], 100 * means[1], difference(changes))
+        return None if self.table.by_metric or len(self.pairs) < 2 else overall(self.pairs)
 
 
 def compare(
@@ -134,6 +124,22 @@ def compare(
         remarks += [f"{', '.join(headings)}: {why}" for c in found for why, headings in c.left_out]
         raise UsageError("\n".join([f"{first!r} and {second!r} cannot be compared", *remarks]))
     return found, remarks
+
+
+def overall(pairs: Sequence[Pair]) -> Overall | None:
+    """The mean over pairs of one metric on several data sets; None where no seed is everywhere."""
+    seeds = sorted(set.intersection(*(set(pair.seeds) for pair in pairs))) if pairs else []
+    if not seeds:
+        return None
+    kept = [[pair.seeds.index(seed) for seed in seeds] for pair in pairs]
+    means = [
+        float(np.mean([of_pair[rows].mean() for of_pair, rows in zip(side, kept, strict=True)]))
+        for side in ([p.first for p in pairs], [p.second for p in pairs])
+    ]
+    changes = [pair.changes[rows] for pair, rows in zip(pairs, kept, strict=True)]
+    # A single data set has a p of its own kind.
+    found = pairs[0].difference if len(pairs) == 1 else difference(changes)
+    return Overall(tuple(seeds), 100 * means[0], 100 * means[1], found)
 
 
 def spelling(entrant: Entrant) -> str:
@@ -186,7 +192,7 @@ def _comparison(table: Table, first: Entrant, second: Entrant) -> Comparison:
     pairs: list[Pair] = []
     gaps: list[tuple[str, str]] = []
     for column in table.columns:
-        pair, reasons = _pair(column, first, second)
+        pair, reasons = pair_up(column, first, second)
         pairs += [pair] if pair else []
         gaps += [(reason, table.heading(column)) for reason in reasons]
     left_out = grouped(gaps, lambda gap: gap[0]).items()
@@ -201,7 +207,7 @@ def _comparison(table: Table, first: Entrant, second: Entrant) -> Comparison:
     )
 
 
-def _pair(column: Column, first: Entrant, second: Entrant) -> tuple[Pair | None, list[str]]:
+def pair_up(column: Column, first: Entrant, second: Entrant) -> tuple[Pair | None, list[str]]:
     """What both have of a column, and why the rest is not there."""
     trained = [entrant for entrant in (first, second) if not entrant.deterministic]
     seeds = sorted({seed for entrant in trained or [first] for seed in entrant.seeds})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
 
@@ -56,12 +56,39 @@ class Settings:
         return f"{self.model}/{self.pretrained}" if self.pretrained else self.model
 
 
+@dataclass(frozen=True)
+class GridSettings(Settings):
+    """All that `ablate` can be told: one method, one task, and what to vary."""
+
+    vary: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    """The values of each varied option. Several mappings are sub-grids, united."""
+    baseline: Mapping[str, str] = field(default_factory=dict)
+    one_at_a_time: bool = False
+    name: str = ""
+    """Of the pages, ablation-NAME."""
+
+
+S = TypeVar("S", bound=Settings)
+
+
 def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
     """Defaults, over them the config file, over it the flags that were given (not None).
 
     UsageError for a file that cannot be read and for values that make no sense.
     """
-    said = read(path) if path else {}
+    return _together(Settings, flags, path)
+
+
+def grid_settings(flags: Mapping[str, Any], path: str | None = None) -> GridSettings:
+    """As `settings`, of a grid; the grid of a file is named as the file where it has no name."""
+    found = _together(GridSettings, flags, path)
+    if found.name or not path or flags.get("vary"):
+        return found
+    return replace(found, name=Path(path).stem)
+
+
+def _together(kind: type[S], flags: Mapping[str, Any], path: str | None) -> S:
+    said = read(path, kind) if path else {}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in flags.items()
@@ -69,10 +96,10 @@ def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
     }
     # --set adds to the file's values, key by key; every other flag takes the file's place.
     changes = {**said.get("set", {}), **given.get("set", {})}
-    return Settings(**{**said, **given, "set": changes})
+    return kind(**{**said, **given, "set": changes})
 
 
-def read(path: str) -> dict[str, Any]:
+def read(path: str, kind: type[Settings] = Settings) -> dict[str, Any]:
     """The settings in a .py, .yaml or .json file; `_base_` names files to inherit from.
 
     A .py file is executed: only read what you trust. UsageError for a file that cannot be read,
@@ -86,7 +113,7 @@ def read(path: str) -> dict[str, Any]:
         content = Config.fromfile(path).to_dict()
     except Exception as error:  # a Python config may raise anything
         raise UsageError(f"cannot read {path}: {type(error).__name__}: {error}") from error
-    hints = get_type_hints(Settings)
+    hints = get_type_hints(kind)
     for key in content:
         if key not in hints:
             raise unknown(f"setting of {path} is named", key, hints, "settings")
@@ -106,7 +133,16 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
         raise UsageError(f"{where} must be {WORDS[hint]}, not {value!r}")
     if not isinstance(value, Mapping):
         raise UsageError(f"{where} must hold KEY: VALUE pairs, not {value!r}")
-    return {key: _spelled(f"{where}: {key!r}", item) for key, item in value.items()}
+    _, each = get_args(hint)
+    return {key: _checked_item(f"{where}: {key!r}", item, each) for key, item in value.items()}
+
+
+def _checked_item(where: str, value: Any, hint: Any) -> str | tuple[str, ...]:
+    """An option's value, or where several are wanted all of them."""
+    if hint is str:
+        return _spelled(where, value)
+    items = value if isinstance(value, (list, tuple)) else [value]
+    return tuple(_spelled(where, item) for item in items)
 
 
 def _spelled(where: str, value: Any) -> str:
@@ -120,3 +156,5 @@ def _spelled(where: str, value: Any) -> str:
 
 NAMES = tuple(entry.name for entry in fields(Settings))
 """Every key of a config file; the flags are the same with dashes."""
+GRID_NAMES = tuple(entry.name for entry in fields(GridSettings))
+"""Every key of a grid file."""

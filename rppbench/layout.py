@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rppbench.stats import Interval
-from rppbench.tables import DECIMALS, KINDS, Average, Entry, Table
+from rppbench.tables import DECIMALS, KINDS, Average, Entry, Row, Table
 
 NOTHING = "–"
 
@@ -95,6 +95,11 @@ def _average(average: Average) -> Shown:
     if average.printed is None:
         return Shown(NOTHING, mark=mark)
     return Shown(average.printed, average.best, _spread(average.interval), mark)
+
+
+def whole(row: Row) -> Shown:
+    """The average of a row; of a single data set its number."""
+    return _average(row.average) if row.average else _entry(row.entries[0])
 
 
 def _spread(spread: Interval | None) -> str:

@@ -105,9 +105,9 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
     newest = max(records, key=age)
     cell = newest.cell
     primary = metric or next((record.metric for record in records if record.metric), "")
-    columns = _columns(records, primary, every=metric is None)
+    columns = columns_of(records, primary, every=metric is None)
     found = entrants(records)
-    rows = _best(_sorted([_row(entrant, columns) for entrant in found]), len(columns))
+    rows = _best(_sorted([row(entrant, columns) for entrant in found]), len(columns))
     ranking, rows = _ranked(rows)
     digests = {
         (f"data of {title}", value)
@@ -130,7 +130,7 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
     return Part(table, tuple(found))
 
 
-def _columns(records: Sequence[Record], primary: str, every: bool) -> list[Column]:
+def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Column]:
     """One for each data set; one for each metric (if `every`) where there is a single set."""
     newest = {r.cell.dataset: r for r in sorted(records, key=age)}
     titled = []
@@ -146,7 +146,8 @@ def _columns(records: Sequence[Record], primary: str, every: bool) -> list[Colum
     return [Column(name, title, primary) for _, title, name in sorted(titled)]
 
 
-def _row(entrant: Entrant, columns: Sequence[Column]) -> Row:
+def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
+    """What stands in the row of an entrant; neither what is best nor ranks."""
     newest = entrant.newest
     cell, labels, training = newest.cell, newest.labels, newest.cell.training
     ok = [record for record in entrant.records if record.status == "ok"]

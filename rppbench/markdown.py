@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rppbench.layout import NOTHING, Shown, layout, measured
 from rppbench.ranks import LEVEL, Ranking
 from rppbench.tables import KINDS, Entry, Table, duration, probability
+
+if TYPE_CHECKING:  # numpy takes as long as a whole page
+    from rppbench.paired import Difference
 
 
 def page(tables: Sequence[Table]) -> str:
@@ -34,12 +38,13 @@ def _part(table: Table) -> list[str]:
     for row, cells in zip(table.rows, shape.body, strict=True):
         parameters = NOTHING if row.parameters is None else f"{row.parameters:,}"
         time = NOTHING if row.train_seconds is None else duration(row.train_seconds)
-        body.append([*map(_cell, cells), parameters, time])
+        body.append([*map(cell, cells), parameters, time])
     heads = [safe(head) for head in (*shape.heads, "Parameters", "Train time")]
     return [safe(measured(table)), "", *grid(heads, body, shape.names), "", *_notes(table)]
 
 
-def _cell(shown: Shown) -> str:
+def cell(shown: Shown) -> str:
+    """As one safe text."""
     text = safe(shown.text)
     return " ".join(
         [
@@ -54,6 +59,16 @@ def grid(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list
     """A table of safe texts, the first `left` columns aligned to the left."""
     rule = ["---"] * left + ["---:"] * (len(heads) - left)
     return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)]
+
+
+def difference(found: Difference, p: float) -> list[str]:
+    """Difference, bold where it is significant; its interval; p, which may be a corrected one."""
+    shown = f"{found.mean:+.1f}"
+    return [
+        f"**{shown}**" if p < LEVEL else shown,
+        f"{found.low:+.1f} to {found.high:+.1f}",
+        probability(p),
+    ]
 
 
 def _notes(table: Table) -> list[str]:

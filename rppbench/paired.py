@@ -13,7 +13,8 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-Changes = NDArray[np.int8]
+Changes = NDArray[np.int8 | np.float64]
+"""Whole for one comparison; a mean over several has parts of one."""
 DRAWS = 20_000
 
 

@@ -56,13 +56,14 @@ class Planned:
     """Estimate from earlier records of the same method; None if there are none."""
 
 
-def cells(registry: Registry, request: Request) -> list[Cell]:
+def cells(registry: Registry, request: Request, identities: Identities | None = None) -> list[Cell]:
     """All cells of a request, those that share a training next to each other.
 
+    Several requests that hand over the same `identities` read data and weights once.
     Raises UsageError for unknown names and options, and where nothing is left to run.
     """
     wanted = tuple(registry.get("datasets", name).name for name in request.datasets)
-    work = _Work(registry, request, registry, wanted, _Identities(registry))
+    work = _Work(registry, request, registry, wanted, identities or Identities(registry))
     planned = list(work.cells())
     others = [name for name in wanted if name not in work.scored]
     if others:
@@ -167,7 +168,7 @@ class _Work:
     catalog: Catalog
     wanted: Sequence[str]
     """() for all."""
-    identities: _Identities
+    identities: Identities
     used: set[str] = field(default_factory=set)
     """Keys of --set that something took."""
     scored: set[str] = field(default_factory=set)
@@ -286,8 +287,8 @@ def _settings(
     return found
 
 
-class _Identities:
-    """Digests of data and weights, each computed once a plan."""
+class Identities:
+    """Digests of data and weights, each computed once."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry

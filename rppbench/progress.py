@@ -54,7 +54,7 @@ def display(planned: Sequence[Planned], console: Console) -> Iterator[Report]:
 def titles(cells: Sequence[Cell]) -> dict[str, str]:
     """What tells each cell from the others in a line, by key.
 
-    Method, data set and seed always; of options, shots and task what differs among the cells.
+    Method, data set and seed always; of options, training and task what differs among the cells.
     """
     facts = {cell.key: _facts(cell) for cell in cells}
     values: dict[tuple[str, str], set[str]] = {}
@@ -76,6 +76,9 @@ def _facts(cell: Cell) -> dict[str, str]:
     facts["task"] = cell.task.name
     if cell.training is not None:
         facts["shots"] = f"shots={cell.training.shots}"
+        facts["recipe"] = cell.training.recipe.name
+        if cell.training.teacher is not None:
+            facts["teacher"] = f"teacher={cell.training.teacher}"
     return facts
 
 

@@ -87,12 +87,10 @@ def select(recipes: Sequence[Recipe], task: str, suite: str, name: str | None = 
 
 
 def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
-    """The recipe with some values changed and a name that says so.
+    """The recipe with some values changed and a name that says so; naming its own value is none.
 
     Raises UsageError for a value that does not exist or has the wrong type.
     """
-    if not changes:
-        return recipe
     allowed = recipe.values()
     resolved: dict[str, Option] = {}
     for name, value in changes.items():
@@ -104,6 +102,9 @@ def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
         if type(value) is not type(current):
             kind = type(current).__name__
             raise UsageError(f"recipe value {name!r} must be {kind}, not {value!r}")
-        resolved[name] = value
+        if value != current:
+            resolved[name] = value
+    if not resolved:
+        return recipe
     suffix = ",".join(f"{name}={value}" for name, value in sorted(resolved.items()))
     return replace(recipe, name=f"{recipe.name}+{suffix}", **resolved)  # type: ignore[arg-type]

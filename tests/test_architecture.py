@@ -62,7 +62,14 @@ def test_modules_hold_one_idea() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--version"], ["--help"], ["run", "--help"], ["leaderboard", "--output", "records"]]
+    "words",
+    [
+        ["--version"],
+        ["--help"],
+        ["run", "--help"],
+        ["ablate", "--help"],
+        ["leaderboard", "--output", "records"],
+    ],
 )
 def test_answers_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: Path) -> None:
     (tmp_path / "records").symlink_to(ROOT / "leaderboards" / "records")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from rppbench.commands.run import flags
-from rppbench.config import NAMES, Settings, read, settings
+from rppbench.commands import ablate, run
+from rppbench.config import GRID_NAMES, NAMES, Settings, grid_settings, read, settings
 from rppbench.errors import UsageError
 
 
@@ -18,11 +19,14 @@ def write(folder: Path, name: str, text: str) -> str:
     return str(folder / name)
 
 
-def test_every_flag_is_a_setting_and_every_setting_a_flag() -> None:
+@pytest.mark.parametrize(("command", "names"), [(run, NAMES), (ablate, GRID_NAMES)])
+def test_every_flag_is_a_setting_and_every_setting_a_flag(
+    command: ModuleType, names: tuple[str, ...]
+) -> None:
     parser = argparse.ArgumentParser()
-    flags(parser)
+    command.flags(parser)
     said = set(vars(parser.parse_args([])))
-    assert said == {*NAMES, "config"}
+    assert said == {*names, "config"}
 
 
 def test_without_file_and_flags_everything_has_its_default() -> None:
@@ -136,3 +140,51 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: st
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match=r"no config file '/nowhere\.py'"):
         read("/nowhere.py")
+
+
+# --- grids --------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_one_mapping_or_several(tmp_path: Path) -> None:
+    one = write(tmp_path, "one.yaml", "vary: {kd: [on, off], recipe.lr: [0.1, 1], length: 4}\n")
+    found = grid_settings({}, one)
+    assert found.vary == ({"kd": ("on", "off"), "recipe.lr": ("0.1", "1"), "length": ("4",)},)
+    assert (found.name, found.one_at_a_time, found.task) == ("one", False, ("cross-dataset",))
+    two = write(
+        tmp_path,
+        "two.yaml",
+        "_base_: one.yaml\nvary: [{depth: [1, 2]}, {kd: off}]\nbaseline: {kd: on}\nname: both\n",
+    )
+    found = grid_settings({}, two)
+    assert found.vary == ({"depth": ("1", "2")}, {"kd": ("off",)})
+    assert (found.baseline, found.name) == ({"kd": "on"}, "both")
+
+
+def test_flags_win_over_a_grid_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "one.yaml", "vary: {kd: [on, off]}\nbaseline: {kd: on}\n")
+    found = grid_settings({"vary": [{"length": ("2",)}], "baseline": {}, "name": "mine"}, path)
+    assert (found.vary, found.baseline, found.name) == (({"length": ("2",)},), {}, "mine")
+    assert grid_settings({"vary": [{"length": ("2",)}]}, path).name == "", "another grid"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("vary", ["length"], "'vary' must hold KEY: VALUE pairs, not 'length'"),
+        ("vary", {"length": [[4]]}, "'length' must be a text, a number or true or false"),
+        ("baseline", {"length": [4]}, "'length' must be a text, a number or true or false"),
+        ("one_at_a_time", "yes", "'one_at_a_time' must be true or false"),
+    ],
+)
+def test_a_grid_of_the_wrong_type_is_refused(
+    tmp_path: Path, key: str, value: object, expected: str
+) -> None:
+    path = write(tmp_path, "a.json", json.dumps({key: value}))
+    with pytest.raises(UsageError) as caught:
+        grid_settings({}, path)
+    assert expected in str(caught.value)
+
+
+def test_run_takes_no_grid(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no setting of .* is named 'vary'"):
+        settings({}, write(tmp_path, "a.yaml", "vary: {kd: [on, off]}\n"))

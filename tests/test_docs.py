@@ -60,7 +60,7 @@ def test_commands_on_a_page_are_valid(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """`run` plans instead of running: the cells, options and names are checked all the same."""
+    """`run` and `ablate` plan only: the cells, options and names are checked all the same."""
     for number, code in enumerate(blocks(page, "yaml")):
         (tmp_path / ("compare.yaml" if not number else f"{number}.yaml")).write_text(code)
     (tmp_path / "leaderboards").symlink_to(ROOT / "leaderboards")
@@ -68,7 +68,7 @@ def test_commands_on_a_page_are_valid(
     words = shlex.split(command)[1:]
     if words[0] == "leaderboard" or "leaderboards" in words:
         pytest.skip("would write pages; tests/test_committed_leaderboards.py makes them")
-    if words[0] == "run":
+    if words[0] in ("run", "ablate"):
         words.append("--dry-run")
     if words[0] in NEEDED:
         assert cli.main(words) == 2

@@ -162,3 +162,31 @@ def test_data_sets_share_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
         found = difference(parts)
         covered += found.low <= truth <= found.high
     assert covered / trials == pytest.approx(0.95, abs=0.04)
+
+
+def test_settings_of_the_same_images_are_averaged_before_images_are_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As main effects do it; drawing images anew in each setting would make them too sure."""
+    monkeypatch.setattr(paired, "DRAWS", 1000)
+    scale = math.sqrt(1.5**2 + 0.05**2 + 0.8**2 + 0.2**2)
+    truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
+    trials, covered, apart = 200, 0, 0
+    for trial in range(trials):
+        random = np.random.default_rng(trial)
+        hard = random.normal(0, 1.5, 300)
+        sides = [(skill, hard + random.normal(0, 0.8, 300)) for skill in (0.5, 0.7)]
+        settings = []
+        for _ in range(4):
+            lost, gained = (
+                skill + images + random.normal(0, 0.05, (3, 1)) + random.normal(0, 0.2, (3, 300))
+                > 0
+                for skill, images in sides
+            )
+            settings.append(gained.astype(np.int8) - lost.astype(np.int8))
+        found = difference([np.mean(settings, axis=0)])
+        covered += found.low <= truth <= found.high
+        found = difference(settings)
+        apart += found.low <= truth <= found.high
+    assert 0.90 <= covered / trials <= 0.99
+    assert apart / trials < 0.88

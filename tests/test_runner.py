@@ -87,7 +87,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
     manager.register(Plugin(), "toys")
     manager.register(rppbench_tasks, "tasks")
     registry = Registry(manager)
-    monkeypatch.setattr("rppbench.plan._Identities._weights", lambda self, name: f"{name}-1")
+    monkeypatch.setattr("rppbench.plan.Identities._weights", lambda self, name: f"{name}-1")
     return registry
 
 

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 from rppbench.layout import conditions
-from rppbench.markdown import grid, safe
-from rppbench.tables import probability
+from rppbench.markdown import difference, grid, safe
 
 if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
     import numpy as np
     from numpy.typing import NDArray
 
     from rppbench.compare import Comparison, Pair
-    from rppbench.paired import Difference
-
-LEVEL = 0.05
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +71,7 @@ def _page(comparison: Comparison) -> Iterator[str]:
             safe(table.heading(pair.column)),
             f"{100 * pair.first.mean():.1f}",
             f"{100 * pair.second.mean():.1f}",
-            *_difference(pair.difference, p),
+            *difference(pair.difference, p),
             _each(pair.lost, len(pair.seeds)),
             _each(pair.gained, len(pair.seeds)),
             str(pair.images),
@@ -87,21 +83,12 @@ def _page(comparison: Comparison) -> Iterator[str]:
     if overall:
         sets = "" if len(pairs) == len(table.columns) else f" ({len(pairs)}/{len(table.columns)})"
         means = [f"{overall.first:.1f}", f"{overall.second:.1f}"]
-        shown = _difference(overall.difference, overall.difference.p)
+        shown = difference(overall.difference, overall.difference.p)
         rows.append([f"Average{sets}", *means, *shown, "", "", "", str(len(overall.seeds))])
     yield from grid(heads, rows, left=1)
     yield ""
     yield from (f"- {note}" for note in _notes(comparison))
     yield ""
-
-
-def _difference(found: Difference, p: float) -> list[str]:
-    shown = f"{found.mean:+.1f}"
-    return [
-        f"**{shown}**" if p < LEVEL else shown,
-        f"{found.low:+.1f} to {found.high:+.1f}",
-        probability(p),
-    ]
 
 
 def _each(count: int, seeds: int) -> str:

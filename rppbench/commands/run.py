@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import build
 from rppbench.markdown import page
+from rppbench.records import Record
 from rppbench.store import Store
 from rppbench.tables import duration
 
@@ -81,21 +83,35 @@ def plan(arguments: argparse.Namespace) -> int:
     """Print the cells of a request and what would happen to each."""
     chosen = _settings(arguments)
     registry, planned, _ = _survey(chosen)
-    _print_plan(registry, planned, chosen)
+    print_plan(registry, planned, chosen)
     return 0
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the cells that are due; 1 if any of them failed."""
+    chosen = _settings(arguments)
+    registry, planned, store = _survey(chosen)
+    if chosen.dry_run:
+        print_plan(registry, planned, chosen)
+        return 0
+    due = execute(registry, planned, store, chosen)
+    records = records_and_pages(store)
+    with_records = {record.cell.task.name for record in records}
+    for task in dict.fromkeys(entry.cell.task.name for entry in planned):
+        if task in with_records:
+            sys.stdout.write(page(build(records, task)))
+    sys.stdout.flush()
+    return conclude(planned, due, records, store)
+
+
+def execute(
+    registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
+) -> list[Planned]:
+    """Run the cells that are due; which those were."""
     from rppbench.plan import batches
     from rppbench.progress import display
     from rppbench.runner import Runner
 
-    chosen = _settings(arguments)
-    registry, planned, store = _survey(chosen)
-    if chosen.dry_run:
-        _print_plan(registry, planned, chosen)
-        return 0
     engine = _engine(registry, chosen.engine)
     due = _due(planned, chosen.overwrite)
     runner = Runner(
@@ -113,22 +129,46 @@ def run(arguments: argparse.Namespace) -> int:
     if due:
         with display(due, notes) as report:
             engine.run(runner, batches([entry.cell for entry in due]), report)
-    return _conclude(planned, due, store)
+    return due
+
+
+def records_and_pages(store: Store) -> list[Record]:
+    """All records of a folder, whose leaderboards are written anew; what is damaged is named."""
+    records, problems = store.all()
+    report_damage(problems)
+    if records:
+        write_pages(records, store.root)
+    return records
+
+
+def pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    """'KEY=VALUE' texts of a flag by key."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"{flag} takes KEY=VALUE, not {text!r}")
+        found[key.strip().replace("-", "_")] = value.strip()
+    return found
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     given = {name: getattr(arguments, name, None) for name in NAMES}
-    pairs = {}
-    for text in given["set"] or ():
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set takes KEY=VALUE, not {text!r}")
-        pairs[key.strip().replace("-", "_")] = value.strip()
-    return settings({**given, "set": pairs}, arguments.config)
+    return settings({**given, "set": pairs("--set", given["set"] or ())}, arguments.config)
 
 
 def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store]:
     from rppbench.plan import cells, survey
+
+    registry = loaded(chosen)
+    with plugins_named(registry):
+        planned = cells(registry, request(chosen))
+    store = Store(Path(chosen.output))
+    return registry, survey(planned, store), store
+
+
+def loaded(chosen: Settings) -> Registry:
+    """All plugins. UsageError if no method was named: it lists them."""
     from rppbench.plugins import Registry
 
     if chosen.data is not None:
@@ -140,13 +180,17 @@ def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store]:
         raise UsageError(
             "\n".join(["say which methods: --method NAME", f"methods: {names}", *notes])
         )
+    return registry
+
+
+@contextmanager
+def plugins_named(registry: Registry) -> Iterator[None]:
+    """Tell of plugins that did not load with a mistake: what is missing may be in one of them."""
     try:
-        planned = cells(registry, _request(chosen))
-    except UsageError as error:  # what is missing may be in a plugin that did not load
+        yield
+    except UsageError as error:
         notes = [line for line in registry.complaints() if line not in str(error)]
         raise UsageError("\n".join([str(error), *notes])) from error
-    store = Store(Path(chosen.output))
-    return registry, survey(planned, store), store
 
 
 def _use_data(folder: Path) -> None:
@@ -156,7 +200,8 @@ def _use_data(folder: Path) -> None:
     os.environ["RPPBENCH_DATA"] = str(folder.absolute())
 
 
-def _request(chosen: Settings) -> Request:
+def request(chosen: Settings) -> Request:
+    """What is asked for, in the words of the plan."""
     from rppbench.checkpoints import PRECISIONS
     from rppbench.plan import Request
 
@@ -208,19 +253,12 @@ def _due(planned: Sequence[Planned], overwrite: str) -> list[Planned]:
     return [entry for entry in planned if entry.state != "done"]
 
 
-def _conclude(planned: Sequence[Planned], due: Sequence[Planned], store: Store) -> int:
-    """Print the tables, the failures and the counts."""
+def conclude(
+    planned: Sequence[Planned], due: Sequence[Planned], records: Sequence[Record], store: Store
+) -> int:
+    """Print the failures and the counts; the exit status."""
     from rppbench.progress import titles
 
-    records, problems = store.all()
-    report_damage(problems)
-    if records:
-        write_pages(records, store.root)
-    with_records = {record.cell.task.name for record in records}
-    for task in dict.fromkeys(entry.cell.task.name for entry in planned):
-        if task in with_records:
-            sys.stdout.write(page(build(records, task)))
-    sys.stdout.flush()
     results = {record.key: record for record in records}
     ran = [results[entry.cell.key] for entry in due if entry.cell.key in results]
     failed = [record for record in ran if record.failure]
@@ -240,13 +278,19 @@ def _conclude(planned: Sequence[Planned], due: Sequence[Planned], store: Store) 
     return 1 if failed else 0
 
 
-def _print_plan(registry: Registry, planned: Sequence[Planned], chosen: Settings) -> None:
+def print_plan(
+    registry: Registry,
+    planned: Sequence[Planned],
+    chosen: Settings,
+    names: Mapping[str, str] | None = None,
+) -> None:
+    """Print the cells and the totals; `names` tells the cells of one method apart, by key."""
     from rppbench.plan import labels
 
     rows = []
     for entry in planned:
         cell = entry.cell
-        changed = labels(registry, cell)["method_options"]
+        changed = names[cell.key] if names else labels(registry, cell)["method_options"]
         rows.append(
             [
                 cell.method.name + (f" ({changed})" if changed else ""),

@@ -1,0 +1,220 @@
+"""Reports on ablation grids as Markdown and JSON, and their files beside the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from json import JSONDecodeError, dumps, loads
+from pathlib import Path
+from typing import Any
+
+from rppbench.ablation import Ablation, Grid, Result, ablation
+from rppbench.entrants import grouped
+from rppbench.errors import UsageError
+from rppbench.layout import NOTHING, conditions, whole
+from rppbench.markdown import cell, difference, grid, safe
+from rppbench.records import Record
+from rppbench.store import file_name, write_whole
+from rppbench.tables import duration
+
+
+def page(report: Ablation) -> str:
+    """The report for people."""
+    table = report.table
+    labels = report.results[0].combination.label
+    lines = [
+        f"# Ablation {safe(report.grid.name)}: {safe(_method(report))}, {safe(table.title)}",
+        "",
+        "; ".join(
+            [
+                *map(safe, conditions(table, learned=True)),
+                "mean over data sets ± half width of the 95 % t-interval over seeds.",
+            ]
+        ),
+        "",
+        f"Differences are from the baseline ({safe(labels)}) on the same images under the same "
+        "seeds, in percentage points; bold where p < 0.05.",
+        "",
+        "## Combinations",
+        "",
+        *_combinations(report),
+    ]
+    if report.effects:
+        lines += ["", "## Main effects", "", *_effects(report)]
+    lines += ["", *(f"- {note}" for note in _notes(report))]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def json(report: Ablation) -> str:
+    """The report with all digits, and the grid that `written` reads again."""
+    content = {
+        "grid": asdict(report.grid),
+        "task": report.table.task,
+        "metric": report.table.metric,
+        "setting": dict(report.table.setting),
+        "combinations": [_plain(report, result) for result in report.results],
+        "effects": [
+            {**asdict(effect), "p_corrected": p}
+            for effect, p in zip(report.effects, report.corrected_effects, strict=True)
+        ],
+    }
+    return dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def write(report: Ablation, folder: Path) -> list[Path]:
+    """Write ablation-NAME.md and .json into a folder; the paths written."""
+    stem = f"ablation-{file_name(report.grid.name)}"
+    written = []
+    for ending, text in (("md", page(report)), ("json", json(report))):
+        written.append(Path(folder) / f"{stem}.{ending}")
+        write_whole(written[-1], text)
+    return written
+
+
+def written(folder: Path) -> list[Grid]:
+    """The grids whose reports stand in a folder. UsageError for a file that holds none."""
+    return [_read(path) for path in sorted(Path(folder).glob("ablation-*.json"))]
+
+
+def rewrite(records: Sequence[Record], folder: Path, into: Path) -> list[Path]:
+    """Make the reports of `folder` again, from its grids and these records."""
+    reports = [ablation(known, records) for known in written(folder)]
+    return [path for report in reports if report for path in write(report, into)]
+
+
+def _read(path: Path) -> Grid:
+    try:
+        return Grid.from_json(loads(path.read_text(encoding="utf-8"))["grid"])
+    except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path} does not hold a grid ({type(error).__name__}: {error}); "
+            "remove it, and the `rppbench ablate` that made it writes it again"
+        ) from error
+
+
+def _method(report: Ablation) -> str:
+    names = [row.method for row in report.table.rows]
+    return names[0]
+
+
+def _combinations(report: Ablation) -> list[str]:
+    factors = [factor for factor, _ in report.grid.baseline.levels]
+    heads = [*map(safe, factors), "Mean", "Difference", "95 % interval", "p"]
+    heads += ["Parameters", "Train time"]
+    body = []
+    for index, result in enumerate(report.results):
+        shown = [NOTHING] * 3
+        if index == 0:
+            shown[0] = "baseline"
+        elif result.against:
+            p = report.corrected[result.combination.label]
+            shown = difference(result.against.difference, p)
+        levels = [safe(level) for _, level in result.combination.levels]
+        body.append([*levels, _mean(result), *shown, *_costs(result)])
+    return grid(heads, body, left=len(factors))
+
+
+def _mean(result: Result) -> str:
+    mark = "" if result.whole else f"({result.done}/{len(result.combination.cells)})"
+    if result.row is None:
+        return f"{NOTHING} {mark}"
+    return cell(replace(whole(result.row), mark=mark))
+
+
+def _costs(result: Result) -> list[str]:
+    row = result.row
+    parameters, seconds = (row.parameters, row.train_seconds) if row else (None, None)
+    return [
+        NOTHING if parameters is None else f"{parameters:,}",
+        NOTHING if seconds is None else duration(seconds),
+    ]
+
+
+def _effects(report: Ablation) -> list[str]:
+    heads = ["Option", "Value", "Against", "Mean", "Mean against", "Difference"]
+    heads += ["95 % interval", "p", "Settings"]
+    body = [
+        [
+            safe(effect.factor),
+            safe(effect.level),
+            safe(effect.reference),
+            f"{effect.second:.1f}",
+            f"{effect.first:.1f}",
+            *difference(effect.difference, p),
+            f"{effect.settings}/{effect.expected}",
+        ]
+        for effect, p in zip(report.effects, report.corrected_effects, strict=True)
+    ]
+    return grid(heads, body, left=3)
+
+
+def _notes(report: Ablation) -> Iterator[str]:
+    results, grid = report.results, report.grid
+    compared, effects = len(report.corrected), len(report.effects)
+    if any(not result.whole for result in results):
+        yield (
+            "A mean marked (n/m) has only n of its m cells. It is not comparable with a complete "
+            "one; its difference is over what it has in common with the baseline."
+        )
+    for result in results:
+        if not result.whole:
+            gaps = grouped(result.gaps, lambda gap: gap[1]).items()
+            told = "; ".join(f"{_few([where for where, _ in of])} ({why})" for why, of in gaps)
+            yield safe(f"{result.combination.label} is incomplete: {told}.")
+    if results[0].row is None:
+        yield "The baseline has no record, so there are no differences."
+    if any(result.against for result in results):
+        yield (
+            f"p is corrected for the {compared} combinations (Holm)"
+            + (f", and of main effects for these {effects}" if effects else "")
+            + "; intervals are not."
+        )
+    seeds = {seed for result in results if result.against for seed in result.against.seeds}
+    trained = any(not row.deterministic for row in report.table.rows)
+    if trained and len(seeds) == 1:
+        yield "One seed: intervals are over images; another seed may say something else."
+    elif trained and seeds:
+        yield "Paired bootstrap over images, Student's t over seeds."
+    if effects:
+        yield (
+            "A main effect is the mean difference between two values of an option at equal values "
+            "of all others; n/m: the values of the others where both are complete."
+        )
+    for why, of_one in grouped(
+        [(why, r.combination.label) for r in results for why in r.unpaired if r.whole],
+        lambda gap: gap[0],
+    ).items():
+        yield safe(f"Not in the difference: {why}, of {_few([label for _, label in of_one])}.")
+    for left_out, kept in grid.same:
+        yield safe(f"{left_out} is not run: it is the same as {kept}.")
+    if report.table.devices:
+        yield safe(f"Train time is that of one training, on {', '.join(report.table.devices)}.")
+
+
+def _few(names: Sequence[str]) -> str:
+    return (
+        "; ".join(names) if len(names) <= 6 else f"{'; '.join(names[:6])} and {len(names) - 6} more"
+    )
+
+
+def _plain(report: Ablation, result: Result) -> dict[str, Any]:
+    row, against = result.row, result.against
+    shown = (row.average or row.entries[0]) if row else None
+    spread = shown.interval if shown else None
+    return {
+        "levels": dict(result.combination.levels),
+        "done": result.done,
+        "expected": len(result.combination.cells),
+        "mean": shown.mean if shown else None,
+        "half_width": spread.half_width if spread else None,
+        "datasets": {
+            column.dataset: {str(seed): value for seed, value in entry.values}
+            for column, entry in zip(report.table.columns, row.entries, strict=True)
+        }
+        if row
+        else {},
+        "difference": asdict(against.difference) if against else None,
+        "p_corrected": report.corrected.get(result.combination.label),
+        "seeds": against.seeds if against else (),
+        "gaps": [{"where": where, "why": why} for where, why in result.gaps],
+    }

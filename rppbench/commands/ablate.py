@@ -1,0 +1,96 @@
+"""`rppbench ablate`: vary options of a method, and say what each is worth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rppbench.commands import run
+from rppbench.config import GRID_NAMES, GridSettings, grid_settings
+from rppbench.errors import UsageError
+from rppbench.store import Store
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What `run` takes, and what to vary."""
+    run.flags(parser)
+    parser.add_argument(
+        "--vary",
+        action="append",
+        metavar="KEY=V,V,...",
+        help="values of an option of the method, task or recipe (recipe.lr=...), or of teacher",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="KEY=V,...",
+        help="the combination that all others are compared with [first value of each]",
+    )
+    parser.add_argument(
+        "--one-at-a-time",
+        action=argparse.BooleanOptionalAction,
+        help="single changes of the baseline instead of all combinations",
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the report, ablation-NAME.md [config file or options]"
+    )
+
+
+def ablate(arguments: argparse.Namespace) -> int:
+    """Run the cells of a grid that are due and report on it; 1 if any of them failed."""
+    chosen = _settings(arguments)
+    registry = run.loaded(chosen)
+    from rppbench.grids import design  # needs torch
+    from rppbench.plan import survey
+
+    with run.plugins_named(registry):
+        found = design(
+            registry,
+            run.request(chosen),
+            chosen.vary,
+            chosen.baseline,
+            one_at_a_time=chosen.one_at_a_time,
+            name=chosen.name,
+        )
+    store = Store(Path(chosen.output))
+    planned = survey(found.cells, store)
+    if chosen.dry_run:
+        run.print_plan(registry, planned, chosen, found.names)
+        return 0
+    from rppbench.ablation import ablation
+    from rppbench.ablation_page import page, write
+
+    due = run.execute(registry, planned, store, chosen)
+    records = run.records_and_pages(store)
+    report = ablation(found.grid, records)
+    if report is not None:
+        try:
+            write(report, store.root)
+        except OSError as error:
+            raise UsageError(f"cannot write to {store.root}: {error.strerror}") from error
+        sys.stdout.write(page(report))
+        sys.stdout.flush()
+    return run.conclude(planned, due, records, store)
+
+
+def _settings(arguments: argparse.Namespace) -> GridSettings:
+    given = {name: getattr(arguments, name, None) for name in GRID_NAMES}
+    given["set"] = run.pairs("--set", given["set"] or ())
+    if given["vary"] is not None:
+        given["vary"] = [_varied(given["vary"])]
+    if given["baseline"] is not None:
+        given["baseline"] = run.pairs("--baseline", given["baseline"].split(","))
+    return grid_settings(given, arguments.config)
+
+
+def _varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    keys = [text.partition("=")[0].strip() for text in texts]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice:
+        raise UsageError(f"--vary {twice} is given twice; write all values behind one: A,B,C")
+    found = run.pairs("--vary", texts)
+    return {
+        key: tuple(value.strip() for value in values.split(",") if value.strip())
+        for key, values in found.items()
+    }

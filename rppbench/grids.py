@@ -1,0 +1,183 @@
+"""Ablation grids: from the values to vary to combinations, each with its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from rppbench.ablation import Combination, Grid, Place
+from rppbench.errors import UsageError, unknown
+from rppbench.options import options, parse_value
+from rppbench.plan import SCOPES, Identities, Request, cells
+from rppbench.plugins import Registry
+from rppbench.recipes import FALLBACK
+from rppbench.records import Cell, Option
+
+Values = Mapping[str, Sequence[str]]
+TEACHER = "teacher"
+"""The one flag that can be varied beside options: supervision is a question of its own."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A grid and what to run for it."""
+
+    grid: Grid
+    cells: tuple[Cell, ...]
+    """Each once."""
+    names: Mapping[str, str]
+    """The combination of each cell by key."""
+
+
+def design(
+    registry: Registry,
+    request: Request,
+    varied: Sequence[Values],
+    baseline: Mapping[str, str],
+    *,
+    one_at_a_time: bool = False,
+    name: str = "",
+) -> Design:
+    """The product of the varied values, or with `one_at_a_time` single changes of the baseline.
+
+    Several mappings are sub-grids, which unite: an option that one of them does not vary has its
+    baseline value there. The baseline is part of every grid; what it does not name has the first
+    value. Raises UsageError for unknown options, values of the wrong type, and requests of more
+    than one method or task.
+    """
+    _check(request, varied)
+    defaults = _defaults(registry, request)
+    grids = [
+        {factor: _spelled(factor, values, defaults) for factor, values in values_of.items()}
+        for values_of in varied
+    ]
+    base: dict[str, str] = {}
+    for values_of in grids:
+        for factor, values in values_of.items():
+            base.setdefault(factor, values[0])
+    _check_apart(registry, list(base), request)
+    for factor, value in baseline.items():
+        if factor not in base:
+            raise unknown("varied option is named", factor, base, "varied options")
+        (base[factor],) = _spelled(factor, [value], defaults)
+    every = [base]
+    for values_of in grids:
+        every += _singles(base, values_of) if one_at_a_time else _products(base, values_of)
+    return _planned(registry, request, every, name or _name(request, list(base)))
+
+
+def _name(request: Request, factors: Sequence[str]) -> str:
+    method, _, _ = request.methods[0].partition(":")
+    return "-".join([method, *factors])
+
+
+def _check(request: Request, varied: Sequence[Values]) -> None:
+    for what, chosen in (("method", request.methods), ("task", request.tasks)):
+        if len(chosen) != 1:
+            raise UsageError(
+                f"an ablation is of one {what}, not of {len(chosen)}: {', '.join(chosen)}"
+            )
+    if len(request.shots) > 1:
+        raise UsageError("an ablation has one --shots; to vary them: --vary shots=4,16")
+    if not any(varied):
+        raise UsageError("say what to vary: --vary OPTION=VALUE,VALUE")
+
+
+def _check_apart(registry: Registry, factors: Sequence[str], request: Request) -> None:
+    """An option that is varied cannot be set too, nor varied under two names."""
+    said = [key for key, _ in request.settings]
+    said += [f"method.{key}" for key in registry.choose("methods", request.methods[0])[1]]
+    said += [f"task.{key}" for key in registry.choose("tasks", request.tasks[0])[1]]
+    said += ["shots"] if request.shots else []
+    said += [TEACHER] if request.teacher else []
+    for index, factor in enumerate(factors):
+        for other in [*said, *factors[:index]]:
+            heads = {key.rpartition(".")[0] for key in (factor, other)}
+            if factor.split(".")[-1] == other.split(".")[-1] and (len(heads) == 1 or "" in heads):
+                raise UsageError(f"{factor!r} is varied; it cannot be given as {other!r} too")
+
+
+def _defaults(registry: Registry, request: Request) -> dict[str, Option]:
+    """A value of every option that can be varied, by each name that it goes by."""
+    method, _ = registry.choose("methods", request.methods[0])
+    task, _ = registry.choose("tasks", request.tasks[0])
+    found: dict[str, Option] = {}
+    of_scopes = (
+        options(registry.get("methods", method)),
+        options(registry.get("tasks", task)),
+        FALLBACK.values(),  # every recipe has the same ones
+    )
+    for scope, defaults in zip(SCOPES, of_scopes, strict=True):
+        for option, value in defaults.items():
+            found.setdefault(option, value)
+            found[f"{scope}.{option}"] = value
+    return {**found, TEACHER: ""}
+
+
+def _spelled(factor: str, values: Sequence[str], defaults: Mapping[str, Option]) -> list[str]:
+    """The values with one spelling each, so that 'yes' and 'on' are the same; each once."""
+    if factor not in defaults:
+        alike = [name for name in defaults if ("." in name) == ("." in factor)]
+        raise unknown("option to vary is named", factor, alike, "options")
+    if not values:
+        raise UsageError(f"no values of {factor!r} to vary")
+    return list(dict.fromkeys(_one(factor, value, defaults[factor]) for value in values))
+
+
+def _one(factor: str, text: str, default: Option) -> str:
+    value = parse_value(factor, text, default)
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)  # all digits
+
+
+def _products(base: Mapping[str, str], values: Values) -> Iterator[dict[str, str]]:
+    for chosen in product(*values.values()):
+        yield {**base, **dict(zip(values, chosen, strict=True))}
+
+
+def _singles(base: Mapping[str, str], values: Values) -> Iterator[dict[str, str]]:
+    for factor, levels in values.items():
+        for level in levels:
+            yield {**base, factor: level}
+
+
+def _planned(
+    registry: Registry, request: Request, every: Sequence[Mapping[str, str]], name: str
+) -> Design:
+    identities = Identities(registry)
+    found: dict[str, Cell] = {}
+    combinations: list[Combination] = []
+    for levels in dict.fromkeys(tuple(levels.items()) for levels in every):
+        asked = replace(
+            request,
+            settings=(*request.settings, *(pair for pair in levels if pair[0] != TEACHER)),
+            teacher=dict(levels).get(TEACHER, request.teacher),
+        )
+        planned = cells(registry, asked, identities)
+        found |= {cell.key: cell for cell in planned}
+        places = tuple(Place(cell.key, cell.dataset, cell.seed) for cell in planned)
+        combinations.append(Combination(levels, places))
+    kept = _kept(combinations)
+    grid = Grid(
+        name,
+        tuple(c for c in combinations if kept[c.cells] is c),
+        tuple((c.label, kept[c.cells].label) for c in combinations if kept[c.cells] is not c),
+    )
+    names = {place.key: c.label for c in grid.combinations for place in c.cells}
+    return Design(grid, tuple(found.values()), names)
+
+
+def _kept(combinations: Sequence[Combination]) -> dict[tuple[Place, ...], Combination]:
+    """Of combinations with the same cells (a teacher of what does not distil, say) one.
+
+    It is the one most like the baseline, so that it has a partner in as many main effects as can
+    be.
+    """
+
+    def changes(combination: Combination) -> int:
+        return len(set(combination.levels) - set(combinations[0].levels))
+
+    kept: dict[tuple[Place, ...], Combination] = {}
+    for combination in sorted(combinations, key=changes):
+        kept.setdefault(combination.cells, combination)
+    return kept
