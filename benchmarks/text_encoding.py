@@ -254,9 +254,10 @@ def main() -> None:
         return
     result = compare(options)
     options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "text_encoding.json").write_text(json.dumps(result, indent=1) + "\n")
+    path = options.output / f"text_encoding-{options.classes}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
     text = markdown(result)
-    (options.output / "text_encoding.md").write_text(text)
+    path.with_suffix(".md").write_text(text)
     print(text)
 
 
