@@ -64,10 +64,10 @@ def parts(
     return result
 
 
-def write_leaderboards(records: Iterable[Record], folder: Path) -> list[Path]:
+def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
     """Write <task>.md, .tex, .csv and .json of every task into a folder; the paths written."""
     written = []
-    for name, of_task in grouped(build(records), lambda table: table.task).items():
+    for name, of_task in grouped(tables, lambda table: table.task).items():
         for ending, text in (
             ("md", markdown.page(of_task)),
             ("tex", latex.page(of_task)),

@@ -67,15 +67,28 @@ def _rank(value: float, column: Sequence[float]) -> float:
 
 def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
     """P of ranks as different as these if all rows were alike; corrected for ties."""
-    from scipy.special import chdtrc
-
     sets, rows = len(columns), len(means)
     tied = sum(column.count(v) ** 3 - column.count(v) for column in columns for v in set(column))
     varied = 1 - tied / (sets * rows * (rows**2 - 1))
     if varied == 0:  # every data set gives all rows the same number
         return 1.0
     spread = sum((mean - (rows + 1) / 2) ** 2 for mean in means)
-    return float(chdtrc(rows - 1, 12 * sets * spread / (rows * (rows + 1)) / varied))
+    return chi_square_tail(rows - 1, 12 * sets * spread / (rows * (rows + 1)) / varied)
+
+
+def chi_square_tail(freedom: int, value: float) -> float:
+    """How likely a chi-square number of so many degrees of freedom is to exceed the value.
+
+    The closed form for whole degrees (Abramowitz and Stegun 26.4.4-5); scipy's takes longer to
+    import than a leaderboard may take.
+    """
+    half, odd = value / 2, freedom % 2
+    total = math.erfc(math.sqrt(half)) if odd else 0.0
+    term = math.exp(-half) * (math.sqrt(half) / math.gamma(1.5) if odd else 1.0)
+    for step in range(freedom // 2):
+        total += term
+        term *= half / (step + (1.5 if odd else 1.0))
+    return total
 
 
 def _letters(means: Sequence[float], critical: float) -> list[str]:

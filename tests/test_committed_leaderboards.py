@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from rppbench.ablation_page import rewrite
-from rppbench.leaderboard import write_leaderboards
+from rppbench.leaderboard import build, write_leaderboards
 from rppbench.store import Store
 
 FOLDER = Path(__file__).parents[1] / "leaderboards"
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[1] / "leaderboards"
 def test_every_committed_page_is_what_its_records_say(tmp_path):
     records, problems = Store(FOLDER).all()
     assert [str(problem) for problem in problems] == []
-    paths = [*write_leaderboards(records, tmp_path), *rewrite(records, FOLDER, tmp_path)]
+    paths = [*write_leaderboards(build(records), tmp_path), *rewrite(records, FOLDER, tmp_path)]
     made = {path.name: path.read_bytes() for path in paths}
     committed = {
         path.name: path.read_bytes()

@@ -288,7 +288,7 @@ def test_files_hold_every_number_with_all_digits(tmp_path):
         record("coop", "pets", failure=Failure("oom", "full")),
         record("coop", task="pretraining", scores=(Score("top1", third),)),
     ]
-    names = sorted(path.name for path in write_leaderboards(records, tmp_path))
+    names = sorted(path.name for path in write_leaderboards(build(records), tmp_path))
     assert names == sorted(path.name for path in tmp_path.iterdir())
     assert names == [
         f"{task}.{ending}"

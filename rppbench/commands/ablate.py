@@ -62,7 +62,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     from rppbench.ablation_page import page, write
 
     due = run.execute(registry, planned, store, chosen)
-    records = run.records_and_pages(store)
+    records, _ = run.records_and_pages(store)
     report = ablation(found.grid, records)
     if report is not None:
         try:

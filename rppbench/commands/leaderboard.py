@@ -12,6 +12,7 @@ from rppbench.leaderboard import build, write_leaderboards
 from rppbench.markdown import page
 from rppbench.records import Record
 from rppbench.store import Problem, Store
+from rppbench.tables import Table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -25,8 +26,11 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     """Print the tables and write them beside the records."""
     folder = Path(arguments.output)
     records = load(folder)
-    sys.stdout.write(page(build(records, arguments.task, arguments.metric)))
-    write_pages(records, folder)
+    tables = build(records)
+    chosen = arguments.task or arguments.metric
+    shown = build(records, arguments.task, arguments.metric) if chosen else tables
+    sys.stdout.write(page(shown))
+    write_pages(tables, folder)
     if any(folder.glob("ablation-*.json")):
         from rppbench.ablation_page import rewrite  # numpy takes longer than a leaderboard
 
@@ -45,10 +49,10 @@ def load(folder: Path) -> list[Record]:
     return records
 
 
-def write_pages(records: Sequence[Record], folder: Path) -> None:
+def write_pages(tables: Sequence[Table], folder: Path) -> None:
     """The pages of all tasks. UsageError if the folder cannot be written."""
     try:
-        write_leaderboards(records, folder)
+        write_leaderboards(tables, folder)
     except OSError as error:
         raise UsageError(f"cannot write the pages in {folder}: {error.strerror}") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.errors import UsageError
+from rppbench.leaderboard import build
 from rppbench.merge import merge as join
 from rppbench.store import Store
 
@@ -32,8 +33,7 @@ def merge(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
     records, problems = Store(into).all()
     report_damage([*result.problems, *problems])
-    if records:
-        write_pages(records, into)
+    write_pages(build(records), into)
     for conflict in result.conflicts:
         print(f"rppbench: conflict: {conflict}", file=sys.stderr)
     counts = [

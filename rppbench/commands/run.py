@@ -18,7 +18,7 @@ from rppbench.leaderboard import build
 from rppbench.markdown import page
 from rppbench.records import Record
 from rppbench.store import Store
-from rppbench.tables import duration
+from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.engines import Engine
@@ -95,11 +95,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_plan(registry, planned, chosen)
         return 0
     due = execute(registry, planned, store, chosen)
-    records = records_and_pages(store)
-    with_records = {record.cell.task.name for record in records}
-    for task in dict.fromkeys(entry.cell.task.name for entry in planned):
-        if task in with_records:
-            sys.stdout.write(page(build(records, task)))
+    records, tables = records_and_pages(store)
+    asked = {entry.cell.task.name for entry in planned}
+    sys.stdout.write(page([table for table in tables if table.task in asked]))
     sys.stdout.flush()
     return conclude(planned, due, records, store)
 
@@ -132,13 +130,16 @@ def execute(
     return due
 
 
-def records_and_pages(store: Store) -> list[Record]:
-    """All records of a folder, whose leaderboards are written anew; what is damaged is named."""
+def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
+    """All records of a folder and their tables, of which the pages are written anew.
+
+    What is damaged is named.
+    """
     records, problems = store.all()
     report_damage(problems)
-    if records:
-        write_pages(records, store.root)
-    return records
+    tables = build(records)
+    write_pages(tables, store.root)
+    return records, tables
 
 
 def pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
