@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ ORDER = {"oxford_flowers": (2, 0, 1), "stanford_cars": (1, 2, 0)}
 """Labels in the order in which these split files first have them; others go by label."""
 
 Split = dict[str, list[list[Any]]]
+Make = Callable[[str], OnDisk]
 
 
 def image(path: Path, shade: int = 90) -> None:
@@ -134,6 +135,11 @@ def split_of(name: str) -> Split:
         ]
         for split in ("train", "val", "test")
     }
+
+
+def everything(split: Any) -> list[Any]:
+    """The entries of all three lists."""
+    return [entry for entries in split.values() for entry in entries]
 
 
 def write_split(home: Path, name: str, split: Split, patch: pytest.MonkeyPatch) -> Path:

@@ -8,32 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pluggy
 import pytest
-from toy_run import ToyPlugin, save_tiny, toy_registry
+from toy_run import Say, toy_registry
 
-import rppbench_tasks
-from rppbench import engines, hookspecs
 from rppbench.cli import main
 from rppbench.errors import UsageError
 from rppbench.grids import Design, design
 from rppbench.plan import Request
-from rppbench.plugins import Registry
 
 GRIDS = Path(__file__).parents[1] / "leaderboards" / "grids"
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one", "toy-two")
 
-Say = Callable[..., tuple[int, str, str]]
-
 
 # --- the combinations of a grid -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_tiny(folder)
-    return folder
 
 
 @pytest.fixture
@@ -157,30 +144,6 @@ def test_a_grid_that_makes_no_sense_is_refused(
 
 
 # --- the command --------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def say(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    models: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> Say:
-    manager = pluggy.PluginManager("rppbench")
-    manager.add_hookspecs(hookspecs)
-    manager.register(ToyPlugin(models), "toys")
-    manager.register(rppbench_tasks, "tasks")
-    manager.register(engines, "engines")
-    registry = Registry(manager)
-    registry.broken["old"] = ImportError("no old times")
-    monkeypatch.setattr(Registry, "load", lambda: registry)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        status = main(words)
-        return status, *capsys.readouterr()
-
-    return run
 
 
 WORDS = ("ablate", "--method", "context", *TOY, "--vary", "length=2,3", "--vary", "both=off,on")

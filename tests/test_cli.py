@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
-import pluggy
 import pytest
 from toy import Toy
-from toy_run import Context, ToyPlugin, save_tiny
+from toy_run import Context, Say, ToyBroken
 
-import rppbench_tasks
-from rppbench import __version__, engines, hookimpl, hookspecs
+from rppbench import __version__, hookimpl
 from rppbench.cli import main
 from rppbench.contracts import Method, Prompts
-from rppbench.plugins import Registry
 from rppbench.store import Store
 
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny")
 GOOD = (*TOY, "--dataset", "toy-one", "toy-two")
-
-
-class ToyBroken(Toy):
-    name, title, role = "toy-broken", "Toy broken", "transfer"
-
-    def image(self, sample: Any) -> Any:
-        raise OSError(f"cannot identify image file {sample.key}")
 
 
 class Interrupting(Context):
@@ -52,43 +36,7 @@ class More:
         return [ToyBroken]
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_tiny(folder)
-    return folder
-
-
-@pytest.fixture
-def toys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path) -> Registry:
-    """Only toys are installed; the working directory and the cache are the test's own."""
-    manager = pluggy.PluginManager("rppbench")
-    manager.add_hookspecs(hookspecs)
-    for name, plugin in {"toys": ToyPlugin(models), "more": More()}.items():
-        manager.register(plugin, name)
-    manager.register(rppbench_tasks, "tasks")
-    manager.register(engines, "engines")
-    registry = Registry(manager)
-    registry.broken["old"] = ImportError("no old times")
-    monkeypatch.setattr(Registry, "load", lambda: registry)
-    monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "40")  # a narrow terminal must not matter to a pipe
-    monkeypatch.chdir(tmp_path)
-    return registry
-
-
-Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(toys: Registry, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs a command: say('plan', ...) is its status, what it printed, and its complaints."""
-
-    def run(*words: str) -> tuple[int, str, str]:
-        status = main(words)
-        return status, *capsys.readouterr()
-
-    return run
+MORE = More()
 
 
 def counts(complaints: str) -> str:
@@ -360,55 +308,3 @@ def test_doctor_tells_of_versions_and_broken_plugins_but_not_of_people(
     assert "tasks: pretraining, cross-dataset, cross-domain, few-shot, base-to-new" in text
     assert "somebody" not in text
     assert str(tmp_path) not in text
-
-
-# --- the program --------------------------------------------------------------------------------
-
-
-def test_help_version_and_leaderboard_need_no_torch(say: Say, tmp_path: Path) -> None:
-    say("run", "--method", "fixed", *GOOD)
-    script = (
-        "import sys\n"
-        "from rppbench.cli import main\n"
-        "try: status = main(sys.argv[1:])\n"
-        "except SystemExit as end: status = end.code\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'open_clip', 'mmengine'} & set(sys.modules)\n"
-        "sys.exit(f'imported {heavy}' if heavy else status)\n"
-    )
-    for words in (["--help"], ["run", "--help"], ["--version"], ["leaderboard"]):
-        done = subprocess.run(
-            [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
-    assert subprocess.run(
-        [sys.executable, "-m", "rppbench", "--version"], capture_output=True, text=True
-    ).stdout == (f"rppbench {__version__}\n")
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_has_seen_enough_is_no_error(
-    say: Say, tmp_path: Path, unbuffered: str
-) -> None:
-    say("run", "--method", "fixed", *GOOD)
-    for words in (["--help"], ["list", "engines"], ["leaderboard"]):
-        read, write = os.pipe()
-        os.close(read)
-        done = subprocess.run(
-            [sys.executable, "-m", "rppbench", *words],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            stdout=write,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        os.close(write)
-        assert done.stderr == ""
-
-
-def test_the_installed_program_is_the_same() -> None:
-    program = shutil.which("rppbench", path=Path(sys.executable).parent)
-    assert program, "the console script is not installed"
-    done = subprocess.run([program, "rnu"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "did you mean 'run'?" in done.stderr

@@ -5,132 +5,33 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pluggy
 import pytest
 import torch
-from tiny import make_tiny_clip
-from torch import Tensor
 from toy import COLOURS, Toy
-from toy_run import Context, Fixed, ToyOne, ToyTwo
+from toy_run import Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
-from rppbench import hookimpl, hookspecs
-from rppbench.bench import Workshop
+from rppbench import hookimpl
 from rppbench.clip import Clip
-from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step, Task
-from rppbench.engines import Event
-from rppbench.features import FeatureStore
+from rppbench.contracts import Method, Prompt
 from rppbench.outcomes import unpack_outcomes
-from rppbench.plan import Request, batches, cells, survey
-from rppbench.plugins import Registry
-from rppbench.records import Cell, Record, Score
-from rppbench.runner import Runner
+from rppbench.plan import batches, survey
 from rppbench_methods.cocoop import CoCoOp
-from rppbench_tasks.cross_dataset import CrossDataset
-
-
-class ToyBroken(Toy):
-    name, title, role = "toy-broken", "Toy broken", "transfer"
-
-    def image(self, sample: Any) -> Any:
-        raise OSError(f"cannot identify image file {sample.key}")
-
-
-class Specific(Method):
-    name, title = "specific", "Class-specific"
-    recipes = Context.recipes
-
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
-        self.context = space.normal(space.classes, 2, space.text_width)
-
-    def prompts(self) -> Prompts:
-        return Prompts(Prompt(self.context))
-
-
-class Exploding(Context):
-    name, title = "exploding", "Exploding"
-
-    def loss(self, step: Step) -> Tensor:
-        return step.loss * torch.inf
-
-
-class Infinite(CrossDataset):
-    name, title = "infinite", "A score that is no number"
-
-    def run(self, bench: Bench) -> list[Score]:
-        bench.fit()
-        return [Score("top1", 50.0), Score("top5", float("nan"))]
 
 
 class Plugin:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
-        return [Fixed, Context, Specific, Exploding, CoCoOp]
+        return [Fixed, Context, CoCoOp]
 
     @hookimpl
     def rppbench_datasets(self) -> list[type[Toy]]:
-        return [Toy, ToyOne, ToyTwo, ToyBroken]
-
-    @hookimpl
-    def rppbench_tasks(self) -> list[type[Task]]:
-        return [Infinite]
+        return [Toy, ToyOne, ToyTwo]
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    import rppbench_tasks
-
-    manager = pluggy.PluginManager("rppbench")
-    manager.add_hookspecs(hookspecs)
-    manager.register(Plugin(), "toys")
-    manager.register(rppbench_tasks, "tasks")
-    registry = Registry(manager)
-    monkeypatch.setattr("rppbench.plan.Identities._weights", lambda self, name: f"{name}-1")
-    return registry
-
-
-class Place:
-    """A runner over the tiny backbone, whose cache and output are folders of the test."""
-
-    def __init__(self, registry: Registry, folder: Path) -> None:
-        self.registry, self.folder = registry, folder
-        self.clips = {"tiny": make_tiny_clip(), "teacher": make_tiny_clip(seed=3)}
-        self.events: list[Event] = []
-        self.runner = self.new()
-
-    def new(self, output: str = "runs", cache: str = "cache", **options: Any) -> Runner:
-        runner = Runner(self.folder / output, batch_size=5, **options)
-        runner.workshop = Workshop(  # what the property builds, with the tiny models
-            registry=self.registry,
-            load=lambda name, precision: self.clips[name],
-            features=FeatureStore(self.folder / cache),
-            prompts=runner.store.training_path,
-            batch_size=5,
-        )
-        return runner
-
-    def plan(self, *methods: str, task: str = "cross-dataset", **request: Any) -> list[Cell]:
-        asked = Request(methods, (f"{task}:suite=toy",), backbone="tiny", **request)
-        return cells(self.registry, asked)
-
-    def run(self, planned: list[Cell], runner: Runner | None = None) -> list[Record]:
-        runner = runner or self.runner
-        for batch in batches(planned):
-            runner(batch, self.events.append)
-        found = [runner.store.read(cell) for cell in planned]
-        assert all(found)
-        return [record for record in found if record]
-
-    @property
-    def encoded(self) -> int:
-        return sum(clip.image.images_encoded for clip in self.clips.values())
-
-
-@pytest.fixture
-def place(registry: Registry, tmp_path: Path) -> Place:
-    return Place(registry, tmp_path)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(registry_of(toys=Plugin()), tmp_path, monkeypatch)
 
 
 def clip_of(place: Place) -> Clip:
@@ -207,63 +108,6 @@ def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) 
     assert counted == list(range(1, 15))
 
 
-def test_a_failing_cell_is_a_record_with_its_reason_and_stops_no_other(place: Place) -> None:
-    planned = place.plan("fixed")
-    records = {record.cell.dataset: record for record in place.run(planned)}
-    assert records["toy-broken"].status == "failed"
-    assert records["toy-broken"].failure is not None
-    assert "cannot identify image file test/0/0" in records["toy-broken"].failure.message
-    assert "Traceback" in records["toy-broken"].failure.details
-    assert records["toy-two"].status == "ok"
-    states = {plan.cell.dataset: plan.state for plan in survey(planned, place.runner.store)}
-    assert states == {"toy-one": "done", "toy-two": "done", "toy-broken": "failed"}
-
-
-def test_a_loss_that_explodes_is_recorded_as_nan(place: Place) -> None:
-    (record,) = place.run(place.plan("exploding", datasets=("toy-one",)))
-    assert record.failure is not None
-    assert record.failure.kind == "nan"
-    assert "at step 0" in record.failure.message
-
-
-def test_a_score_that_is_no_number_is_recorded_as_nan(place: Place) -> None:
-    (record,) = place.run(place.plan("context", task="infinite", datasets=("toy-one",)))
-    assert record.status == "failed"
-    assert record.scores == ()
-    assert record.failure is not None
-    assert record.failure.kind == "nan"
-    assert record.failure.message == "the score 'top5' became nan"
-
-
-def test_a_cell_that_cannot_be_labelled_is_a_record_too(place: Place) -> None:
-    (cell,) = place.plan("fixed", datasets=("toy-one",))
-    cell = replace(cell, dataset="gone")
-    (record,) = place.run([cell])
-    assert record.failure is not None
-    assert "no data set is named 'gone'" in record.failure.message
-    assert record.metric == "top1"
-
-
-def test_a_cell_whose_worker_died_is_recorded_for_it(place: Place) -> None:
-    (cell,) = place.plan("fixed", datasets=("toy-one",))
-    place.runner.fail(cell, "WorkerDied", "the worker died: SIGKILL")
-    record = place.runner.store.read(cell)
-    assert record is not None
-    assert record.failure is not None
-    assert record.failure.kind == "WorkerDied"
-    assert (record.metric, record.labels["dataset"]) == ("top1", "Toy one")
-    gone = replace(cell, dataset="gone")
-    place.runner.fail(gone, "WorkerDied", "the worker died: SIGKILL")
-    assert place.runner.store.read(gone) is not None
-
-
-def test_the_death_of_a_worker_does_not_erase_a_good_record(place: Place) -> None:
-    planned = place.plan("fixed", datasets=("toy-one",))
-    (record,) = place.run(planned)
-    place.runner.fail(planned[0], "WorkerDied", "the worker died: SIGKILL")
-    assert place.runner.store.read(planned[0]) == record
-
-
 def test_words_the_text_tower_never_saw_are_named_once(place: Place) -> None:
     clip = clip_of(place)
     with torch.no_grad():
@@ -284,14 +128,6 @@ def test_words_the_text_tower_never_saw_are_named_once(place: Place) -> None:
     (message,) = [event.message for event in place.events if event.message]
     assert message.startswith("7 of 7 class names")
     assert message.endswith("yellow sun, grey stone, ...")
-
-
-def test_class_specific_contexts_refuse_other_classes_in_words(place: Place) -> None:
-    (record,) = place.run(place.plan("specific", datasets=("toy-one",)))
-    assert record.failure is not None
-    assert record.failure.kind == "usage"
-    assert "cannot classify 'toy-one'" in record.failure.message
-    assert record.failure.details == ""
 
 
 def test_pretraining_scores_all_base_and_held_out_classes(place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_run import ToyOne, ToyRunner, save_tiny, toy_registry
+from toy_run import ToyOne, ToyRunner, toy_registry
 
 from rppbench.contracts import Task
 from rppbench.engines import Event
@@ -23,13 +23,6 @@ from rppbench_tasks.few_shot import FewShot
 from rppbench_tasks.pretraining import Pretraining
 
 TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    save_tiny(folder)
-    return folder
 
 
 def plan(

@@ -3,54 +3,26 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from reference import image_features, text_features
-from tiny import MEAN, STD, make_tiny_clip, tiny_config, tokenizer
+from tiny import (
+    IMAGE,
+    NAMES,
+    TEXT,
+    Draw,
+    make_tiny_clip,
+    pictures,
+    reference_image,
+    reference_text,
+    sapl,
+    tokenizer,
+)
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from rppbench.checkpoints import PRECISIONS, build
-from rppbench.clip import Clip, Preprocess
+from rppbench.clip import Clip
 from rppbench.contracts import Prompt
 from rppbench.errors import UsageError
 
-NAMES = (
-    "cat",
-    "great white shark",
-    "Eurasian three-toed woodpecker, Picoides tridactylus",
-    "x",
-    "sports car",
-    "Volkswagen Golf Hatchback 1991 (red)",
-    "dog",
-)
-TEXT, IMAGE = 32, 48
-HEADS = 4
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
-
-
-class Draw:
-    """Leaf tensors from one stream, remembered."""
-
-    def __init__(self, dtype: torch.dtype = torch.float32, seed: int = 1) -> None:
-        self.dtype, self.generator = dtype, torch.Generator().manual_seed(seed)
-        self.leaves: list[Tensor] = []
-
-    def __call__(self, *shape: int) -> Tensor:
-        leaf = torch.randn(shape, generator=self.generator, dtype=torch.float64)
-        leaf = leaf.to(self.dtype).requires_grad_()
-        self.leaves.append(leaf)
-        return leaf
-
-
-def sapl(draw: Draw, width: int, depth: int, residual: str = "keep", parts: str = "qkv") -> Prompt:
-    given = {part: {i: draw(4, width) for i in range(depth)} for part in parts}
-    stream: dict[int, Tensor] = {}
-    if residual == "q":
-        stream = given["q"]
-    if residual == "mean":
-        stream = {i: sum(given[part][i] for part in parts) / len(parts) for i in range(depth)}
-    return Prompt(
-        draw(4, width), stream, given.get("q", {}), given.get("k", {}), given.get("v", {})
-    )
 
 
 def maple(draw: Draw, clip: Clip) -> tuple[Prompt, Prompt]:
@@ -121,21 +93,6 @@ def assert_equal(ours: Passed, theirs: Passed, dtype: torch.dtype) -> None:
         if other.abs().max() > tolerance:
             mine, other = mine / scale, other / scale
         torch.testing.assert_close(mine, other, rtol=tolerance, atol=tolerance)
-
-
-def reference_text(clip: Clip, prompt: Prompt, names: Sequence[str] = NAMES) -> Tensor:
-    quick = type(clip.model.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
-    return text_features(clip.model.state_dict(), tokenizer(), names, prompt, HEADS, quick)
-
-
-def reference_image(clip: Clip, images: Tensor, prompt: Prompt | None) -> Tensor:
-    quick = type(clip.model.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
-    return image_features(clip.model.state_dict(), images, prompt, HEADS, quick)
-
-
-def pictures(dtype: torch.dtype, count: int = 3) -> Tensor:
-    generator = torch.Generator().manual_seed(3)
-    return torch.randn(count, 3, 32, 32, generator=generator, dtype=torch.float64).to(dtype)
 
 
 @pytest.fixture(scope="module", params=["gelu", "quickgelu"])
@@ -375,48 +332,3 @@ def test_sharing_the_prefix_saves_eight_ninths_of_the_work_on_imagenet(tiny_clip
 def test_a_prompt_that_leaves_no_room_for_a_name_is_refused(tiny_clip: Clip) -> None:
     with pytest.raises(UsageError, match="a prompt of 75 tokens leaves no room"):
         tiny_clip.text.encode(Prompt(torch.zeros(75, TEXT)), tiny_clip.names(NAMES))
-
-
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_towers_take_float32_prompts_and_give_float32_features(
-    precision: str,
-) -> None:
-    # On the meta device types are checked and nothing is computed.
-    clip = Clip(
-        "half", "0", build(tiny_config(), precision), tokenizer(), Preprocess(32, MEAN, STD)
-    )
-    text, image, names = clip.text, clip.image, clip.names(NAMES)
-    clip.model.to("meta")
-    assert clip.dtype == PRECISIONS[precision]
-    draw = Draw()
-    for prompt in (sapl(draw, TEXT, 2), Prompt(draw(len(NAMES), 4, TEXT))):
-        for plain in (False, True):
-            features = text.encode(prompt, names, plain=plain)
-            assert features.dtype == torch.float32
-            assert features.shape == (len(NAMES), 32)
-    assert text.templates(["cat"], ["a {}."]).dtype == torch.float32
-    images = torch.empty(2, 3, 32, 32, device="meta")
-    assert image.encode(images).dtype == torch.float32
-    assert image.encode(images, sapl(draw, IMAGE, 2, "mean")).dtype == torch.float32
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize(
-    ("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.1), ("fp16", 0.02)]
-)
-def test_on_a_gpu_every_precision_gives_the_features_of_the_reference(
-    precision: str, tolerance: float
-) -> None:
-    original = make_tiny_clip()
-    model = build(tiny_config(), precision)
-    model.load_state_dict(original.model.state_dict())
-    clip = Clip("gpu", "0", model.cuda(), tokenizer(), Preprocess(32, MEAN, STD))
-    draw = Draw()
-    text, image = sapl(draw, TEXT, 3), sapl(draw, IMAGE, 3)
-    features = clip.text.encode(text, clip.names(NAMES)).cpu()
-    expected = reference_text(original, text)
-    torch.testing.assert_close(features, expected, rtol=0, atol=tolerance)
-    features = clip.image.encode(pictures(torch.float32), image).cpu()
-    expected = reference_image(original, pictures(torch.float32), image)
-    torch.testing.assert_close(features, expected, rtol=0, atol=tolerance)

@@ -1,12 +1,16 @@
-"""A small CLIP with random weights and CLIP's real vocabulary, built in a moment."""
+"""A small CLIP with random weights and CLIP's real vocabulary, and prompts to try it with."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import torch
+from reference import image_features, text_features
+from torch import Tensor
 
 from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess
+from rppbench.contracts import Prompt
 from rppbench.names import Tokenizer
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -74,3 +78,59 @@ def make_tiny_clip(
         tokenizer=tokenizer(),
         preprocess=Preprocess(size=32, mean=MEAN, std=STD),
     )
+
+
+# --- what towers are tested with ------------------------------------------------------------------
+
+NAMES = (
+    "cat",
+    "great white shark",
+    "Eurasian three-toed woodpecker, Picoides tridactylus",
+    "x",
+    "sports car",
+    "Volkswagen Golf Hatchback 1991 (red)",
+    "dog",
+)
+TEXT, IMAGE = 32, 48
+HEADS = 4
+
+
+class Draw:
+    """Leaf tensors from one stream, remembered."""
+
+    def __init__(self, dtype: torch.dtype = torch.float32, seed: int = 1) -> None:
+        self.dtype, self.generator = dtype, torch.Generator().manual_seed(seed)
+        self.leaves: list[Tensor] = []
+
+    def __call__(self, *shape: int) -> Tensor:
+        leaf = torch.randn(shape, generator=self.generator, dtype=torch.float64)
+        leaf = leaf.to(self.dtype).requires_grad_()
+        self.leaves.append(leaf)
+        return leaf
+
+
+def sapl(draw: Draw, width: int, depth: int, residual: str = "keep", parts: str = "qkv") -> Prompt:
+    given = {part: {i: draw(4, width) for i in range(depth)} for part in parts}
+    stream: dict[int, Tensor] = {}
+    if residual == "q":
+        stream = given["q"]
+    if residual == "mean":
+        stream = {i: sum(given[part][i] for part in parts) / len(parts) for i in range(depth)}
+    return Prompt(
+        draw(4, width), stream, given.get("q", {}), given.get("k", {}), given.get("v", {})
+    )
+
+
+def reference_text(clip: Clip, prompt: Prompt, names: Sequence[str] = NAMES) -> Tensor:
+    quick = type(clip.model.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+    return text_features(clip.model.state_dict(), tokenizer(), names, prompt, HEADS, quick)
+
+
+def reference_image(clip: Clip, images: Tensor, prompt: Prompt | None) -> Tensor:
+    quick = type(clip.model.visual.transformer.resblocks[0].mlp.gelu).__name__ == "QuickGELU"
+    return image_features(clip.model.state_dict(), images, prompt, HEADS, quick)
+
+
+def pictures(dtype: torch.dtype, count: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(count, 3, 32, 32, generator=generator, dtype=torch.float64).to(dtype)

@@ -1,8 +1,12 @@
-"""Toy runs that any process can do: data sets, methods, and the tiny CLIP as files of a plugin."""
+"""Toy runs that any process can do: data sets, methods, and the tiny CLIP as files of a plugin.
+
+And what tests of runs and commands share.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pluggy
+import pytest
 from safetensors.torch import save_file
 from tiny import make_tiny_clip, tiny_config
 from toy import Toy
@@ -20,14 +25,17 @@ from rppbench.backbones import Backbone
 from rppbench.bench import Workshop
 from rppbench.clip import Clip, load
 from rppbench.contracts import Method, Prompt, Prompts, Space, Templates
-from rppbench.engines import Inline
+from rppbench.engines import Event, Inline
 from rppbench.features import FeatureStore
 from rppbench.plan import Request, batches, cells, survey
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe
-from rppbench.records import Cell
+from rppbench.records import Cell, Record
 from rppbench.runner import Runner
 from rppbench.weights import sha256
+
+Say = Callable[..., tuple[int, str, str]]
+"""Runs a command: its status, what it printed, and its complaints."""
 
 
 class ToyOne(Toy):
@@ -42,6 +50,13 @@ class ToyTwo(Toy):
 
 class ToyShift(Toy):
     name, title, role = "toy-shift", "Toy shift", "shift"
+
+
+class ToyBroken(Toy):
+    name, title, role = "toy-broken", "Toy broken", "transfer"
+
+    def image(self, sample: Any) -> Any:
+        raise OSError(f"cannot identify image file {sample.key}")
 
 
 class Fixed(Method):
@@ -120,12 +135,78 @@ class ToyRunner(Runner):
         )
 
 
-def toy_registry(models: Path) -> Registry:
+class Place:
+    """A runner over the tiny backbone, whose cache and output are folders of the test."""
+
+    def __init__(self, registry: Registry, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        patch.setattr("rppbench.plan.Identities._weights", lambda self, name: f"{name}-1")
+        self.registry, self.folder = registry, folder
+        self.clips = {"tiny": make_tiny_clip(), "teacher": make_tiny_clip(seed=3)}
+        self.events: list[Event] = []
+        self.runner = self.new()
+
+    def new(self, output: str = "runs", cache: str = "cache", **options: Any) -> Runner:
+        runner = Runner(self.folder / output, batch_size=5, **options)
+        runner.workshop = Workshop(  # what the property builds, with the tiny models
+            registry=self.registry,
+            load=lambda name, precision: self.clips[name],
+            features=FeatureStore(self.folder / cache),
+            prompts=runner.store.training_path,
+            batch_size=5,
+        )
+        return runner
+
+    def plan(self, *methods: str, task: str = "cross-dataset", **request: Any) -> list[Cell]:
+        asked = Request(methods, (f"{task}:suite=toy",), backbone="tiny", **request)
+        return cells(self.registry, asked)
+
+    def run(self, planned: list[Cell], runner: Runner | None = None) -> list[Record]:
+        runner = runner or self.runner
+        for batch in batches(planned):
+            runner(batch, self.events.append)
+        found = [runner.store.read(cell) for cell in planned]
+        assert all(found)
+        return [record for record in found if record]
+
+    @property
+    def encoded(self) -> int:
+        return sum(clip.image.images_encoded for clip in self.clips.values())
+
+
+def refused(say: Say, *words: str) -> str:
+    """The complaint of a command that must not work."""
+    status, _, told = say(*words)
+    assert status == 2, told
+    assert "Traceback" not in told
+    return told
+
+
+def images() -> tuple[list[str], list[int]]:
+    """The test images of a toy data set as files, and their labels."""
+    dataset = ToyOne()
+    samples = dataset.samples("test")
+    paths = [f"{index}.png" for index in range(len(samples))]
+    for path, sample in zip(paths, samples, strict=True):
+        dataset.image(sample).save(path)
+    return paths, [sample.label for sample in samples]
+
+
+def asked(folder: Path) -> tuple[str, ...]:
+    paths, _ = images()
+    return ("predict", "--prompt", str(folder), "--classes", "red square,black cat", paths[0])
+
+
+def registry_of(**plugins: object) -> Registry:
+    """What these plugins and the tasks of rppbench bring, and nothing else that is installed."""
     manager = pluggy.PluginManager("rppbench")
     manager.add_hookspecs(hookspecs)
-    manager.register(ToyPlugin(models), "toys")
-    manager.register(rppbench_tasks, "tasks")
+    for name, plugin in {**plugins, "tasks": rppbench_tasks}.items():
+        manager.register(plugin, name)
     return Registry(manager)
+
+
+def toy_registry(models: Path) -> Registry:
+    return registry_of(toys=ToyPlugin(models))
 
 
 def toy_cells(models: Path, *methods: str, **request: Any) -> list[Cell]:

@@ -1,0 +1,65 @@
+"""The program as a process of its own: what it imports, its pipes, and how it is installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy_run import Say
+
+from rppbench import __version__
+
+GOOD = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one", "toy-two")
+
+
+def test_help_version_and_leaderboard_need_no_torch(say: Say, tmp_path: Path) -> None:
+    say("run", "--method", "fixed", *GOOD)
+    script = (
+        "import sys\n"
+        "from rppbench.cli import main\n"
+        "try: status = main(sys.argv[1:])\n"
+        "except SystemExit as end: status = end.code\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'open_clip', 'mmengine'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else status)\n"
+    )
+    for words in (["--help"], ["run", "--help"], ["--version"], ["leaderboard"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+    assert subprocess.run(
+        [sys.executable, "-m", "rppbench", "--version"], capture_output=True, text=True
+    ).stdout == (f"rppbench {__version__}\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(
+    say: Say, tmp_path: Path, unbuffered: str
+) -> None:
+    say("run", "--method", "fixed", *GOOD)
+    for words in (["--help"], ["list", "engines"], ["leaderboard"]):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run(
+            [sys.executable, "-m", "rppbench", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(write)
+        assert done.stderr == ""
+
+
+def test_the_installed_program_is_the_same() -> None:
+    program = shutil.which("rppbench", path=Path(sys.executable).parent)
+    assert program, "the console script is not installed"
+    done = subprocess.run([program, "rnu"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "did you mean 'run'?" in done.stderr
