@@ -92,10 +92,11 @@ def batches(planned: Sequence[Cell]) -> list[Batch]:
 def survey(planned: Sequence[Cell], store: Store) -> list[Planned]:
     """What a run of these cells would do now."""
     records, _ = store.all()
+    known = {record.key: record for record in records}
     learned: set[str] = set()
     result = []
     for cell in planned:
-        record = store.read(cell)
+        record = known.get(cell.key)
         state = "todo" if record is None else {"ok": "done"}.get(record.status, "failed")
         if MISSING in _digests(cell):
             state = "blocked"

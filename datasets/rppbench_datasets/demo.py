@@ -17,7 +17,14 @@ from PIL import Image
 from rppbench.contracts import Dataset, Sample
 from rppbench.errors import unknown
 from rppbench_datasets.world import render
-from rppbench_datasets.world.artwork import COLOURED, Concept, Drawing, concepts, digests
+from rppbench_datasets.world.artwork import (
+    COLOURED,
+    Concept,
+    Drawing,
+    concepts,
+    digests,
+    fraction,
+)
 
 TRAIN, VAL = 16, 4
 """Renders a class of the train-pool drawings."""
@@ -30,12 +37,6 @@ SUBJECTS = (
     *("media", "sports", "flags"),
 )
 """Subjects that are transfer sets; people, hands and signs stand in the vocabulary only."""
-
-
-def fraction(*parts: str) -> float:
-    """A fixed number in [0, 1) for the given words, the same on every machine."""
-    text = "\x1f".join(parts).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
 
 
 @cache

@@ -6,13 +6,14 @@ points where a vendor lists them, and by its icon name otherwise.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from rppbench_datasets.world.artwork import fraction
 
 VENDORS = {
     "noto": "noto",
@@ -66,12 +67,6 @@ class Concept:
     tags: list[str]
     icons: dict[str, str] = field(default_factory=dict)
     """Vendor -> icon name."""
-
-
-def fraction(*parts: str) -> float:
-    """A fixed number in [0, 1) for the given words, the same on every machine."""
-    text = "\x1f".join(parts).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
 
 
 def clean(label: str) -> str:

@@ -17,9 +17,10 @@ import concepts as c
 import numpy as np
 from PIL import Image
 
+from rppbench_datasets.world.artwork import CELL, COLUMNS
+
 SHIPPED = Path(__file__).parent.parent / "rppbench_datasets" / "world"
 SHIPPED_SUFFIXES = (".webp", ".json", ".safetensors", ".txt", ".md")
-CELL, COLUMNS = 72, 40
 LOSSLESS = ("openmoji", "fluent-hc")
 """Line art: lossy coding is larger and ringing is visible."""
 

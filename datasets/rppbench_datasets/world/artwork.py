@@ -36,6 +36,12 @@ PAPER = (244, 242, 236)
 """Colour of the card."""
 
 
+def fraction(*parts: str) -> float:
+    """A fixed number in [0, 1) for the given words, the same on every machine."""
+    text = "\x1f".join(parts).encode()
+    return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
+
+
 @dataclass(frozen=True)
 class Drawing:
     """One vendor's picture of one concept."""
