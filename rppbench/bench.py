@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from rppbench.classify import similarities
-from rppbench.clip import Clip
+from rppbench.clip import Clip, embed_width
 from rppbench.contracts import Dataset, Evaluation, Method, Prompt, Prompts, Supervision
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
@@ -138,6 +139,43 @@ class CellBench:
         self.eval_seconds += time.monotonic() - started
         labels = torch.tensor([sample.label for sample in samples])
         return Evaluation(labels, ranked, len(chosen))
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, e) of any images, through the tower as the method prompts it."""
+        prompt, size = self._prompts.image, self.workshop.batch_size
+        parts = []
+        for start in range(0, len(images), size):
+            pixels = torch.stack([self.clip.preprocess(im) for im in images[start : start + size]])
+            parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
+        return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
+
+    @property
+    def frozen_images(self) -> bool:
+        return self._prompts.image is None
+
+    @torch.inference_mode()
+    def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
+        """(b, c) cosines of unit features (b, e) and any class names."""
+        prompts = self._prompts
+        if isinstance(prompts.text, Prompt) and prompts.text.input.ndim == 3:
+            raise UsageError(
+                f"{self.cell.method.name!r} learned a context for each class it was trained on "
+                "and has none for other names; set class_specific=off"
+            )
+        parts = similarities(
+            self.clip, prompts, names, features, wording=self.dataset.template, notify=self.notify
+        )
+        return torch.cat([part.cpu() for part in parts])
+
+    @property
+    def scale(self) -> float:
+        return float(self.clip.scale)
+
+    @property
+    def _prompts(self) -> Prompts:
+        assert self._method is not None, "fit first"
+        return self._method.prompts()
 
     def _logits(
         self, features: Tensor, prompts: Prompts, chosen: Sequence[int]

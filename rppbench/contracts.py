@@ -297,6 +297,27 @@ class Bench(Protocol):
         Labels and predictions are positions in `classes`.
         """
 
+    def encode(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, e) of any images or crops, through the tower as the method prompts it.
+
+        On the CPU. Nothing is stored: see `frozen_images`.
+        """
+
+    @property
+    def frozen_images(self) -> bool:
+        """Whether the method leaves the image tower alone: its features serve other methods too."""
+
+    def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
+        """(b, c) cosines of unit features (b, e) and any class names, as the method words them.
+
+        Times `scale` they are CLIP's logits. UsageError where the method knows only the classes
+        that it learned.
+        """
+
+    @property
+    def scale(self) -> float:
+        """CLIP's exp(logit_scale)."""
+
 
 class Task(Facts, ABC):
     """What is asked of a method. Options are the keyword-only parameters of `__init__`."""
