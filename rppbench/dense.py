@@ -1,4 +1,4 @@
-"""What segmentation and detection ask of a data set beside images and names: regions with labels."""
+"""What segmentation and detection ask of a data set beyond images and names: labelled regions."""
 
 from __future__ import annotations
 
