@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,10 +16,11 @@ from rppbench.clip import Clip, embed_width
 from rppbench.contracts import Dataset, Evaluation, Method, Prompt, Prompts, Supervision
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
-from rppbench.images import Images, Notify, encode
+from rppbench.images import Notify
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Cost, Training
 from rppbench.resume import Progress, load_state
+from rppbench.scoring import Scorer
 from rppbench.splits import of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 from rppbench.training import Trainer
@@ -61,6 +62,10 @@ class CellBench:
         self.eval_seconds = 0.0
         self.log: tuple[Mapping[str, float], ...] = ()
         self._method: Method | None = None
+        self._train_loss: float | None = None
+        self._scorer = Scorer(
+            self.clip, workshop.features, workshop.batch_size, workshop.workers, notify
+        )
 
     @property
     def dataset(self) -> Dataset:
@@ -89,6 +94,7 @@ class CellBench:
             self.workshop.fitted = {training.key: known}
         self._method, progress = known
         self.log = progress.log
+        self._train_loss = progress.train_loss
         self.cost = Cost(
             train_seconds=progress.seconds,
             parameters=sum(p.numel() for p in self._method.parameters() if p.requires_grad),
@@ -117,28 +123,31 @@ class CellBench:
             clip=self.clip,
             teacher=teacher,
             dataset=source,
-            features=self.workshop.features,
-            notify=self.notify,
-            workers=self.workshop.workers,
+            scorer=self._scorer,
         )
         return trainer.run(path)
 
-    @torch.inference_mode()
     def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
         """Classify the images of the given classes (default all) among those classes."""
-        assert self._method is not None, "evaluate before fit"
         chosen = list(range(len(self.dataset.classes))) if classes is None else list(classes)
+        return self._evaluate(chosen, [range(len(chosen))], split)[0]
+
+    def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Classify the test images of each part of the classes among that part, in one pass."""
+        return self._evaluate(list(range(len(self.dataset.classes))), parts, "test")
+
+    def _evaluate(
+        self, chosen: Sequence[int], parts: Sequence[Sequence[int]], split: str
+    ) -> list[Evaluation]:
         started = time.monotonic()
-        prompts = self._method.prompts()
+        if self._class_specific:
+            self._check_classes(chosen)
         samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
-        images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
-        logits = self._logits(self._features(images, prompts), prompts, chosen)
-        ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
+        found = self._scorer(self._prompts, self.dataset, samples, chosen, parts)
         self.eval_seconds += time.monotonic() - started
-        labels = torch.tensor([sample.label for sample in samples])
-        return Evaluation(labels, ranked, len(chosen))
+        return [replace(evaluation, train_loss=self._train_loss) for evaluation in found]
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Tensor:
@@ -157,14 +166,18 @@ class CellBench:
     @torch.inference_mode()
     def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
         """(b, c) cosines of unit features (b, e) and any class names."""
-        prompts = self._prompts
-        if isinstance(prompts.text, Prompt) and prompts.text.input.ndim == 3:
+        if self._class_specific:
             raise UsageError(
                 f"{self.cell.method.name!r} learned a context for each class it was trained on "
                 "and has none for other names; set class_specific=off"
             )
         parts = similarities(
-            self.clip, prompts, names, features, wording=self.dataset.template, notify=self.notify
+            self.clip,
+            self._prompts,
+            names,
+            features,
+            wording=self.dataset.template,
+            notify=self.notify,
         )
         return torch.cat([part.cpu() for part in parts])
 
@@ -177,20 +190,10 @@ class CellBench:
         assert self._method is not None, "fit first"
         return self._method.prompts()
 
-    def _logits(
-        self, features: Tensor, prompts: Prompts, chosen: Sequence[int]
-    ) -> Iterator[Tensor]:
-        """(b, c) cosine similarities of the images, in parts."""
-        if isinstance(prompts.text, Prompt) and prompts.text.input.ndim == 3:
-            self._check_classes(chosen)
-        return similarities(
-            self.clip,
-            prompts,
-            [self.dataset.classes[label] for label in chosen],
-            features,
-            wording=self.dataset.template,
-            notify=self.notify,
-        )
+    @property
+    def _class_specific(self) -> bool:
+        text = self._prompts.text
+        return isinstance(text, Prompt) and text.input.ndim == 3
 
     def _check_classes(self, chosen: Sequence[int]) -> None:
         """UsageError unless class-specific contexts were learned for just these classes."""
@@ -206,18 +209,3 @@ class CellBench:
                 f"{training.source if training else '?'!r} and cannot classify "
                 f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
             )
-
-    def _features(self, images: Images, prompts: Prompts) -> Tensor:
-        """(b, e) image features: from the store where the image tower is frozen, else live."""
-        size = self.workshop.batch_size
-        if prompts.image is None:
-            key = {**images.key(), "tower": self.clip.digest, "precision": str(self.clip.dtype)}
-            return self.workshop.features.get(
-                key, len(images), lambda: encode(self.clip, images, size, self.notify)
-            )
-        total, done, parts = len(images), 0, []
-        for batch in images.in_order(size):
-            parts.append(self.clip.image.encode(batch.to(self.clip.device), prompts.image).cpu())
-            done += len(batch)
-            self.notify("evaluate", done, total, {})
-        return torch.cat(parts)

@@ -270,9 +270,18 @@ class Evaluation:
     """(b, <=5) int64, best first."""
     classes: int
     """Number of classes that were to choose from."""
+    confidence: Tensor | None = None
+    """(b,) probability that was given to the best class; None if that is not known."""
+    losses: Tensor | None = None
+    """(b,) cross-entropy of each image among the classes, in nats; None if that is not known."""
+    train_loss: float | None = None
+    """Mean of the same over images that the prompts were learned on, among their classes."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
-        """top1 (with counts and outcome bits), top5 and per_class; or only top1 called `name`."""
+        """top1 (with counts and outcomes), top5, per_class, ece and losses.
+
+        With a `name`, top1 is called so, and the others 'name_top5', ...
+        """
         from rppbench.metrics import scores  # metrics needs Evaluation for its types
 
         return scores(self, name)
@@ -295,6 +304,12 @@ class Bench(Protocol):
         """Classify the images of the given classes (default all) among those classes.
 
         Labels and predictions are positions in `classes`.
+        """
+
+    def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Classify the test images of each part of the classes among that part.
+
+        One pass over all images and classes: what several parts share is computed once.
         """
 
     def encode(self, images: Sequence[Image.Image]) -> Tensor:

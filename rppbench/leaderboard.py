@@ -23,7 +23,7 @@ from rppbench.entrants import (
 )
 from rppbench.errors import unknown
 from rppbench.ranks import Ranking, rank
-from rppbench.records import Record, spell
+from rppbench.records import Record, is_detail, lower_is_better, spell
 from rppbench.store import file_name, write_whole
 from rppbench.tables import Average, Column, Entry, Missing, Row, Table
 
@@ -107,8 +107,9 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = columns_of(records, primary, every=metric is None)
     found = entrants(records)
-    rows = _best(_sorted([row(entrant, columns) for entrant in found]), len(columns))
-    ranking, rows = _ranked(rows)
+    lower = lower_is_better(primary)
+    rows = _best(_sorted([row(entrant, columns) for entrant in found], lower), columns)
+    ranking, rows = _ranked(rows, lower)
     digests = {
         (f"data of {title}", value)
         for record in records
@@ -141,7 +142,7 @@ def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Col
         titled.append((rank, title, name))
     if len(titled) == 1 and every:
         found = [score.metric for record in records for score in record.scores]
-        metrics = dict.fromkeys([primary, *found])
+        metrics = dict.fromkeys([primary, *(name for name in found if not is_detail(name))])
         return [Column(titled[0][2], titled[0][1], metric) for metric in metrics]
     return [Column(name, title, primary) for _, title, name in sorted(titled)]
 
@@ -201,23 +202,24 @@ def _average(entries: Sequence[Entry]) -> Average:
     return Average((), complete, len(entries), partial=fmean(means) if means else None)
 
 
-def _sorted(rows: Sequence[Row]) -> list[Row]:
+def _sorted(rows: Sequence[Row], lower: bool) -> list[Row]:
     """Best first; rows with gaps after the complete ones, rows without any number last."""
 
     def rank(row: Row) -> tuple[bool, bool, float, str]:
         shown: Average | Entry = row.average or row.entries[0]
         mean = shown.mean
-        return (mean is None, not shown.whole, -(mean or 0.0), row.label)
+        value = mean or 0.0
+        return (mean is None, not shown.whole, value if lower else -value, row.label)
 
     return sorted(rows, key=rank)
 
 
-def _best(rows: Sequence[Row], columns: int) -> list[Row]:
+def _best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Mark the best complete numbers of every column; equal as printed is equal."""
     if len(rows) < 2:
         return list(rows)
-    for index in range(columns):
-        best = _top(row.entries[index] for row in rows)
+    for index, column in enumerate(columns):
+        best = _top([row.entries[index] for row in rows], column.metric)
         rows = [
             replace(
                 row,
@@ -228,7 +230,7 @@ def _best(rows: Sequence[Row], columns: int) -> list[Row]:
             )
             for row in rows
         ]
-    best = _top(row.average for row in rows if row.average)
+    best = _top([row.average for row in rows if row.average], columns[0].metric)
     return [
         replace(row, average=replace(row.average, best=row.average.printed == best))
         if row.average and row.average.whole
@@ -237,15 +239,17 @@ def _best(rows: Sequence[Row], columns: int) -> list[Row]:
     ]
 
 
-def _top(shown: Iterable[Entry | Average]) -> str | None:
+def _top(shown: Sequence[Entry | Average], metric: str) -> str | None:
     complete = [s.printed for s in shown if s.whole and s.printed is not None]
-    return max(complete, key=float, default=None)
+    best = min if lower_is_better(metric) else max
+    return best(complete, key=float, default=None)
 
 
-def _ranked(rows: Sequence[Row]) -> tuple[Ranking | None, list[Row]]:
+def _ranked(rows: Sequence[Row], lower: bool) -> tuple[Ranking | None, list[Row]]:
     """Give complete rows their mean rank over data sets; equal as printed is equal."""
     complete = [row for row in rows if row.average and row.average.whole]
-    printed = [[float(e.printed) for e in row.entries if e.printed] for row in complete]
+    sign = -1 if lower else 1
+    printed = [[sign * float(e.printed) for e in row.entries if e.printed] for row in complete]
     found = rank(printed)
     if found is None:
         return None, list(rows)

@@ -17,6 +17,24 @@ Option = bool | int | float | str
 Options = tuple[tuple[str, Option], ...]
 Pairs = tuple[tuple[str, str], ...]
 
+LOWER_IS_BETTER = ("ece", "test_loss", "train_loss", "loss_gap")
+"""Metrics of which less is better, also behind the name of a part of the classes."""
+
+
+DETAILS = ("test_loss", "train_loss", *(f"_{name}" for name in ("top5", "per_class", "ece")))
+"""Ends of the names of metrics that tables show only when asked."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of this metric is better."""
+    return metric.endswith(LOWER_IS_BETTER)
+
+
+def is_detail(metric: str) -> bool:
+    """Whether a table that shows all metrics leaves this one out."""
+    return metric.endswith(DETAILS) or metric.endswith("_loss_gap")
+
+
 SCHEMA = 1
 """Version of the record format; a reader of version n must read every version up to n."""
 
@@ -119,9 +137,9 @@ class Score:
     """One measured quantity of a cell."""
 
     metric: str
-    """'top1', 'top5', 'per_class', 'base', 'new', ..."""
+    """'top1', 'top5', 'per_class', 'ece', 'base', 'new', ..."""
     value: float
-    """Percent unless the metric's name says otherwise."""
+    """Percent; losses are in nats."""
     correct: int | None = None
     total: int | None = None
     outcomes: str | None = None

@@ -370,3 +370,20 @@ def test_durations_read_as_people_say_them(seconds, text):
 def test_the_module_does_not_hide_the_formats_it_is_named_after():
     assert json.loads(exports.json([])) == {"tables": []}
     assert exports.csv([]).startswith("task,table,")
+
+
+def test_less_is_better_for_calibration_error():
+    def made(method, ece):
+        return [
+            record(method, name, scores=(Score("top1", 50.0), Score("ece", ece)))
+            for name in ("flowers", "cars")
+        ]
+
+    records = [*made("coop", 9.0), *made("rpp", 4.0)]
+    (table,) = build(records, metric="ece")
+    assert [row.method for row in table.rows] == ["rpp", "coop"]
+    assert [entry.best for row in table.rows for entry in row.entries] == [True, True, False, False]
+    assert [row.average.best for row in table.rows] == [True, False]
+    (table,) = build([r for r in records if r.cell.dataset == "cars"])
+    best = {row.method: [entry.best for entry in row.entries] for row in table.rows}
+    assert best == {"rpp": [True, True], "coop": [True, False]}
