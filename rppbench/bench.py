@@ -17,15 +17,14 @@ from rppbench.contracts import Dataset, Evaluation, Method, Prompt, Prompts, Sup
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
+from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Cost, Training
+from rppbench.records import Cell, Choice, Cost, Training
 from rppbench.resume import Progress, load_state
 from rppbench.scoring import Scorer
 from rppbench.splits import of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 from rppbench.training import Trainer
-
-SUPERVISION = tuple(Supervision.__dataclass_fields__)
 
 
 @dataclass
@@ -75,24 +74,13 @@ class CellBench:
         """Learn the cell's prompts, or fetch them if they were learned before."""
         training = self.cell.training
         if training is None:
-            self._method = self._build(len(self.dataset.classes)).eval()
+            self._method = self._build(self.cell.method, "", len(self.dataset.classes)).eval()
             return
-        known = self.workshop.fitted.get(training.key)
-        path = self.workshop.prompts(training)
         reused = True
-        if known is None:
-            source = self.workshop.dataset(training.source)
-            method = self._build(len(training_classes(source, training.classes)))
-            method.to(self.clip.device)
-            progress = Progress() if self.retrain else load_state(path, training.key, method)
-            if not progress.log:
-                if self.retrain:
-                    path.with_suffix(".partial").unlink(missing_ok=True)
-                reused = False
-                progress = self._train(training, method, source, path)
-            known = (method.eval(), progress)
-            self.workshop.fitted = {training.key: known}
-        self._method, progress = known
+        if training.key not in self.workshop.fitted:
+            method, progress, reused = self._learn(training, self.retrain)
+            self.workshop.fitted = {training.key: (method.eval(), progress)}
+        self._method, progress = self.workshop.fitted[training.key]
         self.log = progress.log
         self._train_loss = progress.train_loss
         self.cost = Cost(
@@ -102,11 +90,25 @@ class CellBench:
             training_reused=reused,
         )
 
-    def _build(self, classes: int) -> Method:
-        component = self.workshop.registry.get("methods", self.cell.method.name)
-        options = {k: v for k, v in self.cell.method.options if k not in SUPERVISION}
-        training = self.cell.training
-        source = training.source if training else ""
+    def _learn(self, training: Training, again: bool) -> tuple[Method, Progress, bool]:
+        """The method with its prompts, how far it got, and whether they were there before."""
+        path = self.workshop.prompts(training)
+        source = self.workshop.dataset(training.source)
+        classes = len(training_classes(source, training.classes))
+        method = self._build(training.method, training.source, classes).to(self.clip.device)
+        progress = Progress() if again else load_state(path, training.key, method)
+        if progress.log:
+            return method, progress, True
+        if again:
+            path.with_suffix(".partial").unlink(missing_ok=True)
+        if training.start is not None:
+            pretrained, _, _ = self._learn(training.start, again=False)
+            _take_over(method, pretrained)
+        return method, self._train(training, method, source, path), False
+
+    def _build(self, choice: Choice, source: str, classes: int) -> Method:
+        component = self.workshop.registry.get("methods", choice.name)
+        options = {name: value for name, value in choice.options if name not in SUPERVISION}
         space = self.clip.space(classes, torch_stream("initialise", source, self.cell.seed))
         method: Method = component(space, **options)
         return method
@@ -209,3 +211,15 @@ class CellBench:
                 f"{training.source if training else '?'!r} and cannot classify "
                 f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
             )
+
+
+def _take_over(method: Method, pretrained: Method) -> None:
+    """Start from pretrained parameters. UsageError if some belong to the classes of the source."""
+    state = pretrained.state_dict()
+    for name, value in method.state_dict().items():
+        if state[name].shape != value.shape:
+            raise UsageError(
+                f"{name!r} of {method.name!r} has a part for each class of what it was pretrained "
+                "on and cannot start on other classes"
+            )
+    method.load_state_dict(state)

@@ -258,6 +258,8 @@ class Assignment:
     """Classes to learn on: 'all', 'base' (first half) or 'seen' (all but `held_out`)."""
     shots: int | None = None
     """Training images a class (all of a class that has fewer); None leaves it to the recipe."""
+    start: str = ""
+    """Data set on whose 'seen' classes prompts are pretrained first; '' starts afresh."""
 
 
 @dataclass(frozen=True)
@@ -344,7 +346,7 @@ class Task(Facts, ABC):
 
     @abstractmethod
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """One entry for each cell of a method and seed."""
+        """One entry for each cell of a method and seed; cells of one data set differ in `start`."""
 
     @abstractmethod
     def run(self, bench: Bench) -> Iterable[Score]:

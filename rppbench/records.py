@@ -45,6 +45,21 @@ def digest(value: Any, length: int = 12) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
+def plain(value: Training | Cell) -> dict[str, Any]:
+    """The fields that make up an identity.
+
+    A start that is none is no part of it: cells from before trainings had starts keep their keys.
+    """
+    data = asdict(value)
+    training = data if isinstance(value, Training) else data["training"]
+    while training is not None:
+        following = training["start"]
+        if following is None:
+            del training["start"]
+        training = following
+    return data
+
+
 @dataclass(frozen=True)
 class Choice:
     """A component with all its options resolved, defaults included: 'rpp' with kd=True, ..."""
@@ -90,10 +105,12 @@ class Training:
     precision: str
     inputs: Pairs = ()
     """(what, digest) of everything that enters: source data, weights, teacher weights."""
+    start: Training | None = None
+    """The training whose prompts this one goes on from; None starts afresh."""
 
     @cached_property
     def key(self) -> str:
-        return digest(asdict(self))
+        return digest(plain(self))
 
 
 @dataclass(frozen=True)
@@ -116,7 +133,7 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        return digest(asdict(self))
+        return digest(plain(self))
 
     @cached_property
     def comparability(self) -> str:
@@ -255,6 +272,19 @@ def _pairs(data: Any) -> Pairs:
     return tuple((name, value) for name, value in data)
 
 
+def _training(data: Mapping[str, Any]) -> Training:
+    start = data.get("start")
+    return Training(
+        **{
+            **data,
+            "method": _choice(data["method"]),
+            "recipe": _choice(data["recipe"]),
+            "inputs": _pairs(data["inputs"]),
+            "start": start and _training(start),
+        }
+    )
+
+
 def _cell(data: Mapping[str, Any]) -> Cell:
     training = data["training"]
     return Cell(
@@ -263,14 +293,6 @@ def _cell(data: Mapping[str, Any]) -> Cell:
             "task": _choice(data["task"]),
             "method": _choice(data["method"]),
             "inputs": _pairs(data["inputs"]),
-            "training": training
-            and Training(
-                **{
-                    **training,
-                    "method": _choice(training["method"]),
-                    "recipe": _choice(training["recipe"]),
-                    "inputs": _pairs(training["inputs"]),
-                }
-            ),
+            "training": training and _training(training),
         }
     )

@@ -224,4 +224,5 @@ def check_task(component: type[Task], method: type[Method], registry: Registry) 
         assert assignment.dataset in known, f"no data set is named {assignment.dataset!r}"
         assert assignment.source in known, f"no data set is named {assignment.source!r}"
         assert assignment.classes in ("all", "base", "seen"), assignment.classes
-    assert len({a.dataset for a in found}) == len(found), "two cells score the same data set"
+    cells = {(a.dataset, a.start) for a in found}
+    assert len(cells) == len(found), "two cells score the same data set from the same start"

@@ -20,9 +20,10 @@ from rppbench_tasks.base_to_new import BaseToNew, harmonic_mean
 from rppbench_tasks.cross_dataset import CrossDataset
 from rppbench_tasks.cross_domain import CrossDomain
 from rppbench_tasks.few_shot import FewShot
+from rppbench_tasks.fine_tune import FineTune
 from rppbench_tasks.pretraining import Pretraining
 
-TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]
+TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune]
 
 
 def plan(

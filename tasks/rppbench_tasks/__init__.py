@@ -17,6 +17,7 @@ def rppbench_tasks() -> list[type[Task]]:
     from rppbench_tasks.cross_dataset import CrossDataset
     from rppbench_tasks.cross_domain import CrossDomain
     from rppbench_tasks.few_shot import FewShot
+    from rppbench_tasks.fine_tune import FineTune
     from rppbench_tasks.pretraining import Pretraining
 
-    return [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]
+    return [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune]

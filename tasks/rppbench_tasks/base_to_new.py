@@ -36,11 +36,16 @@ class BaseToNew(Task):
     def run(self, bench: Bench) -> Iterable[Score]:
         """top1 of the classes learned on (`base`), of the rest (`new`), their harmonic mean."""
         bench.fit()
-        base_classes, new_classes = bench.dataset.halves()
-        base = bench.evaluate(base_classes).scores("base")
-        # Of other classes than were learned on: the difference of losses would be no gap.
-        new = replace(bench.evaluate(new_classes), train_loss=None).scores("new")
-        return [Score(self.metric, harmonic_mean(base[0].value, new[0].value)), *base, *new]
+        return base_to_new(bench, self.metric)
+
+
+def base_to_new(bench: Bench, metric: str) -> list[Score]:
+    """Scores of both halves of the classes, each among itself; `metric` is the harmonic mean."""
+    base_classes, new_classes = bench.dataset.halves()
+    base = bench.evaluate(base_classes).scores("base")
+    # Of other classes than were learned on: the difference of losses would be no gap.
+    new = replace(bench.evaluate(new_classes), train_loss=None).scores("new")
+    return [Score(metric, harmonic_mean(base[0].value, new[0].value)), *base, *new]
 
 
 def harmonic_mean(base: float, new: float) -> float:
