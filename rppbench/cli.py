@@ -22,6 +22,7 @@ from rppbench.commands import (
     leaderboard,
     merge,
     predict,
+    published,
     run,
     show,
 )
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
     "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
+    "published": ("show numbers that papers print", published.flags, published.published),
     "merge": ("join folders of records", merge.flags, merge.merge),
     "export": ("write a learned prompt and its card to a folder", export.flags, export.export),
     "import": ("read an official checkpoint into such a folder", adopt.flags, adopt.adopt),
