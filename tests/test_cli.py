@@ -275,7 +275,7 @@ def test_leaderboard_prints_what_run_printed_and_counts_damage(say: Say) -> None
     path = next(Path("runs/records").rglob("*.json"))
     path.write_text(path.read_text()[:-40])
     status, page, told = say("leaderboard", "cross-dataset")
-    assert status == 0
+    assert status == 1
     assert "| Fixed wording |" in page
     assert told.startswith("rppbench: 1 file does not count as a record:\n  runs/records/")
     status, _, told = say("leaderboard", "cross-datset")
