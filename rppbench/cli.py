@@ -22,6 +22,8 @@ from rppbench.commands import (
     leaderboard,
     merge,
     predict,
+    publish,
+    published,
     run,
     show,
 )
@@ -38,7 +40,9 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
     "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
+    "published": ("show numbers that papers print", published.flags, published.published),
     "merge": ("join folders of records", merge.flags, merge.merge),
+    "publish": ("copy sound records to where others look", publish.flags, publish.publish),
     "export": ("write a learned prompt and its card to a folder", export.flags, export.export),
     "import": ("read an official checkpoint into such a folder", adopt.flags, adopt.adopt),
     "predict": ("classify images with such a prompt", predict.flags, predict.predict),

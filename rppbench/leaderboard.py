@@ -22,6 +22,7 @@ from rppbench.entrants import (
     setting,
 )
 from rppbench.errors import unknown
+from rppbench.papers import reported
 from rppbench.ranks import Ranking, rank
 from rppbench.records import Record, is_detail, lower_is_better, spell
 from rppbench.store import file_name, write_whole
@@ -37,17 +38,24 @@ class Part:
 
 
 def build(
-    records: Iterable[Record], task: str | None = None, metric: str | None = None
+    records: Iterable[Record],
+    task: str | None = None,
+    metric: str | None = None,
+    allow_mixed: bool = False,
 ) -> list[Table]:
     """All tables of the records, by task; `metric` takes the place of each task's primary one.
 
-    Raises UsageError for a metric or a task that no record has.
+    `allow_mixed` puts into one table what must not be compared, and the table says so. Raises
+    UsageError for a metric or a task that no record has.
     """
-    return [part.table for part in parts(records, task, metric)]
+    return [part.table for part in parts(records, task, metric, allow_mixed)]
 
 
 def parts(
-    records: Iterable[Record], task: str | None = None, metric: str | None = None
+    records: Iterable[Record],
+    task: str | None = None,
+    metric: str | None = None,
+    allow_mixed: bool = False,
 ) -> list[Part]:
     """As `build`, with the entrants of every table."""
     known = sorted(records, key=lambda record: (record.cell.task.name, record.key))
@@ -60,7 +68,9 @@ def parts(
         raise unknown("score is named", metric, metrics, "metrics in the records")
     result: list[Part] = []
     for of_task in grouped(chosen, lambda record: record.cell.task.name).values():
-        result += _told_apart([_part(group, metric) for group in comparable(of_task)])
+        groups = comparable(of_task)
+        found = _told_apart([_part(group, entrants(group), metric) for group in groups])
+        result += [_mixed(found, of_task, metric)] if allow_mixed and len(found) > 1 else found
     return result
 
 
@@ -98,18 +108,31 @@ def _told_apart(found: Sequence[Part]) -> list[Part]:
     ]
 
 
+def _mixed(found: Sequence[Part], records: Sequence[Record], metric: str | None) -> Part:
+    """All tables of a task as one, whose rows say in what they differ."""
+    rows = [
+        replace(entrant, label=" · ".join([entrant.label, *map(" ".join, part.table.differences)]))
+        for part in found
+        for entrant in part.entrants
+    ]
+    names = dict.fromkeys(name for part in found for name, _ in part.table.differences)
+    part = _part(records, rows, metric)
+    facts = tuple((n, "mixed" if n in names else v) for n, v in part.table.setting)
+    return replace(part, table=replace(part.table, setting=facts, mixed=tuple(names)))
+
+
 # --- one table ----------------------------------------------------------------------------------
 
 
-def _part(records: Sequence[Record], metric: str | None) -> Part:
+def _part(records: Sequence[Record], found: Sequence[Entrant], metric: str | None) -> Part:
     newest = max(records, key=age)
     cell = newest.cell
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = columns_of(records, primary, every=metric is None)
-    found = entrants(records)
     lower = lower_is_better(primary)
     rows = _best(_sorted([row(entrant, columns) for entrant in found], lower), columns)
     ranking, rows = _ranked(rows, lower)
+    order = {row.label: place for place, row in enumerate(rows)}
     digests = {
         (f"data of {title}", value)
         for record in records
@@ -127,6 +150,7 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
         rows=tuple(rows),
         devices=tuple(sorted({r.environment.get("device", "") for r in records} - {""})),
         ranking=ranking,
+        reported=tuple(reported(sorted(found, key=lambda e: order[e.label]))),
     )
     return Part(table, tuple(found))
 

@@ -127,6 +127,28 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """A published number beside what a row measured of the same."""
+
+    row: str
+    what: str
+    """Data set, or 'Average of 10'."""
+    metric: str
+    measured: Interval
+    expected: int
+    """Number of seeds that the row has."""
+    printed: str
+    """With the digits of the source."""
+    difference: float
+    """Measured minus published."""
+    inside: bool | None
+    """Whether the published value lies inside the interval; None without one."""
+    kind: str
+    """'original' or 're-implemented'."""
+    source: str
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows whose numbers can be compared within each column."""
 
@@ -142,6 +164,10 @@ class Table:
     """None where there are too few data sets or complete rows."""
     differences: Facts = ()
     """The part of the setting in which this table differs from others of its task."""
+    reported: tuple[Reported, ...] = ()
+    """Published numbers of what its rows measured."""
+    mixed: tuple[str, ...] = ()
+    """What differs among the rows although it must not, in a table that was asked for."""
 
     @property
     def by_metric(self) -> bool:
