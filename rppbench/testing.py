@@ -8,7 +8,9 @@ Each raises AssertionError that says what is wrong.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -22,6 +24,7 @@ from rppbench.contracts import (
     Dataset,
     Method,
     Prompt,
+    Sample,
     Step,
     Supervision,
     Task,
@@ -33,6 +36,7 @@ from rppbench.options import options, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import select
 from rppbench.records import Option
+from rppbench.splits import few_shot
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
 IMAGES = 8
@@ -185,7 +189,10 @@ def _vectors(method: Method, clip: Clip) -> list[Tensor]:
 
 
 def check_dataset(component: type[Dataset], images: int = 3) -> None:
-    """A data set's facts, lists and first `images` images of the test split."""
+    """A data set's facts, lists, draws and first `images` images of the test split.
+
+    Lists are read whole, so call it on a small copy of a large set.
+    """
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
     assert component.role in ("source", "transfer", "shift"), f"no role is {component.role!r}"
@@ -198,7 +205,21 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert samples, "no test images"
     assert samples == list(again.samples("test")), "the order of the images is not fixed"
     assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
-    assert all(0 <= s.label < len(classes) for s in samples), "a label is out of range"
+    splits = _splits(data)
+    for split, listed in splits.items():
+        assert all(0 <= s.label < len(classes) for s in listed), f"a label of {split} is no class"
+        assert listed == list(again.samples(split)), f"the order of {split} is not fixed"
+    if train := splits.get("train"):
+        drawn = few_shot(train, 1, 1)
+        assert len(drawn) == len({s.label for s in train}), "a draw is one image of each class"
+        assert not {s.key for s in train} & {s.key for s in samples}, (
+            "a training image is a test one"
+        )
+    base, new = data.halves()
+    assert sorted([*base, *new]) == list(range(len(classes))), "halves are not all classes, once"
+    copy = pickle.loads(pickle.dumps(data))  # as a worker gets it
+    assert copy.fingerprint() == data.fingerprint(), "a worker's copy is another data set"
+    assert copy.image(samples[0]) == data.image(samples[0]), "a worker's copy has other images"
     assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
     assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
     for sample in islice(samples, images):
@@ -211,6 +232,14 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     except UsageError:
         return
     raise AssertionError("a split that does not exist is no UsageError")
+
+
+def _splits(data: Dataset) -> dict[str, list[Sample]]:
+    found = {}
+    for split in ("train", "val", "test"):
+        with suppress(UsageError):
+            found[split] = list(data.samples(split))
+    return found
 
 
 def check_task(component: type[Task], method: type[Method], registry: Registry) -> None:
