@@ -22,11 +22,12 @@ from rppbench.entrants import (
     setting,
 )
 from rppbench.errors import unknown
-from rppbench.papers import reported
+from rppbench.papers import OF_AVERAGES, reported
 from rppbench.ranks import Ranking, rank
 from rppbench.records import Record, is_detail, lower_is_better, spell
+from rppbench.stats import harmonic_mean
 from rppbench.store import file_name, write_whole
-from rppbench.tables import Average, Column, Entry, Missing, Row, Table
+from rppbench.tables import Average, Column, Entry, Missing, Row, Table, decimals
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,10 @@ def _part(records: Sequence[Record], found: Sequence[Entrant], metric: str | Non
     rows = _best(_sorted([row(entrant, columns) for entrant in found], lower), columns)
     ranking, rows = _ranked(rows, lower)
     order = {row.label: place for place, row in enumerate(rows)}
+    if len({column.dataset for column in columns}) > 1:
+        by_label = {entrant.label: entrant for entrant in found}
+        names = [name for name in _shown(records) if name != primary]
+        rows = [replace(r, others=_others(by_label[r.label], columns, names)) for r in rows]
     digests = {
         (f"data of {title}", value)
         for record in records
@@ -165,10 +170,31 @@ def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Col
         rank = int(order) if order.isdecimal() else len(records) + 10**6  # unordered ones last
         titled.append((rank, title, name))
     if len(titled) == 1 and every:
-        found = [score.metric for record in records for score in record.scores]
-        metrics = dict.fromkeys([primary, *(name for name in found if not is_detail(name))])
+        metrics = dict.fromkeys([primary, *_shown(records)])
         return [Column(titled[0][2], titled[0][1], metric) for metric in metrics]
     return [Column(name, title, primary) for _, title, name in sorted(titled)]
+
+
+def _shown(records: Sequence[Record]) -> list[str]:
+    """Metrics that are shown without being asked for, in the order of the scores."""
+    found = dict.fromkeys(score.metric for record in records for score in record.scores)
+    return [name for name in found if not is_detail(name)]
+
+
+def _others(
+    entrant: Entrant, columns: Sequence[Column], names: Sequence[str]
+) -> tuple[tuple[str, Average], ...]:
+    """Averages of the named metrics; of base and new also the mean that papers print."""
+    averages = {
+        name: _average([_entry(entrant, replace(column, metric=name)) for column in columns])
+        for name in names
+    }
+    if "base" in averages and "new" in averages:
+        base, new = averages["base"], averages["new"]
+        pairs = zip(base.values, new.values, strict=bool(base.values and new.values))
+        values = tuple((seed, harmonic_mean(b, n)) for (seed, b), (_, n) in pairs)
+        averages[OF_AVERAGES] = Average(values, min(base.complete, new.complete), base.expected)
+    return tuple((name, average) for name, average in averages.items())
 
 
 def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
@@ -212,18 +238,25 @@ def _entry(entrant: Entrant, column: Column) -> Entry:
             values[seed] = score.value
         elif record is not None and record.failure is not None:
             missing.append(Missing(seed, record.failure.kind, record.failure.message))
-    return Entry(tuple(values.items()), len(entrant.seeds), tuple(missing))
+    return Entry(
+        tuple(values.items()),
+        len(entrant.seeds),
+        tuple(missing),
+        decimals=decimals(column.metric),
+    )
 
 
 def _average(entries: Sequence[Entry]) -> Average:
     """Over the data sets that have a number; over seeds first only where none is missing."""
     with_number = [dict(entry.values) for entry in entries if entry.values]
+    digits = max(entry.decimals for entry in entries)
     complete = sum(entry.whole for entry in entries)
     if complete == len(entries):
         values = tuple((seed, fmean(v[seed] for v in with_number)) for seed in with_number[0])
-        return Average(values, complete, len(entries))
+        return Average(values, complete, len(entries), decimals=digits)
     means = [fmean(values.values()) for values in with_number]
-    return Average((), complete, len(entries), partial=fmean(means) if means else None)
+    mean = fmean(means) if means else None
+    return Average((), complete, len(entries), partial=mean, decimals=digits)
 
 
 def _sorted(rows: Sequence[Row], lower: bool) -> list[Row]:

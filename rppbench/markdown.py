@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rppbench.layout import NOTHING, Shown, layout, measured
+from rppbench.layout import NOTHING, Shown, layout, mean_of, measured
 from rppbench.ranks import LEVEL, Ranking
-from rppbench.tables import DECIMALS, KINDS, Entry, Reported, Table, duration, probability
+from rppbench.tables import DECIMALS, KINDS, Entry, Reported, Row, Table, duration, probability
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
     from rppbench.paired import Difference
@@ -48,7 +48,22 @@ def _part(table: Table) -> list[str]:
         time = NOTHING if row.train_seconds is None else duration(row.train_seconds)
         body.append([*map(cell, cells), parameters, time])
     heads = [safe(head) for head in (*shape.heads, "Parameters", "Train time")]
-    return [safe(measured(table)), "", *grid(heads, body, shape.names), "", *_notes(table)]
+    text = [safe(measured(table)), "", *grid(heads, body, shape.names), ""]
+    return [*text, *_others(table.rows), *_notes(table)]
+
+
+def _others(rows: Sequence[Row]) -> list[str]:
+    """What else was measured, on average over the data sets."""
+    names = dict.fromkeys(name for row in rows for name, _ in row.others)
+    if not names:
+        return []
+    body = []
+    for row in rows:
+        found = dict(row.others)
+        known = {name for name, average in found.items() if average.mean is not None}
+        shown = [cell(mean_of(found[name])) if name in known else NOTHING for name in names]
+        body.append([safe(row.label), *shown])
+    return ["On average over the data sets:", "", *grid(["Method", *names], body, 1), ""]
 
 
 def cell(shown: Shown) -> str:
