@@ -62,6 +62,7 @@ class CellBench:
         self.log: tuple[Mapping[str, float], ...] = ()
         self._method: Method | None = None
         self._train_loss: float | None = None
+        self.draw = ""
         self._scorer = Scorer(
             self.clip, workshop.features, workshop.batch_size, workshop.workers, notify
         )
@@ -82,7 +83,7 @@ class CellBench:
             self.workshop.fitted = {training.key: (method.eval(), progress)}
         self._method, progress = self.workshop.fitted[training.key]
         self.log = progress.log
-        self._train_loss = progress.train_loss
+        self._train_loss, self.draw = progress.train_loss, progress.draw
         self.cost = Cost(
             train_seconds=progress.seconds,
             parameters=sum(p.numel() for p in self._method.parameters() if p.requires_grad),

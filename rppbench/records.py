@@ -205,6 +205,8 @@ class Record:
     """How tables print it: method, method_options, task, dataset, recipe, paper, suite."""
     training_log: tuple[Mapping[str, float], ...] = ()
     """One entry an epoch: epoch, loss, accuracy (percent of the training batches), lr."""
+    draw: str = ""
+    """Digest of the images that were learned on, in the order they were drawn."""
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     """ISO 8601, UTC."""
@@ -223,7 +225,8 @@ class Record:
     def measured(self) -> dict[str, Any]:
         """The part that must be equal whenever the same cell is run again."""
         data = asdict(self)
-        return {name: data[name] for name in ("cell", "status", "metric", "scores", "training_log")}
+        kept = ("cell", "status", "metric", "scores", "training_log", "draw")
+        return {name: data[name] for name in kept}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data, with the identities that readers group by spelled out."""
@@ -261,6 +264,7 @@ class Record:
             failure=Failure(**data["failure"]) if data["failure"] else None,
             labels=data["labels"],
             training_log=tuple(data["training_log"]),
+            draw=data.get("draw", ""),  # records from before draws had digests
             environment=data["environment"],
             started=data["started"],
             finished=data["finished"],

@@ -33,6 +33,8 @@ class Progress:
     log: tuple[Mapping[str, float], ...] = ()
     train_loss: float | None = None
     """What the final prompts lose on images they were learned on; None before the end."""
+    draw: str = ""
+    """Digest of the images that were drawn to learn on, in order."""
 
 
 def save_state(

@@ -20,7 +20,7 @@ from rppbench.names import Names
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
-from rppbench.splits import few_shot, of_classes, spread, training_classes
+from rppbench.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 
 SAVE_SECONDS = 10.0
@@ -89,6 +89,7 @@ class Trainer:
         self.recipe = dict(training.recipe.options)
         self.classes = training_classes(dataset, training.classes)
         drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
+        self.draw = draw_digest(drawn)
         samples = of_classes(drawn, self.classes)  # after the draw, as CoOp does
         self.labels = torch.tensor([sample.label for sample in samples])
         names = [dataset.classes[label] for label in self.classes]
@@ -126,6 +127,7 @@ class Trainer:
         weights = self.method.averaging(int(self.recipe["epochs"]))
         unfinished = path.with_suffix(".partial")
         progress = load_state(unfinished, self.training.key, self.method, optimiser)
+        progress = replace(progress, draw=self.draw)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
