@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from statistics import median
 from typing import Any
 
@@ -202,10 +203,17 @@ class _Work:
         method_name, explicit = registry.choose("methods", method_text)
         method_class: type[Method] = registry.get("methods", method_name)
         explicit |= _settings(request, "method", options(method_class), used)
-        recipe = select(method_class.recipes, task_name, suite, _recipe_name(request, method_class))
-        recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
-        # Weakest first: the method's defaults, what its recipe says, what the user says.
-        method = resolve(method_class, {**dict(recipe.options), **explicit})
+        named = _recipe_name(request, method_class)
+
+        @cache
+        def way(source: str, shots: int) -> tuple[Choice, Recipe]:
+            """How the method learns on a source."""
+            recipe = select(
+                method_class.recipes, task_name, suite, named, source=source, shots=shots
+            )
+            recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
+            # Weakest first: the method's defaults, what its recipe says, what the user says.
+            return resolve(method_class, {**dict(recipe.options), **explicit}), recipe
 
         trained = method_class.supervision is not None
         found = task_class(**dict(task.options)).assignments(self.catalog, method_class)
@@ -214,15 +222,16 @@ class _Work:
         assignments = [self._spelled(assignment) for assignment in found]
         self.scored.update(assignment.dataset for assignment in assignments)
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
-        before: tuple[Choice, Recipe] | None = None
-        if trained and any(assignment.start for assignment in chosen):
-            before = _pretraining(method_class, method, explicit, suite)
+        ways = [way(a.source, a.shots or 0) for a in chosen]
+        befores = [
+            _pretraining(method_class, method, explicit, suite) if trained and a.start else None
+            for (method, _), a in zip(ways, chosen, strict=True)
+        ]
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
-            for assignment in chosen:
+            for assignment, (method, recipe), before in zip(chosen, ways, befores, strict=True):
                 training = self._training(method, recipe, assignment, seed) if trained else None
-                if training and assignment.start:
-                    assert before is not None
+                if training and before:
                     first = Assignment(assignment.start, assignment.start, "seen")
                     training = replace(training, start=self._training(*before, first, seed))
                 yield Cell(

@@ -113,6 +113,15 @@ class Training:
         return digest(plain(self))
 
 
+def recipe_name(training: Training) -> str:
+    """What tables call the recipe: its protocol's name where it is one of several, or its own."""
+    protocol = dict(training.recipe.options).get("protocol")
+    changes = training.recipe.name.partition("+")[2]
+    if not protocol:
+        return training.recipe.name
+    return f"{protocol}+{changes}" if changes else str(protocol)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One number's worth of work: a method, learned once, scored on one data set."""
