@@ -11,11 +11,10 @@ from typing import Any
 from rppbench.ablation import Ablation, Grid, Result, ablation
 from rppbench.entrants import grouped
 from rppbench.errors import UsageError
-from rppbench.layout import NOTHING, conditions, whole
+from rppbench.layout import COSTS, NOTHING, conditions, costs, whole
 from rppbench.markdown import cell, difference, grid, safe
 from rppbench.records import Record
 from rppbench.store import file_name, write_whole
-from rppbench.tables import duration
 
 
 def page(report: Ablation) -> str:
@@ -100,7 +99,7 @@ def _method(report: Ablation) -> str:
 def _combinations(report: Ablation) -> list[str]:
     factors = [factor for factor, _ in report.grid.baseline.levels]
     heads = [*map(safe, factors), "Mean", "Difference", "95 % interval", "p"]
-    heads += ["Parameters", "Train time"]
+    heads += COSTS
     body = []
     for index, result in enumerate(report.results):
         shown = [NOTHING] * 3
@@ -110,7 +109,7 @@ def _combinations(report: Ablation) -> list[str]:
             p = report.corrected[result.combination.label]
             shown = difference(result.against.difference, p)
         levels = [safe(level) for _, level in result.combination.levels]
-        body.append([*levels, _mean(result), *shown, *_costs(result)])
+        body.append([*levels, _mean(result), *shown, *costs(result.row)])
     return grid(heads, body, left=len(factors))
 
 
@@ -119,15 +118,6 @@ def _mean(result: Result) -> str:
     if result.row is None:
         return f"{NOTHING} {mark}"
     return cell(replace(whole(result.row), mark=mark))
-
-
-def _costs(result: Result) -> list[str]:
-    row = result.row
-    parameters, seconds = (row.parameters, row.train_seconds) if row else (None, None)
-    return [
-        NOTHING if parameters is None else f"{parameters:,}",
-        NOTHING if seconds is None else duration(seconds),
-    ]
 
 
 def _effects(report: Ablation) -> list[str]:
