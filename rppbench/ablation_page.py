@@ -40,6 +40,14 @@ def page(report: Ablation) -> str:
     ]
     if report.effects:
         lines += ["", "## Main effects", "", *_effects(report)]
+    if any(result.against for result in report.results):
+        lines += [
+            "",
+            f"![Differences, and pairs of options together]({_stem(report)}.svg)",
+            "",
+            "The figure has differences from the baseline's value (the diamond), and for pairs of "
+            "options means with t-intervals over seeds, all others as in the baseline.",
+        ]
     lines += ["", *(f"- {note}" for note in _notes(report))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -61,13 +69,23 @@ def json(report: Ablation) -> str:
 
 
 def write(report: Ablation, folder: Path) -> list[Path]:
-    """Write ablation-NAME.md and .json into a folder; the paths written."""
-    stem = f"ablation-{file_name(report.grid.name)}"
+    """Write ablation-NAME.md, .json and, where there is something to see, .svg; the paths."""
+    from rppbench.ablation_plots import figure  # matplotlib takes longer than a page
+    from rppbench.figures import svg
+
+    stem = _stem(report)
     written = []
-    for ending, text in (("md", page(report)), ("json", json(report))):
+    drawn = figure(report)
+    texts = [("md", page(report)), ("json", json(report))]
+    texts += [("svg", svg(drawn))] if drawn else []
+    for ending, text in texts:
         written.append(Path(folder) / f"{stem}.{ending}")
         write_whole(written[-1], text)
     return written
+
+
+def _stem(report: Ablation) -> str:
+    return f"ablation-{file_name(report.grid.name)}"
 
 
 def written(folder: Path) -> list[Grid]:

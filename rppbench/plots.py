@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from rppbench.entrants import Entrant
 from rppbench.figures import INK, QUIET, colour, marker, panels, styled
@@ -149,7 +149,7 @@ def curves(table: Table, entrants: Sequence[Entrant]) -> Figure | None:
     axes[0].set(xlabel="Epoch", ylabel="Loss")
     axes[1].set(xlabel="Epoch", ylabel="Accuracy of the batches, %")
     for axis in axes:
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(True)
     _legend(drawn, axes[0])
     return drawn
