@@ -1,4 +1,4 @@
-"""What stands below a table, before it is Markdown or a web page: other metrics, published numbers."""
+"""What stands below a table, before it is Markdown or HTML: other metrics, published numbers."""
 
 from __future__ import annotations
 

@@ -43,6 +43,7 @@ styled = rc_context(
         "axes.labelcolor": INK,
         "xtick.color": INK,
         "ytick.color": INK,
+        "axes.facecolor": "none",
         "axes.edgecolor": QUIET,
         "grid.color": QUIET,
         "grid.alpha": 0.35,

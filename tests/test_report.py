@@ -60,6 +60,7 @@ def test_all_plots_are_there_where_there_is_something_to_plot() -> None:
     names = re.findall(r'<g id="(\w+-\d+)-figure_1"', text)
     # The other task has one row and no training log.
     assert names == ["cost-1", "ranks-1", "curves-1", "bars-1", "cost-2"]
+    assert "#ffffff" not in "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL)), "dark pages"
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(ids) == len(set(ids))
 
