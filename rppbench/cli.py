@@ -24,6 +24,7 @@ from rppbench.commands import (
     predict,
     publish,
     published,
+    report,
     run,
     show,
 )
@@ -39,6 +40,7 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "list": ("list methods, data sets, tasks, engines or backbones", show.list_flags, show.listed),
     "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
+    "report": ("make a static site of all tables and plots", report.flags, report.report),
     "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
     "published": ("show numbers that papers print", published.flags, published.published),
     "merge": ("join folders of records", merge.flags, merge.merge),

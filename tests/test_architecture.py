@@ -72,6 +72,7 @@ def test_modules_hold_one_idea() -> None:
         ["run", "--help"],
         ["ablate", "--help"],
         ["leaderboard", "--output", "records"],
+        ["report", "--output", ".", "--to", "site"],
     ],
 )
 def test_answers_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: Path) -> None:
