@@ -145,14 +145,17 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
         assert not list(method.parameters()), "a method without supervision has parameters"
         return
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    assert trained or method.shown, "nothing to train"
+    if method.shown and not recipe.epochs:
+        trained = []  # solved at the end, not learned step by step
+    else:
+        assert trained, "nothing to train"
     assert all(p.dtype == torch.float32 for p in trained), "parameters are float32"
     loss = method.loss(step_of(method, clip))
     assert loss.ndim == 0, "a loss is one number"
     assert torch.isfinite(loss), "the first loss is not finite"
     if trained:
         loss.backward()
-    for name, parameter in method.named_parameters():
+    for name, parameter in method.named_parameters() if trained else ():
         assert not parameter.requires_grad or (
             parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
         ), f"{name} has no gradient: it cannot change anything"

@@ -330,12 +330,13 @@ def _optimiser(recipe: Mapping[str, object], parameters: Sequence[Tensor]) -> to
     """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown word."""
     word = str(recipe.get("optimiser", "sgd"))
     decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
+    given = parameters or [torch.zeros(0)]  # torch takes no empty list
     if word == "adamw":  # eps as Tip-Adapter sets it, its only user
-        return torch.optim.AdamW(parameters or [torch.zeros(0)], eps=1e-4, weight_decay=decay)
+        return torch.optim.AdamW(given, eps=1e-4, weight_decay=decay)
     if word != "sgd":
         raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
     momentum = float(recipe["momentum"])  # type: ignore[arg-type]
-    return torch.optim.SGD(parameters, lr=1.0, momentum=momentum, weight_decay=decay)
+    return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
 
 
 @torch.no_grad()

@@ -54,9 +54,10 @@ class PromptKD(Method):
         ),
         Recipe(
             "promptkd-demo-1",
-            epochs=4,
-            batch=64,
-            lr=0.01,
+            epochs=2,
+            batch=8,
+            lr=0.02,
+            warmup_epochs=0,
             augment="none",
             shots=4,
             options=(("depth", 3),),
