@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from rppbench.objective import Frozen, Step, Supervision
+from rppbench.objective import Examples, Frozen, Step, Supervision
 from rppbench.recipes import Recipe
 from rppbench.records import Option, Score
 
@@ -27,6 +27,7 @@ __all__ = [
     "Conditional",
     "Dataset",
     "Evaluation",
+    "Examples",
     "Facts",
     "Frozen",
     "Method",
@@ -103,6 +104,10 @@ class Space:
     words: Callable[[str], Tensor]
     """'a photo of a' -> (n, text_width) token embeddings of the frozen text tower."""
     generator: torch.Generator
+    shots: int = 1
+    """Training images of a class, at most."""
+    taught: int = 0
+    """Width of the teacher's embedding; 0 without a teacher."""
 
     def normal(self, *shape: int, std: float = 0.02) -> nn.Parameter:
         """A parameter drawn from N(0, std^2) on the method's own stream."""
@@ -153,6 +158,12 @@ class Method(Facts, nn.Module, ABC):
     """True where the method was made for pretraining on a large vocabulary."""
     frozen: Frozen | None = None
     """What of the frozen towers its loss needs; None if nothing."""
+    open_vocabulary: ClassVar[bool] = True
+    """False where it knows only the classes that it learned: other tasks leave it out."""
+    teacher_texts: ClassVar[bool] = False
+    """True where the teacher's text features are the classifier, in learning and in testing."""
+    shown: int = 0
+    """Views of each training image in the `Examples` that it is fitted to; 0 if it is not."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -160,6 +171,22 @@ class Method(Facts, nn.Module, ABC):
     @abstractmethod
     def prompts(self) -> Prompts:
         """What enters the towers now; differentiable, called once a step."""
+
+    def classify(
+        self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor
+    ) -> Tensor | None:
+        """(b, k) logits of unit features (b, e) and (k, e), in learning and in testing.
+
+        `classes` (k,) are their ids among the classes learned on (for other classes, positions),
+        `scale` () is CLIP's. None leaves it at scaled cosines.
+        """
+        return None
+
+    def start(self, examples: Examples) -> None:
+        """Before the first step: what parameters and buffers start from. Only if `shown`."""
+
+    def finish(self, examples: Examples) -> None:
+        """After the last step: what is solved or searched instead of learned. Only if `shown`."""
 
     def loss(self, step: Step) -> Tensor:
         """The objective of a step, (); `step.loss` is the supervised one."""

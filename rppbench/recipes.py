@@ -18,6 +18,7 @@ class Recipe:
 
     name: str
     epochs: int
+    """0 where nothing is learned step by step."""
     batch: int
     """Images a step."""
     lr: float
@@ -28,10 +29,12 @@ class Recipe:
     over `epochs`, so it does not reach zero (Dassl's behaviour, kept by all descendants)."""
     schedule: str = "cosine"
     """'cosine', or 'cosine-squared' (two such schedulers on one optimiser)."""
+    optimiser: str = "sgd"
+    """'sgd' or 'adamw', which has no use for `momentum`."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augment: str = "crop-flip"
-    """'none', 'crop-flip' or 'crop-flip-randaugment2'."""
+    """'none', 'crop-flip', 'half-crop-flip' or 'crop-flip-randaugment2'."""
     views: int = 1
     """Augmented copies of each image in a batch."""
     shots: int = 16
@@ -62,7 +65,7 @@ class Recipe:
 
         One that came later is left out where it has its default: the keys of records stay.
         """
-        later = {"schedule": "cosine"}
+        later = {"schedule": "cosine", "optimiser": "sgd"}
         kept = {name: value for name, value in self.values().items() if later.get(name) != value}
         if self.protocol:
             kept["protocol"] = self.protocol

@@ -170,10 +170,14 @@ def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Prob
 
     registry = loaded(chosen)
     with plugins_named(registry):
-        planned = cells(registry, request(chosen))
+        planned = cells(registry, request(chosen), tell=_note)
     store = Store(Path(chosen.output))
     surveyed, problems = survey(planned, store)
     return registry, surveyed, store, problems
+
+
+def _note(line: str) -> None:
+    print(f"rppbench: {line}", file=sys.stderr)
 
 
 def loaded(chosen: Settings) -> Registry:
