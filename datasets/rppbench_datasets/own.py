@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.dataset import Dataset, Sample
 from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import END, check_text
@@ -86,6 +86,9 @@ class Own(Dataset):
 
     def image(self, sample: Sample) -> Image.Image:
         return pictures.read(self.root / sample.key)
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
 
     def fingerprint(self) -> str:
         lists = {
