@@ -87,9 +87,6 @@ class Own(Dataset):
     def image(self, sample: Sample) -> Image.Image:
         return pictures.read(self.root / sample.key)
 
-    def file(self, sample: Sample) -> Path:
-        return self.root / sample.key
-
     def fingerprint(self) -> str:
         lists = {
             split: [(sample.key, sample.label, self._sizes[sample.key]) for sample in samples]
@@ -103,6 +100,9 @@ class FolderImages(Own):
     """train, val and test/<class>/*, or <class>/*, which is all for testing."""
 
     kind = "folder"
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
 
     def _layout(self) -> str:
         return (
@@ -146,6 +146,9 @@ class ListedImages(Own):
     """A JSON file like CoOp's split files: {"test": [["cat/1.jpg", 0, "cat"], ...], ...}."""
 
     kind = "json"
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
 
     def _layout(self) -> str:
         return (
