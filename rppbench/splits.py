@@ -6,7 +6,7 @@ import random
 from array import array
 from collections.abc import Iterable, Sequence
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.dataset import Dataset, Sample
 from rppbench.errors import UsageError
 from rppbench.records import digest
 
