@@ -20,7 +20,8 @@ def notes(table: Table) -> Iterator[str]:
     for row in table.rows:
         gaps: dict[str, list[str]] = {}
         for column, entry in zip(table.columns, row.entries, strict=True):
-            if not entry.whole:
+            unknown = table.by_metric and not entry.values and not entry.missing
+            if not entry.whole and not unknown:  # a metric that a method does not have is no gap
                 gaps.setdefault(_reason(entry), []).append(table.heading(column))
         if gaps:
             told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
