@@ -166,6 +166,11 @@ class Trainer:
             if not self.steps:
                 seconds = time.monotonic() - started
                 fit = fit_of(self.method, examples)
+                if not math.isfinite(fit["loss"]):
+                    raise DivergedError(
+                        f"the loss is {fit['loss']} after the fit; "
+                        f"parameter norms: {_norms(self.method)}"
+                    )
                 progress = replace(progress, seconds=seconds, log=(fit,))
         self.method.eval()
         progress = replace(progress, train_loss=self._final_loss())

@@ -106,7 +106,7 @@ def moved_by_sgd(method: Method, start: dict[str, Tensor], loss: Tensor) -> None
         expected = -RATE * (gradient + DECAY * value)
         moved = dict(method.named_parameters())[key] - value
         assert gradient.abs().max() > 1e-7, key
-        assert torch.allclose(moved, expected, rtol=1e-3, atol=float(2e-3 * expected.abs().max()))
+        assert torch.allclose(moved, expected, rtol=1e-3, atol=2e-3 * expected.abs().max().item())
 
 
 def test_a_step_of_clip_adapter_equals_the_plain_reference(tmp_path: Path) -> None:
