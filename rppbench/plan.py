@@ -243,9 +243,9 @@ class _Work:
         self.scored.update(assignment.dataset for assignment in assignments)
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
         if not method_class.open_vocabulary:
-            able = [assignment for assignment in chosen if self.identities.covers(assignment)]
-            others = {a.dataset for a in chosen} - {a.dataset for a in able}
-            chosen = able
+            # A fresh start alone would be nothing to compare: a set goes with all its cells.
+            others = {a.dataset for a in chosen if not self.identities.covers(a)}
+            chosen = [a for a in chosen if a.dataset not in others]
             if others:
                 self.closed[method_name, task_name] = sorted(others)
         ways = [way(a.source, a.shots or 0) for a in chosen]
