@@ -196,7 +196,7 @@ class Dataset(Facts, ABC):
     suite: ClassVar[str] = ""
     """Family of data sets that are benchmarked together ('demo', 'coop')."""
     role: ClassVar[str] = "transfer"
-    """Its part in the suite: 'source', 'transfer' or 'shift'."""
+    """Its part in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
     large: ClassVar[bool] = False
     """True for the suite's large-vocabulary source."""
     template: ClassVar[str] = "a photo of a {}."

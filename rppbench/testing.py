@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,11 +23,13 @@ from rppbench.contracts import (
     Dataset,
     Method,
     Prompt,
+    Sample,
     Step,
     Supervision,
     Task,
     Templates,
 )
+from rppbench.dense import IGNORED, UNLABELLED, DenseDataset, DetectionSet, SegmentationSet
 from rppbench.errors import UsageError
 from rppbench.names import Names
 from rppbench.options import options, resolve
@@ -36,6 +39,7 @@ from rppbench.records import Option
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
 IMAGES = 8
+ROLES = ("source", "transfer", "shift", "segmentation", "detection")
 
 
 @cache
@@ -188,7 +192,7 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     """A data set's facts, lists and first `images` images of the test split."""
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
-    assert component.role in ("source", "transfer", "shift"), f"no role is {component.role!r}"
+    assert component.role in ROLES, f"no role is {component.role!r}"
     assert component.template.count("{}") == 1, "the template has one '{}' for the class name"
     data, again = component(), component()
     classes = list(data.classes)
@@ -198,7 +202,12 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert samples, "no test images"
     assert samples == list(again.samples("test")), "the order of the images is not fixed"
     assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
-    assert all(0 <= s.label < len(classes) for s in samples), "a label is out of range"
+    if isinstance(data, DenseDataset):
+        assert all(s.label == UNLABELLED for s in samples), "an image of many things has a label"
+        for sample in islice(samples, images):
+            _check_dense(data, sample)
+    else:
+        assert all(0 <= s.label < len(classes) for s in samples), "a label is out of range"
     assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
     assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
     for sample in islice(samples, images):
@@ -211,6 +220,21 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     except UsageError:
         return
     raise AssertionError("a split that does not exist is no UsageError")
+
+
+def _check_dense(data: DenseDataset, sample: Sample) -> None:
+    """Label map and things of one image fit it and the classes."""
+    (width, height), classes = data.image(sample).size, len(data.classes)
+    assert all(0 <= label < classes for label in data.unseen()), "unseen label"
+    if isinstance(data, SegmentationSet):
+        labels = data.label_map(sample)
+        assert labels.shape == (height, width), f"the label map of {sample.key} has another size"
+        assert labels.dtype == np.uint16, "a label map is uint16"
+        assert ((labels < classes) | (labels == IGNORED)).all(), "a pixel's label is out of range"
+    if isinstance(data, DetectionSet):
+        for thing in data.things(sample):
+            assert 0 <= thing.label < classes, f"a thing's label is out of range in {sample.key}"
+            assert thing.mask is None or thing.mask.shape == (height, width), "a mask does not fit"
 
 
 def check_task(component: type[Task], method: type[Method], registry: Registry) -> None:

@@ -16,7 +16,13 @@ PLUGINS = {
     "rppbench_datasets": ROOT / "datasets" / "rppbench_datasets",
     "rppbench_tasks": ROOT / "tasks" / "rppbench_tasks",
 }
-DOORS = {"rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.backbones"}
+DOORS = {
+    "rppbench",
+    "rppbench.contracts",
+    "rppbench.errors",
+    "rppbench.backbones",
+    "rppbench.dense",
+}
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 
 
