@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -13,12 +13,20 @@ from torch import Tensor
 
 from rppbench.classify import similarities
 from rppbench.clip import Clip, embed_width
-from rppbench.contracts import Dataset, Evaluation, Method, Prompt, Prompts, Supervision
+from rppbench.contracts import (
+    Dataset,
+    Evaluation,
+    Method,
+    Prompt,
+    Prompts,
+    Sample,
+    Supervision,
+)
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Images, Notify, encode
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Cost, Training
+from rppbench.records import Cell, Cost, Training, digest
 from rppbench.resume import Progress, load_state
 from rppbench.splits import of_classes, spread, training_classes
 from rppbench.streams import torch_stream
@@ -58,7 +66,8 @@ class CellBench:
         self.clip = workshop.load(cell.backbone, cell.precision)
         self.seed = cell.seed
         self.cost = Cost()
-        self.eval_seconds = 0.0
+        self.fitted = 0.0
+        """When the prompts were ready; what comes after is scoring."""
         self.log: tuple[Mapping[str, float], ...] = ()
         self._method: Method | None = None
 
@@ -68,6 +77,15 @@ class CellBench:
 
     def fit(self) -> None:
         """Learn the cell's prompts, or fetch them if they were learned before."""
+        self._fit()
+        self.fitted = time.monotonic()
+
+    @property
+    def eval_seconds(self) -> float:
+        """Since the prompts were ready."""
+        return time.monotonic() - self.fitted if self.fitted else 0.0
+
+    def _fit(self) -> None:
         training = self.cell.training
         if training is None:
             self._method = self._build(len(self.dataset.classes)).eval()
@@ -128,7 +146,6 @@ class CellBench:
         """Classify the images of the given classes (default all) among those classes."""
         assert self._method is not None, "evaluate before fit"
         chosen = list(range(len(self.dataset.classes))) if classes is None else list(classes)
-        started = time.monotonic()
         prompts = self._method.prompts()
         samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
         if not samples:
@@ -136,9 +153,31 @@ class CellBench:
         images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
         logits = self._logits(self._features(images, prompts), prompts, chosen)
         ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
-        self.eval_seconds += time.monotonic() - started
         labels = torch.tensor([sample.label for sample in samples])
         return Evaluation(labels, ranked, len(chosen))
+
+    def samples(self, split: str = "test") -> Sequence[Sample]:
+        """The images to score."""
+        return spread(self.dataset.samples(split), self.cell.limit)
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how many of the images are scored."""
+        self.notify("evaluate", done, total, {})
+
+    def remembered(
+        self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]
+    ) -> Tensor:
+        """Features (rows, e) from the store, or computed (and stored, if the tower is frozen)."""
+        if not self.frozen_images:
+            return compute()
+        own = {
+            "dataset": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint(),
+            "preprocess": digest(asdict(self.clip.preprocess), 32),
+            "tower": self.clip.digest,
+            "precision": str(self.clip.dtype),
+        }
+        return self.workshop.features.get({**key, **own}, rows, compute)
 
     @torch.inference_mode()
     def encode(self, images: Sequence[Image.Image]) -> Tensor:

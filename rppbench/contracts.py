@@ -297,10 +297,25 @@ class Bench(Protocol):
         Labels and predictions are positions in `classes`.
         """
 
+    def samples(self, split: str = "test") -> Sequence[Sample]:
+        """The images to score: those of the data set, or as many as the cell is limited to."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how many of the images are scored."""
+
     def encode(self, images: Sequence[Image.Image]) -> Tensor:
         """Unit features (b, e) of any images or crops, through the tower as the method prompts it.
 
-        On the CPU. Nothing is stored: see `frozen_images`.
+        On the CPU. Nothing is stored: see `remembered`.
+        """
+
+    def remembered(
+        self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]
+    ) -> Tensor:
+        """`compute()`, features (rows, e) of images or crops; not again where it was done before.
+
+        `key` tells what they show; data, tower and precision are added to it. Where the method
+        prompts the image tower they are its own, and nothing is stored.
         """
 
     @property

@@ -1,4 +1,4 @@
-"""What segmentation and detection ask of a data set beside images and names: regions with labels."""
+"""What segmentation and detection ask of a data set beside images and names: labelled regions."""
 
 from __future__ import annotations
 
@@ -94,13 +94,14 @@ class DetectionSet(DenseDataset):
     def things(self, sample: Sample) -> Sequence[Thing]:
         """The objects of an image; none is an answer."""
 
-    @abstractmethod
     def size(self, sample: Sample) -> tuple[int, int]:
-        """Height and width of an image in pixels, without decoding it."""
+        """Height and width of an image in pixels; decodes it unless a set knows better."""
+        width, height = self.image(sample).size
+        return height, width
 
-    @abstractmethod
-    def image_id(self, sample: Sample) -> int:
-        """What COCO files call the image."""
+    def image_ids(self, split: str) -> Sequence[int]:
+        """What COCO files call the images, in the order of `samples`."""
+        return range(1, len(self.samples(split)) + 1)
 
     def category_ids(self) -> Sequence[int]:
         """What COCO files call the classes, by label; numbers may be left out."""

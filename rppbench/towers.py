@@ -59,13 +59,21 @@ class TextTower:
         self.causal = self.obstacle is None and is_causal(self.text)
 
     def encode(
-        self, prompt: Prompt, names: Names, classes: Tensor | None = None, *, plain: bool = False
+        self,
+        prompt: Prompt,
+        names: Names,
+        classes: Tensor | None = None,
+        *,
+        plain: bool = False,
+        raw: bool = False,
     ) -> Tensor:
         """Unit features (k, e) of the names at `classes` (None: all) behind the prompt.
 
-        `plain` runs every class in the full context, the published way. UsageError if the tower
-        cannot be prompted, or if the prompt leaves no room for a name.
+        With `raw`, features as long as they are. `plain` runs every class in the full context, the
+        published way. UsageError if the tower cannot be prompted, or if the prompt leaves no room
+        for a name.
         """
+        final = wide if raw else unit
         self._require()
         p = 1 + prompt.input.shape[-2]
         room = self.text.context_length - p
@@ -80,13 +88,13 @@ class TextTower:
         names = names.select(classes).fit(room)
         if plain or not self.causal:
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
-            return unit(self._whole(ids, contexts, prompt))
+            return final(self._whole(ids, contexts, prompt))
         if contexts.ndim == 3:
-            return unit(
+            return final(
                 self._grouped(names, p, lambda ids, at: self._whole(ids, contexts[at], prompt))
             )
         prefix = self._prefix(prompt)
-        return unit(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
+        return final(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
 
     def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
         """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
@@ -108,15 +116,15 @@ class TextTower:
         With `raw`, of features as long as they are. Texts without a prompt are all that a tower
         that cannot be prompted is asked for; it uses its own `encode_text`.
         """
-        features = torch.stack([self._sentences(fill(wording, names)) for wording in wordings])
+        features = torch.stack([self.sentences(fill(wording, names)) for wording in wordings])
         return unit((wide(features) if raw else unit(features)).mean(0))
 
     def _require(self) -> None:
         if self.obstacle:
             raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
 
-    def _sentences(self, texts: list[str]) -> Tensor:
-        """Features (c, e) of whole sentences."""
+    def sentences(self, texts: list[str]) -> Tensor:
+        """Features (c, e) of whole sentences, as long as they are."""
         rows = self.tokenizer(texts)  # (c, context)
         if not self.causal:
             device = next(self.model.parameters()).device
