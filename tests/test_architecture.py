@@ -22,6 +22,7 @@ DOORS = {
     "rppbench.errors",
     "rppbench.backbones",
     "rppbench.dense",
+    "rppbench.rle",
 }
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 

@@ -173,7 +173,7 @@ def loaded(chosen: Settings) -> Registry:
     from rppbench.plugins import Registry
 
     if chosen.data is not None:
-        _use_data(Path(chosen.data).expanduser())
+        use_data(Path(chosen.data).expanduser())
     registry = Registry.load()
     if not chosen.method:
         names = ", ".join(registry.all("methods")) or "(none)"
@@ -194,7 +194,7 @@ def plugins_named(registry: Registry) -> Iterator[None]:
         raise UsageError("\n".join([str(error), *notes])) from error
 
 
-def _use_data(folder: Path) -> None:
+def use_data(folder: Path) -> None:
     """Data sets look below this folder, in this process and in its workers."""
     if not folder.is_dir():
         raise UsageError(f"--data: no folder {folder}")
