@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -50,9 +51,7 @@ class Regions:
         return [regions == at for regions in found for at in range(int(regions.max()) + 1)]
 
     def identity(self, key: str) -> str:
-        import skimage
-
-        return f"regions {self.scales} {self.least} {skimage.__version__}"
+        return f"regions {self.scales} {self.least} {version('scikit-image')}"
 
     def _regions(self, image: Image.Image) -> list[NDArray[np.uint16]]:
         try:
