@@ -14,7 +14,7 @@ from rppbench.options import options, parse_value, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe, override, select
 from rppbench.records import Cell, Choice, Option, Record, Training, spell
-from rppbench.store import Store
+from rppbench.store import Problem, Store
 
 SCOPES = ("method", "task", "recipe")
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
@@ -92,9 +92,9 @@ def batches(planned: Sequence[Cell]) -> list[Batch]:
     return [tuple(group) for group in groups.values()]
 
 
-def survey(planned: Sequence[Cell], store: Store) -> list[Planned]:
-    """What a run of these cells would do now."""
-    records, _ = store.all()
+def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[Problem]]:
+    """What a run of these cells would do now, and what among the records is damaged."""
+    records, problems = store.all()
     known = {record.key: record for record in records}
     learned: set[str] = set()
     result = []
@@ -112,7 +112,7 @@ def survey(planned: Sequence[Cell], store: Store) -> list[Planned]:
                 learned.add(key)
         seconds = 0.0 if state == "done" else _estimate(cell, training, records)
         result.append(Planned(cell, state, training, seconds))
-    return result
+    return result, problems
 
 
 def labels(registry: Registry, cell: Cell) -> dict[str, str]:

@@ -241,8 +241,14 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """The record that `to_json` wrote. KeyError, TypeError or ValueError if it is none."""
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"record schema {data['schema']} is not {SCHEMA}")
+        schema = data["schema"]
+        if type(schema) is int and schema > SCHEMA:
+            raise ValueError(
+                f"record schema {schema} is newer than this rppbench, which reads up to {SCHEMA}; "
+                "upgrade rppbench to read it"
+            )
+        if schema != SCHEMA:
+            raise ValueError(f"no record schema {schema!r} is known")
         content = {name: value for name, value in data.items() if name != "digest"}
         if data["digest"] != digest(content):
             raise ValueError("the content does not match its digest: edited or damaged")

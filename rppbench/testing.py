@@ -8,7 +8,9 @@ Each raises AssertionError that says what is wrong.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -36,6 +38,7 @@ from rppbench.options import options, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import select
 from rppbench.records import Option
+from rppbench.splits import few_shot
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
 IMAGES = 8
@@ -189,7 +192,10 @@ def _vectors(method: Method, clip: Clip) -> list[Tensor]:
 
 
 def check_dataset(component: type[Dataset], images: int = 3) -> None:
-    """A data set's facts, lists and first `images` images of the test split."""
+    """A data set's facts, lists, draws and first `images` images of the test split.
+
+    Lists are read whole, so call it on a small copy of a large set.
+    """
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
     assert component.role in ROLES, f"no role is {component.role!r}"
@@ -207,7 +213,7 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
         for sample in islice(samples, images):
             _check_dense(data, sample)
     else:
-        assert all(0 <= s.label < len(classes) for s in samples), "a label is out of range"
+        _check_labels(data, again)
     assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
     assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
     for sample in islice(samples, images):
@@ -220,6 +226,26 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     except UsageError:
         return
     raise AssertionError("a split that does not exist is no UsageError")
+
+
+def _check_labels(data: Dataset, again: Dataset) -> None:
+    """Labels, draws and halves of a set whose images show one thing each."""
+    classes, samples = list(data.classes), list(data.samples("test"))
+    splits = _splits(data)
+    for split, listed in splits.items():
+        assert all(0 <= s.label < len(classes) for s in listed), f"a label of {split} is no class"
+        assert listed == list(again.samples(split)), f"the order of {split} is not fixed"
+    if train := splits.get("train"):
+        drawn = few_shot(train, 1, 1)
+        assert len(drawn) == len({s.label for s in train}), "a draw is one image of each class"
+        assert not {s.key for s in train} & {s.key for s in samples}, (
+            "a training image is a test one"
+        )
+    base, new = data.halves()
+    assert sorted([*base, *new]) == list(range(len(classes))), "halves are not all classes, once"
+    copy = pickle.loads(pickle.dumps(data))  # as a worker gets it
+    assert copy.fingerprint() == data.fingerprint(), "a worker's copy is another data set"
+    assert copy.image(samples[0]) == data.image(samples[0]), "a worker's copy has other images"
 
 
 def _check_dense(data: DenseDataset, sample: Sample) -> None:
@@ -235,6 +261,14 @@ def _check_dense(data: DenseDataset, sample: Sample) -> None:
         for thing in data.things(sample):
             assert 0 <= thing.label < classes, f"a thing's label is out of range in {sample.key}"
             assert thing.mask is None or thing.mask.shape == (height, width), "a mask does not fit"
+
+
+def _splits(data: Dataset) -> dict[str, list[Sample]]:
+    found = {}
+    for split in ("train", "val", "test"):
+        with suppress(UsageError):
+            found[split] = list(data.samples(split))
+    return found
 
 
 def check_task(component: type[Task], method: type[Method], registry: Registry) -> None:

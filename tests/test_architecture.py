@@ -17,12 +17,9 @@ PLUGINS = {
     "rppbench_tasks": ROOT / "tasks" / "rppbench_tasks",
 }
 DOORS = {
-    "rppbench",
-    "rppbench.contracts",
-    "rppbench.errors",
-    "rppbench.backbones",
-    "rppbench.dense",
-    "rppbench.rle",
+    *("rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.backbones"),
+    "rppbench.stats",  # a task may need the mean that tables print
+    *("rppbench.dense", "rppbench.rle"),
 }
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 

@@ -168,10 +168,10 @@ def test_two_tasks_share_the_training_of_one_source(place: Place) -> None:
     transfer = place.plan("context", datasets=("toy-one",))
     pretraining = place.plan("context", task="pretraining")
     assert transfer[0].training == pretraining[0].training
-    plan = survey([*transfer, *pretraining], place.runner.store)
+    plan, _ = survey([*transfer, *pretraining], place.runner.store)
     assert [entry.training for entry in plan] == ["learn", "shared"]
     place.run(transfer)
-    plan = survey(pretraining, place.runner.store)
+    plan, _ = survey(pretraining, place.runner.store)
     assert [entry.training for entry in plan] == ["stored"]
     assert plan[0].seconds is None
     (record,) = place.run(pretraining, place.new())

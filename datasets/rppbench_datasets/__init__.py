@@ -23,8 +23,8 @@ def rppbench_datasets() -> list[type[Dataset]]:
 
 @hookimpl
 def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
-    """'folder:/path' and 'json:/path'."""
-    from rppbench_datasets.own import resolve
+    """'folder:/path', 'json:/path', 'wds:/path', 'wds/NAME' and 'hf:NAME'."""
+    from rppbench_datasets.named import resolve
 
     return resolve(name)
 

@@ -86,7 +86,7 @@ class CoOp(Method):
         ),
         Recipe(
             "coop-demo-few-1",
-            epochs=10,
+            epochs=4,
             batch=32,
             lr=0.02,
             warmup_epochs=0,

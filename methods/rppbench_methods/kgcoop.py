@@ -58,7 +58,7 @@ class KgCoOp(Method):
         ),
         Recipe(
             "kgcoop-demo-few-1",
-            epochs=10,
+            epochs=4,
             batch=32,
             lr=0.02,
             warmup_epochs=0,

@@ -71,7 +71,7 @@ class POMP(Method):
         ),
         Recipe(
             "pomp-demo-few-1",
-            epochs=10,
+            epochs=4,
             batch=32,
             lr=0.02,
             warmup_epochs=0,

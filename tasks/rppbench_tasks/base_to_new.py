@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.stats import harmonic_mean
 
 
 class BaseToNew(Task):
@@ -46,8 +47,3 @@ def base_to_new(bench: Bench, metric: str) -> list[Score]:
     # Of other classes than were learned on: the difference of losses would be no gap.
     new = replace(bench.evaluate(new_classes), train_loss=None).scores("new")
     return [Score(metric, harmonic_mean(base[0].value, new[0].value)), *base, *new]
-
-
-def harmonic_mean(base: float, new: float) -> float:
-    """Of two percentages; 0 where either is."""
-    return 2 * base * new / (base + new) if base and new else 0.0
