@@ -50,7 +50,11 @@ class TwoStageHead:
         """(q, c) probabilities of the classes."""
         if not masks:
             return torch.zeros(0, len(self.names))
-        crops = [cut_out(image, mask, self.bench.fill) for mask in masks]
+
+        def encoded(prompted: bool = True) -> Tensor:
+            crops = [cut_out(image, mask, self.bench.fill) for mask in masks]
+            return self.bench.encode(crops, prompted=prompted)
+
         features = self.bench.remembered(
             {
                 "masks": self.proposals.identity(key),
@@ -58,14 +62,14 @@ class TwoStageHead:
                 "size": image.size,
                 "version": 1,
             },
-            len(crops),
-            lambda: self.bench.encode(crops),
+            len(masks),
+            encoded,
         )
         own = self._softmax(self.bench.similarities(features, self.names))
         if self.weight < 0:
             return own
         if not self.bench.frozen_images:
-            features = self.bench.encode(crops, prompted=False)
+            features = encoded(prompted=False)
         frozen = self._softmax(self.bench.similarities(features, self.names, prompted=False))
         return ensemble(frozen, own, self.unseen, self.weight)
 
