@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from rppbench.classify import Head, head_of, similarities
+from rppbench.classify import COSINES, Head, head_of, similarities
 from rppbench.clip import Clip, embed_width
-from rppbench.contracts import Dataset, Evaluation, Method, Prompt, Prompts, Supervision
+from rppbench.contracts import (
+    Conditional,
+    Dataset,
+    Evaluation,
+    Method,
+    Prompt,
+    Prompts,
+    Sample,
+    Supervision,
+)
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
+from rppbench.pixels import normalised
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Choice, Cost, Training
+from rppbench.records import Cell, Choice, Cost, Training, digest
 from rppbench.resume import Progress, load_state
 from rppbench.scoring import Scorer
 from rppbench.splits import of_classes, spread, training_classes
@@ -58,9 +68,12 @@ class CellBench:
         self.clip = workshop.load(cell.backbone, cell.precision)
         self.seed = cell.seed
         self.cost = Cost()
-        self.eval_seconds = 0.0
+        self.fitted = 0.0
+        """When the prompts were ready; what comes after is scoring."""
         self.log: tuple[Mapping[str, float], ...] = ()
         self._method: Method | None = None
+        self._classifiers: dict[tuple[bool, tuple[str, ...]], Tensor] = {}
+        """(prompted, names) -> (e, c) text features, for `similarities`."""
         self._train_loss: float | None = None
         self.draw = ""
         self._scorer = Scorer(
@@ -73,6 +86,15 @@ class CellBench:
 
     def fit(self) -> None:
         """Learn the cell's prompts, or fetch them if they were learned before."""
+        self._fit()
+        self.fitted = time.monotonic()
+
+    @property
+    def eval_seconds(self) -> float:
+        """Since the prompts were ready."""
+        return time.monotonic() - self.fitted if self.fitted else 0.0
+
+    def _fit(self) -> None:
         training = self.cell.training
         if training is None:
             self._method = self._build(self.cell.method, None, len(self.dataset.classes)).eval()
@@ -146,7 +168,6 @@ class CellBench:
     def _evaluate(
         self, chosen: Sequence[int], parts: Sequence[Sequence[int]], split: str
     ) -> list[Evaluation]:
-        started = time.monotonic()
         if self._class_specific:
             self._check_classes(chosen)
         samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
@@ -157,41 +178,93 @@ class CellBench:
         own = training is not None and training.source == self.cell.dataset
         head = self._head(self._ids(names, chosen if own else None))
         found = self._scorer(self._prompts, self.dataset, samples, chosen, parts, head)
-        self.eval_seconds += time.monotonic() - started
         return [replace(evaluation, train_loss=self._train_loss) for evaluation in found]
 
+    def samples(self, split: str = "test") -> Sequence[Sample]:
+        """The images to score."""
+        return spread(self.dataset.samples(split), self.cell.limit)
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how many of the images are scored."""
+        self.notify("evaluate", done, total, {})
+
+    def remembered(
+        self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]
+    ) -> Tensor:
+        """Features (rows, e) from the store, or computed (and stored, if the tower is frozen)."""
+        if not self.frozen_images:
+            return compute()
+        own = {
+            "dataset": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint(),
+            "preprocess": digest(asdict(self.clip.preprocess), 32),
+            "tower": self.clip.digest,
+            "precision": str(self.clip.dtype),
+        }
+        return self.workshop.features.get({**key, **own}, rows, compute)
+
     @torch.inference_mode()
-    def encode(self, images: Sequence[Image.Image]) -> Tensor:
+    def encode(self, images: Sequence[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images, through the tower as the method prompts it."""
-        prompt, size = self._prompts.image, self.workshop.batch_size
-        parts = []
+        prompt = self._prompts.image if prompted else None
+        size, parts = self.workshop.batch_size, []
         for start in range(0, len(images), size):
             pixels = torch.stack([self.clip.preprocess(im) for im in images[start : start + size]])
             parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
+
+    @torch.inference_mode()
+    def patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images of one size."""
+        prompt, size, parts = self._prompts.image, self.workshop.batch_size, []
+        for start in range(0, len(images), size):
+            pixels = [normalised(self.clip.preprocess, im) for im in images[start : start + size]]
+            parts.append(self.clip.image.patches(torch.stack(pixels), prompt).cpu())
+        return torch.cat(parts)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        return self.clip.preprocess.size, self.clip.image.patch
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        red, green, blue = (round(255 * mean) for mean in self.clip.preprocess.mean)
+        return red, green, blue
 
     @property
     def frozen_images(self) -> bool:
         return self._prompts.image is None
 
     @torch.inference_mode()
-    def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
         """(b, c) cosines of unit features (b, e) and any class names."""
-        if self._class_specific:
+        prompts = self._prompts if prompted else Prompts()
+        if prompted and self._class_specific:
             raise UsageError(
                 f"{self.cell.method.name!r} learned a context for each class it was trained on "
                 "and has none for other names; set class_specific=off"
             )
-        parts = similarities(
-            self.clip,
-            self._prompts,
-            names,
-            features,
-            wording=self.dataset.template,
-            head=self._head(self._ids(names)),
-            notify=self.notify,
-        )
-        return torch.cat([part.cpu() for part in parts])
+        if not len(features):
+            return torch.zeros(0, len(names))
+        head = self._head(self._ids(names)) if prompted else COSINES
+
+        def cosines(rows: Tensor) -> Tensor:
+            wording = self.dataset.template
+            parts = similarities(
+                self.clip, prompts, names, rows, wording=wording, head=head, notify=self.notify
+            )
+            return torch.cat([part.cpu() for part in parts])
+
+        assert self._method is not None, "fit first"
+        own_head = prompted and type(self._method).classify is not Method.classify
+        if isinstance(prompts.text, Conditional) or own_head:
+            return cosines(features)
+        key = (prompted, tuple(names))
+        if key not in self._classifiers:  # an image at a time is asked for, all of the same names
+            self._classifiers[key] = cosines(torch.eye(embed_width(self.clip.model)))
+        return features @ self._classifiers[key]
 
     @property
     def scale(self) -> float:

@@ -266,19 +266,52 @@ class Bench(Protocol):
         One pass over all images and classes: what several parts share is computed once.
         """
 
-    def encode(self, images: Sequence[Image.Image]) -> Tensor:
+    def samples(self, split: str = "test") -> Sequence[Sample]:
+        """The images to score: those of the data set, or as many as the cell is limited to."""
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell how many of the images are scored."""
+
+    def encode(self, images: Sequence[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images or crops, through the tower as the method prompts it.
 
-        On the CPU. Nothing is stored: see `frozen_images`.
+        On the CPU; without the method's tokens if not `prompted`. Nothing is stored: see
+        `remembered`.
+        """
+
+    def remembered(
+        self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]
+    ) -> Tensor:
+        """`compute()`, features (rows, e) of images or crops; not again where it was done before.
+
+        `key` tells what they show; data, tower and precision are added to it. Where the method
+        prompts the image tower they are its own, and nothing is stored.
         """
 
     @property
     def frozen_images(self) -> bool:
         """Whether the method leaves the image tower alone: its features serve other methods too."""
 
-    def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
+    def patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images of one size, on the CPU.
+
+        Sides are multiples of a patch's. UsageError for towers without patches.
+        """
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Pixels of a side of the image that the tower was trained on, and of a patch."""
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The mean colour of the tower's training images, which tells it nothing."""
+
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
         """(b, c) cosines of unit features (b, e) and any class names, as the method words them.
 
+        Not `prompted`: in the data set's own wording, as zero-shot CLIP does.
         Times `scale` they are CLIP's logits. UsageError where the method knows only the classes
         that it learned.
         """
@@ -294,7 +327,7 @@ class Task(Facts, ABC):
     version: ClassVar[int] = 1
     """Raised whenever the same cell would give another number."""
     metric: ClassVar[str] = "top1"
-    """The primary metric, the one tables show."""
+    """The primary metric, the one tables show; where a cell has none of that name, its first."""
 
     @abstractmethod
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

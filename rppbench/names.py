@@ -32,7 +32,8 @@ class Names:
     """Class names as '<name>.' and the end token, without a start token.
 
     Name and full stop are tokenised as one string, as CoOp does: CLIP's tokenizer merges runs
-    of punctuation, so a name that ends in ')' gives one token ').'.
+    of punctuation, so a name that ends in ')' gives one token ').'. With `stop_apart` the full
+    stop is always a token of its own, as in ZSSeg.
     """
 
     texts: tuple[str, ...]
@@ -41,10 +42,13 @@ class Names:
     lengths: Tensor
     """(c,) int64, end token included."""
 
-    def __init__(self, names: Sequence[str], tokenizer: Tokenizer) -> None:
-        eot = tokenizer.eot_token_id
+    def __init__(
+        self, names: Sequence[str], tokenizer: Tokenizer, *, stop_apart: bool = False
+    ) -> None:
+        end = [*(tokenizer.encode(".") if stop_apart else ()), tokenizer.eot_token_id]
         self.texts = tuple(names)
-        self.ids, self.lengths = pack([[*tokenizer.encode(f"{name}."), eot] for name in names])
+        whole = names if stop_apart else fill("{}.", names)
+        self.ids, self.lengths = pack([[*tokenizer.encode(name), *end] for name in whole])
 
     @classmethod
     def of(cls, texts: Sequence[str], ids: Tensor, lengths: Tensor) -> Names:

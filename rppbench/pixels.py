@@ -60,6 +60,11 @@ def training_view(
     return augmented
 
 
+def normalised(preprocess: Preprocess, image: Image.Image) -> Tensor:
+    """(3, height, width) of an image as it is, neither scaled nor cropped."""
+    return v2.Compose(_to_tensor(preprocess))(image)
+
+
 class _RandAugment2:
     """Dassl's 'randaugment2': two of 15 operations, each applied with probability 0.6.
 

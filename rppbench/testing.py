@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +32,7 @@ from rppbench.contracts import (
     Task,
     Templates,
 )
+from rppbench.dense import IGNORED, UNLABELLED, DenseDataset, DetectionSet, SegmentationSet
 from rppbench.errors import UsageError
 from rppbench.names import Names
 from rppbench.options import options, resolve
@@ -41,6 +43,7 @@ from rppbench.splits import few_shot
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
 IMAGES = 8
+ROLES = ("source", "transfer", "shift", "segmentation", "detection")
 
 
 @cache
@@ -234,7 +237,7 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     """
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
-    assert component.role in ("source", "transfer", "shift"), f"no role is {component.role!r}"
+    assert component.role in ROLES, f"no role is {component.role!r}"
     assert component.template.count("{}") == 1, "the template has one '{}' for the class name"
     data, again = component(), component()
     classes = list(data.classes)
@@ -244,6 +247,29 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert samples, "no test images"
     assert samples == list(again.samples("test")), "the order of the images is not fixed"
     assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
+    if isinstance(data, DenseDataset):
+        assert all(s.label == UNLABELLED for s in samples), "an image of many things has a label"
+        for sample in islice(samples, images):
+            _check_dense(data, sample)
+    else:
+        _check_labels(data, again)
+    assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
+    assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
+    for sample in islice(samples, images):
+        image = data.image(sample)
+        assert image.mode == "RGB", f"{sample.key} is not RGB"
+        renamed = data.image(replace(sample, label=0))  # labels count among the chosen classes
+        assert renamed == image, f"the image of {sample.key} depends on its label"
+    try:
+        data.samples("no such split")
+    except UsageError:
+        return
+    raise AssertionError("a split that does not exist is no UsageError")
+
+
+def _check_labels(data: Dataset, again: Dataset) -> None:
+    """Labels, draws and halves of a set whose images show one thing each."""
+    classes, samples = list(data.classes), list(data.samples("test"))
     splits = _splits(data)
     for split, listed in splits.items():
         assert all(0 <= s.label < len(classes) for s in listed), f"a label of {split} is no class"
@@ -259,18 +285,21 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     copy = pickle.loads(pickle.dumps(data))  # as a worker gets it
     assert copy.fingerprint() == data.fingerprint(), "a worker's copy is another data set"
     assert copy.image(samples[0]) == data.image(samples[0]), "a worker's copy has other images"
-    assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
-    assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
-    for sample in islice(samples, images):
-        image = data.image(sample)
-        assert image.mode == "RGB", f"{sample.key} is not RGB"
-        renamed = data.image(replace(sample, label=0))  # labels count among the chosen classes
-        assert renamed == image, f"the image of {sample.key} depends on its label"
-    try:
-        data.samples("no such split")
-    except UsageError:
-        return
-    raise AssertionError("a split that does not exist is no UsageError")
+
+
+def _check_dense(data: DenseDataset, sample: Sample) -> None:
+    """Label map and things of one image fit it and the classes."""
+    (width, height), classes = data.image(sample).size, len(data.classes)
+    assert all(0 <= label < classes for label in data.unseen()), "unseen label"
+    if isinstance(data, SegmentationSet):
+        labels = data.label_map(sample)
+        assert labels.shape == (height, width), f"the label map of {sample.key} has another size"
+        assert labels.dtype == np.uint16, "a label map is uint16"
+        assert ((labels < classes) | (labels == IGNORED)).all(), "a pixel's label is out of range"
+    if isinstance(data, DetectionSet):
+        for thing in data.things(sample):
+            assert 0 <= thing.label < classes, f"a thing's label is out of range in {sample.key}"
+            assert thing.mask is None or thing.mask.shape == (height, width), "a mask does not fit"
 
 
 def _splits(data: Dataset) -> dict[str, list[Sample]]:

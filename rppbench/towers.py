@@ -59,13 +59,21 @@ class TextTower:
         self.causal = self.obstacle is None and is_causal(self.text)
 
     def encode(
-        self, prompt: Prompt, names: Names, classes: Tensor | None = None, *, plain: bool = False
+        self,
+        prompt: Prompt,
+        names: Names,
+        classes: Tensor | None = None,
+        *,
+        plain: bool = False,
+        raw: bool = False,
     ) -> Tensor:
         """Unit features (k, e) of the names at `classes` (None: all) behind the prompt.
 
-        `plain` runs every class in the full context, the published way. UsageError if the tower
-        cannot be prompted, or if the prompt leaves no room for a name.
+        With `raw`, features as long as they are. `plain` runs every class in the full context, the
+        published way. UsageError if the tower cannot be prompted, or if the prompt leaves no room
+        for a name.
         """
+        final = wide if raw else unit
         self._require()
         p = 1 + prompt.input.shape[-2]
         room = self.text.context_length - p
@@ -80,13 +88,13 @@ class TextTower:
         names = names.select(classes).fit(room)
         if plain or not self.causal:
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
-            return unit(self._whole(ids, contexts, prompt))
+            return final(self._whole(ids, contexts, prompt))
         if contexts.ndim == 3:
-            return unit(
+            return final(
                 self._grouped(names, p, lambda ids, at: self._whole(ids, contexts[at], prompt))
             )
         prefix = self._prefix(prompt)
-        return unit(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
+        return final(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
 
     def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
         """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
@@ -108,15 +116,15 @@ class TextTower:
         With `raw`, of features as long as they are. Texts without a prompt are all that a tower
         that cannot be prompted is asked for; it uses its own `encode_text`.
         """
-        features = torch.stack([self._sentences(fill(wording, names)) for wording in wordings])
+        features = torch.stack([self.sentences(fill(wording, names)) for wording in wordings])
         return unit((wide(features) if raw else unit(features)).mean(0))
 
     def _require(self) -> None:
         if self.obstacle:
             raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
 
-    def _sentences(self, texts: list[str]) -> Tensor:
-        """Features (c, e) of whole sentences."""
+    def sentences(self, texts: list[str]) -> Tensor:
+        """Features (c, e) of whole sentences, as long as they are."""
         rows = self.tokenizer(texts)  # (c, context)
         if not self.causal:
             device = next(self.model.parameters()).device
@@ -247,6 +255,53 @@ class ImageTower:
             x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
         pooled, _ = visual._pool(x[:, :slot])
         return unit(pooled if visual.proj is None else pooled @ visual.proj)
+
+    @property
+    def patch(self) -> int:
+        """Pixels of a patch's side. UsageError for a tower that has no patches to read."""
+        if self.obstacle:
+            raise UsageError(f"the image tower of {self.name} has no patches: {self.obstacle}")
+        return int(self.visual.conv1.kernel_size[0])
+
+    def patches(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images (b, 3, height, width).
+
+        In the last block every token keeps its own values: attention is left out, residuals and
+        the rest stay (Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022; chongzhou96/
+        MaskCLIP `mmseg/models/backbones/vit.py`). Sides are multiples of `patch`; positions are
+        interpolated where they are not those of training.
+        """
+        side, visual = self.patch, self.visual
+        rows, columns = images.shape[-2] // side, images.shape[-1] // side
+        images = images.to(visual.conv1.weight.device, weight_dtype(visual))
+        self.images_encoded += len(images)
+        tokens = visual.conv1(images).flatten(2).transpose(1, 2)  # (b, rows * columns, d)
+        x = torch.cat([visual.class_embedding.to(tokens).expand(len(tokens), 1, -1), tokens], 1)
+        x = visual.ln_pre(x + positions(visual, rows, columns).to(x))
+        slot = x.shape[1]
+        if prompt is not None:
+            x = torch.cat([x, visual.ln_pre(prompt.input.to(x)).expand(len(x), -1, -1)], 1)
+        prompt = prompt or Prompt(x.new_empty(0, x.shape[2]))
+        *blocks, last = visual.transformer.resblocks
+        for i, block in enumerate(blocks):
+            x, *inputs = enter(block, i, x, prompt, slot)
+            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+        x, *inputs = enter(last, len(blocks), x, prompt, slot)
+        x = leave(last, x, project(last.attn, *inputs)[2])[:, 1:slot]
+        x = visual.ln_post(x)
+        x = x if visual.proj is None else x @ visual.proj
+        return unit(x).unflatten(1, (rows, columns))
+
+
+def positions(visual: Any, rows: int, columns: int) -> Tensor:
+    """Embeddings (1 + rows * columns, d) of the class token's and of the patches' positions."""
+    own, grid = visual.positional_embedding[:1], visual.positional_embedding[1:]
+    known = visual.grid_size
+    if tuple(known) == (rows, columns):
+        return visual.positional_embedding
+    square = wide(grid).T.unflatten(1, known)[None]
+    resized = F.interpolate(square, (rows, columns), mode="bicubic", align_corners=False)
+    return torch.cat([own, resized[0].flatten(1).T.to(own)])
 
 
 def unit(features: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ DOORS = {
     *("rppbench", "rppbench.contracts", "rppbench.dataset", "rppbench.errors"),
     "rppbench.backbones",
     "rppbench.stats",  # a task may need the mean that tables print
+    *("rppbench.dense", "rppbench.rle"),
 }
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 

@@ -29,6 +29,7 @@ from rppbench_tasks.cross_domain import CrossDomain
 from rppbench_tasks.few_shot import FewShot
 from rppbench_tasks.fine_tune import FineTune
 from rppbench_tasks.pretraining import Pretraining
+from rppbench_tasks.segmentation import Segmentation
 
 TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune]
 
@@ -71,7 +72,7 @@ def test_every_built_in_task_passes_the_checks_for_tasks(
 
 
 def test_the_registry_offers_exactly_these() -> None:
-    assert list(Registry.load().all("tasks").values()) == TASKS
+    assert list(Registry.load().all("tasks").values()) == [*TASKS, Segmentation]
 
 
 def test_few_shot_learns_on_all_classes_of_each_set(models: Path) -> None:

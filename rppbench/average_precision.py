@@ -1,0 +1,219 @@
+"""Average precision of detections, by faster-coco-eval: COCO's protocol, or that of LVIS.
+
+Lin et al., Microsoft COCO, ECCV 2014; Gupta et al., LVIS, CVPR 2019. The matching is the library's.
+It keeps a list for every pair of image and class, which for LVIS are 24 million; classes do not
+depend on each other, so they are scored in groups and memory stays that of one group.
+
+Shapes: t thresholds of overlap, r recalls, c classes, a areas; n boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rppbench.contracts import Sample, Score
+from rppbench.dense import Detections, DetectionSet, Thing
+
+PAIRS = 200_000
+"""Pairs of image and class that are held at once."""
+
+COCO_LIMIT = 100
+"""Detections of one class in one image that count, the best first."""
+LVIS_LIMIT = 300
+"""Detections in one image that count, of all classes together."""
+
+AREAS = ("", "s", "m", "l")
+"""All; small, medium and large: divided at 32 and 96 pixels squared."""
+
+FREQUENCIES = {"r": "AP_rare", "c": "AP_common", "f": "AP_frequent"}
+
+
+class AveragePrecision:
+    """Takes what was found, image by image, and says at the end how good it is."""
+
+    def __init__(self, data: DetectionSet, masks: bool = False) -> None:
+        """`masks` compares masks instead of boxes; every thing and detection must have one."""
+        self.data, self.masks = data, masks
+        self.federated = bool(data.frequencies())
+        self.images: list[Sample] = []
+        self._things: list[Sequence[Thing]] = []
+        self._rows: list[NDArray[np.int64]] = []
+        self._boxes: list[NDArray[np.float32]] = []
+        self._scores: list[NDArray[np.float32]] = []
+        self._masks: list[Any] = []
+
+    def add(self, sample: Sample, found: Detections) -> None:
+        """Note the detections of an image; none is an answer. Each image is added once."""
+        if self.federated:
+            found = _best(found, LVIS_LIMIT)
+        self._rows.append(
+            np.stack([np.full(len(found), len(self.images)), found.labels], 1).astype(np.int64)
+        )
+        self._boxes.append(found.boxes.reshape(-1, 4))
+        self._scores.append(found.scores)
+        self._masks += found.masks if self.masks else ()
+        self.images.append(sample)
+        self._things.append(self.data.things(sample))
+
+    def scores(self) -> list[Score]:
+        """AP, AP50, AP75, APs, APm, APl in percent; then AP50 of seen and unseen classes, or AP of
+        rare, common and frequent ones.
+
+        A number over classes of which no image has a thing is left out. With masks all names
+        start with 'mask_'.
+        """
+        precision = self._precision()  # (t, r, c, a)
+        found = {f"AP{name}": _mean(precision[..., at]) for at, name in enumerate(AREAS)}
+        found["AP50"], found["AP75"] = _mean(precision[0, ..., 0]), _mean(precision[5, ..., 0])
+        unseen = set(self.data.unseen())
+        if unseen and not self.federated:
+            inside = np.array([label in unseen for label in range(precision.shape[2])])
+            found["AP50_seen"] = _mean(precision[0, :, ~inside, 0])
+            found["AP50_unseen"] = _mean(precision[0, :, inside, 0])
+        for letter, name in FREQUENCIES.items() if self.federated else ():
+            of_group = np.array([group == letter for group in self.data.frequencies()])
+            found[name] = _mean(precision[:, :, of_group, 0])
+        first = {name: found.pop(name) for name in ("AP50", "AP", "AP75")}
+        prefix = "mask_" if self.masks else ""
+        return [
+            Score(prefix + name, 100 * value)
+            for name, value in {**first, **found}.items()
+            if value is not None
+        ]
+
+    def _precision(self) -> NDArray[np.float64]:
+        """(t, r, c, a), -1 for classes without a thing."""
+        classes = len(self.data.classes)
+        empty: list[Any] = [np.zeros((0, 2), np.int64)]
+        rows = np.concatenate(self._rows or empty)
+        boxes = np.concatenate(self._boxes or [np.zeros((0, 4), np.float32)])
+        scores = np.concatenate(self._scores or [np.zeros(0, np.float32)])
+        order = np.argsort(rows[:, 1], kind="stable")
+        size = max(1, PAIRS // max(1, len(self.images)))
+        by_label: list[list[tuple[int, Thing]]] = [[] for _ in range(classes)]
+        for image, things in enumerate(self._things):
+            for thing in things:
+                by_label[thing.label].append((image, thing))
+        parts = []
+        for start in range(0, classes, size):
+            labels = range(start, min(start + size, classes))
+            low, high = np.searchsorted(rows[order, 1], [labels.start, labels.stop])
+            at = np.sort(order[low:high])  # as they were found, which decides between equal scores
+            found = self._found(at, rows, boxes, scores)
+            truth = [pair for label in labels for pair in by_label[label]]
+            parts.append(self._group(labels, list(self._truth(truth)), list(found)))
+        return np.concatenate(parts, 2)
+
+    def _found(
+        self,
+        at: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        boxes: NDArray[np.float32],
+        scores: NDArray[np.float32],
+    ) -> Iterator[dict[str, Any]]:
+        """Detections as COCO has them; ids start at 1, since the library takes 0 for 'none'."""
+        for number, row in enumerate(at.tolist(), 1):
+            image, label = rows[row].tolist()
+            box = [float(edge) for edge in boxes[row]]
+            entry = {
+                "id": number,
+                "image_id": image,
+                "category_id": label,
+                "bbox": box,
+                "score": float(scores[row]),
+                "iscrowd": 0,
+                "area": box[2] * box[3],
+            }
+            if self.masks:
+                from faster_coco_eval.core import mask
+
+                entry["segmentation"] = self._masks[row]
+                entry["area"] = float(mask.area(self._masks[row]))
+            yield entry
+
+    def _truth(self, pairs: Sequence[tuple[int, Thing]]) -> Iterator[dict[str, Any]]:
+        for number, (image, thing) in enumerate(pairs, 1):
+            entry: dict[str, Any] = {
+                "id": number,
+                "image_id": image,
+                "category_id": thing.label,
+                "bbox": [float(edge) for edge in thing.box],
+                "iscrowd": int(thing.crowd),
+                "area": area(thing),
+            }
+            if self.masks:
+                entry["segmentation"] = segmentation(thing)
+            yield entry
+
+    def _group(
+        self, labels: range, truth: list[dict[str, Any]], found: list[dict[str, Any]]
+    ) -> NDArray[np.float64]:
+        """(t, r, c, a) of some classes."""
+        from faster_coco_eval import COCO, COCOeval_faster
+
+        images = sorted({entry["image_id"] for entry in (*truth, *found)})
+        frequencies = self.data.frequencies()
+        categories: list[dict[str, Any]] = [{"id": at, "name": str(at)} for at in labels]
+        for category in categories if self.federated else ():
+            category["frequency"] = frequencies[category["id"]]
+        facts = {"images": [self._image(at) for at in images], "categories": categories}
+        compared = COCOeval_faster(
+            COCO({**facts, "annotations": truth}),
+            COCO({**facts, "annotations": found}),
+            "segm" if self.masks else "bbox",
+            print_function=lambda *words: None,
+            lvis_style=self.federated,
+        )
+        compared.params.maxDets = [LVIS_LIMIT if self.federated else COCO_LIMIT]
+        if not images:
+            shape = (*map(len, (compared.params.iouThrs, compared.params.recThrs)), len(labels))
+            return np.full((*shape, len(AREAS)), -1.0)
+        compared.evaluate()
+        compared.accumulate()
+        precision: NDArray[np.float64] = np.asarray(compared.eval["precision"])
+        return precision.reshape(*precision.shape[:4], -1)[..., -1]
+
+    def _image(self, at: int) -> dict[str, Any]:
+        sample = self.images[at]
+        height, width = self.data.shape(sample)
+        entry: dict[str, Any] = {"id": at, "height": height, "width": width}
+        if self.federated:
+            absent, incomplete = self.data.checked(sample)
+            entry["neg_category_ids"] = list(absent)
+            entry["not_exhaustive_category_ids"] = list(incomplete)
+        return entry
+
+
+def area(thing: Thing) -> float:
+    """Pixels of a thing."""
+    if thing.area is not None:
+        return thing.area
+    return float(thing.mask.sum()) if thing.mask is not None else thing.box[2] * thing.box[3]
+
+
+def segmentation(thing: Thing) -> Any:
+    """The mask as COCO's files have it."""
+    if thing.segmentation is not None or thing.mask is None:
+        return thing.segmentation
+    from faster_coco_eval.core import mask
+
+    return mask.encode(np.asfortranarray(thing.mask.astype(np.uint8)))
+
+
+def _best(found: Detections, count: int) -> Detections:
+    """The detections with the highest scores, in the order in which they were."""
+    if len(found) <= count:
+        return found
+    at = np.sort(np.argsort(-found.scores, kind="stable")[:count])
+    masks = [found.masks[row] for row in at] if found.masks else ()
+    return Detections(found.boxes[at], found.scores[at], found.labels[at], masks)
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    """Over classes with a thing; None if there are none."""
+    valid = precision[precision > -1]
+    return float(valid.mean()) if valid.size else None

@@ -1,0 +1,120 @@
+"""Class features of a prompt as files that detectors and segmenters load as their classifier.
+
+    classifier.safetensors   'features' (c, e) float32, as long as they are, and the names
+    classifier.npy           the same as the framework expects it
+    card.json                what they were made from, with digests
+
+Layouts. `detic`: fp16, unnormalised, classes by category id (Detic, tools/dump_clip_features.py,
+and POMP's copy of it; Detic normalises on loading). `zsseg`: fp32, unit rows, the full stop a
+token of its own (zsseg.baseline, mask_former/modeling/clip_adapter). `plain`: no array.
+
+Shapes: c classes, e embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from rppbench import __version__
+from rppbench.clip import Clip
+from rppbench.contracts import Conditional, Prompts, Templates
+from rppbench.errors import UsageError
+from rppbench.names import Names, fill
+from rppbench.records import digest
+from rppbench.store import write_whole
+from rppbench.towers import unit, wide
+from rppbench.vocabulary import Vocabulary
+
+FORMAT = 1
+FORMATS = ("detic", "zsseg", "plain")
+CARD, PLAIN, ARRAY = "card.json", "classifier.safetensors", "classifier.npy"
+
+
+@torch.no_grad()
+def features(
+    clip: Clip, prompts: Prompts, vocabulary: Vocabulary, layout: str, wording: str
+) -> Tensor:
+    """(c, e) text features, as long as they are; an ensemble's are averages of unit ones.
+
+    UsageError for text that depends on the image: no fixed array is its classifier.
+    """
+    text = prompts.text
+    if isinstance(text, Conditional):
+        raise UsageError(
+            "this prompt words each class anew for every image; a fixed classifier cannot hold that"
+        )
+    if isinstance(text, Templates):
+        wordings = text.wordings or (wording,)
+        if len(wordings) > 1:
+            return clip.text.templates(vocabulary.names, wordings).cpu()
+        return wide(clip.text.sentences(fill(wordings[0], vocabulary.names))).cpu()
+    names = Names(vocabulary.names, clip.tokenizer, stop_apart=layout == "zsseg")
+    return clip.text.encode(text, names, raw=True).cpu()
+
+
+def write(
+    folder: Path,
+    found: Tensor,
+    vocabulary: Vocabulary,
+    layout: str,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Make the folder. UsageError if there is something in it, or it cannot be written."""
+    metadata = {"names": json.dumps(vocabulary.names), "vocabulary": vocabulary.name}
+    files = {PLAIN: save({"features": found.contiguous()}, metadata)}
+    if layout != "plain":
+        files[ARRAY] = _array(found, layout)
+    card = {
+        "format": FORMAT,
+        "layout": layout,
+        "vocabulary": vocabulary.name,
+        "source": vocabulary.source,
+        "classes": len(vocabulary.names),
+        "width": found.shape[1],
+        "names": list(vocabulary.names),
+        **provenance,
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "version": __version__,
+    }
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"{folder} is not empty; name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            _write_bytes(folder / name, data)
+        # The card comes last: without it the folder is no classifier.
+        text = json.dumps({**card, "digest": digest(card)}, indent=1, ensure_ascii=False)
+        write_whole(folder / CARD, text + "\n")
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+
+
+def _array(found: Tensor, layout: str) -> bytes:
+    array = (found.half() if layout == "detic" else unit(found)).numpy()
+    if not np.isfinite(array).all():
+        raise UsageError("the features hold values that half precision cannot")
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

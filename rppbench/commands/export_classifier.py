@@ -1,0 +1,123 @@
+"""`rppbench export-classifier`: a prompt's class features as Detic and ZSSeg load them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rppbench.commands.leaderboard import load
+from rppbench.config import settings
+from rppbench.errors import UsageError, unknown
+from rppbench.records import Choice
+from rppbench.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rppbench.plugins import Registry
+    from rppbench.promptfile import Card
+
+FORMATS = ("detic", "zsseg", "plain")
+WORDING = "a photo of a {}."
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add(
+        "--prompt",
+        metavar="FOLDER|CELL",
+        help="made by `export` or `import`, or as `export` names it",
+    )
+    add("--method", metavar="NAME[:K=V,...]", help="instead: one that learns nothing: zeroshot")
+    add("--vocabulary", required=True, metavar="NAME|FILE", help="lvis, coco, ..., or a file")
+    add("--format", default="detic", metavar="|".join(FORMATS), help="whose layout [detic]")
+    add("--to", required=True, metavar="DIR", help="new folder for arrays and card")
+    add("--output", default="runs", metavar="DIR", help="folder of the run of a CELL [runs]")
+    add("--seed", type=int, metavar="N", help="of the trainings of a CELL, the one with this seed")
+    add("--model", metavar="MODEL", help="backbone of --method [demo]")
+    add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
+    add("--data", metavar="DIR", help="where data sets lie, for names that only their files tell")
+
+
+def export_classifier(arguments: argparse.Namespace) -> int:
+    """Encode the names behind the prompt; write arrays and card."""
+    if arguments.format not in FORMATS:
+        raise unknown("format is named", arguments.format, FORMATS, "formats")
+    if (arguments.prompt is None) == (arguments.method is None):
+        raise UsageError("say either --prompt or --method")
+    from rppbench import classifier, promptfile
+    from rppbench.clip import load as load_model
+    from rppbench.commands.run import use_data
+    from rppbench.plugins import Registry
+    from rppbench.vocabulary import vocabulary
+
+    if arguments.data is not None:
+        use_data(Path(arguments.data).expanduser())
+    registry = Registry.load()
+    names = vocabulary(arguments.vocabulary, registry)
+    card, state = _prompt(arguments, registry)
+    promptfile.check_backbone(card, registry)
+    clip = load_model(card.backbone, registry.all("backbones"), card.precision)
+    method = promptfile.build(card, state, registry, clip)
+    prompts = promptfile.prompts_for(card, method, list(names.names))
+    found = classifier.features(clip, prompts, names, arguments.format, card.wording)
+    classifier.write(Path(arguments.to), found, names, arguments.format, _provenance(card))
+    size = " x ".join(map(str, found.shape))
+    print(f"{size} classifier and card: {arguments.to}", file=sys.stderr)
+    return 0
+
+
+def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
+    """Card and state of what was named."""
+    from rppbench import exporting, promptfile
+    from rppbench.resume import learned_parameters
+
+    if arguments.prompt is None:
+        return _fixed(arguments, registry), {}
+    folder = Path(arguments.prompt)
+    if (folder / promptfile.CARD).exists() or folder.is_dir():
+        return promptfile.read(folder)
+    store = Store(Path(arguments.output))
+    records, _ = load(store.root)
+    training = exporting.pick(records, arguments.prompt, arguments.seed)
+    state = learned_parameters(store.training_path(training), training.key)
+    return exporting.card(training, records, registry), state
+
+
+def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
+    """The card of a method that learns nothing, on the named backbone."""
+    from rppbench import exporting
+    from rppbench.clip import identify
+    from rppbench.options import resolve
+    from rppbench.promptfile import Card
+
+    name, explicit = registry.choose("methods", arguments.method)
+    method = registry.get("methods", name)
+    if method.supervision is not None:
+        raise UsageError(f"{name!r} is learned: export a cell of a run, with --prompt")
+    said = {"model": arguments.model, "pretrained": arguments.pretrained}
+    backbone = settings({k: v for k, v in said.items() if v is not None}).backbone
+    choice: Choice = resolve(method, explicit)
+    return Card(
+        method=choice,
+        backbone=backbone,
+        backbone_digest=identify(backbone, registry.all("backbones")),
+        precision="fp32",
+        wording=WORDING,
+        method_facts=exporting.method_facts(method),
+        licences=exporting.licences(registry, method, backbone),
+    )
+
+
+def _provenance(card: Card) -> dict[str, Any]:
+    """What a classifier's card says of the prompt."""
+    data = card.to_json()
+    kept = ("method", "backbone", "backbone_digest", "precision", "training", "imported")
+    more = ("method_facts", "licences", "tensors")
+    return {
+        "prompt": {name: data[name] for name in (*kept, *more)},
+        "prompt_digest": data["digest"],
+    }

@@ -1,0 +1,91 @@
+"""Lists of class names that a classifier is made for: of a data set, or of a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rppbench.coco_json import category_names
+from rppbench.dense import DenseDataset
+from rppbench.errors import UsageError, unknown
+from rppbench.plugins import Registry
+from rppbench.weights import sha256
+
+LARGEST = 10_000_000
+"""Bytes of a plain list of names."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Class names in the order in which a framework counts them."""
+
+    name: str
+    names: tuple[str, ...]
+    """Underscores turned into spaces, as prompts hold them."""
+    source: str
+    """Where they are from, for a reader."""
+
+
+def vocabulary(text: str, registry: Registry) -> Vocabulary:
+    """The names that a word of the command line means.
+
+    A file: annotations in COCO's or LVIS's format (.json, categories by id), a JSON list of
+    names, or one name a line. Otherwise a data set, with '-' or '_': its names come with the
+    package where they are published, else they are read from its files. UsageError if they
+    cannot be.
+    """
+    path = Path(text)
+    if path.suffix in (".json", ".txt") or path.is_file():
+        return Vocabulary(path.stem, _of_file(path), f"{path.name}, SHA-256 {_digest(path)}")
+    known = {name.replace("-", "_"): name for name in registry.all("datasets")}
+    component = registry.find("datasets", known.get(text.replace("-", "_"), text))
+    if component is None:
+        notes = ["or an annotation file in COCO's format, a JSON list or a list of names (.txt)"]
+        raise unknown("vocabulary is named", text, registry.all("datasets"), "data sets", notes)
+    shipped = component.vocabulary() if issubclass(component, DenseDataset) else ()
+    names = tuple(shipped or component().classes)
+    return Vocabulary(component.name, names, f"data set {component.name}")
+
+
+def _of_file(path: Path) -> tuple[str, ...]:
+    if path.suffix == ".json" and not _is_plain(path):
+        found: Sequence[object] = [name for _, name in category_names(path)]
+    else:
+        found = _plain(path)
+    names = [name for text in found if (name := " ".join(str(text).replace("_", " ").split()))]
+    if not names:
+        raise UsageError(f"{path} names no classes")
+    return tuple(names)
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(1000).lstrip().startswith("[")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
+
+
+def _plain(path: Path) -> Sequence[object]:
+    """Names of a JSON list or of lines."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError(f"{path} is too large for a list of names")
+        text = path.read_text(encoding="utf-8")
+        if path.suffix != ".json":
+            return text.splitlines()
+        found = json.loads(text)
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
+    if not all(isinstance(name, str) for name in found):
+        raise UsageError(f"{path} is not a list of names")
+    return list(found)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UsageError(f"cannot read the vocabulary {path}: {error}") from error

@@ -1,0 +1,89 @@
+"""A made-up detection set, and detections of it, for tests of what is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from rppbench.contracts import Sample
+from rppbench.dense import UNLABELLED, Checked, Detections, DetectionSet, Thing
+
+CLASSES = ("apple", "bus", "cat", "dog", "egg", "fig")
+SIDE = 200
+
+
+class Made(DetectionSet):
+    """Images of nothing with random boxes; the last class is on none of them."""
+
+    name, title, suite, role = "made", "Made", "toy", "detection"
+
+    def __init__(self, images: int = 20, seed: int = 0, federated: bool = False) -> None:
+        draw = np.random.default_rng(seed)
+        self.federated = federated
+        self.groups: tuple[str, ...] = ("r", "c", "f", "f", "c", "r")
+        self.boxes: list[list[Thing]] = []
+        for _ in range(images):
+            here = []
+            for _ in range(draw.integers(0, 7)):
+                x, y = draw.uniform(0, SIDE - 10, 2)
+                w, h = draw.uniform(6, 130, 2)
+                label, crowd = int(draw.integers(len(CLASSES) - 1)), bool(draw.random() < 0.1)
+                mask = np.zeros((SIDE, SIDE), bool)
+                mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = True
+                here.append(Thing(label, (x, y, w, h), mask, crowd and not federated, w * h))
+            self.boxes.append(here)
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return CLASSES
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        return [Sample(str(number), UNLABELLED) for number in range(len(self.boxes))]
+
+    def image(self, sample: Sample) -> Image.Image:
+        return Image.new("RGB", (SIDE, SIDE))
+
+    def fingerprint(self) -> str:
+        return "made"
+
+    def things(self, sample: Sample) -> Sequence[Thing]:
+        return self.boxes[int(sample.key)]
+
+    def size(self, sample: Sample) -> tuple[int, int]:
+        return SIDE, SIDE
+
+    def image_ids(self, split: str) -> Sequence[int]:
+        return range(100, 100 + 3 * len(self.boxes), 3)
+
+    def category_ids(self) -> Sequence[int]:
+        return [1, 2, 5, 7, 9, 40]
+
+    def unseen(self) -> Sequence[int]:
+        return (2, 3)
+
+    def frequencies(self) -> Sequence[str]:
+        return self.groups if self.federated else ()
+
+    def checked(self, sample: Sample) -> Checked:
+        here = {thing.label for thing in self.things(sample)}
+        absent = [label for label in range(len(CLASSES)) if label not in here and label % 2]
+        return Checked(absent, [label for label in here if label == 2])
+
+    def found(self, sample: Sample, seed: int = 1, extra: int = 8) -> Detections:
+        """The things with some noise, some of them under another name, and boxes of nothing."""
+        draw = np.random.default_rng([seed, int(sample.key)])
+        boxes, labels, scores = [], [], []
+        for thing in self.things(sample):
+            for _ in range(draw.integers(0, 4)):
+                boxes.append(np.array(thing.box) + draw.normal(0, 4, 4))
+                right = draw.random() < 0.7
+                labels.append(thing.label if right else int(draw.integers(len(CLASSES))))
+                scores.append(draw.uniform(0.3, 1))
+        for _ in range(draw.integers(0, extra + 1)):
+            boxes.append(np.array([*draw.uniform(0, SIDE - 10, 2), *draw.uniform(6, 130, 2)]))
+            labels.append(int(draw.integers(len(CLASSES))))
+            scores.append(draw.uniform(0, 0.6))
+        corners = np.maximum(np.array(boxes, np.float32).reshape(-1, 4), 1)
+        return Detections(corners, np.array(scores, np.float32), np.array(labels, np.int64))
