@@ -16,7 +16,8 @@ def rppbench_tasks() -> list[type[Task]]:
     from rppbench_tasks.base_to_new import BaseToNew
     from rppbench_tasks.cross_dataset import CrossDataset
     from rppbench_tasks.cross_domain import CrossDomain
+    from rppbench_tasks.detection import Detection
     from rppbench_tasks.few_shot import FewShot
     from rppbench_tasks.pretraining import Pretraining
 
-    return [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]
+    return [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, Detection]
