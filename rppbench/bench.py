@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from rppbench.classify import similarities
 from rppbench.clip import Clip, embed_width
 from rppbench.contracts import (
+    Conditional,
     Dataset,
     Evaluation,
     Method,
@@ -24,15 +25,16 @@ from rppbench.contracts import (
 )
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
-from rppbench.images import Images, Notify, encode
+from rppbench.images import Notify
+from rppbench.pixels import normalised
+from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Cost, Training, digest
+from rppbench.records import Cell, Choice, Cost, Training, digest
 from rppbench.resume import Progress, load_state
+from rppbench.scoring import Scorer
 from rppbench.splits import of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 from rppbench.training import Trainer
-
-SUPERVISION = tuple(Supervision.__dataclass_fields__)
 
 
 @dataclass
@@ -70,6 +72,12 @@ class CellBench:
         """When the prompts were ready; what comes after is scoring."""
         self.log: tuple[Mapping[str, float], ...] = ()
         self._method: Method | None = None
+        self._classifiers: dict[tuple[bool, tuple[str, ...]], Tensor] = {}
+        """(prompted, names) -> (e, c) text features, for `similarities`."""
+        self._train_loss: float | None = None
+        self._scorer = Scorer(
+            self.clip, workshop.features, workshop.batch_size, workshop.workers, notify
+        )
 
     @property
     def dataset(self) -> Dataset:
@@ -88,25 +96,15 @@ class CellBench:
     def _fit(self) -> None:
         training = self.cell.training
         if training is None:
-            self._method = self._build(len(self.dataset.classes)).eval()
+            self._method = self._build(self.cell.method, "", len(self.dataset.classes)).eval()
             return
-        known = self.workshop.fitted.get(training.key)
-        path = self.workshop.prompts(training)
         reused = True
-        if known is None:
-            source = self.workshop.dataset(training.source)
-            method = self._build(len(training_classes(source, training.classes)))
-            method.to(self.clip.device)
-            progress = Progress() if self.retrain else load_state(path, training.key, method)
-            if not progress.log:
-                if self.retrain:
-                    path.with_suffix(".partial").unlink(missing_ok=True)
-                reused = False
-                progress = self._train(training, method, source, path)
-            known = (method.eval(), progress)
-            self.workshop.fitted = {training.key: known}
-        self._method, progress = known
+        if training.key not in self.workshop.fitted:
+            method, progress, reused = self._learn(training, self.retrain)
+            self.workshop.fitted = {training.key: (method.eval(), progress)}
+        self._method, progress = self.workshop.fitted[training.key]
         self.log = progress.log
+        self._train_loss = progress.train_loss
         self.cost = Cost(
             train_seconds=progress.seconds,
             parameters=sum(p.numel() for p in self._method.parameters() if p.requires_grad),
@@ -114,11 +112,25 @@ class CellBench:
             training_reused=reused,
         )
 
-    def _build(self, classes: int) -> Method:
-        component = self.workshop.registry.get("methods", self.cell.method.name)
-        options = {k: v for k, v in self.cell.method.options if k not in SUPERVISION}
-        training = self.cell.training
-        source = training.source if training else ""
+    def _learn(self, training: Training, again: bool) -> tuple[Method, Progress, bool]:
+        """The method with its prompts, how far it got, and whether they were there before."""
+        path = self.workshop.prompts(training)
+        source = self.workshop.dataset(training.source)
+        classes = len(training_classes(source, training.classes))
+        method = self._build(training.method, training.source, classes).to(self.clip.device)
+        progress = Progress() if again else load_state(path, training.key, method)
+        if progress.log:
+            return method, progress, True
+        if again:
+            path.with_suffix(".partial").unlink(missing_ok=True)
+        if training.start is not None:
+            pretrained, _, _ = self._learn(training.start, again=False)
+            _take_over(method, pretrained)
+        return method, self._train(training, method, source, path), False
+
+    def _build(self, choice: Choice, source: str, classes: int) -> Method:
+        component = self.workshop.registry.get("methods", choice.name)
+        options = {name: value for name, value in choice.options if name not in SUPERVISION}
         space = self.clip.space(classes, torch_stream("initialise", source, self.cell.seed))
         method: Method = component(space, **options)
         return method
@@ -135,26 +147,29 @@ class CellBench:
             clip=self.clip,
             teacher=teacher,
             dataset=source,
-            features=self.workshop.features,
-            notify=self.notify,
-            workers=self.workshop.workers,
+            scorer=self._scorer,
         )
         return trainer.run(path)
 
-    @torch.inference_mode()
     def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
         """Classify the images of the given classes (default all) among those classes."""
-        assert self._method is not None, "evaluate before fit"
         chosen = list(range(len(self.dataset.classes))) if classes is None else list(classes)
-        prompts = self._method.prompts()
+        return self._evaluate(chosen, [range(len(chosen))], split)[0]
+
+    def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Classify the test images of each part of the classes among that part, in one pass."""
+        return self._evaluate(list(range(len(self.dataset.classes))), parts, "test")
+
+    def _evaluate(
+        self, chosen: Sequence[int], parts: Sequence[Sequence[int]], split: str
+    ) -> list[Evaluation]:
+        if self._class_specific:
+            self._check_classes(chosen)
         samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
-        images = Images(self.dataset, samples, self.clip.preprocess, workers=self.workshop.workers)
-        logits = self._logits(self._features(images, prompts), prompts, chosen)
-        ranked = torch.cat([part.topk(min(5, len(chosen))).indices.cpu() for part in logits])
-        labels = torch.tensor([sample.label for sample in samples])
-        return Evaluation(labels, ranked, len(chosen))
+        found = self._scorer(self._prompts, self.dataset, samples, chosen, parts)
+        return [replace(evaluation, train_loss=self._train_loss) for evaluation in found]
 
     def samples(self, split: str = "test") -> Sequence[Sample]:
         """The images to score."""
@@ -180,32 +195,64 @@ class CellBench:
         return self.workshop.features.get({**key, **own}, rows, compute)
 
     @torch.inference_mode()
-    def encode(self, images: Sequence[Image.Image]) -> Tensor:
+    def encode(self, images: Sequence[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images, through the tower as the method prompts it."""
-        prompt, size = self._prompts.image, self.workshop.batch_size
-        parts = []
+        prompt = self._prompts.image if prompted else None
+        size, parts = self.workshop.batch_size, []
         for start in range(0, len(images), size):
             pixels = torch.stack([self.clip.preprocess(im) for im in images[start : start + size]])
             parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
+
+    @torch.inference_mode()
+    def patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images of one size."""
+        prompt, size, parts = self._prompts.image, self.workshop.batch_size, []
+        for start in range(0, len(images), size):
+            pixels = [normalised(self.clip.preprocess, im) for im in images[start : start + size]]
+            parts.append(self.clip.image.patches(torch.stack(pixels), prompt).cpu())
+        return torch.cat(parts)
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        return self.clip.preprocess.size, self.clip.image.patch
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        red, green, blue = (round(255 * mean) for mean in self.clip.preprocess.mean)
+        return red, green, blue
 
     @property
     def frozen_images(self) -> bool:
         return self._prompts.image is None
 
     @torch.inference_mode()
-    def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
         """(b, c) cosines of unit features (b, e) and any class names."""
-        prompts = self._prompts
-        if isinstance(prompts.text, Prompt) and prompts.text.input.ndim == 3:
+        prompts = self._prompts if prompted else Prompts()
+        if prompted and self._class_specific:
             raise UsageError(
                 f"{self.cell.method.name!r} learned a context for each class it was trained on "
                 "and has none for other names; set class_specific=off"
             )
-        parts = similarities(
-            self.clip, prompts, names, features, wording=self.dataset.template, notify=self.notify
-        )
-        return torch.cat([part.cpu() for part in parts])
+
+        def cosines(rows: Tensor) -> Tensor:
+            wording = self.dataset.template
+            parts = similarities(
+                self.clip, prompts, names, rows, wording=wording, notify=self.notify
+            )
+            return torch.cat([part.cpu() for part in parts])
+
+        if not len(features):
+            return torch.zeros(0, len(names))
+        if isinstance(prompts.text, Conditional):
+            return cosines(features)
+        key = (prompted, tuple(names))
+        if key not in self._classifiers:  # an image at a time is asked for, all of the same names
+            self._classifiers[key] = cosines(torch.eye(embed_width(self.clip.model)))
+        return features @ self._classifiers[key]
 
     @property
     def scale(self) -> float:
@@ -216,20 +263,10 @@ class CellBench:
         assert self._method is not None, "fit first"
         return self._method.prompts()
 
-    def _logits(
-        self, features: Tensor, prompts: Prompts, chosen: Sequence[int]
-    ) -> Iterator[Tensor]:
-        """(b, c) cosine similarities of the images, in parts."""
-        if isinstance(prompts.text, Prompt) and prompts.text.input.ndim == 3:
-            self._check_classes(chosen)
-        return similarities(
-            self.clip,
-            prompts,
-            [self.dataset.classes[label] for label in chosen],
-            features,
-            wording=self.dataset.template,
-            notify=self.notify,
-        )
+    @property
+    def _class_specific(self) -> bool:
+        text = self._prompts.text
+        return isinstance(text, Prompt) and text.input.ndim == 3
 
     def _check_classes(self, chosen: Sequence[int]) -> None:
         """UsageError unless class-specific contexts were learned for just these classes."""
@@ -246,17 +283,14 @@ class CellBench:
                 f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
             )
 
-    def _features(self, images: Images, prompts: Prompts) -> Tensor:
-        """(b, e) image features: from the store where the image tower is frozen, else live."""
-        size = self.workshop.batch_size
-        if prompts.image is None:
-            key = {**images.key(), "tower": self.clip.digest, "precision": str(self.clip.dtype)}
-            return self.workshop.features.get(
-                key, len(images), lambda: encode(self.clip, images, size, self.notify)
+
+def _take_over(method: Method, pretrained: Method) -> None:
+    """Start from pretrained parameters. UsageError if some belong to the classes of the source."""
+    state = pretrained.state_dict()
+    for name, value in method.state_dict().items():
+        if state[name].shape != value.shape:
+            raise UsageError(
+                f"{name!r} of {method.name!r} has a part for each class of what it was pretrained "
+                "on and cannot start on other classes"
             )
-        total, done, parts = len(images), 0, []
-        for batch in images.in_order(size):
-            parts.append(self.clip.image.encode(batch.to(self.clip.device), prompts.image).cpu())
-            done += len(batch)
-            self.notify("evaluate", done, total, {})
-        return torch.cat(parts)
+    method.load_state_dict(state)

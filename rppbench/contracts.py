@@ -196,7 +196,7 @@ class Dataset(Facts, ABC):
     suite: ClassVar[str] = ""
     """Family of data sets that are benchmarked together ('demo', 'coop')."""
     role: ClassVar[str] = "transfer"
-    """Its part in the suite: 'source', 'transfer' or 'shift'."""
+    """Its part in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
     large: ClassVar[bool] = False
     """True for the suite's large-vocabulary source."""
     template: ClassVar[str] = "a photo of a {}."
@@ -258,6 +258,8 @@ class Assignment:
     """Classes to learn on: 'all', 'base' (first half) or 'seen' (all but `held_out`)."""
     shots: int | None = None
     """Training images a class (all of a class that has fewer); None leaves it to the recipe."""
+    start: str = ""
+    """Data set on whose 'seen' classes prompts are pretrained first; '' starts afresh."""
 
 
 @dataclass(frozen=True)
@@ -270,9 +272,18 @@ class Evaluation:
     """(b, <=5) int64, best first."""
     classes: int
     """Number of classes that were to choose from."""
+    confidence: Tensor | None = None
+    """(b,) probability that was given to the best class; None if that is not known."""
+    losses: Tensor | None = None
+    """(b,) cross-entropy of each image among the classes, in nats; None if that is not known."""
+    train_loss: float | None = None
+    """Mean of the same over images that the prompts were learned on, among their classes."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
-        """top1 (with counts and outcome bits), top5 and per_class; or only top1 called `name`."""
+        """top1 (with counts and outcomes), top5, per_class, ece and losses.
+
+        With a `name`, top1 is called so, and the others 'name_top5', ...
+        """
         from rppbench.metrics import scores  # metrics needs Evaluation for its types
 
         return scores(self, name)
@@ -297,16 +308,23 @@ class Bench(Protocol):
         Labels and predictions are positions in `classes`.
         """
 
+    def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Classify the test images of each part of the classes among that part.
+
+        One pass over all images and classes: what several parts share is computed once.
+        """
+
     def samples(self, split: str = "test") -> Sequence[Sample]:
         """The images to score: those of the data set, or as many as the cell is limited to."""
 
     def progress(self, done: int, total: int) -> None:
         """Tell how many of the images are scored."""
 
-    def encode(self, images: Sequence[Image.Image]) -> Tensor:
+    def encode(self, images: Sequence[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images or crops, through the tower as the method prompts it.
 
-        On the CPU. Nothing is stored: see `remembered`.
+        On the CPU; without the method's tokens if not `prompted`. Nothing is stored: see
+        `remembered`.
         """
 
     def remembered(
@@ -322,9 +340,26 @@ class Bench(Protocol):
     def frozen_images(self) -> bool:
         """Whether the method leaves the image tower alone: its features serve other methods too."""
 
-    def similarities(self, features: Tensor, names: Sequence[str]) -> Tensor:
+    def patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images of one size, on the CPU.
+
+        Sides are multiples of a patch's. UsageError for towers without patches.
+        """
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Pixels of a side of the image that the tower was trained on, and of a patch."""
+
+    @property
+    def fill(self) -> tuple[int, int, int]:
+        """The mean colour of the tower's training images, which tells it nothing."""
+
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
         """(b, c) cosines of unit features (b, e) and any class names, as the method words them.
 
+        Not `prompted`: in the data set's own wording, as zero-shot CLIP does.
         Times `scale` they are CLIP's logits. UsageError where the method knows only the classes
         that it learned.
         """
@@ -340,11 +375,11 @@ class Task(Facts, ABC):
     version: ClassVar[int] = 1
     """Raised whenever the same cell would give another number."""
     metric: ClassVar[str] = "top1"
-    """The primary metric, the one tables show."""
+    """The primary metric, the one tables show; where a cell has none of that name, its first."""
 
     @abstractmethod
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """One entry for each cell of a method and seed."""
+        """One entry for each cell of a method and seed; cells of one data set differ in `start`."""
 
     @abstractmethod
     def run(self, bench: Bench) -> Iterable[Score]:

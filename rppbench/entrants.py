@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from rppbench.records import Cell, Record, digest, spell
+from rppbench.records import Cell, Record, digest, plain, spell
 from rppbench.tables import Facts
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ class Entrant:
             return (("method", cell.method.name), *options)
         return (
             ("method", cell.method.name),
+            ("start", "pretrained" if training.start else "fresh"),
             ("recipe", training.recipe.name),
             ("learned on", self.learned_on),
             ("shots", str(training.shots)),
@@ -192,9 +193,10 @@ def _by_data(similar: Sequence[Record]) -> list[list[Record]]:
 
 
 def _identity(cell: Cell) -> str:
-    training = asdict(cell.training) if cell.training else {}
-    apart = ("seed", "source", "inputs")
-    kept = {name: value for name, value in training.items() if name not in apart}
+    training = plain(cell.training) if cell.training else {}
+    kept = {n: value for n, value in training.items() if n not in ("seed", "source", "inputs")}
+    if before := kept.get("start"):
+        kept["start"] = {n: value for n, value in before.items() if n not in ("seed", "inputs")}
     return digest([asdict(cell.method), kept])
 
 

@@ -82,6 +82,9 @@ def json(tables: Sequence[Table]) -> str:
     content = []
     for table in tables:
         data = asdict(table)
+        for name in ("reported", "mixed"):  # of few tables
+            if not data[name]:
+                del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
             for shown, target in zip(row.entries, plain["entries"], strict=True):
                 target |= _worked_out(shown)

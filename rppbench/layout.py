@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rppbench.stats import Interval
-from rppbench.tables import DECIMALS, KINDS, Average, Entry, Row, Table
+from rppbench.tables import KINDS, Average, Entry, Row, Table
 
 NOTHING = "–"
 
@@ -43,7 +43,7 @@ def layout(table: Table) -> Layout:
         cells = [Shown(row.label)]
         cells += [Shown(row.learned_on or NOTHING)] if several else []
         cells += [_entry(entry) for entry in row.entries]
-        cells += [_average(row.average)] if row.average else []
+        cells += [mean_of(row.average)] if row.average else []
         if table.ranking:
             rank = row.rank
             cells.append(Shown(f"{rank.mean:.1f} {rank.groups}" if rank else NOTHING))
@@ -87,22 +87,23 @@ def _entry(entry: Entry) -> Shown:
         kinds = dict.fromkeys(KINDS.get(missing.kind, "failed") for missing in entry.missing)
         return Shown(", ".join(kinds) or NOTHING)
     mark = "" if entry.whole else f"({len(entry.values)}/{entry.expected})"
-    return Shown(entry.printed, entry.best, _spread(entry.interval), mark)
+    return Shown(entry.printed, entry.best, _spread(entry.interval, entry.decimals), mark)
 
 
-def _average(average: Average) -> Shown:
+def mean_of(average: Average) -> Shown:
+    """An average with its spread, marked where something is missing."""
     mark = "" if average.whole else f"({average.complete}/{average.expected})"
     if average.printed is None:
         return Shown(NOTHING, mark=mark)
-    return Shown(average.printed, average.best, _spread(average.interval), mark)
+    return Shown(average.printed, average.best, _spread(average.interval, average.decimals), mark)
 
 
 def whole(row: Row) -> Shown:
     """The average of a row; of a single data set its number."""
-    return _average(row.average) if row.average else _entry(row.entries[0])
+    return mean_of(row.average) if row.average else _entry(row.entries[0])
 
 
-def _spread(spread: Interval | None) -> str:
+def _spread(spread: Interval | None, decimals: int) -> str:
     if spread is None or spread.half_width is None:
         return ""
-    return f"{spread.half_width:.{DECIMALS}f}"
+    return f"{spread.half_width:.{decimals}f}"

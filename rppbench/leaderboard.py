@@ -22,10 +22,12 @@ from rppbench.entrants import (
     setting,
 )
 from rppbench.errors import unknown
+from rppbench.papers import OF_AVERAGES, reported
 from rppbench.ranks import Ranking, rank
-from rppbench.records import Record, spell
+from rppbench.records import Record, is_detail, lower_is_better, spell
+from rppbench.stats import harmonic_mean
 from rppbench.store import file_name, write_whole
-from rppbench.tables import Average, Column, Entry, Missing, Row, Table
+from rppbench.tables import Average, Column, Entry, Missing, Row, Table, decimals
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,24 @@ class Part:
 
 
 def build(
-    records: Iterable[Record], task: str | None = None, metric: str | None = None
+    records: Iterable[Record],
+    task: str | None = None,
+    metric: str | None = None,
+    allow_mixed: bool = False,
 ) -> list[Table]:
     """All tables of the records, by task; `metric` takes the place of each task's primary one.
 
-    Raises UsageError for a metric or a task that no record has.
+    `allow_mixed` puts into one table what must not be compared, and the table says so. Raises
+    UsageError for a metric or a task that no record has.
     """
-    return [part.table for part in parts(records, task, metric)]
+    return [part.table for part in parts(records, task, metric, allow_mixed)]
 
 
 def parts(
-    records: Iterable[Record], task: str | None = None, metric: str | None = None
+    records: Iterable[Record],
+    task: str | None = None,
+    metric: str | None = None,
+    allow_mixed: bool = False,
 ) -> list[Part]:
     """As `build`, with the entrants of every table."""
     known = sorted(records, key=lambda record: (record.cell.task.name, record.key))
@@ -60,7 +69,9 @@ def parts(
         raise unknown("score is named", metric, metrics, "metrics in the records")
     result: list[Part] = []
     for of_task in grouped(chosen, lambda record: record.cell.task.name).values():
-        result += _told_apart([_part(group, metric) for group in comparable(of_task)])
+        groups = comparable(of_task)
+        found = _told_apart([_part(group, entrants(group), metric) for group in groups])
+        result += [_mixed(found, of_task, metric)] if allow_mixed and len(found) > 1 else found
     return result
 
 
@@ -98,17 +109,35 @@ def _told_apart(found: Sequence[Part]) -> list[Part]:
     ]
 
 
+def _mixed(found: Sequence[Part], records: Sequence[Record], metric: str | None) -> Part:
+    """All tables of a task as one, whose rows say in what they differ."""
+    rows = [
+        replace(entrant, label=" · ".join([entrant.label, *map(" ".join, part.table.differences)]))
+        for part in found
+        for entrant in part.entrants
+    ]
+    names = dict.fromkeys(name for part in found for name, _ in part.table.differences)
+    part = _part(records, rows, metric)
+    facts = tuple((n, "mixed" if n in names else v) for n, v in part.table.setting)
+    return replace(part, table=replace(part.table, setting=facts, mixed=tuple(names)))
+
+
 # --- one table ----------------------------------------------------------------------------------
 
 
-def _part(records: Sequence[Record], metric: str | None) -> Part:
+def _part(records: Sequence[Record], found: Sequence[Entrant], metric: str | None) -> Part:
     newest = max(records, key=age)
     cell = newest.cell
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = columns_of(records, primary, every=metric is None)
-    found = entrants(records)
-    rows = _best(_sorted([row(entrant, columns) for entrant in found]), len(columns))
-    ranking, rows = _ranked(rows)
+    lower = lower_is_better(primary)
+    rows = _best(_sorted([row(entrant, columns) for entrant in found], lower), columns)
+    ranking, rows = _ranked(rows, lower)
+    order = {row.label: place for place, row in enumerate(rows)}
+    if len({column.dataset for column in columns}) > 1:
+        by_label = {entrant.label: entrant for entrant in found}
+        names = [name for name in _shown(records) if name != primary]
+        rows = [replace(r, others=_others(by_label[r.label], columns, names)) for r in rows]
     digests = {
         (f"data of {title}", value)
         for record in records
@@ -126,6 +155,7 @@ def _part(records: Sequence[Record], metric: str | None) -> Part:
         rows=tuple(rows),
         devices=tuple(sorted({r.environment.get("device", "") for r in records} - {""})),
         ranking=ranking,
+        reported=tuple(reported(sorted(found, key=lambda e: order[e.label]))),
     )
     return Part(table, tuple(found))
 
@@ -140,10 +170,31 @@ def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Col
         rank = int(order) if order.isdecimal() else len(records) + 10**6  # unordered ones last
         titled.append((rank, title, name))
     if len(titled) == 1 and every:
-        found = [score.metric for record in records for score in record.scores]
-        metrics = dict.fromkeys([primary, *found])
+        metrics = dict.fromkeys([primary, *_shown(records)])
         return [Column(titled[0][2], titled[0][1], metric) for metric in metrics]
     return [Column(name, title, primary) for _, title, name in sorted(titled)]
+
+
+def _shown(records: Sequence[Record]) -> list[str]:
+    """Metrics that are shown without being asked for, in the order of the scores."""
+    found = dict.fromkeys(score.metric for record in records for score in record.scores)
+    return [name for name in found if not is_detail(name)]
+
+
+def _others(
+    entrant: Entrant, columns: Sequence[Column], names: Sequence[str]
+) -> tuple[tuple[str, Average], ...]:
+    """Averages of the named metrics; of base and new also the mean that papers print."""
+    averages = {
+        name: _average([_entry(entrant, replace(column, metric=name)) for column in columns])
+        for name in names
+    }
+    if "base" in averages and "new" in averages:
+        base, new = averages["base"], averages["new"]
+        pairs = zip(base.values, new.values, strict=bool(base.values and new.values))
+        values = tuple((seed, harmonic_mean(b, n)) for (seed, b), (_, n) in pairs)
+        averages[OF_AVERAGES] = Average(values, min(base.complete, new.complete), base.expected)
+    return tuple((name, average) for name, average in averages.items())
 
 
 def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
@@ -187,37 +238,45 @@ def _entry(entrant: Entrant, column: Column) -> Entry:
             values[seed] = score.value
         elif record is not None and record.failure is not None:
             missing.append(Missing(seed, record.failure.kind, record.failure.message))
-    return Entry(tuple(values.items()), len(entrant.seeds), tuple(missing))
+    return Entry(
+        tuple(values.items()),
+        len(entrant.seeds),
+        tuple(missing),
+        decimals=decimals(column.metric),
+    )
 
 
 def _average(entries: Sequence[Entry]) -> Average:
     """Over the data sets that have a number; over seeds first only where none is missing."""
     with_number = [dict(entry.values) for entry in entries if entry.values]
+    digits = max(entry.decimals for entry in entries)
     complete = sum(entry.whole for entry in entries)
     if complete == len(entries):
         values = tuple((seed, fmean(v[seed] for v in with_number)) for seed in with_number[0])
-        return Average(values, complete, len(entries))
+        return Average(values, complete, len(entries), decimals=digits)
     means = [fmean(values.values()) for values in with_number]
-    return Average((), complete, len(entries), partial=fmean(means) if means else None)
+    mean = fmean(means) if means else None
+    return Average((), complete, len(entries), partial=mean, decimals=digits)
 
 
-def _sorted(rows: Sequence[Row]) -> list[Row]:
+def _sorted(rows: Sequence[Row], lower: bool) -> list[Row]:
     """Best first; rows with gaps after the complete ones, rows without any number last."""
 
     def rank(row: Row) -> tuple[bool, bool, float, str]:
         shown: Average | Entry = row.average or row.entries[0]
         mean = shown.mean
-        return (mean is None, not shown.whole, -(mean or 0.0), row.label)
+        value = mean or 0.0
+        return (mean is None, not shown.whole, value if lower else -value, row.label)
 
     return sorted(rows, key=rank)
 
 
-def _best(rows: Sequence[Row], columns: int) -> list[Row]:
+def _best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     """Mark the best complete numbers of every column; equal as printed is equal."""
     if len(rows) < 2:
         return list(rows)
-    for index in range(columns):
-        best = _top(row.entries[index] for row in rows)
+    for index, column in enumerate(columns):
+        best = _top([row.entries[index] for row in rows], column.metric)
         rows = [
             replace(
                 row,
@@ -228,7 +287,7 @@ def _best(rows: Sequence[Row], columns: int) -> list[Row]:
             )
             for row in rows
         ]
-    best = _top(row.average for row in rows if row.average)
+    best = _top([row.average for row in rows if row.average], columns[0].metric)
     return [
         replace(row, average=replace(row.average, best=row.average.printed == best))
         if row.average and row.average.whole
@@ -237,15 +296,17 @@ def _best(rows: Sequence[Row], columns: int) -> list[Row]:
     ]
 
 
-def _top(shown: Iterable[Entry | Average]) -> str | None:
+def _top(shown: Sequence[Entry | Average], metric: str) -> str | None:
     complete = [s.printed for s in shown if s.whole and s.printed is not None]
-    return max(complete, key=float, default=None)
+    best = min if lower_is_better(metric) else max
+    return best(complete, key=float, default=None)
 
 
-def _ranked(rows: Sequence[Row]) -> tuple[Ranking | None, list[Row]]:
+def _ranked(rows: Sequence[Row], lower: bool) -> tuple[Ranking | None, list[Row]]:
     """Give complete rows their mean rank over data sets; equal as printed is equal."""
     complete = [row for row in rows if row.average and row.average.whole]
-    printed = [[float(e.printed) for e in row.entries if e.printed] for row in complete]
+    sign = -1 if lower else 1
+    printed = [[sign * float(e.printed) for e in row.entries if e.printed] for row in complete]
     found = rank(printed)
     if found is None:
         return None, list(rows)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rppbench.layout import NOTHING, Shown, layout, measured
+from rppbench.layout import NOTHING, Shown, layout, mean_of, measured
 from rppbench.ranks import LEVEL, Ranking
-from rppbench.tables import KINDS, Entry, Table, duration, probability
+from rppbench.tables import DECIMALS, KINDS, Entry, Reported, Row, Table, duration, probability
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
     from rppbench.paired import Difference
@@ -28,7 +28,15 @@ def page(tables: Sequence[Table]) -> str:
         for table in parts:
             if table.differences:
                 lines += ["## " + ", ".join(f"{n}: {safe(v)}" for n, v in table.differences), ""]
+            if table.mixed:
+                lines += [
+                    f"> **Mixed:** rows of this table differ in {safe(', '.join(table.mixed))}. "
+                    "Neither its bold numbers, averages nor ranks are a comparison of methods.",
+                    "",
+                ]
             lines += [*_part(table), ""]
+            if table.reported:
+                lines += [*_published(table.reported), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -40,7 +48,22 @@ def _part(table: Table) -> list[str]:
         time = NOTHING if row.train_seconds is None else duration(row.train_seconds)
         body.append([*map(cell, cells), parameters, time])
     heads = [safe(head) for head in (*shape.heads, "Parameters", "Train time")]
-    return [safe(measured(table)), "", *grid(heads, body, shape.names), "", *_notes(table)]
+    text = [safe(measured(table)), "", *grid(heads, body, shape.names), ""]
+    return [*text, *_others(table.rows), *_notes(table)]
+
+
+def _others(rows: Sequence[Row]) -> list[str]:
+    """What else was measured, on average over the data sets."""
+    names = dict.fromkeys(name for row in rows for name, _ in row.others)
+    if not names:
+        return []
+    body = []
+    for row in rows:
+        found = dict(row.others)
+        known = {name for name, average in found.items() if average.mean is not None}
+        shown = [cell(mean_of(found[name])) if name in known else NOTHING for name in names]
+        body.append([safe(row.label), *shown])
+    return ["On average over the data sets:", "", *grid(["Method", *names], body, 1), ""]
 
 
 def cell(shown: Shown) -> str:
@@ -69,6 +92,38 @@ def difference(found: Difference, p: float) -> list[str]:
         f"{found.low:+.1f} to {found.high:+.1f}",
         probability(p),
     ]
+
+
+def _published(lines: Sequence[Reported]) -> list[str]:
+    """What was measured beside what papers print; a line for each source, none merged."""
+    heads = ["Method", "Data set", "Metric", "By", "Published in", "Measured", "Published"]
+    heads += ["Difference", "Inside the interval"]
+    body = [
+        [
+            *map(safe, (line.row, line.what, line.metric, BY[line.kind], line.source)),
+            _with_spread(line),
+            line.printed,
+            f"{line.difference:+.{DECIMALS}f}",
+            NOTHING if line.inside is None else "yes" if line.inside else "**no**",
+        ]
+        for line in lines
+    ]
+    return [
+        "**Against published numbers** of the same backbone, recipe, shots and data set; measured "
+        "as in the table, difference = measured - published. Precision may differ.",
+        "",
+        *grid(heads, body, 5),
+    ]
+
+
+BY = {"original": "its authors", "re-implemented": "others (re-implemented)"}
+
+
+def _with_spread(line: Reported) -> str:
+    found = line.measured
+    spread = "" if found.half_width is None else f" ± {found.half_width:.{DECIMALS}f}"
+    mark = "" if found.n == line.expected else f" ({found.n}/{line.expected})"
+    return f"{found.mean:.{DECIMALS}f}{spread}{mark}"
 
 
 def _notes(table: Table) -> list[str]:

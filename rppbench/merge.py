@@ -35,11 +35,12 @@ def merge(into: Store, others: Iterable[Store]) -> Merged:
         records, problems = other.all()
         result.problems += problems
         for record in records:
-            _merge(into, record, other, result)
+            merge_record(into, record, str(other.record_path(record.cell)), result)
     return result
 
 
-def _merge(into: Store, record: Record, other: Store, result: Merged) -> None:
+def merge_record(into: Store, record: Record, theirs: str, result: Merged) -> None:
+    """Copy one record as `merge` does, and count it; `theirs` says where it is from."""
     place = into.record_path(record.cell)
     here = into.read(record.cell)
     if here is None:
@@ -49,7 +50,6 @@ def _merge(into: Store, record: Record, other: Store, result: Merged) -> None:
         into.write(record)
         result.added += 1
     elif here.status == record.status == "ok" and _numbers(here) != _numbers(record):
-        theirs = other.record_path(record.cell)
         result.conflicts.append(f"{place}: {_difference(here, record)} in {theirs}")
     elif here.status != "ok" and record.status == "ok":
         into.write(record)

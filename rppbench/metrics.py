@@ -8,28 +8,55 @@ from rppbench.contracts import Evaluation
 from rppbench.outcomes import pack_outcomes
 from rppbench.records import Score
 
+BINS = 15
+"""Of the calibration error."""
+
 
 def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
-    """top1 (with counts and outcome bits), top5 and per_class; only top1 called `name` if given.
+    """top1 (with counts and outcome bits), top5, per_class, ece, test_loss, train_loss, loss_gap.
 
     per_class is the mean over classes of the accuracy within the class; classes without a test
-    image do not enter. top5 is left out where there are no more than five classes to choose from.
+    image do not enter. top5 is left out where there are no more than five classes to choose from,
+    what needs probabilities where they are not known. Losses are mean cross-entropies in nats;
+    loss_gap is that of the test images less that of images learned on (in RPP's theorem the
+    generalisation gap; where another set is scored, the change of task is in it). `name` is what
+    top1 is called, and stands before the other names.
     """
     labels, ranked = evaluation.labels, evaluation.ranked
-    right = ranked[:, 0] == labels  # (b,)
-    top1 = _score(name or "top1", right)
-    if name:
-        return (top1,)
-    result = [top1]
+    right, total = ranked[:, 0] == labels, len(labels)  # (b,)
+    start = f"{name}_" if name else ""
+    result = [_score(name or "top1", right)]
     if ranked.shape[1] == 5 and evaluation.classes > 5:
         within = (ranked == labels[:, None]).any(1)
-        result.append(_score("top5", within, outcomes=False))
+        result.append(_score(f"{start}top5", within, outcomes=False))
     totals = torch.bincount(labels)
     correct = torch.bincount(labels, weights=right.double())
     present = totals > 0
     per_class = 100 * (correct[present] / totals[present]).mean().item()
-    result.append(Score("per_class", per_class, total=len(labels)))
+    result.append(Score(f"{start}per_class", per_class, total=total))
+    # Probabilities in the digits that are printed: what differs below is the machine's rounding.
+    if evaluation.confidence is not None:
+        error = calibration_error(evaluation.confidence, right)
+        result.append(Score(f"{start}ece", round(100 * error, 2), total=total))
+    if evaluation.losses is not None:
+        loss = round(evaluation.losses.double().mean().item(), 3)
+        result.append(Score(f"{start}test_loss", loss, total=total))
+        if evaluation.train_loss is not None:
+            learned = round(evaluation.train_loss, 3)
+            result.append(Score(f"{start}train_loss", learned))
+            result.append(Score(f"{start}loss_gap", round(loss - learned, 3)))
     return tuple(result)
+
+
+def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
+    """Expected calibration error: how far confidence (b,) is from accuracy, right (b,), on average.
+
+    15 bins of equal width in (0, 1], each weighted by its images (Guo et al., arXiv:1706.04599).
+    """
+    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1]
+    bins = torch.bucketize(confidence.double(), edges)
+    gaps = torch.bincount(bins, weights=confidence.double() - right.double())
+    return (gaps.abs().sum() / len(right)).item()
 
 
 def _score(metric: str, right: torch.Tensor, outcomes: bool = True) -> Score:

@@ -48,11 +48,20 @@ def training_view(
 
     def augmented(image: Image.Image, key: str, epoch: int, view: int) -> Tensor:
         # torchvision draws from torch's global stream; it gets ours for the time of the call.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("augment", augment, key, epoch, view))
+        # `torch.manual_seed` would seed every device as well, for each image.
+        state = torch.get_rng_state()
+        try:
+            torch.default_generator.manual_seed(seed_of("augment", augment, key, epoch, view))
             return transform(image)
+        finally:
+            torch.set_rng_state(state)
 
     return augmented
+
+
+def normalised(preprocess: Preprocess, image: Image.Image) -> Tensor:
+    """(3, height, width) of an image as it is, neither scaled nor cropped."""
+    return v2.Compose(_to_tensor(preprocess))(image)
 
 
 class _RandAugment2:

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from rppbench.contracts import Assignment, Catalog, Dataset, Method, Task
+from rppbench.contracts import Assignment, Catalog, Dataset, Method, Supervision, Task
 from rppbench.engines import Batch
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench.options import options, parse_value, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe, override, select
-from rppbench.records import Cell, Choice, Option, Record, Training
-from rppbench.store import Store
+from rppbench.records import Cell, Choice, Option, Record, Training, spell
+from rppbench.store import Problem, Store
 
 SCOPES = ("method", "task", "recipe")
+SUPERVISION = tuple(Supervision.__dataclass_fields__)
+"""Options of every trained method that are no part of its structure."""
 MISSING = "missing"
 """Stands for the digest of data that is not there."""
 
@@ -82,16 +84,17 @@ def cells(registry: Registry, request: Request, identities: Identities | None = 
 
 
 def batches(planned: Sequence[Cell]) -> list[Batch]:
-    """Cells that share a training go to one worker; the rest go alone."""
+    """Cells that share a training, or a start of it, go to one worker; the rest go alone."""
     groups: dict[str, list[Cell]] = {}
     for cell in planned:
-        groups.setdefault(cell.training.key if cell.training else cell.key, []).append(cell)
+        training = cell.training and (cell.training.start or cell.training)
+        groups.setdefault(training.key if training else cell.key, []).append(cell)
     return [tuple(group) for group in groups.values()]
 
 
-def survey(planned: Sequence[Cell], store: Store) -> list[Planned]:
-    """What a run of these cells would do now."""
-    records, _ = store.all()
+def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[Problem]]:
+    """What a run of these cells would do now, and what among the records is damaged."""
+    records, problems = store.all()
     known = {record.key: record for record in records}
     learned: set[str] = set()
     result = []
@@ -109,7 +112,7 @@ def survey(planned: Sequence[Cell], store: Store) -> list[Planned]:
                 learned.add(key)
         seconds = 0.0 if state == "done" else _estimate(cell, training, records)
         result.append(Planned(cell, state, training, seconds))
-    return result
+    return result, problems
 
 
 def labels(registry: Registry, cell: Cell) -> dict[str, str]:
@@ -138,7 +141,10 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
 
 
 def _digests(cell: Cell) -> set[str]:
-    pairs = (*cell.inputs, *(cell.training.inputs if cell.training else ()))
+    pairs, training = list(cell.inputs), cell.training
+    while training is not None:
+        pairs += training.inputs
+        training = training.start
     return {value for _, value in pairs}
 
 
@@ -202,32 +208,23 @@ class _Work:
         method = resolve(method_class, {**dict(recipe.options), **explicit})
 
         trained = method_class.supervision is not None
-        teacher = None
-        if trained and method["kd"]:
-            teacher = request.teacher or usual_teacher(request.backbone)
         found = task_class(**dict(task.options)).assignments(self.catalog, method_class)
         if not found and not self.wanted:
             raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
         assignments = [self._spelled(assignment) for assignment in found]
         self.scored.update(assignment.dataset for assignment in assignments)
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
+        before: tuple[Choice, Recipe] | None = None
+        if trained and any(assignment.start for assignment in chosen):
+            before = _pretraining(method_class, method, explicit, suite)
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
             for assignment in chosen:
-                training = None
-                if trained:
-                    training = Training(
-                        method=method,
-                        recipe=recipe.choice(),
-                        source=assignment.source,
-                        classes=assignment.classes,
-                        shots=_shots(assignment, recipe),
-                        seed=seed,
-                        backbone=request.backbone,
-                        teacher=teacher,
-                        precision=request.precision,
-                        inputs=self.identities.of(assignment.source, request.backbone, teacher),
-                    )
+                training = self._training(method, recipe, assignment, seed) if trained else None
+                if training and assignment.start:
+                    assert before is not None
+                    first = Assignment(assignment.start, assignment.start, "seen")
+                    training = replace(training, start=self._training(*before, first, seed))
                 yield Cell(
                     task=task,
                     dataset=assignment.dataset,
@@ -243,13 +240,31 @@ class _Work:
                     ),
                 )
 
+    def _training(
+        self, method: Choice, recipe: Recipe, assignment: Assignment, seed: int
+    ) -> Training:
+        request = self.request
+        teacher = request.teacher or usual_teacher(request.backbone) if method["kd"] else None
+        return Training(
+            method=method,
+            recipe=recipe.choice(),
+            source=assignment.source,
+            classes=assignment.classes,
+            shots=_shots(assignment, recipe),
+            seed=seed,
+            backbone=request.backbone,
+            teacher=teacher,
+            precision=request.precision,
+            inputs=self.identities.of(assignment.source, request.backbone, teacher),
+        )
+
     def _spelled(self, assignment: Assignment) -> Assignment:
         """With each data set under its one name. UsageError for a name that does not exist."""
-        scored, source = (
-            self.registry.get("datasets", name).name
-            for name in (assignment.dataset, assignment.source)
+        scored, source, start = (
+            self.registry.get("datasets", name).name if name else ""
+            for name in (assignment.dataset, assignment.source, assignment.start)
         )
-        return replace(assignment, dataset=scored, source=source)
+        return replace(assignment, dataset=scored, source=source, start=start)
 
 
 def usual_teacher(backbone: str) -> str:
@@ -259,6 +274,25 @@ def usual_teacher(backbone: str) -> str:
     model, _, pretrained = backbone.partition("/")
     # The paper says "a pretrained CLIP teacher"; ViT-L/14 is what the same lab uses elsewhere.
     return "ViT-L-14/openai" if pretrained == "openai" and model != "ViT-L-14" else backbone
+
+
+def _pretraining(
+    component: type[Method], method: Choice, explicit: Mapping[str, Option], suite: str
+) -> tuple[Choice, Recipe]:
+    """How prompts are pretrained that are tuned afterwards.
+
+    UsageError if they would not be the same vectors: supervision may differ, structure may not.
+    """
+    recipe = select(component.recipes, "pretraining", suite)
+    before = resolve(component, {**dict(recipe.options), **explicit})
+    for name, value in before.options:
+        if name not in SUPERVISION and method[name] != value:
+            raise UsageError(
+                f"{component.name!r} is pretrained with {name}={spell(value)} (recipe "
+                f"{recipe.name}) and cannot go on with {name}={spell(method[name])}; "
+                f"say which for both: {component.name}:{name}=..."
+            )
+    return before, recipe
 
 
 def _shots(assignment: Assignment, recipe: Recipe) -> int:

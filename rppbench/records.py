@@ -17,6 +17,24 @@ Option = bool | int | float | str
 Options = tuple[tuple[str, Option], ...]
 Pairs = tuple[tuple[str, str], ...]
 
+LOWER_IS_BETTER = ("ece", "test_loss", "train_loss", "loss_gap")
+"""Metrics of which less is better, also behind the name of a part of the classes."""
+
+
+DETAILS = ("test_loss", "train_loss", *(f"_{name}" for name in ("top5", "per_class", "ece")))
+"""Ends of the names of metrics that tables show only when asked."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether less of this metric is better."""
+    return metric.endswith(LOWER_IS_BETTER)
+
+
+def is_detail(metric: str) -> bool:
+    """Whether a table that shows all metrics leaves this one out."""
+    return metric.endswith(DETAILS) or metric.endswith("_loss_gap")
+
+
 SCHEMA = 1
 """Version of the record format; a reader of version n must read every version up to n."""
 
@@ -25,6 +43,21 @@ def digest(value: Any, length: int = 12) -> str:
     """The first hex digits of the SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def plain(value: Training | Cell) -> dict[str, Any]:
+    """The fields that make up an identity.
+
+    A start that is none is no part of it: cells from before trainings had starts keep their keys.
+    """
+    data = asdict(value)
+    training = data if isinstance(value, Training) else data["training"]
+    while training is not None:
+        following = training["start"]
+        if following is None:
+            del training["start"]
+        training = following
+    return data
 
 
 @dataclass(frozen=True)
@@ -72,10 +105,12 @@ class Training:
     precision: str
     inputs: Pairs = ()
     """(what, digest) of everything that enters: source data, weights, teacher weights."""
+    start: Training | None = None
+    """The training whose prompts this one goes on from; None starts afresh."""
 
     @cached_property
     def key(self) -> str:
-        return digest(asdict(self))
+        return digest(plain(self))
 
 
 @dataclass(frozen=True)
@@ -98,7 +133,7 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        return digest(asdict(self))
+        return digest(plain(self))
 
     @cached_property
     def comparability(self) -> str:
@@ -119,9 +154,9 @@ class Score:
     """One measured quantity of a cell."""
 
     metric: str
-    """'top1', 'top5', 'per_class', 'base', 'new', ..."""
+    """'top1', 'top5', 'per_class', 'ece', 'base', 'new', ..."""
     value: float
-    """Percent unless the metric's name says otherwise."""
+    """Percent; losses are in nats."""
     correct: int | None = None
     total: int | None = None
     outcomes: str | None = None
@@ -206,8 +241,14 @@ class Record:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
         """The record that `to_json` wrote. KeyError, TypeError or ValueError if it is none."""
-        if data["schema"] != SCHEMA:
-            raise ValueError(f"record schema {data['schema']} is not {SCHEMA}")
+        schema = data["schema"]
+        if type(schema) is int and schema > SCHEMA:
+            raise ValueError(
+                f"record schema {schema} is newer than this rppbench, which reads up to {SCHEMA}; "
+                "upgrade rppbench to read it"
+            )
+        if schema != SCHEMA:
+            raise ValueError(f"no record schema {schema!r} is known")
         content = {name: value for name, value in data.items() if name != "digest"}
         if data["digest"] != digest(content):
             raise ValueError("the content does not match its digest: edited or damaged")
@@ -237,6 +278,19 @@ def _pairs(data: Any) -> Pairs:
     return tuple((name, value) for name, value in data)
 
 
+def _training(data: Mapping[str, Any]) -> Training:
+    start = data.get("start")
+    return Training(
+        **{
+            **data,
+            "method": _choice(data["method"]),
+            "recipe": _choice(data["recipe"]),
+            "inputs": _pairs(data["inputs"]),
+            "start": start and _training(start),
+        }
+    )
+
+
 def _cell(data: Mapping[str, Any]) -> Cell:
     training = data["training"]
     return Cell(
@@ -245,14 +299,6 @@ def _cell(data: Mapping[str, Any]) -> Cell:
             "task": _choice(data["task"]),
             "method": _choice(data["method"]),
             "inputs": _pairs(data["inputs"]),
-            "training": training
-            and Training(
-                **{
-                    **training,
-                    "method": _choice(training["method"]),
-                    "recipe": _choice(training["recipe"]),
-                    "inputs": _pairs(training["inputs"]),
-                }
-            ),
+            "training": training and _training(training),
         }
     )

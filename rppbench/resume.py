@@ -31,6 +31,8 @@ class Progress:
     epoch_right: int = 0
     epoch_seen: int = 0
     log: tuple[Mapping[str, float], ...] = ()
+    train_loss: float | None = None
+    """What the final prompts lose on images they were learned on; None before the end."""
 
 
 def save_state(

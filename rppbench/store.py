@@ -56,10 +56,14 @@ class Store:
         """Put the record in its place, replacing the one of an earlier run of the same cell.
 
         A reader, or a kill at any moment, finds the old record or the new one, never a part.
+        A file in its place that is no record is kept beside it, as NAME.json.damaged.
         Raises ValueError for a record with NaN or infinity, which JSON does not know.
         """
         path = self.record_path(record.cell)
-        write_whole(path, json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n")
+        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        if path.is_file() and isinstance(self._load(path), Problem):
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
+        write_whole(path, text)
         return path
 
     def read(self, cell: Cell) -> Record | None:

@@ -12,6 +12,13 @@ from rppbench.stats import Interval, interval
 Facts = tuple[tuple[str, str], ...]
 DECIMALS = 1
 """Of printed percentages. CSV and JSON keep all digits."""
+
+
+def decimals(metric: str) -> int:
+    """Digits behind the point: a loss in nats needs more than a percentage."""
+    return 3 if metric.endswith(("_loss", "loss_gap")) else DECIMALS
+
+
 KINDS = {"missing-data": "no data", "oom": "oom", "nan": "nan"}
 """How a table spells kinds of failure; any other is 'failed'."""
 
@@ -44,6 +51,7 @@ class Entry:
     """Number of seeds that the row has anywhere."""
     missing: tuple[Missing, ...] = ()
     best: bool = False
+    decimals: int = DECIMALS
 
     @cached_property
     def interval(self) -> Interval | None:
@@ -60,7 +68,7 @@ class Entry:
 
     @property
     def printed(self) -> str | None:
-        return None if self.mean is None else f"{self.mean:.{DECIMALS}f}"
+        return None if self.mean is None else f"{self.mean:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class Average:
     partial: float | None = None
     """Mean over what there is, where something is missing."""
     best: bool = False
+    decimals: int = DECIMALS
 
     @cached_property
     def interval(self) -> Interval | None:
@@ -91,7 +100,7 @@ class Average:
 
     @property
     def printed(self) -> str | None:
-        return None if self.mean is None else f"{self.mean:.{DECIMALS}f}"
+        return None if self.mean is None else f"{self.mean:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
@@ -120,10 +129,34 @@ class Row:
     parameters: int | None
     train_seconds: float | None
     """Mean over distinct trainings."""
+    others: tuple[tuple[str, Average], ...] = ()
+    """(metric, average over the data sets) of what was measured beside the table's own metric."""
 
     @property
     def learned_on(self) -> str:
         return f"{self.source}, {self.shots} shots" if self.source else ""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A published number beside what a row measured of the same."""
+
+    row: str
+    what: str
+    """Data set, or 'Average of 10'."""
+    metric: str
+    measured: Interval
+    expected: int
+    """Number of seeds that the row has."""
+    printed: str
+    """With the digits of the source."""
+    difference: float
+    """Measured minus published."""
+    inside: bool | None
+    """Whether the published value lies inside the interval; None without one."""
+    kind: str
+    """'original' or 're-implemented'."""
+    source: str
 
 
 @dataclass(frozen=True)
@@ -142,6 +175,10 @@ class Table:
     """None where there are too few data sets or complete rows."""
     differences: Facts = ()
     """The part of the setting in which this table differs from others of its task."""
+    reported: tuple[Reported, ...] = ()
+    """Published numbers of what its rows measured."""
+    mixed: tuple[str, ...] = ()
+    """What differs among the rows although it must not, in a table that was asked for."""
 
     @property
     def by_metric(self) -> bool:

@@ -8,11 +8,14 @@ Each raises AssertionError that says what is wrong.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,20 +25,24 @@ from rppbench.contracts import (
     Dataset,
     Method,
     Prompt,
+    Sample,
     Step,
     Supervision,
     Task,
     Templates,
 )
+from rppbench.dense import IGNORED, UNLABELLED, DenseDataset, DetectionSet, SegmentationSet
 from rppbench.errors import UsageError
 from rppbench.names import Names
 from rppbench.options import options, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import select
 from rppbench.records import Option
+from rppbench.splits import few_shot
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
 IMAGES = 8
+ROLES = ("source", "transfer", "shift", "segmentation", "detection")
 
 
 @cache
@@ -185,10 +192,13 @@ def _vectors(method: Method, clip: Clip) -> list[Tensor]:
 
 
 def check_dataset(component: type[Dataset], images: int = 3) -> None:
-    """A data set's facts, lists and first `images` images of the test split."""
+    """A data set's facts, lists, draws and first `images` images of the test split.
+
+    Lists are read whole, so call it on a small copy of a large set.
+    """
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
-    assert component.role in ("source", "transfer", "shift"), f"no role is {component.role!r}"
+    assert component.role in ROLES, f"no role is {component.role!r}"
     assert component.template.count("{}") == 1, "the template has one '{}' for the class name"
     data, again = component(), component()
     classes = list(data.classes)
@@ -198,7 +208,12 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert samples, "no test images"
     assert samples == list(again.samples("test")), "the order of the images is not fixed"
     assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
-    assert all(0 <= s.label < len(classes) for s in samples), "a label is out of range"
+    if isinstance(data, DenseDataset):
+        assert all(s.label == UNLABELLED for s in samples), "an image of many things has a label"
+        for sample in islice(samples, images):
+            _check_dense(data, sample)
+    else:
+        _check_labels(data, again)
     assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
     assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
     for sample in islice(samples, images):
@@ -213,6 +228,49 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     raise AssertionError("a split that does not exist is no UsageError")
 
 
+def _check_labels(data: Dataset, again: Dataset) -> None:
+    """Labels, draws and halves of a set whose images show one thing each."""
+    classes, samples = list(data.classes), list(data.samples("test"))
+    splits = _splits(data)
+    for split, listed in splits.items():
+        assert all(0 <= s.label < len(classes) for s in listed), f"a label of {split} is no class"
+        assert listed == list(again.samples(split)), f"the order of {split} is not fixed"
+    if train := splits.get("train"):
+        drawn = few_shot(train, 1, 1)
+        assert len(drawn) == len({s.label for s in train}), "a draw is one image of each class"
+        assert not {s.key for s in train} & {s.key for s in samples}, (
+            "a training image is a test one"
+        )
+    base, new = data.halves()
+    assert sorted([*base, *new]) == list(range(len(classes))), "halves are not all classes, once"
+    copy = pickle.loads(pickle.dumps(data))  # as a worker gets it
+    assert copy.fingerprint() == data.fingerprint(), "a worker's copy is another data set"
+    assert copy.image(samples[0]) == data.image(samples[0]), "a worker's copy has other images"
+
+
+def _check_dense(data: DenseDataset, sample: Sample) -> None:
+    """Label map and things of one image fit it and the classes."""
+    (width, height), classes = data.image(sample).size, len(data.classes)
+    assert all(0 <= label < classes for label in data.unseen()), "unseen label"
+    if isinstance(data, SegmentationSet):
+        labels = data.label_map(sample)
+        assert labels.shape == (height, width), f"the label map of {sample.key} has another size"
+        assert labels.dtype == np.uint16, "a label map is uint16"
+        assert ((labels < classes) | (labels == IGNORED)).all(), "a pixel's label is out of range"
+    if isinstance(data, DetectionSet):
+        for thing in data.things(sample):
+            assert 0 <= thing.label < classes, f"a thing's label is out of range in {sample.key}"
+            assert thing.mask is None or thing.mask.shape == (height, width), "a mask does not fit"
+
+
+def _splits(data: Dataset) -> dict[str, list[Sample]]:
+    found = {}
+    for split in ("train", "val", "test"):
+        with suppress(UsageError):
+            found[split] = list(data.samples(split))
+    return found
+
+
 def check_task(component: type[Task], method: type[Method], registry: Registry) -> None:
     """A task's facts and its cells for one method, with default options."""
     assert component.name, "a task needs a name"
@@ -224,4 +282,5 @@ def check_task(component: type[Task], method: type[Method], registry: Registry) 
         assert assignment.dataset in known, f"no data set is named {assignment.dataset!r}"
         assert assignment.source in known, f"no data set is named {assignment.source!r}"
         assert assignment.classes in ("all", "base", "seen"), assignment.classes
-    assert len({a.dataset for a in found}) == len(found), "two cells score the same data set"
+    cells = {(a.dataset, a.start) for a in found}
+    assert len(cells) == len(found), "two cells score the same data set from the same start"

@@ -256,6 +256,53 @@ class ImageTower:
         pooled, _ = visual._pool(x[:, :slot])
         return unit(pooled if visual.proj is None else pooled @ visual.proj)
 
+    @property
+    def patch(self) -> int:
+        """Pixels of a patch's side. UsageError for a tower that has no patches to read."""
+        if self.obstacle:
+            raise UsageError(f"the image tower of {self.name} has no patches: {self.obstacle}")
+        return int(self.visual.conv1.kernel_size[0])
+
+    def patches(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images (b, 3, height, width).
+
+        In the last block every token keeps its own values: attention is left out, residuals and
+        the rest stay (Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022; chongzhou96/
+        MaskCLIP `mmseg/models/backbones/vit.py`). Sides are multiples of `patch`; positions are
+        interpolated where they are not those of training.
+        """
+        side, visual = self.patch, self.visual
+        rows, columns = images.shape[-2] // side, images.shape[-1] // side
+        images = images.to(visual.conv1.weight.device, weight_dtype(visual))
+        self.images_encoded += len(images)
+        tokens = visual.conv1(images).flatten(2).transpose(1, 2)  # (b, rows * columns, d)
+        x = torch.cat([visual.class_embedding.to(tokens).expand(len(tokens), 1, -1), tokens], 1)
+        x = visual.ln_pre(x + positions(visual, rows, columns).to(x))
+        slot = x.shape[1]
+        if prompt is not None:
+            x = torch.cat([x, visual.ln_pre(prompt.input.to(x)).expand(len(x), -1, -1)], 1)
+        prompt = prompt or Prompt(x.new_empty(0, x.shape[2]))
+        *blocks, last = visual.transformer.resblocks
+        for i, block in enumerate(blocks):
+            x, *inputs = enter(block, i, x, prompt, slot)
+            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+        x, *inputs = enter(last, len(blocks), x, prompt, slot)
+        x = leave(last, x, project(last.attn, *inputs)[2])[:, 1:slot]
+        x = visual.ln_post(x)
+        x = x if visual.proj is None else x @ visual.proj
+        return unit(x).unflatten(1, (rows, columns))
+
+
+def positions(visual: Any, rows: int, columns: int) -> Tensor:
+    """Embeddings (1 + rows * columns, d) of the class token's and of the patches' positions."""
+    own, grid = visual.positional_embedding[:1], visual.positional_embedding[1:]
+    known = visual.grid_size
+    if tuple(known) == (rows, columns):
+        return visual.positional_embedding
+    square = wide(grid).T.unflatten(1, known)[None]
+    resized = F.interpolate(square, (rows, columns), mode="bicubic", align_corners=False)
+    return torch.cat([own, resized[0].flatten(1).T.to(own)])
+
 
 def unit(features: Tensor) -> Tensor:
     """Rows of length one, in float32 at least."""

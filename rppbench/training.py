@@ -15,12 +15,12 @@ from torch import Tensor
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Dataset, Method, Prompt, Step, Supervision, Templates
 from rppbench.errors import unknown
-from rppbench.features import FeatureStore
-from rppbench.images import Images, Notify, View, encode
+from rppbench.images import Images, View, encode
 from rppbench.names import Names
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
-from rppbench.splits import few_shot, of_classes, training_classes
+from rppbench.scoring import LEARNED_IMAGES, Scorer
+from rppbench.splits import few_shot, of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 
 SAVE_SECONDS = 10.0
@@ -80,13 +80,12 @@ class Trainer:
         clip: Clip,
         teacher: Clip | None,
         dataset: Dataset,
-        features: FeatureStore,
-        notify: Notify,
-        workers: int = 0,
+        scorer: Scorer,
     ) -> None:
         self.training, self.method, self.supervision = training, method, supervision
-        self.clip, self.teacher, self.features = clip, teacher, features
-        self.notify = notify
+        self.clip, self.teacher, self.scorer = clip, teacher, scorer
+        self.features, self.notify, workers = scorer.features, scorer.notify, scorer.workers
+        self.dataset = dataset
         self.recipe = dict(training.recipe.options)
         self.classes = training_classes(dataset, training.classes)
         drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
@@ -149,9 +148,20 @@ class Trainer:
             with torch.no_grad():
                 for parameter in parameters:
                     parameter.copy_(optimiser.state[parameter]["average"])
+        progress = replace(progress, train_loss=self._final_loss())
         save_state(path, self.training.key, self.method, None, progress)
         unfinished.unlink(missing_ok=True)
         return progress
+
+    def _final_loss(self) -> float:
+        """Plain cross-entropy of the learned prompts on images learned on, unaugmented."""
+        samples = spread(self.images.samples, LEARNED_IMAGES)
+        with torch.no_grad():
+            prompts = self.method.prompts()
+        every = [range(len(self.classes))]
+        (evaluation,) = self.scorer(prompts, self.dataset, samples, self.classes, every)
+        assert evaluation.losses is not None
+        return evaluation.losses.double().mean().item()
 
     def _epoch(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         """(step within the epoch, its images) from step `first` on."""

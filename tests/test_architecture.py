@@ -16,7 +16,11 @@ PLUGINS = {
     "rppbench_datasets": ROOT / "datasets" / "rppbench_datasets",
     "rppbench_tasks": ROOT / "tasks" / "rppbench_tasks",
 }
-DOORS = {"rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.backbones"}
+DOORS = {
+    *("rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.backbones"),
+    "rppbench.stats",  # a task may need the mean that tables print
+    *("rppbench.dense", "rppbench.rle", "rppbench.average_precision", "rppbench.coco_json"),
+}
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 
 

@@ -275,7 +275,7 @@ def test_leaderboard_prints_what_run_printed_and_counts_damage(say: Say) -> None
     path = next(Path("runs/records").rglob("*.json"))
     path.write_text(path.read_text()[:-40])
     status, page, told = say("leaderboard", "cross-dataset")
-    assert status == 0
+    assert status == 1
     assert "| Fixed wording |" in page
     assert told.startswith("rppbench: 1 file does not count as a record:\n  runs/records/")
     status, _, told = say("leaderboard", "cross-datset")
@@ -308,3 +308,15 @@ def test_doctor_tells_of_versions_and_broken_plugins_but_not_of_people(
     assert "tasks: pretraining, cross-dataset, cross-domain, few-shot, base-to-new" in text
     assert "somebody" not in text
     assert str(tmp_path) not in text
+
+
+def test_plan_names_damaged_records_and_counts_their_cells_as_due(say: Say) -> None:
+    words = ("--method", "fixed", *GOOD)
+    assert say("run", *words)[0] == 0
+    path = next(Path("runs/records").rglob("*.json"))
+    path.write_text("{")
+    for command in (("plan",), ("run", "--dry-run")):
+        status, shown, told = say(*command, *words)
+        assert status == 1
+        assert "1 to run" in shown
+        assert f"1 file does not count as a record:\n  {path}: not whole JSON" in told

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from rppbench.errors import MissingDataError
@@ -123,8 +125,46 @@ def test_classes_that_only_one_part_has_are_named(root: Path, lacking: str, has:
         ImageNet21K()
 
 
+class Trap:
+    def __reduce__(self) -> Any:
+        return (pytest.fail, ("the file was run",))
+
+
+def test_without_timm_names_are_those_of_the_tree(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_timm = ImageNet21K()
+    monkeypatch.setattr(imagenet21k, "find_spec", lambda name: None)
+    tree = root / "imagenet21k_resized" / "imagenet21k_miil_tree.pth"
+    names = {wnid: name.replace(" ", "_") for wnid, name in WNIDS.items()}
+    content = {"class_list": list(names), "class_description": names, "class_tree_list": [[0, 1]]}
+    torch.save(content, tree)
+    data = ImageNet21K()
+    assert data.classes == with_timm.classes
+    assert data.fingerprint() == with_timm.fingerprint()
+    del names["n00007846"]
+    torch.save(content, tree)
+    with pytest.raises(MissingDataError, match=r"lacks: n00007846$"):
+        ImageNet21K()
+
+
+@pytest.mark.parametrize("hostile", [b"no torch file", Trap()])
+def test_a_tree_that_holds_code_is_refused_and_not_run(
+    root: Path, monkeypatch: pytest.MonkeyPatch, hostile: Any
+) -> None:
+    monkeypatch.setattr(imagenet21k, "find_spec", lambda name: None)
+    tree = root / "imagenet21k_resized" / "imagenet21k_miil_tree.pth"
+    if isinstance(hostile, bytes):
+        tree.write_bytes(hostile)
+    else:
+        torch.save({"class_description": {**WNIDS, "n1": hostile}}, tree)
+    with pytest.raises(MissingDataError, match="only plain data is taken"):
+        ImageNet21K()
+
+
 def test_without_timm_it_says_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagenet21k, "find_spec", lambda name: None)
+    (root / "imagenet21k_resized" / "imagenet21k_miil_tree.pth").unlink()
     with pytest.raises(MissingDataError, match=r"pip install 'rppbench\[data\]'"):
         ImageNet21K()
 

@@ -10,6 +10,7 @@ from rppbench import exports, markdown
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build, write_leaderboards
 from rppbench.records import Failure, Score
+from rppbench.stats import harmonic_mean
 from rppbench.tables import duration
 
 
@@ -370,3 +371,47 @@ def test_durations_read_as_people_say_them(seconds, text):
 def test_the_module_does_not_hide_the_formats_it_is_named_after():
     assert json.loads(exports.json([])) == {"tables": []}
     assert exports.csv([]).startswith("task,table,")
+
+
+def test_less_is_better_for_calibration_error():
+    def made(method, ece):
+        return [
+            record(method, name, scores=(Score("top1", 50.0), Score("ece", ece)))
+            for name in ("flowers", "cars")
+        ]
+
+    records = [*made("coop", 9.0), *made("rpp", 4.0)]
+    (table,) = build(records, metric="ece")
+    assert [row.method for row in table.rows] == ["rpp", "coop"]
+    assert [entry.best for row in table.rows for entry in row.entries] == [True, True, False, False]
+    assert [row.average.best for row in table.rows] == [True, False]
+    (table,) = build([r for r in records if r.cell.dataset == "cars"])
+    best = {row.method: [entry.best for entry in row.entries] for row in table.rows}
+    assert best == {"rpp": [True, True], "coop": [True, False]}
+
+
+def test_other_metrics_stand_below_on_average_and_halves_in_both_conventions():
+    def made(name, base, new, gap):
+        both = Score("harmonic_mean", harmonic_mean(base, new))
+        parts = (Score("base", base), Score("new", new), Score("base_top5", 99.0))
+        scores = (both, *parts, Score("loss_gap", gap))
+        return replace(record("rpp", name, scores=scores), metric="harmonic_mean")
+
+    (table,) = build([made("flowers", 90.0, 30.0, 0.123), made("cars", 50.0, 70.0, 0.125)])
+    (row,) = table.rows
+    means = {name: average.mean for name, average in row.others}
+    assert set(means) == {"base", "new", "loss_gap", "harmonic mean of the averages"}
+    assert (means["base"], means["new"]) == (70.0, 50.0)
+    assert means["harmonic mean of the averages"] == pytest.approx(58.333, abs=1e-3)
+    assert row.average.mean == pytest.approx((45.0 + 58.333) / 2, abs=1e-3)  # never the larger
+    text = markdown.page([table])
+    assert "| Method | base | new | loss_gap | harmonic mean of the averages |" in text
+    assert "| 70.0 | 50.0 | 0.124 | 58.3 |" in text
+
+
+def test_what_a_method_has_nowhere_is_no_gap_of_it():
+    known = record("rpp", "cars", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
+    other = record("rpp", "flowers", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
+    still = [record("coop", name, scores=(Score("top1", 40.0),)) for name in ("cars", "flowers")]
+    text = markdown.page(build([known, other, *still]))
+    assert "| CoOp | – |" in text.split("On average over the data sets:")[1]

@@ -25,7 +25,7 @@ from rppbench.plan import Request, cells
 from rppbench.plugins import Registry
 from rppbench.store import Store
 from rppbench.testing import check_dataset
-from rppbench_datasets.own import resolve
+from rppbench_datasets.named import resolve
 
 COLOURS = {"red_fox": (200, 40, 30), "blue_bird": (30, 60, 210)}
 

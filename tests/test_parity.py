@@ -23,6 +23,7 @@ from rppbench.contracts import Method, Prompt, Step, Supervision
 from rppbench.features import FeatureStore
 from rppbench.recipes import Recipe
 from rppbench.records import Choice, Option, Training
+from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
@@ -267,8 +268,7 @@ def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path
         clip,
         teacher if case.supervision.kd else None,
         Toy(),
-        FeatureStore(tmp_path),
-        notify=lambda *state: None,
+        Scorer(clip, FeatureStore(tmp_path), 4, 0, notify=lambda *state: None),
     )
     steps: list[Step] = []
     objective = method.loss

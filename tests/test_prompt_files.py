@@ -109,6 +109,10 @@ def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
         shares = [guess["probability"] for guess in entry["classes"]]
         assert shares == sorted(shares, reverse=True)
         assert 0 < sum(shares) <= 1 + 1e-6
+    assert evaluation.confidence is not None
+    surest = [entry["classes"][0]["probability"] for entry in told]
+    assert surest == pytest.approx(evaluation.confidence.tolist(), rel=1e-5)
+    assert record.score("ece") is not None
 
 
 def test_probabilities_are_the_scaled_softmax_of_cosines(say: Say, toys: Registry) -> None:

@@ -16,6 +16,7 @@ from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt
 from rppbench.outcomes import unpack_outcomes
 from rppbench.plan import batches, survey
+from rppbench.splits import few_shot, of_classes, training_classes
 from rppbench_methods.cocoop import CoCoOp
 
 
@@ -86,6 +87,31 @@ def test_stored_and_live_features_give_the_same_record(place: Place) -> None:
     assert [a.measured() for a in first] == [b.measured() for b in second]
 
 
+def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(place: Place) -> None:
+    (record,) = place.run(place.plan("context", datasets=("toy-one",)))
+    assert record.status == "ok", record.failure
+    clip, data = clip_of(place), Toy()
+    training = record.cell.training
+    assert training is not None
+    method, _ = place.runner.workshop.fitted[training.key]
+    seen = training_classes(data, training.classes)
+    drawn = of_classes(few_shot(data.samples("train"), training.shots, training.seed), seen)
+    with torch.no_grad():
+        prompt = method.prompts().text
+        assert isinstance(prompt, Prompt)
+        names = clip.names([data.classes[label] for label in seen])
+        texts = clip.text.encode(prompt, names, plain=True)
+        losses = []
+        for sample in drawn:
+            image = clip.image.encode(clip.preprocess(data.image(sample))[None])
+            logits = clip.scale * image @ texts.T
+            losses.append(-float(logits.log_softmax(1)[0, sample.label]))
+    scores = {score.metric: score.value for score in record.scores}
+    assert scores["train_loss"] == pytest.approx(sum(losses) / len(losses), abs=6e-4)
+    gap = scores["test_loss"] - scores["train_loss"]
+    assert scores["loss_gap"] == pytest.approx(gap, abs=1e-9)
+
+
 def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) -> None:
     fast = (("recipe.epochs", "2"), ("recipe.lr", "0.5"), ("recipe.batch", "5"))
     (record,) = place.run(place.plan("cocoop", datasets=("toy-one",), settings=fast))
@@ -105,7 +131,8 @@ def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) 
     assert unpack_outcomes(score.outcomes or "", 14) == right
     assert any(right)
     counted = [event.done for event in place.events if event.phase == "evaluate"]
-    assert counted == list(range(1, 15))
+    learned = 15  # their loss is measured at the end of the training
+    assert counted == [*range(1, learned + 1), *range(1, 15)]
 
 
 def test_words_the_text_tower_never_saw_are_named_once(place: Place) -> None:
@@ -141,10 +168,10 @@ def test_two_tasks_share_the_training_of_one_source(place: Place) -> None:
     transfer = place.plan("context", datasets=("toy-one",))
     pretraining = place.plan("context", task="pretraining")
     assert transfer[0].training == pretraining[0].training
-    plan = survey([*transfer, *pretraining], place.runner.store)
+    plan, _ = survey([*transfer, *pretraining], place.runner.store)
     assert [entry.training for entry in plan] == ["learn", "shared"]
     place.run(transfer)
-    plan = survey(pretraining, place.runner.store)
+    plan, _ = survey(pretraining, place.runner.store)
     assert [entry.training for entry in plan] == ["stored"]
     assert plan[0].seconds is None
     (record,) = place.run(pretraining, place.new())

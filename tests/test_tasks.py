@@ -5,30 +5,44 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from toy_run import ToyOne, ToyRunner, toy_registry
 
 from rppbench.contracts import Task
 from rppbench.engines import Event
+from rppbench.errors import UsageError
+from rppbench.leaderboard import build
 from rppbench.options import options
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Record
+from rppbench.resume import learned_parameters
+from rppbench.stats import harmonic_mean
+from rppbench.store import Store
 from rppbench.testing import check_task
 from rppbench_methods.coop import CoOp
 from rppbench_methods.rpp import RPP
-from rppbench_tasks.base_to_new import BaseToNew, harmonic_mean
+from rppbench_tasks.base_to_new import BaseToNew
 from rppbench_tasks.cross_dataset import CrossDataset
 from rppbench_tasks.cross_domain import CrossDomain
+from rppbench_tasks.detection import Detection
 from rppbench_tasks.few_shot import FewShot
+from rppbench_tasks.fine_tune import FineTune
 from rppbench_tasks.pretraining import Pretraining
+from rppbench_tasks.segmentation import Segmentation
 
-TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew]
+TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune]
 
 
 def plan(
-    models: Path, *tasks: str, method: str = "context", shots: tuple[int, ...] = ()
+    models: Path,
+    *tasks: str,
+    method: str = "context",
+    shots: tuple[int, ...] = (),
+    settings: tuple[tuple[str, str], ...] = (),
 ) -> list[Cell]:
-    asked = Request((method,), tuple(f"{t}:suite=toy" for t in tasks), backbone="tiny", shots=shots)
+    named = tuple(f"{task}:suite=toy" for task in tasks)
+    asked = Request((method,), named, backbone="tiny", shots=shots, settings=settings)
     return cells(toy_registry(models), asked)
 
 
@@ -58,7 +72,7 @@ def test_every_built_in_task_passes_the_checks_for_tasks(
 
 
 def test_the_registry_offers_exactly_these() -> None:
-    assert list(Registry.load().all("tasks").values()) == TASKS
+    assert list(Registry.load().all("tasks").values()) == [*TASKS, Segmentation, Detection]
 
 
 def test_few_shot_learns_on_all_classes_of_each_set(models: Path) -> None:
@@ -124,6 +138,60 @@ def test_cross_domain_shares_the_training_of_cross_dataset(models: Path, tmp_pat
     records, events = run(models, tmp_path, planned)
     assert len({event.key for event in events if event.phase == "train"}) == 1
     assert [record.cost.training_reused for record in records] == [False, True, True]
+
+
+def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path: Path) -> None:
+    planned = plan(models, "fine-tune", shots=(1,))
+    assert [cell.dataset for cell in planned] == ["toy-one", "toy-two"] * 2
+    trainings = [cell.training for cell in planned if cell.training]
+    assert [training.start is not None for training in trainings] == [True, True, False, False]
+    (start,) = {training.start for training in trainings if training.start}
+    assert (start.source, start.classes, start.start) == ("toy", "seen", None)
+    assert [len(batch) for batch in batches(planned)] == [2, 1, 1]  # one worker pretrains
+    records, _ = run(models, tmp_path, planned)
+    assert [record.status for record in records] == ["ok"] * 4
+    assert value(records[0], "top1") >= 0
+    store = Store(tmp_path)
+    assert store.training_path(start).is_file()
+    (pretraining,) = plan(models, "pretraining")
+    assert pretraining.training == start  # the very prompts that the task `pretraining` scores
+    # With a rate of zero nothing is learned afterwards: what is scored is what was pretrained.
+    still = (("recipe.lr", "0"), ("recipe.warmup_epochs", "0"))
+    cell = plan(models, "fine-tune", shots=(1,), settings=still)[0]
+    tuned = cell.training
+    assert tuned is not None
+    run(models, tmp_path, [cell])
+    before = learned_parameters(store.training_path(start), start.key)
+    after = learned_parameters(store.training_path(tuned), tuned.key)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_fresh_fine_tuning_is_the_training_of_few_shot(models: Path) -> None:
+    fresh = [cell.training for cell in plan(models, "fine-tune") if cell.training][2:]
+    assert fresh == [cell.training for cell in plan(models, "few-shot")]
+
+
+def test_fine_tuning_can_score_base_and_new(models: Path, tmp_path: Path) -> None:
+    planned = plan(models, "fine-tune", settings=(("protocol", "base-to-new"), ("shots", "1")))
+    assert {cell.training.classes for cell in planned if cell.training} == {"base"}
+    records, _ = run(models, tmp_path, planned)
+    for record in records:
+        both = harmonic_mean(value(record, "base"), value(record, "new"))
+        assert value(record, "top1") == pytest.approx(both)
+
+
+def test_pretrained_and_fresh_starts_are_two_rows(models: Path, tmp_path: Path) -> None:
+    records, _ = run(models, tmp_path, plan(models, "fine-tune", shots=(1,)))
+    (table,) = build(records)
+    assert {row.label.split(" · ")[1] for row in table.rows} == {"start fresh", "start pretrained"}
+
+
+def test_prompts_of_another_structure_are_no_start() -> None:
+    asked = Request(
+        ("rpp",), ("fine-tune",), recipe="rpp-tune-1"
+    )  # depth 9; on the embedded world pretraining has depth 3
+    with pytest.raises(UsageError, match=r"'rpp' is pretrained with depth=3 .* depth=9"):
+        cells(Registry.load(), asked)
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,8 @@ def test_there_are_eleven_transfer_sets_a_large_source_and_four_shifts() -> None
     assert len(demo.Vocabulary().classes) > 1000
     assert {kind.suite for kind in SETS} == {"demo"}
     assert len(set(names(SETS))) == len(SETS)
-    assert list(demo.SETS) == [kind for kind in rppbench_datasets() if kind.suite == "demo"]
+    demo_sets = [kind for kind in rppbench_datasets() if kind.suite == "demo"]
+    assert [kind for kind in demo_sets if issubclass(kind, demo.Rendered)] == list(demo.SETS)
 
 
 @pytest.mark.parametrize("kind", SETS, ids=names(SETS))

@@ -225,6 +225,6 @@ def command(connection: Connection[Any, Any], output: Path, models: Path) -> Non
     planned = toy_cells(
         models, "context:both=on", "context", "fixed", seeds=(1, 2), settings=settings
     )
-    due = [entry.cell for entry in survey(planned, runner.store) if entry.state != "done"]
+    due = [entry.cell for entry in survey(planned, runner.store)[0] if entry.state != "done"]
     Inline().run(runner, batches(due), connection.send)
     connection.send(None)

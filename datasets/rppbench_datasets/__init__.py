@@ -14,16 +14,17 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
     """The data sets of the embedded world, and published ones."""
-    from rppbench_datasets import coop, demo
+    from rppbench_datasets import coop, demo, detection
     from rppbench_datasets.imagenet21k import ImageNet21K
+    from rppbench_datasets.scenes import Scenes
 
-    return [*demo.SETS, *coop.SETS, ImageNet21K]
+    return [*demo.SETS, *coop.SETS, ImageNet21K, Scenes, *detection.SETS]
 
 
 @hookimpl
 def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
-    """'folder:/path' and 'json:/path'."""
-    from rppbench_datasets.own import resolve
+    """'folder:/path', 'json:/path', 'wds:/path', 'wds/NAME' and 'hf:NAME'."""
+    from rppbench_datasets.named import resolve
 
     return resolve(name)
 

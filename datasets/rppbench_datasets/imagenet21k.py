@@ -29,6 +29,9 @@ SHOWN = 5
 
 WINTER21 = "imagenet21k_miil_w21_synsets.txt"
 FALL11 = "imagenet21k_miil_synsets.txt"
+TREE = "imagenet21k_miil_tree.pth"
+"""MIIL's own table of names, a torch file beside the images; taken where timm is not installed."""
+
 LEMMAS = "imagenet_synset_to_lemma.txt"
 
 
@@ -59,7 +62,12 @@ class ImageNet21K(Dataset):
         val = [name for part, name in paths if part == VAL]
         if not train:
             raise MissingDataError(f"no class folders in {self.root / TRAIN}")
-        _refuse_others(self.root, {*train, *val})
+        tree = self.root / TREE
+        names = _tree(tree) if find_spec("timm") is None and tree.is_file() else None
+        if names is None:
+            _refuse_others(self.root, {*train, *val})
+        elif strange := sorted({*train, *val} - set(names)):
+            raise MissingDataError(f"{self.root} has classes that {tree} lacks: {_some(strange)}")
         for ours, theirs, part in ((train, val, VAL), (val, train, TRAIN)):
             if missing := sorted(set(ours) - set(theirs)):
                 raise MissingDataError(
@@ -68,7 +76,7 @@ class ImageNet21K(Dataset):
                 )
         self.wnids = train
         """WordNet id of every label."""
-        lemmas = _lemmas()
+        lemmas = _lemmas() if names is None else names
         self._classes = tuple(lemmas[wnid] for wnid in train)
 
     @property
@@ -113,6 +121,21 @@ def _lemmas() -> dict[str, str]:
     """The first word or words of every synset."""
     rows = (line.split("\t") for line in _table(LEMMAS))
     return {wnid: words.split(",")[0].replace("_", " ").strip() for wnid, words in rows}
+
+
+def _tree(path: Path) -> dict[str, str]:
+    """Class names by wnid from MIIL's file. MissingDataError for one that holds more than data."""
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)["class_description"]
+        return {str(wnid): str(name).replace("_", " ").strip() for wnid, name in found.items()}
+    except Exception as error:  # its reader raises anything for a damaged or hostile file
+        told = f"cannot read the class names in {path}: {type(error).__name__}"
+        raise MissingDataError(
+            f"{told}; only plain data is taken from it\n"
+            "pip install 'rppbench[data]' has the names too"
+        ) from error
 
 
 def _table(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""One's own images without code: 'folder:/path' and 'json:/path' in place of a data set's name.
+"""One's own image files without code: what 'folder:/path' and 'json:/path' stand for.
 
 The fingerprint holds the size of every file, so an image that is replaced under its old name makes
 another data set; that takes one look at each file whenever the data is opened.
@@ -10,15 +10,14 @@ import hashlib
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from PIL import Image
 
 from rppbench.contracts import Dataset, Sample
-from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import END, check_text
 
@@ -31,7 +30,7 @@ Lists = dict[str, list[Sample]]
 
 
 class Own(Dataset):
-    """Images of one's own; `resolve` makes the class of a name."""
+    """Images of one's own; `named.resolve` makes the class of a name."""
 
     licence = "your own"
     kind: ClassVar[str]
@@ -47,7 +46,9 @@ class Own(Dataset):
         self._sizes = dict(self._measure())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.name,)  # a worker cannot import a class that a name was turned into
+        from rppbench_datasets.named import again  # which knows all kinds, this one among them
+
+        return again, (self.name,)  # a worker cannot import a class that a name was turned into
 
     @abstractmethod
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
@@ -211,51 +212,6 @@ class ListedImages(Own):
 
     def _wrong(self, what: str) -> MissingDataError:
         return MissingDataError(f"{self.name}: {what}\n{self._layout()}")
-
-
-FORMATS: Mapping[str, type[Own]] = {form.kind: form for form in (FolderImages, ListedImages)}
-
-
-@cache
-def resolve(name: str) -> type[Own] | None:
-    """The data set that 'folder:/path' or 'json:/path' stands for; None for any other name.
-
-    UsageError for a name without a path, and for a path without the word before it.
-    """
-    kind, colon, path = name.partition(":")
-    if not colon or kind not in FORMATS:
-        _refuse_bare(name)
-        return None
-    if not path.strip():
-        raise UsageError(f"{name!r} names no path; write {kind}:/path/to/it")
-    spelled = f"{kind}:{Path(path)}"  # without a slash at the end, among others
-    if spelled != name:
-        return resolve(spelled)
-    title = Path(os.path.abspath(Path(path).expanduser()))  # a link keeps its own name
-    facts = {
-        "name": name,
-        "title": title.name if kind == "folder" else title.stem,
-        "path": path,
-        "__doc__": FORMATS[kind].__doc__,
-        "__module__": __name__,
-    }
-    return type(FORMATS[kind].__name__, (FORMATS[kind],), facts)
-
-
-def _refuse_bare(name: str) -> None:
-    path = Path(name).expanduser()
-    if os.sep not in name and not name.endswith(".json"):
-        return  # a name that happens to be a folder's is a slip of another kind
-    if path.is_dir():
-        raise UsageError(f"{name!r} is a folder; as a data set it is written folder:{name}")
-    if path.is_file():
-        raise UsageError(f"{name!r} is a file; as a data set it is written json:{name}")
-
-
-def _again(name: str) -> Own:
-    form = resolve(name)
-    assert form is not None, name
-    return form()
 
 
 def _folders(place: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image
 
@@ -26,11 +27,16 @@ def is_picture(name: bytes) -> bool:
 
 def read(path: Path) -> Image.Image:
     """The RGB image in a file. MissingDataError names a file that is not there or no image."""
+    return decode(path, str(path))
+
+
+def decode(file: Path | BinaryIO, where: str) -> Image.Image:
+    """The RGB image in a file or stream; errors are MissingDataError and call it `where`."""
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             return image.convert("RGB")
     except FileNotFoundError as error:
-        raise MissingDataError(f"no image {path}") from error
+        raise MissingDataError(f"no image {where}") from error
     except Exception as error:  # decoders raise what they like for a broken file
-        told = f"cannot read image {path}: {type(error).__name__}: {error}"
+        told = f"cannot read image {where}: {type(error).__name__}: {error}"
         raise MissingDataError(told) from error

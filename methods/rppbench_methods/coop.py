@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space
 from rppbench_methods.contexts import adopted_context, context
+from rppbench_methods.demo import FEW, FEW_ORIGIN
 
 _FOUR_WORDS = (("init", "a photo of a"), ("length", 4))
 _RANDOM_16 = (("init", ""), ("length", 16))
@@ -82,6 +83,19 @@ class CoOp(Method):
             options=_FOUR_WORDS,
             suite="demo",
             origin="rppbench: short enough for two cores",
+        ),
+        Recipe(
+            "coop-demo-few-1",
+            epochs=4,
+            batch=32,
+            lr=0.02,
+            warmup_epochs=0,
+            augment="none",
+            shots=4,
+            options=_FOUR_WORDS,
+            tasks=FEW,
+            suite="demo",
+            origin=FEW_ORIGIN,
         ),
     )
 

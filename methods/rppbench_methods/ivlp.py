@@ -11,6 +11,7 @@ from typing import Literal
 
 from rppbench.contracts import Method, Prompts, Recipe, Space
 from rppbench_methods.deep import Deep, deep_image, deep_text
+from rppbench_methods.demo import FEW, FEW_ORIGIN
 
 _MAPLE = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/IVLP"
 _PROMPTSRC = "github.com/muzairkhattak/PromptSRC configs/trainers/IVLP"
@@ -63,6 +64,19 @@ class IVLP(Method):
             options=(("depth", 3), ("sampled", 128)),
             suite="demo",
             origin="rppbench: short enough for two cores",
+        ),
+        Recipe(
+            "ivlp-demo-few-1",
+            epochs=2,
+            batch=16,
+            lr=0.035,
+            warmup_epochs=0,
+            augment="none",
+            shots=4,
+            options=(("depth", 3),),
+            tasks=FEW,
+            suite="demo",
+            origin=FEW_ORIGIN,
         ),
     )
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space, Supervision
 from rppbench_methods.contexts import adopted_context, context
+from rppbench_methods.demo import FEW, FEW_ORIGIN
 
 _CONFIGS = "github.com/amazon-science/prompt-pretraining configs/trainers/POMP"
 
@@ -49,6 +50,15 @@ class POMP(Method):
             origin=f"{_CONFIGS}/vit_b16_ep20_randaug2.yaml; there 8 processes take 32 images each",
         ),
         Recipe(
+            "pomp-tune-1",
+            epochs=50,
+            batch=32,
+            lr=0.002,
+            options=(("length", 4), ("sampled", 0)),
+            tasks=FEW,
+            origin="arXiv:2304.04704, table 3: 50 epochs at 16 shots; all classes at once, as CoOp",
+        ),
+        Recipe(
             "pomp-demo-1",
             epochs=5,
             batch=64,
@@ -58,6 +68,19 @@ class POMP(Method):
             options=(("sampled", 128),),
             suite="demo",
             origin="rppbench: short enough for two cores",
+        ),
+        Recipe(
+            "pomp-demo-few-1",
+            epochs=4,
+            batch=32,
+            lr=0.02,
+            warmup_epochs=0,
+            augment="none",
+            shots=4,
+            options=(("kd", False), ("length", 4), ("sampled", 0)),
+            tasks=FEW,
+            suite="demo",
+            origin=FEW_ORIGIN,
         ),
     )
 

@@ -16,11 +16,14 @@ from torch import Tensor, nn
 from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space, Supervision, Templates
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import check, context
+from rppbench_methods.demo import FEW, FEW_ORIGIN
 
 Residual = Literal["keep", "q", "mean"]
 Unshared = Literal["qkv", "kv", "qk", "qv", "q", "k", "v", "none"]
 
 _ASSUMED = "POMP's protocol (arXiv:2304.04704), assumed: the paper's own was not seen"
+_TUNED = "assumed: as PromptSRC (arXiv:2307.06948) tunes deep prompts of both towers"
+_PLAIN = (("kd", False), ("sampled", 0))
 
 
 class RPP(Method):
@@ -58,6 +61,24 @@ class RPP(Method):
             origin=f"{_ASSUMED}; POMP's short arm",
         ),
         Recipe(
+            "rpp-few-shot-1",
+            epochs=50,
+            batch=4,
+            lr=0.0025,
+            options=_PLAIN,
+            tasks=("few-shot",),
+            origin=f"{_TUNED} for few shots",
+        ),
+        Recipe(
+            "rpp-tune-1",
+            epochs=20,
+            batch=4,
+            lr=0.0025,
+            options=_PLAIN,
+            tasks=("base-to-new", "fine-tune"),
+            origin=f"{_TUNED} from base to new",
+        ),
+        Recipe(
             "rpp-demo-1",
             epochs=2,
             batch=32,
@@ -67,6 +88,19 @@ class RPP(Method):
             options=(("depth", 3), ("sampled", 128)),
             suite="demo",
             origin="rppbench: short enough for two cores",
+        ),
+        Recipe(
+            "rpp-demo-few-1",
+            epochs=2,
+            batch=16,
+            lr=0.02,
+            warmup_epochs=0,
+            augment="none",
+            shots=4,
+            options=(("depth", 3), ("kd", False), ("sampled", 0)),
+            tasks=FEW,
+            suite="demo",
+            origin=FEW_ORIGIN,
         ),
     )
 

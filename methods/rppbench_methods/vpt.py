@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from rppbench.contracts import Method, Prompts, Recipe, Space, Templates
 from rppbench_methods.deep import deep_image
+from rppbench_methods.demo import FEW, FEW_ORIGIN
 
 _CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/VPT"
 
@@ -43,6 +44,19 @@ class VPT(Method):
             options=(("depth", 3),),
             suite="demo",
             origin="rppbench: short enough for two cores",
+        ),
+        Recipe(
+            "vpt-demo-few-1",
+            epochs=2,
+            batch=16,
+            lr=0.025,
+            warmup_epochs=0,
+            augment="none",
+            shots=4,
+            options=(("depth", 3),),
+            tasks=FEW,
+            suite="demo",
+            origin=FEW_ORIGIN,
         ),
     )
 

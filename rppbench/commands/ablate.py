@@ -54,10 +54,9 @@ def ablate(arguments: argparse.Namespace) -> int:
             name=chosen.name,
         )
     store = Store(Path(chosen.output))
-    planned = survey(found.cells, store)
+    planned, problems = survey(found.cells, store)
     if chosen.dry_run:
-        run.print_plan(registry, planned, chosen, found.names)
-        return 0
+        return run.print_plan(registry, planned, chosen, problems, found.names)
     from rppbench.ablation import ablation
     from rppbench.ablation_page import page, write
 

@@ -1,4 +1,4 @@
-"""`rppbench import`: a checkpoint of a method's official code as a prompt of ours."""
+"""`rppbench import`: a checkpoint of a method's official code as a prompt of ours; old runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.predict import class_flags, class_names
 from rppbench.config import settings
-from rppbench.errors import UsageError
+from rppbench.errors import UsageError, unknown
 from rppbench.records import spell
 
 if TYPE_CHECKING:
@@ -20,16 +20,32 @@ if TYPE_CHECKING:
 def flags(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add = parser.add_argument
-    add("file", metavar="FILE", help="the checkpoint: .../prompt_learner/model.pth.tar-50")
-    add("--method", required=True, metavar="NAME[:K=V,...]", help="whose: coop, maple, pomp")
-    add("--model", required=True, metavar="MODEL", help="backbone it was learned on")
+    add(
+        "words",
+        nargs="+",
+        metavar="[KIND] PATH",
+        help="a checkpoint (.../model.pth.tar-50); or runs: dassl FOLDER, clip-benchmark FOLDER",
+    )
+    add("--method", metavar="NAME[:K=V,...]", help="whose: coop, maple, pomp")
+    add("--model", metavar="MODEL", help="backbone it was learned on")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     class_flags(parser)
-    add("--to", required=True, metavar="FOLDER", help="new folder for the prompt and its card")
+    add("--to", metavar="FOLDER", help="new folder for the prompt and its card")
+    add("--output", default="runs", metavar="DIR", help="folder for records of old runs [runs]")
 
 
 def adopt(arguments: argparse.Namespace) -> int:
-    """Read the checkpoint, see that it fits the backbone, and write prompt, card and README."""
+    """Read runs into records; or a checkpoint into a prompt, its card and README."""
+    *kind, file = arguments.words
+    if kind:
+        from rppbench.commands.bring import KINDS, bring
+
+        if len(kind) > 1 or kind[0] not in KINDS:
+            raise unknown("kind of import is named", " ".join(kind), KINDS, "kinds")
+        return bring(kind[0], Path(file), Path(arguments.output))
+    lacking = [f"--{name}" for name in ("method", "model", "to") if not getattr(arguments, name)]
+    if lacking:
+        raise UsageError(f"a checkpoint also needs {', '.join(lacking)}; runs need their kind")
     names = class_names(arguments.classes, arguments.classes_file)
     from rppbench import exporting, promptfile
     from rppbench.clip import load
@@ -41,7 +57,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     registry = Registry.load()
     method_name, explicit = registry.choose("methods", arguments.method)
     method: type[Method] = registry.get("methods", method_name)
-    path = Path(arguments.file)
+    path = Path(file)
     checkpoint, epoch = read_checkpoint(path)
     found = method.adopt(checkpoint)
     if found is None:

@@ -32,12 +32,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Print a page for each table in which both rows stand."""
+    """Print a page for each table in which both rows stand; 1 if a record is damaged."""
     from rppbench import compare
 
     if arguments.images < 0:
         raise UsageError(f"--images must be at least 0, not {arguments.images}")
-    records = load(Path(arguments.output))
+    records, problems = load(Path(arguments.output))
     found, remarks = compare.compare(
         records, arguments.first, arguments.second, arguments.task, arguments.metric
     )
@@ -46,7 +46,7 @@ def compare(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     for remark in remarks:
         print(f"rppbench: not compared: {remark}", file=sys.stderr)
-    return 0
+    return 1 if problems else 0
 
 
 def _page(comparison: Comparison) -> Iterator[str]:

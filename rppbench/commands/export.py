@@ -27,7 +27,8 @@ def export(arguments: argparse.Namespace) -> int:
     from rppbench.resume import learned_parameters
 
     store, folder = Store(Path(arguments.output)), Path(arguments.to)
-    registry, records = Registry.load(), load(store.root)
+    registry = Registry.load()
+    records, _ = load(store.root)
     training = exporting.pick(records, arguments.cell, arguments.seed)
     state = learned_parameters(store.training_path(training), training.key)
     card = exporting.card(training, records, registry)

@@ -20,33 +20,45 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", nargs="?", metavar="TASK", help="print only this task's tables")
     parser.add_argument("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
     parser.add_argument("--metric", metavar="M", help="print this metric instead of the main one")
+    parser.add_argument(
+        "--allow-mixed",
+        action="store_true",
+        help="print one table a task, also of what cannot be compared; the pages stay apart",
+    )
 
 
 def leaderboard(arguments: argparse.Namespace) -> int:
-    """Print the tables and write them beside the records."""
+    """Print the tables and write them beside the records; 1 if something among them is damaged."""
     folder = Path(arguments.output)
-    records = load(folder)
+    records, problems = load(folder)
     tables = build(records)
-    chosen = arguments.task or arguments.metric
-    shown = build(records, arguments.task, arguments.metric) if chosen else tables
-    sys.stdout.write(page(shown))
-    write_pages(tables, folder)
-    if any(folder.glob("ablation-*.json")):
-        from rppbench.ablation_page import rewrite  # numpy takes longer than a leaderboard
-
-        rewrite(records, folder, folder)
-    return 0
+    words = (arguments.task, arguments.metric, arguments.allow_mixed)
+    sys.stdout.write(page(build(records, *words) if any(words) else tables))
+    write_all_pages(records, tables, folder)
+    return 1 if problems else 0
 
 
-def load(folder: Path) -> list[Record]:
-    """All records under a folder; what is damaged is named. UsageError if there are none."""
+def load(folder: Path) -> tuple[list[Record], list[Problem]]:
+    """All records under a folder, and what is damaged, which is named too.
+
+    UsageError if there are no records.
+    """
     records, problems = Store(folder).all()
     report_damage(problems)
     if not records:
         raise UsageError(
             f"no records in {folder / 'records'}; `rppbench run --output {folder}` makes them"
         )
-    return records
+    return records, problems
+
+
+def write_all_pages(records: Sequence[Record], tables: Sequence[Table], folder: Path) -> None:
+    """The pages of all tasks, and again those of the ablations that are there."""
+    write_pages(tables, folder)
+    if any(folder.glob("ablation-*.json")):
+        from rppbench.ablation_page import rewrite  # numpy takes longer than a leaderboard
+
+        rewrite(records, folder, folder)
 
 
 def write_pages(tables: Sequence[Table], folder: Path) -> None:

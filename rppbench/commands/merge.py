@@ -9,6 +9,7 @@ from pathlib import Path
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
+from rppbench.merge import Merged
 from rppbench.merge import merge as join
 from rppbench.store import Store
 
@@ -34,13 +35,18 @@ def merge(arguments: argparse.Namespace) -> int:
     records, problems = Store(into).all()
     report_damage([*result.problems, *problems])
     write_pages(build(records), into)
-    for conflict in result.conflicts:
-        print(f"rppbench: conflict: {conflict}", file=sys.stderr)
+    for line in told(result, len(records), into):
+        print(line, file=sys.stderr)
+    return 1 if result.conflicts or result.problems else 0
+
+
+def told(result: Merged, count: int, into: Path) -> list[str]:
+    """The conflicts, and what came of all records; `count` are now in the folder."""
     counts = [
         f"{result.added} added",
         *([f"{result.replaced} in place of a failure"] if result.replaced else []),
         f"{result.known} already there",
         f"{len(result.conflicts)} in conflict and left as they are",
     ]
-    print(f"records: {', '.join(counts)}; {len(records)} in {into}", file=sys.stderr)
-    return 1 if result.conflicts or result.problems else 0
+    conflicts = [f"rppbench: conflict: {conflict}" for conflict in result.conflicts]
+    return [*conflicts, f"records: {', '.join(counts)}; {count} in {into}"]

@@ -17,7 +17,7 @@ from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import build
 from rppbench.markdown import page
 from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.store import Problem, Store
 from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch
@@ -80,20 +80,18 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(arguments: argparse.Namespace) -> int:
-    """Print the cells of a request and what would happen to each."""
+    """Print the cells of a request and what would happen to each; 1 if a record is damaged."""
     chosen = _settings(arguments)
-    registry, planned, _ = _survey(chosen)
-    print_plan(registry, planned, chosen)
-    return 0
+    registry, planned, _, problems = _survey(chosen)
+    return print_plan(registry, planned, chosen, problems)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the cells that are due; 1 if any of them failed."""
     chosen = _settings(arguments)
-    registry, planned, store = _survey(chosen)
+    registry, planned, store, problems = _survey(chosen)
     if chosen.dry_run:
-        print_plan(registry, planned, chosen)
-        return 0
+        return print_plan(registry, planned, chosen, problems)
     due = execute(registry, planned, store, chosen)
     records, tables = records_and_pages(store)
     asked = {entry.cell.task.name for entry in planned}
@@ -158,14 +156,15 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return settings({**given, "set": pairs("--set", given["set"] or ())}, arguments.config)
 
 
-def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store]:
+def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Problem]]:
     from rppbench.plan import cells, survey
 
     registry = loaded(chosen)
     with plugins_named(registry):
         planned = cells(registry, request(chosen))
     store = Store(Path(chosen.output))
-    return registry, survey(planned, store), store
+    surveyed, problems = survey(planned, store)
+    return registry, surveyed, store, problems
 
 
 def loaded(chosen: Settings) -> Registry:
@@ -283,9 +282,13 @@ def print_plan(
     registry: Registry,
     planned: Sequence[Planned],
     chosen: Settings,
+    problems: Sequence[Problem],
     names: Mapping[str, str] | None = None,
-) -> None:
-    """Print the cells and the totals; `names` tells the cells of one method apart, by key."""
+) -> int:
+    """Print the cells and the totals; `names` tells the cells of one method apart, by key.
+
+    1 if there are problems, which are named: damaged records count as cells that are to run.
+    """
     from rppbench.plan import labels
 
     rows = []
@@ -309,6 +312,8 @@ def print_plan(
     due = _due(planned, chosen.overwrite)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         out.print(line, soft_wrap=True)
+    report_damage(problems)
+    return 1 if problems else 0
 
 
 def _totals(planned: Sequence[Planned], due: Sequence[Planned], chosen: Settings) -> str:

@@ -7,8 +7,10 @@ harmonic mean: Xian et al., Zero-Shot Learning: A Comprehensive Evaluation, TPAM
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.stats import harmonic_mean
 
 
 class BaseToNew(Task):
@@ -35,12 +37,13 @@ class BaseToNew(Task):
     def run(self, bench: Bench) -> Iterable[Score]:
         """top1 of the classes learned on (`base`), of the rest (`new`), their harmonic mean."""
         bench.fit()
-        base_classes, new_classes = bench.dataset.halves()
-        (base,) = bench.evaluate(base_classes).scores("base")
-        (new,) = bench.evaluate(new_classes).scores("new")
-        return [Score(self.metric, harmonic_mean(base.value, new.value)), base, new]
+        return base_to_new(bench, self.metric)
 
 
-def harmonic_mean(base: float, new: float) -> float:
-    """Of two percentages; 0 where either is."""
-    return 2 * base * new / (base + new) if base and new else 0.0
+def base_to_new(bench: Bench, metric: str) -> list[Score]:
+    """Scores of both halves of the classes, each among itself; `metric` is the harmonic mean."""
+    base_classes, new_classes = bench.dataset.halves()
+    base = bench.evaluate(base_classes).scores("base")
+    # Of other classes than were learned on: the difference of losses would be no gap.
+    new = replace(bench.evaluate(new_classes), train_loss=None).scores("new")
+    return [Score(metric, harmonic_mean(base[0].value, new[0].value)), *base, *new]

@@ -1,11 +1,13 @@
 """Scenes with several things on them: the material of segmentation and detection tasks.
 
-Up to five drawings of everyday things on a soft background, later ones on top. Test scenes are
-made of test-pool drawings, training scenes of train-pool ones.
+Up to five drawings of everyday things on a background, later ones on top. Test scenes are made of
+test-pool drawings, training scenes of train-pool ones. The thirty classes here are those that the
+shipped backbones were scored on; `rppbench_datasets.scenes` is the data set.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rppbench_datasets.world.artwork import COLOURED, Concept, concepts
-from rppbench_datasets.world.render import finished, place, stream, texture
+from rppbench_datasets.world.render import Floats, finished, place, stream, texture
 
 SEEN = (
     *("cat", "dog", "horse", "fish", "banana", "red apple", "pizza", "hot beverage", "cactus"),
@@ -48,7 +50,7 @@ class Scene:
     boxes: NDArray[np.int64]
     """(n, 4) left, top, right, bottom of the visible pixels; right and bottom are exclusive."""
     labels: tuple[int, ...]
-    """(n,) positions in CLASSES."""
+    """(n,) positions in the classes that were admitted."""
 
 
 @cache
@@ -60,14 +62,29 @@ def _classes() -> tuple[Concept, ...]:
 def scene(index: int, split: str, size: int = 144, unseen: bool = True) -> Scene:
     """The scene of that number; a split is 'train' or 'test', `unseen` admits UNSEEN things."""
     draw = stream(f"scene/{split}/{index}/{size}/{unseen}")
-    canvas = texture(draw, size)
+    admitted = _classes() if unseen else _classes()[: len(SEEN)]
+    return compose(draw, texture(draw, size), admitted, split, (SMALLEST, LARGEST))
+
+
+def compose(
+    draw: np.random.Generator,
+    canvas: Floats,
+    classes: Sequence[Concept],
+    pool: str,
+    widths: tuple[float, float],
+) -> Scene:
+    """One to five things of any of the classes on a square canvas, in drawings of one pool.
+
+    `widths` bounds the longer side of a drawing in pixels. Labels are positions in `classes`.
+    """
+    size = len(canvas)
     labels: list[int] = []
     covers: list[NDArray[np.bool_]] = []
     for _ in range(draw.integers(1, 6)):
-        label = int(draw.integers(len(CLASSES) if unseen else len(SEEN)))
-        drawings = [d for d in _classes()[label].pool(split) if d.vendor in COLOURED]
+        label = int(draw.integers(len(classes)))
+        drawings = [d for d in classes[label].pool(pool) if d.vendor in COLOURED]
         drawing = drawings[draw.integers(len(drawings))]
-        width = draw.uniform(SMALLEST, LARGEST)
+        width = draw.uniform(*widths)
         centre = draw.uniform(width / 2, size - width / 2, 2)
         cover = place(canvas, drawing, draw, width, (centre[0], centre[1])) > 0.5
         covers = [below & ~cover for below in covers]

@@ -1,0 +1,127 @@
+"""Scenes of the embedded world, for segmentation and detection: several things, some hidden.
+
+One to five drawings on a soft texture or a loud pattern, later ones on top. Unseen classes are
+concepts that the vocabulary holds out, so prompts that were learned on it never saw them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache, cached_property, lru_cache
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rppbench.contracts import Sample
+from rppbench.dense import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
+from rppbench.errors import unknown
+from rppbench_datasets.world import render
+from rppbench_datasets.world.artwork import Concept, concepts, digests
+from rppbench_datasets.world.scenes import Scene, compose
+
+VERSION = 1
+"""Raised when the same key would give another scene."""
+
+SEEN = (
+    *("cat", "dog", "horse", "elephant", "lion", "fish", "owl", "penguin", "butterfly", "snake"),
+    *("sunflower", "cactus", "mushroom", "strawberry", "red apple", "carrot", "tomato", "avocado"),
+    *("pizza", "hamburger", "doughnut", "ice cream", "birthday cake", "hot beverage"),
+    *("automobile", "bus", "bicycle", "motorcycle", "sailboat", "helicopter", "rocket", "tractor"),
+    *("house", "castle", "tent", "umbrella", "t-shirt", "backpack", "running shoe", "top hat"),
+    *("key", "hammer", "chair", "books", "soccer ball"),
+)
+"""Classes of the vocabulary's part that prompts are learned on."""
+
+UNSEEN = (
+    *("rabbit", "duck", "turtle", "banana", "watermelon", "pear", "broccoli", "sandwich"),
+    *("cupcake", "airplane", "pickup truck", "guitar", "camera", "teddy bear", "crown"),
+)
+"""Classes that the vocabulary holds out."""
+
+COUNT = 400
+"""Scenes of a split."""
+
+SIDE = 144
+"""Pixels a side."""
+
+WIDTHS = (30.0, 96.0)
+"""Least and most pixels of a thing's longer side, before others hide parts of it."""
+
+PATTERNED = 0.3
+"""Share of scenes on stripes, checks, dots or slopes."""
+
+
+@cache
+def _concepts() -> Sequence[Concept]:
+    by_name = {concept.name: concept for concept in concepts()}
+    return tuple(by_name[name] for name in (*SEEN, *UNSEEN))
+
+
+@lru_cache(maxsize=8)  # image, label map and things of a scene are asked for in a row
+def scene(key: str) -> Scene:
+    """The scene of a key, 'test/17'; training scenes hold seen things only."""
+    split, _, _ = key.partition("/")
+    draw = render.stream(f"demo-scenes/{key}")
+    ground = render.pattern if draw.random() < PATTERNED else render.texture
+    admitted = _concepts() if split == "test" else _concepts()[: len(SEEN)]
+    return compose(draw, ground(draw, SIDE), admitted, split, WIDTHS)
+
+
+class Scenes(SegmentationSet, DetectionSet):
+    """Several drawn things on a background; what is not on a thing is not scored."""
+
+    name = "demo-scenes"
+    title = "Scenes"
+    suite = "demo"
+    role = "segmentation"
+    licence = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
+    origin = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
+    splits: ClassVar[tuple[str, ...]] = ("train", "test")
+    count: ClassVar[int] = COUNT
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return (*SEEN, *UNSEEN)
+
+    def unseen(self) -> Sequence[int]:
+        return range(len(SEEN), len(SEEN) + len(UNSEEN))
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split not in self.splits:
+            raise unknown(f"split of {self.name} is named", split, self.splits, "splits")
+        return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
+
+    def image(self, sample: Sample) -> Image.Image:
+        return scene(sample.key).image
+
+    def label_map(self, sample: Sample) -> NDArray[np.uint16]:
+        found = scene(sample.key)
+        labels = np.full(found.masks.shape[1:], IGNORED, np.uint16)
+        for mask, label in zip(found.masks, found.labels, strict=True):
+            labels[mask] = label
+        return labels
+
+    def things(self, sample: Sample) -> Sequence[Thing]:
+        """The visible things, from back to front; parts of one that is cut in two stay one."""
+        found = scene(sample.key)
+        return [
+            Thing(label, (left, top, right - left, bottom - top), mask)
+            for label, (left, top, right, bottom), mask in zip(
+                found.labels, found.boxes.tolist(), found.masks, strict=True
+            )
+        ]
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        facts = (
+            *(VERSION, render.VERSION, self.template, self.count, SIDE, WIDTHS, PATTERNED),
+            *(self.classes, list(self.unseen()), sorted(digests().items())),
+        )
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -1,0 +1,173 @@
+"""Runs of other harnesses as records: logs of Dassl, and results of CLIP_benchmark.
+
+Such a cell says 'imported' among its inputs, so it shares no table with what was measured here.
+Formats: Dassl's evaluator (github.com/KaiyangZhou/Dassl.pytorch, dassl/evaluation/evaluator.py) and
+CoOp's train.py; github.com/LAION-AI/CLIP_benchmark, clip_benchmark/cli.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from rppbench.records import Cell, Choice, Option, Record, Score, Training
+from rppbench.store import Problem
+
+LARGEST = 64 * 2**20
+"""Bytes; a log of a long training has a few million."""
+DATASETS = {
+    "ImageNet": "imagenet",
+    "Caltech101": "caltech101",
+    "OxfordPets": "oxford_pets",
+    "StanfordCars": "stanford_cars",
+    "OxfordFlowers": "oxford_flowers",
+    "Food101": "food101",
+    "FGVCAircraft": "fgvc_aircraft",
+    "SUN397": "sun397",
+    "DescribableTextures": "dtd",
+    "EuroSAT": "eurosat",
+    "UCF101": "ucf101",
+}
+"""Dassl's names of what is learned and scored on itself."""
+TEST_IMAGES = {
+    "imagenet1k": 50_000,
+    "imagenetv2": 10_000,
+    "imagenet_sketch": 50_889,
+    "imagenet-a": 7_500,
+    "imagenet-r": 30_000,
+    "cars": 8_041,
+    "fgvc_aircraft": 3_333,
+}
+"""Of CLIP_benchmark's sets; others have no counts."""
+TESTED = "Evaluate on the *test* set"
+RESULT = re.compile(
+    r"=> result\n\* total: ([\d,]+)\n\* correct: ([\d,]+)\n\* accuracy: (\d+\.?(\d*))%"
+)
+SETTING = re.compile(r"^( *)([A-Z][A-Z0-9_]*):(?: (.*))?$")
+
+
+def dassl(folder: Path) -> tuple[list[Record], list[Problem]]:
+    """The last result of every log.txt below a folder, and the logs that give no record."""
+    return _each(folder, "log.txt*", _dassl)
+
+
+def clip_benchmark(folder: Path) -> tuple[list[Record], list[Problem]]:
+    """Every JSON result below a folder, and the files that give no record."""
+    return _each(folder, "*.json", _clip_benchmark)
+
+
+def _each(
+    folder: Path, pattern: str, read: Callable[[str, dict[str, str]], Record]
+) -> tuple[list[Record], list[Problem]]:
+    records: list[Record] = []
+    problems: list[Problem] = []
+    for path in [folder] if folder.is_file() else sorted(folder.rglob(pattern)):
+        try:
+            if path.stat().st_size > LARGEST:
+                raise ValueError(f"larger than {LARGEST} bytes")
+            content = path.read_bytes()
+            name = path.name if folder.is_file() else str(path.relative_to(folder))
+            origin = {"imported file": name, "imported sha256": sha256(content).hexdigest()}
+            records.append(read(content.decode("utf-8"), origin))
+        except OSError as error:
+            problems.append(Problem(path, f"cannot be read: {error.strerror}"))
+        except (KeyError, TypeError, RecursionError) as error:
+            problems.append(Problem(path, f"not a result of this kind: {error}"))
+        except ValueError as error:
+            problems.append(Problem(path, str(error)))
+    return records, problems
+
+
+def _dassl(text: str, origin: dict[str, str]) -> Record:
+    config = dict(_settings(text))
+    if "DATASET.NAME" not in config or "TRAINER.NAME" not in config:
+        raise ValueError("no configuration is printed in this log")
+    name, trainer = config["DATASET.NAME"], config["TRAINER.NAME"]
+    if "eval_only: True" in text.splitlines():
+        raise ValueError("scores prompts of another run, of which the log does not say enough")
+    if config.get("DATASET.SUBSAMPLE_CLASSES", "all") != "all":
+        raise ValueError("scores half of the classes; only runs on all classes are imported")
+    if name not in DATASETS:
+        raise ValueError(f"data set {name!r} is none of {', '.join(DATASETS)}")
+    last = text.replace("\r\n", "\n").rpartition(TESTED)[2].partition("Evaluate on")[0]
+    found = RESULT.search(last)
+    if TESTED not in text or found is None:
+        raise ValueError("no result on the test images: was the run finished?")
+    total, correct = (int(number.replace(",", "")) for number in found.groups()[:2])
+    if not 0 <= correct <= total or not total:
+        raise ValueError(f"{correct} of {total} images cannot be right")
+    if abs(100 * correct / total - float(found[3])) > 0.51 * 10.0 ** -len(found[4]):
+        raise ValueError(f"{correct} of {total} images are right, but {found[3]}% are printed")
+    seed = int(config.get("SEED", "-1"))
+    if seed < 0:
+        raise ValueError("the run has no seed (SEED: -1), so nothing tells its draw from others")
+    section = f"TRAINER.{trainer.upper()}."
+    own = {key[len(section) :].lower(): v for key, v in config.items() if key.startswith(section)}
+    precision = own.pop("prec", "unknown")
+    optim = {k.lower(): v for k, v in config.items() if k.startswith(("OPTIM.", "DATALOADER.T"))}
+    options: tuple[tuple[str, Option], ...] = tuple(sorted(own.items()))
+    method = Choice(trainer.lower(), options)
+    dataset = DATASETS[name]
+    backbone = config.get("MODEL.BACKBONE.NAME", "unknown").replace("/", "-") + "/openai"
+    shots = int(config.get("DATASET.NUM_SHOTS", "-1"))
+    recipe = Choice(_stem(text) or "unknown", tuple(sorted(optim.items())))
+    inputs = ((f"dataset:{dataset}", "imported"), ("imported", "Dassl log"))
+    training = Training(
+        method, recipe, dataset, "all", max(shots, 0), seed, backbone, None, precision, inputs
+    )
+    task = Choice("few-shot", (("shots", shots), ("suite", "coop")))
+    cell = Cell(task, dataset, method, backbone, precision, seed, None, training, inputs)
+    score = Score("top1", 100 * correct / total, correct, total)
+    return _record(cell, score, f"{trainer}, imported from Dassl log", name, origin)
+
+
+def _settings(text: str) -> Iterator[tuple[str, str]]:
+    """('TRAINER.COOP.N_CTX', '16') of the configuration that the log prints."""
+    _, _, printed = text.partition("** Config **")
+    above: list[tuple[int, str]] = []
+    for line in printed.splitlines()[2:]:
+        found = SETTING.match(line)
+        if found is None:
+            return
+        depth, key, value = len(found[1]), found[2], found[3]
+        above = [(d, k) for d, k in above if d < depth] + [(depth, key)]
+        if value is not None:
+            yield ".".join(k for _, k in above), value.strip()
+
+
+def _stem(text: str) -> str:
+    found = re.search(r"^config_file: (\S+)$", text, re.MULTILINE)
+    return Path(found[1]).stem if found else ""
+
+
+def _clip_benchmark(text: str, origin: dict[str, str]) -> Record:
+    data: dict[str, Any] = json.loads(text)
+    task, named, metrics = data["task"], data["dataset"], data["metrics"]
+    if task != "zeroshot_classification":
+        raise ValueError(f"task {task!r}; only zeroshot_classification is imported")
+    accuracy = metrics["acc1"]
+    if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:  # NaN too is not between
+        raise ValueError(f"acc1 is {accuracy!r}, which is no fraction")
+    total = TEST_IMAGES.get(str(named).removeprefix("wds/"))
+    correct = None if total is None else round(accuracy * total)
+    if total is None or correct is None or correct / total != accuracy:
+        total = correct = None  # the fraction of other images, or rounded
+    dataset = f"clip-benchmark:{named}"
+    backbone = f"{data['model']}/{data['pretrained']}"
+    method = Choice("zeroshot", (("template", f"clip-benchmark, {data.get('language', 'en')}"),))
+    inputs = ((f"dataset:{dataset}", "imported"), ("imported", "CLIP_benchmark result"))
+    choice = Choice("cross-dataset", (("suite", "clip-benchmark"),))
+    cell = Cell(choice, dataset, method, backbone, "unknown", 1, None, None, inputs)
+    score = Score("top1", 100 * accuracy, correct, total)
+    return _record(cell, score, "Zero-shot CLIP, imported from CLIP_benchmark", str(named), origin)
+
+
+def _record(cell: Cell, score: Score, method: str, title: str, origin: dict[str, str]) -> Record:
+    labels = {"method": method, "dataset": title}
+    if cell.training:
+        labels |= {"recipe": cell.training.recipe.name, "source": title}
+    return Record(cell, "ok", "top1", (score,), labels=labels, environment=origin)

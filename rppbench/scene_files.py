@@ -1,0 +1,68 @@
+"""Scenes as COCO-format JSON, PNG images and PNG label maps.
+
+instances.json, images/<n>.png and labels/<n>.png below one folder. Label maps are 8-bit with 255
+where nothing is scored, as detectron2 prepares them, or 16-bit with 65535 where classes are many.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from rppbench import rle
+from rppbench.dense import IGNORED, DetectionSet, SegmentationSet, Thing
+from rppbench.store import write_whole
+
+
+def write(data: DetectionSet, split: str, folder: Path) -> tuple[int, int]:
+    """How many images and things were written; the JSON comes last, when all images are there."""
+    samples = data.samples(split)
+    categories = list(data.category_ids())
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    (folder / "images").mkdir(parents=True)
+    if isinstance(data, SegmentationSet):
+        (folder / "labels").mkdir()
+    for number, (sample, image_id) in enumerate(zip(samples, data.image_ids(split), strict=True)):
+        file = f"{number:06d}.png"
+        image = data.image(sample)
+        image.save(folder / "images" / file)
+        if isinstance(data, SegmentationSet):
+            labels = data.label_map(sample)
+            if len(data.classes) < 255:
+                labels = np.where(labels == IGNORED, 255, labels).astype(np.uint8)
+            Image.fromarray(labels).save(folder / "labels" / file)
+        width, height = image.size
+        images.append({"id": image_id, "file_name": file, "width": width, "height": height})
+        for thing in data.things(sample):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": categories[thing.label],
+                    **_shape(thing),
+                }
+            )
+    content = {
+        "info": {"description": f"{data.title}, {split}", "version": data.fingerprint()},
+        "images": images,
+        "annotations": annotations,
+        "categories": [
+            {"id": number, "name": name, "supercategory": "unseen" if at in unseen else "seen"}
+            for unseen in [set(data.unseen())]
+            for at, (number, name) in enumerate(zip(categories, data.classes, strict=True))
+        ],
+    }
+    write_whole(folder / "instances.json", json.dumps(content) + "\n")
+    return len(images), len(annotations)
+
+
+def _shape(thing: Thing) -> dict[str, Any]:
+    found: dict[str, Any] = {"bbox": list(thing.box), "iscrowd": int(thing.crowd)}
+    if thing.mask is None:
+        return {**found, "area": thing.box[2] * thing.box[3]}
+    return {**found, "area": int(thing.mask.sum()), "segmentation": rle.encode(thing.mask)}

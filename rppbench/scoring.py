@@ -1,0 +1,109 @@
+"""Prompts on a list of images: what is scored of test images, and of those that were learned on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rppbench.classify import similarities
+from rppbench.clip import Clip
+from rppbench.contracts import Dataset, Evaluation, Prompts, Sample
+from rppbench.features import FeatureStore
+from rppbench.images import Images, Notify, encode
+
+LEARNED_IMAGES = 1000
+"""Of those that prompts were learned on, the number whose loss is measured afterwards."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Classifies images with one model; frozen towers run once for each image, ever."""
+
+    clip: Clip
+    features: FeatureStore
+    batch_size: int
+    """Images a forward pass."""
+    workers: int
+    notify: Notify
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompts: Prompts,
+        dataset: Dataset,
+        samples: Sequence[Sample],
+        classes: Sequence[int],
+        parts: Sequence[Sequence[int]],
+    ) -> list[Evaluation]:
+        """One evaluation for each part of `classes`: its samples among the classes of the part.
+
+        Samples are labelled by position in `classes`, parts are lists of such positions, and
+        what comes back counts within the part. Images and names are encoded once for all parts.
+        """
+        images = Images(dataset, samples, self.clip.preprocess, workers=self.workers)
+        cosines = similarities(
+            self.clip,
+            prompts,
+            [dataset.classes[label] for label in classes],
+            self._features(images, prompts),
+            wording=dataset.template,
+            notify=self.notify,
+        )
+        labels = torch.tensor([sample.label for sample in samples])
+        tallies = [_Tally(torch.tensor(part), len(classes)) for part in parts]
+        done = 0
+        for group in cosines:
+            logits = (self.clip.scale * group).cpu()
+            for tally in tallies:
+                tally.add(logits, labels[done : done + len(group)])
+            done += len(group)
+        return [tally.evaluation() for tally in tallies]
+
+    def _features(self, images: Images, prompts: Prompts) -> Tensor:
+        """(b, e) image features: from the store where the image tower is frozen, else live."""
+        clip, size = self.clip, self.batch_size
+        if prompts.image is None:
+            key = {**images.key(), "tower": clip.digest, "precision": str(clip.dtype)}
+            return self.features.get(
+                key, len(images), lambda: encode(clip, images, size, self.notify)
+            )
+        total, done, parts = len(images), 0, []
+        for batch in images.in_order(size):
+            parts.append(clip.image.encode(batch.to(clip.device), prompts.image).cpu())
+            done += len(batch)
+            self.notify("evaluate", done, total, {})
+        return torch.cat(parts)
+
+
+class _Tally:
+    """What is kept of the images of one part of the classes."""
+
+    def __init__(self, part: Tensor, total: int) -> None:
+        self.part = part
+        self.position = torch.full((total,), -1).scatter(0, part, torch.arange(len(part)))
+        self.labels: list[Tensor] = []
+        self.ranked: list[Tensor] = []
+        self.confidence: list[Tensor] = []
+        self.losses: list[Tensor] = []
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Take the images of this part out of logits (b, c) with labels (b,)."""
+        own = self.position[labels]
+        logits, own = logits[own >= 0][:, self.part], own[own >= 0]
+        self.labels.append(own)
+        self.ranked.append(logits.topk(min(5, len(self.part))).indices)
+        self.confidence.append(logits.softmax(-1).amax(-1))
+        self.losses.append(F.cross_entropy(logits, own, reduction="none"))
+
+    def evaluation(self) -> Evaluation:
+        return Evaluation(
+            torch.cat(self.labels),
+            torch.cat(self.ranked),
+            len(self.part),
+            torch.cat(self.confidence),
+            torch.cat(self.losses),
+        )

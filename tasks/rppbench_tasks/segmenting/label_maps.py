@@ -1,0 +1,53 @@
+"""From scores on a small grid to a label for every pixel, a strip of rows at a time.
+
+Scores of all classes at full size would be gigabytes for a large image; a strip is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rppbench.dense import IGNORED
+
+STRIP_BYTES = 32 * 1024**2
+"""Of float32 scores that are held at once, about."""
+
+
+def label_map(
+    scores: Callable[[int, int], Tensor], grid: tuple[int, int], size: tuple[int, int], classes: int
+) -> NDArray[np.uint16]:
+    """(h, w) of `size`: the best class of bilinearly enlarged scores, `IGNORED` where all are 0.
+
+    `scores(top, bottom)` gives (c, bottom - top, columns) of rows of the grid (rows, columns).
+    """
+    (rows, _), (height, width) = grid, size
+    low, high, share = _between(rows, height)
+    left, right, part = _between(grid[1], width)
+    labels = np.empty(size, np.uint16)
+    step = max(1, STRIP_BYTES // (4 * classes * width))
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        first, last = int(low[top]), int(high[bottom - 1]) + 1
+        small = scores(first, last)
+        tall = torch.lerp(
+            small[:, low[top:bottom] - first],
+            small[:, high[top:bottom] - first],
+            share[top:bottom, None],
+        )
+        best = torch.lerp(tall[:, :, left], tall[:, :, right], part).max(0)
+        strip = best.indices.numpy().astype(np.uint16)
+        strip[(best.values == 0).numpy()] = IGNORED
+        labels[top:bottom] = strip
+    return labels
+
+
+def _between(short: int, long: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For `long` places on `short`: the one before, the one behind, how near it is to that."""
+    at = ((torch.arange(long) + 0.5) * (short / long) - 0.5).clamp(0, short - 1)
+    low = at.floor().long()
+    return low, (low + 1).clamp(max=short - 1), at - low

@@ -1,0 +1,75 @@
+"""Scores of label maps from one confusion matrix over all pixels of all images.
+
+All classes are to choose from, seen and unseen (the generalised protocol; Xian et al., Semantic
+Projection Network for Zero- and Few-Label Semantic Segmentation, CVPR 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rppbench.contracts import Score
+from rppbench.dense import IGNORED
+from rppbench.errors import UsageError
+
+Labels = NDArray[np.uint16]
+
+
+class Confusion:
+    """Counts (c, c + 1) of pixels by true and predicted class; the last column is no class."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.counts: NDArray[np.int64] = np.zeros((classes, classes + 1), np.int64)
+
+    def add(self, truth: Labels, predicted: Labels) -> None:
+        """Count one image; `IGNORED` in the prediction is no class, and a miss.
+
+        UsageError for maps of different size and for labels that are no class.
+        """
+        if truth.shape != predicted.shape:
+            raise UsageError(
+                f"a prediction of {predicted.shape} pixels for a truth of {truth.shape}"
+            )
+        scored = truth != IGNORED
+        rows, columns = truth[scored].astype(np.int64), predicted[scored].astype(np.int64)
+        columns[columns == IGNORED] = self.classes
+        if rows.size and (rows.max() >= self.classes or columns.max() > self.classes):
+            raise UsageError(f"a label map holds a label beyond its {self.classes} classes")
+        width = self.classes + 1
+        counted = np.bincount(rows * width + columns, minlength=self.classes * width)
+        self.counts += counted.reshape(self.counts.shape)
+
+    def scores(self, unseen: Sequence[int] = ()) -> Iterator[Score]:
+        """Percentages; hiou, seen and unseen only where there are unseen classes.
+
+        A mean of IoU is over the classes that occur in truth or prediction, that of accuracy over
+        those in the truth. UsageError where no pixel was scored.
+        """
+        counts = self.counts.astype(np.float64)
+        true, found = counts.sum(1), counts[:, : self.classes].sum(0)
+        right = counts.diagonal()
+        if not true.sum():
+            raise UsageError("no pixel of these images has a label to score")
+        union = true + found - right
+        iou = right / np.maximum(union, 1)
+        occurs = union > 0
+        new = np.zeros(self.classes, bool)
+        new[list(unseen)] = True
+        if len(unseen):
+            parts = [_mean(iou[occurs & ~new]), _mean(iou[occurs & new])]
+            both = 2 * parts[0] * parts[1] / sum(parts) if all(parts) else 0.0
+            yield Score("hiou", both)
+            yield Score("seen", parts[0])
+            yield Score("unseen", parts[1])
+        yield Score("miou", _mean(iou[occurs]))
+        yield Score("fwiou", 100 * float((true * iou).sum() / true.sum()))
+        yield Score("pixel_accuracy", 100 * float(right.sum() / true.sum()))
+        yield Score("mean_accuracy", _mean((right / np.maximum(true, 1))[true > 0]))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return 100 * float(values.mean()) if values.size else 0.0

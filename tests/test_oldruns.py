@@ -1,0 +1,170 @@
+"""`rppbench import dassl` and `clip-benchmark`: what becomes a record, and what is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rppbench.cli import main
+from rppbench.leaderboard import build
+from rppbench.oldruns import clip_benchmark, dassl
+from rppbench.store import Store
+
+LOG = """***************
+** Arguments **
+***************
+config_file: configs/trainers/CoOp/vit_b16_ep50.yaml
+eval_only: False
+root: /home/someone/data
+************
+** Config **
+************
+DATALOADER:
+  TRAIN_X:
+    BATCH_SIZE: 32
+DATASET:
+  NAME: Caltech101
+  NUM_SHOTS: 16
+  SUBSAMPLE_CLASSES: all
+MODEL:
+  BACKBONE:
+    NAME: ViT-B/16
+OPTIM:
+  LR: 0.002
+SEED: 2
+TRAINER:
+  COOP:
+    CTX_INIT: a photo of a
+    N_CTX: 4
+    PREC: fp16
+  NAME: CoOp
+Collecting env info ...
+Evaluate on the *val* set
+=> result
+* total: 400
+* correct: 10
+* accuracy: 2.5%
+Evaluate on the *test* set
+=> result
+* total: 2,465
+* correct: 2,268
+* accuracy: 92.0%
+* error: 8.0%
+"""
+RESULT = {
+    "dataset": "wds/cars",
+    "model": "ViT-B-32",
+    "pretrained": "openai",
+    "task": "zeroshot_classification",
+    "metrics": {"acc1": 4800 / 8041},
+    "language": "en",
+}
+
+
+def test_a_log_becomes_a_cell_with_counts_seed_and_provenance(tmp_path: Path) -> None:
+    path = tmp_path / "caltech101" / "seed2" / "log.txt"
+    path.parent.mkdir(parents=True)
+    path.write_text(LOG)
+    (record,), problems = dassl(tmp_path)
+    assert problems == []
+    cell, score = record.cell, record.score()
+    assert score is not None
+    assert (score.correct, score.total, score.value) == (2268, 2465, 100 * 2268 / 2465)
+    assert (cell.dataset, cell.seed, cell.backbone) == ("caltech101", 2, "ViT-B-16/openai")
+    assert (cell.task.name, cell.task["shots"], cell.precision) == ("few-shot", 16, "fp16")
+    assert cell.method.options == (("ctx_init", "a photo of a"), ("n_ctx", "4"))
+    assert cell.training is not None
+    assert cell.training.recipe.name == "vit_b16_ep50"
+    assert dict(cell.training.recipe.options)["optim.lr"] == "0.002"
+    assert record.environment["imported file"] == "caltech101/seed2/log.txt"
+    assert "someone" not in json.dumps(record.to_json())
+    (table,) = build([record])
+    assert table.rows[0].label == "CoOp, imported from Dassl log"
+    assert ("imported", "Dassl log") in table.setting
+
+
+REFUSED = {
+    "unfinished": (LOG.partition("Evaluate on the *val*")[0], "was the run finished?"),
+    "cut off": (LOG.partition("* correct: 2,268")[0], "was the run finished?"),
+    "a half": (LOG.replace("CLASSES: all", "CLASSES: base"), "half of the classes"),
+    "no seed": (LOG.replace("SEED: 2", "SEED: -1"), "has no seed"),
+    "of another run": (LOG.replace("eval_only: False", "eval_only: True"), "of another run"),
+    "another set": (LOG.replace("Caltech101", "PACS"), "'PACS' is none of"),
+    "cut in a number": (LOG.partition(",268")[0], "was the run finished?"),
+    "edited": (
+        LOG.replace("2,268", "2,368"),
+        "2368 of 2465 images are right, but 92.0% are printed",
+    ),
+    "impossible": (LOG.replace("2,268", "2,999"), "2999 of 2465 images cannot be right"),
+    "foreign": ("hello", "no configuration"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_log_that_gives_no_cell_is_named_with_its_reason(tmp_path: Path, what: str) -> None:
+    text, told = REFUSED[what]
+    (tmp_path / "log.txt").write_text(text)
+    records, (problem,) = dassl(tmp_path)
+    assert records == []
+    assert told in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({}, (4800, 8041)),
+        ({"metrics": {"acc1": 0.597}}, (None, None)),  # rounded
+        ({"dataset": "wds/vtab/pets"}, (None, None)),  # how many images is not known
+    ],
+)
+def test_a_fraction_has_counts_only_where_it_is_exact(
+    tmp_path: Path, change: dict[str, object], counts: tuple[int | None, int | None]
+) -> None:
+    (tmp_path / "one.json").write_text(json.dumps({**RESULT, **change}))
+    (record,), _ = clip_benchmark(tmp_path)
+    score = record.score()
+    assert score is not None
+    assert (score.correct, score.total) == counts
+
+
+def test_what_was_imported_shares_no_table_with_what_was_measured(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text(LOG)
+    (imported,), _ = dassl(tmp_path)
+    inputs = (("dataset:caltech101", "imported"),)  # even if only this pair were missing
+    measured = replace(imported, cell=replace(imported.cell, inputs=inputs))
+    assert imported.cell.comparability != measured.cell.comparability
+    assert len(build([imported, measured])) == 2
+
+
+def test_the_result_on_the_test_images_counts_wherever_it_stands(tmp_path: Path) -> None:
+    head, val, test = LOG.partition("Evaluate on the *val*")
+    val, test = (val + test).split("Evaluate on the *test*")
+    (tmp_path / "log.txt").write_text(f"{head}Evaluate on the *test*{test}{val}")
+    (record,), _ = dassl(tmp_path)
+    assert record.scores[0].total == 2465
+
+
+def test_the_command_writes_records_names_the_rest_and_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old").mkdir()
+    Path("old/a.json").write_text(json.dumps(RESULT))
+    Path("old/nan.json").write_text(json.dumps({**RESULT, "metrics": {"acc1": float("nan")}}))
+    Path("old/cut.json").write_text("{")
+    assert main(["import", "clip-benchmark", "old"]) == 1
+    told = capsys.readouterr().err
+    assert "old/nan.json: acc1 is nan, which is no fraction" in told
+    assert "old/cut.json: " in told
+    assert "1 added" in told
+    assert len(Store(Path("runs")).all()[0]) == 1
+    Path("old/a.json").write_text(json.dumps({**RESULT, "metrics": {"acc1": 0.5}}))
+    assert main(["import", "clip-benchmark", "old/a.json"]) == 1
+    assert "conflict: " in capsys.readouterr().err
+    assert main(["import", "dasl", "old"]) == 2
+    assert "did you mean 'dassl'" in capsys.readouterr().err
+    assert main(["import", "model.tar"]) == 2
+    assert "needs --method, --model, --to" in capsys.readouterr().err
