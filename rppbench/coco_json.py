@@ -143,7 +143,7 @@ def whole(entry: Mapping[str, Any], name: str, where: str) -> int:
 
 def real(entry: Mapping[str, Any], name: str, where: str) -> float:
     """A finite number of an entry. UsageError if there is none."""
-    value = entry.get(name) if isinstance(entry, Mapping) else None
+    value: Any = entry.get(name) if isinstance(entry, Mapping) else None
     if type(value) not in (int, float) or not math.isfinite(value):
         raise UsageError(f"{where}: {name!r} is no number: {_shown(entry)}")
     return float(value)
@@ -159,7 +159,7 @@ def word(entry: Mapping[str, Any], name: str, where: str) -> str:
 
 def box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
     """'bbox' of an entry: x, y, width, height. UsageError if it is none."""
-    value = entry.get("bbox") if isinstance(entry, Mapping) else None
+    value: Any = entry.get("bbox") if isinstance(entry, Mapping) else None
     numbers = isinstance(value, list) and all(
         type(edge) in (int, float) and math.isfinite(edge) for edge in value
     )

@@ -22,5 +22,12 @@ def rppbench_tasks() -> list[type[Task]]:
     from rppbench_tasks.pretraining import Pretraining
     from rppbench_tasks.segmentation import Segmentation
 
-    learned = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune]
+    learned: list[type[Task]] = [
+        Pretraining,
+        CrossDataset,
+        CrossDomain,
+        FewShot,
+        BaseToNew,
+        FineTune,
+    ]
     return [*learned, Segmentation, Detection]

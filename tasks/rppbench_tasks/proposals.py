@@ -50,7 +50,7 @@ class Regions(Proposer):
         shrink = max(1.0, max(image.size) / SIDE)
         if min(image.size) < 8:
             return _none()
-        small = tuple(max(8, round(side / shrink)) for side in image.size)
+        small = (max(8, round(image.width / shrink)), max(8, round(image.height / shrink)))
         colours = np.asarray(image.resize(small) if shrink > 1 else image)
         lab = cv2.cvtColor(colours, cv2.COLOR_RGB2LAB)
         around = min(255, (min(small) // 2) | 1)  # half of the image, an odd number
