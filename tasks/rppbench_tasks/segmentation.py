@@ -24,6 +24,7 @@ class Segmentation(Task):
     """One cell for each set of label maps; the training is the one of `cross-dataset`."""
 
     name = "segmentation"
+    version = 2
     title = "Open-vocabulary segmentation"
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
