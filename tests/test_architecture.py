@@ -20,7 +20,7 @@ DOORS = {
     *("rppbench", "rppbench.contracts", "rppbench.dataset", "rppbench.errors"),
     "rppbench.backbones",
     "rppbench.stats",  # a task may need the mean that tables print
-    *("rppbench.dense", "rppbench.rle"),
+    *("rppbench.dense", "rppbench.rle", "rppbench.average_precision", "rppbench.coco_json"),
 }
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 

@@ -26,6 +26,7 @@ from rppbench_methods.rpp import RPP
 from rppbench_tasks.base_to_new import BaseToNew
 from rppbench_tasks.cross_dataset import CrossDataset
 from rppbench_tasks.cross_domain import CrossDomain
+from rppbench_tasks.detection import Detection
 from rppbench_tasks.few_shot import FewShot
 from rppbench_tasks.fine_tune import FineTune
 from rppbench_tasks.pretraining import Pretraining
@@ -72,7 +73,7 @@ def test_every_built_in_task_passes_the_checks_for_tasks(
 
 
 def test_the_registry_offers_exactly_these() -> None:
-    assert list(Registry.load().all("tasks").values()) == [*TASKS, Segmentation]
+    assert list(Registry.load().all("tasks").values()) == [*TASKS, Segmentation, Detection]
 
 
 def test_few_shot_learns_on_all_classes_of_each_set(models: Path) -> None:

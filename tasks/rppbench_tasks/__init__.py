@@ -16,9 +16,18 @@ def rppbench_tasks() -> list[type[Task]]:
     from rppbench_tasks.base_to_new import BaseToNew
     from rppbench_tasks.cross_dataset import CrossDataset
     from rppbench_tasks.cross_domain import CrossDomain
+    from rppbench_tasks.detection import Detection
     from rppbench_tasks.few_shot import FewShot
     from rppbench_tasks.fine_tune import FineTune
     from rppbench_tasks.pretraining import Pretraining
     from rppbench_tasks.segmentation import Segmentation
 
-    return [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune, Segmentation]
+    learned: list[type[Task]] = [
+        Pretraining,
+        CrossDataset,
+        CrossDomain,
+        FewShot,
+        BaseToNew,
+        FineTune,
+    ]
+    return [*learned, Segmentation, Detection]

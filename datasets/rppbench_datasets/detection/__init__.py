@@ -1,0 +1,20 @@
+"""Sets with boxes: objects of the embedded world, LVIS, COCO and Objects365."""
+
+from __future__ import annotations
+
+from rppbench.dataset import Dataset
+from rppbench_datasets.detection.coco import Coco, CocoOpenVocabulary
+from rppbench_datasets.detection.lvis import Lvis
+from rppbench_datasets.detection.objects365 import Objects365
+from rppbench_datasets.scenes import Scenes
+
+
+class Objects(Scenes):
+    """The scenes of the embedded world, with boxes to find."""
+
+    name = "demo-objects"
+    title = "Objects"
+    role = "detection"
+
+
+SETS: tuple[type[Dataset], ...] = (Objects, Lvis, CocoOpenVocabulary, Coco, Objects365)

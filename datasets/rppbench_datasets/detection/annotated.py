@@ -1,0 +1,205 @@
+"""Images with boxes below the data root, listed in one file of COCO's format.
+
+Boxes are kept in arrays: a million of them are tens of megabytes, not gigabytes of objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rppbench.coco_json import box, entries, real, whole, word
+from rppbench.dataset import Sample
+from rppbench.dense import UNLABELLED, Checked, DetectionSet, Thing
+from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench_datasets.pictures import read
+from rppbench_datasets.root import data_root
+
+VERSION = 1
+"""Raised when the same files would be read to other boxes or names."""
+
+
+@cache
+def table(name: str) -> list[list[str]]:
+    """Rows of a list of classes that comes with the package: id, name, and what else is known."""
+    text = files("rppbench_datasets").joinpath("vocabularies", f"{name}.tsv").read_text("utf-8")
+    return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+
+
+class Annotated(DetectionSet):
+    """One list of images, 'test', with boxes of published classes."""
+
+    suite: ClassVar[str] = "coop"
+    role: ClassVar[str] = "detection"
+    names: ClassVar[str]
+    """File of the class names, without its ending."""
+    annotations: ClassVar[str]
+    """Below the data root."""
+    images: ClassVar[str]
+    """Folder of images below the data root."""
+
+    def __init__(self) -> None:
+        self.root = data_root()
+        self.listed = self.root / self.annotations
+        if not self.listed.is_file():
+            raise MissingDataError(
+                f"{self.name}: no annotation file {self.listed}; "
+                "name another root with --data or RPPBENCH_DATA"
+            )
+        try:
+            self._read()
+        except MissingDataError:
+            raise
+        except UsageError as error:  # a broken file fails its own cells only
+            raise MissingDataError(f"{self.name}: {error}") from error
+
+    @classmethod
+    def vocabulary(cls) -> Sequence[str]:
+        return tuple(name.replace("_", " ") for _, name, *_ in table(cls.names))
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.vocabulary()
+
+    def category_ids(self) -> Sequence[int]:
+        return [int(number) for number, *_ in table(self.names)]
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split != "test":
+            raise unknown(f"split of {self.name} is named", split, ("test",), "splits")
+        return [Sample(key, UNLABELLED) for key in self._at]
+
+    def image(self, sample: Sample) -> Image.Image:
+        return read(self.root / sample.key)
+
+    def shape(self, sample: Sample) -> tuple[int, int]:
+        return self._sizes[self._at[sample.key]]
+
+    def image_ids(self, split: str) -> Sequence[int]:
+        self.samples(split)
+        return self._ids
+
+    def things(self, sample: Sample) -> Sequence[Thing]:
+        at = self._at[sample.key]
+        return [
+            Thing(
+                label=int(self._labels[row]),
+                box=tuple(self._boxes[row].tolist()),
+                crowd=bool(self._crowds[row]),
+                area=float(self._areas[row]),
+                segmentation=json.loads(text) if (text := self._masks[row]) else None,
+            )
+            for row in self._order[self._starts[at] : self._starts[at + 1]]
+        ]
+
+    def checked(self, sample: Sample) -> Checked:
+        return self._checked[self._at[sample.key]]
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        facts = (VERSION, self.name, self.template, self.vocabulary(), list(self.unseen()))
+        found = hashlib.sha256(json.dumps(facts).encode())
+        for key in self._at:
+            found.update(f"{key}\n".encode("utf-8", "surrogatepass"))
+        for values in (self._labels, self._boxes, self._crowds, self._areas, self._starts):
+            found.update(np.ascontiguousarray(values).tobytes())
+        found.update("\n".join(self._masks).encode())
+        return found.hexdigest()[:32]
+
+    def path(self, image: Mapping[str, Any], where: str) -> str:
+        """The image's path below `images`."""
+        return word(image, "file_name", where)
+
+    def _read(self) -> None:
+        """Read the file; entries may come in any order. UsageError if one is not as it must be."""
+        label_of = {number: label for label, number in enumerate(self.category_ids())}
+        at_of: dict[int, int] = {}
+        keys: list[str] = []
+        self._sizes: list[tuple[int, int]] = []
+        self._checked: list[Checked] = []
+        owners, labels, crowds = array("q"), array("q"), array("b")
+        numbers = array("d")
+        self._masks: list[str] = []
+        for what, entry in entries(self.listed, "images", "annotations", "categories"):
+            where = f"{self.listed}, {what}"
+            if what == "categories":
+                self._check_category(entry, label_of, where)
+            elif what == "images":
+                if (number := whole(entry, "id", where)) in at_of:
+                    raise UsageError(f"{where}: two images have the id {number}")
+                at_of[number] = len(keys)
+                keys.append(str(PurePosixPath(self.images, _below(self.path(entry, where), where))))
+                self._sizes.append((whole(entry, "height", where), whole(entry, "width", where)))
+                self._checked.append(_checked(entry, label_of))
+            elif what == "annotations":
+                category = whole(entry, "category_id", where)
+                if category not in label_of:
+                    raise UsageError(f"{where}: no category has the id {category}")
+                edges = box(entry, where)
+                owners.append(whole(entry, "image_id", where))
+                labels.append(label_of[category])
+                crowds.append(1 if entry.get("iscrowd") else 0)
+                area = real(entry, "area", where) if "area" in entry else edges[2] * edges[3]
+                numbers.extend((*edges, area))
+                mask = entry.get("segmentation")
+                self._masks.append(json.dumps(mask, separators=(",", ":")) if mask else "")
+            else:
+                raise UsageError(f"{self.listed} is a list, not annotations with images")
+        if not keys:
+            raise UsageError(f"{self.listed} lists no images")
+        if len(set(keys)) != len(keys):
+            raise UsageError(f"{self.listed}: two images have the same file")
+        values = np.frombuffer(numbers, float).reshape(-1, 5)
+        self._boxes, self._areas = values[:, :4], values[:, 4]
+        self._labels, self._crowds = np.asarray(labels), np.asarray(crowds)
+        try:
+            images = np.array([at_of[number] for number in owners], np.int64)
+        except KeyError as error:
+            raise UsageError(
+                f"{self.listed}: a box is on image {error}, which is not listed"
+            ) from None
+        self._order: NDArray[np.int64] = np.argsort(images, kind="stable")
+        self._starts = np.searchsorted(images[self._order], np.arange(len(keys) + 1))
+        self._at = {key: at for at, key in enumerate(keys)}
+        self._ids = list(at_of)
+
+    def _check_category(self, entry: Any, label_of: Mapping[int, int], where: str) -> None:
+        number, name = whole(entry, "id", where), word(entry, "name", where)
+        label = label_of.get(number)
+        known = None if label is None else self.vocabulary()[label]
+        if known is None or not self.same_name(number, name.replace("_", " ").strip(), known):
+            raise UsageError(f"{where}: category {number} is {name!r}, not {known!r}")
+
+    def same_name(self, number: int, name: str, known: str) -> bool:
+        """Whether a file may call the class so."""
+        return name.lower() == known.lower()
+
+
+def _below(path: str, where: str) -> str:
+    """The path, if it leads below its folder on any system."""
+    foreign = PureWindowsPath(path)
+    if "\0" in path or "\\" in path or foreign.anchor or ".." in foreign.parts:
+        raise UsageError(f"{where}: {path!r} is no path below the folder of images")
+    return path
+
+
+def _checked(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> Checked:
+    """LVIS's lists of an image; ids of no category are left out."""
+    absent, incomplete = (
+        tuple(label_of[number] for number in entry.get(name) or () if number in label_of)
+        for name in ("neg_category_ids", "not_exhaustive_category_ids")
+    )
+    return Checked(absent, incomplete)

@@ -1,0 +1,65 @@
+"""Boxes of the detection task: suppression against a plain reference, edges of images."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from rppbench.contracts import Sample
+from rppbench_tasks.detection import Detection, crop, inside
+from rppbench_tasks.proposals import Regions, overlaps, suppress
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_suppression_is_that_of_opencv_for_every_class(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    boxes = np.concatenate([draw.integers(0, 40, (30, 2)), draw.integers(4, 30, (30, 2))], 1)
+    scores = draw.random((30, 5)).astype(np.float32)
+    kept = suppress(overlaps(boxes.astype(np.float32)), scores, 0.5, 0.3)
+    for label in range(5):
+        expected = cv2.dnn.NMSBoxes(boxes.tolist(), scores[:, label].tolist(), 0.3, 0.5)
+        assert np.flatnonzero(kept[:, label]).tolist() == sorted(np.ravel(expected).tolist())
+
+
+def test_no_proposals_are_no_detections() -> None:
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    assert len(Detection().classify(nothing, np.zeros((0, 7), np.float32))) == 0
+
+
+def test_at_most_so_many_detections_and_the_best_of_them() -> None:
+    boxes = np.array([[at * 20, 0, 10, 10] for at in range(8)], np.float32)
+    cosines = np.random.default_rng(0).normal(0.2, 0.05, (8, 6)).astype(np.float32)
+    found = Detection(detections=5).classify((boxes, np.ones(8, np.float32)), cosines)
+    everything = Detection().classify((boxes, np.ones(8, np.float32)), cosines)
+    assert len(found) == 5
+    assert found.scores.tolist() == sorted(everything.scores.tolist(), reverse=True)[:5]
+
+
+def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
+    boxes = np.array([[-5, -5, 10, 10], [50, 50, 5, 5], [3, 3, 0, 4]], np.float32)
+    cut, sure = inside(boxes, np.array([0.1, 0.2, 0.3], np.float32), (20, 10))
+    assert cut.tolist() == [[0, 0, 5, 5]]
+    assert sure.tolist() == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0.2, 0.2), (19.9, 9.9, 0.1, 0.1), (0, 0, 20, 10)])
+def test_a_crop_is_never_empty(box: tuple[float, ...]) -> None:
+    found = crop(Image.new("RGB", (20, 10)), box, 0.1)
+    assert min(found.size) >= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (64, 64), (6000, 4000)])
+def test_images_without_anything_have_no_regions(size: tuple[int, int]) -> None:
+    boxes, scores = Regions().find(Sample("x", -1), Image.new("RGB", size, (90, 120, 60)))
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
+def test_a_thing_on_a_large_plain_image_is_found() -> None:
+    image = Image.new("RGB", (3000, 2000), (90, 120, 60))
+    image.paste((220, 30, 30), (900, 600, 1500, 1000))
+    boxes, _ = Regions().find(Sample("x", -1), image)
+    true = np.array([[900, 600, 600, 400]], np.float32)
+    assert overlaps(np.concatenate([true, boxes]))[0, 1:].max() > 0.9
