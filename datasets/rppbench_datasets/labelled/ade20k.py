@@ -1,0 +1,20 @@
+"""ADE20K: scenes with the 150 classes of the scene parsing benchmark."""
+
+from __future__ import annotations
+
+from rppbench.dense import Published
+from rppbench_datasets.labelled.maps import LabelMaps
+
+
+class ADE20K(LabelMaps):
+    """The validation images with 150 classes, named with their synonyms as in detectron2."""
+
+    name = "ade20k"
+    title = "ADE20K-150"
+    paper = "arXiv:1608.05442"
+    origin = "http://sceneparsing.csail.mit.edu; names: facebookresearch/detectron2"
+    names = "ade20k"
+    maps = "ADEChallengeData2016/annotations_detectron2/validation"
+    images = "ADEChallengeData2016/images/validation"
+    count = 2_000
+    published = Published(weight=0.5, short=512, long=2048)
