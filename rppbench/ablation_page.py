@@ -11,11 +11,10 @@ from typing import Any
 from rppbench.ablation import Ablation, Grid, Result, ablation
 from rppbench.entrants import grouped
 from rppbench.errors import UsageError
-from rppbench.layout import NOTHING, conditions, whole
+from rppbench.layout import COSTS, NOTHING, conditions, costs, whole
 from rppbench.markdown import cell, difference, grid, safe
 from rppbench.records import Record
 from rppbench.store import file_name, write_whole
-from rppbench.tables import duration
 
 
 def page(report: Ablation) -> str:
@@ -41,6 +40,14 @@ def page(report: Ablation) -> str:
     ]
     if report.effects:
         lines += ["", "## Main effects", "", *_effects(report)]
+    if any(result.against for result in report.results):
+        lines += [
+            "",
+            f"![Differences, and pairs of options together]({_stem(report)}.svg)",
+            "",
+            "The figure has differences from the baseline's value (the diamond), and for pairs of "
+            "options means with t-intervals over seeds, all others as in the baseline.",
+        ]
     lines += ["", *(f"- {note}" for note in _notes(report))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -62,13 +69,23 @@ def json(report: Ablation) -> str:
 
 
 def write(report: Ablation, folder: Path) -> list[Path]:
-    """Write ablation-NAME.md and .json into a folder; the paths written."""
-    stem = f"ablation-{file_name(report.grid.name)}"
+    """Write ablation-NAME.md, .json and, where there is something to see, .svg; the paths."""
+    from rppbench.ablation_plots import figure  # matplotlib takes longer than a page
+    from rppbench.figures import svg
+
+    stem = _stem(report)
     written = []
-    for ending, text in (("md", page(report)), ("json", json(report))):
+    drawn = figure(report)
+    texts = [("md", page(report)), ("json", json(report))]
+    texts += [("svg", svg(drawn))] if drawn else []
+    for ending, text in texts:
         written.append(Path(folder) / f"{stem}.{ending}")
         write_whole(written[-1], text)
     return written
+
+
+def _stem(report: Ablation) -> str:
+    return f"ablation-{file_name(report.grid.name)}"
 
 
 def written(folder: Path) -> list[Grid]:
@@ -100,7 +117,7 @@ def _method(report: Ablation) -> str:
 def _combinations(report: Ablation) -> list[str]:
     factors = [factor for factor, _ in report.grid.baseline.levels]
     heads = [*map(safe, factors), "Mean", "Difference", "95 % interval", "p"]
-    heads += ["Parameters", "Train time"]
+    heads += COSTS
     body = []
     for index, result in enumerate(report.results):
         shown = [NOTHING] * 3
@@ -110,7 +127,7 @@ def _combinations(report: Ablation) -> list[str]:
             p = report.corrected[result.combination.label]
             shown = difference(result.against.difference, p)
         levels = [safe(level) for _, level in result.combination.levels]
-        body.append([*levels, _mean(result), *shown, *_costs(result)])
+        body.append([*levels, _mean(result), *shown, *costs(result.row)])
     return grid(heads, body, left=len(factors))
 
 
@@ -119,15 +136,6 @@ def _mean(result: Result) -> str:
     if result.row is None:
         return f"{NOTHING} {mark}"
     return cell(replace(whole(result.row), mark=mark))
-
-
-def _costs(result: Result) -> list[str]:
-    row = result.row
-    parameters, seconds = (row.parameters, row.train_seconds) if row else (None, None)
-    return [
-        NOTHING if parameters is None else f"{parameters:,}",
-        NOTHING if seconds is None else duration(seconds),
-    ]
 
 
 def _effects(report: Ablation) -> list[str]:

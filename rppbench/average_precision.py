@@ -179,7 +179,7 @@ class AveragePrecision:
 
     def _image(self, at: int) -> dict[str, Any]:
         sample = self.images[at]
-        height, width = self.data.size(sample)
+        height, width = self.data.shape(sample)
         entry: dict[str, Any] = {"id": at, "height": height, "width": width}
         if self.federated:
             absent, incomplete = self.data.checked(sample)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rppbench.classify import similarities
+from rppbench.classify import COSINES, Head, head_of, similarities
 from rppbench.clip import Clip, embed_width
 from rppbench.contracts import (
     Conditional,
@@ -75,6 +75,7 @@ class CellBench:
         self._classifiers: dict[tuple[bool, tuple[str, ...]], Tensor] = {}
         """(prompted, names) -> (e, c) text features, for `similarities`."""
         self._train_loss: float | None = None
+        self.draw = ""
         self._scorer = Scorer(
             self.clip, workshop.features, workshop.batch_size, workshop.workers, notify
         )
@@ -96,7 +97,7 @@ class CellBench:
     def _fit(self) -> None:
         training = self.cell.training
         if training is None:
-            self._method = self._build(self.cell.method, "", len(self.dataset.classes)).eval()
+            self._method = self._build(self.cell.method, None, len(self.dataset.classes)).eval()
             return
         reused = True
         if training.key not in self.workshop.fitted:
@@ -104,7 +105,7 @@ class CellBench:
             self.workshop.fitted = {training.key: (method.eval(), progress)}
         self._method, progress = self.workshop.fitted[training.key]
         self.log = progress.log
-        self._train_loss = progress.train_loss
+        self._train_loss, self.draw = progress.train_loss, progress.draw
         self.cost = Cost(
             train_seconds=progress.seconds,
             parameters=sum(p.numel() for p in self._method.parameters() if p.requires_grad),
@@ -117,7 +118,7 @@ class CellBench:
         path = self.workshop.prompts(training)
         source = self.workshop.dataset(training.source)
         classes = len(training_classes(source, training.classes))
-        method = self._build(training.method, training.source, classes).to(self.clip.device)
+        method = self._build(training.method, training, classes).to(self.clip.device)
         progress = Progress() if again else load_state(path, training.key, method)
         if progress.log:
             return method, progress, True
@@ -128,24 +129,28 @@ class CellBench:
             _take_over(method, pretrained)
         return method, self._train(training, method, source, path), False
 
-    def _build(self, choice: Choice, source: str, classes: int) -> Method:
+    def _build(self, choice: Choice, training: Training | None, classes: int) -> Method:
         component = self.workshop.registry.get("methods", choice.name)
         options = {name: value for name, value in choice.options if name not in SUPERVISION}
-        space = self.clip.space(classes, torch_stream("initialise", source, self.cell.seed))
+        source, shots = (training.source, training.shots) if training else ("", 1)
+        stream = torch_stream("initialise", source, self.cell.seed)
+        space = self.clip.space(classes, stream, shots, self._teacher(training))
         method: Method = component(space, **options)
         return method
 
+    def _teacher(self, training: Training | None) -> Clip | None:
+        if training is None or training.teacher is None:
+            return None
+        return self.workshop.load(training.teacher, training.precision)
+
     def _train(self, training: Training, method: Method, source: Dataset, path: Path) -> Progress:
         options = {k: v for k, v in training.method.options if k in SUPERVISION}
-        teacher = None
-        if training.teacher is not None:
-            teacher = self.workshop.load(training.teacher, training.precision)
         trainer = Trainer(
             training=training,
             method=method,
             supervision=Supervision(**options),  # type: ignore[arg-type]  # options are typed by it
             clip=self.clip,
-            teacher=teacher,
+            teacher=self._teacher(training),
             dataset=source,
             scorer=self._scorer,
         )
@@ -168,7 +173,11 @@ class CellBench:
         samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
-        found = self._scorer(self._prompts, self.dataset, samples, chosen, parts)
+        names = [self.dataset.classes[label] for label in chosen]
+        training = self.cell.training
+        own = training is not None and training.source == self.cell.dataset
+        head = self._head(self._ids(names, chosen if own else None))
+        found = self._scorer(self._prompts, self.dataset, samples, chosen, parts, head)
         return [replace(evaluation, train_loss=self._train_loss) for evaluation in found]
 
     def samples(self, split: str = "test") -> Sequence[Sample]:
@@ -237,17 +246,20 @@ class CellBench:
                 f"{self.cell.method.name!r} learned a context for each class it was trained on "
                 "and has none for other names; set class_specific=off"
             )
+        if not len(features):
+            return torch.zeros(0, len(names))
+        head = self._head(self._ids(names)) if prompted else COSINES
 
         def cosines(rows: Tensor) -> Tensor:
             wording = self.dataset.template
             parts = similarities(
-                self.clip, prompts, names, rows, wording=wording, notify=self.notify
+                self.clip, prompts, names, rows, wording=wording, head=head, notify=self.notify
             )
             return torch.cat([part.cpu() for part in parts])
 
-        if not len(features):
-            return torch.zeros(0, len(names))
-        if isinstance(prompts.text, Conditional):
+        assert self._method is not None, "fit first"
+        own_head = prompted and type(self._method).classify is not Method.classify
+        if isinstance(prompts.text, Conditional) or own_head:
             return cosines(features)
         key = (prompted, tuple(names))
         if key not in self._classifiers:  # an image at a time is asked for, all of the same names
@@ -267,6 +279,34 @@ class CellBench:
     def _class_specific(self) -> bool:
         text = self._prompts.text
         return isinstance(text, Prompt) and text.input.ndim == 3
+
+    def _head(self, ids: Sequence[int]) -> Head:
+        assert self._method is not None, "fit first"
+        return head_of(self._method, self.clip, ids, self._teacher(self.cell.training))
+
+    def _ids(self, names: Sequence[str], labels: Sequence[int] | None = None) -> list[int]:
+        """Positions among the learned classes, for a method that knows no others; else in order.
+
+        By label where the data set is the source, else by name. UsageError for another class.
+        """
+        training = self.cell.training
+        if training is None or self._method is None or self._method.open_vocabulary:
+            return list(range(len(names)))
+        source = self.workshop.dataset(training.source)
+        learned = training_classes(source, training.classes)
+        if labels is not None:
+            known = {label: at for at, label in enumerate(learned)}
+            found = [known.get(label) for label in labels]
+        else:
+            named = {source.classes[label]: at for at, label in enumerate(learned)}
+            found = [named.get(name) for name in names]
+        for name, at in zip(names, found, strict=True):
+            if at is None:
+                raise UsageError(
+                    f"{self.cell.method.name!r} knows only the {training.classes} classes of "
+                    f"{training.source!r}, which it learned; {name!r} is none of them"
+                )
+        return [at for at in found if at is not None]
 
     def _check_classes(self, chosen: Sequence[int]) -> None:
         """UsageError unless class-specific contexts were learned for just these classes."""

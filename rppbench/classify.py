@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rppbench.clip import Clip
-from rppbench.contracts import Conditional, Prompts, Templates
+from rppbench.contracts import Conditional, Method, Prompts, Templates
 from rppbench.images import Notify
 from rppbench.names import Names
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a method makes of features behind the towers; CLIP's cosines unless it says."""
+
+    logits: Callable[[Tensor, Tensor], Tensor | None] = lambda images, texts: None
+    """(b, e), (k, e) -> (b, k); None for scaled cosines."""
+    teacher: Clip | None = None
+    """Whose text features are the classifier, if not those of the model itself."""
+
+
+COSINES = Head()
 
 PART = 4096
 """Images whose similarities are held at once."""
@@ -23,10 +37,12 @@ def similarities(
     features: Tensor,
     *,
     wording: str,
+    head: Head = COSINES,
     notify: Notify = lambda phase, done, total, metrics: None,
 ) -> Iterator[Tensor]:
     """(b, c) cosines of image features (n, e) and the named classes, in parts.
 
+    What a `head` gives instead is divided by CLIP's scale.
     `wording` serves prompts whose text is fixed and that bring no wording of their own. A
     class-specific prompt must have one context for each name, in this order.
     """
@@ -39,10 +55,24 @@ def similarities(
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
-        texts = clip.text.templates(names, text.wordings or (wording,))
+        texts = (head.teacher or clip).text.templates(names, text.wordings or (wording,))
     else:
         texts = clip.text.encode(text, Names(names, clip.tokenizer))
-    yield from (part.to(texts.device) @ texts.T for part in features.split(PART))
+    for part in features.split(PART):
+        images = part.to(texts.device)
+        logits = head.logits(images, texts)
+        yield images @ texts.T if logits is None else logits / clip.scale
+
+
+def head_of(
+    method: Method, clip: Clip, classes: Sequence[int], teacher: Clip | None = None
+) -> Head:
+    """The method's head for candidate classes, which are ids among those that it learned."""
+    ids = torch.tensor(classes, device=clip.device)
+    return Head(
+        lambda images, texts: method.classify(images, texts, ids, clip.scale),
+        teacher if method.teacher_texts else None,
+    )
 
 
 @torch.inference_mode()
@@ -53,10 +83,11 @@ def probabilities(
     batches: Iterable[Tensor],
     *,
     wording: str,
+    head: Head,
 ) -> Tensor:
     """(b, c) how sure the model is of each class, on the CPU, for batches of pixels."""
     features = torch.cat(
         [clip.image.encode(batch.to(clip.device), prompts.image) for batch in batches]
     )
-    parts = similarities(clip, prompts, names, features, wording=wording)
+    parts = similarities(clip, prompts, names, features, wording=wording, head=head)
     return torch.cat([(clip.scale * part).softmax(-1).cpu() for part in parts])

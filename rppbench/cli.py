@@ -17,6 +17,7 @@ from rppbench.commands import (
     ablate,
     adopt,
     compare,
+    data,
     doctor,
     export,
     export_classifier,
@@ -26,6 +27,7 @@ from rppbench.commands import (
     predict,
     publish,
     published,
+    report,
     run,
     show,
 )
@@ -40,7 +42,9 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "ablate": ("vary options of a method, and compare", ablate.flags, ablate.ablate),
     "list": ("list methods, data sets, tasks, engines or backbones", show.list_flags, show.listed),
     "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
+    "data": ("list, check, prepare, index or export data sets", data.flags, data.data),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
+    "report": ("make a static site of all tables and plots", report.flags, report.report),
     "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
     "published": ("show numbers that papers print", published.flags, published.published),
     "merge": ("join folders of records", merge.flags, merge.merge),
@@ -100,7 +104,8 @@ def _execute(argv: Sequence[str]) -> int:
         parser.print_help(sys.stderr)
         return 2
     if rest:
-        raise _unexpected(rest, named, parsers[named])
+        chosen = getattr(arguments, "parser", parsers[named])  # of the verb, where there is one
+        raise _unexpected(rest, chosen)
     execute = arguments.execute
     return int(execute(arguments))
 
@@ -111,9 +116,9 @@ def _dashed(word: str) -> str:
     return flag.replace("_", "-") + equals + value if word.startswith("--") else word
 
 
-def _unexpected(rest: Sequence[str], command: str, parser: argparse.ArgumentParser) -> UsageError:
+def _unexpected(rest: Sequence[str], parser: argparse.ArgumentParser) -> UsageError:
     flag = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
     if flag is None:
-        return UsageError(f"`rppbench {command}` does not expect {rest[0]!r}")
+        return UsageError(f"`{parser.prog}` does not expect {rest[0]!r}")
     known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
-    return unknown(f"flag of `rppbench {command}` is named", flag, known, "flags")
+    return unknown(f"flag of `{parser.prog}` is named", flag, known, "flags")

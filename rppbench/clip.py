@@ -76,7 +76,13 @@ class Clip:
         missing = (inside & ~seen[tokens.ids]).any(1)
         return [name for name, lost in zip(names, missing.tolist(), strict=True) if lost]
 
-    def space(self, classes: int, generator: torch.Generator) -> Space:
+    def space(
+        self,
+        classes: int,
+        generator: torch.Generator,
+        shots: int = 1,
+        teacher: Clip | None = None,
+    ) -> Space:
         """What a method may build on; widths are 0 for a tower that cannot be prompted."""
         text, visual = self.text, self.model.visual
         text_blocks = [] if text.obstacle else text.text.transformer.resblocks
@@ -90,6 +96,8 @@ class Clip:
             classes=classes,
             words=text.words,
             generator=generator,
+            shots=shots,
+            taught=0 if teacher is None else embed_width(teacher.model),
         )
 
 

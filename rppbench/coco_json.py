@@ -144,7 +144,7 @@ def whole(entry: Mapping[str, Any], name: str, where: str) -> int:
 def real(entry: Mapping[str, Any], name: str, where: str) -> float:
     """A finite number of an entry. UsageError if there is none."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
-    if type(value) not in (int, float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UsageError(f"{where}: {name!r} is no number: {_shown(entry)}")
     return float(value)
 
@@ -160,10 +160,12 @@ def word(entry: Mapping[str, Any], name: str, where: str) -> str:
 def box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
     """'bbox' of an entry: x, y, width, height. UsageError if it is none."""
     value = entry.get("bbox") if isinstance(entry, Mapping) else None
-    numbers = isinstance(value, list) and all(
-        type(edge) in (int, float) and math.isfinite(edge) for edge in value
-    )
-    if not numbers or len(value) != 4 or min(value[2:]) < 0:
+    if (
+        not isinstance(value, list)
+        or len(value) != 4
+        or not all(type(edge) in (int, float) and math.isfinite(edge) for edge in value)
+        or min(value[2:]) < 0
+    ):
         raise UsageError(f"{where}: 'bbox' is not x, y, width, height: {_shown(entry)}")
     x, y, width, height = map(float, value)
     return x, y, width, height

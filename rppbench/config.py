@@ -39,6 +39,7 @@ class Settings:
     fail_on_error: bool = False
     limit: int | None = None
     engine: str = "inline"
+    track: str | None = None
     dry_run: bool = False
 
     def __post_init__(self) -> None:

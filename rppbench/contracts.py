@@ -1,5 +1,7 @@
 """What methods, data sets and tasks are: the only module a plugin needs beside `hookimpl`.
 
+Data sets are described in `rppbench.dataset`, which does without torch.
+
 Shapes: b images, c classes of the data set, k candidate classes of a step, n learned tokens,
 d width of a tower, e width of the shared embedding.
 """
@@ -15,7 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from rppbench.objective import Frozen, Step, Supervision
+from rppbench.dataset import Catalog, Dataset, Facts, Finding, Sample, Source
+from rppbench.objective import Examples, Frozen, Step, Supervision
 from rppbench.recipes import Recipe
 from rppbench.records import Option, Score
 
@@ -27,7 +30,9 @@ __all__ = [
     "Conditional",
     "Dataset",
     "Evaluation",
+    "Examples",
     "Facts",
+    "Finding",
     "Frozen",
     "Method",
     "Prompt",
@@ -35,6 +40,7 @@ __all__ = [
     "Recipe",
     "Sample",
     "Score",
+    "Source",
     "Space",
     "Step",
     "Supervision",
@@ -103,6 +109,10 @@ class Space:
     words: Callable[[str], Tensor]
     """'a photo of a' -> (n, text_width) token embeddings of the frozen text tower."""
     generator: torch.Generator
+    shots: int = 1
+    """Training images of a class, at most."""
+    taught: int = 0
+    """Width of the teacher's embedding; 0 without a teacher."""
 
     def normal(self, *shape: int, std: float = 0.02) -> nn.Parameter:
         """A parameter drawn from N(0, std^2) on the method's own stream."""
@@ -110,21 +120,6 @@ class Space:
 
 
 # --- methods --------------------------------------------------------------------------------------
-
-
-class Facts:
-    """What every component says of itself, for tables, `list` and `info`."""
-
-    name: ClassVar[str]
-    """The word of the command line: 'rpp'."""
-    title: ClassVar[str]
-    """As tables print it: 'RPP-SAPL'."""
-    paper: ClassVar[str] = ""
-    """'arXiv:2409.06166', or a citation."""
-    licence: ClassVar[str] = ""
-    """Of data, or of code that was followed closely."""
-    origin: ClassVar[str] = ""
-    """Where the official code or data is."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +148,12 @@ class Method(Facts, nn.Module, ABC):
     """True where the method was made for pretraining on a large vocabulary."""
     frozen: Frozen | None = None
     """What of the frozen towers its loss needs; None if nothing."""
+    open_vocabulary: ClassVar[bool] = True
+    """False where it knows only the classes that it learned: other tasks leave it out."""
+    teacher_texts: ClassVar[bool] = False
+    """True where the teacher's text features are the classifier, in learning and in testing."""
+    shown: int = 0
+    """Views of each training image in the `Examples` that it is fitted to; 0 if it is not."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -160,6 +161,22 @@ class Method(Facts, nn.Module, ABC):
     @abstractmethod
     def prompts(self) -> Prompts:
         """What enters the towers now; differentiable, called once a step."""
+
+    def classify(
+        self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor
+    ) -> Tensor | None:
+        """(b, k) logits of unit features (b, e) and (k, e), in learning and in testing.
+
+        `classes` (k,) are their ids among the classes learned on (for other classes, positions),
+        `scale` () is CLIP's. None leaves it at scaled cosines.
+        """
+        return None
+
+    def start(self, examples: Examples) -> None:
+        """Before the first step: what parameters and buffers start from. Only if `shown`."""
+
+    def finish(self, examples: Examples) -> None:
+        """After the last step: what is solved or searched instead of learned. Only if `shown`."""
 
     def loss(self, step: Step) -> Tensor:
         """The objective of a step, (); `step.loss` is the supervised one."""
@@ -176,71 +193,6 @@ class Method(Facts, nn.Module, ABC):
     def averaging(self, epochs: int) -> Sequence[float] | None:
         """Weights of the parameters after each epoch in what is kept; None keeps the last ones."""
         return None
-
-
-# --- data ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image of a data set."""
-
-    key: str
-    """Names the image within its data set; for files, the path relative to the data root."""
-    label: int
-
-
-class Dataset(Facts, ABC):
-    """Images with class names. Reading is lazy; constructing costs no more than an index."""
-
-    suite: ClassVar[str] = ""
-    """Family of data sets that are benchmarked together ('demo', 'coop')."""
-    role: ClassVar[str] = "transfer"
-    """Its part in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
-    large: ClassVar[bool] = False
-    """True for the suite's large-vocabulary source."""
-    template: ClassVar[str] = "a photo of a {}."
-    """Wording for zero-shot classification."""
-
-    @property
-    @abstractmethod
-    def classes(self) -> Sequence[str]:
-        """Class names by label; underscores already turned into spaces."""
-
-    @abstractmethod
-    def samples(self, split: str) -> Sequence[Sample]:
-        """The images of 'train', 'val' or 'test', in a fixed order. UsageError if missing.
-
-        A sequence that makes its samples when they are read serves for millions of them.
-        """
-
-    @abstractmethod
-    def image(self, sample: Sample) -> Image.Image:
-        """The decoded RGB image of `sample.key`; the label may count among chosen classes."""
-
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Digest of what would change a number: image list, labels, class names, version."""
-
-    def held_out(self) -> Sequence[int]:
-        """Labels that pretraining must not see (a held-out part of a large vocabulary)."""
-        return ()
-
-    def halves(self) -> tuple[list[int], list[int]]:
-        """Base and new classes: the first ceil(C / 2) labels, and the rest."""
-        from rppbench.splits import halves  # splits needs Dataset for its types
-
-        return halves(range(len(self.classes)))
-
-
-class Catalog(Protocol):
-    """The data sets there are, by name, without opening any."""
-
-    def names(self, suite: str, role: str) -> Sequence[str]:
-        """Names of a suite's data sets of one role, in registration order."""
-
-    def source(self, suite: str, large: bool) -> str:
-        """The suite's training source; its large vocabulary if there is one and `large`."""
 
 
 # --- tasks --------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.dataset import Dataset, Sample
 
 IGNORED = 65535
 """In a label map: pixels that are not scored."""
@@ -107,7 +107,7 @@ class DetectionSet(DenseDataset):
     def things(self, sample: Sample) -> Sequence[Thing]:
         """The objects of an image; none is an answer."""
 
-    def size(self, sample: Sample) -> tuple[int, int]:
+    def shape(self, sample: Sample) -> tuple[int, int]:
         """Height and width of an image in pixels; decodes it unless a set knows better."""
         width, height = self.image(sample).size
         return height, width

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from rppbench.records import Cell, Record, digest, plain, spell
+from rppbench.records import Cell, Record, digest, plain, recipe_name, spell
 from rppbench.tables import Facts
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class Entrant:
         return (
             ("method", cell.method.name),
             ("start", "pretrained" if training.start else "fresh"),
-            ("recipe", training.recipe.name),
+            ("recipe", recipe_name(training)),
             ("learned on", self.learned_on),
             ("shots", str(training.shots)),
             ("classes", training.classes),
@@ -157,7 +157,7 @@ def _newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
 
 def entrants(records: Iterable[Record]) -> list[Entrant]:
     """Comparable records by what they measure, under labels that tell them apart."""
-    similar = grouped(records, lambda record: _identity(record.cell)).values()
+    similar = grouped(records, _identity).values()
     return _told_apart([_entrant(of_one) for group in similar for of_one in _by_data(group)])
 
 
@@ -192,12 +192,18 @@ def _by_data(similar: Sequence[Record]) -> list[list[Record]]:
     return found
 
 
-def _identity(cell: Cell) -> str:
+def _identity(record: Record) -> str:
+    cell = record.cell
+    method: object = asdict(cell.method)
     training = plain(cell.training) if cell.training else {}
     kept = {n: value for n, value in training.items() if n not in ("seed", "source", "inputs")}
     if before := kept.get("start"):
         kept["start"] = {n: value for n, value in before.items() if n not in ("seed", "inputs")}
-    return digest([asdict(cell.method), kept])
+    if cell.training and recipe_name(cell.training) != cell.training.recipe.name:
+        # Its values and options differ by data set; what the user changed has a name of its own.
+        kept = {**kept, "method": None, "recipe": recipe_name(cell.training)}
+        method = [cell.method.name, record.labels.get("method_options", "")]
+    return digest([method, kept])
 
 
 def _entrant(records: Sequence[Record]) -> Entrant:

@@ -10,8 +10,22 @@ class UsageError(Exception):
     """Something the user can mend: printed as it is, without a traceback; exit status 2."""
 
 
+MISSING = "missing"
+WRONG_COUNT = "wrong count"
+WRONG_ORDER = "wrong class order"
+WRONG_VARIANT = "wrong variant"
+UNREADABLE = "unreadable"
+PROBLEMS = (MISSING, WRONG_COUNT, WRONG_ORDER, WRONG_VARIANT, UNREADABLE)
+"""What can be wrong with files of a data set, as `rppbench data check` calls it."""
+
+
 class MissingDataError(UsageError):
     """Files of a data set are not there or not as they must be; only its own cells fail."""
+
+    def __init__(self, message: str, problem: str = MISSING) -> None:
+        super().__init__(message)
+        self.problem = problem
+        """One of `PROBLEMS`."""
 
 
 def unknown(

@@ -8,8 +8,9 @@ from itertools import product
 
 from rppbench.ablation import Combination, Grid, Place
 from rppbench.errors import UsageError, unknown
+from rppbench.identities import Identities
 from rppbench.options import options, parse_value
-from rppbench.plan import SCOPES, Identities, Request, cells
+from rppbench.plan import SCOPES, Request, cells
 from rppbench.plugins import Registry
 from rppbench.recipes import FALLBACK
 from rppbench.records import Cell, Option

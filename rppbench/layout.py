@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rppbench.stats import Interval
-from rppbench.tables import KINDS, Average, Entry, Row, Table
+from rppbench.tables import KINDS, Average, Entry, Row, Table, duration
 
 NOTHING = "–"
+COSTS = ("Parameters", "Train time")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,15 @@ def layout(table: Table) -> Layout:
             cells.append(Shown(f"{rank.mean:.1f} {rank.groups}" if rank else NOTHING))
         body.append((*cells, Shown(str(len(row.seeds)))))
     return Layout((*heads, "Seeds"), len(names), tuple(body))
+
+
+def costs(row: Row | None) -> list[str]:
+    """What a row takes, under the heads of `COSTS`."""
+    parameters, seconds = (row.parameters, row.train_seconds) if row else (None, None)
+    return [
+        NOTHING if parameters is None else f"{parameters:,}",
+        NOTHING if seconds is None else duration(seconds),
+    ]
 
 
 def learned_on(table: Table) -> list[str]:

@@ -24,7 +24,7 @@ from rppbench.entrants import (
 from rppbench.errors import unknown
 from rppbench.papers import OF_AVERAGES, reported
 from rppbench.ranks import Ranking, rank
-from rppbench.records import Record, is_detail, lower_is_better, spell
+from rppbench.records import Record, is_detail, lower_is_better, recipe_name, spell
 from rppbench.stats import harmonic_mean
 from rppbench.store import file_name, write_whole
 from rppbench.tables import Average, Column, Entry, Missing, Row, Table, decimals
@@ -213,7 +213,7 @@ def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
         method=cell.method.name,
         options=tuple((name, spell(value)) for name, value in cell.method.options),
         facts=entrant.facts,
-        recipe=training.recipe.name if training else "",
+        recipe=recipe_name(training) if training else "",
         source=entrant.learned_on,
         shots=training.shots if training else None,
         teacher=(training.teacher or "") if training else "",

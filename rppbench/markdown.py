@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from rppbench.layout import NOTHING, Shown, layout, mean_of, measured
-from rppbench.ranks import LEVEL, Ranking
-from rppbench.tables import DECIMALS, KINDS, Entry, Reported, Row, Table, duration, probability
+from rppbench.beside import OTHERS, PUBLISHED, others, published
+from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
+from rppbench.notes import notes
+from rppbench.ranks import LEVEL
+from rppbench.tables import Table, probability
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
     from rppbench.paired import Difference
@@ -36,7 +38,8 @@ def page(tables: Sequence[Table]) -> str:
                 ]
             lines += [*_part(table), ""]
             if table.reported:
-                lines += [*_published(table.reported), ""]
+                told = f"**Against published numbers** {PUBLISHED}"
+                lines += [told, "", *_plain(published(table.reported)), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -44,26 +47,16 @@ def _part(table: Table) -> list[str]:
     shape = layout(table)
     body = []
     for row, cells in zip(table.rows, shape.body, strict=True):
-        parameters = NOTHING if row.parameters is None else f"{row.parameters:,}"
-        time = NOTHING if row.train_seconds is None else duration(row.train_seconds)
-        body.append([*map(cell, cells), parameters, time])
-    heads = [safe(head) for head in (*shape.heads, "Parameters", "Train time")]
-    text = [safe(measured(table)), "", *grid(heads, body, shape.names), ""]
-    return [*text, *_others(table.rows), *_notes(table)]
+        body.append([*map(cell, cells), *costs(row)])
+    heads = [safe(head) for head in (*shape.heads, *COSTS)]
+    lines = [safe(measured(table)), "", *grid(heads, body, shape.names), ""]
+    also = others(table.rows)
+    lines += [OTHERS, "", *_plain(also), ""] if also else []
+    return [*lines, *(f"- {safe(note)}" for note in notes(table))]
 
 
-def _others(rows: Sequence[Row]) -> list[str]:
-    """What else was measured, on average over the data sets."""
-    names = dict.fromkeys(name for row in rows for name, _ in row.others)
-    if not names:
-        return []
-    body = []
-    for row in rows:
-        found = dict(row.others)
-        known = {name for name, average in found.items() if average.mean is not None}
-        shown = [cell(mean_of(found[name])) if name in known else NOTHING for name in names]
-        body.append([safe(row.label), *shown])
-    return ["On average over the data sets:", "", *grid(["Method", *names], body, 1), ""]
+def _plain(shape: Layout) -> list[str]:
+    return grid([*map(safe, shape.heads)], [[*map(cell, row)] for row in shape.body], shape.names)
 
 
 def cell(shown: Shown) -> str:
@@ -92,92 +85,6 @@ def difference(found: Difference, p: float) -> list[str]:
         f"{found.low:+.1f} to {found.high:+.1f}",
         probability(p),
     ]
-
-
-def _published(lines: Sequence[Reported]) -> list[str]:
-    """What was measured beside what papers print; a line for each source, none merged."""
-    heads = ["Method", "Data set", "Metric", "By", "Published in", "Measured", "Published"]
-    heads += ["Difference", "Inside the interval"]
-    body = [
-        [
-            *map(safe, (line.row, line.what, line.metric, BY[line.kind], line.source)),
-            _with_spread(line),
-            line.printed,
-            f"{line.difference:+.{DECIMALS}f}",
-            NOTHING if line.inside is None else "yes" if line.inside else "**no**",
-        ]
-        for line in lines
-    ]
-    return [
-        "**Against published numbers** of the same backbone, recipe, shots and data set; measured "
-        "as in the table, difference = measured - published. Precision may differ.",
-        "",
-        *grid(heads, body, 5),
-    ]
-
-
-BY = {"original": "its authors", "re-implemented": "others (re-implemented)"}
-
-
-def _with_spread(line: Reported) -> str:
-    found = line.measured
-    spread = "" if found.half_width is None else f" ± {found.half_width:.{DECIMALS}f}"
-    mark = "" if found.n == line.expected else f" ({found.n}/{line.expected})"
-    return f"{found.mean:.{DECIMALS}f}{spread}{mark}"
-
-
-def _notes(table: Table) -> list[str]:
-    notes = []
-    if any(not row.average.whole for row in table.rows if row.average):
-        notes.append(
-            "An average marked (n/m) is over the data sets that have a number; only n of m have "
-            "all seeds. It is not comparable with a complete one and never marked as best."
-        )
-    if table.ranking:
-        notes.append(_ranking(table.ranking))
-    for row in table.rows:
-        gaps: dict[str, list[str]] = {}
-        for column, entry in zip(table.columns, row.entries, strict=True):
-            if not entry.whole:
-                gaps.setdefault(_reason(entry), []).append(safe(table.heading(column)))
-        if gaps:
-            told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
-            notes.append(f"{safe(row.label)} is incomplete: {told}.")
-    still = [safe(row.label) for row in table.rows if row.deterministic]
-    if still:
-        notes.append(f"Deterministic, so n = 1 and no interval: {', '.join(still)}.")
-    recipes = [f"{safe(row.label)}: {safe(row.recipe)}" for row in table.rows if row.recipe]
-    if recipes:
-        notes.append(f"Recipes: {'; '.join(recipes)}.")
-    if table.devices and any(row.train_seconds is not None for row in table.rows):
-        notes.append(f"Train time is that of one training, on {safe(', '.join(table.devices))}.")
-    return [f"- {note}" for note in notes]
-
-
-def _ranking(ranking: Ranking) -> str:
-    p = probability(ranking.p)
-    told = (
-        f"(Nemenyi's test: they differ by less than {ranking.critical:.2f}; Friedman's p: {p})."
-        if ranking.p < LEVEL
-        else f"(Friedman's test finds no difference among them, p: {p})."
-    )
-    return (
-        f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
-        f"rows. Rows that share a letter cannot be told apart by their ranks {told}"
-    )
-
-
-def _reason(entry: Entry) -> str:
-    if not entry.missing:
-        return f"{len(entry.values)} of {entry.expected} seeds were run"
-    reasons = []
-    for missing in entry.missing:
-        first = (missing.message.splitlines() or [""])[0][:160]
-        kind = KINDS.get(missing.kind, f"failed, {missing.kind}")
-        reasons.append(f"{kind}: {safe(first)}")
-    shared = "; ".join(dict.fromkeys(reasons))
-    seeds = ", ".join(str(missing.seed) for missing in entry.missing)
-    return f"seed {seeds}: {shared}"
 
 
 def safe(text: str) -> str:

@@ -45,6 +45,24 @@ class Frozen:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """The images of a training as the frozen tower sees them. Features have unit length."""
+
+    images: Tensor
+    """(views, n, e)"""
+    labels: Tensor
+    """(n,)"""
+    val_images: Tensor
+    """(m, e), without augmentation; m is 0 where the data set has no images to choose by."""
+    val_labels: Tensor
+    """(m,)"""
+    texts: Tensor
+    """(c, e) of all classes, in the method's wording."""
+    scale: Tensor
+    """() exp(logit_scale), frozen."""
+
+
+@dataclass(frozen=True)
 class Step:
     """One training step as a loss sees it. Features have unit length."""
 
@@ -71,9 +89,14 @@ class Step:
     frozen_images: Tensor | None = None
     """(b, e) likewise."""
 
+    head: Tensor | None = None
+    """(b, k) logits of the method's own (`Method.classify`)."""
+
     @cached_property
     def logits(self) -> Tensor:
-        """(b, k) scaled cosine similarities."""
+        """(b, k) scaled cosine similarities, or what the method has instead."""
+        if self.head is not None:
+            return self.head
         if self.texts.ndim == 3:
             return self.scale * (self.texts @ self.images[:, :, None]).squeeze(2)
         return self.scale * self.images @ self.texts.T

@@ -11,7 +11,7 @@ from statistics import fmean, harmonic_mean
 
 from rppbench.entrants import Entrant
 from rppbench.published import ITSELF, Figure, figures
-from rppbench.records import Cell, spell
+from rppbench.records import Cell, recipe_name, spell
 from rppbench.stats import interval
 from rppbench.tables import Reported
 
@@ -98,7 +98,7 @@ def _learned_alike(cell: Cell, figure: Figure) -> bool:
         return bool(figure.options) and not figure.recipes
     source = cell.dataset if figure.facts.trained_on == ITSELF else figure.facts.trained_on
     return (
-        training.recipe.name in figure.recipes
+        bool({training.recipe.name, recipe_name(training)} & set(figure.recipes))
         and str(training.shots) == figure.facts.shots
         and training.source == source
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from statistics import median
 from typing import Any
 
-from rppbench.contracts import Assignment, Catalog, Dataset, Method, Supervision, Task
+from rppbench.contracts import Assignment, Catalog, Method, Supervision, Task
 from rppbench.engines import Batch
-from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.errors import UsageError, unknown
+from rppbench.identities import MISSING, Identities
 from rppbench.options import options, parse_value, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe, override, select
@@ -19,8 +21,6 @@ from rppbench.store import Problem, Store
 SCOPES = ("method", "task", "recipe")
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
 """Options of every trained method that are no part of its structure."""
-MISSING = "missing"
-"""Stands for the digest of data that is not there."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,16 @@ class Planned:
     """Estimate from earlier records of the same method; None if there are none."""
 
 
-def cells(registry: Registry, request: Request, identities: Identities | None = None) -> list[Cell]:
+def cells(
+    registry: Registry,
+    request: Request,
+    identities: Identities | None = None,
+    tell: Callable[[str], None] = lambda line: None,
+) -> list[Cell]:
     """All cells of a request, those that share a training next to each other.
 
-    Several requests that hand over the same `identities` read data and weights once.
+    Several requests that hand over the same `identities` read data and weights once. `tell` hears
+    of tasks that a method does not do: it knows only the classes that it learned.
     Raises UsageError for unknown names and options, and where nothing is left to run.
     """
     wanted = tuple(registry.get("datasets", name).name for name in request.datasets)
@@ -80,6 +86,14 @@ def cells(registry: Registry, request: Request, identities: Identities | None = 
             f"--set {unused[0]}: no chosen method, task or recipe takes this; "
             "`rppbench info NAME` lists what each takes"
         )
+    left_out = [
+        f"{method} does not do {task} ({_some(names)}): it knows only the classes that it learned"
+        for (method, task), names in work.closed.items()
+    ]
+    if not planned and left_out:
+        raise UsageError("\n".join(left_out))
+    for line in left_out:
+        tell(line)
     return list(dict.fromkeys(planned))  # asking twice is not running twice
 
 
@@ -140,6 +154,11 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     }
 
 
+def _some(names: Sequence[str]) -> str:
+    """The first few."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
 def _digests(cell: Cell) -> set[str]:
     pairs, training = list(cell.inputs), cell.training
     while training is not None:
@@ -180,6 +199,8 @@ class _Work:
     """Keys of --set that something took."""
     scored: set[str] = field(default_factory=set)
     """Data sets that the chosen tasks score, wanted or not."""
+    closed: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """(method, task) -> data sets with classes that the method would not have learned."""
 
     def cells(self) -> Iterator[Cell]:
         for method in self.request.methods:
@@ -202,10 +223,17 @@ class _Work:
         method_name, explicit = registry.choose("methods", method_text)
         method_class: type[Method] = registry.get("methods", method_name)
         explicit |= _settings(request, "method", options(method_class), used)
-        recipe = select(method_class.recipes, task_name, suite, _recipe_name(request, method_class))
-        recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
-        # Weakest first: the method's defaults, what its recipe says, what the user says.
-        method = resolve(method_class, {**dict(recipe.options), **explicit})
+        named = _recipe_name(request, method_class)
+
+        @cache
+        def way(source: str, shots: int) -> tuple[Choice, Recipe]:
+            """How the method learns on a source."""
+            recipe = select(
+                method_class.recipes, task_name, suite, named, source=source, shots=shots
+            )
+            recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
+            # Weakest first: the method's defaults, what its recipe says, what the user says.
+            return resolve(method_class, {**dict(recipe.options), **explicit}), recipe
 
         trained = method_class.supervision is not None
         found = task_class(**dict(task.options)).assignments(self.catalog, method_class)
@@ -214,15 +242,22 @@ class _Work:
         assignments = [self._spelled(assignment) for assignment in found]
         self.scored.update(assignment.dataset for assignment in assignments)
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
-        before: tuple[Choice, Recipe] | None = None
-        if trained and any(assignment.start for assignment in chosen):
-            before = _pretraining(method_class, method, explicit, suite)
+        if not method_class.open_vocabulary:
+            # A fresh start alone would be nothing to compare: a set goes with all its cells.
+            others = {a.dataset for a in chosen if not self.identities.covers(a)}
+            chosen = [a for a in chosen if a.dataset not in others]
+            if others:
+                self.closed[method_name, task_name] = sorted(others)
+        ways = [way(a.source, a.shots or 0) for a in chosen]
+        befores = [
+            _pretraining(method_class, method, explicit, suite) if trained and a.start else None
+            for (method, _), a in zip(ways, chosen, strict=True)
+        ]
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
-            for assignment in chosen:
+            for assignment, (method, recipe), before in zip(chosen, ways, befores, strict=True):
                 training = self._training(method, recipe, assignment, seed) if trained else None
-                if training and assignment.start:
-                    assert before is not None
+                if training and before:
                     first = Assignment(assignment.start, assignment.start, "seen")
                     training = replace(training, start=self._training(*before, first, seed))
                 yield Cell(
@@ -320,40 +355,6 @@ def _settings(
         found[name] = parse_value(name, text, defaults[name])
         used.add(key)
     return found
-
-
-class Identities:
-    """Digests of data and weights, each computed once."""
-
-    def __init__(self, registry: Registry) -> None:
-        self.registry = registry
-        self.known: dict[str, str] = {}
-
-    def of(self, dataset: str, backbone: str, teacher: str | None) -> tuple[tuple[str, str], ...]:
-        """(what, digest) pairs of everything named."""
-        pairs = [
-            (f"dataset:{dataset}", self._data(dataset)),
-            (f"backbone:{backbone}", self._weights(backbone)),
-        ]
-        if teacher is not None:
-            pairs.append((f"teacher:{teacher}", self._weights(teacher)))
-        return tuple(sorted(pairs))
-
-    def _data(self, name: str) -> str:
-        if name not in self.known:
-            component: type[Dataset] = self.registry.get("datasets", name)
-            try:
-                self.known[name] = component().fingerprint()
-            except MissingDataError:  # the cell will record why; the others still run
-                self.known[name] = MISSING
-        return self.known[name]
-
-    def _weights(self, name: str) -> str:
-        from rppbench.clip import identify  # only plans that name a backbone pay for it
-
-        if name not in self.known:
-            self.known[name] = identify(name, self.registry.all("backbones"))
-        return self.known[name]
 
 
 def _estimate(cell: Cell, training: str, records: Sequence[Record]) -> float | None:

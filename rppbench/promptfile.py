@@ -11,7 +11,7 @@ used behind another model or after damage without a word.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,28 @@ def check_backbone(card: Card, registry: Registry) -> None:
         )
 
 
-def build(card: Card, state: Mapping[str, Tensor], registry: Registry, clip: Clip) -> Method:
+def teacher_of(card: Card, registry: Registry, load: Callable[[str], Clip]) -> Clip | None:
+    """The teacher where its text features are the classifier; None for other methods.
+
+    UsageError if its weights are not those that the prompt was learned from.
+    """
+    training = card.training
+    method: type[Method] = registry.get("methods", card.method.name)
+    if not method.teacher_texts or not training or not training["teacher"]:
+        return None
+    clip, digests = load(training["teacher"]), dict(training["inputs"])
+    if digests.get(f"teacher:{training['teacher']}") != clip.digest:
+        raise UsageError(f"the teacher {training['teacher']!r} has other weights than in training")
+    return clip
+
+
+def build(
+    card: Card,
+    state: Mapping[str, Tensor],
+    registry: Registry,
+    clip: Clip,
+    teacher: Clip | None = None,
+) -> Method:
     """The card's method with this state, on the model's device and ready to use.
 
     UsageError if the state is not what such a method has on this backbone, or no numbers.
@@ -161,7 +182,8 @@ def build(card: Card, state: Mapping[str, Tensor], registry: Registry, clip: Cli
     component: type[Method] = registry.get("methods", card.method.name)
     supervised = Supervision.__dataclass_fields__
     options = {name: value for name, value in card.method.options if name not in supervised}
-    space = clip.space(len(card.classes), torch.Generator())
+    shots = int(card.training["shots"]) if card.training else 1
+    space = clip.space(len(card.classes), torch.Generator(), shots, teacher)
     try:
         method = component(space, **options)
     except TypeError as error:  # written by another version of the method
@@ -187,6 +209,23 @@ def build(card: Card, state: Mapping[str, Tensor], registry: Registry, clip: Cli
     return method.to(clip.device).eval()
 
 
+def ids_of(card: Card, method: Method, names: Sequence[str]) -> list[int]:
+    """Which learned classes the names are, for a method that knows no others; else their order.
+
+    UsageError for a name that is none of them.
+    """
+    if method.open_vocabulary:
+        return list(range(len(names)))
+    return [_learned(card, name) for name in names]
+
+
+def _learned(card: Card, name: str) -> int:
+    if name not in card.classes:
+        what = f"class that this {card.method.name!r} prompt knows is named"
+        raise unknown(what, name, card.classes, "classes")
+    return card.classes.index(name)
+
+
 def prompts_for(card: Card, method: Method, names: list[str]) -> Prompts:
     """What enters the towers to tell the named classes apart.
 
@@ -196,16 +235,7 @@ def prompts_for(card: Card, method: Method, names: list[str]) -> Prompts:
     text = prompts.text
     if not isinstance(text, Prompt) or text.input.ndim != 3:
         return prompts
-    position = {name: label for label, name in enumerate(card.classes)}
-    for name in names:
-        if name not in position:
-            raise unknown(
-                f"class with a context of its own in this {card.method.name!r} prompt is named",
-                name,
-                card.classes,
-                "classes",
-            )
-    contexts = text.input[[position[name] for name in names]]
+    contexts = text.input[[_learned(card, name) for name in names]]
     return replace(prompts, text=replace(text, input=contexts))
 
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, fields, replace
 from rppbench.errors import UsageError, unknown
 from rppbench.records import Choice, Option, Options
 
+_SCOPE = ("tasks", "suite", "datasets", "at_shots")
+"""Fields that say what a recipe is for."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -15,6 +18,7 @@ class Recipe:
 
     name: str
     epochs: int
+    """0 where nothing is learned step by step."""
     batch: int
     """Images a step."""
     lr: float
@@ -25,10 +29,12 @@ class Recipe:
     over `epochs`, so it does not reach zero (Dassl's behaviour, kept by all descendants)."""
     schedule: str = "cosine"
     """'cosine', or 'cosine-squared' (two such schedulers on one optimiser)."""
+    optimiser: str = "sgd"
+    """'sgd' or 'adamw', which has no use for `momentum`."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augment: str = "crop-flip"
-    """'none', 'crop-flip' or 'crop-flip-randaugment2'."""
+    """'none', 'crop-flip', 'half-crop-flip' or 'crop-flip-randaugment2'."""
     views: int = 1
     """Augmented copies of each image in a batch."""
     shots: int = 16
@@ -37,6 +43,13 @@ class Recipe:
     """Option values of the method that belong to this recipe (depth 3 in MaPLe's transfer)."""
     tasks: tuple[str, ...] = ()
     """Tasks it was published for; () for any."""
+    datasets: tuple[str, ...] = ()
+    """Data sets to learn on that it was published for; () for any."""
+    at_shots: tuple[int, ...] = ()
+    """Numbers of shots it was published for; () for any."""
+    protocol: str = ""
+    """What its name would be if it did not differ by data set or shots: tables make one row of
+    the recipes of a protocol."""
     suite: str = ""
     """The family of data sets it was made for ('demo', 'coop'); '' for any."""
     origin: str = ""
@@ -44,7 +57,7 @@ class Recipe:
 
     def values(self) -> dict[str, Option]:
         """What changes a number, by name."""
-        others = ("name", "options", "tasks", "suite", "origin", "shots")
+        others = ("name", "options", "origin", "shots", "protocol", *_SCOPE)
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
     def choice(self) -> Choice:
@@ -52,8 +65,10 @@ class Recipe:
 
         One that came later is left out where it has its default: the keys of records stay.
         """
-        later = {"schedule": "cosine"}
+        later = {"schedule": "cosine", "optimiser": "sgd"}
         kept = {name: value for name, value in self.values().items() if later.get(name) != value}
+        if self.protocol:
+            kept["protocol"] = self.protocol
         return Choice(self.name, tuple(sorted(kept.items())))
 
 
@@ -66,8 +81,16 @@ FALLBACK = Recipe(
 )
 
 
-def select(recipes: Sequence[Recipe], task: str, suite: str, name: str | None = None) -> Recipe:
-    """The named recipe, or the first made for this task and suite, most specific first.
+def select(
+    recipes: Sequence[Recipe],
+    task: str,
+    suite: str,
+    name: str | None = None,
+    *,
+    source: str = "",
+    shots: int = 0,
+) -> Recipe:
+    """The named recipe, or the first made for this task, suite, source and shots; most specific.
 
     Raises UsageError for a name that the method does not list.
     """
@@ -79,11 +102,17 @@ def select(recipes: Sequence[Recipe], task: str, suite: str, name: str | None = 
     fitting = [
         recipe
         for recipe in recipes
-        if recipe.suite in ("", suite) and (not recipe.tasks or task in recipe.tasks)
+        if recipe.suite in ("", suite)
+        and (not recipe.tasks or task in recipe.tasks)
+        and (not recipe.datasets or source in recipe.datasets)
+        and (not recipe.at_shots or shots in recipe.at_shots)
     ]
-    # A recipe for the suite beats one for the task, which beats a general one; order breaks ties.
-    ranked = sorted(fitting, key=lambda recipe: (recipe.suite == "", not recipe.tasks))
-    return ranked[0] if ranked else FALLBACK
+
+    def rank(recipe: Recipe) -> tuple[bool, ...]:
+        # One for the suite beats one for the task, which beats a general one; order breaks ties.
+        return (not recipe.suite, not recipe.tasks, not recipe.datasets, not recipe.at_shots)
+
+    return min(fitting, key=rank, default=FALLBACK)
 
 
 def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:

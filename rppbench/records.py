@@ -113,6 +113,15 @@ class Training:
         return digest(plain(self))
 
 
+def recipe_name(training: Training) -> str:
+    """What tables call the recipe: its protocol's name where it is one of several, or its own."""
+    protocol = dict(training.recipe.options).get("protocol")
+    changes = training.recipe.name.partition("+")[2]
+    if not protocol:
+        return training.recipe.name
+    return f"{protocol}+{changes}" if changes else str(protocol)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One number's worth of work: a method, learned once, scored on one data set."""
@@ -205,6 +214,8 @@ class Record:
     """How tables print it: method, method_options, task, dataset, recipe, paper, suite."""
     training_log: tuple[Mapping[str, float], ...] = ()
     """One entry an epoch: epoch, loss, accuracy (percent of the training batches), lr."""
+    draw: str = ""
+    """Digest of the images that were learned on, in the order they were drawn."""
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     """ISO 8601, UTC."""
@@ -223,7 +234,8 @@ class Record:
     def measured(self) -> dict[str, Any]:
         """The part that must be equal whenever the same cell is run again."""
         data = asdict(self)
-        return {name: data[name] for name in ("cell", "status", "metric", "scores", "training_log")}
+        kept = ("cell", "status", "metric", "scores", "training_log", "draw")
+        return {name: data[name] for name in kept}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data, with the identities that readers group by spelled out."""
@@ -261,6 +273,7 @@ class Record:
             failure=Failure(**data["failure"]) if data["failure"] else None,
             labels=data["labels"],
             training_log=tuple(data["training_log"]),
+            draw=data.get("draw", ""),  # records from before draws had digests
             environment=data["environment"],
             started=data["started"],
             finished=data["finished"],

@@ -16,7 +16,13 @@ from torch import Tensor
 from rppbench.contracts import Method
 from rppbench.errors import UsageError
 
-KEPT = {"momentum": "momentum_buffer", "average": "average"}
+KEPT = {
+    "momentum": "momentum_buffer",
+    "average": "average",
+    "first": "exp_avg",
+    "second": "exp_avg_sq",
+    "count": "step",
+}
 """What the optimiser's state holds of each parameter, by its prefix in the file."""
 
 
@@ -33,6 +39,8 @@ class Progress:
     log: tuple[Mapping[str, float], ...] = ()
     train_loss: float | None = None
     """What the final prompts lose on images they were learned on; None before the end."""
+    draw: str = ""
+    """Digest of the images that were drawn to learn on, in order."""
 
 
 def save_state(

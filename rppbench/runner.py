@@ -111,6 +111,7 @@ class Runner:
                     peak_bytes=peak_bytes(self.device),
                 ),
                 training_log=bench.log,
+                draw=bench.draw,
             )
         except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
             record = replace(record, failure=_failure(error))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.classify import similarities
+from rppbench.classify import Head, similarities
 from rppbench.clip import Clip
 from rppbench.contracts import Dataset, Evaluation, Prompts, Sample
 from rppbench.features import FeatureStore
@@ -38,6 +38,7 @@ class Scorer:
         samples: Sequence[Sample],
         classes: Sequence[int],
         parts: Sequence[Sequence[int]],
+        head: Head,
     ) -> list[Evaluation]:
         """One evaluation for each part of `classes`: its samples among the classes of the part.
 
@@ -51,6 +52,7 @@ class Scorer:
             [dataset.classes[label] for label in classes],
             self._features(images, prompts),
             wording=dataset.template,
+            head=head,
             notify=self.notify,
         )
         labels = torch.tensor([sample.label for sample in samples])

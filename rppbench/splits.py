@@ -6,8 +6,9 @@ import random
 from array import array
 from collections.abc import Iterable, Sequence
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.dataset import Dataset, Sample
 from rppbench.errors import UsageError
+from rppbench.records import digest
 
 VAL_SHOTS = 4
 """CoOp draws at most this many validation images a class, whatever the shots."""
@@ -21,6 +22,11 @@ def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
     `base_dataset.py` for the same list. Seed 0 is a seed like any other.
     """
     return _draw(samples, shots, random.Random(seed))
+
+
+def draw_digest(drawn: Sequence[Sample]) -> str:
+    """What two draws share if and only if they are the same images in the same order."""
+    return digest([sample.key for sample in drawn], 16)
 
 
 def few_shot_with_val(

@@ -23,6 +23,7 @@ from rppbench.clip import Clip, load
 from rppbench.contracts import (
     Conditional,
     Dataset,
+    Examples,
     Method,
     Prompt,
     Sample,
@@ -57,15 +58,37 @@ def build(
     """The method in the backbone's space, its parameters drawn from `seed`."""
     supervised = Supervision.__dataclass_fields__
     own = {name: value for name, value in chosen.items() if name not in supervised}
-    space = clip.space(len(NAMES), torch.Generator().manual_seed(seed))
-    return component(space, **own)
+    space = clip.space(len(NAMES), torch.Generator().manual_seed(seed), teacher=clip)
+    method = component(space, **own)
+    if method.shown:
+        method.start(examples_of(method, clip))
+    return method
+
+
+def noise(clip: Clip, seed: int) -> Tensor:
+    """(b, 3, size, size) fixed noise images."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(IMAGES, 3, *[clip.preprocess.size] * 2, generator=generator)
+
+
+def examples_of(method: Method, clip: Clip) -> Examples:
+    """What a method is fitted to: noise images, one of each class, in the views that it asks for"""
+    text = method.prompts().text
+    assert isinstance(text, Templates), "what is fitted to examples leaves the towers alone"
+    labels = torch.arange(IMAGES) % len(NAMES)
+    return Examples(
+        images=clip.image.encode(noise(clip, 1)).expand(method.shown, -1, -1),
+        labels=labels,
+        val_images=clip.image.encode(noise(clip, 2)),
+        val_labels=labels,
+        texts=clip.text.templates(NAMES, text.wordings or ("a photo of a {}.",)),
+        scale=clip.scale,
+    )
 
 
 def step_of(method: Method, clip: Clip) -> Step:
     """A step on fixed noise images, one of each class, as training would make it."""
-    pixels = torch.randn(
-        IMAGES, 3, *[clip.preprocess.size] * 2, generator=torch.Generator().manual_seed(1)
-    )
+    pixels = noise(clip, 1)
     prompts = method.prompts()
     images = clip.image.encode(pixels, prompts.image)
     if isinstance(prompts.text, Templates):
@@ -80,17 +103,23 @@ def step_of(method: Method, clip: Clip) -> Step:
         wordings = frozen.wordings or ("a photo of a {}.",)
         frozen_texts = clip.text.templates(NAMES, wordings, raw=frozen.raw)
         frozen_images = clip.image.encode(pixels) if frozen.images else None
+    classes = torch.arange(len(NAMES))
+    teacher = None
+    if method.teacher_texts:  # the model is its own teacher
+        teacher = clip.scale * clip.image.encode(pixels) @ texts.T
     return Step(
         images=images,
         texts=texts,
-        classes=torch.arange(len(NAMES)),
+        classes=classes,
         labels=torch.arange(IMAGES) % len(NAMES),
         negatives=torch.ones(len(NAMES), dtype=torch.bool),
         total=len(NAMES),
         scale=clip.scale,
         supervision=Supervision(),
+        teacher=teacher,
         frozen_texts=frozen_texts,
         frozen_images=frozen_images,
+        head=method.classify(images, texts, classes, clip.scale),
     )
 
 
@@ -119,18 +148,25 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
         assert not list(method.parameters()), "a method without supervision has parameters"
         return
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    assert trained, "nothing to train"
+    if method.shown and not recipe.epochs:
+        trained = []  # solved at the end, not learned step by step
+    else:
+        assert trained, "nothing to train"
     assert all(p.dtype == torch.float32 for p in trained), "parameters are float32"
     loss = method.loss(step_of(method, clip))
     assert loss.ndim == 0, "a loss is one number"
     assert torch.isfinite(loss), "the first loss is not finite"
-    loss.backward()
-    for name, parameter in method.named_parameters():
+    if trained:
+        loss.backward()
+    for name, parameter in method.named_parameters() if trained else ():
         assert not parameter.requires_grad or (
             parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
         ), f"{name} has no gradient: it cannot change anything"
     assert not any(p.requires_grad for p in clip.model.parameters()), "the backbone is not frozen"
-    _check_learns(method, clip, trained)
+    if trained:
+        _check_learns(method, clip, trained)
+    if method.shown:
+        method.finish(examples_of(method, clip))
     other = build(component, clip, chosen, seed=1)
     other.load_state_dict(method.state_dict())
     same = zip(_vectors(method, clip), _vectors(other, clip), strict=True)
@@ -180,8 +216,11 @@ def _unit_rows(clip: Clip) -> Tensor:
 
 
 def _vectors(method: Method, clip: Clip) -> list[Tensor]:
-    prompts = method.prompts()
+    prompts = method.eval().prompts()
     found: list[Tensor] = []
+    if (head := step_of(method, clip).head) is not None:
+        assert head.shape == (IMAGES, len(NAMES)), "logits are (images, classes)"
+        found.append(head)
     for prompt in (prompts.text, prompts.image):
         if isinstance(prompt, Conditional):
             found.append(prompt.contexts(_unit_rows(clip)))

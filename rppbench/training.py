@@ -12,15 +12,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rppbench.classify import head_of
 from rppbench.clip import Clip
-from rppbench.contracts import Conditional, Dataset, Method, Prompt, Step, Supervision, Templates
-from rppbench.errors import unknown
+from rppbench.contracts import (
+    Conditional,
+    Dataset,
+    Examples,
+    Method,
+    Prompt,
+    Step,
+    Supervision,
+    Templates,
+)
+from rppbench.errors import UsageError, unknown
+from rppbench.fitting import fit_of, validation
 from rppbench.images import Images, View, encode
 from rppbench.names import Names
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
-from rppbench.splits import few_shot, of_classes, spread, training_classes
+from rppbench.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.streams import torch_stream
 
 SAVE_SECONDS = 10.0
@@ -31,6 +42,7 @@ class DivergedError(Exception):
     """The loss or a parameter is no longer finite; says at which step, with which norms."""
 
 
+OPTIMISERS = ("sgd", "adamw")
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
     "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
@@ -89,6 +101,7 @@ class Trainer:
         self.recipe = dict(training.recipe.options)
         self.classes = training_classes(dataset, training.classes)
         drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
+        self.draw = draw_digest(drawn)
         samples = of_classes(drawn, self.classes)  # after the draw, as CoOp does
         self.labels = torch.tensor([sample.label for sample in samples])
         names = [dataset.classes[label] for label in self.classes]
@@ -98,7 +111,8 @@ class Trainer:
         self.template_texts: Tensor | None = None
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
-            self.template_texts = clip.text.templates(names, wordings)
+            worded = teacher if method.teacher_texts and teacher is not None else clip
+            self.template_texts = worded.text.templates(names, wordings)
         if teacher is not None:
             self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
             self.teacher_texts = teacher.text.templates(names, (dataset.template,))
@@ -117,15 +131,14 @@ class Trainer:
         Tells after each step the loss and accuracy of the running epoch.
         """
         parameters = [p for p in self.method.parameters() if p.requires_grad]
-        optimiser = torch.optim.SGD(
-            parameters,
-            lr=1.0,
-            momentum=float(self.recipe["momentum"]),
-            weight_decay=float(self.recipe["weight_decay"]),
-        )
+        optimiser = _optimiser(self.recipe, parameters)
         weights = self.method.averaging(int(self.recipe["epochs"]))
         unfinished = path.with_suffix(".partial")
+        examples = self._examples() if self.method.shown else None
+        if examples is not None:
+            self.method.start(examples)
         progress = load_state(unfinished, self.training.key, self.method, optimiser)
+        progress = replace(progress, draw=self.draw)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
@@ -148,6 +161,18 @@ class Trainer:
             with torch.no_grad():
                 for parameter in parameters:
                     parameter.copy_(optimiser.state[parameter]["average"])
+        if examples is not None:
+            self.method.finish(examples)
+            if not self.steps:
+                seconds = time.monotonic() - started
+                fit = fit_of(self.method, examples)
+                if not math.isfinite(fit["loss"]):
+                    raise DivergedError(
+                        f"the loss is {fit['loss']} after the fit; "
+                        f"parameter norms: {_norms(self.method)}"
+                    )
+                progress = replace(progress, seconds=seconds, log=(fit,))
+        self.method.eval()
         progress = replace(progress, train_loss=self._final_loss())
         save_state(path, self.training.key, self.method, None, progress)
         unfinished.unlink(missing_ok=True)
@@ -158,10 +183,29 @@ class Trainer:
         samples = spread(self.images.samples, LEARNED_IMAGES)
         with torch.no_grad():
             prompts = self.method.prompts()
-        every = [range(len(self.classes))]
-        (evaluation,) = self.scorer(prompts, self.dataset, samples, self.classes, every)
+        every = range(len(self.classes))
+        head = head_of(self.method, self.clip, every, self.teacher)
+        (evaluation,) = self.scorer(prompts, self.dataset, samples, self.classes, [every], head)
         assert evaluation.losses is not None
         return evaluation.losses.double().mean().item()
+
+    def _examples(self) -> Examples:
+        """The training images in the views that the method asks for, and those to choose by."""
+        if self.template_texts is None or self.method.prompts().image is not None:
+            raise UsageError(f"{self.method.name!r} is fitted to what frozen towers see")
+        device, views = self.clip.device, range(self.method.shown)
+        images = torch.stack([self._view(self.clip, self.images, 0, view) for view in views])
+        drawn = validation(self.dataset, self.training, self.classes)
+        val = Images(self.dataset, drawn, self.clip.preprocess)
+        empty = torch.zeros(0, images.shape[2])
+        return Examples(
+            images=images.to(device),
+            labels=self.labels.to(device),
+            val_images=(self._view(self.clip, val, 0, 0) if drawn else empty).to(device),
+            val_labels=torch.tensor([s.label for s in drawn], dtype=torch.int64).to(device),
+            texts=self.template_texts,
+            scale=self.clip.scale,
+        )
 
     def _epoch(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
         """(step within the epoch, its images) from step `first` on."""
@@ -194,15 +238,15 @@ class Trainer:
 
     def _frozen(self, clip: Clip, images: Images, epoch: int) -> Tensor:
         """(views, n, e) features of a tower that is not prompted, from the store."""
-        parts = [
-            self.features.get(
-                {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
-                len(images),
-                partial(encode, clip, images, 256, self.notify, epoch, view),
-            )
-            for view in range(self.views)
-        ]
-        return torch.stack(parts)
+        return torch.stack([self._view(clip, images, epoch, view) for view in range(self.views)])
+
+    def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
+        """(n, e) of one view."""
+        return self.features.get(
+            {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
+            len(images),
+            partial(encode, clip, images, 256, self.notify, epoch, view),
+        )
 
     def _candidates(self, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Sorted candidate classes (k,) and which of them were drawn as negatives (k,)."""
@@ -257,6 +301,7 @@ class Trainer:
             teacher=teacher,
             frozen_texts=None if self.frozen_texts is None else self.frozen_texts[candidates],
             frozen_images=None if batch.frozen is None else batch.frozen.to(device),
+            head=self.method.classify(images, texts, candidates.to(device), self.clip.scale),
         )
         loss = self.method.loss(state)
         value = loss.item()
@@ -287,6 +332,19 @@ class Trainer:
 def _rows(features: Tensor | None, pick: Tensor) -> Tensor | None:
     """(b, e) of (views, n, e): the picked images, one view after the other."""
     return None if features is None else features[:, pick].flatten(0, 1)
+
+
+def _optimiser(recipe: Mapping[str, object], parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
+    """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown word."""
+    word = str(recipe.get("optimiser", "sgd"))
+    decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
+    given = parameters or [torch.zeros(0)]  # torch takes no empty list
+    if word == "adamw":  # eps as Tip-Adapter sets it, its only user
+        return torch.optim.AdamW(given, eps=1e-4, weight_decay=decay)
+    if word != "sgd":
+        raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
+    momentum = float(recipe["momentum"])  # type: ignore[arg-type]
+    return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
 
 
 @torch.no_grad()

@@ -159,6 +159,12 @@ def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
     assert "| 2 | off |" in page
     assert "| baseline | – | – |" in page
     assert "## Main effects" in page
+    assert "differences from length=2, both=off, with 95 % intervals:" in told
+    assert sum("●" in line or "○" in line for line in told.splitlines()) == 3 + 1  # and the key
+    assert "(ablation-shape.svg)" in page
+    drawn = Path("runs/ablation-shape.svg").read_text()
+    for title in ("length: main effect", "both: main effect", "length × both"):
+        assert title in drawn
     assert Path("runs/ablation-shape.md").read_text() == page
     assert "| Context (both=on, length=3) |" in Path("runs/cross-dataset.md").read_text()
     before = Path("runs/ablation-shape.json").read_bytes()
@@ -167,6 +173,7 @@ def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
     assert say("leaderboard")[0] == 0
     assert Path("runs/ablation-shape.md").read_text() == page
     assert Path("runs/ablation-shape.json").read_bytes() == before
+    assert Path("runs/ablation-shape.svg").read_text() == drawn
     status, again, told = say(*WORDS, "--name", "shape")
     assert (status, again) == (0, page)
     assert "8 cells: 0 to run, 8 done" in told
@@ -266,4 +273,6 @@ def test_the_grids_ask_what_the_paper_asks() -> None:
         "residual",
         "kd_weight",
         "sampled",
+        "epochs",
+        "data",
     }

@@ -12,9 +12,11 @@ from made import record
 
 from rppbench import ablation_page
 from rppbench.ablation import Ablation, Combination, Grid, Place, ablation
+from rppbench.ablation_plots import figure
 from rppbench.errors import UsageError
 from rppbench.outcomes import pack_outcomes
 from rppbench.records import Failure, Record, Score
+from rppbench.strips import strips
 
 LEVELS = [("2", "on"), ("2", "off"), ("4", "on"), ("4", "off")]
 
@@ -169,13 +171,41 @@ def test_a_single_option_has_no_main_effects_beside_its_rows() -> None:
     assert "Main effects" not in ablation_page.page(report)
 
 
+def test_a_figure_has_a_panel_for_each_option_and_each_pair() -> None:
+    drawn = figure(reported(whole_grid()))
+    assert drawn is not None
+    titles = [axis.get_title() for axis in drawn.axes]
+    assert titles == ["length: main effect", "kd: main effect", "length × kd"]
+    assert [text.get_text() for text in drawn.axes[2].get_legend().get_texts()] == [
+        "kd=on",
+        "kd=off",
+    ]
+    alone = {levels: records for levels, records in whole_grid().items() if levels[1] == "on"}
+    single = figure(reported(alone))
+    assert single is not None
+    assert len(single.axes) == 1
+
+
+def test_a_terminal_shows_differences_on_one_scale_with_zero_marked() -> None:
+    head, *found, scale = strips(reported(whole_grid()))
+    assert head.startswith("differences from length=2, kd=on")
+    assert [line.split()[:3] for line in found] == [
+        ["length=2,", "kd=off", "+5.0"],
+        ["length=4,", "kd=on", "+10.0"],
+        ["length=4,", "kd=off", "+20.0"],
+    ]
+    assert len({line.index("│") for line in found}) == 1
+    assert [line.index("●") for line in found] == sorted(line.index("●") for line in found)
+    assert "+25.0" in scale
+
+
 def test_the_page_is_a_function_of_records(tmp_path: Path) -> None:
     """The grid is read back from the JSON; the order of records does not matter."""
     grid, records = of_records(whole_grid())
     report = ablation(grid, records)
     assert report is not None
     before = {path.name: path.read_bytes() for path in ablation_page.write(report, tmp_path)}
-    assert set(before) == {"ablation-made.md", "ablation-made.json"}
+    assert set(before) == {f"ablation-made.{ending}" for ending in ("md", "json", "svg")}
     assert ablation_page.written(tmp_path) == [grid]
     again = ablation_page.rewrite(records[::-1], tmp_path, tmp_path / "again")
     assert {path.name: path.read_bytes() for path in again} == before

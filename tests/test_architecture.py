@@ -17,7 +17,8 @@ PLUGINS = {
     "rppbench_tasks": ROOT / "tasks" / "rppbench_tasks",
 }
 DOORS = {
-    *("rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.backbones"),
+    *("rppbench", "rppbench.contracts", "rppbench.dataset", "rppbench.errors"),
+    "rppbench.backbones",
     "rppbench.stats",  # a task may need the mean that tables print
     *("rppbench.dense", "rppbench.rle"),
 }
@@ -73,6 +74,9 @@ def test_modules_hold_one_idea() -> None:
         ["run", "--help"],
         ["ablate", "--help"],
         ["leaderboard", "--output", "records"],
+        ["report", "--output", ".", "--to", "site"],
+        ["data", "list"],
+        ["data", "check", "dtd"],
     ],
 )
 def test_answers_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def test_every_committed_page_is_what_its_records_say(tmp_path):
     made = {path.name: path.read_bytes() for path in paths}
     committed = {
         path.name: path.read_bytes()
-        for ending in ("md", "tex", "csv", "json")
+        for ending in ("md", "tex", "csv", "json", "svg")
         for path in FOLDER.glob(f"*.{ending}")
         if path.name != "README.md"
     }

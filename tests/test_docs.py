@@ -68,6 +68,14 @@ def test_commands_on_a_page_are_valid(
     words = shlex.split(command)[1:]
     if words[0] == "leaderboard" or "leaderboards" in words:
         pytest.skip("would write pages; tests/test_committed_leaderboards.py makes them")
+    if words[:2] == ["data", "prepare"]:
+        pytest.skip("would fetch; tests/test_prepare.py does, from this machine")
+    if words[:2] == ["data", "check"]:
+        assert cli.main(words) == 1, "there is no data"
+        return
+    if words[:2] == ["data", "manifest"]:
+        assert cli.main(words) == 2, "there is no data"
+        return
     if words[0] in ("run", "ablate"):
         words.append("--dry-run")
     if words[0] in NEEDED:

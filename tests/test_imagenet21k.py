@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from rppbench.cli import main
 from rppbench.errors import MissingDataError
 from rppbench.plugins import Registry
 from rppbench.testing import check_dataset
@@ -181,3 +182,25 @@ def test_timms_tables_are_read_without_timm(root: Path) -> None:
     before = "timm" in sys.modules
     ImageNet21K()
     assert ("timm" in sys.modules) == before
+
+
+def test_check_counts_and_names_the_variant(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def check() -> tuple[int, str]:
+        return main(["data", "check", "imagenet21k", "--read"]), capsys.readouterr().out
+
+    status, out = check()
+    assert (status, out.startswith("imagenet21k: wrong count")) == (1, True)
+    assert "3 classes, not 10,450" in out
+    assert "has 9 images, not 11,060,223" in out
+    monkeypatch.setattr(ImageNet21K, "size", 3)
+    monkeypatch.setattr(ImageNet21K, "counts", {"train": 9, "val": 6, "test": 6})
+    status, out = check()
+    assert (status, out.startswith("imagenet21k: present")) == (0, True)
+    assert "processed winter 2021 release" in out
+    for part in (TRAIN, VAL):
+        add(root, part, FALL_ONLY, 1)
+    status, out = check()
+    assert (status, out.startswith("imagenet21k: wrong variant")) == (1, True)
+    assert "fall 2011" in out

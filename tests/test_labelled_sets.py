@@ -52,7 +52,7 @@ def fill(root: Path, kind: Any) -> None:
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RPPBENCH_DATA", str(tmp_path / "data"))
     for kind in KINDS.values():
-        monkeypatch.setattr(kind, "count", 3)
+        monkeypatch.setattr(kind, "counts", {"test": 3})
         fill(tmp_path / "data", kind)
     return tmp_path / "data"
 
@@ -69,6 +69,7 @@ def test_each_set_keeps_the_contract(name: str, root: Path) -> None:
 def test_classes_are_as_many_as_published_and_numbered_in_order(name: str) -> None:
     classes, unseen = COUNTS[name]
     rows = table(KINDS[name].names)
+    assert KINDS[name].size == classes
     assert [int(row[0]) for row in rows] == list(range(classes))
     assert len(set(KINDS[name].vocabulary())) == classes
     assert all(called == called.strip() != "" for called in KINDS[name].vocabulary())

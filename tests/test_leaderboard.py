@@ -415,3 +415,6 @@ def test_what_a_method_has_nowhere_is_no_gap_of_it():
     still = [record("coop", name, scores=(Score("top1", 40.0),)) for name in ("cars", "flowers")]
     text = markdown.page(build([known, other, *still]))
     assert "| CoOp | – |" in text.split("On average over the data sets:")[1]
+    alone = markdown.page(build([known, still[0]]))
+    assert "incomplete" not in alone
+    assert "| CoOp | 40.0 | – |" in alone

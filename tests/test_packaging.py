@@ -35,7 +35,8 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     }
     assert any(name.endswith("demo.safetensors") for name in world)
     assert world <= names
-    for name in ("rppbench/record.schema.json", "rppbench/py.typed"):
+    web = [f"rppbench/web/{name}" for name in ("page.html", "style.css", "script.js")]
+    for name in ("rppbench/record.schema.json", "rppbench/py.typed", *web):
         assert name in names
     assert not [name for name in names if name.endswith((".pyc", ".pt", ".mjs"))]
 

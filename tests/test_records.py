@@ -85,7 +85,7 @@ def test_the_schema_is_itself_a_schema_and_refuses_what_is_not_in_it():
     jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
     whole = through_json(OK)
     assert not VALIDATOR.is_valid({**whole, "surprise": 1})
-    for name in whole:
+    for name in set(whole) - {"draw"}:  # records from before draws had digests lack it
         assert not VALIDATOR.is_valid({k: v for k, v in whole.items() if k != name}), name
     assert not VALIDATOR.is_valid({**whole, "status": "failed"})
     assert not VALIDATOR.is_valid({**whole, "scores": []})

@@ -16,7 +16,7 @@ from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt
 from rppbench.outcomes import unpack_outcomes
 from rppbench.plan import batches, survey
-from rppbench.splits import few_shot, of_classes, training_classes
+from rppbench.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench_methods.cocoop import CoCoOp
 
 
@@ -85,6 +85,21 @@ def test_stored_and_live_features_give_the_same_record(place: Place) -> None:
     first = place.run(planned)
     second = place.run(planned, place.new("again", "empty-cache"))
     assert [a.measured() for a in first] == [b.measured() for b in second]
+
+
+def test_a_record_tells_which_images_were_drawn(place: Place) -> None:
+    planned = [
+        *place.plan("context", datasets=("toy-one",), seeds=(1, 2)),
+        *place.plan("context", task="pretraining"),  # the same training
+    ]
+    one, two, again = place.run(planned)
+    assert one.cell.training is not None
+    drawn = few_shot(Toy().samples("train"), one.cell.training.shots, 1)
+    assert one.draw == again.draw == draw_digest(drawn)
+    assert two.draw not in (one.draw, "")
+    assert draw_digest(list(reversed(drawn))) != one.draw
+    (still,) = place.run(place.plan("fixed", datasets=("toy-one",)))
+    assert still.draw == ""
 
 
 def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(place: Place) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from tiny import Draw, make_tiny_clip, pictures, sapl
 from toy_run import ToyPlugin, ToyRunner, registry_of
 
+import rppbench_methods
 from rppbench import hookimpl, rle
 from rppbench.contracts import Prompt, Sample
 from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
@@ -402,5 +403,22 @@ def test_a_plugin_brings_heads_and_proposals(
     assert found["pixel_accuracy"] == pytest.approx(100 * blue / scored)
     with pytest.raises(UsageError, match="no head of segmentation is named 'stripd'; did you mean"):
         Segmentation(head="stripd")
-    with pytest.raises(UsageError, match="sources: files, quarters, regions"):
+    with pytest.raises(UsageError, match=r"sources: files, .*quarters, regions"):
         Segmentation(proposals="sam")
+
+
+def test_texts_that_depend_on_the_image_label_pixels(models: Path, tmp_path: Path) -> None:
+    """CoCoOp encodes all classes anew for each patch and each region."""
+    registry = registry_of(toys=ToyPlugin(models), more=More(Halves), methods=rppbench_methods)
+    for head in ("dense", "proposals"):
+        task = f"segmentation:suite=toy,source=toy,head={head},view=whole,shots=1"
+        settings = (("recipe.epochs", "1"),)
+        asked = Request(("cocoop",), (task,), backbone="tiny", limit=1, settings=settings)
+        (cell,) = cells(registry, asked)
+        runner = ToyRunner(tmp_path, models=models)
+        runner.workshop.registry = registry
+        runner((cell,), lambda event: None)
+        record = runner.store.read(cell)
+        assert record is not None
+        assert record.failure is None, record.failure
+        assert [score.metric for score in record.scores] == METRICS

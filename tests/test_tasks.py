@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,9 @@ from rppbench.engines import Event
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
 from rppbench.options import options
-from rppbench.plan import Request, batches, cells
+from rppbench.plan import Request, batches, cells, labels
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Record
+from rppbench.records import Cell, Record, Score
 from rppbench.resume import learned_parameters
 from rppbench.stats import harmonic_mean
 from rppbench.store import Store
@@ -206,3 +207,47 @@ def test_built_in_methods_train_once_for_both_source_tasks(method: str) -> None:
 
 def test_tasks_that_learn_on_each_set_take_sixteen_shots() -> None:
     assert options(FewShot)["shots"] == options(BaseToNew)["shots"] == 16
+
+
+def coop_suite(method: str, **request: Any) -> list[Cell]:
+    asked = Request((method,), ("few-shot:suite=coop",), backbone="demo", **request)
+    return cells(Registry.load(), asked)
+
+
+@pytest.mark.parametrize(("shots", "epochs"), [(1, 50), (2, 100), (4, 100), (8, 200), (16, 200)])
+def test_coop_learns_few_shots_as_long_as_published(shots: int, epochs: int) -> None:
+    found = {
+        cell.dataset: dict(cell.training.recipe.options)["epochs"]
+        for cell in coop_suite("coop", shots=(shots,))
+        if cell.training
+    }
+    imagenet = found.pop("imagenet", None)
+    assert imagenet in (None, 50)  # 50 at any number of shots
+    assert set(found.values()) == {epochs}
+
+
+def test_promptsrc_averages_late_on_the_sets_it_was_published_so_for() -> None:
+    planned = coop_suite("promptsrc", seeds=(1,))
+    means = {cell.dataset: cell.method["mean"] for cell in planned}
+    late = {name for name, mean in means.items() if mean == 45.0}
+    assert late == {"stanford_cars", "oxford_flowers", "fgvc_aircraft", "dtd", "eurosat"}
+    assert {mean for name, mean in means.items() if name not in late} == {30.0}
+
+
+def test_recipes_of_one_protocol_make_one_row_and_a_changed_one_another() -> None:
+    registry = Registry.load()
+
+    def records(planned: list[Cell]) -> list[Record]:
+        return [
+            Record(cell, "ok", "top1", (Score("top1", 50.0),), labels=labels(registry, cell))
+            for cell in planned
+        ]
+
+    published = records(coop_suite("promptsrc", seeds=(1,)))
+    changed = records(coop_suite("promptsrc", seeds=(1,), settings=(("recipe.lr", "0.01"),)))
+    (table,) = build([*published, *changed])
+    assert sorted(row.recipe for row in table.rows) == [
+        "promptsrc-few-shot-1",
+        "promptsrc-few-shot-1+lr=0.01",
+    ]
+    assert all(entry.whole for row in table.rows for entry in row.entries)

@@ -8,7 +8,7 @@ from rppbench import hookimpl
 
 if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
     from rppbench.backbones import Backbone
-    from rppbench.contracts import Dataset
+    from rppbench.dataset import Dataset
 
 
 @hookimpl

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
-from rppbench.errors import MissingDataError, unknown
+from rppbench.dataset import Dataset, Finding, Sample, Source, Tell
+from rppbench.errors import WRONG_COUNT, WRONG_VARIANT, MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import manifest
 from rppbench_datasets.root import data_root
@@ -26,6 +26,8 @@ SPLITS = {"train": TRAIN, "val": VAL, "test": VAL}
 """The release has no other test images than its 'val', so nothing is to be selected on that."""
 SHOWN = 5
 """Of a list of folders in a message."""
+
+PAGE = "image-net.org after a log-in: 'Winter 2021 release, processed' (about 280 GB)"
 
 WINTER21 = "imagenet21k_miil_w21_synsets.txt"
 FALL11 = "imagenet21k_miil_synsets.txt"
@@ -43,8 +45,15 @@ class ImageNet21K(Dataset):
     suite = "coop"
     role = "source"
     large = True
+    scanned = True
     paper = "arXiv:2104.10972"
     licence = "non-commercial research and education (image-net.org)"
+    size = 10_450
+    counts = {"train": 11_060_223, "val": 522_500, "test": 522_500}
+    sources = (
+        Source("", f"{FOLDER}/{TRAIN}", FOLDER, pages=(PAGE,)),
+        Source("", f"{FOLDER}/{VAL}", FOLDER, pages=(PAGE,)),
+    )
     origin = "image-net.org: 'Winter 2021 release, processed'; github.com/Alibaba-MIIL/ImageNet21K"
 
     def __init__(self) -> None:
@@ -72,7 +81,8 @@ class ImageNet21K(Dataset):
             if missing := sorted(set(ours) - set(theirs)):
                 raise MissingDataError(
                     f"{TRAIN} has {len(train):,} class folders and {VAL} has {len(val):,}; "
-                    f"{self.root / part} lacks {_some(missing)}"
+                    f"{self.root / part} lacks {_some(missing)}",
+                    WRONG_COUNT,
                 )
         self.wnids = train
         """WordNet id of every label."""
@@ -94,6 +104,23 @@ class ImageNet21K(Dataset):
     def image(self, sample: Sample) -> Image.Image:
         return pictures.read(self.root / sample.key)
 
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
+
+    @classmethod
+    def index(cls, tell: Tell) -> Sequence[Path]:
+        return [manifest(data_root() / FOLDER, (TRAIN, VAL), tell).file]
+
+    def findings(self) -> Iterator[Finding]:
+        yield Finding("", "the processed winter 2021 release, by its class folders")
+        if len(self.wnids) != self.size:
+            yield Finding(WRONG_COUNT, f"{len(self.wnids):,} classes, not {self.size:,}")
+        for split in ("train", "val"):
+            images, whole = len(self.samples(split)), self.counts[split]
+            if images != whole:
+                folder = self.root / SPLITS[split]
+                yield Finding(WRONG_COUNT, f"{folder} has {images:,} images, not {whole:,}")
+
     def fingerprint(self) -> str:
         facts = (1, self.template, self.classes, self.manifest.digest)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
@@ -109,11 +136,14 @@ def _refuse_others(root: Path, wnids: set[str]) -> None:
     if wnids <= set(_table(FALL11)):
         raise MissingDataError(
             f"{count}, among them {_some(strange)}: this is the processed fall 2011 release "
-            f"(11,221 classes)\n{wanted}, among them none of these; the two are never mixed"
+            f"(11,221 classes)\n{wanted}, among them none of these; the two are never mixed",
+            WRONG_VARIANT,
         )
     raise MissingDataError(
         f"{count}, among them {_some(strange)}, which the release does not have\n{wanted}; "
-        "its 'small classes' and the unprocessed releases do not belong here"
+        "its 'small classes' and the unprocessed releases do not belong here (the 10,451 folders "
+        "of POMP's documentation count the folder itself)",
+        WRONG_VARIANT,
     )
 
 

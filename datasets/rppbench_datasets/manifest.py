@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from rppbench import cache_folder
-from rppbench.contracts import Sample
+from rppbench.dataset import Sample, Tell
 from rppbench.errors import MissingDataError, UsageError
 from rppbench_datasets.pictures import is_picture
 
@@ -132,7 +132,7 @@ class Samples(Sequence[Sample]):
                 yield Sample(f"{folder.path}/{name}", label)
 
 
-def manifest(root: Path, parts: Sequence[str]) -> Manifest:
+def manifest(root: Path, parts: Sequence[str], tell: Tell | None = None) -> Manifest:
     """The index of all images in ROOT/PART/FOLDER/*, made or brought up to date if need be.
 
     Raises MissingDataError for a part that is not there or a name that is not UTF-8, and
@@ -153,13 +153,19 @@ def manifest(root: Path, parts: Sequence[str]) -> Manifest:
         for row in found
     )
     try:
-        write(file, listed)
+        write(file, listed if tell is None else _told(listed, len(found), tell))
     except OSError as error:
         raise UsageError(
             f"cannot write the index {file}: {error.strerror}\n"
             "set RPPBENCH_CACHE to a folder that can be written"
         ) from error
     return Manifest(file)
+
+
+def _told(listed: Iterable[Listed], total: int, tell: Tell) -> Iterator[Listed]:
+    for done, folder in enumerate(listed, 1):
+        yield folder
+        tell(done, total)
 
 
 def place(root: Path, parts: Sequence[str]) -> Path:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.dataset import Dataset, Sample
 from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import END, check_text
@@ -101,6 +101,9 @@ class FolderImages(Own):
 
     kind = "folder"
 
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
+
     def _layout(self) -> str:
         return (
             f"{self.place} should hold train/<class>/*, val/<class>/* and test/<class>/* "
@@ -143,6 +146,9 @@ class ListedImages(Own):
     """A JSON file like CoOp's split files: {"test": [["cat/1.jpg", 0, "cat"], ...], ...}."""
 
     kind = "json"
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
 
     def _layout(self) -> str:
         return (

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from rppbench.errors import MissingDataError
+from rppbench.errors import UNREADABLE, MissingDataError
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif"),
@@ -39,4 +39,4 @@ def decode(file: Path | BinaryIO, where: str) -> Image.Image:
         raise MissingDataError(f"no image {where}") from error
     except Exception as error:  # decoders raise what they like for a broken file
         told = f"cannot read image {where}: {type(error).__name__}: {error}"
-        raise MissingDataError(told) from error
+        raise MissingDataError(told, UNREADABLE) from error

@@ -1,12 +1,7 @@
-"""Where the data of published data sets lies."""
+"""Where the data of published data sets lies; the harness itself has to know it."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from rppbench.dataset import data_root
 
-
-def data_root() -> Path:
-    """$RPPBENCH_DATA, else $DATA, else ./data; it may not exist. Nothing is written under it."""
-    named = os.environ.get("RPPBENCH_DATA") or os.environ.get("DATA") or "data"
-    return Path(named).expanduser()
+__all__ = ["data_root"]

@@ -24,9 +24,9 @@ def context(space: Space, length: int, init: str = "") -> Tensor:
     return start
 
 
-def linear(space: Space, inputs: int, outputs: int) -> nn.Linear:
+def linear(space: Space, inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
     """A layer that starts as torch has it, but on the method's own stream."""
-    layer = nn.Linear(inputs, outputs)
+    layer = nn.Linear(inputs, outputs, bias=bias)
     bound = inputs**-0.5
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -15,6 +15,7 @@ from rppbench_methods.demo import FEW, FEW_ORIGIN
 
 _FOUR_WORDS = (("init", "a photo of a"), ("length", 4))
 _RANDOM_16 = (("init", ""), ("length", 16))
+_FEW_SHOT = "coop-few-shot-1"
 _CONFIGS = "github.com/KaiyangZhou/CoOp configs/trainers/CoOp"
 
 
@@ -55,6 +56,7 @@ class CoOp(Method):
             batch=32,
             lr=0.002,
             options=_RANDOM_16,
+            protocol=_FEW_SHOT,
             origin=f"{_CONFIGS}/rn50.yaml: 8 and 16 shots",
         ),
         Recipe(
@@ -63,6 +65,9 @@ class CoOp(Method):
             batch=32,
             lr=0.002,
             options=_RANDOM_16,
+            tasks=("few-shot",),
+            at_shots=(2, 4),
+            protocol=_FEW_SHOT,
             origin=f"{_CONFIGS}/rn50_ep100.yaml: 2 and 4 shots",
         ),
         Recipe(
@@ -71,7 +76,21 @@ class CoOp(Method):
             batch=32,
             lr=0.002,
             options=_RANDOM_16,
-            origin=f"{_CONFIGS}/rn50_ep50.yaml: 1 shot, and ImageNet",
+            tasks=("few-shot",),
+            at_shots=(1,),
+            protocol=_FEW_SHOT,
+            origin=f"{_CONFIGS}/rn50_ep50.yaml: 1 shot",
+        ),
+        Recipe(
+            "coop-50-imagenet-1",
+            epochs=50,
+            batch=32,
+            lr=0.002,
+            options=_RANDOM_16,
+            tasks=("few-shot",),
+            datasets=("imagenet",),
+            protocol=_FEW_SHOT,
+            origin=f"{_CONFIGS}/rn50_ep50.yaml: ImageNet at any number of shots",
         ),
         Recipe(
             "coop-demo-1",

@@ -47,12 +47,13 @@ class PromptSRC(Method):
             origin=f"{_CONFIGS}/vit_b16_c2_ep20_batch4_4+4ctx_cross_datasets.yaml",
         ),
         Recipe(
-            "promptsrc-few-shot-1",
+            "promptsrc-few-shot-early-1",
             epochs=50,
             batch=4,
             lr=0.0025,
             options=(("depth", 9), ("mean", 30.0), ("std", 30.0)),
             tasks=("few-shot",),
+            protocol="promptsrc-few-shot-1",
             origin=f"{_CONFIGS}/vit_b16_c2_ep50_batch4_4+4ctx_few_shot.yaml: ImageNet, Caltech101, "
             "OxfordPets, Food101, UCF101, SUN397",
         ),
@@ -63,6 +64,8 @@ class PromptSRC(Method):
             lr=0.0025,
             options=(("depth", 9), ("mean", 45.0), ("std", 5.0)),
             tasks=("few-shot",),
+            datasets=("stanford_cars", "oxford_flowers", "fgvc_aircraft", "dtd", "eurosat"),
+            protocol="promptsrc-few-shot-1",
             origin=f"{_CONFIGS}/vit_b16_c2_ep50_batch4_4+4ctx_few_shot.yaml: StanfordCars, "
             "Flowers102, FGVCAircraft, DTD, EuroSAT",
         ),

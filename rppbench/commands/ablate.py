@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rppbench.commands import run
+from rppbench.commands import console, run
 from rppbench.config import GRID_NAMES, GridSettings, grid_settings
 from rppbench.errors import UsageError
 from rppbench.store import Store
@@ -59,6 +59,7 @@ def ablate(arguments: argparse.Namespace) -> int:
         return run.print_plan(registry, planned, chosen, problems, found.names)
     from rppbench.ablation import ablation
     from rppbench.ablation_page import page, write
+    from rppbench.strips import strips
 
     due = run.execute(registry, planned, store, chosen)
     records, _ = run.records_and_pages(store)
@@ -70,6 +71,9 @@ def ablate(arguments: argparse.Namespace) -> int:
             raise UsageError(f"cannot write to {store.root}: {error.strerror}") from error
         sys.stdout.write(page(report))
         sys.stdout.flush()
+        notes = console(stderr=True)
+        for line in strips(report):
+            notes.print(line, soft_wrap=True)
     return run.conclude(planned, due, records, store)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.store import Store
+
+if TYPE_CHECKING:
+    from rppbench.clip import Clip
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +37,12 @@ def export(arguments: argparse.Namespace) -> int:
     state = learned_parameters(store.training_path(training), training.key)
     card = exporting.card(training, records, registry)
     promptfile.check_backbone(card, registry)
-    clip = load_model(card.backbone, registry.all("backbones"), card.precision)
-    promptfile.build(card, state, registry, clip)
+
+    def model(name: str) -> Clip:
+        return load_model(name, registry.all("backbones"), card.precision)
+
+    teacher = promptfile.teacher_of(card, registry, model)
+    promptfile.build(card, state, registry, model(card.backbone), teacher)
     promptfile.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)
     return 0

@@ -81,7 +81,7 @@ def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, di
     if (folder / promptfile.CARD).exists() or folder.is_dir():
         return promptfile.read(folder)
     store = Store(Path(arguments.output))
-    records = load(store.root)
+    records, _ = load(store.root)
     training = exporting.pick(records, arguments.prompt, arguments.seed)
     state = learned_parameters(store.training_path(training), training.key)
     return exporting.card(training, records, registry), state

@@ -57,19 +57,24 @@ def predict(arguments: argparse.Namespace) -> int:
     card, state = promptfile.read(Path(arguments.prompt))
     promptfile.check_backbone(card, registry)
     device = torch_device(arguments.device)
-    clip = load(card.backbone, registry.all("backbones"), card.precision, device)
-    method = promptfile.build(card, state, registry, clip)
+
+    def model(name: str) -> Clip:
+        return load(name, registry.all("backbones"), card.precision, device)
+
+    clip, teacher = model(card.backbone), promptfile.teacher_of(card, registry, model)
+    method = promptfile.build(card, state, registry, clip, teacher)
     if lost := clip.unknown_words(names):
         shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
         told = f"{len(lost)} of {len(names)} class names have words that backbone"
         print(f"rppbench: {told} {card.backbone} never saw: {shown}", file=sys.stderr)
     prompts = promptfile.prompts_for(card, method, names)
 
-    from rppbench.classify import probabilities
+    from rppbench.classify import head_of, probabilities
 
     paths = [Path(image) for image in arguments.images]
     batches = (_pixels(paths[start : start + BATCH], clip) for start in range(0, len(paths), BATCH))
-    found = probabilities(clip, prompts, names, batches, wording=card.wording)  # (b, c)
+    head = head_of(method, clip, promptfile.ids_of(card, method, names), teacher)
+    found = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)  # (b, c)
     values, ranked = found.topk(min(arguments.top, len(names)))
     answers = [
         (image, [(names[label], value) for label, value in zip(labels, shares, strict=True)])

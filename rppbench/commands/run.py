@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--limit", type=int, metavar="N", help="score only N test images of each data set")
     add("--engine", metavar="NAME[:K=V,...]", help="where cells run [inline]")
+    add("--track", metavar="NAME[:DIR]", help="send the course to tensorboard, wandb or mlflow")
     add("--config", metavar="FILE", help="read settings from a .py (executed), .yaml or .json")
 
 
@@ -105,8 +106,9 @@ def execute(
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
     from rppbench.plan import batches
-    from rppbench.progress import display
+    from rppbench.progress import display, titles
     from rppbench.runner import Runner
+    from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
     due = _due(planned, chosen.overwrite)
@@ -118,13 +120,20 @@ def execute(
         retrain=chosen.overwrite == "always",
         stop_on_failure=chosen.fail_on_error,
     )
+    backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
     if due:
+        cells = [entry.cell for entry in due]
         with display(due, notes) as report:
-            engine.run(runner, batches([entry.cell for entry in due]), report)
+            if backend is None:
+                engine.run(runner, batches(cells), report)
+            else:
+                tracked = Tracked(report, backend, titles(cells), notes.print)
+                with closing(tracked):
+                    engine.run(runner, batches(cells), tracked)
     return due
 
 
@@ -161,10 +170,14 @@ def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Prob
 
     registry = loaded(chosen)
     with plugins_named(registry):
-        planned = cells(registry, request(chosen))
+        planned = cells(registry, request(chosen), tell=_note)
     store = Store(Path(chosen.output))
     surveyed, problems = survey(planned, store)
     return registry, surveyed, store, problems
+
+
+def _note(line: str) -> None:
+    print(f"rppbench: {line}", file=sys.stderr)
 
 
 def loaded(chosen: Settings) -> Registry:

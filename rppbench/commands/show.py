@@ -99,6 +99,7 @@ def _method(out: Console, method: type[Method], registry: Registry) -> None:
         values = recipe.values() | {"shots": recipe.shots} | dict(recipe.options)
         said = [f"{name}={spell(value)}" for name, value in values.items()]
         scope = [*recipe.tasks, *([f"suite {recipe.suite}"] if recipe.suite else [])]
+        scope += [*recipe.datasets, *(f"{shots} shots" for shots in recipe.at_shots)]
         made_for = f" (for {', '.join(scope)})" if scope else ""
         out.print(f"  {recipe.name}{made_for}: {', '.join(said)}", soft_wrap=True)
         if recipe.origin:

@@ -35,7 +35,7 @@ class Segmentation(Task):
     metric = "hiou"
     heads: ClassVar[dict[str, Callable[[Segmentation, Bench, SegmentationSet], Head]]] = {
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
-        "dense": lambda task, bench, data: DenseHead(bench, task.view == "windows"),
+        "dense": lambda task, bench, data: task.dense(bench),
     }
     """What `head=` chooses from; a plugin may add its own."""
     proposers: ClassVar[dict[str, Callable[[str], Proposals]]] = {
@@ -115,6 +115,10 @@ class Segmentation(Task):
                     f"{image.height} x {image.width}"
                 )
             yield truth, head(self.scaled(image), sample.key, (height, width))
+
+    def dense(self, bench: Bench) -> DenseHead:
+        """The head that names patches."""
+        return DenseHead(bench, self.view == "windows")
 
     def two_stages(self, bench: Bench, data: SegmentationSet) -> TwoStageHead:
         """The head that names proposals."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench_datasets.coop.split_zhou import ClassFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
 class EuroSAT(ClassFolders):
@@ -12,12 +13,26 @@ class EuroSAT(ClassFolders):
     title = "EuroSAT"
     paper = "arXiv:1709.00029"
     origin = "https://github.com/phelber/EuroSAT"
+    licence = "MIT (its repository)"
     template = "a centered satellite photo of {}."
     folder = "eurosat"
     images = "2750"
     split_file = "split_zhou_EuroSAT.json"
     size = 10
     counts = {"train": 13_500, "val": 5_400, "test": 8_100}
+    split_sha256 = "541503a77d0b26b7"
+    aliases = {"2750": ("EuroSAT_RGB", "EuroSAT/2750")}
+    sources = (
+        Source(
+            "https://huggingface.co/datasets/torchgeo/eurosat/resolve/"
+            "c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip",
+            "eurosat/2750",
+            into="eurosat",
+            md5="c8fa014336c82ac7804f0398fcb19387",
+            instead=("http://madm.dfki.de/files/sentinel/EuroSAT.zip",),
+        ),
+        published("eurosat", split_file, "1Ip7yaCWFi0eaOFUGga0lUdVi_DDQth1o", split_sha256),
+    )
     renamed = {
         "AnnualCrop": "Annual Crop Land",
         "HerbaceousVegetation": "Herbaceous Vegetation Land",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rppbench.dataset import Source
 from rppbench.errors import MissingDataError
 from rppbench_datasets.coop.files import Entry, Listed, Lists, fields, lines
 
@@ -15,10 +16,19 @@ class FGVCAircraft(Listed):
     title = "FGVCAircraft"
     paper = "arXiv:1306.5151"
     origin = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/"
+    licence = "non-commercial research (its page)"
     template = "a photo of a {}, a type of aircraft."
     folder = "fgvc_aircraft"
     size = 100
     counts = {"train": 3_334, "val": 3_333, "test": 3_333}
+    sources = (
+        Source(
+            "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
+            "fgvc_aircraft/images",
+            into="fgvc_aircraft",
+            inside="fgvc-aircraft-2013b/data",
+        ),
+    )
 
     def read(self) -> tuple[Lists, Path]:
         numbering = self.home / "variants.txt"

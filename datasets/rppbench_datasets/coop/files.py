@@ -16,8 +16,9 @@ from typing import ClassVar, NamedTuple
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
-from rppbench.errors import MissingDataError, unknown
+from rppbench.dataset import Dataset, Sample, Source
+from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
+from rppbench_datasets.coop.aliases import Aliases, found, moved
 from rppbench_datasets.root import data_root
 
 VERSION = 1
@@ -48,9 +49,9 @@ class OnDisk(Dataset):
     folder: ClassVar[str]
     """Below the data root."""
     size: ClassVar[int]
-    """Number of classes."""
     counts: ClassVar[Mapping[str, int]]
-    """Images of each split there is."""
+    aliases: ClassVar[Aliases] = {}
+    """Other names that copies have for folders of this one."""
 
     def __init__(self) -> None:
         self.root = data_root()
@@ -83,14 +84,27 @@ class OnDisk(Dataset):
 
     def image(self, sample: Sample) -> Image.Image:
         # RGB before any resizing and without EXIF rotation: what CoOp's loader does.
-        path = self.root / sample.key
+        path = self.file(sample)
         try:
             with Image.open(path) as file:
                 return file.convert("RGB")
         except FileNotFoundError:
             raise MissingDataError(f"{self.name}: no image {path}") from None
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise MissingDataError(f"{self.name}: cannot decode {path}: {error}") from error
+            told = f"{self.name}: cannot decode {path}: {error}"
+            raise MissingDataError(told, UNREADABLE) from error
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
+
+    @classmethod
+    def lacks(cls, root: Path) -> Sequence[Source]:
+        home = root / cls.folder
+        return [
+            source
+            for source in cls.sources
+            if found(home, source.gives.removeprefix(f"{cls.folder}/"), cls.aliases) is None
+        ]
 
     def fingerprint(self) -> str:
         return self._fingerprint
@@ -108,7 +122,8 @@ class OnDisk(Dataset):
         """Raise MissingDataError if a list has not as many images as it must."""
         if found != self.counts[split]:
             raise MissingDataError(
-                f"{self.name}: {where} has {found:,} {split!r} images, not {self.counts[split]:,}"
+                f"{self.name}: {where} has {found:,} {split!r} images, not {self.counts[split]:,}",
+                WRONG_COUNT,
             )
 
 
@@ -127,8 +142,18 @@ class Listed(OnDisk):
             split: [(str(prefix / entry.path), entry.label) for entry in entries]
             for split, entries in lists.items()
         }
+        self._moved = moved(
+            self.home,
+            (
+                (str(PurePosixPath(self.images, entry.path)), entry.name)
+                for entries in lists.values()
+                for entry in entries
+            ),
+            [self.images] if self.images else list(self.aliases),
+            self.aliases,
+        )
         for split, entries in self._lists.items():  # one look tells a moved or renamed folder
-            first = self.root / entries[0][0]
+            first = self.file(Sample(*entries[0]))
             if not first.is_file():
                 raise MissingDataError(
                     f"{self.name}: no image {first}, the first of {split!r} in {where}; "
@@ -160,6 +185,12 @@ class Listed(OnDisk):
     def entries(self, split: str) -> Iterator[tuple[str, int]]:
         yield from self._lists[split]
 
+    def file(self, sample: Sample) -> Path:
+        if self._moved:  # a copy whose folders are called otherwise
+            listed = sample.key.removeprefix(f"{self.folder}/")
+            return self.home / self._moved.get(listed, listed)
+        return super().file(sample)
+
     def _check(self, lists: Lists, where: Path) -> list[str]:
         """The class names by label, once nothing is wrong with the lists."""
         names: dict[int, str] = {}
@@ -173,7 +204,8 @@ class Listed(OnDisk):
                     if expected not in (None, name):
                         raise MissingDataError(
                             f"{self.name}: {where} calls {path} (label {label}) {name!r}, "
-                            f"not {expected!r}"
+                            f"not {expected!r}",
+                            WRONG_ORDER,
                         )
                 if path in seen:
                     raise MissingDataError(f"{self.name}: {where} lists {path} twice")
@@ -182,7 +214,8 @@ class Listed(OnDisk):
         if sorted(names) != list(range(self.size)):
             raise MissingDataError(
                 f"{self.name}: {where} has {len(names)} labels from {min(names)} to {max(names)}, "
-                f"not all of 0 to {self.size - 1}"
+                f"not all of 0 to {self.size - 1}",
+                WRONG_COUNT,
             )
         ordered = [names[label] for label in range(self.size)]
         self.check_order(ordered, [folders[label] for label in range(self.size)], where)
@@ -195,7 +228,8 @@ def check_sorted(data: Dataset, keys: Sequence[str], where: Path) -> None:
         if not one < two:
             raise MissingDataError(
                 f"{data.name}: class order wrong in {where}: "
-                f"label {label} is {one!r}, label {label + 1} is {two!r}"
+                f"label {label} is {one!r}, label {label + 1} is {two!r}",
+                WRONG_ORDER,
             )
 
 
@@ -213,7 +247,7 @@ def lines(path: Path, name: str) -> list[str]:
     except FileNotFoundError:
         raise MissingDataError(f"{name}: no file {path}; see {GUIDE}") from None
     except (OSError, ValueError) as error:
-        raise MissingDataError(f"{name}: cannot read {path}: {error}") from error
+        raise MissingDataError(f"{name}: cannot read {path}: {error}", UNREADABLE) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -221,7 +255,8 @@ def fields(line: str, count: int, path: Path, name: str) -> list[str]:
     """The first `count` words of a line, the last with all the rest. MissingDataError if fewer."""
     words = line.split(" ", count - 1)
     if len(words) < count:
-        raise MissingDataError(f"{name}: cannot read {path}: the line {line!r}")
+        told = f"{name}: cannot read {path}: the line {line!r}"
+        raise MissingDataError(told, UNREADABLE)
     return words
 
 
@@ -230,4 +265,5 @@ def number(word: str, path: Path, name: str) -> int:
     try:
         return int(word)
     except ValueError:
-        raise MissingDataError(f"{name}: cannot read {path}: {word!r} is no number") from None
+        told = f"{name}: cannot read {path}: {word!r} is no number"
+        raise MissingDataError(told, UNREADABLE) from None

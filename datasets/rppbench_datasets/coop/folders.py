@@ -9,17 +9,27 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from rppbench.errors import MissingDataError
+from rppbench.dataset import Sample, Source, Tell
+from rppbench.errors import WRONG_COUNT, MissingDataError
+from rppbench_datasets.coop.aliases import places
 from rppbench_datasets.coop.files import GUIDE, OnDisk, check_sorted, fields, lines
+from rppbench_datasets.manifest import manifest
+from rppbench_datasets.root import data_root
 
+NAMES = "classnames.txt"
 CLASSES = 1000
-"""Lines of `classnames.txt`."""
+"""Its lines."""
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
+
+
+def names_of(folder: str) -> Source:
+    """CoOp's list of the classes, which is CLIP's, for one set; ImageNet's own serves them all."""
+    return Source("drive:1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF", f"{folder}/{NAMES}", file=NAMES)
 
 
 class ImageNetFolders(OnDisk):
@@ -27,10 +37,12 @@ class ImageNetFolders(OnDisk):
 
     folders: ClassVar[Mapping[str, str]]
     """Split -> folder of class folders, below `folder`."""
+    scanned = True
 
     def __init__(self) -> None:
         super().__init__()
         known = dict(self.vocabulary())
+        self._tops = {split: self.top(self.home, folder) for split, folder in self.folders.items()}
         for split in self.folders:
             found = self._class_folders(split, set(known))
         self._folders = [folder for folder in known if folder in found]
@@ -43,9 +55,9 @@ class ImageNetFolders(OnDisk):
 
     def named_wnids(self) -> list[tuple[str, str]]:
         """(WordNet id, class name) of each line of `classnames.txt`."""
-        path = self.home / "classnames.txt"
+        path = self.home / NAMES
         if not path.is_file():  # CoOp copies ImageNet's file; the original does as well
-            path = self.root / "imagenet" / "classnames.txt"
+            path = self.root / "imagenet" / NAMES
         pairs = [fields(line, 2, path, self.name) for line in lines(path, self.name)]
         if len(pairs) != CLASSES or not all(WNID.fullmatch(wnid) for wnid, _ in pairs):
             raise MissingDataError(
@@ -73,20 +85,52 @@ class ImageNetFolders(OnDisk):
     def _files(self, split: str) -> list[list[str]]:
         """Names of the images of each class, sorted; listed once."""
         if split not in self._listed:
-            top = self.home / self.folders[split]
-            found = [[n for n in self._names_in(top / f) if _is_image(n)] for f in self._folders]
-            self.counted(split, sum(map(len, found)), top)
-            self._listed[split] = found
+            top = self._tops[split]
+            index = manifest(top.parent, (top.name,))
+            there = {PurePosixPath(folder.path).name: folder for folder in index.folders}
+            listed = [
+                [name for name in index.names(there[folder]) if _is_image(name)]
+                for folder in self._folders
+            ]
+            self.counted(split, sum(map(len, listed)), top)
+            self._listed[split] = listed
         return self._listed[split]
+
+    def file(self, sample: Sample) -> Path:
+        inside = PurePosixPath(sample.key).relative_to(self.folder)
+        for split, folder in self.folders.items():
+            if inside.is_relative_to(folder):
+                return self._tops[split] / inside.relative_to(folder)
+        return super().file(sample)
+
+    @classmethod
+    def lacks(cls, root: Path) -> Sequence[Source]:
+        shared = (root / "imagenet" / NAMES).is_file()
+        lacking = super().lacks(root)
+        return [s for s in lacking if not (shared and s.gives.endswith(f"/{NAMES}"))]
+
+    @classmethod
+    def index(cls, tell: Tell) -> Sequence[Path]:
+        tops = [cls.top(data_root() / cls.folder, folder) for folder in cls.folders.values()]
+        return [manifest(top.parent, (top.name,), tell).file for top in tops]
+
+    @classmethod
+    def top(cls, home: Path, folder: str) -> Path:
+        """A folder of class folders, or what a copy has in its place."""
+        for place in places(folder, cls.aliases):
+            if any(True for _ in (home / place).glob("*/")) and not _is_nest(home / place):
+                return home / place
+        return home / folder
 
     def _class_folders(self, split: str, known: set[str]) -> set[str]:
         """Names of a split's class folders. MissingDataError if they are not the set's."""
-        top = self.home / self.folders[split]
+        top = self._tops[split]
         found = known.intersection(self._names_in(top))
         if len(found) != self.size:
             raise MissingDataError(
                 f"{self.name}: {top} has {len(found):,} class folders, not {self.size:,}; "
-                f"the layout must be that of {GUIDE}"
+                f"the layout must be that of {GUIDE}",
+                WRONG_COUNT,
             )
         return found
 
@@ -97,6 +141,11 @@ class ImageNetFolders(OnDisk):
         except OSError as error:
             reason = error.strerror
             raise MissingDataError(f"{self.name}: cannot list {folder}: {reason}") from error
+
+
+def _is_nest(folder: Path) -> bool:
+    """Whether a folder holds nothing but a folder of its own name, as unpacked archives may."""
+    return os.listdir(folder) == [folder.name]
 
 
 def _is_image(name: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench_datasets.coop.split_zhou import ClassFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
 class Food101(ClassFolders):
@@ -12,8 +13,20 @@ class Food101(ClassFolders):
     title = "Food101"
     paper = "Bossard et al., ECCV 2014"
     origin = "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/"
+    licence = "images of foodspotting.com, for research (license_agreement.txt in the archive)"
     template = "a photo of {}, a type of food."
     folder = "food-101"
     split_file = "split_zhou_Food101.json"
     size = 101
     counts = {"train": 50_500, "val": 20_200, "test": 30_300}
+    aliases = {"images": ("food-101/images",)}
+    sources = (
+        Source(
+            "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
+            "food-101/images",
+            into="food-101",
+            inside="food-101",
+            md5="85eeb15f3717b99a5da872d97d918f87",
+        ),
+        published("food-101", split_file, "1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl"),
+    )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from rppbench_datasets.coop.folders import ImageNetFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.folders import ImageNetFolders, names_of
+
+PAGE = (
+    "image-net.org after a log-in: ILSVRC2012, unpacked to one folder a class, the validation "
+    "images as well"
+)
 
 
 class ImageNet(ImageNetFolders):
@@ -12,8 +18,14 @@ class ImageNet(ImageNetFolders):
     title = "ImageNet"
     paper = "Deng et al., CVPR 2009"
     origin = "https://image-net.org/"
+    licence = "non-commercial research and education (image-net.org)"
     role = "source"
     folder = "imagenet"
     folders = {"train": "images/train", "test": "images/val"}
     size = 1000
     counts = {"train": 1_281_167, "test": 50_000}
+    sources = (
+        Source("", "imagenet/images/train", into="imagenet/images/train", pages=(PAGE,)),
+        Source("", "imagenet/images/val", into="imagenet/images/val", pages=(PAGE,)),
+        names_of(folder),
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench_datasets.coop.folders import ImageNetFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
 class ImageNetA(ImageNetFolders):
@@ -12,8 +13,17 @@ class ImageNetA(ImageNetFolders):
     title = "ImageNet-A"
     paper = "arXiv:1907.07174"
     origin = "https://github.com/hendrycks/natural-adv-examples"
+    licence = "MIT (its repository); images from the web"
     role = "shift"
     folder = "imagenet-adversarial"
     folders = {"test": "imagenet-a"}
     size = 200
     counts = {"test": 7_500}
+    sources = (
+        Source(
+            "https://people.eecs.berkeley.edu/~hendrycks/imagenet-a.tar",
+            "imagenet-adversarial/imagenet-a",
+            into="imagenet-adversarial",
+        ),
+        names_of(folder),
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench_datasets.coop.folders import ImageNetFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
 class ImageNetR(ImageNetFolders):
@@ -12,8 +13,18 @@ class ImageNetR(ImageNetFolders):
     title = "ImageNet-R"
     paper = "arXiv:2006.16241"
     origin = "https://github.com/hendrycks/imagenet-r"
+    licence = "MIT (its repository); images from the web"
     role = "shift"
     folder = "imagenet-rendition"
     folders = {"test": "imagenet-r"}
     size = 200
     counts = {"test": 30_000}
+    sources = (
+        Source(
+            "https://people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar",
+            "imagenet-rendition/imagenet-r",
+            into="imagenet-rendition",
+            md5="a61312130a589d0ca1a8fca1f2bd3337",
+        ),
+        names_of(folder),
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench_datasets.coop.folders import ImageNetFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
 class ImageNetSketch(ImageNetFolders):
@@ -12,8 +13,20 @@ class ImageNetSketch(ImageNetFolders):
     title = "ImageNet-Sketch"
     paper = "arXiv:1905.13549"
     origin = "https://github.com/HaohanWang/ImageNet-Sketch"
+    licence = "MIT (its repository); images from the web"
     role = "shift"
     folder = "imagenet-sketch"
     folders = {"test": "images"}
     size = 1000
     counts = {"test": 50_889}
+    aliases = {"images": ("sketch",)}
+    sources = (
+        Source(
+            "https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/"
+            "ImageNet-Sketch.zip",
+            "imagenet-sketch/images",
+            into="imagenet-sketch",
+            instead=("drive:1Mj0i5HBthqH1p_yeXzsg22gZduvgoNeA",),
+        ),
+        names_of(folder),
+    )

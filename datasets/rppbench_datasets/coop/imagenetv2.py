@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench_datasets.coop.folders import ImageNetFolders
+from rppbench.dataset import Source
+from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
 class ImageNetV2(ImageNetFolders):
@@ -14,11 +15,25 @@ class ImageNetV2(ImageNetFolders):
     title = "ImageNetV2"
     paper = "arXiv:1902.10811"
     origin = "https://github.com/modestyachts/ImageNetV2"
+    licence = "MIT (its repository); images from Flickr"
     role = "shift"
     folder = "imagenetv2"
     folders = {"test": "imagenetv2-matched-frequency-format-val"}
     size = 1000
     counts = {"test": 10_000}
+    sources = (
+        Source(
+            "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/"
+            "imagenetv2-matched-frequency.tar.gz",
+            "imagenetv2/imagenetv2-matched-frequency-format-val",
+            into="imagenetv2",
+            instead=(
+                "https://s3-us-west-2.amazonaws.com/imagenetv2public/"
+                "imagenetv2-matched-frequency.tar.gz",
+            ),
+        ),
+        names_of(folder),
+    )
 
     def vocabulary(self) -> Sequence[tuple[str, str]]:
         """Folders are named by label."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rppbench.errors import MissingDataError
-from rppbench_datasets.coop.split_zhou import SplitFile, read_json
+from rppbench.dataset import Source
+from rppbench.errors import WRONG_ORDER, MissingDataError
+from rppbench_datasets.coop.split_zhou import SplitFile, published, read_json
 
 
 class OxfordFlowers(SplitFile):
@@ -16,12 +17,23 @@ class OxfordFlowers(SplitFile):
     title = "Flowers102"
     paper = "Nilsback and Zisserman, ICVGIP 2008"
     origin = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
+    licence = "not stated; images from the web"
     template = "a photo of a {}, a type of flower."
     folder = "oxford_flowers"
     images = "jpg"
     split_file = "split_zhou_OxfordFlowers.json"
     size = 102
     counts = {"train": 4_093, "val": 1_633, "test": 2_463}
+    split_sha256 = "2f50c42fc1a17ca1"
+    sources = (
+        Source(
+            "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz",
+            "oxford_flowers/jpg",
+            into="oxford_flowers",
+            md5="52808999861908f626f3c1f4e79d11fa",
+        ),
+        published("oxford_flowers", split_file, "1Pp0sRXzZFZq15zVOzKjKBu4A9i01nozT", split_sha256),
+    )
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         path = self.home / "cat_to_name.json"
@@ -32,5 +44,6 @@ class OxfordFlowers(SplitFile):
             expected = known.get(str(label + 1)) if isinstance(known, dict) else None
             if name != expected:
                 raise MissingDataError(
-                    f"{self.name}: label {label} is {name!r} in {where} and {expected!r} in {path}"
+                    f"{self.name}: label {label} is {name!r} in {where} and {expected!r} in {path}",
+                    WRONG_ORDER,
                 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from rppbench.dataset import Source
 from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
-from rppbench_datasets.coop.split_zhou import SplitFile
+from rppbench_datasets.coop.split_zhou import SplitFile, published
 
 
 class OxfordPets(SplitFile):
@@ -16,11 +17,28 @@ class OxfordPets(SplitFile):
     title = "OxfordPets"
     paper = "Parkhi et al., CVPR 2012"
     origin = "https://www.robots.ox.ac.uk/~vgg/data/pets/"
+    licence = "CC BY-SA 4.0 (its page)"
     template = "a photo of a {}, a type of pet."
     folder = "oxford_pets"
     split_file = "split_zhou_OxfordPets.json"
     size = 37
     counts = {"train": 2_944, "val": 736, "test": 3_669}
+    split_sha256 = "d7f3ffe65b3919f9"
+    sources = (
+        Source(
+            "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
+            "oxford_pets/images",
+            into="oxford_pets",
+            md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
+        ),
+        Source(
+            "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
+            "oxford_pets/annotations",
+            into="oxford_pets",
+            md5="95a8c909bbe2e81eed6a22bccdf3f68f",
+        ),
+        published("oxford_pets", split_file, "1501r8Ber4nNKvmlFVQZ8SeUHTcdTTEqs", split_sha256),
+    )
 
     def class_name(self, path: str) -> str:
         """The stem without its number: 'images/British_Shorthair_12.jpg' is a british_shorthair."""

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from rppbench.errors import MissingDataError
+from rppbench.dataset import Finding, Source
+from rppbench.errors import MISSING, UNREADABLE, MissingDataError
 from rppbench_datasets.coop.files import GUIDE, Entry, Listed, Lists, check_sorted
 
 SPLITS = ("train", "val", "test")
+
+
+MIRROR = (
+    "https://raw.githubusercontent.com/linzhiqiu/cross_modal_adaptation/"
+    "c7e7e68ae4eeadfab98e7886b2d6c9cf48a7ceb5/splits/"
+)
+"""Seven of CoOp's nine split files, published again by Lin et al. (arXiv:2301.06267)."""
+
+
+def published(folder: str, file: str, drive: str, sha256: str = "") -> Source:
+    """A list of CoOp's: on Google Drive, by CoOp's DATASETS.md, or where its digest was taken."""
+    if sha256:
+        return Source(
+            f"{MIRROR}{file}", f"{folder}/{file}", sha256=sha256, instead=(f"drive:{drive}",)
+        )
+    return Source(f"drive:{drive}", f"{folder}/{file}", file=file)
 
 
 class SplitFile(Listed):
     """Lists from the split file; without it, the test list if side files of the data have it."""
 
     split_file: ClassVar[str]
+    split_sha256: ClassVar[str] = ""
+    """First digits of the published split file's; '' if nobody has told."""
 
     def read(self) -> tuple[Lists, Path]:
         path = self.home / self.split_file
@@ -37,6 +57,22 @@ class SplitFile(Listed):
 
     def absent(self, split: str) -> MissingDataError:
         return MissingDataError(self._missing())
+
+    def findings(self) -> Iterator[Finding]:
+        path = self.home / self.split_file
+        if not path.is_file():
+            yield Finding(MISSING, self._missing())
+        elif self.split_sha256:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest.startswith(self.split_sha256):
+                yield Finding("", f"{self.split_file} is the published one (sha256)")
+            else:
+                yield Finding(
+                    "",
+                    f"{path} has another sha256 than the published one ({self.split_sha256}...): "
+                    "written anew it may hold the same, drawn anew it is another data set",
+                )
 
     def _missing(self) -> str:
         return (
@@ -64,14 +100,15 @@ def read_json(path: Path, name: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise MissingDataError(f"{name}: cannot read {path}: {error}") from error
+        raise MissingDataError(f"{name}: cannot read {path}: {error}", UNREADABLE) from error
 
 
 def read_split(path: Path, name: str) -> Lists:
     """The three lists of a split file. MissingDataError if it is not what it must be."""
     content = read_json(path, name)
     if not isinstance(content, dict) or set(content) != set(SPLITS):
-        raise MissingDataError(f"{name}: {path} must hold the lists {', '.join(SPLITS)}, no other")
+        told = f"{name}: {path} must hold the lists {', '.join(SPLITS)}, no other"
+        raise MissingDataError(told, UNREADABLE)
     return {split: [_entry(item, path, name) for item in _list(content, split)] for split in SPLITS}
 
 
@@ -86,4 +123,5 @@ def _entry(item: Any, path: Path, name: str) -> Entry:
         if isinstance(image, str) and type(label) is int and isinstance(called, str) and called:
             return Entry(image, label, called)
     shown = repr(item)[:80]
-    raise MissingDataError(f"{name}: {path} must hold [path, label, class name], not {shown}")
+    told = f"{name}: {path} must hold [path, label, class name], not {shown}"
+    raise MissingDataError(told, UNREADABLE)

@@ -6,9 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rppbench.errors import MissingDataError
+from rppbench.dataset import Source
+from rppbench.errors import WRONG_ORDER, MissingDataError
 from rppbench_datasets.coop.files import Entry
-from rppbench_datasets.coop.split_zhou import SplitFile
+from rppbench_datasets.coop.split_zhou import SplitFile, published
+
+COPIES = (
+    "its own server (ai.stanford.edu/~jkrause/car196) has been gone since 2023",
+    "https://www.kaggle.com/datasets/jessicali9530/stanford-cars-dataset has the same files one "
+    "folder deeper (cars_train/cars_train), which is recognised",
+    "https://www.kaggle.com/datasets/jutrera/stanford-car-dataset-by-classes-folder has them by "
+    "class (car_data/car_data/train/<class>), which is recognised if the numbers are the same",
+    "https://github.com/pytorch/vision/issues/7545 tells more; copies with six digits "
+    "(car_ims/000001.jpg) number the images otherwise and do not fit the split file",
+)
+"""Known by their pages and by who used them; they were not fetched for this list."""
 
 
 class StanfordCars(SplitFile):
@@ -18,18 +30,42 @@ class StanfordCars(SplitFile):
     title = "StanfordCars"
     paper = "Krause et al., ICCV Workshops 2013"
     origin = "https://ai.stanford.edu/~jkrause/cars/car_dataset.html"
+    licence = "non-commercial research (its README)"
     folder = "stanford_cars"
     images = ""
     split_file = "split_zhou_StanfordCars.json"
     size = 196
     counts = {"train": 6_509, "val": 1_635, "test": 8_041}
+    split_sha256 = "40acee7aa65c8e47"
+    aliases = {
+        "cars_train": ("car_data/car_data/train/*", "car_data/train/*"),
+        "cars_test": ("car_data/car_data/test/*", "car_data/test/*"),
+    }
+    sources = (
+        Source(
+            "",
+            "stanford_cars/cars_train",
+            into="stanford_cars",
+            file="cars_train.tgz",
+            pages=COPIES,
+        ),
+        Source(
+            "",
+            "stanford_cars/cars_test",
+            into="stanford_cars",
+            file="cars_test.tgz",
+            pages=COPIES,
+        ),
+        published("stanford_cars", split_file, "1ObCFbaAgVu0I-k_Au-gIUcefirdAuizT", split_sha256),
+    )
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         for label, name in enumerate(names):
             if not name.partition(" ")[0].isdecimal():
                 raise MissingDataError(
                     f"{self.name}: {where} calls label {label} {name!r}; the year comes first, "
-                    "as in '2012 Audi TTS Coupe'"
+                    "as in '2012 Audi TTS Coupe'",
+                    WRONG_ORDER,
                 )
 
     def side_files(self) -> tuple[Sequence[Entry], Path] | None:

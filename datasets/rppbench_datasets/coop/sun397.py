@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from rppbench.errors import MissingDataError
+from rppbench.dataset import Source
+from rppbench.errors import WRONG_COUNT, WRONG_ORDER, MissingDataError
 from rppbench_datasets.coop.files import Entry, lines
-from rppbench_datasets.coop.split_zhou import SplitFile
+from rppbench_datasets.coop.split_zhou import SplitFile, published
 
 
 class SUN397(SplitFile):
@@ -17,11 +18,22 @@ class SUN397(SplitFile):
     title = "SUN397"
     paper = "Xiao et al., CVPR 2010"
     origin = "https://vision.princeton.edu/projects/2010/SUN/"
+    licence = "not stated; images from the web, for research"
     folder = "sun397"
     images = "SUN397"
     split_file = "split_zhou_SUN397.json"
     size = 397
     counts = {"train": 15_880, "val": 3_970, "test": 19_850}
+    sources = (
+        Source(
+            "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
+            "sun397/SUN397",
+            into="sun397",
+            md5="8ca2778205c41d23104230ba66911c7a",
+            pages=("its server is at times away; no other place of this archive is known",),
+        ),
+        published("sun397", split_file, "1y2RD81BYuiyvebdN-JymPfyWYcd8_MUq"),
+    )
 
     def class_name(self, path: str) -> str:
         """'a/apartment_building/outdoor/x.jpg' shows an 'outdoor apartment_building'."""
@@ -34,7 +46,8 @@ class SUN397(SplitFile):
             if folder != line:
                 raise MissingDataError(
                     f"{self.name}: class order wrong in {where}: label {label} is {folder!r}, "
-                    f"{line!r} in {self._numbering}"
+                    f"{line!r} in {self._numbering}",
+                    WRONG_ORDER,
                 )
 
     def side_files(self) -> tuple[Sequence[Entry], Path] | None:
@@ -62,6 +75,7 @@ class SUN397(SplitFile):
         found = [line.removeprefix("/") for line in lines(self._numbering, self.name)]
         if len(found) != self.size:
             raise MissingDataError(
-                f"{self.name}: {self._numbering} has {len(found)} classes, not {self.size}"
+                f"{self.name}: {self._numbering} has {len(found)} classes, not {self.size}",
+                WRONG_COUNT,
             )
         return found

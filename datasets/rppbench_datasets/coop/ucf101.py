@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from rppbench.dataset import Source
 from rppbench.errors import MissingDataError
 from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
-from rppbench_datasets.coop.split_zhou import ClassFolders
+from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
 class UCF101(ClassFolders):
@@ -18,12 +19,23 @@ class UCF101(ClassFolders):
     title = "UCF101"
     paper = "arXiv:1212.0402"
     origin = "https://www.crcv.ucf.edu/data/UCF101.php"
+    licence = "not stated; frames of videos from the web"
     template = "a photo of a person doing {}."
     folder = "ucf101"
     images = "UCF-101-midframes"
     split_file = "split_zhou_UCF101.json"
     size = 101
     counts = {"train": 7_639, "val": 1_898, "test": 3_783}
+    split_sha256 = "d78cb834f7c5792c"
+    sources = (
+        Source(
+            "drive:10Jqome3vtUA2keJkNanAiFpgbyC9Hc2O",
+            "ucf101/UCF-101-midframes",
+            into="ucf101",
+            file="UCF-101-midframes.zip",
+        ),
+        published("ucf101", split_file, "1I0S0q91hJfsV9Gf4xDIjgDq4AqBNJb1y", split_sha256),
+    )
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         # Sorted as the videos are named, before '_' went between the words, and case aside.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.dense import Published
-from rppbench_datasets.labelled.maps import LabelMaps
+from rppbench_datasets.labelled.maps import LabelMaps, prepared
 
 
 class ADE20K(LabelMaps):
@@ -12,9 +12,12 @@ class ADE20K(LabelMaps):
     name = "ade20k"
     title = "ADE20K-150"
     paper = "arXiv:1608.05442"
-    origin = "http://sceneparsing.csail.mit.edu; names: facebookresearch/detectron2"
+    origin = "http://sceneparsing.csail.mit.edu"
+    licence = "images for non-commercial research and education (its page)"
     names = "ade20k"
     maps = "ADEChallengeData2016/annotations_detectron2/validation"
     images = "ADEChallengeData2016/images/validation"
-    count = 2_000
+    size = 150
+    counts = {"test": 2_000}
+    sources = prepared(images, maps, origin)
     published = Published(weight=0.5, short=512, long=2048)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.dense import Published
-from rppbench_datasets.labelled.maps import LabelMaps
+from rppbench_datasets.labelled.maps import LabelMaps, prepared
 
 
 class CocoStuff(LabelMaps):
@@ -17,5 +17,7 @@ class CocoStuff(LabelMaps):
     names = "coco_stuff"
     maps = "coco/stuffthingmaps_detectron2/val2017"
     images = "coco/val2017"
-    count = 5_000
+    size = 171
+    counts = {"test": 5_000}
+    sources = prepared(images, maps, origin)
     published = Published(weight=0.8, short=640, long=2560)

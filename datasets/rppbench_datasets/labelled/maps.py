@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Sample
+from rppbench.dataset import Sample, Source
 from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets.pictures import read
@@ -43,8 +43,6 @@ class LabelMaps(SegmentationSet):
     """Folder of label maps (.png) below the data root."""
     images: ClassVar[str]
     """Folder of images (.jpg) below the data root."""
-    count: ClassVar[int]
-    """Label maps that must be there."""
 
     def __init__(self) -> None:
         self.root = data_root()
@@ -56,9 +54,9 @@ class LabelMaps(SegmentationSet):
             )
         with os.scandir(self.folder) as found:
             sizes = {e.name: e.stat().st_size for e in found if _is_map(e.name)}
-        if len(sizes) != self.count:
+        if len(sizes) != (count := self.counts["test"]):
             raise MissingDataError(
-                f"{self.name}: {self.folder} has {len(sizes):,} label maps, not {self.count:,}"
+                f"{self.name}: {self.folder} has {len(sizes):,} label maps, not {count:,}"
             )
         self._sizes = dict(sorted(sizes.items()))
 
@@ -102,6 +100,11 @@ class LabelMaps(SegmentationSet):
         facts = (VERSION, self.name, self.template, list(self.classes), list(self.unseen()))
         text = json.dumps((*facts, self._sizes))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def prepared(images: str, maps: str, page: str) -> tuple[Source, ...]:
+    """Both folders, which only a person can make: nothing fetches and converts them."""
+    return tuple(Source("", folder, pages=(page,)) for folder in (images, maps))
 
 
 def _is_map(name: str) -> bool:

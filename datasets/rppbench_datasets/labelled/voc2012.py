@@ -6,7 +6,7 @@ import os
 
 from rppbench.dense import Published
 from rppbench.errors import MissingDataError
-from rppbench_datasets.labelled.maps import LabelMaps
+from rppbench_datasets.labelled.maps import LabelMaps, prepared
 
 SHOWN = 3
 """Names of leaked masks in the message."""
@@ -19,10 +19,13 @@ class VOC2012(LabelMaps):
     title = "VOC 2012"
     paper = "Everingham et al., IJCV 2010; split: Xian et al., CVPR 2019"
     origin = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+    licence = "images from Flickr, under its terms"
     names = "voc2012"
     maps = "VOC2012/annotations_detectron2/val"
     images = "VOC2012/JPEGImages"
-    count = 1_449
+    size = 20
+    counts = {"test": 1_449}
+    sources = prepared(images, maps, origin)
     published = Published(weight=0.7, short=512, long=2048)
 
     def __init__(self) -> None:

@@ -1,0 +1,125 @@
+"""Is a data set there, whole and the right one? What to fetch, and where to put it, if not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from rppbench.dataset import Dataset, Finding, Sample, Source, Tell
+from rppbench.errors import MISSING, UNREADABLE, MissingDataError, UsageError
+from rppbench.steps import Watch
+
+SPLITS = ("train", "val", "test")
+SHOWN = 5
+"""Of a list of faulty files."""
+AT_ONCE = 1_000
+"""Images that wait for a worker."""
+
+
+def check(
+    component: type[Dataset], root: Path, watch: Watch, readers: int = 0
+) -> tuple[list[Finding], dict[str, int]]:
+    """What is to be said of a data set below a root, and the images of each split that it has.
+
+    With `readers` every image is decoded, by so many threads (Pillow decodes outside the lock).
+    """
+    found = [Finding(MISSING, wanted(source, root)) for source in component.lacks(root)]
+    try:
+        data = component()
+    except MissingDataError as error:
+        if not found or error.problem != MISSING:
+            found.insert(0, Finding(error.problem, str(error)))
+        return found, {}
+    counts: dict[str, int] = {}
+    looked: set[tuple[int, str]] = set()
+    for split in SPLITS:
+        try:
+            samples = data.samples(split)
+        except MissingDataError as error:
+            if not found or error.problem != MISSING:
+                found.append(Finding(error.problem, str(error)))
+            continue
+        except UsageError:  # a data set without such a split
+            continue
+        counts[split] = len(samples)
+        same = (len(samples), samples[0].key if samples else "")
+        if same in looked:  # 'val' and 'test' are one list in some sets
+            continue
+        looked.add(same)
+        found += _images(data, split, samples, watch, readers)
+    said = {finding.text for finding in found}
+    found += [finding for finding in data.findings() if finding.text not in said]
+    return found, counts
+
+
+def wanted(source: Source, root: Path) -> str:
+    """What to fetch and where to put it, for a person."""
+    lines = [f"{root / source.gives} is not there"]
+    name = source.filename
+    digest = next((f" ({k} {v})" for k in ("md5", "sha256") if (v := getattr(source, k))), "")
+    if source.addresses:
+        where = [_shown(address) for address in source.addresses]
+        lines.append(f"  fetch {name}{digest} from {where[0]}")
+        lines += [f"  or from {address}" for address in where[1:]]
+    lines += [f"  see {page}" for page in source.pages]
+    if source.into:
+        part = f"the folder {source.inside} of it" if source.inside else "it"
+        lines.append(f"  and unpack {part} into {root / source.into}")
+    elif source.addresses:
+        lines.append(f"  and put it at {root / source.gives}")
+    return "\n".join(lines)
+
+
+def _shown(address: str) -> str:
+    kind, _, identity = address.partition(":")
+    return f"https://drive.google.com/file/d/{identity}/view" if kind == "drive" else address
+
+
+def _images(
+    data: Dataset, split: str, samples: Sequence[Sample], watch: Watch, readers: int
+) -> Iterator[Finding]:
+    if not data.scanned:
+        tell = watch(f"{data.name}: look for {split} images")
+        missing = []
+        for done, sample in enumerate(samples, 1):
+            path = data.file(sample)
+            if path is not None and not path.is_file():
+                missing.append(str(path))
+            if not done % AT_ONCE:
+                tell(done, len(samples))
+        if missing:
+            yield Finding(MISSING, _some(missing, len(samples), split, "are not there"))
+    if readers:
+        tell = watch(f"{data.name}: read {split} images")
+        bad = [text for text in _read(data, samples, readers, tell) if text]
+        if bad:
+            yield Finding(UNREADABLE, _some(bad, len(samples), split, "cannot be read"))
+
+
+def _read(
+    data: Dataset, samples: Sequence[Sample], readers: int, tell: Tell
+) -> Iterator[str | None]:
+    """For each image what is wrong with it, or None; images that are not there count elsewhere."""
+
+    def look(sample: Sample) -> str | None:
+        try:
+            data.image(sample)
+        except MissingDataError as error:
+            return str(error) if error.problem == UNREADABLE else None
+        except Exception as error:  # noqa: BLE001  a plugin's reader may raise what it likes
+            return f"{sample.key}: {type(error).__name__}: {error}"
+        return None
+
+    waiting, done = iter(samples), 0
+    with ThreadPoolExecutor(readers) as pool:
+        while some := list(islice(waiting, AT_ONCE)):
+            yield from pool.map(look, some)
+            done += len(some)
+            tell(done, len(samples))
+
+
+def _some(faulty: Sequence[str], total: int, split: str, what: str) -> str:
+    lines = [f"{len(faulty):,} of {total:,} {split!r} images {what}, the first of them:"]
+    return "\n".join([*lines, *(f"  {text}" for text in islice(faulty, SHOWN))])

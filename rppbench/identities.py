@@ -1,0 +1,64 @@
+"""What data sets and weights are, read once for a whole plan: digests, and classes in common."""
+
+from __future__ import annotations
+
+from rppbench.contracts import Assignment, Dataset
+from rppbench.errors import MissingDataError
+from rppbench.plugins import Registry
+from rppbench.splits import training_classes
+
+MISSING = "missing"
+"""Stands for the digest of data that is not there."""
+
+
+class Identities:
+    """Digests of data and weights, each computed once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.known: dict[str, str] = {}
+
+    def of(self, dataset: str, backbone: str, teacher: str | None) -> tuple[tuple[str, str], ...]:
+        """(what, digest) pairs of everything named."""
+        pairs = [
+            (f"dataset:{dataset}", self._data(dataset)),
+            (f"backbone:{backbone}", self._weights(backbone)),
+        ]
+        if teacher is not None:
+            pairs.append((f"teacher:{teacher}", self._weights(teacher)))
+        return tuple(sorted(pairs))
+
+    def covers(self, assignment: Assignment) -> bool:
+        """Whether a method that knows only the classes it learned can do this.
+
+        All that are scored must be learned, and nothing before on others. True if data is missing.
+        """
+        if assignment.start:
+            return False
+        open_: dict[str, Dataset] = {}
+        for name in (assignment.source, assignment.dataset):
+            component: type[Dataset] = self.registry.get("datasets", name)
+            try:
+                open_[name] = component()
+                names = open_[name].classes
+            except MissingDataError:
+                return True
+        source = open_[assignment.source]
+        learned = training_classes(source, assignment.classes)
+        return {source.classes[label] for label in learned} >= set(names)
+
+    def _data(self, name: str) -> str:
+        if name not in self.known:
+            component: type[Dataset] = self.registry.get("datasets", name)
+            try:
+                self.known[name] = component().fingerprint()
+            except MissingDataError:  # the cell will record why; the others still run
+                self.known[name] = MISSING
+        return self.known[name]
+
+    def _weights(self, name: str) -> str:
+        from rppbench.clip import identify  # only plans that name a backbone pay for it
+
+        if name not in self.known:
+            self.known[name] = identify(name, self.registry.all("backbones"))
+        return self.known[name]

@@ -1,0 +1,62 @@
+"""What a page says below a table, as plain text: gaps, ranks, recipes, machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rppbench.ranks import LEVEL, Ranking
+from rppbench.tables import KINDS, Entry, Table, probability
+
+
+def notes(table: Table) -> Iterator[str]:
+    """One sentence or a few for each thing that a reader must know."""
+    if any(not row.average.whole for row in table.rows if row.average):
+        yield (
+            "An average marked (n/m) is over the data sets that have a number; only n of m have "
+            "all seeds. It is not comparable with a complete one and never marked as best."
+        )
+    if table.ranking:
+        yield _ranking(table.ranking)
+    for row in table.rows:
+        gaps: dict[str, list[str]] = {}
+        for column, entry in zip(table.columns, row.entries, strict=True):
+            unknown = table.by_metric and not entry.values and not entry.missing
+            if not entry.whole and not unknown:  # a metric that a method does not have is no gap
+                gaps.setdefault(_reason(entry), []).append(table.heading(column))
+        if gaps:
+            told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
+            yield f"{row.label} is incomplete: {told}."
+    still = [row.label for row in table.rows if row.deterministic]
+    if still:
+        yield f"Deterministic, so n = 1 and no interval: {', '.join(still)}."
+    recipes = [f"{row.label}: {row.recipe}" for row in table.rows if row.recipe]
+    if recipes:
+        yield f"Recipes: {'; '.join(recipes)}."
+    if table.devices and any(row.train_seconds is not None for row in table.rows):
+        yield f"Train time is that of one training, on {', '.join(table.devices)}."
+
+
+def _ranking(ranking: Ranking) -> str:
+    p = probability(ranking.p)
+    told = (
+        f"(Nemenyi's test: they differ by less than {ranking.critical:.2f}; Friedman's p: {p})."
+        if ranking.p < LEVEL
+        else f"(Friedman's test finds no difference among them, p: {p})."
+    )
+    return (
+        f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
+        f"rows. Rows that share a letter cannot be told apart by their ranks {told}"
+    )
+
+
+def _reason(entry: Entry) -> str:
+    if not entry.missing:
+        return f"{len(entry.values)} of {entry.expected} seeds were run"
+    reasons = []
+    for missing in entry.missing:
+        first = (missing.message.splitlines() or [""])[0][:160]
+        kind = KINDS.get(missing.kind, f"failed, {missing.kind}")
+        reasons.append(f"{kind}: {first}")
+    shared = "; ".join(dict.fromkeys(reasons))
+    seeds = ", ".join(str(missing.seed) for missing in entry.missing)
+    return f"seed {seeds}: {shared}"

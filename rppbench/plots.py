@@ -1,0 +1,187 @@
+"""What a table looks like: accuracy against cost, critical differences, data sets, training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+from rppbench.entrants import Entrant
+from rppbench.figures import INK, QUIET, colour, marker, panels, styled
+from rppbench.tables import Average, Entry, Row, Table, duration
+
+MOST = 10
+"""Rows of a plot, the best of the table; more cannot be told apart."""
+
+
+def shown(row: Row) -> Average | Entry:
+    """The number that a table sorts its rows by."""
+    return row.average or row.entries[0]
+
+
+def drawable(table: Table) -> list[Row]:
+    """The rows that stand in plots."""
+    return [row for row in table.rows if shown(row).mean is not None][:MOST]
+
+
+@styled
+def cost(table: Table) -> Figure | None:
+    """Mean against training time and number of parameters; lines for what learns nothing.
+
+    None where no row learned anything.
+    """
+    rows = drawable(table)
+    trained = [i for i, row in enumerate(rows) if row.train_seconds and row.parameters]
+    if not trained:
+        return None
+    drawn, axes = panels(8.5, 3.6, 2)
+    for index, row in enumerate(rows):
+        mean, spread = shown(row).mean, shown(row).interval
+        assert mean is not None
+        for axis, value in zip(axes, (row.train_seconds, row.parameters), strict=True):
+            if not value:
+                axis.axhline(mean, color=colour(index), linestyle=":", label=row.label)
+                continue
+            half = spread.half_width if spread else None
+            style: dict[str, Any] = {"color": colour(index), "marker": marker(index), "ls": "none"}
+            axis.errorbar(value, mean, half, label=row.label, capsize=2, elinewidth=1, **style)
+    measure = f"{table.metric}, %" if table.by_metric else f"mean {table.metric}, %"
+    axes[0].set(xlabel="Training time", ylabel=measure)
+    axes[1].set(xlabel="Trained parameters")
+    for axis, spell in zip(axes, (duration, lambda value: f"{value:,.0f}"), strict=True):
+        _log_axis(axis, spell)
+        axis.grid(True)
+    _legend(drawn, axes[0])
+    return drawn
+
+
+@styled
+def ranks(table: Table) -> Figure | None:
+    """The critical-difference diagram (Demšar, 2006); None where the table has no ranking."""
+    if table.ranking is None:
+        return None
+    ranked = sorted(
+        ((row.rank, row.label) for row in table.rows if row.rank), key=lambda pair: pair[0].mean
+    )
+    letters = sorted({letter for rank, _ in ranked for letter in rank.groups})
+    groups = [[rank.mean for rank, _ in ranked if letter in rank.groups] for letter in letters]
+    groups = [group for group in groups if len(group) > 1]
+    left = (len(ranked) + 1) // 2
+    top = -0.35 * (len(groups) + 1)  # where names begin, below the bars of the groups
+    width, height = 8.5, 0.3 * (left - top + 3)
+    drawn = Figure(figsize=(width, height))
+    axis = drawn.add_axes((0, 0, 1, 1))
+    axis.hlines(0, 1, len(ranked), color=INK, linewidth=1)
+    for tick in range(1, len(ranked) + 1):
+        axis.vlines(tick, 0, 0.25, color=INK, linewidth=1)
+        axis.text(tick, 0.4, str(tick), ha="center", va="bottom")
+    critical = min(table.ranking.critical, len(ranked) - 1)
+    axis.hlines(1.7, 1, 1 + critical, color=INK, linewidth=1)
+    axis.vlines([1, 1 + critical], 1.55, 1.85, color=INK, linewidth=1)
+    said = f"critical difference {table.ranking.critical:.2f}"
+    axis.text(1 + critical + 0.08, 1.7, said, va="center")
+    for index, group in enumerate(groups):
+        depth = -0.35 * (index + 1)
+        axis.hlines(depth, group[0] - 0.04, group[-1] + 0.04, color=INK, linewidth=4)
+    reach = 0.05 * len(ranked)
+    names = 0.3 + 0.09 * max(len(label) + 5 for _, label in ranked)  # inches, on either side
+    names = min(names, width / 3)
+    side = reach + names * (len(ranked) - 1 + 2 * reach) / (width - 2 * names)
+    axis.set(xlim=(1 - side, len(ranked) + side), ylim=(top - left - 0.2, 2.3))
+    for index, (rank, label) in enumerate(ranked):
+        first = index < left
+        place = top - (index if first else len(ranked) - 1 - index) - 0.4
+        edge = 1 - reach if first else len(ranked) + reach
+        axis.plot([rank.mean, rank.mean, edge], [0, place, place], color=QUIET, linewidth=1)
+        text = f"{label}  {rank.mean:.1f}" if first else f"{rank.mean:.1f}  {label}"
+        gap = -0.05 if first else 0.05
+        axis.text(edge + gap, place, text, ha="right" if first else "left", va="center")
+    axis.set_axis_off()
+    return drawn
+
+
+@styled
+def bars(table: Table) -> Figure | None:
+    """A bar for each row on each data set, with its interval; None for a single row."""
+    rows = drawable(table)
+    if len(rows) < 2:
+        return None
+    thick = 0.8 / len(rows)
+    drawn, (axis,) = panels(7.0, 0.9 + len(table.columns) * (0.14 + 0.115 * len(rows)))
+    for index, row in enumerate(rows):
+        found = [(i, entry) for i, entry in enumerate(row.entries) if entry.mean is not None]
+        places = [i + thick * (index + 0.5) - 0.4 for i, _ in found]
+        widths = [entry.mean or 0.0 for _, entry in found]
+        axis.barh(places, widths, thick * 0.86, color=colour(index), label=row.label)
+        for place, (_, entry) in zip(places, found, strict=True):
+            spread = entry.interval
+            if spread and spread.half_width:
+                low, high = spread.mean - spread.half_width, spread.mean + spread.half_width
+                axis.hlines(place, max(0.0, low), high, color=INK, linewidth=0.9)
+    axis.set_yticks(range(len(table.columns)), [table.heading(c) for c in table.columns])
+    axis.tick_params(axis="y", length=0)
+    axis.set_ylim(len(table.columns) - 0.45, -0.55)
+    axis.set_xlabel("percent" if table.by_metric else f"{table.metric}, %")
+    axis.grid(True, axis="x")
+    _legend(drawn, axis)
+    return drawn
+
+
+@styled
+def curves(table: Table, entrants: Sequence[Entrant]) -> Figure | None:
+    """Loss and accuracy of the training batches by epoch, mean over trainings; None without any."""
+    known = {entrant.label: _log(entrant) for entrant in entrants}
+    rows = [(i, row.label) for i, row in enumerate(drawable(table)) if known[row.label]]
+    if not rows:
+        return None
+    drawn, axes = panels(8.5, 3.4, 2)
+    for index, label in rows:
+        log = known[label]
+        for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
+            points = [(epoch, of[name]) for epoch, of in log.items() if name in of]
+            if points:
+                style: dict[str, Any] = {"color": colour(index), "marker": marker(index), "ms": 4}
+                axis.plot([e for e, _ in points], [v for _, v in points], label=label, **style)
+    axes[0].set(xlabel="Epoch", ylabel="Loss")
+    axes[1].set(xlabel="Epoch", ylabel="Accuracy of the batches, %")
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(True)
+    _legend(drawn, axes[0])
+    return drawn
+
+
+def _log(entrant: Entrant) -> dict[int, dict[str, float]]:
+    """Means over the entrant's trainings by epoch."""
+    logs = {r.cell.training.key: r.training_log for r in entrant.records if r.cell.training}
+    found: dict[int, dict[str, list[float]]] = {}
+    for log in logs.values():
+        for entry in log:
+            of_epoch = found.setdefault(int(entry["epoch"]), {})
+            for name, value in entry.items():
+                of_epoch.setdefault(name, []).append(value)
+    return {
+        epoch: {name: fmean(values) for name, values in of_epoch.items()}
+        for epoch, of_epoch in sorted(found.items())
+    }
+
+
+def _log_axis(axis: Axes, spell: Callable[[float], str]) -> None:
+    """A few ticks at round steps of the data's own range, spelled for people."""
+    low, high = axis.dataLim.intervalx
+    axis.set_xscale("log")
+    axis.set_xlim(low / 1.4, high * 1.4)
+    count = 4 if high > 1.5 * low else 1
+    ticks = [low * (high / low) ** (i / max(1, count - 1)) for i in range(count)]
+    axis.set_xticks(ticks)
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spell(value)))
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _legend(drawn: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    drawn.legend(handles, labels, loc="outside upper left", ncols=3, handlelength=1.4)

@@ -1,0 +1,241 @@
+"""Tables as a static site: one page that needs no server, and the files it links to."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from matplotlib.figure import Figure
+
+from rppbench import plots
+from rppbench.beside import OTHERS, PUBLISHED, others, published
+from rppbench.figures import inline
+from rppbench.layout import COSTS, Shown, costs, layout, measured
+from rppbench.leaderboard import Part, write_leaderboards
+from rppbench.notes import notes
+from rppbench.opened import opened
+from rppbench.records import lower_is_better
+from rppbench.store import file_name, write_whole
+from rppbench.tables import Row, Table
+
+FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}
+
+
+def write(parts: Sequence[Part], folder: Path) -> Path:
+    """Write index.html, and beside it the tables in all other formats; the path of the page."""
+    write_leaderboards([part.table for part in parts], folder)
+    index = Path(folder) / "index.html"
+    write_whole(index, page(parts))
+    return index
+
+
+def page(parts: Sequence[Part]) -> str:
+    """The whole page; the same for the same records.
+
+    Names come from anyone's plugins and records, so every text is escaped, and the page itself
+    forbids whatever is not its own script (Content-Security-Policy).
+    """
+    web = files("rppbench") / "web"
+    read = {name: (web / name).read_text("utf-8") for name in ("page.html", "style.css")}
+    script = (web / "script.js").read_text("utf-8")
+    digest = sha256(f"\n{script}\n".encode()).digest()  # of all between the tags
+    content: list[list[dict[str, object]]] = []
+    sections = [_section(number, part, parts, content) for number, part in enumerate(parts, 1)]
+    return Template(read["page.html"]).substitute(
+        title="Leaderboards",
+        permitted=f"sha256-{b64encode(digest).decode()}",
+        style=read["style.css"],
+        script=script,
+        filters="\n".join(_filters([part.table for part in parts])),
+        sections="\n".join(sections),
+        data=embedded({"rows": content}),
+    )
+
+
+def embedded(data: object) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or starts markup."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _filters(tables: Sequence[Table]) -> Iterator[str]:
+    tasks = {table.task: table.title for table in tables}
+    backbones = {name: name for table in tables for name in [dict(table.setting)["backbone"]]}
+    recipes = {row.recipe: row.recipe for table in tables for row in table.rows if row.recipe}
+    for name, values in (("task", tasks), ("backbone", backbones), ("recipe", recipes)):
+        choices = [f'<option value="">all ({len(values)})</option>']
+        choices += [
+            f'<option value="{escape(value)}">{escape(title)}</option>'
+            for value, title in sorted(values.items(), key=lambda pair: pair[1].casefold())
+        ]
+        label = name.capitalize()
+        yield f'<label>{label}<select name="{name}">{"".join(choices)}</select></label>'
+
+
+def _section(
+    number: int, part: Part, parts: Sequence[Part], content: list[list[dict[str, object]]]
+) -> str:
+    """A table with all about it; what its rows open to is added to `content`."""
+    table = part.table
+    alike = sum(other.table.task == table.task for other in parts)
+    facts = ", ".join(f"{name}: {value}" for name, value in table.differences)
+    heading = f"{table.title} ({facts})" if facts else table.title
+    links = [
+        f'<a href="{escape(file_name(table.task))}.{ending}">{name}</a>'
+        for ending, name in FORMATS.items()
+    ]
+    setting = [f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in table.setting]
+    warning = (
+        f"This task has {alike} tables, measured under different conditions; do not compare "
+        "numbers across them."
+    )
+    backbone = escape(dict(table.setting)["backbone"])
+    lines = [
+        f'<section class="table-part" data-task="{escape(table.task)}" '
+        f'data-backbone="{backbone}" aria-labelledby="part-{number}">',
+        f'<h2 id="part-{number}">{escape(heading)}</h2>',
+        *([f'<p class="warning">{warning}</p>'] if alike > 1 else []),
+        f'<p class="setting">{escape(measured(table))} Also as {", ".join(links)}.</p>',
+        f'<div class="scroll" role="region" tabindex="0" aria-labelledby="part-{number}">',
+        *_table(part, content),
+        "</div>",
+        *_below(table),
+        '<ul class="notes">',
+        *(f"<li>{escape(note)}</li>" for note in notes(table)),
+        "</ul>",
+        f"<details><summary>Setting</summary><dl>{''.join(setting)}</dl></details>",
+        *_figures(number, part),
+        "</section>",
+    ]
+    return "\n".join(lines)
+
+
+def _below(table: Table) -> Iterator[str]:
+    """Other metrics and published numbers, as the Markdown has them."""
+    also = others(table.rows)
+    found = [*([(OTHERS, also)] if also else [])]
+    if table.reported:
+        found.append((f"Against published numbers {PUBLISHED}", published(table.reported)))
+    for told, shape in found:
+        yield f"<p>{escape(told)}</p>"
+        yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(told)}"><table>'
+        kinds = ["name" if i < shape.names else "" for i in range(len(shape.heads))]
+        heads = zip(shape.heads, kinds, strict=True)
+        cells = [f'<th scope="col" class="{kind}">{escape(head)}</th>' for head, kind in heads]
+        yield f"<thead><tr>{''.join(cells)}</tr></thead><tbody>"
+        for row in shape.body:
+            lines = [_cell(shown, index < shape.names) for index, shown in enumerate(row)]
+            yield f"<tr>{''.join(lines)}</tr>"
+        yield "</tbody></table></div>"
+
+
+def _table(part: Part, content: list[list[dict[str, object]]]) -> Iterator[str]:
+    table, shape = part.table, layout(part.table)
+    entrants = {entrant.label: entrant for entrant in part.entrants}
+    yield "<table><thead><tr>"
+    for index, head in enumerate((*shape.heads, *COSTS)):
+        name = index < shape.names
+        small_first = name or head in ("Rank", *COSTS) or lower_is_better(_metric(table, head))
+        first = "ascending" if small_first else "descending"
+        kind = ' class="name"' if name else ""
+        yield (
+            f'<th scope="col" data-first="{first}"{kind}>'
+            f'<button type="button">{escape(head)}</button></th>'
+        )
+    yield "</tr></thead>"
+    for row, cells in zip(table.rows, shape.body, strict=True):
+        number = len(content)
+        content.append([asdict(block) for block in opened(entrants[row.label])])
+        button = (
+            f'<button type="button" aria-expanded="false" aria-controls="opened-{number}">'
+            f"{escape(row.label)}</button>"
+        )
+        yield f'<tbody class="entry" data-row="{number}" data-recipe="{escape(row.recipe)}"><tr>'
+        yield f'<th scope="row" class="name">{button}</th>'
+        yield from (_cell(cell, index + 1 < shape.names) for index, cell in enumerate(cells[1:]))
+        yield from _costs(row)
+        yield "</tr></tbody>"
+    yield "</table>"
+
+
+def _metric(table: Table, head: str) -> str:
+    """The metric of a column of numbers."""
+    return head if table.by_metric else table.metric
+
+
+def _cell(shown: Shown, name: bool) -> str:
+    parts = [
+        escape(shown.text),
+        *([f'<span class="spread">± {escape(shown.spread)}</span>'] if shown.spread else []),
+        *([f'<span class="mark">{escape(shown.mark)}</span>'] if shown.mark else []),
+    ]
+    kind = "name" if name else "best" if shown.best else ""
+    return _data(" ".join(parts), None if name else _number(shown.text), kind)
+
+
+def _costs(row: Row) -> Iterator[str]:
+    for text, value in zip(costs(row), (row.parameters, row.train_seconds), strict=True):
+        yield _data(text, value)
+
+
+def _data(html: str, value: float | None, kind: str = "") -> str:
+    sorts = "" if value is None else f' data-value="{value}"'
+    of_kind = f' class="{kind}"' if kind else ""
+    return f"<td{sorts}{of_kind}>{html}</td>"
+
+
+def _number(text: str) -> float | None:
+    """What '32.8' or a rank '1.9 ab' is sorted by; None for what is no number."""
+    try:
+        return float(text.split()[0])
+    except (ValueError, IndexError):
+        return None
+
+
+def _figures(number: int, part: Part) -> Iterator[str]:
+    table = part.table
+    more = len(table.rows) - len(plots.drawable(table))
+    left_out = f" Of {len(table.rows)} rows the best {plots.MOST}." if more else ""
+    drawn: tuple[tuple[str, str, Figure | None], ...] = (
+        (
+            "cost",
+            "Accuracy against cost. Bars are 95 % t-intervals over seeds; a dotted line is a "
+            "method that learns nothing.",
+            plots.cost(table),
+        ),
+        (
+            "ranks",
+            "Critical-difference diagram: mean ranks over data sets, 1 is best. Rows on one thick "
+            "line cannot be told apart (Friedman's and Nemenyi's tests at 5 %).",
+            plots.ranks(table),
+        ),
+        (
+            "curves",
+            "Training, mean over trainings. Losses of different objectives are no contest.",
+            plots.curves(table, part.entrants),
+        ),
+        (
+            "bars",
+            "Each data set. Lines are 95 % t-intervals over seeds.",
+            plots.bars(table),
+        ),
+    )
+    yield '<div class="figures">'
+    for name, caption, figure in drawn:
+        if figure is not None:
+            told = caption if name == "ranks" else caption + left_out
+            yield (
+                f'<figure><figcaption>{escape(told)}</figcaption><div class="scroll" tabindex="0" '
+                f'role="region" aria-label="{escape(table.title)}: plot">'
+                f"{inline(figure, f'{name}-{number}', told)}</div></figure>"
+            )
+    yield "</div>"

@@ -1,0 +1,88 @@
+"""A data set as tars in the layout of CLIP_benchmark, written with the `webdataset` library.
+
+LAION-AI/CLIP_benchmark, clip_benchmark/webdataset_builder.py and datasets/builder.py.
+Files of images are copied as they are; other images are written as PNG, which keeps every pixel.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rppbench.dataset import Dataset, Sample, Tell
+from rppbench.errors import UsageError
+from rppbench.steps import Watch
+
+SHARD_IMAGES, SHARD_BYTES = 10_000, 1_000_000_000
+"""Of a tar at most, as CLIP_benchmark has it."""
+KINDS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
+"""First bytes of files that any reader of these tars decodes; names may lie."""
+
+
+def export(data: Dataset, splits: Sequence[str], to: Path, watch: Watch) -> dict[str, int]:
+    """Write splits of an opened data set to a folder that is not there yet; shards by split."""
+    try:
+        import webdataset
+    except ImportError:
+        raise UsageError(
+            "tars are written by the webdataset library: pip install 'rppbench[data]'"
+        ) from None
+    logging.getLogger("webdataset").setLevel(logging.WARNING)
+    if to.exists():
+        raise UsageError(f"{to} exists; an export is written to a new folder")
+    if any("\n" in name for name in data.classes):
+        raise UsageError(f"{data.name}: a class name with a line break fits in no classnames.txt")
+    samples = {split: data.samples(split) for split in splits}
+    partial = to.with_name(f"{to.name}.partial")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        _lines(partial / "classnames.txt", data.classes)
+        wording = data.template.replace("{}", "{c}")
+        _lines(partial / "zeroshot_classification_templates.txt", [wording])
+        _lines(partial / "dataset_type.txt", ["zeroshot_classification"])
+        shards = {
+            split: _write(data, listed, partial / split, watch(f"export {split}"), webdataset)
+            for split, listed in samples.items()
+        }
+        os.rename(partial, to)
+    except OSError as error:
+        raise UsageError(f"cannot write {to}: {error}") from error
+    return shards
+
+
+def _write(data: Dataset, samples: Sequence[Sample], to: Path, tell: Tell, webdataset: Any) -> int:
+    to.mkdir()
+    with webdataset.ShardWriter(
+        f"{to}/%d.tar", maxcount=SHARD_IMAGES, maxsize=SHARD_BYTES, verbose=0
+    ) as sink:
+        for number, sample in enumerate(samples):
+            kind, content = _encoded(data, sample)
+            sink.write({"__key__": f"s{number:07}", kind: content, "cls": sample.label})
+            tell(number + 1, len(samples))
+        shards: int = sink.shard
+    _lines(to / "nshards.txt", [str(shards)])
+    return shards
+
+
+def _encoded(data: Dataset, sample: Sample) -> tuple[str, bytes]:
+    """The ending that tells a reader what it is, and the bytes."""
+    path = data.file(sample)
+    if path is not None and path.is_file():
+        content = path.read_bytes()
+        for start, kind in KINDS.items():
+            if content.startswith(start):
+                return kind, content
+    with io.BytesIO() as out:
+        data.image(sample).save(out, "PNG")
+        return "png", out.getvalue()
+
+
+def _lines(file: Path, lines: Sequence[str]) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

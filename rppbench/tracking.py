@@ -1,0 +1,76 @@
+"""Trackers: a run's course sent to TensorBoard, W&B or MLflow by mmengine's back ends.
+
+They watch the events of a run and nothing else: a record is the same with and without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rppbench.engines import Event, Report
+from rppbench.errors import UsageError, unknown
+
+TRACKERS = {
+    "tensorboard": ("TensorboardVisBackend", "tensorboard"),
+    "wandb": ("WandbVisBackend", "wandb"),
+    "mlflow": ("MLflowVisBackend", "mlflow"),
+}
+"""Name -> (class of mmengine, package that it needs)."""
+
+
+def tracker(text: str, output: Path) -> Any:
+    """mmengine's back end for 'NAME[:DIR]'; DIR is NAME in the output folder if not said.
+
+    UsageError for an unknown name, and where its package is not installed.
+    """
+    name, _, folder = text.partition(":")
+    if name not in TRACKERS:
+        raise unknown("tracker is named", name, TRACKERS, "trackers")
+    kind, package = TRACKERS[name]
+    if find_spec(package) is None:
+        raise UsageError(f"--track {name} needs the package {package}: pip install {package}")
+    from mmengine import visualization  # takes seconds
+
+    return getattr(visualization, kind)(save_dir=str(Path(folder) if folder else output / name))
+
+
+class Tracked:
+    """Passes events on to the display, and their numbers to a tracker."""
+
+    def __init__(
+        self,
+        report: Report,
+        backend: Any,
+        names: Mapping[str, str],
+        warn: Callable[[str], object],
+    ) -> None:
+        self.report, self.backend, self.names, self.warn = report, backend, names, warn
+        self.broken = False
+
+    def __call__(self, event: Event) -> None:
+        self.report(event)
+        if event.phase in ("train", "done") and event.metrics and not self.broken:
+            # Not all trackers take commas and equals signs in a name.
+            cell = re.sub(r"[^\w./ -]+", "_", self.names.get(event.key, event.key))
+            values = {f"{cell}/{event.phase}/{name}": v for name, v in event.metrics.items()}
+            self._try(lambda: self.backend.add_scalars(values, step=event.done))
+
+    def close(self) -> None:
+        """Write what TensorBoard holds back.
+
+        The others send numbers at once and end with the program: closing them is made for
+        mmengine's own runner, whose config MLflow's back end asks for.
+        """
+        if not self.broken and type(self.backend).__name__ == TRACKERS["tensorboard"][0]:
+            self._try(self.backend.close)
+
+    def _try(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001  a tracker that is down must not cost a run
+            self.broken = True
+            self.warn(f"warning: the tracker failed and is left out from here: {error}")

@@ -1,0 +1,207 @@
+"""Archives of strangers: unpacked below one folder and nowhere else, within bounds.
+
+Only regular files and folders come out. Links, devices, paths that lead out, names twice, and
+archives that swell beyond what images can are refused, and with them the whole archive.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO, Any, NamedTuple, cast
+
+from rppbench.dataset import Tell
+from rppbench.errors import UsageError
+from rppbench.fetch import BLOCK, check_space
+
+MEMBERS = 2_000_000
+"""Files in an archive; ImageNet has 1.3 million."""
+SWELL, SLACK = 10, 2**27
+"""An archive unpacks to at most SWELL times its bytes and SLACK: images hardly shrink."""
+OPENERS: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+"""By the first bytes of a file; its name is no evidence."""
+
+
+class ArchiveError(UsageError):
+    """An archive that is damaged, or that is not unpacked because of what is in it."""
+
+
+class Member(NamedTuple):
+    """A regular file in an archive."""
+
+    name: str
+    size: int
+    data: IO[bytes]
+
+
+def is_archive(file: Path) -> bool:
+    """Whether a file is a zip or a tar, by its content."""
+    return zipfile.is_zipfile(file) or _is_tar(file)
+
+
+def unpack(
+    archive: Path, to: Path, tell: Tell, inside: str = "", nested: tuple[str, ...] = ()
+) -> None:
+    """Unpack into a folder; of `inside` alone, if it is named; `nested` archives beside themselves.
+
+    Raises ArchiveError, after which `to` is to be thrown away, and UsageError if the disk is full.
+    """
+    limit = SWELL * archive.stat().st_size + SLACK
+    open_it = _zip if zipfile.is_zipfile(archive) else _tar
+    written, files, tops = 0, 0, set()
+    to.mkdir(parents=True, exist_ok=True)
+    check_space(to, archive.stat().st_size, f"unpacking {archive.name}")
+    try:
+        for count, member in enumerate(open_it(archive, limit, tell), 1):
+            path = _safe(member.name, archive)
+            tops.add(path.parts[0])
+            if count > MEMBERS:
+                raise ArchiveError(f"{archive} holds more than {MEMBERS:,} files")
+            if inside:
+                if not path.is_relative_to(inside) or path == PurePosixPath(inside):
+                    continue
+                path = path.relative_to(inside)
+            written += _write(member, to / path, limit - written, archive)
+            files += 1
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk, not of the archive
+            raise ArchiveError(f"cannot unpack {archive}: {error}") from error
+        raise ArchiveError(f"{archive} is damaged: {error}") from error
+    except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise ArchiveError(f"{archive} is damaged: {error}") from error
+    if not files:
+        shown = ", ".join(sorted(tops)[:5]) or "nothing"
+        raise ArchiveError(f"{archive} holds no files {f'in {inside}' if inside else ''}: {shown}")
+    for name in nested:
+        inner = to / name
+        if not inner.is_file():
+            raise ArchiveError(f"{archive} does not hold {name}")
+        unpack(inner, to, tell)
+        inner.unlink()
+
+
+def _safe(name: str, archive: Path) -> PurePosixPath:
+    """The path of a member. ArchiveError if it leads out, on any system."""
+    path, foreign = PurePosixPath(name), PureWindowsPath(name)
+    if not path.parts or path.is_absolute() or foreign.anchor or ".." in foreign.parts:
+        raise ArchiveError(f"{archive} holds {name!r}, a path that leads out of its folder")
+    if not name.isprintable():
+        raise ArchiveError(f"{archive} holds {name!r}, which is no name for a file of data")
+    return path
+
+
+def _write(member: Member, to: Path, limit: int, archive: Path) -> int:
+    """Copy a member to a file that is not there yet; its bytes."""
+    if member.size > limit:
+        raise ArchiveError(_swollen(archive))
+    to.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    try:
+        out = to.open("xb")
+    except FileExistsError:
+        raise ArchiveError(f"{archive} holds {member.name!r} twice") from None
+    with out:
+        while block := member.data.read(BLOCK):
+            written += len(block)
+            if written > limit:
+                raise ArchiveError(_swollen(archive))
+            if written > BLOCK:  # small files are too many to ask before each
+                check_space(to.parent, len(block), f"unpacking {archive.name}")
+            out.write(block)
+    return written
+
+
+def _swollen(archive: Path) -> str:
+    return f"{archive} unpacks to more than {SWELL} times its size, as no archive of images does"
+
+
+def _zip(archive: Path, limit: int, tell: Tell) -> Iterator[Member]:
+    with zipfile.ZipFile(archive) as opened:
+        entries = opened.infolist()
+        if len(entries) > MEMBERS:
+            raise ArchiveError(f"{archive} holds more than {MEMBERS:,} files")
+        total = sum(entry.file_size for entry in entries)
+        if total > limit:
+            raise ArchiveError(_swollen(archive))
+        check_space(archive.parent, total, f"unpacking {archive.name}")
+        for done, entry in enumerate(entries, 1):
+            tell(done, len(entries))
+            kind = stat.S_IFMT(entry.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise ArchiveError(f"{archive} holds {entry.filename!r}, which is no regular file")
+            if entry.is_dir():
+                continue
+            with opened.open(entry) as data:
+                yield Member(entry.filename, entry.file_size, data)
+
+
+def _tar(archive: Path, limit: int, tell: Tell) -> Iterator[Member]:
+    size = archive.stat().st_size
+    with archive.open("rb") as raw:
+        start = raw.read(6)
+        raw.seek(0)
+        opener = next((found for magic, found in OPENERS.items() if start.startswith(magic)), None)
+        plain = opener(raw) if opener else raw
+        with tarfile.open(
+            fileobj=cast("IO[bytes]", _Bounded(plain, limit, archive)), mode="r|"
+        ) as opened:
+            for entry in opened:
+                tell(raw.tell(), size)
+                if entry.isdir():
+                    continue
+                if not entry.isreg():
+                    raise ArchiveError(f"{archive} holds {entry.name!r}, which is no regular file")
+                data = opened.extractfile(entry)
+                assert data is not None, entry.name
+                yield Member(entry.name, entry.size, data)
+
+
+class _Bounded:
+    """A file that ends in an error after so many bytes: headers may swell as well."""
+
+    def __init__(self, file: IO[bytes], limit: int, archive: Path) -> None:
+        self.file, self.left, self.archive = file, limit + SLACK, archive
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes."""
+        block = self.file.read(size)
+        self.left -= len(block)
+        if self.left < 0:
+            raise ArchiveError(_swollen(self.archive))
+        return block
+
+
+def _is_tar(file: Path) -> bool:
+    try:
+        with tarfile.open(file) as opened:
+            return opened.next() is not None
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+        return False
+
+
+def copy_tree(folder: Path, to: Path, tell: Tell) -> None:
+    """Copy the regular files of a folder. ArchiveError for a link that leads out of it."""
+    files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    home = folder.resolve()
+    for path in files:
+        if not path.resolve().is_relative_to(home) or not path.is_file():
+            raise ArchiveError(f"{path} is no regular file of {folder}")
+    to.mkdir(parents=True, exist_ok=True)
+    check_space(to, sum(path.stat().st_size for path in files), f"copying {folder}")
+    for done, path in enumerate(files, 1):
+        target = to / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        tell(done, len(files))

@@ -1,0 +1,78 @@
+"""The rates of every published recipe, epoch by epoch, and the numbers that papers quote."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from rppbench.contracts import Method, Recipe, Step, Supervision
+from rppbench.plugins import Registry
+from rppbench.training import rate
+
+METHODS: dict[str, type[Method]] = Registry.load().all("methods")
+PUBLISHED = [
+    (name, recipe)
+    for name, method in METHODS.items()
+    for recipe in method.recipes
+    if recipe.suite != "demo" and recipe.epochs
+]
+LAST = {
+    "cocoop-1": 1.91e-4,
+    "maple-1": 1.21e-3,
+    "maple-transfer-1": 2.6e-3,
+    "vpt-1": 8.6e-4,
+    "promptsrc-1": 6.1e-5,
+    "promptsrc-transfer-1": 6.1e-5,
+    "pomp-5-1": 6.9e-4,
+}
+"""Rates of the last epoch that follow from Dassl's scheduler, to the digits that are quoted."""
+
+
+def by_name(name: str) -> Recipe:
+    return next(recipe for _, recipe in PUBLISHED if recipe.name == name)
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_the_last_epoch_has_the_published_rate(name: str) -> None:
+    recipe = by_name(name)
+    found = rate(dict(recipe.choice().options), recipe.epochs - 1)
+    assert found == pytest.approx(LAST[name], rel=0.01)
+
+
+@pytest.mark.parametrize(("name", "recipe"), PUBLISHED, ids=[r.name for _, r in PUBLISHED])
+def test_every_epoch_has_dassls_rate(name: str, recipe: Recipe) -> None:
+    """A constant warm-up of 1e-5, then lr (1 + cos(pi (e - 2) / E)) / 2 for e = 2..E."""
+    values = dict(recipe.choice().options)
+    if recipe.warmup_epochs == 0:  # Tip-Adapter-F brings a scheduler of its own
+        assert name == "tip-adapter-f"
+        assert [rate(values, 0), rate(values, 10)] == pytest.approx([0.001, 0.0005])
+        return
+    assert rate(values, 0) == 1e-5
+    for epoch in range(2, recipe.epochs + 1):
+        share = (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs)) / 2
+        if recipe.name == "kgcoop-squared-1":
+            share **= 2
+        assert rate(values, epoch - 1) == pytest.approx(recipe.lr * share)
+
+
+def test_pomps_correction_has_its_published_value() -> None:
+    """1.0195 where 1,000 of 10,450 classes are drawn: log10(10,449 / 999)."""
+    cosines = torch.randn(1, 1000, generator=torch.Generator().manual_seed(0)) / 30
+    step = Step(
+        images=torch.ones(1, 1),
+        texts=cosines.T,
+        classes=torch.arange(1000),
+        labels=torch.tensor([7]),
+        negatives=torch.arange(1000) != 7,
+        total=10_450,
+        scale=torch.tensor(100.0),
+        supervision=Supervision(sampled=1000),
+    )
+    logits = 100 * cosines[0]
+    shifted = logits + 1.0195
+    shifted[7] = logits[7]
+    assert step.cross_entropy.item() == pytest.approx(
+        (shifted.logsumexp(0) - logits[7]).item(), abs=2e-4
+    )

@@ -1,0 +1,73 @@
+"""Trackers see a run and change nothing in it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from toy_run import Say
+
+from rppbench.engines import Event
+from rppbench.store import Store
+from rppbench.tracking import TRACKERS, Tracked
+
+RUN = ("run", "--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
+
+
+def test_tensorboard_can_read_the_course_and_the_records_are_the_same(
+    say: Say, tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert say(*RUN, "--output", "plain")[0] == 0
+    assert say(*RUN, "--output", "seen", "--track", f"tensorboard:{tmp_path / 'board'}")[0] == 0
+    plain, seen = (Store(tmp_path / name).all()[0] for name in ("plain", "seen"))
+    assert [r.measured() for r in plain] == [r.measured() for r in seen]
+    board = EventAccumulator(str(tmp_path / "board"))
+    board.Reload()
+    tags = board.Tags()["scalars"]
+    (loss,) = [tag for tag in tags if tag.endswith("/train/loss")]
+    steps = [scalar.step for scalar in board.Scalars(loss)]
+    assert steps == list(range(1, seen[0].cost.steps + 1))
+    scores = {board.Scalars(tag)[0].value for tag in tags if tag.endswith("/done/top1")}
+    assert sorted(scores) == pytest.approx(sorted({r.scores[0].value for r in seen}), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_tracker_without_its_package_is_one_message(say: Say, name: str) -> None:
+    if find_spec(TRACKERS[name][1]):
+        pytest.skip(f"{name} is installed")
+    status, _, told = say(*RUN, "--track", name)
+    assert status == 2
+    assert f"pip install {TRACKERS[name][1]}" in told
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_tracker_lists_those_there_are(say: Say) -> None:
+    status, _, told = say(*RUN, "--track", "tensorbord")
+    assert status == 2
+    assert "did you mean 'tensorboard'" in told
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_mmengine_has_every_back_end(name: str, tmp_path: Path) -> None:
+    from mmengine import visualization
+
+    backend = getattr(visualization, TRACKERS[name][0])(save_dir=str(tmp_path / name))
+    assert callable(backend.add_scalars)
+
+
+def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on() -> None:
+    class Down:
+        def add_scalars(self, values: object, step: int) -> None:
+            raise OSError("no network")
+
+    events: list[Event] = []
+    told: list[str] = []
+    tracked = Tracked(events.append, Down(), {}, told.append)
+    for step in (1, 2):
+        tracked(Event("k", "train", step, 2, {"loss": 1.0}))
+    tracked.close()
+    assert len(events) == 2
+    assert told == ["warning: the tracker failed and is left out from here: no network"]
