@@ -100,5 +100,6 @@ def test_the_readme_shows_the_committed_leaderboard() -> None:
     table = re.search(r"<!-- leaderboard -->\n(.*?)<!-- end -->", readme, re.DOTALL)
     assert table is not None
     rows = [line for line in table[1].splitlines() if line.startswith("|")]
-    assert len(rows) == 8, "a head, a rule and six methods"
-    assert "\n".join(rows) in page
+    shown = page.split("\n\n")[2]  # the first table of the page, with all of its rows
+    assert shown.startswith("| Method |")
+    assert rows == shown.splitlines()

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Every method on every classification task of the embedded world, three seeds; about three hours
+# on two cores, and to be stopped and repeated at will. Usage: sh leaderboards/embedded/run.sh OUTPUT
+set -eu
+output=${1:?where the records go}
+run() { rppbench run --engine processes:workers=2 --seed 1 2 3 --output "$output" "$@"; }
+
+every="zeroshot coop cocoop kgcoop pomp rpp maple vpt ivlp promptsrc promptkd clip-adapter"
+closed="linear-probe tip-adapter tip-adapter-f" # know only the classes that they learned
+# shellcheck disable=SC2086  # words are meant to be split
+{
+  run --method $every rpp:kd=off --task cross-dataset cross-domain
+  run --method $every rpp:kd=off $closed --task pretraining
+  run --method $every $closed --task few-shot:shots=4
+  run --method $every --task base-to-new:shots=4
+}
+run --method pomp rpp --task fine-tune:shots=4
+rppbench leaderboard --output "$output"
