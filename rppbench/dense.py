@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +79,21 @@ class DenseDataset(Dataset):
         return ()
 
 
+class Published(NamedTuple):
+    """How ZSSeg and POMP evaluate a set."""
+
+    weight: float
+    """Of the ensemble."""
+    short: int
+    """Pixels of the shorter side, unless the longer one would be above `long`."""
+    long: int
+
+
 class SegmentationSet(DenseDataset):
     """Images with a label for each pixel."""
+
+    published: ClassVar[Published | None] = None
+    """Settings of papers, taken where the user asks for them."""
 
     @abstractmethod
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:

@@ -87,7 +87,7 @@ def test_published_vocabularies_need_no_data(name: str, count: int) -> None:
 
 
 def test_lvis_and_coco_have_their_published_parts() -> None:
-    from rppbench_datasets.detection.annotated import table
+    from rppbench_datasets.vocabularies import table
 
     groups = [row[2] for row in table("lvis")]
     assert [groups.count(group) for group in "fcr"] == [405, 461, 337]

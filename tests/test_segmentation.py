@@ -15,6 +15,7 @@ from PIL import Image
 from tiny import Draw, make_tiny_clip, pictures, sapl
 from toy_run import ToyPlugin, ToyRunner, registry_of
 
+import rppbench_methods
 from rppbench import hookimpl, rle
 from rppbench.contracts import Prompt, Sample
 from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
@@ -356,3 +357,68 @@ def test_scaling_bounds_both_sides() -> None:
     for wrong in ({"weight": 1.5}, {"short": -1}, {"long": 0}):
         with pytest.raises(UsageError):
             Segmentation(**wrong)  # type: ignore[arg-type]
+
+
+class Quarters:
+    """Proposals of a plugin: four boxes."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> list[Any]:
+        width, height = image.size
+        masks = np.zeros((4, height, width), bool)
+        for at, mask in enumerate(masks):
+            mask[at // 2 * height // 2 :, at % 2 * width // 2 :] = True
+        return list(masks)
+
+    def identity(self, key: str) -> str:
+        return "quarters"
+
+
+class Striped:
+    """A head of a plugin: one class for all pixels, none for the first row."""
+
+    def __init__(self, task: Segmentation, bench: Any, data: SegmentationSet) -> None:
+        self.label = data.unseen()[0]
+
+    def __call__(self, image: Image.Image, key: str, size: tuple[int, int]) -> Any:
+        labels = np.full(size, self.label, np.uint16)
+        labels[0] = IGNORED
+        return labels
+
+
+def test_a_plugin_brings_heads_and_proposals(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Segmentation.proposers, "quarters", Quarters)
+    monkeypatch.setitem(Segmentation.heads, "striped", Striped)
+    (masked,), _ = run(models, tmp_path / "a", ",proposals=quarters,path=x")
+    assert masked.failure is None, masked.failure
+    (striped,), _ = run(models, tmp_path / "b", ",head=striped")
+    assert striped.failure is None, striped.failure
+    scored = (40 - 3) * 32 * 3
+    blue = sum(40 - (10 + 5 * number) for number in range(3)) * 31
+    found = {score.metric: score.value for score in striped.scores}
+    assert found["pixel_accuracy"] == pytest.approx(100 * blue / scored)
+    with pytest.raises(UsageError, match="no head of segmentation is named 'stripd'; did you mean"):
+        Segmentation(head="stripd")
+    with pytest.raises(UsageError, match=r"sources: files, .*quarters, regions"):
+        Segmentation(proposals="sam")
+
+
+def test_texts_that_depend_on_the_image_label_pixels(models: Path, tmp_path: Path) -> None:
+    """CoCoOp encodes all classes anew for each patch and each region."""
+    registry = registry_of(toys=ToyPlugin(models), more=More(Halves), methods=rppbench_methods)
+    for head in ("dense", "proposals"):
+        task = f"segmentation:suite=toy,source=toy,head={head},view=whole,shots=1"
+        settings = (("recipe.epochs", "1"),)
+        asked = Request(("cocoop",), (task,), backbone="tiny", limit=1, settings=settings)
+        (cell,) = cells(registry, asked)
+        runner = ToyRunner(tmp_path, models=models)
+        runner.workshop.registry = registry
+        runner((cell,), lambda event: None)
+        record = runner.store.read(cell)
+        assert record is not None
+        assert record.failure is None, record.failure
+        assert [score.metric for score in record.scores] == METRICS

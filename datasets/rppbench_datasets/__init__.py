@@ -14,11 +14,11 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
     """The data sets of the embedded world, and published ones."""
-    from rppbench_datasets import coop, demo, detection
+    from rppbench_datasets import coop, demo, detection, labelled
     from rppbench_datasets.imagenet21k import ImageNet21K
     from rppbench_datasets.scenes import Scenes
 
-    return [*demo.SETS, *coop.SETS, ImageNet21K, Scenes, *detection.SETS]
+    return [*demo.SETS, *coop.SETS, ImageNet21K, Scenes, *labelled.SETS, *detection.SETS]
 
 
 @hookimpl

@@ -123,8 +123,7 @@ class Transformers(Proposer):
             from transformers import AutoImageProcessor, AutoModelForObjectDetection
         except ImportError as error:
             raise UsageError(
-                "proposals=transformers needs the package transformers: "
-                "pip install 'rppbench[detectors]'"
+                "proposals=transformers needs the package transformers: pip install transformers"
             ) from error
         try:
             options: dict[str, Any] = {"local_files_only": True}

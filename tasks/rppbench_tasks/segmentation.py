@@ -6,18 +6,23 @@ Recognition, NeurIPS 2023, section 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Sample, Score, Task
 from rppbench.dense import SegmentationSet
-from rppbench.errors import UsageError
+from rppbench.errors import UsageError, unknown
+from rppbench_tasks.segmenting.dense import DenseHead
+from rppbench_tasks.segmenting.mean_iou import Confusion
+from rppbench_tasks.segmenting.proposals import Files, Proposals, Regions
+from rppbench_tasks.segmenting.two_stage import TwoStageHead
 
 Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
+"""(image, its key, (h, w)) -> (h, w) labels, `IGNORED` where there is none; one image at a time."""
 
 
 class Segmentation(Task):
@@ -28,6 +33,16 @@ class Segmentation(Task):
     title = "Open-vocabulary segmentation"
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
+    heads: ClassVar[dict[str, Callable[[Segmentation, Bench, SegmentationSet], Head]]] = {
+        "proposals": lambda task, bench, data: task.two_stages(bench, data),
+        "dense": lambda task, bench, data: task.dense(bench),
+    }
+    """What `head=` chooses from; a plugin may add its own."""
+    proposers: ClassVar[dict[str, Callable[[str], Proposals]]] = {
+        "regions": lambda path: Regions(),
+        "files": Files,
+    }
+    """What `proposals=` chooses from, made of `path=`; a plugin may add its own."""
 
     def __init__(
         self,
@@ -35,21 +50,29 @@ class Segmentation(Task):
         suite: str = "demo",
         source: str = "",
         shots: int = 0,
-        head: Literal["dense", "proposals"] = "proposals",
+        head: str = "proposals",
         view: Literal["windows", "whole"] = "windows",
-        proposals: Literal["regions", "files"] = "regions",
+        proposals: str = "regions",
         path: str = "",
+        published: bool = False,
         weight: float = -1.0,
         short: int = 0,
         long: int = 2048,
     ) -> None:
+        """`published` takes weight, short and long of the papers, for each set its own."""
         if weight > 1:
             raise UsageError(f"weight is from 0 to 1, or below 0 for the method alone: {weight:g}")
         if short < 0 or long < 1:
             raise UsageError("short and long are sides in pixels")
+        if published and (weight, short, long) != (-1.0, 0, 2048):
+            raise UsageError("published=on sets weight, short and long: say none of them")
+        if head not in self.heads:
+            raise unknown("head of segmentation is named", head, self.heads, "heads")
+        if proposals not in self.proposers:
+            raise unknown("source of proposals is named", proposals, self.proposers, "sources")
         self.suite, self.source, self.shots = suite, source, shots
         self.kind, self.view, self.proposals, self.path = head, view, proposals, path
-        self.weight, self.short, self.long = weight, short, long
+        self.published, self.weight, self.short, self.long = published, weight, short, long
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
         """The suite's sets of label maps; the source is the method's kind unless one is named."""
@@ -61,15 +84,28 @@ class Segmentation(Task):
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """hiou, seen and unseen where there are unseen classes; miou, fwiou and accuracies."""
-        from rppbench_tasks.segmenting.mean_iou import Confusion
+        data, samples = bench.dataset, bench.samples()
+        confusion = Confusion(len(data.classes))
+        for done, (truth, found) in enumerate(self.labelled(bench, samples), 1):
+            confusion.add(truth, found)
+            bench.progress(done, len(samples))
+        assert isinstance(data, SegmentationSet)  # or there would be no label maps
+        return list(confusion.scores(data.unseen()))
 
+    def labelled(
+        self, bench: Bench, samples: Iterable[Sample]
+    ) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
+        """Learn, then (truth, prediction) of one image after the other: no two are in memory."""
         data = bench.dataset
         if not isinstance(data, SegmentationSet):
             raise UsageError(f"data set {data.name!r} has no label maps to score")
         bench.fit()
-        head, samples = self.head(bench, data), bench.samples()
-        confusion = Confusion(len(data.classes))
-        for done, sample in enumerate(samples, 1):  # one image at a time is in memory
+        if self.published:
+            if data.published is None:
+                raise UsageError(f"no paper's settings are known for data set {data.name!r}")
+            self.weight, self.short, self.long = data.published
+        head = self.heads[self.kind](self, bench, data)
+        for sample in samples:
             truth = data.label_map(sample)
             height, width = truth.shape
             image = data.image(sample)
@@ -78,19 +114,15 @@ class Segmentation(Task):
                     f"the label map of {sample.key} is {height} x {width} pixels, its image "
                     f"{image.height} x {image.width}"
                 )
-            confusion.add(truth, head(self.scaled(image), sample.key, (height, width)))
-            bench.progress(done, len(samples))
-        return list(confusion.scores(data.unseen()))
+            yield truth, head(self.scaled(image), sample.key, (height, width))
 
-    def head(self, bench: Bench, data: SegmentationSet) -> Head:
-        """What labels the pixels of an image."""
-        from rppbench_tasks.segmenting.dense import DenseHead
-        from rppbench_tasks.segmenting.proposals import Files, Regions
-        from rppbench_tasks.segmenting.two_stage import TwoStageHead
+    def dense(self, bench: Bench) -> DenseHead:
+        """The head that names patches."""
+        return DenseHead(bench, self.view == "windows")
 
-        if self.kind == "dense":
-            return DenseHead(bench, self.view == "windows")
-        masks = Files(self.path) if self.proposals == "files" else Regions()
+    def two_stages(self, bench: Bench, data: SegmentationSet) -> TwoStageHead:
+        """The head that names proposals."""
+        masks = self.proposers[self.proposals](self.path)
         return TwoStageHead(bench, masks, self.weight, data.unseen())
 
     def scaled(self, image: Image.Image) -> Image.Image:

@@ -9,8 +9,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cached_property
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar
 
@@ -24,16 +23,10 @@ from rppbench.dense import UNLABELLED, Checked, DetectionSet, Thing
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench_datasets.pictures import read
 from rppbench_datasets.root import data_root
+from rppbench_datasets.vocabularies import table
 
 VERSION = 1
 """Raised when the same files would be read to other boxes or names."""
-
-
-@cache
-def table(name: str) -> list[list[str]]:
-    """Rows of a list of classes that comes with the package: id, name, and what else is known."""
-    text = files("rppbench_datasets").joinpath("vocabularies", f"{name}.tsv").read_text("utf-8")
-    return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
 
 
 class Annotated(DetectionSet):

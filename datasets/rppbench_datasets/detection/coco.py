@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench_datasets.detection.annotated import Annotated, table
+from rppbench_datasets.detection.annotated import Annotated
+from rppbench_datasets.vocabularies import table
 
 
 class Coco(Annotated):

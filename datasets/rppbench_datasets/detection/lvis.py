@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rppbench.coco_json import word
-from rppbench_datasets.detection.annotated import Annotated, table
+from rppbench_datasets.detection.annotated import Annotated
+from rppbench_datasets.vocabularies import table
 
 
 class Lvis(Annotated):

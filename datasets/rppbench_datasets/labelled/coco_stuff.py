@@ -1,0 +1,23 @@
+"""COCO-Stuff: things and materials of the COCO 2017 photographs, 156 seen classes and 15 unseen."""
+
+from __future__ import annotations
+
+from rppbench.dense import Published
+from rppbench_datasets.labelled.maps import LabelMaps, prepared
+
+
+class CocoStuff(LabelMaps):
+    """The validation images with all 171 classes."""
+
+    name = "coco_stuff"
+    title = "COCO-Stuff"
+    paper = "arXiv:1612.03716; split: Xian et al., CVPR 2019"
+    origin = "https://github.com/nightrome/cocostuff"
+    licence = "annotations CC BY 4.0; images as on Flickr"
+    names = "coco_stuff"
+    maps = "coco/stuffthingmaps_detectron2/val2017"
+    images = "coco/val2017"
+    size = 171
+    counts = {"test": 5_000}
+    sources = prepared(images, maps, origin)
+    published = Published(weight=0.8, short=640, long=2560)

@@ -1,0 +1,124 @@
+"""A folder of PNG label maps and one of images with the same names.
+
+The maps are what the scripts of detectron2, ZSSeg and POMP prepare: one byte a pixel, labels from
+0, 255 where nothing is scored. Nothing is written below the data root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rppbench.dataset import Sample, Source
+from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
+from rppbench.errors import MissingDataError, unknown
+from rppbench_datasets.pictures import read
+from rppbench_datasets.root import data_root
+from rppbench_datasets.vocabularies import table
+
+VERSION = 1
+"""Raised when the same files would be read to other labels or names."""
+
+NOT_SCORED = 255
+"""In the files."""
+
+
+class LabelMaps(SegmentationSet):
+    """One list of images, 'test': the official validation images."""
+
+    suite: ClassVar[str] = "coop"
+    role: ClassVar[str] = "segmentation"
+    names: ClassVar[str]
+    """File of the class names, without its ending."""
+    maps: ClassVar[str]
+    """Folder of label maps (.png) below the data root."""
+    images: ClassVar[str]
+    """Folder of images (.jpg) below the data root."""
+
+    def __init__(self) -> None:
+        self.root = data_root()
+        self.folder = self.root / self.maps
+        if not self.folder.is_dir():
+            raise MissingDataError(
+                f"{self.name}: no folder {self.folder}; prepare the label maps as for detectron2 "
+                "(see datasets/README.md), or name another root with --data or RPPBENCH_DATA"
+            )
+        with os.scandir(self.folder) as found:
+            sizes = {e.name: e.stat().st_size for e in found if _is_map(e.name)}
+        if len(sizes) != (count := self.counts["test"]):
+            raise MissingDataError(
+                f"{self.name}: {self.folder} has {len(sizes):,} label maps, not {count:,}"
+            )
+        self._sizes = dict(sorted(sizes.items()))
+
+    @classmethod
+    def vocabulary(cls) -> Sequence[str]:
+        return tuple(name for _, name, *_ in table(cls.names))
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.vocabulary()
+
+    def unseen(self) -> Sequence[int]:
+        return [label for label, row in enumerate(table(self.names)) if row[2:] == ["unseen"]]
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split != "test":
+            raise unknown(f"split of {self.name} is named", split, ("test",), "splits")
+        return [Sample(f"{self.images}/{name[:-4]}.jpg", UNLABELLED) for name in self._sizes]
+
+    def image(self, sample: Sample) -> Image.Image:
+        return read(self.root / sample.key)
+
+    def label_map(self, sample: Sample) -> NDArray[np.uint16]:
+        path = self.folder / f"{Path(sample.key).stem}.png"
+        labels = _bytes(path).astype(np.uint16)
+        labels[labels == NOT_SCORED] = IGNORED
+        beyond = labels[(labels >= len(self.classes)) & (labels != IGNORED)]
+        if beyond.size:
+            raise MissingDataError(
+                f"{self.name}: {path} holds label {beyond.min()}, but labels go from 0 to "
+                f"{len(self.classes) - 1} ({NOT_SCORED}: not scored); is it a prepared map?"
+            )
+        return labels
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        """A map that is replaced under its name shows as far as its file has another size."""
+        facts = (VERSION, self.name, self.template, list(self.classes), list(self.unseen()))
+        text = json.dumps((*facts, self._sizes))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def prepared(images: str, maps: str, page: str) -> tuple[Source, ...]:
+    """Both folders, which only a person can make: nothing fetches and converts them."""
+    return tuple(Source("", folder, pages=(page,)) for folder in (images, maps))
+
+
+def _is_map(name: str) -> bool:
+    return name.endswith(".png") and not name.startswith(".")
+
+
+def _bytes(path: Path) -> NDArray[np.uint8]:
+    """(h, w) of a PNG of one byte a pixel. MissingDataError names a file that is none."""
+    try:
+        with Image.open(path, formats=["PNG"]) as file:
+            if file.mode not in ("L", "P"):  # a palette's colours are for the eye only
+                raise MissingDataError(f"{path} is {file.mode}, not a byte (L or P) for each pixel")
+            return np.asarray(file)
+    except FileNotFoundError:
+        raise MissingDataError(f"no label map {path}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise MissingDataError(f"cannot read label map {path}: {error}") from error

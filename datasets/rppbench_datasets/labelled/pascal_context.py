@@ -1,0 +1,23 @@
+"""PASCAL-Context: VOC 2010 photographs with the 59 most frequent classes of everything in them."""
+
+from __future__ import annotations
+
+from rppbench.dense import Published
+from rppbench_datasets.labelled.maps import LabelMaps, prepared
+
+
+class PascalContext(LabelMaps):
+    """The validation images with 59 classes; the background is not scored."""
+
+    name = "pascal_context"
+    title = "PASCAL-Context-59"
+    paper = "Mottaghi et al., CVPR 2014"
+    origin = "https://www.cs.stanford.edu/~roozbeh/pascal-context/"
+    licence = "images of VOC 2010, from Flickr, under its terms"
+    names = "pascal_context"
+    maps = "pcontext/val/label"
+    images = "pcontext/val/image"
+    size = 59
+    counts = {"test": 5_105}
+    sources = prepared(images, maps, origin)
+    published = Published(weight=0.2, short=512, long=2048)

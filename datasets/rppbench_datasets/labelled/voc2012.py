@@ -1,0 +1,50 @@
+"""PASCAL VOC 2012: twenty kinds of things, 15 seen and 5 unseen; the background is not scored."""
+
+from __future__ import annotations
+
+import os
+
+from rppbench.dense import Published
+from rppbench.errors import MissingDataError
+from rppbench_datasets.labelled.maps import LabelMaps, prepared
+
+SHOWN = 3
+"""Names of leaked masks in the message."""
+
+
+class VOC2012(LabelMaps):
+    """The validation images of the segmentation challenge."""
+
+    name = "voc2012"
+    title = "VOC 2012"
+    paper = "Everingham et al., IJCV 2010; split: Xian et al., CVPR 2019"
+    origin = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"
+    licence = "images from Flickr, under its terms"
+    names = "voc2012"
+    maps = "VOC2012/annotations_detectron2/val"
+    images = "VOC2012/JPEGImages"
+    size = 20
+    counts = {"test": 1_449}
+    sources = prepared(images, maps, origin)
+    published = Published(weight=0.7, short=512, long=2048)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._check_leak()
+
+    def _check_leak(self) -> None:
+        """MissingDataError if masks that are scored here lie among those of seen-class training.
+
+        POMP's `prepare_voc_sem_seg.py` puts them there with more than one process; images pair
+        with masks by name, so whoever trains on that folder learns from validation images.
+        """
+        folder = self.folder.with_name("train_base")
+        if not folder.is_dir():
+            return
+        leaked = sorted(self._sizes.keys() & set(os.listdir(folder)))
+        if leaked:
+            raise MissingDataError(
+                f"{self.name}: {folder} holds {len(leaked):,} validation masks "
+                f"({', '.join(leaked[:SHOWN])}, ...), so proposals or prompts that were trained on "
+                "it have seen the test images; prepare it anew with --nproc 1"
+            )
