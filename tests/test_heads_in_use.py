@@ -93,7 +93,7 @@ def test_a_second_run_finds_what_was_fitted(say: Say) -> None:
     assert all(record.cost.training_reused for record in again.values())
 
 
-@pytest.mark.parametrize("task", ["cross-dataset", "base-to-new", "pretraining", "fine-tune"])
+@pytest.mark.parametrize("task", ["cross-dataset", "base-to-new", "pretraining"])
 def test_tasks_with_other_classes_are_left_out_and_named(say: Say, task: str) -> None:
     words = ("plan", "--task", f"{task}:suite=toy", "--model", "tiny")
     status, table, told = say(*words, "--method", "linear-probe", "fixed")

@@ -97,9 +97,11 @@ def logistic(images: Tensor, labels: Tensor, penalty: float, classes: int) -> tu
     """(classes, e) weights and (classes,) biases of the multinomial fit with C = `penalty`."""
     # It takes a second to import, and only this method needs it.
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=penalty, max_iter=1000)  # L-BFGS
-    model.fit(images.double().cpu().numpy(), labels.cpu().numpy())
+    with threadpool_limits(1):  # a small problem: more threads wait for each other
+        model.fit(images.double().cpu().numpy(), labels.cpu().numpy())
     rows, shifts = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
     if len(rows) == 1:  # two classes share one row, which speaks for the second
         rows, shifts = torch.cat([0 * rows, rows]), torch.cat([0 * shifts, shifts])
