@@ -35,6 +35,7 @@ __all__ = [
     "Finding",
     "Frozen",
     "Method",
+    "Option",
     "Prompt",
     "Prompts",
     "Recipe",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Conditional, Method, Prompts, Recipe, Space
 from rppbench_methods.contexts import context, linear
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 _CONFIG = "github.com/KaiyangZhou/CoOp configs/trainers/CoCoOp/vit_b16_c4_ep10_batch1_ctxv1.yaml"
 
@@ -39,18 +39,12 @@ class CoCoOp(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "cocoop-demo-few-1",
             epochs=2,
             batch=8,
             lr=0.02,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("sampled", 16),),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space
 from rppbench_methods.contexts import adopted_context, context
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 _FOUR_WORDS = (("init", "a photo of a"), ("length", 4))
 _RANDOM_16 = (("init", ""), ("length", 16))
@@ -103,18 +103,12 @@ class CoOp(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "coop-demo-few-1",
             epochs=4,
             batch=32,
             lr=0.02,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=_FOUR_WORDS,
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from rppbench.contracts import Method, Prompts, Recipe, Space
 from rppbench_methods.deep import Deep, deep_image, deep_text
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 _MAPLE = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/IVLP"
 _PROMPTSRC = "github.com/muzairkhattak/PromptSRC configs/trainers/IVLP"
@@ -65,18 +65,12 @@ class IVLP(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "ivlp-demo-few-1",
             epochs=2,
             batch=16,
             lr=0.035,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("depth", 3),),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

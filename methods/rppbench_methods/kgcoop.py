@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Frozen, Method, Prompt, Prompts, Recipe, Space, Step
 from rppbench_methods.contexts import context
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 _CONFIG = "github.com/htyao89/KgCoOp configs/trainers/KgCoOp/vit_b16_ep100_ctxv1.yaml"
 
@@ -56,18 +56,12 @@ class KgCoOp(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "kgcoop-demo-few-1",
             epochs=4,
             batch=32,
             lr=0.02,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("weight", 8.0),),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

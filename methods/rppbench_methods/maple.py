@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space
 from rppbench_methods.contexts import check, first_token, linear, taken
 from rppbench_methods.deep import deep_text
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 _CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/MaPLe"
 
@@ -59,18 +59,12 @@ class MaPLe(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "maple-demo-few-1",
             epochs=2,
             batch=16,
             lr=0.026,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("depth", 3),),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Adopted, Method, Prompt, Prompts, Recipe, Space, Supervision
 from rppbench_methods.contexts import adopted_context, context
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import FEW, few_recipe
 
 _CONFIGS = "github.com/amazon-science/prompt-pretraining configs/trainers/POMP"
 
@@ -69,18 +69,12 @@ class POMP(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "pomp-demo-few-1",
             epochs=4,
             batch=32,
             lr=0.02,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("kd", False), ("length", 4), ("sampled", 0)),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rppbench.contracts import Frozen, Method, Prompts, Recipe, Space, Step
 from rppbench_methods.deep import deep_image, deep_text
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 from rppbench_methods.zeroshot import wordings
 
 _CONFIGS = "github.com/muzairkhattak/PromptSRC configs/trainers/PromptSRC"
@@ -88,18 +88,12 @@ class PromptSRC(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "promptsrc-demo-few-1",
             epochs=2,
             batch=16,
             lr=0.025,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("depth", 3), ("mean", 2.0), ("std", 1.0)),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space, Supervision, Templates
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import check, context
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 Residual = Literal["keep", "q", "mean"]
 Unshared = Literal["qkv", "kv", "qk", "qv", "q", "k", "v", "none"]
@@ -89,18 +89,12 @@ class RPP(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "rpp-demo-few-1",
             epochs=2,
             batch=16,
             lr=0.02,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("depth", 3), ("kd", False), ("sampled", 0)),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 

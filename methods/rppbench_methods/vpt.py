@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rppbench.contracts import Method, Prompts, Recipe, Space, Templates
 from rppbench_methods.deep import deep_image
-from rppbench_methods.demo import FEW, FEW_ORIGIN
+from rppbench_methods.demo import few_recipe
 
 _CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/VPT"
 
@@ -45,18 +45,12 @@ class VPT(Method):
             suite="demo",
             origin="rppbench: short enough for two cores",
         ),
-        Recipe(
+        few_recipe(
             "vpt-demo-few-1",
             epochs=2,
             batch=16,
             lr=0.025,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("depth", 3),),
-            tasks=FEW,
-            suite="demo",
-            origin=FEW_ORIGIN,
         ),
     )
 
