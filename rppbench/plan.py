@@ -1,22 +1,19 @@
-"""Every combination that was asked for, as cells; which share a training, which are done."""
+"""Every combination that was asked for, as cells; which share a training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from statistics import median
-from typing import Any
 
 from rppbench.contracts import Assignment, Catalog, Method, Supervision, Task
 from rppbench.engines import Batch
 from rppbench.errors import UsageError, unknown
-from rppbench.identities import MISSING, Identities
+from rppbench.identities import Identities
 from rppbench.options import options, parse_value, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe, override, select
-from rppbench.records import Cell, Choice, Option, Record, Training, spell
-from rppbench.store import Problem, Store
+from rppbench.records import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
@@ -43,19 +40,6 @@ class Request:
     recipe: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
     """(KEY, VALUE) of --set: 'length', 'method.length', 'task.suite' or 'recipe.lr'."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A cell and what would happen to it."""
-
-    cell: Cell
-    state: str
-    """'todo', 'done', 'failed' (ran before without success) or 'blocked' (data is missing)."""
-    training: str
-    """'none', 'learn', 'shared' (a cell before learns the same) or 'stored'."""
-    seconds: float | None
-    """Estimate from earlier records of the same method; None if there are none."""
 
 
 def cells(
@@ -106,29 +90,6 @@ def batches(planned: Sequence[Cell]) -> list[Batch]:
     return [tuple(group) for group in groups.values()]
 
 
-def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[Problem]]:
-    """What a run of these cells would do now, and what among the records is damaged."""
-    records, problems = store.all()
-    known = {record.key: record for record in records}
-    learned: set[str] = set()
-    result = []
-    for cell in planned:
-        record = known.get(cell.key)
-        state = "todo" if record is None else {"ok": "done"}.get(record.status, "failed")
-        if MISSING in _digests(cell):
-            state = "blocked"
-        training = "none"
-        if cell.training is not None:
-            key = cell.training.key
-            stored = store.training_path(cell.training).exists()
-            training = "shared" if key in learned else "stored" if stored else "learn"
-            if state != "done":
-                learned.add(key)
-        seconds = 0.0 if state == "done" else _estimate(cell, training, records)
-        result.append(Planned(cell, state, training, seconds))
-    return result, problems
-
-
 def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     """How tables print a cell."""
     method = registry.get("methods", cell.method.name)
@@ -157,14 +118,6 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
 def _some(names: Sequence[str]) -> str:
     """The first few."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _digests(cell: Cell) -> set[str]:
-    pairs, training = list(cell.inputs), cell.training
-    while training is not None:
-        pairs += training.inputs
-        training = training.start
-    return {value for _, value in pairs}
 
 
 def _base_name(recipe: Choice) -> str:
@@ -233,7 +186,9 @@ class _Work:
             )
             recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
             # Weakest first: the method's defaults, what its recipe says, what the user says.
-            return resolve(method_class, {**dict(recipe.options), **explicit}), recipe
+            method = resolve(method_class, {**dict(recipe.options), **explicit})
+            _refuse_idle(method_class, method, recipe)
+            return method, recipe
 
         trained = method_class.supervision is not None
         found = task_class(**dict(task.options)).assignments(self.catalog, method_class)
@@ -330,6 +285,21 @@ def _pretraining(
     return before, recipe
 
 
+def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:
+    """UsageError for supervision of a method that is fitted at once, without any step to supervise.
+
+    Otherwise a table would have two rows, and a difference of nothing between them.
+    """
+    usual = options(component)
+    for name in SUPERVISION if not recipe.epochs else ():
+        if method[name] != usual[name]:
+            raise UsageError(
+                f"{component.name}:{name}={spell(method[name])} would change nothing: "
+                f"{component.name} is fitted at once, without training steps; leave {name} away, "
+                f"or give it to one method alone: METHOD:{name}={spell(method[name])}"
+            )
+
+
 def _shots(assignment: Assignment, recipe: Recipe) -> int:
     return assignment.shots or recipe.shots
 
@@ -355,21 +325,3 @@ def _settings(
         found[name] = parse_value(name, text, defaults[name])
         used.add(key)
     return found
-
-
-def _estimate(cell: Cell, training: str, records: Sequence[Record]) -> float | None:
-    """Median seconds of earlier ok cells of the same method and task, training included if due."""
-    like: list[Any] = [
-        record.cost
-        for record in records
-        if record.status == "ok"
-        and record.cell.method.name == cell.method.name
-        and record.cell.task.name == cell.task.name
-        and record.cell.backbone == cell.backbone
-    ]
-    if not like:
-        return None
-    seconds = median(cost.eval_seconds for cost in like)
-    if training == "learn":
-        seconds += median(cost.train_seconds for cost in like)
-    return float(seconds)

@@ -21,8 +21,8 @@ from rich.progress import (
 )
 
 from rppbench.engines import Event, Report
-from rppbench.plan import Planned
 from rppbench.records import Cell, spell
+from rppbench.survey import Planned
 
 LINE_SECONDS = 10.0
 """A log gets at most one line of a running cell in this time."""

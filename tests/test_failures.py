@@ -13,8 +13,8 @@ from toy_run import Context, Fixed, Place, ToyBroken, ToyOne, ToyTwo, registry_o
 
 from rppbench import hookimpl
 from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step, Task
-from rppbench.plan import survey
 from rppbench.records import Score
+from rppbench.survey import survey
 from rppbench_tasks.cross_dataset import CrossDataset
 
 

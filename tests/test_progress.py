@@ -10,9 +10,9 @@ from rich.console import Console
 
 from rppbench import progress
 from rppbench.engines import Event
-from rppbench.plan import Planned
 from rppbench.progress import display, titles
 from rppbench.records import Cell, Choice, Options, Training
+from rppbench.survey import Planned
 
 TASK = Choice("transfer")
 
@@ -54,7 +54,7 @@ def screen(terminal: bool) -> tuple[Console, io.StringIO]:
 
 
 def plan(*cells: Cell) -> list[Planned]:
-    return [Planned(cell, "todo", "none", None) for cell in cells]
+    return [Planned(cell, "todo", "none", 0, None) for cell in cells]
 
 
 def training(cell: Cell, done: int) -> Event:

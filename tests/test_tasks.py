@@ -20,6 +20,7 @@ from rppbench.records import Cell, Record, Score
 from rppbench.resume import learned_parameters
 from rppbench.stats import harmonic_mean
 from rppbench.store import Store
+from rppbench.survey import survey
 from rppbench.testing import check_task
 from rppbench_methods.coop import CoOp
 from rppbench_methods.rpp import RPP
@@ -149,6 +150,8 @@ def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path:
     (start,) = {training.start for training in trainings if training.start}
     assert (start.source, start.classes, start.start) == ("toy", "seen", None)
     assert [len(batch) for batch in batches(planned)] == [2, 1, 1]  # one worker pretrains
+    # The first has a pretraining of its own to run, the second goes on from the same.
+    assert [entry.trainings for entry in survey(planned, Store(tmp_path))[0]] == [2, 1, 1, 1]
     records, _ = run(models, tmp_path, planned)
     assert [record.status for record in records] == ["ok"] * 4
     assert value(records[0], "top1") >= 0
@@ -165,6 +168,15 @@ def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path:
     before = learned_parameters(store.training_path(start), start.key)
     after = learned_parameters(store.training_path(tuned), tuned.key)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("method", ["linear-probe", "tip-adapter"])
+def test_supervision_of_a_method_without_steps_is_refused(method: str) -> None:
+    """It would be a second row of the same numbers."""
+    for option in ("kd=on", "sampled=16"):
+        with pytest.raises(UsageError, match=f"{method}:{option} would change nothing"):
+            cells(Registry.load(), Request((f"{method}:{option}",), ("few-shot",)))
+    assert cells(Registry.load(), Request((f"{method}:kd=off",), ("few-shot",)))
 
 
 def test_fresh_fine_tuning_is_the_training_of_few_shot(models: Path) -> None:

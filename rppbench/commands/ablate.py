@@ -42,7 +42,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     chosen = _settings(arguments)
     registry = run.loaded(chosen)
     from rppbench.grids import design  # needs torch
-    from rppbench.plan import survey
+    from rppbench.survey import survey
 
     with run.plugins_named(registry):
         found = design(

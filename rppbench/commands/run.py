@@ -22,8 +22,9 @@ from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.engines import Engine
-    from rppbench.plan import Planned, Request
+    from rppbench.plan import Request
     from rppbench.plugins import Registry
+    from rppbench.survey import Planned
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +167,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Problem]]:
-    from rppbench.plan import cells, survey
+    from rppbench.plan import cells
+    from rppbench.survey import survey
 
     registry = loaded(chosen)
     with plugins_named(registry):
@@ -335,9 +337,10 @@ def _totals(planned: Sequence[Planned], due: Sequence[Planned], chosen: Settings
     told = [f"{len(due)} to run", *(f"{count} {name}" for name, count in counts.items() if count)]
     text = f"{_counted(len(planned), 'cell')}: {', '.join(told)}"
     if chosen.overwrite == "always":  # neither stored prompts nor old estimates count then
-        trainings = {entry.cell.training.key for entry in due if entry.cell.training}
+        trainings = {entry.cell.training for entry in due if entry.cell.training}
+        trainings |= {training.start for training in trainings if training.start}
         return f"{text}; {_counted(len(trainings), 'training')}"
-    text += f"; {_counted(sum(entry.training == 'learn' for entry in due), 'training')}"
+    text += f"; {_counted(sum(entry.trainings for entry in due), 'training')}"
     known = [entry.seconds for entry in due if entry.seconds is not None]
     if not known:
         return text
