@@ -29,6 +29,7 @@ from rppbench.commands import (
     published,
     report,
     run,
+    score,
     show,
 )
 from rppbench.errors import UsageError, unknown
@@ -57,6 +58,7 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     ),
     "export-coco": ("write scenes as COCO-format files", export_coco.flags, export_coco.export),
     "import": ("read an official checkpoint into such a folder", adopt.flags, adopt.adopt),
+    "score": ("score what another program predicted", score.flags, score.score),
     "predict": ("classify images with such a prompt", predict.flags, predict.predict),
     "doctor": ("describe this installation for a bug report", doctor.flags, doctor.doctor),
 }
