@@ -1,9 +1,8 @@
-"""`rppbench export-classifier` of a prompt that a cell has learned: the arrays are its classifier."""
+"""`rppbench export-classifier` of a prompt that a cell learned: the arrays are its classifier."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ NAMES = ("red square", "blue lake", "great white shark", "x")
 
 
 @pytest.fixture
-def classifier(say: Say, toys: Registry, models: Path) -> Iterator[torch.Tensor]:
+def classifier(say: Say, toys: Registry, models: Path) -> torch.Tensor:
     """(c, e) unit text features with which the cell's own task would classify these names."""
     words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
     status, _, told = say("run", *words, "--dataset", "toy-one", "--seed", "3")
@@ -31,7 +30,7 @@ def classifier(say: Say, toys: Registry, models: Path) -> Iterator[torch.Tensor]
     bench = CellBench(record.cell, runner.workshop, lambda *event: None, retrain=False)
     bench.fit()
     assert bench.cost.training_reused
-    yield bench.similarities(torch.eye(32), NAMES).T
+    return bench.similarities(torch.eye(32), NAMES).T
 
 
 def arrays(folder: str) -> tuple[torch.Tensor, list[str]]:
@@ -78,9 +77,7 @@ def test_zsseg_gets_unit_rows_and_a_folder_serves_as_the_prompt(
     np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1, rtol=1e-5)
     # None of these names ends in a sign that takes the full stop, so the wording is the same.
     torch.testing.assert_close(torch.from_numpy(array), classifier, atol=1e-6, rtol=0)
-
-
-def test_learning_changed_the_classifier(say: Say, classifier: torch.Tensor) -> None:
+    # And what the cell learned shows.
     words = ("--method", "fixed", "--model", "tiny", "--vocabulary", "names.json", "--to", "fixed")
     status, _, told = say("export-classifier", *words)
     assert status == 0, told
