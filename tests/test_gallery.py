@@ -166,6 +166,7 @@ def test_a_learned_prompt_is_taken_from_the_run_and_never_learned_again(say: Say
     status, _, told = say("gallery", "context", "--dataset", "toy-one", "--to", "no")
     assert status == 2
     assert "has no pictures to show" in told
+    assert not Path("no").exists()
     assert say("gallery", "context", "--task", "few-shot", "--to", "no")[0] == 2
     for path in Path("runs/prompts").glob("*"):
         path.unlink()

@@ -68,9 +68,10 @@ def gallery(arguments: argparse.Namespace) -> int:
     task = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
     unseen = data.unseen() if isinstance(data, DenseDataset) else ()
     pictures, total = [], len(bench.samples())
+    scenes = task.compared(bench)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, scene in enumerate(task.compared(bench), 1):
+        for number, scene in enumerate(scenes, 1):
             drawn = draw(scene, data.classes, unseen)
             name = f"{number:03d}.png"
             _save(drawn.image, folder / name)
