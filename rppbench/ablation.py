@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.compare import Overall, Pair, overall, pair_up
+from rppbench.by_seed import average, by_seed
+from rppbench.compare import NOT_KEPT, Overall, Pair, overall, pair_up
 from rppbench.entrants import Entrant, grouped, setting
 from rppbench.leaderboard import columns_of, row
 from rppbench.paired import Difference, difference, holm
@@ -193,11 +194,14 @@ def _result(
     if entrant and baseline and entrant is not baseline:
         paired = [pair_up(column, baseline, entrant) for column in columns]
         against = overall([pair for pair, _ in paired if pair])
+        if not any(pair for pair, _ in paired):
+            against = _by_seed(columns, baseline, entrant)
         of_reason = grouped(
             [
                 (reason, column.dataset_title)
                 for column, (_, reasons) in zip(columns, paired, strict=True)
                 for reason in reasons
+                if not (against and against.by_seed and NOT_KEPT in reason)
             ],
             lambda gap: gap[0],
         )
@@ -212,6 +216,16 @@ def _result(
         against,
         tuple(unpaired),
     )
+
+
+def _by_seed(columns: Sequence[Column], baseline: Entrant, entrant: Entrant) -> Overall | None:
+    """The difference by seeds alone, where nothing is kept image by image."""
+    parts = [found for column in columns if (found := by_seed(column, baseline, entrant))]
+    mean = average(parts)
+    if mean is None or mean.difference is None:
+        return None
+    first, second = fmean(mean.first), fmean(mean.second)
+    return Overall(mean.seeds, first, second, mean.difference, by_seed=True)
 
 
 def _why(record: Record | None) -> str:

@@ -181,6 +181,11 @@ def _notes(report: Ablation) -> Iterator[str]:
     trained = any(not row.deterministic for row in report.table.rows)
     if trained and len(seeds) == 1:
         yield "One seed: intervals are over images; another seed may say something else."
+    elif any(result.against and result.against.by_seed for result in results):
+        yield (
+            f"{report.table.metric} is not kept image by image: paired t-test over seeds, which "
+            "sees nothing of the choice of images; there are no main effects without outcomes."
+        )
     elif trained and seeds:
         yield "Paired bootstrap over images, Student's t over seeds."
     if effects:

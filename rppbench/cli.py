@@ -22,6 +22,7 @@ from rppbench.commands import (
     export,
     export_classifier,
     export_coco,
+    gallery,
     leaderboard,
     merge,
     predict,
@@ -29,6 +30,7 @@ from rppbench.commands import (
     published,
     report,
     run,
+    score,
     show,
 )
 from rppbench.errors import UsageError, unknown
@@ -57,6 +59,8 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     ),
     "export-coco": ("write scenes as COCO-format files", export_coco.flags, export_coco.export),
     "import": ("read an official checkpoint into such a folder", adopt.flags, adopt.adopt),
+    "score": ("score what another program predicted", score.flags, score.score),
+    "gallery": ("draw predictions next to the truth", gallery.flags, gallery.gallery),
     "predict": ("classify images with such a prompt", predict.flags, predict.predict),
     "doctor": ("describe this installation for a bug report", doctor.flags, doctor.doctor),
 }

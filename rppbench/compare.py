@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rppbench.by_seed import BySeed, average, by_seed
 from rppbench.entrants import Entrant, grouped
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import parts
@@ -21,6 +22,8 @@ from rppbench.outcomes import unpack_outcomes
 from rppbench.paired import Difference, difference, holm, mcnemar
 from rppbench.records import Option, Record, Score
 from rppbench.tables import Column, Table
+
+NOT_KEPT = "is not kept image by image"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Overall:
     first: float
     second: float
     difference: Difference
+    by_seed: bool = False
+    """Whether it rests on seeds alone, for want of outcomes of images."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Comparison:
     pairs: tuple[Pair, ...]
     left_out: tuple[tuple[str, tuple[str, ...]], ...]
     """(why, headings of columns)"""
+    by_seed: tuple[tuple[Column, BySeed], ...] = ()
+    """Instead of pairs, where no column is kept image by image."""
 
     @cached_property
     def corrected(self) -> tuple[float, ...]:
@@ -90,6 +97,19 @@ class Comparison:
     def overall(self) -> Overall | None:
         """None for a single data set and where no seed is everywhere."""
         return None if self.table.by_metric or len(self.pairs) < 2 else overall(self.pairs)
+
+    @cached_property
+    def corrected_by_seed(self) -> tuple[float | None, ...]:
+        """As `corrected`; None where there is no spread."""
+        spreads = [found.difference for _, found in self.by_seed]
+        raised = iter(holm([spread.p for spread in spreads if spread]))
+        return tuple(next(raised) if spread else None for spread in spreads)
+
+    @cached_property
+    def average_by_seed(self) -> BySeed | None:
+        """As `overall`, of what is known by seed only."""
+        several = len(self.by_seed) > 1 and not self.table.by_metric
+        return average([found for _, found in self.by_seed]) if several else None
 
 
 def compare(
@@ -120,7 +140,7 @@ def compare(
             found.append(_comparison(part.table, *present))
         elif present:
             remarks.append(f"only {present[0].label} was measured in {_describe(part.table)}")
-    if not any(comparison.pairs for comparison in found):
+    if not any(comparison.pairs or comparison.by_seed for comparison in found):
         remarks += [f"{', '.join(headings)}: {why}" for c in found for why, headings in c.left_out]
         raise UsageError("\n".join([f"{first!r} and {second!r} cannot be compared", *remarks]))
     return found, remarks
@@ -195,6 +215,7 @@ def _comparison(table: Table, first: Entrant, second: Entrant) -> Comparison:
         pair, reasons = pair_up(column, first, second)
         pairs += [pair] if pair else []
         gaps += [(reason, table.heading(column)) for reason in reasons]
+    known = [] if pairs else [(column, by_seed(column, first, second)) for column in table.columns]
     left_out = grouped(gaps, lambda gap: gap[0]).items()
     labels = (first.label, second.label)
     rows = sorted((r for r in table.rows if r.label in labels), key=lambda r: labels.index(r.label))
@@ -204,6 +225,7 @@ def _comparison(table: Table, first: Entrant, second: Entrant) -> Comparison:
         second,
         tuple(pairs),
         tuple((reason, tuple(heading for _, heading in of_one)) for reason, of_one in left_out),
+        tuple((column, numbers) for column, numbers in known if numbers),
     )
 
 
@@ -240,5 +262,5 @@ def _outcomes(entrant: Entrant, column: Column, seed: int) -> list[bool] | str:
     if score is None:
         return f"no number of {entrant.label}"
     if score.outcomes is None or score.total is None:
-        return f"{column.metric} is not kept image by image"
+        return f"{column.metric} {NOT_KEPT}"
     return unpack_outcomes(score.outcomes, score.total)

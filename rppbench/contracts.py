@@ -9,18 +9,23 @@ d width of a tower, e width of the shared embedding.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from rppbench.dataset import Catalog, Dataset, Facts, Finding, Sample, Source
+from rppbench.errors import UsageError
 from rppbench.objective import Examples, Frozen, Step, Supervision
 from rppbench.recipes import Recipe
 from rppbench.records import Option, Score
+
+if TYPE_CHECKING:
+    from rppbench.dense import Compared
 
 __all__ = [
     "Adopted",
@@ -337,3 +342,21 @@ class Task(Facts, ABC):
     @abstractmethod
     def run(self, bench: Bench) -> Iterable[Score]:
         """Score one cell."""
+
+    def score_file(
+        self,
+        data: Dataset,
+        predictions: Path,
+        progress: Callable[[int, int], None],
+        tell: Callable[[str], None],
+    ) -> Iterable[Score]:
+        """Score what another program predicted for the test images, as `run` would.
+
+        `progress` hears how many images are scored, `tell` what a reader of the numbers should
+        know. UsageError for a file that is damaged or of other images, and where a task reads none.
+        """
+        raise UsageError(f"task {self.name!r} reads no files of predictions")
+
+    def compared(self, bench: Bench) -> Iterator[Compared]:
+        """Truth and prediction of the images of a cell, to look at. UsageError if it has none."""
+        raise UsageError(f"task {self.name!r} has no pictures to show")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from rppbench.dataset import Dataset, Sample
 
@@ -66,6 +68,16 @@ class Detections:
         return len(self.scores)
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What is on an image and what was found, to look at: both label maps (h, w), or both boxes."""
+
+    key: str
+    image: Image.Image
+    truth: NDArray[np.uint16] | Detections
+    found: NDArray[np.uint16] | Detections
+
+
 class DenseDataset(Dataset):
     """Images of several things; a sample's own label is `UNLABELLED`."""
 
@@ -77,6 +89,10 @@ class DenseDataset(Dataset):
     def vocabulary(cls) -> Sequence[str]:
         """The class names where they are known without the data; () where only files tell."""
         return ()
+
+    def stem(self, sample: Sample) -> str:
+        """What the image's file is called, without folder and ending."""
+        return PurePosixPath(sample.key).stem
 
 
 class Published(NamedTuple):
@@ -98,6 +114,10 @@ class SegmentationSet(DenseDataset):
     @abstractmethod
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         """(h, w) labels of the image's pixels; `IGNORED` where nothing is scored."""
+
+    def result_ids(self) -> Sequence[int]:
+        """What frameworks call the classes in their results, by label."""
+        return range(len(self.classes))
 
 
 class DetectionSet(DenseDataset):

@@ -23,16 +23,7 @@ def pick(records: Sequence[Record], text: str, seed: int | None = None) -> Train
 
     UsageError with what there is if it means none or several, and for what learned nothing.
     """
-    good = [record for record in records if record.status == "ok"]
-    meant = [r for r in good if KEY.fullmatch(text) and r.key.startswith(text)]
-    known = entrants(good)
-    if not meant:
-        fitting = [entrant for entrant in known if fits(entrant, text)]
-        meant = [record for entrant in fitting for record in entrant.records]
-    if not meant:
-        names = {spelling(entrant) for entrant in known}
-        notes = ["or the key of a cell (as in the names of the records), or its start"]
-        raise unknown("cell with a number is named", text, names, "methods", notes)
+    meant = cells_of(records, text)
     if not any(record.cell.training for record in meant):
         raise UsageError(f"{meant[0].cell.method.name!r} learns nothing: there is no prompt")
     learned: dict[str, Record] = {}
@@ -49,6 +40,24 @@ def pick(records: Sequence[Record], text: str, seed: int | None = None) -> Train
     (record,) = learned.values()
     assert record.cell.training
     return record.cell.training
+
+
+def cells_of(records: Sequence[Record], text: str) -> list[Record]:
+    """Records with a number that a key (or its start) or a method with its options means.
+
+    UsageError with what there is if there are none.
+    """
+    good = [record for record in records if record.status == "ok"]
+    meant = [r for r in good if KEY.fullmatch(text) and r.key.startswith(text)]
+    known = entrants(good)
+    if not meant:
+        fitting = [entrant for entrant in known if fits(entrant, text)]
+        meant = [record for entrant in fitting for record in entrant.records]
+    if not meant:
+        names = {spelling(entrant) for entrant in known}
+        notes = ["or the key of a cell (as in the names of the records), or its start"]
+        raise unknown("cell with a number is named", text, names, "methods", notes)
+    return meant
 
 
 def card(training: Training, records: Sequence[Record], registry: Registry) -> Card:

@@ -79,7 +79,8 @@ def conditions(table: Table, learned: bool) -> list[str]:
     images = setting["test images"]
     return [
         f"Measured: {what}",
-        f"backbone {setting['backbone']} in {setting['precision']}",
+        f"backbone {setting['backbone']}"
+        + ("" if setting["precision"] == "unknown" else f" in {setting['precision']}"),
         *([f"{images} test images a data set"] if images != "all" else []),
         *([f"learned on {sources[0]} a class"] if learned and len(sources) == 1 else []),
         *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),

@@ -201,7 +201,7 @@ def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
     """What stands in the row of an entrant; neither what is best nor ranks."""
     newest = entrant.newest
     cell, labels, training = newest.cell, newest.labels, newest.cell.training
-    ok = [record for record in entrant.records if record.status == "ok"]
+    ok = [r for r in entrant.records if r.status == "ok" and not r.cell.imported]
     entries = tuple(_entry(entrant, column) for column in columns)
     seconds: dict[str, float] = {}
     for record in ok:

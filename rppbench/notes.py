@@ -27,7 +27,9 @@ def notes(table: Table) -> Iterator[str]:
             told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
             yield f"{row.label} is incomplete: {told}."
     still = [row.label for row in table.rows if row.deterministic]
-    if still:
+    if still and "imported" in dict(table.setting):
+        yield f"One number without a seed, so n = 1 and no interval: {', '.join(still)}."
+    elif still:
         yield f"Deterministic, so n = 1 and no interval: {', '.join(still)}."
     recipes = [f"{row.label}: {row.recipe}" for row in table.rows if row.recipe]
     if recipes:

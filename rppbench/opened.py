@@ -67,7 +67,7 @@ def _trainings(records: Sequence[Record]) -> list[Block]:
     # The cell that learned comes first: its memory is the training's.
     for record in sorted(records, key=lambda r: (r.cell.seed, r.cost.training_reused)):
         training = record.cell.training
-        if training is None or record.failure or training.key in met:
+        if training is None or record.failure or record.cell.imported or training.key in met:
             continue
         met.add(training.key)
         who = (str(training.seed), *([training.source] if several else []))

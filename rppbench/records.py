@@ -157,6 +157,11 @@ class Cell:
         }
         return digest(shared)
 
+    @property
+    def imported(self) -> bool:
+        """Whether another program predicted: what it took is not known."""
+        return any(what == "imported" for what, _ in self.inputs)
+
 
 @dataclass(frozen=True)
 class Score:

@@ -32,7 +32,20 @@ def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 def decode(rle: object, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """(h, w) of an encoded mask. UsageError if it is damaged, or is not of `size` (h, w)."""
-    if not isinstance(rle, Mapping) or set(rle) < {"size", "counts"}:
+    (height, width), counts = _sound(rle, size)
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape((height, width), order="F")
+
+
+def checked(rle: object, size: tuple[int, int]) -> dict[str, Any]:
+    """The mask with its runs as COCO's text, without making it. UsageError as of `decode`."""
+    (height, width), counts = _sound(rle, size)
+    return {"size": [height, width], "counts": _text(counts)}
+
+
+def _sound(rle: object, size: tuple[int, int] | None) -> tuple[tuple[int, int], Sequence[int]]:
+    """Height and width of a mask, and runs that fill it."""
+    if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
         raise UsageError("a mask must be {'size': [height, width], 'counts': ...}")
     given, counts = rle["size"], rle["counts"]
     whole = isinstance(given, Sequence) and all(type(side) is int for side in given)
@@ -50,8 +63,7 @@ def decode(rle: object, size: tuple[int, int] | None = None) -> NDArray[np.bool_
     # In Python's own numbers: numpy's would wrap around.
     if any(run < 0 for run in counts) or sum(counts) != height * width:
         raise UsageError(f"the runs of a mask do not add up to {height} x {width} pixels")
-    values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape((height, width), order="F")
+    return (height, width), counts
 
 
 def _text(runs: Sequence[int]) -> str:

@@ -55,6 +55,11 @@ def t_quantile(degrees: int, confidence: float) -> float:
     return math.sqrt(degrees) * math.tan((low + high) / 2)
 
 
+def t_probability(t: float, degrees: int) -> float:
+    """P(|T| < t) of Student's T."""
+    return _probability(math.atan(t / math.sqrt(degrees)), degrees)
+
+
 def _probability(angle: float, degrees: int) -> float:
     """P(|T| < sqrt(degrees) * tan(angle))."""
     square = math.cos(angle) ** 2

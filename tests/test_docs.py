@@ -16,7 +16,13 @@ from rppbench import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md")
-NEEDED = {"export": "no records in", "predict": "holds no prompt", "import": "cannot read"}
+NEEDED = {
+    "export": "no records in",
+    "gallery": "no records in",
+    "predict": "holds no prompt",
+    "import": "cannot read",
+    "score": "nothing is at",
+}
 """What commands answer whose files only the reader has; a flag that is none would come first."""
 LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
 

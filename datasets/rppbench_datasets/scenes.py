@@ -95,6 +95,10 @@ class Scenes(SegmentationSet, DetectionSet):
             raise unknown(f"split of {self.name} is named", split, self.splits, "splits")
         return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
 
+    def stem(self, sample: Sample) -> str:
+        """As `export-coco` calls the file."""
+        return sample.key.rpartition("/")[2].zfill(6)
+
     def image(self, sample: Sample) -> Image.Image:
         return scene(sample.key).image
 

@@ -6,17 +6,19 @@ import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.layout import conditions
+from rppbench.layout import NOTHING, conditions
 from rppbench.markdown import difference, grid, safe
 
 if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
     import numpy as np
     from numpy.typing import NDArray
 
+    from rppbench.by_seed import BySeed
     from rppbench.compare import Comparison, Pair
 
 
@@ -64,6 +66,15 @@ def _page(comparison: Comparison) -> Iterator[str]:
         ]
     )
     yield ""
+    yield from _pairs(comparison, first, second) if pairs else _by_seed(comparison, first, second)
+    yield ""
+    yield from (f"- {note}" for note in _notes(comparison))
+    yield ""
+
+
+def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
+    """Both on the same images."""
+    table, pairs = comparison.table, comparison.pairs
     heads = ["Data set", first, second, "Difference", "95 % interval", "p"]
     heads += ["Only A right", "Only B right", "Images", "Seeds"]
     rows = [
@@ -85,10 +96,30 @@ def _page(comparison: Comparison) -> Iterator[str]:
         means = [f"{overall.first:.1f}", f"{overall.second:.1f}"]
         shown = difference(overall.difference, overall.difference.p)
         rows.append([f"Average{sets}", *means, *shown, "", "", "", str(len(overall.seeds))])
-    yield from grid(heads, rows, left=1)
-    yield ""
-    yield from (f"- {note}" for note in _notes(comparison))
-    yield ""
+    return grid(heads, rows, left=1)
+
+
+def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
+    """Both under the same seeds, where no image is right or wrong by itself."""
+    table = comparison.table
+    rows = [
+        [safe(table.heading(column)), *_numbers(found, p)]
+        for (column, found), p in zip(comparison.by_seed, comparison.corrected_by_seed, strict=True)
+    ]
+    if mean := comparison.average_by_seed:
+        rows.append(["Average", *_numbers(mean, mean.difference.p if mean.difference else None)])
+    what = "Metric" if table.by_metric else "Data set"
+    heads = [what, first, second, "Difference", "95 % interval", "p", "Seeds"]
+    return grid(heads, rows, left=1)
+
+
+def _numbers(found: BySeed, p: float | None) -> list[str]:
+    """Means of both, the difference, where there is a spread its interval and p, and seeds."""
+    before, after = fmean(found.first), fmean(found.second)
+    shown = [f"{after - before:+.1f}", NOTHING, NOTHING]
+    if found.difference is not None and p is not None:
+        shown = difference(found.difference, p)
+    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(found.seeds))]
 
 
 def _each(count: int, seeds: int) -> str:
@@ -101,6 +132,9 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     for name, row in zip("AB", table.rows, strict=True):
         how = f", {row.recipe}, learned on {row.learned_on} a class" if row.recipe else ""
         yield f"{name} is {safe(row.label + how)}."
+    if comparison.by_seed:
+        yield from _notes_by_seed(comparison)
+        return
     trained = not (comparison.first.deterministic and comparison.second.deterministic)
     if trained and any(len(pair.seeds) > 1 for pair in pairs):
         yield "With several seeds: paired bootstrap over images, Student's t over seeds."
@@ -123,9 +157,28 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         yield f"Left out: {safe(', '.join(headings))} ({safe(why)})."
 
 
+def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
+    from rppbench.compare import NOT_KEPT
+
+    known = [p for p in comparison.corrected_by_seed if p is not None]
+    yield (
+        "These numbers are not kept image by image: paired t-test over seeds, which sees nothing "
+        "of the choice of images."
+    )
+    if len(known) < len(comparison.by_seed):
+        yield "One seed, or seeds that differ alike, have neither interval nor p."
+    if len(known) > 1:
+        what = "metrics" if comparison.table.by_metric else "data sets"
+        average = ", nor is the p of the average" if comparison.average_by_seed else ""
+        yield f"p is corrected for the {len(known)} {what} (Holm); intervals are not{average}."
+    for why, headings in comparison.left_out:
+        if NOT_KEPT not in why:
+            yield f"Left out: {safe(', '.join(headings))} ({safe(why)})."
+
+
 def _images(comparison: Comparison, most: int) -> Iterator[str]:
     """Positions of the images that changed, those of most seeds first."""
-    if not most:
+    if not most or not comparison.pairs:
         return
     yield "Changed images, by position among the scored ones, from 0; (k/n): under k of n seeds."
     yield ""

@@ -11,7 +11,7 @@ Shapes: n proposals of an image, c classes, e embedding.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,9 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from rppbench.average_precision import AveragePrecision
-from rppbench.contracts import Bench, Sample, Score
-from rppbench.dense import Detections, DetectionSet
+from rppbench.contracts import Bench, Dataset, Sample, Score
+from rppbench.dense import Compared, Detections, DetectionSet
 from rppbench.errors import UsageError
+from rppbench_tasks import box_results
 from rppbench_tasks.cross_dataset import CrossDataset
 from rppbench_tasks.proposals import (
     Boxes,
@@ -100,6 +101,32 @@ class Detection(CrossDataset):
         yield from scorer.scores()
         if right[1]:
             yield Score("true_boxes", 100 * right[0] / right[1], right[0], right[1])
+
+    def score_file(
+        self,
+        data: Dataset,
+        predictions: Path,
+        progress: Callable[[int, int], None],
+        tell: Callable[[str], None],
+    ) -> Iterable[Score]:
+        if not isinstance(data, DetectionSet):
+            raise UsageError(f"data set {data.name!r} has no boxes to find")
+        return box_results.scores(data, predictions, progress, tell)
+
+    def compared(self, bench: Bench) -> Iterator[Compared]:
+        data = bench.dataset
+        if not isinstance(data, DetectionSet):
+            raise UsageError(f"data set {data.name!r} has no boxes to find")
+        bench.fit()
+        for sample, boxes, features in self._features(bench, bench.samples(), self._proposer(data)):
+            things = [thing for thing in data.things(sample) if not thing.crowd]
+            truth = Detections(
+                np.array([thing.box for thing in things], np.float32).reshape(-1, 4),
+                np.ones(len(things), np.float32),
+                np.array([thing.label for thing in things], np.int64),
+            )
+            found = self.classify(boxes, bench.similarities(features, list(data.classes)).numpy())
+            yield Compared(sample.key, data.image(sample), truth, found)
 
     def classify(self, boxes: Boxes, cosines: np.ndarray) -> Detections:
         """What is found in an image, of proposals (n, 4) with their cosines (n, c)."""

@@ -7,15 +7,17 @@ Recognition, NeurIPS 2023, section 4.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Sample, Score, Task
-from rppbench.dense import SegmentationSet
+from rppbench.contracts import Assignment, Bench, Catalog, Dataset, Method, Sample, Score, Task
+from rppbench.dense import Compared, SegmentationSet
 from rppbench.errors import UsageError, unknown
+from rppbench_tasks.segmenting import map_results
 from rppbench_tasks.segmenting.dense import DenseHead
 from rppbench_tasks.segmenting.mean_iou import Confusion
 from rppbench_tasks.segmenting.proposals import Files, Proposals, Regions
@@ -91,6 +93,22 @@ class Segmentation(Task):
             bench.progress(done, len(samples))
         assert isinstance(data, SegmentationSet)  # or there would be no label maps
         return list(confusion.scores(data.unseen()))
+
+    def score_file(
+        self,
+        data: Dataset,
+        predictions: Path,
+        progress: Callable[[int, int], None],
+        tell: Callable[[str], None],
+    ) -> Iterable[Score]:
+        if not isinstance(data, SegmentationSet):
+            raise UsageError(f"data set {data.name!r} has no label maps to score")
+        return map_results.scores(data, predictions, progress)
+
+    def compared(self, bench: Bench) -> Iterator[Compared]:
+        samples = bench.samples()
+        for sample, (truth, found) in zip(samples, self.labelled(bench, samples), strict=True):
+            yield Compared(sample.key, bench.dataset.image(sample), truth, found)
 
     def labelled(
         self, bench: Bench, samples: Iterable[Sample]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from rppbench import rle
 from rppbench.errors import MissingDataError, UsageError
+from rppbench_tasks.segmenting.numbers import numbers
 
 Mask = NDArray[np.bool_]
 
@@ -124,19 +125,8 @@ class Files:
         return [rle.decode(one, size) for one in listed]
 
     def _read_png(self, path: Path, size: tuple[int, int]) -> list[Mask]:
-        try:
-            with Image.open(path) as file:
-                if file.size != size[::-1] or file.mode not in ("L", "P", "I;16"):
-                    raise UsageError(
-                        f"is {file.mode} of {file.height} x {file.width} pixels, "
-                        f"not one number for each of {size[0]} x {size[1]}"
-                    )
-                numbers = np.asarray(file)
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            if isinstance(error, UsageError):
-                raise
-            raise UsageError(f"no image: {error}") from error
-        regions = [at for at in np.unique(numbers).tolist() if at]
+        read = numbers(path, size)
+        regions = [at for at in np.unique(read).tolist() if at]
         if len(regions) > MOST:
             raise UsageError(f"has {len(regions)} regions, more than {MOST}")
-        return [numbers == at for at in regions]
+        return [read == at for at in regions]

@@ -1,0 +1,139 @@
+"""`rppbench gallery`: predictions of a cell next to the truth, as pictures on a page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from rppbench.commands import console, torch_device
+from rppbench.commands.leaderboard import load
+from rppbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from rppbench.plugins import Registry
+    from rppbench.records import Record
+    from rppbench.store import Store
+
+PAGE = "index.html"
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add("cell", metavar="CELL", help="a cell's key or its start, or a method: rpp:kd=off")
+    add("--task", metavar="TASK", help="of the method's cells, those of this task")
+    add("--dataset", metavar="NAME", help="of the method's cells, those on this data set")
+    add("--seed", type=int, metavar="N", help="of the method's cells, those with this seed")
+    add("--images", type=int, default=12, metavar="N", help="scenes, evenly spaced [12]")
+    add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
+    add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
+    add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
+    add("--to", required=True, metavar="DIR", help="new folder for pictures and page")
+
+
+def gallery(arguments: argparse.Namespace) -> int:
+    """Predict some scenes again as the cell did, and draw them."""
+    from rppbench.bench import CellBench
+    from rppbench.commands.run import use_data
+    from rppbench.dense import DenseDataset
+    from rppbench.gallery import draw
+    from rppbench.gallery_page import page
+    from rppbench.plugins import Registry
+    from rppbench.runner import Runner
+    from rppbench.store import write_whole
+
+    if arguments.images < 1:
+        raise UsageError(f"--images must be at least 1, not {arguments.images}")
+    folder = Path(arguments.to).expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there and not empty; name a new folder")
+    if arguments.data is not None:
+        use_data(Path(arguments.data).expanduser())
+    runner = Runner(Path(arguments.output), device=torch_device(arguments.device))
+    records, _ = load(runner.store.root)
+    record = _chosen(records, arguments)
+    runner.workshop.registry = registry = Registry.load()
+    _check(record, registry, runner.store)
+    cell = replace(record.cell, limit=min(arguments.images, record.cell.limit or sys.maxsize))
+    bench = CellBench(cell, runner.workshop, lambda *event: None, retrain=False)
+    data = bench.dataset
+    task = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
+    unseen = data.unseen() if isinstance(data, DenseDataset) else ()
+    pictures, total = [], len(bench.samples())
+    scenes = task.compared(bench)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, scene in enumerate(scenes, 1):
+            drawn = draw(scene, data.classes, unseen)
+            name = f"{number:03d}.png"
+            _save(drawn.image, folder / name)
+            pictures.append((name, scene.key, drawn.caption))
+            console(stderr=True).print(f"[{number}/{total}] {scene.key}: {drawn.caption}")
+        # The page comes last: where it is, all of its pictures are.
+        write_whole(folder / PAGE, page(record, pictures, len(data.samples("test"))))
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+    print(f"{len(pictures)} pictures and their page: {folder / PAGE}", file=sys.stderr)
+    return 0
+
+
+def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
+    """The one record that is meant. UsageError if there are none or several, with their keys."""
+    from rppbench.exporting import cells_of
+
+    meant = [
+        record
+        for record in cells_of(records, arguments.cell)
+        if arguments.task in (None, record.cell.task.name)
+        and arguments.dataset in (None, record.cell.dataset)
+        and arguments.seed in (None, record.cell.seed)
+    ]
+    if not meant:
+        raise UsageError(f"no cell of {arguments.cell!r} is of this task, data set and seed")
+    if len(meant) > 1:
+        lines = [
+            f"  {r.key}  {r.cell.task.name}, {r.cell.dataset}, seed {r.cell.seed}" for r in meant
+        ]
+        head = f"{arguments.cell!r} may be any of these; say --task, --dataset, --seed or the key:"
+        raise UsageError("\n".join([head, *lines]))
+    return meant[0]
+
+
+def _check(record: Record, registry: Registry, store: Store) -> None:
+    """UsageError if the cell would not predict what it did: other data or weights, no prompt."""
+    from rppbench.identities import Identities
+
+    cell = record.cell
+    if cell.imported:
+        raise UsageError(f"{record.key} was imported: nothing here can predict as it did")
+    now = {
+        **dict(Identities(registry).of(cell.dataset, cell.backbone, None)),
+        f"task:{cell.task.name}": f"version {registry.get('tasks', cell.task.name).version}",
+    }
+    changed = [what for what, value in cell.inputs if now.get(what) != value]
+    if changed:
+        raise UsageError(
+            f"{', '.join(changed)} is not what {record.key} was measured with; run the cell again"
+        )
+    if cell.training and not store.training_path(cell.training).is_file():
+        raise UsageError(
+            f"no prompts at {store.training_path(cell.training)}; run the cell again in this folder"
+        )
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        image.save(temporary, "PNG")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

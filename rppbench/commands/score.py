@@ -1,0 +1,85 @@
+"""`rppbench score`: what another program predicted, scored as our own, becomes a record."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from rppbench.commands import console, print_table
+from rppbench.commands.leaderboard import report_damage, write_all_pages
+from rppbench.commands.merge import told
+from rppbench.errors import UsageError
+from rppbench.leaderboard import build
+from rppbench.merge import Merged, merge_record
+from rppbench.store import Store
+from rppbench.tables import decimals
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    add = parser.add_argument
+    add(
+        "predictions",
+        metavar="FILE|DIR",
+        help="COCO results (.json), sem_seg_predictions.json, or a folder of PNG label maps",
+    )
+    add("--task", required=True, metavar="TASK", help="detection or segmentation")
+    add("--dataset", required=True, metavar="NAME", help="the set that was predicted: lvis, ...")
+    add("--entrant", required=True, metavar="NAME", help="what tables call whoever predicted")
+    add("--seed", type=int, metavar="N", help="of its training; several seeds make one row")
+    add("--backbone", metavar="NAME", help="of its classifier; rows of one table share it")
+    add("--origin", default="", metavar="TEXT", help="program, commit, address: for the record")
+    add("--note", default="", metavar="TEXT", help="what else a reader should know")
+    add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
+    add("--output", default="runs", metavar="DIR", help="folder for the record [runs]")
+
+
+def score(arguments: argparse.Namespace) -> int:
+    """Score the predictions, add the record, make the pages again; 1 if another is in the way."""
+    from rppbench import scored_files
+    from rppbench.commands.run import use_data
+    from rppbench.engines import Event
+    from rppbench.plan import Planned
+    from rppbench.plugins import Registry
+    from rppbench.progress import display
+
+    if arguments.data is not None:
+        use_data(Path(arguments.data).expanduser())
+    registry = Registry.load()
+    task = registry.get("tasks", arguments.task)
+    data = registry.get("datasets", arguments.dataset)()
+    origin = scored_files.Origin(
+        entrant=arguments.entrant,
+        backbone=arguments.backbone or scored_files.UNKNOWN,
+        seed=arguments.seed,
+        source=arguments.origin,
+        note=arguments.note,
+    )
+    place = scored_files.cell(task, data, origin)
+    path, into = Path(arguments.predictions).expanduser(), Path(arguments.output)
+    with display([Planned(place, "todo", "none", None)], console(stderr=True)) as report:
+        report(Event(place.key, "start"))
+        record = scored_files.score(
+            registry,
+            place,
+            path,
+            origin,
+            lambda done, total: report(Event(place.key, "evaluate", done, total)),
+            lambda remark: report(Event(place.key, "evaluate", message=remark)),
+        )
+    rows = [(s.metric, f"{s.value:.{decimals(s.metric)}f}") for s in record.scores]
+    print_table(console(), ("Metric", record.labels["dataset"]), rows)
+    result = Merged()
+    try:
+        merge_record(Store(into), record, str(path), result)
+        everything, damaged = Store(into).all()
+        report_damage(damaged)
+        write_all_pages(everything, build(everything), into)
+    except OSError as error:
+        raise UsageError(f"cannot write to {into}: {error.strerror}") from error
+    for line in told(result, len(everything), into):
+        print(line, file=sys.stderr)
+    if result.conflicts:
+        print("rppbench: say another --entrant or --seed, or remove that record", file=sys.stderr)
+    return 1 if result.conflicts or damaged else 0

@@ -1,0 +1,262 @@
+"""Predictions next to truth, for a person to look at: a picture of each scene, and a page.
+
+Each picture has three panels, image, truth and prediction, and below them a legend. Colours are
+those of the scene's own legend: sixty classes in sixty colours could not be told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from rppbench.dense import IGNORED, Compared, Detections
+
+Colour = tuple[int, int, int]
+Labels = NDArray[np.uint16]
+
+PALETTE: tuple[Colour, ...] = (
+    *((230, 57, 70), (29, 120, 200), (42, 157, 80), (244, 162, 30), (142, 68, 190)),
+    *((0, 175, 185), (233, 90, 170), (140, 100, 40), (120, 190, 33), (90, 90, 220)),
+    *((255, 215, 60), (0, 90, 100)),
+)
+OTHERS: Colour = (235, 235, 235)
+"""Of classes for which the palette has no colour left."""
+NOTHING: Colour = (25, 25, 25)
+"""Where a prediction has no class."""
+INK: Colour = (28, 33, 39)
+PANEL = 400
+"""Pixels of a panel's longer side."""
+GAP, LINE, LETTERS = 12, 24, 15
+"""Pixels: between panels, of a line of the legend, of a letter's height."""
+STRONG = 0.65
+"""Share of the class's colour in a pixel."""
+OVERLAP = 0.5
+"""Least intersection over union of a box with what it finds."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A scene drawn, and what to say of it."""
+
+    image: Image.Image
+    caption: str
+
+
+def draw(scene: Compared, names: Sequence[str], unseen: Sequence[int]) -> Picture:
+    """The picture of a scene; `unseen` are labels that nothing was learned of."""
+    hidden = set(unseen)
+    titles = {at: f"{name} (unseen)" if at in hidden else name for at, name in enumerate(names)}
+    if isinstance(scene.truth, Detections) and isinstance(scene.found, Detections):
+        return _boxes(scene, scene.truth, scene.found, titles)
+    assert not isinstance(scene.truth, Detections), "both are maps or both are boxes"
+    assert not isinstance(scene.found, Detections), "both are maps or both are boxes"
+    return _maps(scene, scene.truth, scene.found, titles)
+
+
+# --- label maps -----------------------------------------------------------------------------------
+
+
+def _maps(scene: Compared, truth: Labels, found: Labels, titles: dict[int, str]) -> Picture:
+    scored = truth != IGNORED
+    order = dict.fromkeys([*_by_pixels(truth, scored), *_by_pixels(found, scored)])
+    colours = _colours(list(order))
+    panels = [
+        ("image", scene.image),
+        ("truth", _painted(scene.image, truth, scored, colours)),
+        ("prediction", _painted(scene.image, found, scored, colours)),
+    ]
+    legend = [(titles[label], colours[label]) for label in order]
+    if (found == IGNORED)[scored].any():
+        legend.append(("no class", NOTHING))
+    total = int(scored.sum())
+    if not total:
+        return Picture(_sheet(panels, legend), "no pixel of this scene is scored")
+    right = 100 * float((truth == found)[scored].mean())
+    caption = f"{right:.0f} % of the pixels that are scored have their class"
+    return Picture(_sheet(panels, legend), caption)
+
+
+def _by_pixels(labels: Labels, where: NDArray[np.bool_]) -> list[int]:
+    """Labels by the number of their pixels, the most first."""
+    values, counts = np.unique(labels[where], return_counts=True)
+    return [int(values[at]) for at in np.argsort(-counts, kind="stable") if values[at] != IGNORED]
+
+
+def _painted(
+    image: Image.Image, labels: Labels, scored: NDArray[np.bool_], colours: dict[int, Colour]
+) -> Image.Image:
+    """The image in grey, under the colours of the labels where they are scored."""
+    grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
+    paint = np.zeros((*labels.shape, 3), np.float32)
+    for label, colour in {**colours, IGNORED: NOTHING}.items():
+        paint[labels == label] = colour
+    share = np.where(scored, STRONG, 0)[..., None]
+    return Image.fromarray((grey * (1 - share) + paint * share).round().astype(np.uint8))
+
+
+# --- boxes ----------------------------------------------------------------------------------------
+
+
+def _boxes(
+    scene: Compared, truth: Detections, found: Detections, titles: dict[int, str]
+) -> Picture:
+    best = np.argsort(-found.scores, kind="stable")[: len(truth)]
+    shown = Detections(found.boxes[best], found.scores[best], found.labels[best])
+    hits = matched(truth, shown)
+    labels = dict.fromkeys([*truth.labels.tolist(), *shown.labels.tolist()])
+    colours = _colours(list(labels))
+    panels = [
+        ("image", scene.image),
+        ("truth", _framed(scene.image, truth, colours, titles, [True] * len(truth))),
+        ("prediction", _framed(scene.image, shown, colours, titles, hits)),
+    ]
+    legend = [(titles[label], colours[label]) for label in labels]
+    caption = f"{sum(hits)} of {len(truth)} things found under their name"
+    return Picture(_sheet(panels, legend), caption)
+
+
+def matched(truth: Detections, found: Detections) -> list[bool]:
+    """Which detections, in their order, find a thing of their class that none before has found."""
+    from faster_coco_eval.core import mask
+
+    if not len(truth) or not len(found):
+        return [False] * len(found)
+    overlaps = mask.iou(
+        found.boxes.astype(float).tolist(), truth.boxes.astype(float).tolist(), [0] * len(truth)
+    )
+    free = np.ones(len(truth), bool)
+    hits = []
+    for row, label in zip(np.asarray(overlaps), found.labels, strict=True):
+        fits = np.where(free & (truth.labels == label), row, 0.0)
+        hits.append(bool(fits.max() >= OVERLAP))
+        free[int(fits.argmax())] &= not hits[-1]
+    return hits
+
+
+def _framed(
+    image: Image.Image,
+    boxes: Detections,
+    colours: dict[int, Colour],
+    titles: dict[int, str],
+    solid: Sequence[bool],
+) -> Image.Image:
+    """The enlarged image with boxes and their names; broken lines where a box is wrong."""
+    drawn = _enlarged(image)
+    pen = ImageDraw.Draw(drawn)
+    ratio = drawn.width / image.width
+    tags: list[tuple[float, float, float, float]] = []
+    for box, label, whole in zip(boxes.boxes, boxes.labels.tolist(), solid, strict=True):
+        left, top, width, height = (float(edge) * ratio for edge in box)
+        right, bottom = min(left + width, drawn.width - 2), min(top + height, drawn.height - 2)
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+        for start, end in pairwise(corners):
+            _line(pen, start, end, colours[label], whole)
+        tags.append(_place(titles[label], (left, top), drawn.size, tags))
+    for tag, label in zip(tags, boxes.labels.tolist(), strict=True):  # above all boxes
+        red, green, blue = colours[label]
+        dark = 0.3 * red + 0.59 * green + 0.11 * blue < 140
+        pen.rectangle(tag, colours[label])
+        pen.text((tag[0] + 3, tag[1]), titles[label], "white" if dark else INK, _font())
+    return drawn
+
+
+def _place(
+    name: str,
+    corner: tuple[float, float],
+    size: tuple[int, int],
+    taken: Sequence[tuple[float, float, float, float]],
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of a name near the corner of its box, not upon another name."""
+    width, height = _font().getlength(name) + 6, LETTERS + 4
+    left = max(0.0, min(corner[0], size[0] - width))
+    top = max(0.0, min(corner[1], size[1] - height))
+    while any(
+        left < right and low < left + width and top < bottom and high < top + height
+        for low, high, right, bottom in taken
+    ):
+        top += height
+    return left, top, left + width, top + height
+
+
+def _line(
+    pen: ImageDraw.ImageDraw,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    colour: Colour,
+    whole: bool,
+) -> None:
+    """White below the colour, so that it is seen on every ground."""
+    a, b = np.array(start), np.array(end)
+    length = float(np.abs(b - a).sum())
+    steps = 1 if whole or not length else max(1, round(length / 8))
+    for at in range(0, steps, 2):
+        one, two = a + (b - a) * at / steps, a + (b - a) * (at + 1) / steps
+        for ink, thick in (((255, 255, 255), 5), (colour, 3)):
+            pen.line([tuple(one.tolist()), tuple(two.tolist())], ink, thick)
+
+
+# --- the sheet ------------------------------------------------------------------------------------
+
+
+def _colours(labels: Sequence[int]) -> dict[int, Colour]:
+    """A colour for each of the first labels; the rest share one."""
+    return {label: PALETTE[at] if at < len(PALETTE) else OTHERS for at, label in enumerate(labels)}
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    ratio = PANEL / max(image.size)
+    size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
+    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS if ratio < 1 else 0)
+
+
+def _sheet(
+    panels: Sequence[tuple[str, Image.Image]], legend: Sequence[tuple[str, Colour]]
+) -> Image.Image:
+    """Panels side by side under their titles, with the legend below."""
+    images = [_enlarged(image) for _, image in panels]
+    width = GAP + sum(image.width + GAP for image in images)
+    rows = _wrapped(legend, width)
+    top = GAP + LINE
+    below = top + images[0].height + GAP
+    sheet = Image.new("RGB", (width, below + LINE * len(rows) + GAP), "white")
+    pen, left = ImageDraw.Draw(sheet), GAP
+    for (title, _), image in zip(panels, images, strict=True):
+        pen.text((left, GAP), title, INK, _font())
+        sheet.paste(image, (left, top))
+        left += image.width + GAP
+    for place, row in enumerate(rows):
+        for x, name, colour in row:
+            y = below + place * LINE
+            pen.rectangle((x, y + 3, x + 14, y + 17), colour, INK)
+            pen.text((x + 20, y), name, INK, _font())
+    return sheet
+
+
+def _wrapped(
+    legend: Sequence[tuple[str, Colour]], width: int
+) -> list[list[tuple[int, str, Colour]]]:
+    """(x, name, colour) of the legend's rows. Names without a colour of their own are one entry."""
+    own = [(name, colour) for name, colour in legend if colour != OTHERS]
+    if rest := len(legend) - len(own):
+        own.append((f"other classes: {rest}", OTHERS))
+    rows: list[list[tuple[int, str, Colour]]] = []
+    x = width
+    for name, colour in own:
+        step = 20 + round(_font().getlength(name)) + 24
+        if x + step > width:
+            rows.append([])
+            x = GAP
+        rows[-1].append((x, name, colour))
+        x += step
+    return rows
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(LETTERS)

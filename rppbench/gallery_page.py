@@ -1,0 +1,52 @@
+"""The page of a gallery: a picture of each scene under what was measured on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from rppbench.entrants import entrants
+from rppbench.records import Record, spell
+from rppbench.tables import decimals
+
+STYLE = (
+    "body{font:16px/1.5 sans-serif;max-width:1270px;margin:2rem auto;padding:0 1rem;color:#1c2127}"
+    "figure{margin:2rem 0}img{max-width:100%;height:auto;border:1px solid #8a9099}"
+)
+
+
+def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) -> str:
+    """HTML that needs nothing but the pictures: (file, scene, caption) of each; `scenes` in all."""
+    (entrant,) = entrants([record])
+    cell, labels = record.cell, record.labels
+    heading = f"{labels.get('task') or cell.task.name}: {entrant.label} on {labels.get('dataset')}"
+    learned = f"seed {cell.seed}, " if cell.training else ""
+    options = ", ".join(f"{name}={spell(value)}" for name, value in cell.task.options)
+    numbers = ", ".join(f"{s.metric} {s.value:.{decimals(s.metric)}f}" for s in record.scores)
+    told = [
+        f"Cell {record.key}: {learned}backbone {cell.backbone}, {options}.",
+        f"Measured: {numbers}.",
+        f"{len(pictures)} of {scenes} test scenes, evenly spaced in their order: nobody chose.",
+        "Colours are those of each scene's legend; grey pixels are not scored. Of boxes "
+        "as many are shown as there are things, those with the highest scores; a broken line is "
+        "a box that finds no thing of its name (overlap of at least half).",
+    ]
+    figures = [
+        f'<figure><img src="{escape(file)}" alt="{escape(scene)}: image, truth and prediction" '
+        f'loading="lazy"><figcaption>{escape(scene)}: {escape(caption)}</figcaption></figure>'
+        for file, scene, caption in pictures
+    ]
+    return "\n".join(
+        [
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta http-equiv="Content-Security-Policy" '
+            "content=\"default-src 'none'; img-src 'self'; style-src 'unsafe-inline'\">",
+            f"<title>{escape(heading)}</title><style>{STYLE}</style></head><body>",
+            f"<h1>{escape(heading)}</h1>",
+            *(f"<p>{escape(line)}</p>" for line in told),
+            *figures,
+            "</body></html>",
+            "",
+        ]
+    )

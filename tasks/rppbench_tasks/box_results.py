@@ -1,0 +1,122 @@
+"""Detections of another program, from a file in COCO's results format, scored as our own.
+
+A list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, with ids as in the
+annotation file of the data set; "segmentation" (RLE) beside or instead of "bbox" is scored too.
+Numbers are kept in arrays: six million boxes are some hundred megabytes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rppbench import rle
+from rppbench.average_precision import AveragePrecision
+from rppbench.coco_json import box, entries, real, whole
+from rppbench.contracts import Sample, Score
+from rppbench.dense import Detections, DetectionSet
+from rppbench.errors import UsageError
+
+
+def scores(
+    data: DetectionSet,
+    path: Path,
+    progress: Callable[[int, int], None],
+    tell: Callable[[str], None],
+) -> Iterator[Score]:
+    """Average precision of the boxes, then of the masks where file and data set have them."""
+    samples = data.samples("test")
+    results = BoxResults(data, path)
+    boxes, masks = AveragePrecision(data), AveragePrecision(data, masks=True)
+    with_masks, empty = bool(results.masks), 0
+    for done, (sample, found) in enumerate(results.found(), 1):
+        boxes.add(sample, found)
+        masks.add(sample, found)
+        things = data.things(sample)
+        with_masks &= all(t.mask is not None or t.segmentation is not None for t in things)
+        empty += not len(found)
+        progress(done, len(samples))
+    if empty:
+        tell(f"{empty} of {len(samples)} images have no detection in the file: nothing found there")
+    yield from boxes.scores()
+    if with_masks:
+        yield from masks.scores()
+
+
+class BoxResults:
+    """The detections of a file by image. UsageError names the entry that is not as it must be."""
+
+    def __init__(self, data: DetectionSet, path: Path) -> None:
+        self.data, self.samples = data, data.samples("test")
+        self.masks: list[dict[str, Any]] = []
+        """One for each box in the order of the file, or none at all."""
+        ids = data.image_ids("test")
+        at_of = {number: at for at, number in enumerate(ids)}
+        label_of = {number: label for label, number in enumerate(data.category_ids())}
+        owners, labels, numbers = array("q"), array("q"), array("d")
+        for count, (_, entry) in enumerate(entries(path), 1):
+            where = f"{path}, entry {count}"
+            image, category = whole(entry, "image_id", where), whole(entry, "category_id", where)
+            if image not in at_of:
+                raise UsageError(f"{where}: no image of {data.name!r} has the id {image}")
+            if category not in label_of:
+                raise UsageError(
+                    f"{where}: no class of {data.name!r} has the id {category}; ids are those of "
+                    f"its annotation file, from {min(label_of)} to {max(label_of)}"
+                )
+            mask = self._mask(entry, self.samples[at_of[image]], where)
+            if bool(self.masks) != (mask is not None) and count > 1:
+                raise UsageError(f"{where}: some entries have a 'segmentation', others have none")
+            self.masks += [mask] if mask is not None else []
+            owners.append(at_of[image])
+            labels.append(label_of[category])
+            edges = _around(mask) if mask is not None and "bbox" not in entry else box(entry, where)
+            numbers.extend((*edges, real(entry, "score", where)))
+        self._owners, self._labels = np.asarray(owners), np.asarray(labels)
+        self._numbers = np.frombuffer(numbers, float).reshape(-1, 5)
+        self._order = np.argsort(self._owners, kind="stable")
+        self._check_twice(path)
+
+    def found(self) -> Iterator[tuple[Sample, Detections]]:
+        """Every test image with its detections, in the order of the file; none is an answer."""
+        starts = np.searchsorted(self._owners[self._order], np.arange(len(self.samples) + 1))
+        for at, sample in enumerate(self.samples):
+            rows = self._order[starts[at] : starts[at + 1]]
+            values = self._numbers[rows].astype(np.float32)
+            masks = [self.masks[row] for row in rows] if self.masks else []
+            yield sample, Detections(values[:, :4], values[:, 4], self._labels[rows], masks)
+
+    def _mask(self, entry: Any, sample: Sample, where: str) -> dict[str, Any] | None:
+        """The mask of an entry, sound and of the image's size; None if it has none."""
+        if entry.get("segmentation") is None:
+            return None
+        try:
+            return rle.checked(entry["segmentation"], self.data.shape(sample))
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+
+    def _check_twice(self, path: Path) -> None:
+        """UsageError where a detection stands twice: parts of the images were evaluated twice."""
+        rows = (*self._numbers.T, self._labels, self._owners)
+        order = np.lexsort(rows)
+        same = np.logical_and.reduce([row[order][1:] == row[order][:-1] for row in rows])
+        if same.any():
+            first, second = sorted(order[int(same.argmax()) :][:2].tolist())
+            raise UsageError(
+                f"{path}: entries {first + 1} and {second + 1} are the same detection, and "
+                f"{int(same.sum())} in all stand there again; were images evaluated twice?"
+            )
+
+
+def _around(mask: dict[str, Any]) -> tuple[float, float, float, float]:
+    """The box of a mask; nothing for an empty one."""
+    pixels = rle.decode(mask)
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    if not len(rows):
+        return 0.0, 0.0, 0.0, 0.0
+    left, top = float(columns[0]), float(rows[0])
+    return left, top, float(columns[-1]) + 1 - left, float(rows[-1]) + 1 - top
