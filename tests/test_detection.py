@@ -9,7 +9,8 @@ from PIL import Image
 
 from rppbench.contracts import Sample
 from rppbench_tasks.detection import Detection, crop, inside
-from rppbench_tasks.proposals import Regions, overlaps, suppress
+from rppbench_tasks.proposing.boxes import overlaps, suppress
+from rppbench_tasks.proposing.regions import Regions
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -39,7 +40,7 @@ def test_at_most_so_many_detections_and_the_best_of_them() -> None:
 
 def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
     boxes = np.array([[-5, -5, 10, 10], [50, 50, 5, 5], [3, 3, 0, 4]], np.float32)
-    cut, sure = inside(boxes, np.array([0.1, 0.2, 0.3], np.float32), (20, 10))
+    cut, sure = inside(boxes, np.array([0.1, 0.2, 0.3], np.float32), (20, 10), 100)
     assert cut.tolist() == [[0, 0, 5, 5]]
     assert sure.tolist() == pytest.approx([0.1])
 
