@@ -48,6 +48,7 @@ class LocalModel:
                 "proposals=transformers needs the package transformers: "
                 "pip install 'rppbench[proposals]'"
             ) from error
+        transformers.utils.logging.disable_progress_bar()  # or it runs into ours
         known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             config = transformers.AutoConfig.from_pretrained(self.folder, **known)
