@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -189,27 +192,41 @@ class CellBench:
         self.notify("evaluate", done, total, {})
 
     def remembered(
-        self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]
+        self,
+        key: Mapping[str, object],
+        rows: int,
+        compute: Callable[[], Tensor],
+        *,
+        prompted: bool = True,
     ) -> Tensor:
         """Features (rows, e) from the store, or computed (and stored, if the tower is frozen)."""
-        if not self.frozen_images:
+        if prompted and not self.frozen_images:
             return compute()
         own = {
-            "dataset": self.dataset.name,
-            "fingerprint": self.dataset.fingerprint(),
+            **self._data,
             "preprocess": digest(asdict(self.clip.preprocess), 32),
             "tower": self.clip.digest,
             "precision": str(self.clip.dtype),
         }
         return self.workshop.features.get({**key, **own}, rows, compute)
 
+    def kept(
+        self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> Mapping[str, NDArray[Any]]:
+        """Arrays from the store, or computed and stored."""
+        return self.workshop.features.arrays({**key, **self._data}, compute)
+
+    @property
+    def _data(self) -> dict[str, str]:
+        return {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint()}
+
     @torch.inference_mode()
-    def encode(self, images: Sequence[Image.Image], *, prompted: bool = True) -> Tensor:
+    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images, through the tower as the method prompts it."""
         prompt = self._prompts.image if prompted else None
-        size, parts = self.workshop.batch_size, []
-        for start in range(0, len(images), size):
-            pixels = torch.stack([self.clip.preprocess(im) for im in images[start : start + size]])
+        rest, parts = map(self.clip.preprocess, images), []
+        while batch := list(islice(rest, self.workshop.batch_size)):
+            pixels = torch.stack(batch)
             parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
 

@@ -12,9 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -278,20 +279,35 @@ class Bench(Protocol):
     def progress(self, done: int, total: int) -> None:
         """Tell how many of the images are scored."""
 
-    def encode(self, images: Sequence[Image.Image], *, prompted: bool = True) -> Tensor:
+    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images or crops, through the tower as the method prompts it.
 
-        On the CPU; without the method's tokens if not `prompted`. Nothing is stored: see
-        `remembered`.
+        On the CPU; without the method's tokens if not `prompted`. Images are taken one by one, so
+        crops need not all be in memory. Nothing is stored: see `remembered`.
         """
 
     def remembered(
-        self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]
+        self,
+        key: Mapping[str, object],
+        rows: int,
+        compute: Callable[[], Tensor],
+        *,
+        prompted: bool = True,
     ) -> Tensor:
         """`compute()`, features (rows, e) of images or crops; not again where it was done before.
 
         `key` tells what they show; data, tower and precision are added to it. Where the method
-        prompts the image tower they are its own, and nothing is stored.
+        prompts the image tower they are its own, and nothing is stored, unless they are not
+        `prompted`.
+        """
+
+    def kept(
+        self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> Mapping[str, NDArray[Any]]:
+        """`compute()`, arrays that follow from the data set's images whatever the method.
+
+        Not again where it was done before: proposals, for example. `key` tells what they are;
+        the data are added to it.
         """
 
     @property
@@ -334,6 +350,13 @@ class Task(Facts, ABC):
     """Raised whenever the same cell would give another number."""
     metric: ClassVar[str] = "top1"
     """The primary metric, the one tables show; where a cell has none of that name, its first."""
+
+    def inputs(self) -> Sequence[tuple[str, str]]:
+        """(what, digest) of all that enters beside data and weights: files that an option names.
+
+        MissingDataError if they are not there.
+        """
+        return ()
 
     @abstractmethod
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

@@ -1,17 +1,23 @@
-"""Frozen image features on disk, addressed by everything that made them; safe to delete."""
+"""Frozen image features and proposals on disk, addressed by all that made them; safe to delete."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rppbench.records import digest
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class FeatureStore:
@@ -42,13 +48,32 @@ class FeatureStore:
         except (OSError, ValueError, EOFError):
             path.unlink(missing_ok=True)
         features = compute().detach().to("cpu", torch.float32)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, features.numpy(), allow_pickle=False)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        _write(path, lambda file: np.save(file, features.numpy(), allow_pickle=False))
         return features
+
+    def arrays(self, key: Mapping[str, object], compute: Callable[[], Arrays]) -> Arrays:
+        """Several arrays of any shape under one `key`, compressed; as `get` for the rest."""
+        path = self.path(key).with_suffix(".npz")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, EOFError, BadZipFile, zlib.error):
+            path.unlink(missing_ok=True)
+        found = compute()
+        _write(path, lambda file: np.savez_compressed(file, **dict[str, Any](found)))
+        return found
+
+
+def _write(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """The whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            save(file)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Assignment, Dataset
+from rppbench.contracts import Assignment, Dataset, Task
 from rppbench.errors import MissingDataError
 from rppbench.plugins import Registry
 from rppbench.splits import training_classes
@@ -27,6 +27,13 @@ class Identities:
         if teacher is not None:
             pairs.append((f"teacher:{teacher}", self._weights(teacher)))
         return tuple(sorted(pairs))
+
+    def named(self, task: Task) -> tuple[tuple[str, str], ...]:
+        """(what, digest) pairs of the files that a task's options name."""
+        try:
+            return tuple(task.inputs())
+        except MissingDataError:  # as for data: the cell will record why
+            return ((f"files of {task.name}", MISSING),)
 
     def covers(self, assignment: Assignment) -> bool:
         """Whether a method that knows only the classes it learned can do this.

@@ -191,7 +191,8 @@ class _Work:
             return method, recipe
 
         trained = method_class.supervision is not None
-        found = task_class(**dict(task.options)).assignments(self.catalog, method_class)
+        made = task_class(**dict(task.options))
+        found = made.assignments(self.catalog, method_class)
         if not found and not self.wanted:
             raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
         assignments = [self._spelled(assignment) for assignment in found]
@@ -208,6 +209,7 @@ class _Work:
             _pretraining(method_class, method, explicit, suite) if trained and a.start else None
             for (method, _), a in zip(ways, chosen, strict=True)
         ]
+        files = self.identities.named(made)
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
             for assignment, (method, recipe), before in zip(chosen, ways, befores, strict=True):
@@ -227,6 +229,7 @@ class _Work:
                     inputs=(
                         *self.identities.of(assignment.dataset, request.backbone, None),
                         (f"task:{task.name}", f"version {task_class.version}"),
+                        *files,
                     ),
                 )
 

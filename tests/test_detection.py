@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rppbench.contracts import Sample
 from rppbench_tasks.detection import Detection, crop, inside
-from rppbench_tasks.proposals import Regions, overlaps, suppress
+from rppbench_tasks.proposing.boxes import overlaps, suppress
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -39,7 +38,7 @@ def test_at_most_so_many_detections_and_the_best_of_them() -> None:
 
 def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
     boxes = np.array([[-5, -5, 10, 10], [50, 50, 5, 5], [3, 3, 0, 4]], np.float32)
-    cut, sure = inside(boxes, np.array([0.1, 0.2, 0.3], np.float32), (20, 10))
+    cut, sure = inside(boxes, np.array([0.1, 0.2, 0.3], np.float32), (20, 10), 100)
     assert cut.tolist() == [[0, 0, 5, 5]]
     assert sure.tolist() == pytest.approx([0.1])
 
@@ -48,18 +47,3 @@ def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
 def test_a_crop_is_never_empty(box: tuple[float, ...]) -> None:
     found = crop(Image.new("RGB", (20, 10)), box, 0.1)
     assert min(found.size) >= 1
-
-
-@pytest.mark.parametrize("size", [(1, 1), (7, 300), (64, 64), (6000, 4000)])
-def test_images_without_anything_have_no_regions(size: tuple[int, int]) -> None:
-    boxes, scores = Regions().find(Sample("x", -1), Image.new("RGB", size, (90, 120, 60)))
-    assert boxes.shape == (0, 4)
-    assert scores.shape == (0,)
-
-
-def test_a_thing_on_a_large_plain_image_is_found() -> None:
-    image = Image.new("RGB", (3000, 2000), (90, 120, 60))
-    image.paste((220, 30, 30), (900, 600, 1500, 1000))
-    boxes, _ = Regions().find(Sample("x", -1), image)
-    true = np.array([[900, 600, 600, 400]], np.float32)
-    assert overlaps(np.concatenate([true, boxes]))[0, 1:].max() > 0.9

@@ -23,9 +23,11 @@ from rppbench.errors import MissingDataError, UsageError
 from rppbench.plan import Request, batches, cells
 from rppbench.records import Record
 from rppbench.towers import positions
+from rppbench_tasks.proposing.files import MaskFiles
+from rppbench_tasks.proposing.masks import parts_of
+from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.segmentation import Segmentation
 from rppbench_tasks.segmenting import label_maps
-from rppbench_tasks.segmenting.proposals import Files, Regions
 from rppbench_tasks.segmenting.two_stage import cut_out, ensemble
 
 # --- the tower --------------------------------------------------------------------------------
@@ -128,7 +130,7 @@ def test_masks_come_from_json_and_png(folder: Path) -> None:
     (folder / "test" / "1.json").write_text(json.dumps([rle.encode(mask), rle.encode(~mask)]))
     regions = np.where(mask, 7, 0).astype(np.uint8)
     Image.fromarray(regions).save(folder / "test" / "2.png")
-    files = Files(str(folder))
+    files = MaskFiles(str(folder))
     one, two = files(image, "test/1.jpg", (4, 6))
     assert (one == mask).all()
     assert (two == ~mask).all()
@@ -153,12 +155,12 @@ def test_masks_come_from_json_and_png(folder: Path) -> None:
 def test_damaged_json_is_named(folder: Path, text: str, told: str) -> None:
     (folder / "test" / "1.json").write_text(text)
     with pytest.raises(UsageError, match=told) as caught:
-        Files(str(folder))(Image.new("RGB", (6, 4)), "test/1", (4, 6))
+        MaskFiles(str(folder))(Image.new("RGB", (6, 4)), "test/1", (4, 6))
     assert "1.json" in str(caught.value)
 
 
 def test_damaged_or_foreign_png_is_named(folder: Path) -> None:
-    image, files = Image.new("RGB", (6, 4)), Files(str(folder))
+    image, files = Image.new("RGB", (6, 4)), MaskFiles(str(folder))
     path = folder / "test" / "1.png"
     for content, told in [(Image.new("RGB", (6, 4)), "RGB"), (Image.new("L", (5, 4)), "4 x 5")]:
         content.save(path)
@@ -171,10 +173,10 @@ def test_damaged_or_foreign_png_is_named(folder: Path) -> None:
 
 def test_proposals_that_are_not_there_and_paths_that_lead_out_are_refused(folder: Path) -> None:
     with pytest.raises(UsageError, match="path=DIR"):
-        Files("")
+        MaskFiles("")
     with pytest.raises(MissingDataError, match="no folder"):
-        Files(str(folder / "none"))
-    files = Files(str(folder))
+        MaskFiles(str(folder / "none"))
+    files = MaskFiles(str(folder))
     with pytest.raises(MissingDataError, match="no proposals"):
         files(Image.new("RGB", (6, 4)), "test/5", (4, 6))
     with pytest.raises(UsageError, match="leads out"):
@@ -192,23 +194,12 @@ def test_regions_find_a_square_on_a_ground() -> None:
     )  # blur makes a rim
 
 
-def test_regions_that_are_kept_for_the_next_cell_are_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Regions, "kept_bytes", 3 * 2 * 400 * len(Regions.scales))
-    monkeypatch.setattr(Regions, "kept", type(Regions.kept)())
-    for grey in range(9):
-        assert Regions()(Image.new("RGB", (20, 20), (grey, 0, 0)), "", (20, 20))
-    assert len(Regions.kept) == 3
-    assert Regions()(Image.new("RGB", (90, 90)), "", (90, 90))  # larger than all that is kept
-    assert sum(m.nbytes for maps in Regions.kept.values() for m in maps) <= Regions.kept_bytes
-
-
 def test_a_mask_is_cut_out_to_its_box_and_painted_over_outside() -> None:
     pixels = np.arange(5 * 8 * 3, dtype=np.uint8).reshape(5, 8, 3)
     mask = np.zeros((5, 8), bool)
     mask[2, 1:5] = mask[3, 2] = True
-    found = np.asarray(cut_out(Image.fromarray(pixels), mask, (9, 8, 7)))
+    (part,) = parts_of([mask])
+    found = np.asarray(cut_out(Image.fromarray(pixels), part, (9, 8, 7)))
     assert found.shape == (4, 4, 3)
     assert (found[1] == pixels[2, 1:5]).all()
     assert (found[2, 1] == pixels[3, 2]).all()

@@ -61,7 +61,7 @@ def _concepts() -> Sequence[Concept]:
     return tuple(by_name[name] for name in (*SEEN, *UNSEEN))
 
 
-@lru_cache(maxsize=8)  # image, label map and things of a scene are asked for in a row
+@lru_cache(maxsize=512)  # all of a split, for the next method: 0.2 MB each, 35 ms to draw
 def scene(key: str) -> Scene:
     """The scene of a key, 'test/17'; training scenes hold seen things only."""
     split, _, _ = key.partition("/")
@@ -101,6 +101,9 @@ class Scenes(SegmentationSet, DetectionSet):
 
     def image(self, sample: Sample) -> Image.Image:
         return scene(sample.key).image
+
+    def shape(self, sample: Sample) -> tuple[int, int]:
+        return SIDE, SIDE
 
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         found = scene(sample.key)

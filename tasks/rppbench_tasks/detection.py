@@ -13,42 +13,42 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from rppbench.average_precision import AveragePrecision
+from rppbench.contents import content_digest
 from rppbench.contracts import Bench, Dataset, Sample, Score
 from rppbench.dense import Compared, Detections, DetectionSet
-from rppbench.errors import UsageError
+from rppbench.errors import UsageError, unknown
 from rppbench_tasks import box_results
 from rppbench_tasks.cross_dataset import CrossDataset
-from rppbench_tasks.proposals import (
-    Boxes,
-    FromFile,
-    Proposer,
-    Regions,
-    Transformers,
-    TrueBoxes,
-    overlaps,
-    suppress,
-)
-
-TOGETHER = 16
-"""Images whose crops are held, encoded and stored together."""
+from rppbench_tasks.proposing.boxes import Boxes, Finder, TrueBoxes, overlaps, suppress
+from rppbench_tasks.proposing.files import BoxFile
+from rppbench_tasks.proposing.models import Detector
+from rppbench_tasks.proposing.regions import Regions
 
 
 class Detection(CrossDataset):
     """One cell for each detection set; the training is the one of `cross-dataset`."""
 
     name = "detection"
+    version = 2
     title = "Open-vocabulary detection"
     paper = "arXiv:2201.02605, arXiv:2304.04704"
     metric = "AP50"
     targets = "detection"
+    proposers: ClassVar[dict[str, Callable[[DetectionSet, str], Finder]]] = {
+        "regions": lambda data, path: Regions(),
+        "file": lambda data, path: BoxFile(data, Path(path).expanduser()),
+        "transformers": lambda data, path: Detector(path),
+        "true": lambda data, path: TrueBoxes(data),
+    }
+    """What `proposals=` chooses from, made of the data and `path=`; a plugin may add its own."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Detection(CrossDataset):
         suite: str = "demo",
         source: str = "",
         shots: int = 0,
-        proposals: Literal["regions", "file", "transformers", "true"] = "regions",
+        proposals: str = "regions",
         path: str = "",
         at_most: int = 100,
         context: float = 0.1,
@@ -69,11 +69,19 @@ class Detection(CrossDataset):
         image keeps; `context` widens a crop on each side by a share of the box.
         """
         super().__init__(suite=suite, source=source, shots=shots)
+        if proposals not in self.proposers:
+            raise unknown("source of proposals is named", proposals, self.proposers, "sources")
         self.proposals, self.path, self.at_most = proposals, path, at_most
         self.context, self.temperature, self.overlap = context, temperature, overlap
         self.threshold, self.detections = threshold, detections
-        if (proposals in ("file", "transformers")) != bool(path):
-            raise UsageError("proposals=file and proposals=transformers take path=..., others none")
+        if proposals in ("file", "transformers") and not path:
+            raise UsageError(f"proposals={proposals} takes path=...")
+        if proposals in ("regions", "true") and path:
+            raise UsageError(f"proposals={proposals} takes no path")
+
+    def inputs(self) -> Sequence[tuple[str, str]]:
+        """The file or the model that proposals come from."""
+        return [("proposals", content_digest(Path(self.path).expanduser()))] if self.path else []
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """AP50 with AP at other overlaps, for sizes and for seen and unseen classes.
@@ -84,19 +92,18 @@ class Detection(CrossDataset):
         if not isinstance(data, DetectionSet):
             raise UsageError(f"data set {data.name!r} has no boxes to find")
         bench.fit()
-        proposer = self._proposer(data)
-        scorer, right, done = AveragePrecision(data), [0, 0], 0
+        finder = self.proposers[self.proposals](data, self.path)
+        scorer, right = AveragePrecision(data), [0, 0]
         samples = bench.samples()
-        for start in range(0, len(samples), TOGETHER):
-            block = samples[start : start + TOGETHER]
-            for sample, boxes, features in self._features(bench, block, proposer):
-                cosines = bench.similarities(features, list(data.classes)).numpy()  # (n, c)
-                scorer.add(sample, self.classify(boxes, cosines))
-                if self.proposals == "true":
-                    labels = [t.label for t in data.things(sample) if not t.crowd][: self.at_most]
-                    right[0] += int((cosines.argmax(1) == labels).sum()) if labels else 0
-                    right[1] += len(labels)
-            done += len(block)
+        for done, sample in enumerate(samples, 1):
+            boxes = self._found(bench, data, sample, finder)
+            features = self._features(bench, sample, boxes[0])
+            cosines = bench.similarities(features, list(data.classes)).numpy()  # (n, c)
+            scorer.add(sample, self.classify(boxes, cosines))
+            if self.proposals == "true":
+                labels = [t.label for t in data.things(sample) if not t.crowd][: self.at_most]
+                right[0] += int((cosines.argmax(1) == labels).sum()) if labels else 0
+                right[1] += len(labels)
             bench.progress(done, len(samples))
         yield from scorer.scores()
         if right[1]:
@@ -118,7 +125,10 @@ class Detection(CrossDataset):
         if not isinstance(data, DetectionSet):
             raise UsageError(f"data set {data.name!r} has no boxes to find")
         bench.fit()
-        for sample, boxes, features in self._features(bench, bench.samples(), self._proposer(data)):
+        finder = self.proposers[self.proposals](data, self.path)
+        for sample in bench.samples():
+            boxes = self._found(bench, data, sample, finder)
+            features = self._features(bench, sample, boxes[0])
             things = [thing for thing in data.things(sample) if not thing.crowd]
             truth = Detections(
                 np.array([thing.box for thing in things], np.float32).reshape(-1, 4),
@@ -144,44 +154,36 @@ class Detection(CrossDataset):
         rows, labels = rows[best], labels[best]
         return Detections(corners[rows], scores[rows, labels], labels)
 
-    def _proposer(self, data: DetectionSet) -> Proposer:
-        if self.proposals == "file":
-            return FromFile(data, Path(self.path))
-        if self.proposals == "transformers":
-            return Transformers(Path(self.path))
-        return TrueBoxes(data) if self.proposals == "true" else Regions()
+    def _found(self, bench: Bench, data: DetectionSet, sample: Sample, finder: Finder) -> Boxes:
+        """The best proposals of an image, inside of it; asked for once for all methods."""
 
-    def _features(
-        self, bench: Bench, block: Sequence[Sample], proposer: Proposer
-    ) -> Iterator[tuple[Sample, Boxes, Tensor]]:
-        """Proposals of some images with the features (n, e) of their crops."""
-        images = [bench.dataset.image(sample) for sample in block]
-        found: list[Boxes] = []
-        for sample, image in zip(block, images, strict=True):
-            boxes, sure = proposer.find(sample, image)
-            found.append(inside(boxes[: self.at_most], sure[: self.at_most], image.size))
-        counts = [len(sure) for _, sure in found]
+        def asked() -> dict[str, NDArray[np.float32]]:
+            boxes, sure = finder.find(sample, bench.dataset.image(sample))
+            return {"boxes": boxes, "sure": sure}
+
+        who = finder.identity()
+        key = {"boxes": who, "sample": sample.key, "version": 1}
+        found = bench.kept(key, asked) if who else asked()
+        height, width = data.shape(sample)
+        return inside(found["boxes"], found["sure"], (width, height), self.at_most)
+
+    def _features(self, bench: Bench, sample: Sample, boxes: NDArray[np.float32]) -> Tensor:
+        """(n, e) of the crops of an image's boxes (n, 4)."""
 
         def crops() -> Tensor:
-            parts = [
-                crop(image, box, self.context)
-                for image, (boxes, _) in zip(images, found, strict=True)
-                for box in boxes
-            ]
-            return bench.encode(parts)
+            image = bench.dataset.image(sample)
+            return bench.encode(crop(image, box, self.context) for box in boxes)
 
-        shown = hashlib.sha256(b"".join(boxes.tobytes() for boxes, _ in found)).hexdigest()
-        keys = " ".join(sample.key for sample in block)
-        key = {"crops": shown, "images": keys, "context": self.context, "counts": counts}
-        features = bench.remembered(key, sum(counts), crops)
-        parts = torch.split(features, counts)
-        yield from zip(block, found, parts, strict=True)
+        shown = hashlib.sha256(boxes.tobytes()).hexdigest()
+        key = {"crops": shown, "sample": sample.key, "context": self.context, "version": 1}
+        return bench.remembered(key, len(boxes), crops)
 
 
 def inside(
-    boxes: np.ndarray, sure: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The boxes cut to an image of (width, height), without those of which nothing is left."""
+    boxes: NDArray[np.float32], sure: NDArray[np.float32], size: tuple[int, int], at_most: int
+) -> Boxes:
+    """The first boxes, cut to an image of (width, height); those outside of it are left out."""
+    boxes, sure = boxes[:at_most], sure[:at_most]
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], np.array(size, np.float32))
     low = np.maximum(boxes[:, :2], 0)
     cut = np.concatenate([low, high - low], 1)

@@ -14,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rppbench.contents import content_digest
 from rppbench.contracts import Assignment, Bench, Catalog, Dataset, Method, Sample, Score, Task
 from rppbench.dense import Compared, SegmentationSet
 from rppbench.errors import UsageError, unknown
+from rppbench_tasks.proposing.files import MaskFiles
+from rppbench_tasks.proposing.masks import Masks
+from rppbench_tasks.proposing.models import Segmenter
+from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.segmenting import map_results
 from rppbench_tasks.segmenting.dense import DenseHead
 from rppbench_tasks.segmenting.mean_iou import Confusion
-from rppbench_tasks.segmenting.proposals import Files, Proposals, Regions
 from rppbench_tasks.segmenting.two_stage import TwoStageHead
 
 Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
@@ -31,7 +35,7 @@ class Segmentation(Task):
     """One cell for each set of label maps; the training is the one of `cross-dataset`."""
 
     name = "segmentation"
-    version = 2
+    version = 3
     title = "Open-vocabulary segmentation"
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
@@ -40,9 +44,10 @@ class Segmentation(Task):
         "dense": lambda task, bench, data: task.dense(bench),
     }
     """What `head=` chooses from; a plugin may add its own."""
-    proposers: ClassVar[dict[str, Callable[[str], Proposals]]] = {
+    proposers: ClassVar[dict[str, Callable[[str], Masks]]] = {
         "regions": lambda path: Regions(),
-        "files": Files,
+        "files": MaskFiles,
+        "transformers": Segmenter,
     }
     """What `proposals=` chooses from, made of `path=`; a plugin may add its own."""
 
@@ -83,6 +88,10 @@ class Segmentation(Task):
             Assignment(target, source, "seen", self.shots or None)
             for target in catalog.names(self.suite, "segmentation")
         ]
+
+    def inputs(self) -> Sequence[tuple[str, str]]:
+        """The files or the model that proposals come from."""
+        return [("proposals", content_digest(Path(self.path).expanduser()))] if self.path else []
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """hiou, seen and unseen where there are unseen classes; miou, fwiou and accuracies."""

@@ -34,15 +34,23 @@ def label_map(
         bottom = min(top + step, height)
         first, last = int(low[top]), int(high[bottom - 1]) + 1
         small = scores(first, last)
+        if grid == size:  # nothing lies between
+            labels[top:bottom] = _best(small[:, : bottom - top])
+            continue
         tall = torch.lerp(
             small[:, low[top:bottom] - first],
             small[:, high[top:bottom] - first],
             share[top:bottom, None],
         )
-        best = torch.lerp(tall[:, :, left], tall[:, :, right], part).max(0)
-        strip = best.indices.numpy().astype(np.uint16)
-        strip[(best.values == 0).numpy()] = IGNORED
-        labels[top:bottom] = strip
+        labels[top:bottom] = _best(torch.lerp(tall[:, :, left], tall[:, :, right], part))
+    return labels
+
+
+def _best(scores: Tensor) -> NDArray[np.uint16]:
+    """(h, w) best classes of (c, h, w)."""
+    values, indices = scores.max(0)
+    labels = indices.numpy().astype(np.uint16)
+    labels[(values == 0).numpy()] = IGNORED
     return labels
 
 

@@ -7,7 +7,7 @@ rest painted over, classified, and votes for its pixels with the probability of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,15 +16,15 @@ from PIL import Image
 from torch import Tensor
 
 from rppbench.contracts import Bench
+from rppbench_tasks.proposing.masks import Masks, Part, packed, parts_of, unpacked
 from rppbench_tasks.segmenting.label_maps import label_map
-from rppbench_tasks.segmenting.proposals import Mask, Proposals
 
 
 class TwoStageHead:
     """Proposals of one image after the other, classified by the method."""
 
     def __init__(
-        self, bench: Bench, proposals: Proposals, weight: float, unseen: Sequence[int]
+        self, bench: Bench, proposals: Masks, weight: float, unseen: Sequence[int]
     ) -> None:
         """`weight` in 0..1 is that of ZSSeg's ensemble; below 0 the method is alone."""
         self.bench, self.proposals, self.weight = bench, proposals, weight
@@ -35,43 +35,46 @@ class TwoStageHead:
 
     def __call__(self, image: Image.Image, key: str, size: tuple[int, int]) -> NDArray[np.uint16]:
         """(h, w) labels of `size`; `IGNORED` where there is no mask."""
-        found = [mask for mask in self.proposals(image, key, size) if mask.any()]
-        width, height = image.size
-        shares = self.shares(image, key, found)  # (q, c)
-        masks = np.stack(found) if found else np.zeros((0, height, width), bool)
+        about = {"sample": key, "size": image.size, "version": 2}
+        about["masks"] = self.proposals.identity(key)
+        parts = unpacked(
+            self.bench.kept(about, lambda: packed(parts_of(self.proposals(image, key, size))))
+        )
+        shares = self.shares(image, about, parts)  # (q, c)
+        grid = (image.height, image.width)
 
         def scores(top: int, bottom: int) -> Tensor:
-            votes = torch.from_numpy(masks[:, top:bottom].astype(np.float32))
-            return torch.einsum("qc,qhw->chw", shares, votes)
+            total = torch.zeros(len(self.names), bottom - top, grid[1])
+            for part, share in zip(parts, shares, strict=True):
+                low, high = max(part.rows.start, top), min(part.rows.stop, bottom)
+                if low < high:
+                    votes = torch.from_numpy(part.mask[low - part.top : high - part.top])
+                    total[:, low - top : high - top, part.columns] += share[:, None, None] * votes
+            return total
 
-        return label_map(scores, (height, width), size, len(self.names))
+        return label_map(scores, grid, size, len(self.names))
 
-    def shares(self, image: Image.Image, key: str, masks: Sequence[Mask]) -> Tensor:
-        """(q, c) probabilities of the classes."""
-        if not masks:
+    def shares(
+        self, image: Image.Image, about: Mapping[str, object], parts: Sequence[Part]
+    ) -> Tensor:
+        """(q, c) probabilities of the classes for the masks that `about` tells from others."""
+        if not parts:
             return torch.zeros(0, len(self.names))
 
-        def encoded(prompted: bool = True) -> Tensor:
-            crops = [cut_out(image, mask, self.bench.fill) for mask in masks]
-            return self.bench.encode(crops, prompted=prompted)
+        def encoded(prompted: bool) -> Tensor:
+            crops = (cut_out(image, part, self.bench.fill) for part in parts)
+            return self.bench.remembered(
+                about,
+                len(parts),
+                lambda: self.bench.encode(crops, prompted=prompted),
+                prompted=prompted,
+            )
 
-        features = self.bench.remembered(
-            {
-                "masks": self.proposals.identity(key),
-                "sample": key,
-                "size": image.size,
-                "version": 1,
-            },
-            len(masks),
-            encoded,
-        )
-        own = self._softmax(self.bench.similarities(features, self.names))
+        own = self._softmax(self.bench.similarities(encoded(True), self.names))
         if self.weight < 0:
             return own
-        if not self.bench.frozen_images:
-            features = encoded(prompted=False)
-        frozen = self._softmax(self.bench.similarities(features, self.names, prompted=False))
-        return ensemble(frozen, own, self.unseen, self.weight)
+        zeroshot = self.bench.similarities(encoded(False), self.names, prompted=False)
+        return ensemble(self._softmax(zeroshot), own, self.unseen, self.weight)
 
     def _softmax(self, cosines: Tensor) -> Tensor:
         return (self.bench.scale * cosines).softmax(-1)
@@ -83,12 +86,11 @@ def ensemble(queries: Tensor, regions: Tensor, unseen: Tensor, weight: float) ->
     return torch.where(unseen, queries ** (1 - weight) * regions**weight, seen)
 
 
-def cut_out(image: Image.Image, mask: Mask, fill: tuple[int, int, int]) -> Image.Image:
+def cut_out(image: Image.Image, part: Part, fill: tuple[int, int, int]) -> Image.Image:
     """The square around a mask's box, with everything outside the mask in one colour."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    pixels = np.asarray(image)[top:bottom, left:right].copy()
-    pixels[~mask[top:bottom, left:right]] = fill
+    box = (part.columns.start, part.rows.start, part.columns.stop, part.rows.stop)
+    pixels = np.array(image.crop(box))
+    pixels[~part.mask] = fill
     side = max(pixels.shape[:2])
     # A square, or the centre crop of the tower's preprocessing would cut long things.
     square = np.full((side, side, 3), fill, np.uint8)

@@ -1,82 +1,31 @@
-"""Class-agnostic masks of an image: from files, or regions of like colour."""
+"""Proposals that something else made: masks of a folder, boxes of a results file.
+
+Nothing in the files is trusted: what is damaged is a UsageError that names the file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Sequence
-from importlib.metadata import version
+from array import array
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from rppbench import rle
+from rppbench.coco_json import box, entries, real, whole
+from rppbench.contracts import Sample
+from rppbench.dense import DetectionSet
 from rppbench.errors import MissingDataError, UsageError
+from rppbench_tasks.proposing.boxes import Boxes, no_boxes
+from rppbench_tasks.proposing.masks import MOST, Mask
 from rppbench_tasks.segmenting.numbers import numbers
 
-Mask = NDArray[np.bool_]
 
-MOST = 1000
-"""Masks of an image that are read from a file."""
-
-
-class Proposals(Protocol):
-    """Where the masks of an image come from."""
-
-    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Sequence[Mask]:
-        """Masks (h, w) of the image, which was `original` (h, w) before it was scaled."""
-
-    def identity(self, key: str) -> str:
-        """Tells these masks of the image from any others."""
-
-
-class Regions:
-    """Regions of like colour at several scales, by scikit-image.
-
-    Felzenszwalb and Huttenlocher, Efficient Graph-Based Image Segmentation, IJCV 2004.
-    """
-
-    scales = (400, 800, 1600)
-    """Chosen on 60 training scenes of `demo-scenes`; see tasks/README.md."""
-    least = 40
-    """Pixels of the smallest region."""
-    kept_bytes = 64 * 1024**2
-    kept: OrderedDict[bytes, list[NDArray[np.uint16]]] = OrderedDict()
-    """Regions of the last images, for the next method's cell."""
-
-    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Sequence[Mask]:
-        found = self._regions(image)
-        return [regions == at for regions in found for at in range(int(regions.max()) + 1)]
-
-    def identity(self, key: str) -> str:
-        return f"regions {self.scales} {self.least} {version('scikit-image')}"
-
-    def _regions(self, image: Image.Image) -> list[NDArray[np.uint16]]:
-        try:
-            from skimage.segmentation import felzenszwalb
-        except ImportError:
-            raise UsageError(
-                "proposals=regions needs scikit-image: pip install 'rppbench[segmentation]'"
-            ) from None
-        name = hashlib.sha256(image.tobytes()).digest()
-        if name not in self.kept:
-            pixels = np.asarray(image)
-            self.kept[name] = [
-                felzenszwalb(pixels, scale=scale, sigma=0.8, min_size=self.least).astype(np.uint16)
-                for scale in self.scales
-            ]
-            while sum(m.nbytes for maps in self.kept.values() for m in maps) > self.kept_bytes:
-                if len(self.kept) == 1:
-                    return self.kept.pop(name)
-                self.kept.popitem(last=False)
-        return self.kept[name]
-
-
-class Files:
+class MaskFiles:
     """DIR/<key of the image without its ending>.json, a list of RLE, or .png, numbered regions.
 
     In a PNG 0 is no region, and each other number is one.
@@ -89,7 +38,7 @@ class Files:
         if not self.folder.is_dir():
             raise MissingDataError(f"no folder of proposals {self.folder}")
 
-    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Sequence[Mask]:
+    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> list[Mask]:
         path = self._path(key)
         try:
             read = self._read_png if path.suffix == ".png" else self._read_json
@@ -130,3 +79,39 @@ class Files:
         if len(regions) > MOST:
             raise UsageError(f"has {len(regions)} regions, more than {MOST}")
         return [read == at for at in regions]
+
+
+class BoxFile:
+    """Boxes of a JSON file in COCO's results format (category ignored), of any detector.
+
+    Images go by the ids that COCO files give them.
+    """
+
+    def __init__(self, data: DetectionSet, path: Path) -> None:
+        self.path = path
+        keys = dict(zip(data.image_ids("test"), (s.key for s in data.samples("test")), strict=True))
+        rows, owners = array("d"), array("q")
+        for _, entry in entries(path):
+            where = str(path)
+            owners.append(whole(entry, "image_id", where))
+            if owners[-1] not in keys:
+                raise UsageError(f"{where}: {data.name!r} has no image with the id {owners[-1]}")
+            score = real(entry, "score", where)
+            if not 0 <= score <= 1:
+                raise UsageError(f"{where}: the score {score} is not between 0 and 1")
+            rows.extend((*box(entry, where), score))
+        values = np.frombuffer(rows, float).reshape(-1, 5).astype(np.float32)
+        images = np.asarray(owners)
+        order = np.lexsort((-values[:, 4], images)) if len(images) else np.zeros(0, np.int64)
+        found, starts = np.unique(images[order], return_index=True)
+        parts = np.split(values[order], starts[1:]) if len(found) else []
+        self._rows: Mapping[str, NDArray[np.float32]] = {
+            keys[number]: part for number, part in zip(found.tolist(), parts, strict=True)
+        }
+
+    def find(self, sample: Sample, image: Image.Image) -> Boxes:
+        rows = self._rows.get(sample.key)
+        return no_boxes() if rows is None else (rows[:, :4], rows[:, 4])
+
+    def identity(self) -> str:
+        return ""  # read once and held

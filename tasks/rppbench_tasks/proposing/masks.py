@@ -1,0 +1,79 @@
+"""Class-agnostic masks of an image: what a source of them is, and how they are kept.
+
+Masks of a large image would be gigabytes at its full size; what is held is each one's own box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Mask = NDArray[np.bool_]
+
+MOST = 1000
+"""Masks of an image that are used, the first ones."""
+
+
+class Masks(Protocol):
+    """Where the masks of an image come from."""
+
+    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterable[Mask]:
+        """Masks (h, w) of the image, which was `original` (h, w) before it was scaled."""
+
+    def identity(self, key: str) -> str:
+        """Tells these masks of the image from any others."""
+
+
+class Part(NamedTuple):
+    """A mask in its box."""
+
+    top: int
+    left: int
+    mask: Mask
+    """(h, w) of the box; every side holds a pixel of the mask."""
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.top + self.mask.shape[0])
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.mask.shape[1])
+
+
+def parts_of(masks: Iterable[Mask]) -> list[Part]:
+    """The masks that are not empty, each in its box; one at a time is held in full."""
+    parts = []
+    for mask in masks:
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if len(rows):
+            top, left = int(rows[0]), int(columns[0])
+            inside = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+            parts.append(Part(top, left, inside.copy()))
+        if len(parts) == MOST:
+            break
+    return parts
+
+
+def packed(parts: Iterable[Part]) -> dict[str, NDArray[np.generic]]:
+    """The parts as two arrays: places (n, 4) of top, left, height, width, and all their bits."""
+    listed = list(parts)
+    places = [(part.top, part.left, *part.mask.shape) for part in listed]
+    flat = [part.mask.ravel() for part in listed]
+    bits = np.packbits(np.concatenate(flat)) if flat else np.zeros(0, np.uint8)
+    return {"places": np.array(places, np.int32).reshape(-1, 4), "bits": bits}
+
+
+def unpacked(arrays: Mapping[str, NDArray[np.generic]]) -> list[Part]:
+    """The parts that `packed` was given."""
+    places = arrays["places"].astype(np.int64)
+    ends = np.cumsum(places[:, 2] * places[:, 3])
+    bits = np.unpackbits(arrays["bits"].astype(np.uint8)).astype(bool)
+    return [
+        Part(top, left, bits[end - height * width : end].reshape(height, width))
+        for (top, left, height, width), end in zip(places.tolist(), ends.tolist(), strict=True)
+    ]

@@ -1,0 +1,126 @@
+"""Proposals of models of Hugging Face transformers, from a local folder with safetensors.
+
+What their classes are called does not matter: a detector or segmenter says where something is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rppbench.contents import content_digest
+from rppbench.contracts import Sample
+from rppbench.errors import MissingDataError, UsageError
+from rppbench_tasks.proposing.boxes import Boxes, distinct
+from rppbench_tasks.proposing.masks import Mask
+from rppbench_tasks.proposing.sam import everything
+
+
+class LocalModel:
+    """A model and its image processor, loaded when first asked."""
+
+    loaders: tuple[str, ...]
+    """Classes of transformers that can load it."""
+
+    def __init__(self, path: str) -> None:
+        if not path:
+            raise UsageError("proposals=transformers needs the folder of a model: path=DIR")
+        self.folder = Path(path).expanduser()
+        if not self.folder.is_dir():
+            raise MissingDataError(f"no folder of a model {self.folder}")
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """(image processor, model). UsageError if the folder holds no such model."""
+        import rppbench.torchvision_ops  # noqa: F401  # transformers imports torchvision
+
+        try:
+            import transformers
+        except ImportError as error:
+            raise UsageError(
+                "proposals=transformers needs the package transformers: "
+                "pip install 'rppbench[proposals]'"
+            ) from error
+        transformers.utils.logging.disable_progress_bar()  # or it runs into ours
+        known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        try:
+            config = transformers.AutoConfig.from_pretrained(self.folder, **known)
+            loaders = [getattr(transformers, name) for name in self.loaders]
+            fitting = [one for one in loaders if type(config) in one._model_mapping]
+            if not fitting:
+                raise ValueError(f"a {config.model_type!r} model proposes nothing for this task")
+            processor = transformers.AutoImageProcessor.from_pretrained(self.folder, **known)
+            model, told = fitting[0].from_pretrained(
+                self.folder, use_safetensors=True, output_loading_info=True, **known
+            )
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            where = f"no model of proposals can be loaded from {self.folder}"
+            raise UsageError(f"{where}: {error}") from error
+        if missing := sorted(told["missing_keys"]):  # these would be drawn at random
+            raise UsageError(
+                f"the weights in {self.folder} are not whole: {len(missing)} tensors are missing, "
+                f"{missing[0]} for one"
+            )
+        return processor, model.eval()
+
+    def identity(self, key: str = "") -> str:
+        return f"transformers {content_digest(self.folder)} 1"
+
+
+class Detector(LocalModel):
+    """Boxes of a DETR-like detector; its best class probability is the score of a box."""
+
+    loaders = ("AutoModelForObjectDetection",)
+
+    @torch.inference_mode()
+    def find(self, sample: Sample, image: Image.Image) -> Boxes:
+        processor, model = self.loaded
+        found = model(**processor(images=image, return_tensors="pt"))
+        logits = found.logits[0].float()  # (n, c)
+        # DETR's last class is 'nothing'; Deformable DETR and its kin have none, and a sigmoid.
+        softmax = logits.shape[-1] == model.config.num_labels + 1
+        shares = logits.softmax(-1)[:, :-1] if softmax else logits.sigmoid()
+        centres = found.pred_boxes[0].float().numpy()  # (n, 4) cx, cy, w, h in 0..1
+        boxes = np.concatenate([centres[:, :2] - centres[:, 2:] / 2, centres[:, 2:]], 1)
+        boxes *= np.array([*image.size, *image.size], np.float32)
+        return distinct(boxes.astype(np.float32), shares.max(-1).values.numpy(), 0.9)
+
+
+class Segmenter(LocalModel):
+    """Masks of a MaskFormer-like model's queries, or of SAM's automatic mode."""
+
+    loaders = ("AutoModelForUniversalSegmentation", "AutoModelForMaskGeneration")
+
+    def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterator[Mask]:
+        processor, model = self.loaded
+        sam = hasattr(model, "get_image_embeddings")
+        find = everything if sam else self._queries
+        for logits in find(
+            processor, model, image
+        ):  # enlarged one at a time: all would be gigabytes
+            size = (image.height, image.width)
+            large = torch.nn.functional.interpolate(logits[None, None], size, mode="bilinear")
+            yield (large[0, 0] > 0).numpy()
+
+    @torch.inference_mode()
+    def _queries(self, processor: Any, model: Any, image: Image.Image) -> list[Tensor]:
+        """Logits (h, w) of queries that are rather something than nothing, surest first."""
+        given = processor(images=image, return_tensors="pt")
+        found = model(**given)
+        nothing = found.class_queries_logits[0].float().softmax(-1)[:, -1]
+        order = nothing.argsort(stable=True)
+        logits = found.masks_queries_logits[0].float()
+        if "pixel_mask" in given:  # what was added to the right and below is no part of the image
+            inside = given["pixel_mask"][0]
+            rows, columns = inside.any(1).float().mean(), inside.any(0).float().mean()
+            height, width = logits.shape[1:]
+            logits = logits[:, : max(1, round(height * float(rows)))]
+            logits = logits[:, :, : max(1, round(width * float(columns)))]
+        return list(logits[order[nothing[order] < 0.5]])
