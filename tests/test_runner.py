@@ -15,8 +15,9 @@ from rppbench import hookimpl
 from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt
 from rppbench.outcomes import unpack_outcomes
-from rppbench.plan import batches, survey
+from rppbench.plan import batches
 from rppbench.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.survey import survey
 from rppbench_methods.cocoop import CoCoOp
 
 

@@ -40,9 +40,9 @@ def score(arguments: argparse.Namespace) -> int:
     from rppbench import scored_files
     from rppbench.commands.run import use_data
     from rppbench.engines import Event
-    from rppbench.plan import Planned
     from rppbench.plugins import Registry
     from rppbench.progress import display
+    from rppbench.survey import Planned
 
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())
@@ -58,7 +58,7 @@ def score(arguments: argparse.Namespace) -> int:
     )
     place = scored_files.cell(task, data, origin)
     path, into = Path(arguments.predictions).expanduser(), Path(arguments.output)
-    with display([Planned(place, "todo", "none", None)], console(stderr=True)) as report:
+    with display([Planned(place, "todo", "none", 0, None)], console(stderr=True)) as report:
         report(Event(place.key, "start"))
         record = scored_files.score(
             registry,
