@@ -62,6 +62,11 @@ class Grid:
     """What the report is about; '' for the task's own."""
 
     @property
+    def title(self) -> str:
+        """'length', or 'length, loss_gap' of a report on another metric."""
+        return f"{self.name}, {self.metric}" if self.metric else self.name
+
+    @property
     def baseline(self) -> Combination:
         return self.combinations[0]
 

@@ -23,7 +23,7 @@ def page(report: Ablation) -> str:
     table = report.table
     labels = report.results[0].combination.label
     lines = [
-        f"# Ablation {safe(report.grid.name)}: {safe(_method(report))}, {safe(table.title)}",
+        f"# Ablation {safe(report.grid.title)}: {safe(_method(report))}, {safe(table.title)}",
         "",
         "; ".join(
             [
@@ -98,8 +98,13 @@ def written(folder: Path) -> list[Grid]:
 
 def rewrite(records: Sequence[Record], folder: Path, into: Path) -> list[Path]:
     """Make the reports of `folder` again, from its grids and these records."""
-    reports = [ablation(known, records) for known in written(folder)]
-    return [path for report in reports if report for path in write(report, into)]
+    return [path for report in reports(records, folder) for path in write(report, into)]
+
+
+def reports(records: Sequence[Record], folder: Path) -> list[Ablation]:
+    """The reports on the grids of a folder that some of these records answer."""
+    found = [ablation(known, records) for known in written(folder)]
+    return [report for report in found if report]
 
 
 def _read(path: Path) -> Grid:

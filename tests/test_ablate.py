@@ -267,7 +267,7 @@ def test_another_metric_has_a_report_of_its_own(say: Say) -> None:
     grid_files()
     status, pages, _ = say("ablate", "--config", "grids/shape.yaml")
     assert status == 0
-    assert pages.count("# Ablation shape: ") == 2
+    assert "# Ablation shape: " in pages
     gap = Path("runs/ablation-shape-loss_gap.md").read_text()
     assert pages.endswith(gap)
     assert "Measured: loss_gap in nats" in gap
