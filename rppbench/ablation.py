@@ -17,10 +17,14 @@ from numpy.typing import NDArray
 from rppbench.by_seed import average, by_seed
 from rppbench.compare import NOT_KEPT, Overall, Pair, overall, pair_up
 from rppbench.entrants import Entrant, grouped, setting
+from rppbench.errors import unknown
 from rppbench.leaderboard import columns_of, row
 from rppbench.paired import Difference, difference, holm
 from rppbench.records import Pairs, Record
 from rppbench.tables import KINDS, Column, Row, Table
+
+NOT_RUN = "not run"
+"""Why a cell without a record has no number."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,13 @@ class Grid:
     """The baseline first. All have the same factors in the same order."""
     same: Pairs = ()
     """(label of a combination left out, label of the one that needs the same cells)"""
+    metric: str = ""
+    """What the report is about; '' for the task's own."""
+
+    @property
+    def title(self) -> str:
+        """'length', or 'length, loss_gap' of a report on another metric."""
+        return f"{self.name}, {self.metric}" if self.metric else self.name
 
     @property
     def baseline(self) -> Combination:
@@ -71,7 +82,8 @@ class Grid:
         )
         if not combinations:
             raise ValueError("a grid without combinations")
-        return cls(data["name"], combinations, tuple((a, b) for a, b in data["same"]))
+        same = tuple((a, b) for a, b in data["same"])
+        return cls(data["name"], combinations, same, data.get("metric", ""))
 
 
 @dataclass(frozen=True)
@@ -135,13 +147,19 @@ class Ablation:
 
 
 def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
-    """The report on a grid; None while no cell of it has a record."""
+    """The report on a grid; None while no cell of it has a record.
+
+    UsageError for a metric that no record has.
+    """
     by_key = {record.key: record for record in records}
     entrants = [_entrant(combination, by_key) for combination in grid.combinations]
     found = [record for entrant in entrants if entrant for record in entrant.records]
     if not found:
         return None
-    metric = next((record.metric for record in found if record.metric), "")
+    metric = grid.metric or next((record.metric for record in found if record.metric), "")
+    known = {score.metric for record in found for score in record.scores}
+    if grid.metric and known and grid.metric not in known:
+        raise unknown("score is named", grid.metric, known, "metrics in the records")
     columns = columns_of(found, metric, every=False)
     titles = {column.dataset: column.dataset_title for column in columns}
     results = [
@@ -230,7 +248,7 @@ def _by_seed(columns: Sequence[Column], baseline: Entrant, entrant: Entrant) -> 
 
 def _why(record: Record | None) -> str:
     if record is None:
-        return "not run"
+        return NOT_RUN
     if record.failure is None:
         return "failed"
     kind = KINDS.get(record.failure.kind, f"failed, {record.failure.kind}")

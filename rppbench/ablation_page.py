@@ -8,13 +8,14 @@ from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any
 
-from rppbench.ablation import Ablation, Grid, Result, ablation
+from rppbench.ablation import NOT_RUN, Ablation, Grid, Result, ablation
 from rppbench.entrants import grouped
 from rppbench.errors import UsageError
 from rppbench.layout import COSTS, NOTHING, conditions, costs, whole
 from rppbench.markdown import cell, difference, grid, safe
-from rppbench.records import Record
+from rppbench.records import Record, lower_is_better
 from rppbench.store import file_name, write_whole
+from rppbench.tables import decimals, points
 
 
 def page(report: Ablation) -> str:
@@ -22,7 +23,7 @@ def page(report: Ablation) -> str:
     table = report.table
     labels = report.results[0].combination.label
     lines = [
-        f"# Ablation {safe(report.grid.name)}: {safe(_method(report))}, {safe(table.title)}",
+        f"# Ablation {safe(report.grid.title)}: {safe(_method(report))}, {safe(table.title)}",
         "",
         "; ".join(
             [
@@ -32,7 +33,8 @@ def page(report: Ablation) -> str:
         ),
         "",
         f"Differences are from the baseline ({safe(labels)}) on the same images under the same "
-        "seeds, in percentage points; bold where p < 0.05.",
+        f"seeds, in {points(table.metric)}; bold where p < 0.05."
+        + (" Less is better." if lower_is_better(table.metric) else ""),
         "",
         "## Combinations",
         "",
@@ -43,10 +45,11 @@ def page(report: Ablation) -> str:
     if any(result.against for result in report.results):
         lines += [
             "",
-            f"![Differences, and pairs of options together]({_stem(report)}.svg)",
+            f"![Differences, and pairs of options together]({stem(report.grid)}.svg)",
             "",
             "The figure has differences from the baseline's value (the diamond), and for pairs of "
-            "options means with t-intervals over seeds, all others as in the baseline.",
+            "options means with t-intervals over seeds, all others as in the baseline. Also as "
+            f"[PNG]({stem(report.grid)}.png).",
         ]
     lines += ["", *(f"- {note}" for note in _notes(report))]
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -69,23 +72,23 @@ def json(report: Ablation) -> str:
 
 
 def write(report: Ablation, folder: Path) -> list[Path]:
-    """Write ablation-NAME.md, .json and, where there is something to see, .svg; the paths."""
+    """Write ablation-NAME.md, .json and, where there is something to see, .svg and .png; where."""
     from rppbench.ablation_plots import figure  # matplotlib takes longer than a page
-    from rppbench.figures import svg
+    from rppbench.figures import png, svg
 
-    stem = _stem(report)
     written = []
     drawn = figure(report)
-    texts = [("md", page(report)), ("json", json(report))]
-    texts += [("svg", svg(drawn))] if drawn else []
-    for ending, text in texts:
-        written.append(Path(folder) / f"{stem}.{ending}")
-        write_whole(written[-1], text)
+    files: list[tuple[str, str | bytes]] = [("md", page(report)), ("json", json(report))]
+    files += [("svg", svg(drawn)), ("png", png(drawn))] if drawn else []
+    for ending, content in files:
+        written.append(Path(folder) / f"{stem(report.grid)}.{ending}")
+        write_whole(written[-1], content)
     return written
 
 
-def _stem(report: Ablation) -> str:
-    return f"ablation-{file_name(report.grid.name)}"
+def stem(grid: Grid) -> str:
+    """What the files of a report are called: ablation-NAME, or ablation-NAME-METRIC."""
+    return f"ablation-{file_name('-'.join(filter(None, (grid.name, grid.metric))))}"
 
 
 def written(folder: Path) -> list[Grid]:
@@ -95,8 +98,13 @@ def written(folder: Path) -> list[Grid]:
 
 def rewrite(records: Sequence[Record], folder: Path, into: Path) -> list[Path]:
     """Make the reports of `folder` again, from its grids and these records."""
-    reports = [ablation(known, records) for known in written(folder)]
-    return [path for report in reports if report for path in write(report, into)]
+    return [path for report in reports(records, folder) for path in write(report, into)]
+
+
+def reports(records: Sequence[Record], folder: Path) -> list[Ablation]:
+    """The reports on the grids of a folder that some of these records answer."""
+    found = [ablation(known, records) for known in written(folder)]
+    return [report for report in found if report]
 
 
 def _read(path: Path) -> Grid:
@@ -125,7 +133,7 @@ def _combinations(report: Ablation) -> list[str]:
             shown[0] = "baseline"
         elif result.against:
             p = report.corrected[result.combination.label]
-            shown = difference(result.against.difference, p)
+            shown = difference(result.against.difference, p, decimals(report.table.metric))
         levels = [safe(level) for _, level in result.combination.levels]
         body.append([*levels, _mean(result), *shown, *costs(result.row)])
     return grid(heads, body, left=len(factors))
@@ -141,14 +149,15 @@ def _mean(result: Result) -> str:
 def _effects(report: Ablation) -> list[str]:
     heads = ["Option", "Value", "Against", "Mean", "Mean against", "Difference"]
     heads += ["95 % interval", "p", "Settings"]
+    digits = decimals(report.table.metric)
     body = [
         [
             safe(effect.factor),
             safe(effect.level),
             safe(effect.reference),
-            f"{effect.second:.1f}",
-            f"{effect.first:.1f}",
-            *difference(effect.difference, p),
+            f"{effect.second:.{digits}f}",
+            f"{effect.first:.{digits}f}",
+            *difference(effect.difference, p, digits),
             f"{effect.settings}/{effect.expected}",
         ]
         for effect, p in zip(report.effects, report.corrected_effects, strict=True)
@@ -164,8 +173,11 @@ def _notes(report: Ablation) -> Iterator[str]:
             "A mean marked (n/m) has only n of its m cells. It is not comparable with a complete "
             "one; its difference is over what it has in common with the baseline."
         )
+    never = [r for r in results if not r.done and all(why == NOT_RUN for _, why in r.gaps)]
+    if never:
+        yield safe(f"Not run at all: {'; '.join(r.combination.label for r in never)}.")
     for result in results:
-        if not result.whole:
+        if not result.whole and result not in never:
             gaps = grouped(result.gaps, lambda gap: gap[1]).items()
             told = "; ".join(f"{_few([where for where, _ in of])} ({why})" for why, of in gaps)
             yield safe(f"{result.combination.label} is incomplete: {told}.")
@@ -198,8 +210,8 @@ def _notes(report: Ablation) -> Iterator[str]:
         lambda gap: gap[0],
     ).items():
         yield safe(f"Not in the difference: {why}, of {_few([label for _, label in of_one])}.")
-    for left_out, kept in grid.same:
-        yield safe(f"{left_out} is not run: it is the same as {kept}.")
+    for kept, of_one in grouped(grid.same, lambda pair: pair[1]).items():
+        yield safe(f"The same as {kept}, so not run: {'; '.join(label for label, _ in of_one)}.")
     if report.table.devices:
         yield safe(f"Train time is that of one training, on {', '.join(report.table.devices)}.")
 

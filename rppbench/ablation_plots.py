@@ -12,6 +12,7 @@ from rppbench.ablation import Ablation
 from rppbench.figures import INK, QUIET, colour, marker, styled
 from rppbench.layout import conditions
 from rppbench.stats import Interval
+from rppbench.tables import points, unit
 
 Levels = dict[str, list[str]]
 
@@ -30,8 +31,11 @@ def figure(report: Ablation) -> Figure | None:
     above, below = -(-len(panels) // columns), -(-len(pairs) // columns)
     drawn = Figure(figsize=(3.4 * columns, 3.0 * (above + below)), layout="constrained")
     grid = drawn.add_gridspec(above + below, columns)
+    first = None  # one scale for all differences, or a small one would look large
     for index, factor in enumerate(panels):
-        _main(drawn.add_subplot(grid[divmod(index, columns)]), report, factor, levels[factor])
+        axis = drawn.add_subplot(grid[divmod(index, columns)], sharey=first)
+        first = first or axis
+        _main(axis, report, factor, levels[factor])
     for index, pair in enumerate(pairs):
         row, column = divmod(index, columns)
         _interaction(drawn.add_subplot(grid[above + row, column]), report, levels, *pair)
@@ -49,7 +53,7 @@ def _whole(report: Ablation) -> Figure:
         axis.hlines(place, difference.low, difference.high, color=colour(0))
         axis.plot(difference.mean, place, marker="o", color=colour(0))
     axis.set_yticks(range(len(found)), [label for label, _ in found])
-    axis.set_xlabel("Difference, points")
+    axis.set_xlabel(f"Difference, {points(report.table.metric)}")
     return drawn
 
 
@@ -91,7 +95,7 @@ def _main(axis: Axes, report: Ablation, factor: str, levels: list[str]) -> None:
             axis.plot(place, 0, marker="D", color=INK)  # what it is compared with
     axis.set_xticks(range(len(levels)), levels)
     title = f"{factor}: main effect" if report.effects else factor
-    axis.set(xlabel=factor, ylabel="Difference, points", title=title)
+    axis.set(xlabel=factor, ylabel=f"Difference, {points(report.table.metric)}", title=title)
     axis.margins(x=0.15)
 
 
@@ -117,19 +121,20 @@ def _lines(
 
 
 def _interaction(axis: Axes, report: Ablation, levels: Levels, first: str, second: str) -> None:
+    metric = report.table.metric
     places = {level: index for index, level in enumerate(levels[first])}
-    for index, (level, points) in enumerate(_lines(report, levels, first, second).items()):
+    for index, (level, shown) in enumerate(_lines(report, levels, first, second).items()):
         shift = 0.06 * (index - (len(levels[second]) - 1) / 2)  # or intervals would hide each other
         axis.errorbar(
-            [places[a] + shift for a in points],
-            [interval.mean for interval in points.values()],
-            [interval.half_width or 0.0 for interval in points.values()],
+            [places[a] + shift for a in shown],
+            [interval.mean for interval in shown.values()],
+            [interval.half_width or 0.0 for interval in shown.values()],
             label=f"{second}={level}",
             color=colour(index),
             marker=marker(index),
             capsize=2,
         )
     axis.set_xticks(range(len(places)), list(places))
-    axis.set(xlabel=first, ylabel=f"{report.table.metric}, %", title=f"{first} × {second}")
+    axis.set(xlabel=first, ylabel=f"{metric}, {unit(metric)}", title=f"{first} × {second}")
     axis.margins(x=0.15)
     axis.legend()

@@ -67,6 +67,8 @@ class GridSettings(Settings):
     one_at_a_time: bool = False
     name: str = ""
     """Of the pages, ablation-NAME."""
+    metric: tuple[str, ...] = ()
+    """Metrics with a report of their own beside that of the main one."""
 
 
 S = TypeVar("S", bound=Settings)

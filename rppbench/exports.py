@@ -33,11 +33,16 @@ HEADS = (
     "rank_groups",
     "parameters",
     "train_seconds",
+    "published",
 )
 
 
 def csv(tables: Sequence[Table]) -> str:
-    """Long form: one line for each row and column of each table, with all digits."""
+    """Long form: one line for each row and column of each table, with all digits.
+
+    Below them one for each published number of the same; it says whose in `published`, and `mean`
+    is what is printed there.
+    """
     text = StringIO()
     lines = writer(text, lineterminator="\n")
     lines.writerow(HEADS)
@@ -68,8 +73,21 @@ def csv(tables: Sequence[Table]) -> str:
                         row.rank.groups if row.rank else None,
                         row.parameters,
                         row.train_seconds,
+                        "",
                     ]
                 )
+        for line in table.reported:
+            told = {
+                "task": table.task,
+                "table": number,
+                "differences": _pairs(table.differences),
+                "row": line.row,
+                "dataset": line.what,
+                "metric": line.metric,
+                "mean": line.printed,
+                "published": f"{line.kind}: {line.source}",
+            }
+            lines.writerow([told.get(head) for head in HEADS])
     return text.getvalue()
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from rppbench.layout import Shown, layout, measured
+from rppbench.beside import PUBLISHED, published
+from rppbench.layout import Layout, Shown, layout, measured
 from rppbench.tables import Table
 
 SIGNS = {
@@ -24,7 +25,11 @@ SIGNS = {
 def page(tables: Sequence[Table]) -> str:
     """A `table` environment for each table; what rows cost is in the Markdown."""
     parts = ["% Needs \\usepackage{booktabs,adjustbox}. Made from records by rppbench."]
-    parts += ["\n".join(_part(table)) for table in tables]
+    for table in tables:
+        parts.append("\n".join(_part(layout(table), _caption(table))))
+        if table.reported:
+            told = [f"{table.title}, against published numbers", PUBLISHED]
+            parts.append("\n".join(_part(published(table.reported), told)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -33,11 +38,10 @@ def safe(text: str) -> str:
     return "".join(SIGNS.get(sign, sign) for sign in " ".join(text.split()))
 
 
-def _part(table: Table) -> Iterator[str]:
-    grid = layout(table)
+def _part(grid: Layout, caption: Iterable[str]) -> Iterator[str]:
     yield r"\begin{table}"
     yield r"  \centering"
-    yield rf"  \caption{{{safe(' '.join(_caption(table)))}}}"
+    yield rf"  \caption{{{safe(' '.join(caption))}}}"
     yield r"  \begin{adjustbox}{max width=\textwidth}"
     yield rf"  \begin{{tabular}}{{{'l' * grid.names}{'r' * (len(grid.heads) - grid.names)}}}"
     yield r"    \toprule"

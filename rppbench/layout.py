@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rppbench.stats import Interval
-from rppbench.tables import KINDS, Average, Entry, Row, Table, duration
+from rppbench.tables import KINDS, Average, Entry, Row, Table, duration, unit
 
 NOTHING = "–"
 COSTS = ("Parameters", "Train time")
@@ -72,7 +72,7 @@ def conditions(table: Table, learned: bool) -> list[str]:
     what = (
         f"{table.columns[0].dataset_title}, in percent"
         if table.by_metric and len(table.columns) > 1
-        else f"{table.metric} in percent"
+        else f"{table.metric} in {unit(table.metric)}"
     )
     sources = learned_on(table)
     seeds = sorted({seed for row in table.rows for seed in row.seeds if not row.deterministic})

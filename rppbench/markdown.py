@@ -9,7 +9,7 @@ from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
 from rppbench.notes import notes
 from rppbench.ranks import LEVEL
-from rppbench.tables import Table, probability
+from rppbench.tables import DECIMALS, Table, probability
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
     from rppbench.paired import Difference
@@ -77,12 +77,12 @@ def grid(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list
     return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)]
 
 
-def difference(found: Difference, p: float) -> list[str]:
+def difference(found: Difference, p: float, digits: int = DECIMALS) -> list[str]:
     """Difference, bold where it is significant; its interval; p, which may be a corrected one."""
-    shown = f"{found.mean:+.1f}"
+    shown = f"{found.mean:+.{digits}f}"
     return [
         f"**{shown}**" if p < LEVEL else shown,
-        f"{found.low:+.1f} to {found.high:+.1f}",
+        f"{found.low:+.{digits}f} to {found.high:+.{digits}f}",
         probability(p),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rppbench.merge import Merged, merge_record
 from rppbench.outcomes import unpack_outcomes
@@ -13,17 +13,21 @@ SLACK = 1e-9
 """Percentage points between a value and its own counts: rounding of floats only."""
 
 
-def publish(source: Store, into: Store, failed: bool = False) -> tuple[Merged, int]:
+def publish(
+    source: Store, into: Store, failed: bool = False, only: Collection[str] | None = None
+) -> tuple[Merged, int]:
     """Copy the sound records that `into` lacks; what came of it, and how many failures stayed.
 
-    Records that failed are copied if `failed` is true. What is damaged, contradicts itself or is
-    in conflict stays where it is and is named.
+    Records that failed are copied if `failed` is true, and of all those with keys in `only`. What
+    is damaged, contradicts itself or is in conflict stays where it is and is named.
     """
     result = Merged()
     records, damaged = source.all()
     result.problems += damaged
     left = 0
     for record in records:
+        if only is not None and record.key not in only:
+            continue
         wrong = next(faults(record), None)
         place = source.record_path(record.cell)
         if wrong is not None:

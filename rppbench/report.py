@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from html import escape
@@ -14,7 +14,8 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-from rppbench import plots
+from rppbench import ablation_page, ablation_plots, plots
+from rppbench.ablation import Ablation
 from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.figures import inline
 from rppbench.layout import COSTS, Shown, costs, layout, measured
@@ -26,17 +27,34 @@ from rppbench.store import file_name, write_whole
 from rppbench.tables import Row, Table
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}
+ABLATION_FORMATS = {"md": "Markdown", "json": "JSON", "svg": "SVG", "png": "PNG"}
+"""The last two where there is a figure."""
 
 
-def write(parts: Sequence[Part], folder: Path) -> Path:
-    """Write index.html, and beside it the tables in all other formats; the path of the page."""
+def write(
+    parts: Sequence[Part],
+    folder: Path,
+    ablations: Sequence[Ablation] = (),
+    step: Callable[[str], object] = lambda _: None,
+) -> Path:
+    """Write index.html, and beside it tables and ablations in all other formats; where it is.
+
+    `step` is told of each part before it is drawn.
+    """
     write_leaderboards([part.table for part in parts], folder)
+    for report in ablations:
+        step(report.grid.title)
+        ablation_page.write(report, folder)
     index = Path(folder) / "index.html"
-    write_whole(index, page(parts))
+    write_whole(index, page(parts, ablations, step))
     return index
 
 
-def page(parts: Sequence[Part]) -> str:
+def page(
+    parts: Sequence[Part],
+    ablations: Sequence[Ablation] = (),
+    step: Callable[[str], object] = lambda _: None,
+) -> str:
     """The whole page; the same for the same records.
 
     Names come from anyone's plugins and records, so every text is escaped, and the page itself
@@ -47,7 +65,11 @@ def page(parts: Sequence[Part]) -> str:
     script = (web / "script.js").read_text("utf-8")
     digest = sha256(f"\n{script}\n".encode()).digest()  # of all between the tags
     content: list[list[dict[str, object]]] = []
-    sections = [_section(number, part, parts, content) for number, part in enumerate(parts, 1)]
+    sections = []
+    for number, part in enumerate(parts, 1):
+        step(part.table.title)
+        sections.append(_section(number, part, parts, content))
+    sections += [_ablations(ablations)] if ablations else []
     return Template(read["page.html"]).substitute(
         title="Leaderboards",
         permitted=f"sha256-{b64encode(digest).decode()}",
@@ -79,6 +101,33 @@ def _filters(tables: Sequence[Table]) -> Iterator[str]:
         ]
         label = name.capitalize()
         yield f'<label>{label}<select name="{name}">{"".join(choices)}</select></label>'
+
+
+def _ablations(reports: Sequence[Ablation]) -> str:
+    """What each report found in a line, its figure, and its page in other formats."""
+    lines = ['<section class="ablations" aria-labelledby="ablations">']
+    lines += ['<h2 id="ablations">Ablations</h2>']
+    lines += ["<p>Differences from the baseline on the same images under the same seeds.</p>"]
+    for number, report in enumerate(reports, 1):
+        name = ablation_page.stem(report.grid)
+        drawn = ablation_plots.figure(report)
+        formats = ABLATION_FORMATS if drawn else dict(list(ABLATION_FORMATS.items())[:2])
+        links = [f'<a href="{escape(name)}.{end}">{kind}</a>' for end, kind in formats.items()]
+        cells = [len(result.combination.cells) for result in report.results]
+        done = sum(result.done for result in report.results)
+        told = (
+            f"{report.table.title}, {report.table.metric}: {len(cells)} combinations, {done} of "
+            f"{sum(cells)} cells. Baseline: {report.grid.baseline.label}. "
+        )
+        lines += [f"<h3>{escape(report.grid.title)}</h3>"]
+        lines += [f"<p>{escape(told)}{', '.join(links)}.</p>"]
+        if drawn:
+            label = f"Ablation {report.grid.title}: plot"
+            lines += [
+                f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
+                f"{inline(drawn, f'ablation-{number}', label)}</div>"
+            ]
+    return "\n".join([*lines, "</section>"])
 
 
 def _section(

@@ -104,15 +104,15 @@ def file_name(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:80] or "_"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that nobody ever sees a part of it."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, texts as UTF-8, so that nobody ever sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     # A random name: processes on other hosts of a shared file system may have our process id.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

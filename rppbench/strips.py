@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rppbench.ablation import Ablation
 from rppbench.ranks import LEVEL
+from rppbench.tables import decimals
 
 WIDTH = 41
 """Signs of the scale."""
@@ -18,6 +19,7 @@ def strips(report: Ablation) -> Iterator[str]:
         return
     low = min(0.0, *(d.low for _, d in found))
     high = max(0.0, *(d.high for _, d in found))
+    digits = decimals(report.table.metric)
     wide = max(len(label) for label, _ in found)
 
     def place(value: float) -> int:
@@ -31,6 +33,7 @@ def strips(report: Ablation) -> Iterator[str]:
         zero, middle = place(0.0), place(difference.mean)
         signs[zero] = "┼" if signs[zero] == "─" else "│"
         signs[middle] = "●" if report.corrected[label] < LEVEL else "○"
-        yield f"  {label:<{wide}}  {difference.mean:+6.1f}  {''.join(signs).rstrip()}"
-    scale = f"{low:+.1f}".ljust(WIDTH - len(f"{high:+.1f}")) + f"{high:+.1f}"
+        yield f"  {label:<{wide}}  {difference.mean:+6.{digits}f}  {''.join(signs).rstrip()}"
+    ends = f"{low:+.{digits}f}", f"{high:+.{digits}f}"
+    scale = ends[0].ljust(WIDTH - len(ends[1])) + ends[1]
     yield f"  {'':<{wide}}  {'':>6}  {scale}  (● p < {LEVEL}, ○ not)"

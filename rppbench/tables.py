@@ -14,9 +14,19 @@ DECIMALS = 1
 """Of printed percentages. CSV and JSON keep all digits."""
 
 
+def unit(metric: str) -> str:
+    """'percent', or 'nats' of a loss."""
+    return "nats" if metric.endswith(("_loss", "loss_gap")) else "percent"
+
+
+def points(metric: str) -> str:
+    """The unit of a difference."""
+    return "percentage points" if unit(metric) == "percent" else unit(metric)
+
+
 def decimals(metric: str) -> int:
     """Digits behind the point: a loss in nats needs more than a percentage."""
-    return 3 if metric.endswith(("_loss", "loss_gap")) else DECIMALS
+    return 3 if unit(metric) == "nats" else DECIMALS
 
 
 KINDS = {"missing-data": "no data", "oom": "oom", "nan": "nan"}

@@ -5,6 +5,7 @@ They watch the events of a run and nothing else: a record is the same with and w
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -35,7 +36,13 @@ def tracker(text: str, output: Path) -> Any:
         raise UsageError(f"--track {name} needs the package {package}: pip install {package}")
     from mmengine import visualization  # takes seconds
 
-    return getattr(visualization, kind)(save_dir=str(Path(folder) if folder else output / name))
+    options = {"save_dir": str(Path(folder) if folder else output / name)}
+    if name == "mlflow":
+        # Its back end writes files where no server is named; from version 3 on they need this.
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        if not folder and os.environ.get("MLFLOW_TRACKING_URI"):
+            options["tracking_uri"] = os.environ["MLFLOW_TRACKING_URI"]
+    return getattr(visualization, kind)(**options)
 
 
 class Tracked:

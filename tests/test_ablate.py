@@ -252,6 +252,59 @@ def test_a_grid_file_says_the_same_and_flags_win(say: Say) -> None:
     assert Path("runs/ablation-shape.md").exists()
 
 
+def grid_files() -> None:
+    Path("grids").mkdir()
+    Path("grids/base.yaml").write_text(
+        "method: context\ntask: cross-dataset:suite=toy\nmodel: tiny\ndataset: [toy-one, toy-two]\n"
+        "seed: [1, 2]\n"
+    )
+    shape = "_base_: base.yaml\nmetric: loss_gap\nvary: {length: [2, 3]}\n"
+    Path("grids/shape.yaml").write_text(shape)
+    Path("grids/both.yaml").write_text("_base_: base.yaml\nvary: {both: [off, on]}\n")
+
+
+def test_another_metric_has_a_report_of_its_own(say: Say) -> None:
+    grid_files()
+    status, pages, _ = say("ablate", "--config", "grids/shape.yaml")
+    assert status == 0
+    assert "# Ablation shape: " in pages
+    gap = Path("runs/ablation-shape-loss_gap.md").read_text()
+    assert pages.endswith(gap)
+    assert "Measured: loss_gap in nats" in gap
+    assert "(ablation-shape-loss_gap.svg)" in gap
+
+
+def test_grids_are_published_with_their_records_pages_and_plots_alone(say: Say) -> None:
+    grid_files()
+    say("run", "--method", "fixed", *TOY)
+    say("ablate", "--config", "grids/shape.yaml")
+    status, _, told = say("publish", "runs", "--grids", "grids")
+    assert status == 0
+    assert "both: 4 of 8 cells" in told
+    assert "shape: 8 of 8 cells" in told
+    assert "records: 8 added" in told
+    home = Path("leaderboards/ablations")
+    reports = ("both", "shape", "shape-loss_gap")
+    assert {path.stem for path in home.glob("*.*")} == {f"ablation-{name}" for name in reports}
+    for ending in ("md", "json", "svg", "png"):
+        of_run, shared = (f / f"ablation-shape.{ending}" for f in (Path("runs"), home))
+        assert of_run.read_bytes() == shared.read_bytes()
+    (home / "ablation-shape.md").write_text("edited")
+    assert say("publish", "runs", "--grids", "grids/shape.yaml")[0] == 0
+    assert "edited" not in (home / "ablation-shape.md").read_text()
+
+
+def test_a_folder_without_grids_is_refused(say: Say) -> None:
+    grid_files()
+    say("run", "--method", "fixed", *TOY)
+    Path("grids/shape.yaml").unlink()
+    Path("grids/both.yaml").unlink()
+    for path in ("grids", "nowhere"):
+        status, _, told = say("publish", "runs", "--grids", path)
+        assert status == 2
+        assert ("no grid is in grids" if path == "grids" else "no config file 'nowhere'") in told
+
+
 # --- the committed grids ------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from made import record
+from scipy import stats
 
 from rppbench import ablation_page
 from rppbench.ablation import Ablation, Combination, Grid, Place, ablation
@@ -161,7 +162,61 @@ def test_numbers_that_are_not_kept_by_image_have_means_alone() -> None:
     assert report.results[1].against is None
     page = ablation_page.page(report)
     assert "| 4 | on | 50.0 | – | – | – |" in page
-    assert "Not in the difference: Flowers (seed 1: top1 is not kept image by image)" in page
+    told = "seed 1: top1 is not kept image by image"
+    assert f"Not in the difference: Flowers ({told})" in page
+
+
+def with_gap(record: Record, gap: float) -> Record:
+    return replace(record, scores=(*record.scores, Score("loss_gap", gap)))
+
+
+def gaps_over_seeds(seeds: int) -> Ablation:
+    """Without kd the gap is 0.2 nats larger, give or take what a seed does."""
+    cells = {
+        ("2", kd): [
+            with_gap(measured("2", kd, "1100", dataset, seed), 0.3 + extra * (1 + seed / 10))
+            for dataset in ("flowers", "pets")
+            for seed in range(1, seeds + 1)
+        ]
+        for kd, extra in (("on", 0.0), ("off", 0.2))
+    }
+    grid, records = of_records(cells)
+    report = ablation(replace(grid, metric="loss_gap"), records)
+    assert report is not None
+    return report
+
+
+def test_a_loss_is_compared_over_seeds_in_nats() -> None:
+    report = gaps_over_seeds(3)
+    against = report.results[1].against
+    assert against is not None
+    expected = stats.ttest_1samp([0.22, 0.24, 0.26], 0.0)
+    interval = expected.confidence_interval()
+    assert against.difference.mean == pytest.approx(0.24)
+    assert against.difference.low == pytest.approx(interval.low)
+    assert against.difference.high == pytest.approx(interval.high)
+    assert against.difference.p == pytest.approx(expected.pvalue)
+    page = ablation_page.page(report)
+    assert "Measured: loss_gap in nats" in page
+    assert "in nats; bold where p < 0.05. Less is better." in page
+    assert "| 2 | off | 0.540 ± 0.050 | **+0.240** | +0.190 to +0.290 |" in page
+    assert "loss_gap is not kept image by image: paired t-test over seeds" in page
+    assert ablation_page.stem(report.grid) == "ablation-made-loss_gap"
+    drawn = figure(report)
+    assert drawn is not None
+    assert drawn.axes[0].get_ylabel() == "Difference, nats"
+
+
+def test_a_loss_under_one_seed_has_no_interval() -> None:
+    report = gaps_over_seeds(1)
+    assert report.results[1].against is None
+    assert "loss_gap is not kept image by image" in ablation_page.page(report)
+
+
+def test_a_metric_that_nothing_has_is_refused() -> None:
+    grid, records = of_records(whole_grid())
+    with pytest.raises(UsageError, match=r"no score is named 'top'.*did you mean 'top1'"):
+        ablation(replace(grid, metric="top"), records)
 
 
 def test_a_single_option_has_no_main_effects_beside_its_rows() -> None:
@@ -205,7 +260,7 @@ def test_the_page_is_a_function_of_records(tmp_path: Path) -> None:
     report = ablation(grid, records)
     assert report is not None
     before = {path.name: path.read_bytes() for path in ablation_page.write(report, tmp_path)}
-    assert set(before) == {f"ablation-made.{ending}" for ending in ("md", "json", "svg")}
+    assert set(before) == {f"ablation-made.{ending}" for ending in ("md", "json", "svg", "png")}
     assert ablation_page.written(tmp_path) == [grid]
     again = ablation_page.rewrite(records[::-1], tmp_path, tmp_path / "again")
     assert {path.name: path.read_bytes() for path in again} == before

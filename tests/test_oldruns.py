@@ -86,12 +86,33 @@ def test_a_log_becomes_a_cell_with_counts_seed_and_provenance(tmp_path: Path) ->
     assert ("imported", "Dassl log") in table.setting
 
 
+def scored(folder: str, name: str, half: str = "all") -> str:
+    """A log that scores prompts of another run, as the scripts of CoOp's family write it."""
+    other = LOG.replace("eval_only: False", f"eval_only: True\nmodel_dir: output/{folder}")
+    return other.replace("NAME: Caltech101", f"NAME: {name}").replace(
+        "CLASSES: all", f"CLASSES: {half}"
+    )
+
+
 REFUSED = {
     "unfinished": (LOG.partition("Evaluate on the *val*")[0], "was the run finished?"),
     "cut off": (LOG.partition("* correct: 2,268")[0], "was the run finished?"),
-    "a half": (LOG.replace("CLASSES: all", "CLASSES: base"), "half of the classes"),
+    "a half": (LOG.replace("CLASSES: all", "CLASSES: base"), "no log here has the new half"),
+    "learned on the new half": (LOG.replace("CLASSES: all", "CLASSES: new"), "learned on the new"),
+    "a part": (LOG.replace("CLASSES: all", "CLASSES: third"), "'third', none of all, base and new"),
+    "a shift that was learned on": (LOG.replace("Caltech101", "ImageNetA"), "no training images"),
     "no seed": (LOG.replace("SEED: 2", "SEED: -1"), "has no seed"),
     "of another run": (LOG.replace("eval_only: False", "eval_only: True"), "of another run"),
+    "of who knows what": (scored("pets_things", "Caltech101"), "does not say that all classes"),
+    "of half of ImageNet": (scored("train_base/imagenet", "Caltech101"), "does not say that all"),
+    "of another seed": (
+        scored("imagenet/seed3", "Caltech101"),
+        "SEED is 2, but the prompts are of",
+    ),
+    "half of another set": (
+        scored("train_base/dtd", "Caltech101", "new"),
+        "whose path does not say train_base and caltech101",
+    ),
     "another set": (LOG.replace("Caltech101", "PACS"), "'PACS' is none of"),
     "cut in a number": (LOG.partition(",268")[0], "was the run finished?"),
     "edited": (
@@ -110,6 +131,67 @@ def test_a_log_that_gives_no_cell_is_named_with_its_reason(tmp_path: Path, what:
     records, (problem,) = dassl(tmp_path)
     assert records == []
     assert told in problem.reason
+
+
+def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None:
+    base = LOG.replace("CLASSES: all", "CLASSES: base")
+    new = scored("base2new/train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed2", "Caltech101")
+    new = (
+        new.replace("CLASSES: all", "CLASSES: new")
+        .replace("2,268", "2,100")
+        .replace("92.0", "85.2")
+    )
+    for half, text in (("train_base", base), ("test_new", new)):
+        path = tmp_path / half / "caltech101" / "log.txt"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    (record,), problems = dassl(tmp_path)
+    assert problems == []
+    scores = {score.metric: (score.correct, score.total) for score in record.scores}
+    assert scores == {"harmonic_mean": (None, None), "base": (2268, 2465), "new": (2100, 2465)}
+    rates = 2268 / 2465, 2100 / 2465
+    main = record.score()
+    assert main is not None
+    assert main.value == pytest.approx(200 * rates[0] * rates[1] / sum(rates))
+    assert (record.cell.task.name, record.cell.dataset) == ("base-to-new", "caltech101")
+    assert record.cell.training is not None
+    assert (record.cell.training.source, record.cell.training.classes) == ("caltech101", "base")
+    assert (
+        record.environment["imported sha256 (new)"] != record.environment["imported sha256 (base)"]
+    )
+    (tmp_path / "again").mkdir()
+    (tmp_path / "again" / "log.txt").write_text(new)
+    records, problems = dassl(tmp_path)
+    assert records == []
+    assert [problem.reason.partition(";")[0] for problem in problems] == [
+        "3 logs are of the same halves and seed"
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "dataset"),
+    [
+        ("OxfordPets", "cross-dataset", "oxford_pets"),
+        ("ImageNetSketch", "cross-domain", "imagenet_sketch"),
+        ("ImageNet", "few-shot", "imagenet"),
+    ],
+)
+def test_prompts_of_imagenet_scored_elsewhere_are_transfer(
+    tmp_path: Path, name: str, task: str, dataset: str
+) -> None:
+    text = scored("imagenet/CoOp/vit_b16_ep50_16shots/seed2", name).replace(
+        "SHOTS: 16", "SHOTS: -1"
+    )
+    (tmp_path / "log.txt").write_text(text)
+    (record,), problems = dassl(tmp_path)
+    assert problems == []
+    assert (record.cell.task.name, record.cell.dataset) == (task, dataset)
+    assert record.cell.training is not None
+    assert (record.cell.training.source, record.cell.training.shots) == ("imagenet", 16)
+    assert record.labels["source"] == "ImageNet"
+    score = record.score()
+    assert score is not None
+    assert (score.correct, score.total) == (2268, 2465)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from csv import DictReader
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from made import record
 
-from rppbench import exports, markdown
+from rppbench import exports, latex, markdown
 from rppbench.cli import main
 from rppbench.leaderboard import build
 from rppbench.records import Record, Score
@@ -136,6 +138,22 @@ def test_zero_shot_is_compared_with_the_same_wording_only() -> None:
     assert lines(markdown.page(build([run("dataset")]))) == []
     (row,) = lines(markdown.page(build([run("single")])))
     assert row[3:5] == ["others (re-implemented)", "POMP (arXiv:2304.04704), Table 2"]
+
+
+def test_latex_and_csv_have_the_published_numbers_with_whose_they_are() -> None:
+    tables = build([coop("dtd", seed, 40.0 + seed) for seed in (1, 2, 3)])
+    text = latex.page(tables)
+    assert text.count(r"\begin{table}") == 2
+    assert r"against published numbers" in text
+    (row,) = [line for line in text.splitlines() if "its authors" in line]
+    assert row.endswith(r"42.0 $\pm$ 2.5 & 41.92 & +0.1 & yes \\")
+    measured, printed = list(DictReader(StringIO(exports.csv(tables))))
+    assert (measured["mean"], measured["published"]) == ("42.0", "")
+    assert (printed["mean"], printed["dataset"]) == ("41.92", "dtd".title())
+    assert printed["published"].startswith("original: the method's own paper")
+    plain = build([coop("dtd", 1, 42.0, recipe="other")])
+    assert latex.page(plain).count(r"\begin{table}") == 1
+    assert len(list(DictReader(StringIO(exports.csv(plain))))) == 1
 
 
 def test_json_has_the_lines_and_nothing_where_there_are_none() -> None:

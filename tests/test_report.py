@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from made import record
+from test_ablation import of_records, whole_grid
 
+from rppbench import ablation_page
+from rppbench.ablation import ablation
 from rppbench.cli import main
 from rppbench.leaderboard import parts
 from rppbench.records import Failure, Record
@@ -86,6 +89,30 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
     bare = re.sub(r'xmlns(:xlink)?="[^"]+"', "", text)
     assert "http://" not in bare
     assert "https://" not in bare
+
+
+def test_the_site_has_the_ablations_of_the_folder_and_of_those_published_below(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid, made = of_records(whole_grid())
+    report = ablation(grid, made)
+    assert report is not None
+    for folder in (tmp_path, tmp_path / "ablations"):
+        for one in made:
+            Store(folder).write(one)
+    ablation_page.write(report, tmp_path / "ablations")
+    assert main(["report", "--output", str(tmp_path), "--to", str(tmp_path / "site")]) == 0
+    told = capsys.readouterr().err
+    assert told.splitlines() == ["drawing made", "drawing Cross-dataset transfer"]
+    text = (tmp_path / "site" / "index.html").read_text()
+    assert '<h2 id="ablations">Ablations</h2>' in text
+    assert "4 combinations, 16 of 16 cells. Baseline: length=2, kd=on." in text
+    for ending in ("md", "json", "svg", "png"):
+        assert f'href="ablation-made.{ending}"' in text
+        assert (tmp_path / "site" / f"ablation-made.{ending}").is_file()
+    assert "length: main effect" in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
 
 
 def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

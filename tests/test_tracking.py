@@ -9,6 +9,7 @@ import pytest
 from toy_run import Say
 
 from rppbench.engines import Event
+from rppbench.records import Record
 from rppbench.store import Store
 from rppbench.tracking import TRACKERS, Tracked
 
@@ -42,6 +43,47 @@ def test_a_tracker_without_its_package_is_one_message(say: Say, name: str) -> No
     assert status == 2
     assert f"pip install {TRACKERS[name][1]}" in told
     assert not Path("runs").exists()
+
+
+def tracked(say: Say, folder: Path, name: str) -> Record:
+    """The record of a run that a tracker watched, which is the same as of a plain one."""
+    assert say(*RUN, "--dataset", "toy-one", "--output", "plain")[0] == 0
+    status, _, told = say(*RUN, "--dataset", "toy-one", "--track", f"{name}:{folder}")
+    assert status == 0
+    assert "tracker failed" not in told
+    ((plain,), _), ((seen,), _) = (Store(Path(where)).all() for where in ("plain", "runs"))
+    assert plain.measured() == seen.measured()
+    return seen
+
+
+def test_mlflow_holds_every_loss_and_score(say: Say, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    folder = tmp_path / "board"
+    record = tracked(say, folder, "mlflow")
+    mlflow.end_run()
+    client = mlflow.MlflowClient(f"file://{folder}")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    (loss,) = [name for name in run.data.metrics if name.endswith("/train/loss")]
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, loss)]
+    assert steps == list(range(1, record.cost.steps + 1))
+    (score,) = [v for name, v in run.data.metrics.items() if name.endswith("/done/top1")]
+    assert score == pytest.approx(record.scores[0].value)
+
+
+def test_wandb_offline_holds_every_loss_and_score(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    record = tracked(say, tmp_path / "board", "wandb")
+    summary = dict(wandb.run.summary)
+    wandb.finish()
+    (path,) = (tmp_path / "board").glob("wandb/offline-run-*/run-*.wandb")
+    (score,) = [value for name, value in summary.items() if name.endswith("/done/top1")]
+    assert score == pytest.approx(record.scores[0].value)
+    # Its own format, whose reader is no part of its interface; names stand in it as they are.
+    assert path.read_bytes().count(b"/train/loss") >= record.cost.steps
 
 
 def test_an_unknown_tracker_lists_those_there_are(say: Say) -> None:

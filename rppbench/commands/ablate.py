@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rppbench.commands import console, run
 from rppbench.config import GRID_NAMES, GridSettings, grid_settings
 from rppbench.errors import UsageError
 from rppbench.store import Store
+
+if TYPE_CHECKING:
+    from rppbench.ablation import Ablation, Grid
+    from rppbench.grids import Design
+    from rppbench.plugins import Registry
+    from rppbench.records import Record
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +41,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="single changes of the baseline instead of all combinations",
     )
     parser.add_argument(
+        "--metric",
+        action="append",
+        metavar="M",
+        help="report on this metric too (loss_gap, say), beside the main one; may be repeated",
+    )
+    parser.add_argument(
         "--name", metavar="NAME", help="of the report, ablation-NAME.md [config file or options]"
     )
 
@@ -41,11 +55,33 @@ def ablate(arguments: argparse.Namespace) -> int:
     """Run the cells of a grid that are due and report on it; 1 if any of them failed."""
     chosen = _settings(arguments)
     registry = run.loaded(chosen)
-    from rppbench.grids import design  # needs torch
+    found = designed(registry, chosen)
     from rppbench.survey import survey
 
+    store = Store(Path(chosen.output))
+    planned, problems = survey(found.cells, store)
+    if chosen.dry_run:
+        return run.print_plan(registry, planned, chosen, problems, found.names)
+    from rppbench.ablation_page import page
+    from rppbench.strips import strips
+
+    due = run.execute(registry, planned, store, chosen)
+    records, _ = run.records_and_pages(store)
+    notes = console(stderr=True)
+    for report in reported(found.grid, chosen, records, store.root):
+        sys.stdout.write(page(report))
+        sys.stdout.flush()
+        for line in strips(report):
+            notes.print(line, soft_wrap=True)
+    return run.conclude(planned, due, records, store)
+
+
+def designed(registry: Registry, chosen: GridSettings) -> Design:
+    """The grid that is asked for, with its cells. UsageError for one that makes no sense."""
+    from rppbench.grids import design  # needs torch
+
     with run.plugins_named(registry):
-        found = design(
+        return design(
             registry,
             run.request(chosen),
             chosen.vary,
@@ -53,28 +89,23 @@ def ablate(arguments: argparse.Namespace) -> int:
             one_at_a_time=chosen.one_at_a_time,
             name=chosen.name,
         )
-    store = Store(Path(chosen.output))
-    planned, problems = survey(found.cells, store)
-    if chosen.dry_run:
-        return run.print_plan(registry, planned, chosen, problems, found.names)
-    from rppbench.ablation import ablation
-    from rppbench.ablation_page import page, write
-    from rppbench.strips import strips
 
-    due = run.execute(registry, planned, store, chosen)
-    records, _ = run.records_and_pages(store)
-    report = ablation(found.grid, records)
-    if report is not None:
-        try:
-            write(report, store.root)
-        except OSError as error:
-            raise UsageError(f"cannot write to {store.root}: {error.strerror}") from error
-        sys.stdout.write(page(report))
-        sys.stdout.flush()
-        notes = console(stderr=True)
-        for line in strips(report):
-            notes.print(line, soft_wrap=True)
-    return run.conclude(planned, due, records, store)
+
+def reported(
+    grid: Grid, chosen: GridSettings, records: Sequence[Record], folder: Path
+) -> list[Ablation]:
+    """Write the reports on a grid, one for each metric; none while no cell has a record."""
+    from rppbench.ablation import ablation
+    from rppbench.ablation_page import write
+
+    grids = [replace(grid, metric=metric) for metric in ("", *chosen.metric)]
+    found = [report for one in grids if (report := ablation(one, records)) is not None]
+    try:
+        for report in found:
+            write(report, folder)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
+    return found
 
 
 def _settings(arguments: argparse.Namespace) -> GridSettings:

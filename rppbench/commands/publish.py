@@ -5,39 +5,75 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rppbench.commands import run
+from rppbench.commands.ablate import designed, reported
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
+from rppbench.config import GridSettings, grid_settings
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
 from rppbench.publishing import publish as copy
 from rppbench.store import Store
+
+if TYPE_CHECKING:
+    from rppbench.grids import Design
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     add = parser.add_argument
     add("source", metavar="FROM", help="folder of a run")
-    add("--to", default="leaderboards", metavar="DIR", help="where others look [leaderboards]")
+    add("--to", metavar="DIR", help="where others look [leaderboards; with --grids its ablations]")
+    add(
+        "--grids",
+        metavar="PATH",
+        help="a grid file or a folder of them: their records, reports and plots, no leaderboards",
+    )
     add("--failed", action="store_true", help="also cells that failed, with their reasons")
 
 
 def publish(arguments: argparse.Namespace) -> int:
     """Copy what is sound and make the pages again; 1 if something could not be published."""
-    source, into = Path(arguments.source), Path(arguments.to)
+    source = Path(arguments.source)
+    home = "leaderboards/ablations" if arguments.grids else "leaderboards"
+    into = Path(arguments.to or home)
     if not (source / "records").is_dir():
         raise UsageError(f"no folder {source / 'records'}: {source} is not that of a run")
     if source.resolve() == into.resolve():
         raise UsageError(f"{source} cannot be published into itself")
+    grids = designs(Path(arguments.grids)) if arguments.grids else []
+    only = {cell.key for _, found in grids for cell in found.cells} if grids else None
     try:
-        result, left = copy(Store(source), Store(into), arguments.failed)
+        result, left = copy(Store(source), Store(into), arguments.failed, only)
     except OSError as error:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
     records, problems = Store(into).all()
     report_damage([*result.problems, *problems])
-    write_all_pages(records, build(records), into)
+    for chosen, found in grids:
+        reports = reported(found.grid, chosen, records, into)
+        done = sum(one.done for one in reports[0].results) if reports else 0
+        print(f"{chosen.name}: {done} of {len(found.cells)} cells", file=sys.stderr, flush=True)
+    if not grids:
+        write_all_pages(records, build(records), into)
     for line in told(result, len(records), into):
         print(line, file=sys.stderr)
     if left:
         print(f"{left} failed and were left out; --failed takes them too", file=sys.stderr)
     return 1 if result.conflicts or result.problems or problems else 0
+
+
+def designs(path: Path) -> list[tuple[GridSettings, Design]]:
+    """The grids of a file, or of a folder's files that vary something, with their cells.
+
+    UsageError where there is none.
+    """
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    chosen = [grid_settings({}, str(file)) for file in files]
+    if path.is_dir():
+        chosen = [one for one in chosen if one.vary]  # what several grids share varies nothing
+    if not chosen:
+        raise UsageError(f"no grid is in {path}: files that end in .yaml and have `vary`")
+    registry = run.loaded(chosen[0])
+    return [(one, designed(registry, one)) for one in chosen]
