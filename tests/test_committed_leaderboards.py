@@ -86,7 +86,7 @@ def test_every_committed_ablation_is_of_its_grid_file() -> None:
 def published(tmp_path: Path) -> Path:
     """A folder as `publish --grids` leaves it, with one grid of two combinations."""
     records = [
-        record("rpp", seed=seed, value=value, options=(("length", length),))
+        record("rpp", seed=seed, value=value + seed * length, options=(("length", length),))
         for length, value in ((2, 40.0), (4, 50.0))
         for seed in (1, 2)
     ]
