@@ -13,8 +13,8 @@ import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports
 import torch
 from torch import Tensor
 
-from rppbench.backbones import Backbone
-from rppbench.checkpoints import PRECISIONS, Preprocess, read_open_clip, read_shipped
+from rppbench.backbones import PRECISIONS, Backbone
+from rppbench.checkpoints import Preprocess, read_open_clip, read_shipped
 from rppbench.contracts import Space
 from rppbench.errors import unknown
 from rppbench.names import Names, Tokenizer

@@ -108,33 +108,36 @@ def execute(
     """Run the cells that are due; which those were."""
     from rppbench.plan import batches
     from rppbench.progress import display, titles
-    from rppbench.runner import Runner
     from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
     due = _due(planned, chosen.overwrite)
-    runner = Runner(
-        store.root,
-        device=torch_device(chosen.device),
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
-        retrain=chosen.overwrite == "always",
-        stop_on_failure=chosen.fail_on_error,
-    )
+    device = torch_device(chosen.device)
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
-    if due:
-        cells = [entry.cell for entry in due]
-        with display(due, notes) as report:
-            if backend is None:
-                engine.run(runner, batches(cells), report)
-            else:
-                tracked = Tracked(report, backend, titles(cells), notes.print)
-                with closing(tracked):
-                    engine.run(runner, batches(cells), tracked)
+    if not due:
+        return due
+    from rppbench.runner import Runner  # and open_clip, which a finished grid does not need
+
+    runner = Runner(
+        store.root,
+        device=device,
+        batch_size=chosen.batch_size,
+        num_workers=chosen.num_workers,
+        retrain=chosen.overwrite == "always",
+        stop_on_failure=chosen.fail_on_error,
+    )
+    cells = [entry.cell for entry in due]
+    with display(due, notes) as report:
+        if backend is None:
+            engine.run(runner, batches(cells), report)
+        else:
+            tracked = Tracked(report, backend, titles(cells), notes.print)
+            with closing(tracked):
+                engine.run(runner, batches(cells), tracked)
     return due
 
 
@@ -217,7 +220,7 @@ def use_data(folder: Path) -> None:
 
 def request(chosen: Settings) -> Request:
     """What is asked for, in the words of the plan."""
-    from rppbench.checkpoints import PRECISIONS
+    from rppbench.backbones import PRECISIONS
     from rppbench.plan import Request
 
     if chosen.precision not in PRECISIONS:  # one message now instead of a failure in every cell
