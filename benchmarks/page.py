@@ -6,12 +6,26 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 GIB, MIB = 2**30, 2**20
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What was aimed at, and what came out."""
+
+    what: str
+    measured: str
+    goal: str
+    reached: bool
+
+    def row(self) -> list[str]:
+        return [self.what, self.measured, self.goal, "yes" if self.reached else "**no**"]
 
 
 def environment(*packages: str) -> dict[str, str]:
