@@ -64,7 +64,7 @@ def least(runs: Sequence[Taken]) -> Taken:
 def child(
     script: str, words: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The JSON object that a script prints last, in a process of its own; SystemExit if it fails."""
+    """The JSON object that a script prints last, in its own process; SystemExit if it fails."""
     command = [sys.executable, script, *words]
     done = subprocess.run(
         command,

@@ -11,35 +11,28 @@ that the text takes, so many times: they do not see each other, and the page say
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from gauge import Taken, child, least, taken
 from generated import Full, Generated, class_names, clip_of
 from page import GIB, RESULTS, Goal, environment, load, table, write
-from torch import Tensor
+from plain import RECIPES, Plain, Setting, official_texts
 
-from rppbench.clip import Clip, embed_width
-from rppbench.contracts import Method, Prompt, Supervision
+from rppbench.clip import embed_width
 from rppbench.names import Names
-from rppbench.plugins import Registry
-from rppbench.recipes import Recipe, override
 from rppbench.records import Choice, Training
 from rppbench.scoring import Scorer
-from rppbench.streams import torch_stream
 from rppbench.training import Trainer
 
-RECIPES = {"coop": "coop-200-1", "maple": "maple-1", "pomp": "pomp-20-1", "rpp": "rpp-20-1"}
-"""Published settings; POMP and RPP with one view of each image and without a teacher."""
 MODELS = ("ViT-B-16", "ViT-B-32")
 CLASSES = (100, 1000, 10450)
 FASTER, LESS, CLASSIFIER = {"coop": 12, "maple": 4, "rpp": 4}, 10, 12
@@ -48,43 +41,6 @@ FASTER, LESS, CLASSIFIER = {"coop": 12, "maple": 4, "rpp": 4}, 10, 12
 
 class Enough(Exception):  # noqa: N818  no error: the steps that were asked for are done
     """Ends a training that has run as far as it is timed."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A method on a model, as its recipe trains it."""
-
-    name: str
-    clip: Clip
-    recipe: Recipe
-    supervision: Supervision
-    options: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, name: str, clip: Clip) -> Setting:
-        component = Registry.load().get("methods", name)
-        recipe = next(r for r in component.recipes if r.name == RECIPES[name])
-        supervision = replace(component.supervision, kd=False)
-        options = dict(recipe.options)
-        if "depth" in inspect.signature(component).parameters:  # small towers have fewer blocks
-            blocks = clip.space(1, torch.Generator())
-            usual = options.get("depth", inspect.signature(component).parameters["depth"].default)
-            options["depth"] = min(usual, blocks.text_layers, blocks.image_layers)
-        return cls(name, clip, override(recipe, {"views": 1}), supervision, options)
-
-    def method(self, classes: int) -> Method:
-        component = Registry.load().get("methods", self.name)
-        space = self.clip.space(classes, torch_stream("initialise", "generated", 0))
-        made: Method = component(space, **self.options)
-        return made.to(self.clip.device)
-
-    def candidates(self, classes: int) -> int:
-        """Classes that a step of the published code compares."""
-        return min(self.supervision.sampled or classes, classes)
-
-    @property
-    def prompted(self) -> bool:
-        return self.method(2).prompts().image is not None
 
 
 def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
@@ -122,57 +78,7 @@ def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
                 return
 
     peak = taken(run).peak
-    pairs = zip(moments, moments[1:], strict=False)
-    return [Taken(b[0] - a[0], b[1] - a[1], peak) for a, b in pairs]
-
-
-class Plain:
-    """The published way: live images, 77 tokens for each class, one graph."""
-
-    def __init__(self, setting: Setting) -> None:
-        self.setting, self.clip = setting, setting.clip
-        self.method = setting.method(2)
-        self.optimiser = torch.optim.SGD(self.method.parameters(), lr=0.001, momentum=0.9)
-        size = self.clip.preprocess.size
-        stream = torch.Generator().manual_seed(0)
-        self.pixels = torch.randn(setting.recipe.batch, 3, size, size, generator=stream)
-        self.pixels = self.pixels.to(self.clip.device)
-
-    def images(self) -> Tensor:
-        prompt = self.method.prompts().image
-        with torch.set_grad_enabled(prompt is not None):
-            return self.clip.image.encode(self.pixels, prompt)
-
-    def texts(self, names: Names) -> Tensor:
-        text = self.method.prompts().text
-        assert isinstance(text, Prompt)
-        return self.clip.text.encode(text, names, plain=True)
-
-    def step(self, names: Names | None) -> None:
-        """With these candidates; None stops behind the images."""
-        images = self.images()
-        self.optimiser.zero_grad(set_to_none=True)
-        if names is None:
-            if images.requires_grad:
-                images.sum().backward()
-        else:
-            labels = torch.arange(len(images), device=images.device) % len(names)
-            logits = self.clip.scale * images @ self.texts(names).T
-            F.cross_entropy(logits, labels).backward()
-        self.optimiser.step()
-
-
-def official_texts(clip: Clip, context: Tensor, names: Names) -> Tensor:
-    """CoOp's text encoder in open_clip's own modules: KaiyangZhou/CoOp `trainers/coop.py`."""
-    model, count = clip.model, len(names)
-    room = model.context_length - 1 - len(context)
-    ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
-    start = model.token_embedding(torch.full((count, 1), clip.tokenizer.sot_token_id))
-    x = torch.cat([start, context.expand(count, -1, -1), model.token_embedding(ids)], 1)
-    x = model.transformer(x + model.positional_embedding, attn_mask=model.attn_mask)
-    ends = 1 + len(context) + ids.argmax(-1)
-    x = model.ln_final(x)[torch.arange(count), ends] @ model.text_projection
-    return F.normalize(x, dim=-1)
+    return [Taken(b[0] - a[0], b[1] - a[1], peak) for a, b in pairwise(moments)]
 
 
 def control(plain: Plain, names: Names, repeats: int) -> dict[str, float]:
@@ -204,7 +110,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         part = min(options.whole, setting.candidates(max(options.classes)))
         plain, names = Plain(setting), clip.names(class_names(part))
         plain.step(names.select(torch.arange(2)))  # libraries start up
-        image = least([taken(lambda: plain.step(None)) for _ in range(2)])
+        image = least([taken(partial(plain.step, None)) for _ in range(2)])
         whole: list[Taken] = []
         for classes in options.classes:
             # Ours reads the features of images that it leaves alone: only the text tower counts.
@@ -213,7 +119,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             if (key := (towers, classes)) not in known:
                 known[key] = least(ours(setting, classes, steps))
             while len(whole) < options.repeats:
-                whole.append(taken(lambda: plain.step(names)))
+                whole.append(taken(partial(plain.step, names)))
             text = least(whole)
             text = Taken(text.cpu - image.cpu, text.wall - image.wall, text.peak - image.peak)
             multiple = setting.candidates(classes) / part
@@ -394,10 +300,8 @@ def main() -> None:
                 "load": [min(loads), max(loads)],
                 "environment": environment("torch", "open_clip_torch"),
             }
-            order = (list(RECIPES), options.models)
-            result["rows"].sort(
-                key=lambda r: (order[0].index(r["method"]), order[1].index(r["model"]))
-            )
+            order = options.methods
+            result["rows"].sort(key=lambda row: order.index(row["method"]))
             write(options.output, "step", "Train step", result, markdown(result))
 
 
