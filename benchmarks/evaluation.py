@@ -136,8 +136,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     heads = ("methods", *RUNS, *(f"GiB {run}" for run in RUNS), "times faster, cold", "warm")
     return [
         f"{result['images']:,} generated images, {result['classes']} classes, {result['model']},"
-        f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores all"
-        " methods in turn with an empty feature store; warm: another one finds it full. Plain ran"
+        f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores"
+        " all methods in turn with an empty feature store; warm: another one finds it full. Plain ran"
         f" {result['part']:,} images for each method and its seconds are counted x {times:g}."
         " Cold and warm get the same images right.",
         "",
