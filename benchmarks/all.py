@@ -1,7 +1,7 @@
 """All of the benchmarks of speed in one run, and one table of what was aimed at and reached.
 
 python benchmarks/all.py            # about 25 minutes on two cores that nobody else uses
-python benchmarks/all.py --quick    # a minute: tries every part, on a small model
+python benchmarks/all.py --quick --output try    # a minute: tries every part, measures none
 python benchmarks/all.py --table    # only the table, from results that are there
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import subprocess
-import sys
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,13 @@ PARTS = {
     "scaling": "growth with classes, images and workers",
     "gpu": "absolute speed, where there is a GPU",
 }
-SMALL: dict[str, list[str]] = {
-    "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1".split(),
-    "fewshot": "--sets demo-plants none --model demo --classes 4 --epochs 1".split(),
-    "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt".split(),
-    "startup": "--models demo --steps 2 --repeats 1".split(),
-    "scaling": "--model demo --classes 4 8 --images 8 16 --workers 1".split(),
-    "gpu": "--models demo --classes 8 --repeats 1 --side 256".split(),
+SMALL = {
+    "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1 --jobs 1",
+    "fewshot": "--sets demo-faces none --model demo --classes 4 --epochs 1",
+    "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt",
+    "startup": "--models demo --steps 2 --repeats 1",
+    "scaling": "--model demo --classes 4 8 --images 8 16 --workers",
+    "gpu": "--device cpu --precision fp32 --models demo --classes 8 --repeats 1 --side 256",
 }
 """What a try of every part takes; its numbers mean nothing."""
 
@@ -58,15 +57,16 @@ def main() -> None:
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
+    if options.quick:
+        os.environ["BENCHMARKS_TOGETHER"] = "yes"
+        if options.output == RESULTS:
+            raise SystemExit("--quick measures nothing: say with --output where it may write")
     seconds = {}
     for part in [] if options.table else options.parts:
-        script = Path(__file__).with_name(f"{part}.py")
-        small = SMALL[part] if options.quick else []
         started = time.perf_counter()
         print(f"{part}: {PARTS[part]}", flush=True)
-        words = [sys.executable, script, *small, "--output", options.output]
-        if subprocess.run(words, check=False).returncode:
-            raise SystemExit(f"{part} failed; the parts before it are in {options.output}")
+        small = SMALL[part].split() if options.quick else []
+        importlib.import_module(part).main([*small, "--output", str(options.output)])
         seconds[part] = round(time.perf_counter() - started, 1)
     reached, missing = gathered(options.output)
     result = {

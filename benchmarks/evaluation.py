@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,12 +79,12 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--model", options.model, "--classes", str(options.classes), "--folder", folder]
-        words += ["--methods", *options.methods]
+        given = ["--model", options.model, "--classes", str(options.classes), "--folder", folder]
+        given += ["--methods", *options.methods]
         runs = {}
         for run in RUNS:
             images = options.part if run == "plain" else options.images
-            runs[run] = child(__file__, [*words, "--run", run, "--images", str(images)])
+            runs[run] = child(__file__, [*given, "--run", run, "--images", str(images)])
             print(f"{run}: {sum(m['cpu'] for m in runs[run].values()):.1f} s", flush=True)
     for method, cold in runs["cold"].items():
         if cold["correct"] != runs["warm"][method]["correct"]:
@@ -137,8 +137,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     return [
         f"{result['images']:,} generated images, {result['classes']} classes, {result['model']},"
         f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores"
-        " all methods in turn with an empty feature store; warm: another one finds it full. Plain ran"
-        f" {result['part']:,} images for each method and its seconds are counted x {times:g}."
+        " all methods in turn with an empty feature store; warm: another one finds it full. Plain"
+        f" ran {result['part']:,} images for each method and its seconds are counted x {times:g}."
         " Cold and warm get the same images right.",
         "",
         *table(heads, rows),
@@ -150,7 +150,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=list(METHODS))
     parser.add_argument("--model", default="demo")
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.run:
         print(json.dumps(perform(options)))
         return

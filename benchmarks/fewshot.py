@@ -14,7 +14,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,13 @@ def compare(options: argparse.Namespace, name: str) -> dict[str, Any]:
     """All runs of a set; SystemExit if they do not agree."""
     model = "demo" if name == EMBEDDED else options.model
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--set", name, "--model", model, "--folder", folder, "--cache", f"{folder}/cache"]
+        given = ["--set", name, "--model", model, "--folder", folder, "--cache", f"{folder}/cache"]
         for word in ("classes", "shots", "epochs"):
-            words += [f"--{word}", str(getattr(options, word))]
+            given += [f"--{word}", str(getattr(options, word))]
         runs = {}
         for run in RUNS:
             wall = time.perf_counter()
-            runs[run] = child(__file__, [*words, "--run", run])
+            runs[run] = child(__file__, [*given, "--run", run])
             runs[run]["wall"] = time.perf_counter() - wall
             print(f"{name} {run}: {runs[run]['cpu']:.1f} s", flush=True)
     right = {run["correct"] for run in runs.values()}
@@ -144,7 +144,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", nargs="+", default=[EMBEDDED, *RECIPES])
     parser.add_argument("--model", default="ViT-B-32", help="of the generated sets")
@@ -155,7 +155,7 @@ def main() -> None:
     for hidden in ("--set", "--run", "--folder", "--cache"):
         kind = Path if hidden in ("--folder", "--cache") else str
         parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.run:
         print(json.dumps(perform(options)))
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def _finish(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--models", nargs="+", default=list(MODELS))
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=8192, help="of the matrices for the peak")
     parser.add_argument("--device", default="cuda", help="cpu tries the program, not the machine")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.device == "cuda" and not torch.cuda.is_available():
         print("no CUDA device here: absolute speed was not measured")
         return

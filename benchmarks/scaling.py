@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ def workers(counts: list[int]) -> list[dict[str, Any]]:
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             engine = f"processes:workers={count}"
-            words = ["run", "--task", "few-shot", *GRID, "--engine", engine]
+            given = ["run", "--task", "few-shot", *GRID, "--engine", engine]
             before = load()
             one = command(words, Path(name))
         found.append({"workers": count, "cpu": one["cpu"], "wall": one["wall"], "load": before})
@@ -103,23 +103,23 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="ViT-B-32", help="of the step")
     parser.add_argument("--classes", nargs="+", type=int, default=[100, 300, 1000, 3000])
     parser.add_argument("--images", nargs="+", type=int, default=[1000, 4000])
-    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--workers", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.inside:
         print(json.dumps(classes_and_images(options)))
         return
-    words = ["--inside", "--model", options.model]
+    given = ["--inside", "--model", options.model]
     for name in ("classes", "images"):
-        words += [f"--{name}", *map(str, getattr(options, name))]
+        given += [f"--{name}", *map(str, getattr(options, name))]
     result = {
-        **child(__file__, words),
+        **child(__file__, given),
         "workers": workers(options.workers),
         "model": options.model,
         "environment": environment("torch", "open_clip_torch"),

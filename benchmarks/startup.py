@@ -178,7 +178,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["ViT-B-32", "demo"])
     parser.add_argument("--classes", type=int, default=10, help="of the step: EuroSAT's number")
@@ -186,16 +186,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--model", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.model:
         print(json.dumps(loop(options)))
         return
-    words = [f"--{name}={getattr(options, name)}" for name in ("classes", "steps", "repeats")]
+    given = [f"--{name}={getattr(options, name)}" for name in ("classes", "steps", "repeats")]
     before = load()
     result = {
         "commands": commands(options.repeats),
         "torch": torch_alone(options.repeats),
-        "loop": [child(__file__, [*words, "--model", model]) for model in options.models],
+        "loop": [child(__file__, [*given, "--model", model]) for model in options.models],
         "repeats": options.repeats,
         "load": [before, load()],
         "environment": environment("torch", "open_clip_torch"),

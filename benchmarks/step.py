@@ -14,7 +14,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from itertools import pairwise
@@ -266,7 +266,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--models", nargs="+", default=list(MODELS))
@@ -278,17 +278,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--only", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     if options.only:
         print(json.dumps(measure(options)))
         return
-    words = []
+    given = []
     for name in ("models", "classes", "whole", "steps", "repeats", "threads"):
         value = getattr(options, name)
-        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+        given += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     loads, found = [load()], []
     with ThreadPoolExecutor(options.jobs) as pool:
-        runs = [pool.submit(child, __file__, [*words, "--only", m]) for m in options.methods]
+        runs = [pool.submit(child, __file__, [*given, "--only", m]) for m in options.methods]
         for done in as_completed(runs):  # what is there is written: the next may take long
             found.append(done.result())
             loads.append(load())
