@@ -51,7 +51,7 @@ def workers(counts: list[int]) -> list[dict[str, Any]]:
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             engine = f"processes:workers={count}"
-            given = ["run", "--task", "few-shot", *GRID, "--engine", engine]
+            words = ["run", "--task", "few-shot", *GRID, "--engine", engine]
             before = load()
             one = command(words, Path(name))
         found.append({"workers": count, "cpu": one["cpu"], "wall": one["wall"], "load": before})
