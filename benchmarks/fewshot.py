@@ -37,14 +37,14 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     """One run in this process."""
     torch.set_num_threads(1)
     component = Registry.load().get("methods", "coop")
-    if options.set == EMBEDDED:
-        dataset, name, shots = Registry.load().get("datasets", EMBEDDED)(), "coop-demo-few-1", 4
+    if options.set not in RECIPES:
+        dataset, name, shots = Registry.load().get("datasets", options.set)(), "coop-demo-few-1", 4
     else:
         size = clip_of(options.model).preprocess.size
         images = options.classes * options.shots
         dataset, name, shots = Generated(options.classes, images, size), "coop-100-1", options.shots
     recipe = next(recipe for recipe in component.recipes if recipe.name == name)
-    if options.set != EMBEDDED:
+    if options.set in RECIPES:
         recipe = override(recipe, {"epochs": options.epochs, "augment": options.set})
     side = "plain" if options.run == "plain" else "ours"
     work = workshop(side, options.model, dataset, options.folder / options.run, options.cache)
@@ -70,7 +70,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
 
 def compare(options: argparse.Namespace, name: str) -> dict[str, Any]:
     """All runs of a set; SystemExit if they do not agree."""
-    model = "demo" if name == EMBEDDED else options.model
+    model = options.model if name in RECIPES else "demo"
     with tempfile.TemporaryDirectory() as folder:
         given = ["--set", name, "--model", model, "--folder", folder, "--cache", f"{folder}/cache"]
         for word in ("classes", "shots", "epochs"):
@@ -111,7 +111,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
 
 def said(row: Mapping[str, Any]) -> str:
     one = row["runs"]["plain"]
-    recipe = one["recipe"] if row["set"] == EMBEDDED else RECIPES[row["set"]]
+    recipe = RECIPES.get(row["set"], one["recipe"])
     shape = f"{one['classes']} classes x {one['shots']} shots, {one['epochs']} epochs"
     return f"{row['model']}, {shape}, {recipe}"
 
@@ -146,7 +146,12 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sets", nargs="+", default=[EMBEDDED, *RECIPES])
+    parser.add_argument(
+        "--sets",
+        nargs="+",
+        default=[EMBEDDED, *RECIPES],
+        help="of the embedded world, or the augmentation of the generated one",
+    )
     parser.add_argument("--model", default="ViT-B-32", help="of the generated sets")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--shots", type=int, default=1)

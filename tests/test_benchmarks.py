@@ -61,9 +61,7 @@ def test_the_plain_text_pass_is_that_of_open_clips_own_modules(results):
 @pytest.mark.slow
 def test_the_sides_of_a_training_get_the_same_images_right(results):
     for row in read(results, "fewshot")["rows"]:
-        assert {run["correct"] for run in row["runs"].values()} == {
-            row["runs"]["plain"]["correct"]
-        }
+        assert {run["correct"] for run in row["runs"].values()} == {row["runs"]["plain"]["correct"]}
         assert row["runs"]["plain"]["steps"] > 0
 
 
