@@ -60,9 +60,9 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     """All methods in turn in this process: what each takes, and how many it got right."""
     torch.set_num_threads(1)
     side: Side = "plain" if options.run == "plain" else "ours"
-    size = clip_of(options.model).preprocess.size
-    dataset = Generated(options.classes, options.images, size)
-    work = workshop(side, options.model, dataset, options.folder, options.folder)
+    clip = clip_of(options.model)
+    dataset = Generated(options.classes, options.images, clip.preprocess.size)
+    work = workshop(side, clip, dataset, options.folder, options.folder)
     found = {}
     for method in options.methods:
         one = fresh(work, method, dataset, options.model)

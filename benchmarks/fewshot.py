@@ -36,18 +36,18 @@ RECIPES = {"none": "coop-100-1, without augmentation", "crop-flip": "coop-100-1"
 def perform(options: argparse.Namespace) -> dict[str, Any]:
     """One run in this process."""
     torch.set_num_threads(1)
+    clip = clip_of(options.model)
     component = Registry.load().get("methods", "coop")
     if options.set not in RECIPES:
         dataset, name, shots = Registry.load().get("datasets", options.set)(), "coop-demo-few-1", 4
     else:
-        size = clip_of(options.model).preprocess.size
-        images = options.classes * options.shots
-        dataset, name, shots = Generated(options.classes, images, size), "coop-100-1", options.shots
+        images, name, shots = options.classes * options.shots, "coop-100-1", options.shots
+        dataset = Generated(options.classes, images, clip.preprocess.size)
     recipe = next(recipe for recipe in component.recipes if recipe.name == name)
     if options.set in RECIPES:
         recipe = override(recipe, {"epochs": options.epochs, "augment": options.set})
     side = "plain" if options.run == "plain" else "ours"
-    work = workshop(side, options.model, dataset, options.folder / options.run, options.cache)
+    work = workshop(side, clip, dataset, options.folder / options.run, options.cache)
     (options.folder / options.run).mkdir(parents=True)
     learned = bench(
         work,

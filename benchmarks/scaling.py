@@ -34,11 +34,11 @@ def classes_and_images(options: argparse.Namespace) -> dict[str, Any]:
         {"classes": n, **least(ours(Setting.of("coop", clip), n, 1 if n > 1000 else 2)).json()}
         for n in options.classes
     ]
-    images = []
+    images, demo = [], clip_of("demo")
     for count in options.images:
         with tempfile.TemporaryDirectory() as name:
-            dataset = Generated(100, count, clip_of("demo").preprocess.size)
-            work = workshop("ours", "demo", dataset, Path(name), Path(name))
+            dataset = Generated(100, count, demo.preprocess.size)
+            work = workshop("ours", demo, dataset, Path(name), Path(name))
             bench = fresh(work, "zeroshot", dataset, "demo")
             runs = {run: taken(bench.evaluate).json() for run in ("cold", "warm")}
         images.append({"images": count, **runs})

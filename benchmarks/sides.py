@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from generated import clip_of
 from torch import Tensor
 
 from rppbench.bench import CellBench, Workshop
+from rppbench.clip import Clip
 from rppbench.contracts import Dataset
 from rppbench.features import FeatureStore
 from rppbench.plugins import Registry
@@ -39,9 +39,8 @@ class FullContext(TextTower):
         return super().encode(*words, **{**options, "plain": True})
 
 
-def workshop(side: Side, model: str, dataset: Dataset, folder: Path, cache: Path) -> Workshop:
+def workshop(side: Side, clip: Clip, dataset: Dataset, folder: Path, cache: Path) -> Workshop:
     """Where one side runs its cells: prompts go to `folder`, features to `cache`."""
-    clip = clip_of(model)
     if side == "plain":
         clip.__dict__["text"] = FullContext(clip.model, clip.tokenizer, clip.name)
     return Workshop(
