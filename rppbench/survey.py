@@ -31,9 +31,9 @@ def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[P
     records, problems = store.all()
     known = {record.key: record for record in records}
     costs: dict[tuple[str, str, str], list[Cost]] = {}
-    for record in records:
-        if record.status == "ok":
-            costs.setdefault(_like(record.cell), []).append(record.cost)
+    for earlier in records:
+        if earlier.status == "ok":
+            costs.setdefault(_like(earlier.cell), []).append(earlier.cost)
     learned: set[str] = set()
     result = []
     for cell in planned:
