@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,10 +24,11 @@ from rppbench.contracts import (
     Supervision,
     Templates,
 )
-from rppbench.errors import UsageError, unknown
+from rppbench.errors import UsageError
 from rppbench.fitting import fit_of, validation
 from rppbench.images import Images, View, encode
 from rppbench.names import Names
+from rppbench.optimising import add_to_average, optimiser_of, rate
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
@@ -42,14 +43,6 @@ class DivergedError(Exception):
     """The loss or a parameter is no longer finite; says at which step, with which norms."""
 
 
-OPTIMISERS = ("sgd", "adamw")
-SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
-    "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
-}
-"""Part of the peak rate that is left after a part of the epochs."""
-
-
 @dataclass(frozen=True)
 class Batch:
     """What one step learns from: its images, one view of them all after the other."""
@@ -62,23 +55,6 @@ class Batch:
     """(b, e) the teacher's features."""
     frozen: Tensor | None
     """(b, e) the frozen image tower's, where the method's loss asks for them."""
-
-
-def rate(recipe: Mapping[str, object], epoch: int) -> float:
-    """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
-
-    The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
-    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises UsageError for
-    a schedule that does not exist.
-    """
-    warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
-    schedule = str(recipe.get("schedule", "cosine"))
-    if schedule not in SCHEDULES:
-        raise unknown("schedule is named", schedule, SCHEDULES, "schedules")
-    if epoch < warmup:
-        return float(recipe["warmup_lr"])  # type: ignore[arg-type]
-    peak = float(recipe["lr"])  # type: ignore[arg-type]
-    return peak * SCHEDULES[schedule]((epoch - warmup) / epochs)
 
 
 class Trainer:
@@ -131,7 +107,7 @@ class Trainer:
         Tells after each step the loss and accuracy of the running epoch.
         """
         parameters = [p for p in self.method.parameters() if p.requires_grad]
-        optimiser = _optimiser(self.recipe, parameters)
+        optimiser = optimiser_of(self.recipe, parameters)
         weights = self.method.averaging(int(self.recipe["epochs"]))
         unfinished = path.with_suffix(".partial")
         examples = self._examples() if self.method.shown else None
@@ -151,7 +127,7 @@ class Trainer:
                 if progress.step % self.epoch_steps == 0:
                     progress = _close_epoch(progress, epoch, rate(self.recipe, epoch))
                     if weights is not None:
-                        _add_to_average(optimiser, parameters, weights[epoch])
+                        add_to_average(optimiser, parameters, weights[epoch])
                 means = _means(running, self.epoch_steps)
                 self.notify("train", progress.step, self.steps, means)
                 if time.monotonic() - saved > SAVE_SECONDS:
@@ -332,29 +308,6 @@ class Trainer:
 def _rows(features: Tensor | None, pick: Tensor) -> Tensor | None:
     """(b, e) of (views, n, e): the picked images, one view after the other."""
     return None if features is None else features[:, pick].flatten(0, 1)
-
-
-def _optimiser(recipe: Mapping[str, object], parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown word."""
-    word = str(recipe.get("optimiser", "sgd"))
-    decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
-    given = parameters or [torch.zeros(0)]  # torch takes no empty list
-    if word == "adamw":  # eps as Tip-Adapter sets it, its only user
-        return torch.optim.AdamW(given, eps=1e-4, weight_decay=decay)
-    if word != "sgd":
-        raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
-    momentum = float(recipe["momentum"])  # type: ignore[arg-type]
-    return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
-
-
-@torch.no_grad()
-def _add_to_average(
-    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], weight: float
-) -> None:
-    """Add the weighted parameters to their average, which is stored with the optimiser's state."""
-    for parameter in parameters:
-        state = optimiser.state[parameter]
-        state["average"] = state.get("average", torch.zeros_like(parameter)) + weight * parameter
 
 
 def _means(progress: Progress, epoch_steps: int) -> dict[str, float]:

@@ -17,11 +17,12 @@ from rppbench.contracts import Frozen, Method, Prompt, Prompts, Space, Step, Sup
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
+from rppbench.optimising import rate
 from rppbench.recipes import Recipe
 from rppbench.records import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer
-from rppbench.training import DivergedError, Trainer, rate
+from rppbench.training import DivergedError, Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
 TRAINING = Training(
