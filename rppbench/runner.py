@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,14 +20,15 @@ from rppbench.bench import CellBench, Workshop
 from rppbench.cache import cache_folder
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
-from rppbench.errors import MissingDataError, UsageError
+from rppbench.errors import DivergedError
+from rppbench.failures import failure_of
 from rppbench.features import FeatureStore
 from rppbench.memory import peak_bytes, reset_peak
+from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Failure, Record, Score
 from rppbench.store import Store
-from rppbench.training import DivergedError
 
 SHOWN_NAMES = 5
 """Of class names with unknown words; a warning is no list."""
@@ -47,6 +47,8 @@ class Runner:
     retrain: bool = False
     """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
+    group: Group = ALONE
+    """The processes that share each training; this one leads them."""
 
     def __getstate__(self) -> dict[str, object]:
         """Only the settings travel to a worker; models and data are loaded there."""
@@ -57,6 +59,7 @@ class Runner:
             record = self.run(cell, report)
             self.store.write(record)
             report(_finished(record))
+            self.stop_on_failure |= self.group.lost  # no other training could go on
             if record.failure and self.stop_on_failure:
                 return
 
@@ -74,6 +77,7 @@ class Runner:
             prompts=self.store.training_path,
             batch_size=self.batch_size,
             workers=self.num_workers,
+            group=self.group,
         )
 
     @cached_property
@@ -114,7 +118,7 @@ class Runner:
                 draw=bench.draw,
             )
         except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
-            record = replace(record, failure=_failure(error))
+            record = replace(record, failure=failure_of(error))
         return replace(record, finished=_now())
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
@@ -138,7 +142,7 @@ class Runner:
             cell=cell,
             status="failed",
             metric="",
-            environment=environment(self.device),
+            environment=environment(self.device, self.group.size),
             started=_now(),
         )
 
@@ -160,7 +164,7 @@ class Runner:
         report(Event(cell.key, "evaluate", message=message))
 
 
-def environment(device: str) -> dict[str, str]:
+def environment(device: str, processes: int = 1) -> dict[str, str]:
     """What a reader needs to judge cost and to look for a difference; no names or paths."""
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     where = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
@@ -171,7 +175,23 @@ def environment(device: str) -> dict[str, str]:
         "device": f"{device} ({where})",
         "threads": str(torch.get_num_threads()),
         "cores": str(os.cpu_count()),
+        **({"processes": str(processes)} if processes > 1 else {}),
     }
+
+
+def follow(runner: Runner) -> None:
+    """Help with each training that the first process of the runner's group calls for.
+
+    What goes wrong in it is told to the first process, whose record says so.
+    """
+    while (called := runner.group.heard()) is not None:
+        cell, training = called
+        with suppress(Exception), runner.group.together():
+            CellBench(cell, runner.workshop, _say_nothing, retrain=False).assist(training)
+
+
+def _say_nothing(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+    return None
 
 
 def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str], Clip]:
@@ -200,19 +220,6 @@ def _check_finite(scores: Sequence[Score], log: Sequence[Mapping[str, float]]) -
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _failure(error: Exception) -> Failure:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return Failure("oom", f"out of memory: {error}")
-    if isinstance(error, DivergedError):
-        return Failure("nan", str(error))
-    if isinstance(error, MissingDataError):
-        return Failure("missing-data", str(error))
-    if isinstance(error, UsageError):
-        return Failure("usage", str(error))
-    kind = type(error).__name__
-    return Failure(kind, str(error) or kind, traceback.format_exc())
 
 
 def _finished(record: Record) -> Event:

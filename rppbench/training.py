@@ -20,15 +20,17 @@ from rppbench.contracts import (
     Examples,
     Method,
     Prompt,
+    Prompts,
     Step,
     Supervision,
     Templates,
 )
-from rppbench.errors import UsageError
+from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
 from rppbench.images import Images, View, encode
 from rppbench.names import Names
 from rppbench.optimising import add_to_average, optimiser_of, rate
+from rppbench.parallel import ALONE, Group
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
@@ -38,9 +40,8 @@ from rppbench.streams import torch_stream
 SAVE_SECONDS = 10.0
 """A kill loses at most this much training (or one step, if a step takes longer)."""
 
-
-class DivergedError(Exception):
-    """The loss or a parameter is no longer finite; says at which step, with which norms."""
+ENCODED = 256
+"""Images of a frozen tower at once."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Batch:
     picks: Tensor
     """(b,) positions in the training list."""
     images: Tensor
-    """(b, 3, height, width), or (b, e) where the image tower is frozen."""
+    """(share of b, 3, height, width), or (b, e) where the image tower is frozen."""
     taught: Tensor | None
     """(b, e) the teacher's features."""
     frozen: Tensor | None
@@ -69,9 +70,10 @@ class Trainer:
         teacher: Clip | None,
         dataset: Dataset,
         scorer: Scorer,
+        group: Group = ALONE,
     ) -> None:
         self.training, self.method, self.supervision = training, method, supervision
-        self.clip, self.teacher, self.scorer = clip, teacher, scorer
+        self.clip, self.teacher, self.scorer, self.group = clip, teacher, scorer, group
         self.features, self.notify, workers = scorer.features, scorer.notify, scorer.workers
         self.dataset = dataset
         self.recipe = dict(training.recipe.options)
@@ -104,7 +106,8 @@ class Trainer:
     def run(self, path: Path) -> Progress:
         """Train to the end and write the prompts to `path`, going on from its .partial if any.
 
-        Tells after each step the loss and accuracy of the running epoch.
+        Tells after each step the loss and accuracy of the running epoch. Of several processes only
+        the first reads and writes; the others start from what it has and are done with the steps.
         """
         parameters = [p for p in self.method.parameters() if p.requires_grad]
         optimiser = optimiser_of(self.recipe, parameters)
@@ -113,8 +116,11 @@ class Trainer:
         examples = self._examples() if self.method.shown else None
         if examples is not None:
             self.method.start(examples)
-        progress = load_state(unfinished, self.training.key, self.method, optimiser)
-        progress = replace(progress, draw=self.draw)
+        progress = Progress()
+        if self.group.first:
+            progress = load_state(unfinished, self.training.key, self.method, optimiser)
+            progress = replace(progress, draw=self.draw)
+        progress = self._same_state(progress, optimiser)
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
@@ -130,9 +136,11 @@ class Trainer:
                         add_to_average(optimiser, parameters, weights[epoch])
                 means = _means(running, self.epoch_steps)
                 self.notify("train", progress.step, self.steps, means)
-                if time.monotonic() - saved > SAVE_SECONDS:
+                if self.group.first and time.monotonic() - saved > SAVE_SECONDS:
                     save_state(unfinished, self.training.key, self.method, optimiser, progress)
                     saved = time.monotonic()
+        if not self.group.first:
+            return progress
         if weights is not None:
             with torch.no_grad():
                 for parameter in parameters:
@@ -142,16 +150,24 @@ class Trainer:
             if not self.steps:
                 seconds = time.monotonic() - started
                 fit = fit_of(self.method, examples)
-                if not math.isfinite(fit["loss"]):
-                    raise DivergedError(
-                        f"the loss is {fit['loss']} after the fit; "
-                        f"parameter norms: {_norms(self.method)}"
-                    )
+                self._require_finite(fit["loss"], "is", "after the fit")
                 progress = replace(progress, seconds=seconds, log=(fit,))
         self.method.eval()
-        progress = replace(progress, train_loss=self._final_loss())
+        final = self._final_loss()
+        self._require_finite(final, "is", f"after the last step, {progress.step}")
+        progress = replace(progress, train_loss=final)
         save_state(path, self.training.key, self.method, None, progress)
         unfinished.unlink(missing_ok=True)
+        return progress
+
+    def _same_state(self, progress: Progress, optimiser: torch.optim.Optimizer) -> Progress:
+        """Start where the first process does."""
+        if self.group.size == 1:
+            return progress
+        state = self.method.state_dict(), optimiser.state_dict(), progress
+        method_state, optimiser_state, progress = self.group.same(state)
+        self.method.load_state_dict(method_state)
+        optimiser.load_state_dict(optimiser_state)
         return progress
 
     def _final_loss(self) -> float:
@@ -195,6 +211,8 @@ class Trainer:
         views: Sequence[Sequence[View]] = [
             [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
         ]
+        if prompted and self.group.size > 1:
+            views = [[every[i] for i in self._share(len(every))] for every in views]
         pixels = self.images.batches(views) if prompted else iter(())
         frozen = self._frozen(self.clip, self.images, epoch) if asked or not prompted else None
         taught = (
@@ -218,11 +236,16 @@ class Trainer:
 
     def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
         """(n, e) of one view."""
-        return self.features.get(
-            {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
-            len(images),
-            partial(encode, clip, images, 256, self.notify, epoch, view),
-        )
+        key = {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)}
+        encoded = partial(encode, clip, images, ENCODED, self.notify, epoch, view)
+
+        def together() -> Tensor:
+            rows = self.group.batches(len(images), ENCODED)
+            own = encoded(self.group.rank, self.group.size)
+            return self.group.gather(own, rows, len(images))
+
+        get = partial(self.features.get, key, len(images))
+        return self.group.stored(get, together, encoded)
 
     def _candidates(self, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Sorted candidate classes (k,) and which of them were drawn as negatives (k,)."""
@@ -252,15 +275,9 @@ class Trainer:
         images = batch.images.to(device)
         if prompts.image is not None:
             images = self.clip.image.encode(images, prompts.image)
-        if self.template_texts is not None:
-            texts = self.template_texts[candidates]
-        elif isinstance(prompts.text, Conditional):
-            texts = self.clip.text.encode_each(
-                prompts.text.contexts(images), self.names, candidates
-            )
-        else:
-            assert isinstance(prompts.text, Prompt)
-            texts = self.clip.text.encode(prompts.text, self.names, candidates)
+        texts = self._texts(prompts, images, candidates, len(labels))
+        if prompts.image is not None:
+            images = self.group.gather(images, self._share(len(labels)), len(labels))
         teacher = None
         if self.teacher is not None and batch.taught is not None:
             teacher_texts = self.teacher_texts[candidates.to(device)]
@@ -281,13 +298,11 @@ class Trainer:
         )
         loss = self.method.loss(state)
         value = loss.item()
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss became {value} at step {progress.step} of {self.steps} "
-                f"(epoch {epoch}); parameter norms: {_norms(self.method)}"
-            )
+        when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
+        self._require_finite(value, "became", when)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        self.group.average(parameters)
         optimiser.step()
         right = (state.logits.argmax(1) == state.labels).sum().item()
         return replace(
@@ -297,6 +312,39 @@ class Trainer:
             epoch_right=progress.epoch_right + int(right),
             epoch_seen=progress.epoch_seen + len(labels),
         )
+
+    def _texts(self, prompts: Prompts, images: Tensor, candidates: Tensor, batch: int) -> Tensor:
+        """(k, e) features of the candidate classes, or (b, k, e); each process encodes its share.
+
+        `images` are features: of the share where the image tower is prompted, else of all.
+        """
+        if self.template_texts is not None:
+            return self.template_texts[candidates]
+        if isinstance(prompts.text, Conditional):
+            if self.group.size == 1:
+                contexts = prompts.text.contexts(images)
+                return self.clip.text.encode_each(contexts, self.names, candidates)
+            rows = self._share(batch)
+            own = images if prompts.image is not None else images[rows.to(images.device)]
+            each = self.clip.text.encode_each(prompts.text.contexts(own), self.names, candidates)
+            return self.group.gather(each, rows, batch)
+        assert isinstance(prompts.text, Prompt)
+        if self.group.size == 1:
+            return self.clip.text.encode(prompts.text, self.names, candidates)
+        rows = self.group.share(len(candidates), "candidate classes")
+        own = self.clip.text.encode(prompts.text, self.names, candidates[rows])
+        return self.group.gather(own, rows, len(candidates))
+
+    def _share(self, batch: int) -> Tensor:
+        """Positions of this process's images in a batch."""
+        return self.group.share(batch, "images")
+
+    def _require_finite(self, loss: float, verb: str, when: str) -> None:
+        if not math.isfinite(loss):
+            norms = ", ".join(
+                f"{name} {p.norm().item():.3g}" for name, p in self.method.named_parameters()
+            )
+            raise DivergedError(f"the loss {verb} {loss} {when}; parameter norms: {norms}")
 
     def _stream(self, purpose: str, *parts: object) -> torch.Generator:
         """Draws depend on data and seed alone: methods that are compared see equal batches."""
@@ -323,7 +371,3 @@ def _close_epoch(progress: Progress, epoch: int, lr: float) -> Progress:
     entry = {"epoch": epoch + 1, "lr": lr, **_means(progress, steps)}
     log = (*progress.log, entry)
     return replace(progress, log=log, epoch_loss=0.0, epoch_right=0, epoch_seen=0)
-
-
-def _norms(method: Method) -> str:
-    return ", ".join(f"{name} {p.norm().item():.3g}" for name, p in method.named_parameters())

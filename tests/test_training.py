@@ -14,7 +14,7 @@ from toy import Toy
 
 from rppbench.clip import Clip
 from rppbench.contracts import Frozen, Method, Prompt, Prompts, Space, Step, Supervision
-from rppbench.errors import UsageError
+from rppbench.errors import DivergedError, UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
 from rppbench.optimising import rate
@@ -22,7 +22,7 @@ from rppbench.recipes import Recipe
 from rppbench.records import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer
-from rppbench.training import DivergedError, Trainer
+from rppbench.training import Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
 TRAINING = Training(

@@ -54,6 +54,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def ablate(arguments: argparse.Namespace) -> int:
     """Run the cells of a grid that are due and report on it; 1 if any of them failed."""
     chosen = _settings(arguments)
+    if run.helps():
+        return run.help_on(chosen)
     registry = run.loaded(chosen)
     found = designed(registry, chosen)
     from rppbench.survey import survey

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # all of these need torch
     from rppbench.plan import Request
     from rppbench.plugins import Registry
     from rppbench.survey import Planned
+    from rppbench.runner import Runner
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +92,8 @@ def plan(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run the cells that are due; 1 if any of them failed."""
     chosen = _settings(arguments)
+    if helps():
+        return help_on(chosen)
     registry, planned, store, problems = _survey(chosen)
     if chosen.dry_run:
         return print_plan(registry, planned, chosen, problems)
@@ -106,36 +109,75 @@ def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
+    from rppbench.parallel import joined, launched
     from rppbench.plan import batches
     from rppbench.progress import display, titles
-    from rppbench.runner import Runner
     from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
+    if launched() and engine.name != "inline":
+        raise UsageError(
+            f"under torchrun cells run one after the other, each on all processes: engine "
+            f"{engine.name!r} cannot be used"
+        )
     due = _due(planned, chosen.overwrite)
-    runner = Runner(
-        store.root,
-        device=torch_device(chosen.device),
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
-        retrain=chosen.overwrite == "always",
-        stop_on_failure=chosen.fail_on_error,
-    )
+    runner = _runner(chosen)
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
-    if due:
-        cells = [entry.cell for entry in due]
-        with display(due, notes) as report:
-            if backend is None:
-                engine.run(runner, batches(cells), report)
-            else:
-                tracked = Tracked(report, backend, titles(cells), notes.print)
-                with closing(tracked):
-                    engine.run(runner, batches(cells), tracked)
+    with joined(runner.device) as runner.group:
+        if due:
+            cells = [entry.cell for entry in due]
+            with display(due, notes) as report:
+                if backend is None:
+                    engine.run(runner, batches(cells), report)
+                else:
+                    tracked = Tracked(report, backend, titles(cells), notes.print)
+                    with closing(tracked):
+                        engine.run(runner, batches(cells), tracked)
     return due
+
+
+def helps() -> bool:
+    """Whether torchrun started this process to help another that runs the command."""
+    return int(os.environ.get("RANK", "0")) > 0 and "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def help_on(chosen: Settings) -> int:
+    """Help with the trainings of the process that runs the command; 1 if that one is gone."""
+    from rppbench.errors import LostError
+    from rppbench.parallel import joined
+    from rppbench.runner import follow
+
+    if chosen.dry_run:
+        return 0
+    if chosen.data is not None:
+        use_data(Path(chosen.data).expanduser())
+    runner = _runner(chosen)
+    try:
+        with joined(runner.device) as runner.group:
+            follow(runner)
+    except LostError:
+        return 1
+    return 0
+
+
+def _runner(chosen: Settings) -> Runner:
+    """What runs cells as the settings say."""
+    from rppbench.parallel import launched, own_device
+    from rppbench.runner import Runner
+
+    device = torch_device(chosen.device)
+    return Runner(
+        Path(chosen.output),
+        device=own_device(device) if launched() else device,
+        batch_size=chosen.batch_size,
+        num_workers=chosen.num_workers,
+        retrain=chosen.overwrite == "always",
+        stop_on_failure=chosen.fail_on_error,
+    )
 
 
 def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
