@@ -50,6 +50,16 @@ def optimiser_of(
     return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
 
 
+def scaler_of(device: str, dtype: torch.dtype) -> torch.amp.GradScaler:
+    """What keeps small gradients from vanishing in float16 towers; does nothing in other types.
+
+    Prompts and the loss are float32, but gradients pass through the towers in the towers' type,
+    and below 6e-8 float16 has nothing. The loss is multiplied, the gradients divided again; a step
+    whose gradients overflow is left out and the factor halved. bfloat16 has float32's range.
+    """
+    return torch.amp.GradScaler(device, enabled=dtype == torch.float16)
+
+
 @torch.no_grad()
 def add_to_average(
     optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], weight: float

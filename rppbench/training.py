@@ -29,7 +29,7 @@ from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
 from rppbench.images import Images, View, encode
 from rppbench.names import Names
-from rppbench.optimising import add_to_average, optimiser_of, rate
+from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
 from rppbench.parallel import ALONE, Group
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
@@ -100,6 +100,7 @@ class Trainer:
             self.frozen_texts = clip.text.templates(names, wordings, raw=frozen.raw)
         self.batch = min(int(self.recipe["batch"]), len(samples))
         self.views = int(self.recipe["views"])
+        self.scaler = scaler_of(clip.device.type, clip.dtype)
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
         self.steps = self.epoch_steps * int(self.recipe["epochs"])
 
@@ -121,6 +122,8 @@ class Trainer:
             progress = load_state(unfinished, self.training.key, self.method, optimiser)
             progress = replace(progress, draw=self.draw)
         progress = self._same_state(progress, optimiser)
+        if progress.scaler:
+            self.scaler.load_state_dict(dict(progress.scaler))
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
@@ -150,11 +153,13 @@ class Trainer:
             if not self.steps:
                 seconds = time.monotonic() - started
                 fit = fit_of(self.method, examples)
-                self._require_finite(fit["loss"], "is", "after the fit")
+                if not math.isfinite(fit["loss"]):
+                    raise self._diverged(f"the loss is {fit['loss']} after the fit")
                 progress = replace(progress, seconds=seconds, log=(fit,))
         self.method.eval()
         final = self._final_loss()
-        self._require_finite(final, "is", f"after the last step, {progress.step}")
+        if not math.isfinite(final):
+            raise self._diverged(f"the loss is {final} after all {progress.step} steps")
         progress = replace(progress, train_loss=final)
         save_state(path, self.training.key, self.method, None, progress)
         unfinished.unlink(missing_ok=True)
@@ -299,11 +304,15 @@ class Trainer:
         loss = self.method.loss(state)
         value = loss.item()
         when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
-        self._require_finite(value, "became", when)
+        if not math.isfinite(value):
+            raise self._diverged(f"the loss became {value} {when}")
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        self.scaler.scale(loss).backward()
         self.group.average(parameters)
-        optimiser.step()
+        self.scaler.step(optimiser)
+        self.scaler.update()
+        if self.scaler.get_scale() < 1:  # halved again and again: it is not the scale
+            raise self._diverged(f"gradients overflow float16 {when} and the loss is {value}")
         right = (state.logits.argmax(1) == state.labels).sum().item()
         return replace(
             progress,
@@ -311,6 +320,7 @@ class Trainer:
             epoch_loss=progress.epoch_loss + value,
             epoch_right=progress.epoch_right + int(right),
             epoch_seen=progress.epoch_seen + len(labels),
+            scaler=self.scaler.state_dict(),
         )
 
     def _texts(self, prompts: Prompts, images: Tensor, candidates: Tensor, batch: int) -> Tensor:
@@ -339,12 +349,11 @@ class Trainer:
         """Positions of this process's images in a batch."""
         return self.group.share(batch, "images")
 
-    def _require_finite(self, loss: float, verb: str, when: str) -> None:
-        if not math.isfinite(loss):
-            norms = ", ".join(
-                f"{name} {p.norm().item():.3g}" for name, p in self.method.named_parameters()
-            )
-            raise DivergedError(f"the loss {verb} {loss} {when}; parameter norms: {norms}")
+    def _diverged(self, what: str) -> DivergedError:
+        norms = ", ".join(
+            f"{name} {p.norm().item():.3g}" for name, p in self.method.named_parameters()
+        )
+        return DivergedError(f"{what}; parameter norms: {norms}")
 
     def _stream(self, purpose: str, *parts: object) -> torch.Generator:
         """Draws depend on data and seed alone: methods that are compared see equal batches."""
