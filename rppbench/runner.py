@@ -47,6 +47,8 @@ class Runner:
     retrain: bool = False
     """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
+    compile: str | None = None
+    """Backend of `torch.compile` for the towers; None runs them as they are."""
     group: Group = ALONE
     """The processes that share each training; this one leads them."""
 
@@ -72,7 +74,7 @@ class Runner:
         registry = Registry.load()
         return Workshop(
             registry=registry,
-            load=_loader(registry.all("backbones"), self.device),
+            load=_loader(registry.all("backbones"), self.device, self.compile),
             features=FeatureStore(cache_folder()),
             prompts=self.store.training_path,
             batch_size=self.batch_size,
@@ -142,9 +144,18 @@ class Runner:
             cell=cell,
             status="failed",
             metric="",
-            environment=environment(self.device, self.group.size),
+            environment=self._environment(),
             started=_now(),
         )
+
+    def _environment(self) -> dict[str, str]:
+        """With how the towers were run, where it is not as usual: numbers may round differently."""
+        found = environment(self.device)
+        if self.group.size > 1:
+            found["processes"] = str(self.group.size)
+        if self.compile:
+            found["compile"] = self.compile
+        return found
 
     def _warn(self, cell: Cell, bench: CellBench, report: Report) -> None:
         """Say once which class names hold words that the text tower never saw."""
@@ -164,7 +175,7 @@ class Runner:
         report(Event(cell.key, "evaluate", message=message))
 
 
-def environment(device: str, processes: int = 1) -> dict[str, str]:
+def environment(device: str) -> dict[str, str]:
     """What a reader needs to judge cost and to look for a difference; no names or paths."""
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     where = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
@@ -175,7 +186,6 @@ def environment(device: str, processes: int = 1) -> dict[str, str]:
         "device": f"{device} ({where})",
         "threads": str(torch.get_num_threads()),
         "cores": str(os.cpu_count()),
-        **({"processes": str(processes)} if processes > 1 else {}),
     }
 
 
@@ -194,7 +204,9 @@ def _say_nothing(phase: str, done: int, total: int, metrics: Mapping[str, float]
     return None
 
 
-def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str], Clip]:
+def _loader(
+    shipped: Mapping[str, Backbone], device: str, backend: str | None
+) -> Callable[[str, str], Clip]:
     """Load each (backbone, precision) once and keep it."""
     loaded: dict[tuple[str, str], Clip] = {}
 
@@ -202,6 +214,8 @@ def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str]
         key = (backbone, precision)
         if key not in loaded:
             loaded[key] = load(backbone, shipped, precision, device)
+            if backend:
+                loaded[key].compile(backend)
         return loaded[key]
 
     return get

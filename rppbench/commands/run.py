@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table, torch_device
+from rppbench.commands import console, print_table, use_data
+from rppbench.commands.helping import help_on, helps, runner_of
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # all of these need torch
     from rppbench.plan import Request
     from rppbench.plugins import Registry
     from rppbench.survey import Planned
-    from rppbench.runner import Runner
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +49,13 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
     add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
+    add(
+        "--compile",
+        nargs="?",
+        const="inductor",
+        metavar="BACKEND",
+        help="run the towers through torch.compile [backend inductor]",
+    )
     add("--recipe", metavar="NAME", help="how to optimise; `rppbench info METHOD` lists them")
     add(
         "--set",
@@ -121,7 +127,7 @@ def execute(
             f"{engine.name!r} cannot be used"
         )
     due = _due(planned, chosen.overwrite)
-    runner = _runner(chosen)
+    runner = runner_of(chosen)
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
@@ -138,46 +144,6 @@ def execute(
                     with closing(tracked):
                         engine.run(runner, batches(cells), tracked)
     return due
-
-
-def helps() -> bool:
-    """Whether torchrun started this process to help another that runs the command."""
-    return int(os.environ.get("RANK", "0")) > 0 and "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def help_on(chosen: Settings) -> int:
-    """Help with the trainings of the process that runs the command; 1 if that one is gone."""
-    from rppbench.errors import LostError
-    from rppbench.parallel import joined
-    from rppbench.runner import follow
-
-    if chosen.dry_run:
-        return 0
-    if chosen.data is not None:
-        use_data(Path(chosen.data).expanduser())
-    runner = _runner(chosen)
-    try:
-        with joined(runner.device) as runner.group:
-            follow(runner)
-    except LostError:
-        return 1
-    return 0
-
-
-def _runner(chosen: Settings) -> Runner:
-    """What runs cells as the settings say."""
-    from rppbench.parallel import launched, own_device
-    from rppbench.runner import Runner
-
-    device = torch_device(chosen.device)
-    return Runner(
-        Path(chosen.output),
-        device=own_device(device) if launched() else device,
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
-        retrain=chosen.overwrite == "always",
-        stop_on_failure=chosen.fail_on_error,
-    )
 
 
 def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
@@ -248,13 +214,6 @@ def plugins_named(registry: Registry) -> Iterator[None]:
     except UsageError as error:
         notes = [line for line in registry.complaints() if line not in str(error)]
         raise UsageError("\n".join([str(error), *notes])) from error
-
-
-def use_data(folder: Path) -> None:
-    """Data sets look below this folder, in this process and in its workers."""
-    if not folder.is_dir():
-        raise UsageError(f"--data: no folder {folder}")
-    os.environ["RPPBENCH_DATA"] = str(folder.absolute())
 
 
 def request(chosen: Settings) -> Request:
