@@ -70,7 +70,9 @@ class Group:
 
         Differentiable: see `average`.
         """
-        return own if self.size == 1 else _Gather.apply(own, rows, count, self)
+        if self.size == 1:
+            return own
+        return _Gather.apply(own, rows, count, self)  # type: ignore[no-untyped-call]
 
     def stored(
         self,

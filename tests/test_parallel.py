@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,26 @@ def test_shares_are_everything_once() -> None:
     assert parts == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert [Group(rank, 3).batches(3, 4).tolist() for rank in range(3)] == [[0, 1, 2], [], []]
     assert ALONE.share(3, "images").tolist() == ALONE.batches(3, 2).tolist() == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_torchrun_runs_the_command_on_all_processes(tmp_path: Path) -> None:
+    words = "--task few-shot:suite=demo --dataset demo-flags --shots 1 --limit 5"
+    launch = "-m torch.distributed.run --standalone --nproc_per_node 2"
+    command = f"{launch} -m rppbench run --method coop {words} --output runs".split()
+    environment = {**os.environ, "RPPBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
+    for told in ("1 done, 0 had a record", "0 done, 1 had a record"):  # and none waits for work
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count(told) == 1
+        assert done.stdout.count("# Few-shot") == 1
+    (found,), problems = Store(tmp_path / "runs").all()
+    assert not problems
+    assert (found.status, found.environment["processes"]) == ("ok", "2")
