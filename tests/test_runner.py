@@ -15,8 +15,8 @@ from rppbench import hookimpl
 from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt
 from rppbench.outcomes import unpack_outcomes
-from rppbench.plan import batches
 from rppbench.parallel import Group
+from rppbench.plan import batches
 from rppbench.runner import Runner
 from rppbench.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench.survey import survey
