@@ -19,7 +19,7 @@ from rppbench.contracts import Space
 from rppbench.errors import unknown
 from rppbench.names import Names, Tokenizer
 from rppbench.promptable import text_part, weight_dtype
-from rppbench.towers import ImageTower, TextTower
+from rppbench.towers import ImageTower, TextTower, leave
 from rppbench.weights import identify, resolve
 
 __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
@@ -47,6 +47,15 @@ class Clip:
     @cached_property
     def image(self) -> ImageTower:
         return ImageTower(self.model, self.name)
+
+    def compile(self, backend: str) -> None:
+        """Let `torch.compile` have the larger part of each residual block, in both towers.
+
+        Values then differ by rounding. Blocks share what is compiled; sizes, and whether there is
+        a gradient, need variants, of which torch makes only eight unless told.
+        """
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        self.text.leave = self.image.leave = torch.compile(leave, backend=backend)
 
     @property
     def device(self) -> torch.device:

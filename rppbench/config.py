@@ -32,6 +32,7 @@ class Settings:
     batch_size: int = 128
     num_workers: int = 0
     precision: str = "fp32"
+    compile: str | None = None
     recipe: str | None = None
     set: Mapping[str, str] = field(default_factory=dict)
     output: str = "runs"

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from rppbench.checkpoints import Preprocess
-from rppbench.clip import Clip
+from rppbench.clip import Clip, embed_width
 from rppbench.contracts import Dataset, Sample
 from rppbench.pixels import training_view
 from rppbench.records import digest
@@ -75,12 +75,14 @@ class Images(TorchDataset[Tensor]):
                 self._kept.update(zip((index for index, _, _ in batch), pixels, strict=True))
             yield pixels
 
-    def in_order(self, size: int, epoch: int = 0, view: int = 0) -> Iterator[Tensor]:
-        """All images in list order, `size` at a time."""
+    def in_order(
+        self, size: int, epoch: int = 0, view: int = 0, first: int = 0, every: int = 1
+    ) -> Iterator[Tensor]:
+        """Images in list order, `size` at a time; from batch `first` on only each `every`-th."""
         return self.batches(
             [
                 [(index, epoch, view) for index in range(start, min(start + size, len(self)))]
-                for start in range(0, len(self), size)
+                for start in range(first * size, len(self), every * size)
             ]
         )
 
@@ -98,11 +100,21 @@ class Images(TorchDataset[Tensor]):
 
 @torch.no_grad()
 def encode(
-    clip: Clip, images: Images, size: int, notify: Notify, epoch: int = 0, view: int = 0
+    clip: Clip,
+    images: Images,
+    size: int,
+    notify: Notify,
+    epoch: int = 0,
+    view: int = 0,
+    first: int = 0,
+    every: int = 1,
 ) -> Tensor:
-    """(n, e) features of the frozen image tower, on the CPU; `size` images at a time."""
-    parts: list[Tensor] = []
-    for batch in images.in_order(size, epoch, view):
+    """(n, e) features of the frozen image tower, on the CPU; batches as `Images.in_order` has.
+
+    Where other processes encode the rest, they are taken to be as far.
+    """
+    parts: list[Tensor] = [torch.zeros(0, embed_width(clip.model))]
+    for batch in images.in_order(size, epoch, view, first, every):
         parts.append(clip.image.encode(batch).cpu())
-        notify("encode", sum(map(len, parts)), len(images), {})
+        notify("encode", min(sum(map(len, parts)) * every, len(images)), len(images), {})
     return torch.cat(parts)

@@ -28,6 +28,9 @@ from rppbench.errors import UsageError
 from rppbench.names import Names, Tokenizer, chunks, fill
 from rppbench.promptable import image_obstacle, is_causal, text_obstacle, text_part, weight_dtype
 
+Leave = Callable[[Any, Tensor, Tensor], Tensor]
+"""The function `leave`, or what a compiler made of it."""
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -56,6 +59,7 @@ class TextTower:
         self.text = text_part(model)
         self.obstacle = text_obstacle(model, tokenizer)
         """Why the tower cannot be prompted; None if it can."""
+        self.leave: Leave = leave
         self.causal = self.obstacle is None and is_causal(self.text)
 
     def encode(
@@ -173,7 +177,7 @@ class TextTower:
             q, k, v = project(block.attn, *inputs)
             keys.append(k)
             values.append(v)
-            x = leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            x = self.leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         return Prefix(tuple(keys), tuple(values))
 
     def _suffix(self, ids: Tensor, prefix: Prefix) -> Tensor:
@@ -182,7 +186,7 @@ class TextTower:
         blocks = zip(self.text.transformer.resblocks, prefix.keys, prefix.values, strict=True)
         for block, keys, values in blocks:
             y = block.ln_1(x)
-            x = leave(block, x, attend_behind(*project(block.attn, y, y, y), keys, values))
+            x = self.leave(block, x, attend_behind(*project(block.attn, y, y, y), keys, values))
         return self._read(x, ids.argmax(-1))
 
     def _whole(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
@@ -192,7 +196,7 @@ class TextTower:
         for i, block in enumerate(self.text.transformer.resblocks):
             x, *inputs = enter(block, i, x, prompt, slot=1)
             q, k, v = project(block.attn, *inputs)
-            x = leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
+            x = self.leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
         return self._read(x, p + ids.argmax(-1))
 
     @property
@@ -229,6 +233,7 @@ class ImageTower:
         self.model, self.visual, self.name = model, model.visual, name
         self.obstacle = image_obstacle(model.visual)
         """Why the tower cannot be prompted; None if it can."""
+        self.leave: Leave = leave
         self.images_encoded = 0
         """Images that have passed the tower so far."""
 
@@ -252,7 +257,7 @@ class ImageTower:
         x = torch.cat([x, learned.expand(len(x), -1, -1)], 1)
         for i, block in enumerate(visual.transformer.resblocks):
             x, *inputs = enter(block, i, x, prompt, slot)
-            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+            x = self.leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
         pooled, _ = visual._pool(x[:, :slot])
         return unit(pooled if visual.proj is None else pooled @ visual.proj)
 
@@ -285,9 +290,9 @@ class ImageTower:
         *blocks, last = visual.transformer.resblocks
         for i, block in enumerate(blocks):
             x, *inputs = enter(block, i, x, prompt, slot)
-            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+            x = self.leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
         x, *inputs = enter(last, len(blocks), x, prompt, slot)
-        x = leave(last, x, project(last.attn, *inputs)[2])[:, 1:slot]
+        x = self.leave(last, x, project(last.attn, *inputs)[2])[:, 1:slot]
         x = visual.ln_post(x)
         x = x if visual.proj is None else x @ visual.proj
         return unit(x).unflatten(1, (rows, columns))

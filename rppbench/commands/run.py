@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table, torch_device
+from rppbench.commands import console, print_table, use_data
+from rppbench.commands.helping import help_on, helps, runner_of
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
@@ -49,6 +49,13 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
     add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
+    add(
+        "--compile",
+        nargs="?",
+        const="inductor",
+        metavar="BACKEND",
+        help="run the towers through torch.compile [backend inductor]",
+    )
     add("--recipe", metavar="NAME", help="how to optimise; `rppbench info METHOD` lists them")
     add(
         "--set",
@@ -91,6 +98,8 @@ def plan(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run the cells that are due; 1 if any of them failed."""
     chosen = _settings(arguments)
+    if helps():
+        return help_on(chosen)
     registry, planned, store, problems = _survey(chosen)
     if chosen.dry_run:
         return print_plan(registry, planned, chosen, problems)
@@ -106,35 +115,34 @@ def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
+    from rppbench.parallel import joined, launched
     from rppbench.plan import batches
     from rppbench.progress import display, titles
-    from rppbench.runner import Runner
     from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
+    if launched() and engine.name != "inline":
+        raise UsageError(
+            f"under torchrun cells run one after the other, each on all processes: engine "
+            f"{engine.name!r} cannot be used"
+        )
     due = _due(planned, chosen.overwrite)
-    runner = Runner(
-        store.root,
-        device=torch_device(chosen.device),
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
-        retrain=chosen.overwrite == "always",
-        stop_on_failure=chosen.fail_on_error,
-    )
+    runner = runner_of(chosen)
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
-    if due:
-        cells = [entry.cell for entry in due]
-        with display(due, notes) as report:
-            if backend is None:
-                engine.run(runner, batches(cells), report)
-            else:
-                tracked = Tracked(report, backend, titles(cells), notes.print)
-                with closing(tracked):
-                    engine.run(runner, batches(cells), tracked)
+    with joined(runner.device) as runner.group:
+        if due:
+            cells = [entry.cell for entry in due]
+            with display(due, notes) as report:
+                if backend is None:
+                    engine.run(runner, batches(cells), report)
+                else:
+                    tracked = Tracked(report, backend, titles(cells), notes.print)
+                    with closing(tracked):
+                        engine.run(runner, batches(cells), tracked)
     return due
 
 
@@ -206,13 +214,6 @@ def plugins_named(registry: Registry) -> Iterator[None]:
     except UsageError as error:
         notes = [line for line in registry.complaints() if line not in str(error)]
         raise UsageError("\n".join([str(error), *notes])) from error
-
-
-def use_data(folder: Path) -> None:
-    """Data sets look below this folder, in this process and in its workers."""
-    if not folder.is_dir():
-        raise UsageError(f"--data: no folder {folder}")
-    os.environ["RPPBENCH_DATA"] = str(folder.absolute())
 
 
 def request(chosen: Settings) -> Request:
