@@ -10,8 +10,10 @@ from torch import Tensor
 
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Method, Prompts, Templates
+from rppbench.features import FeatureStore
 from rppbench.images import Notify
 from rppbench.names import Names
+from rppbench.records import digest
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ def similarities(
     wording: str,
     head: Head = COSINES,
     notify: Notify = lambda phase, done, total, metrics: None,
+    store: FeatureStore | None = None,
 ) -> Iterator[Tensor]:
     """(b, c) cosines of image features (n, e) and the named classes, in parts.
 
     What a `head` gives instead is divided by CLIP's scale.
     `wording` serves prompts whose text is fixed and that bring no wording of their own. A
-    class-specific prompt must have one context for each name, in this order.
+    class-specific prompt must have one context for each name, in this order. A `store` keeps the
+    features of fixed text.
     """
     text = prompts.text
     if isinstance(text, Conditional):
@@ -55,13 +59,35 @@ def similarities(
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
-        texts = (head.teacher or clip).text.templates(names, text.wordings or (wording,))
+        texts = fixed_texts(store, head.teacher or clip, names, text.wordings or (wording,))
     else:
         texts = clip.text.encode(text, Names(names, clip.tokenizer))
     for part in features.split(PART):
         images = part.to(texts.device)
         logits = head.logits(images, texts)
         yield images @ texts.T if logits is None else logits / clip.scale
+
+
+def fixed_texts(
+    store: FeatureStore | None,
+    clip: Clip,
+    names: Sequence[str],
+    wordings: Sequence[str],
+    raw: bool = False,
+) -> Tensor:
+    """Unit features (c, e) of `TextTower.templates`, on the model's device, from the store."""
+    if store is None:
+        return clip.text.templates(names, wordings, raw=raw)
+    key = {
+        "kind": "texts",
+        "names": digest(list(names), 32),
+        "wordings": digest(list(wordings), 32),
+        "raw": raw,
+        "tower": clip.digest,
+        "precision": str(clip.dtype),
+    }
+    made = store.get(key, len(names), lambda: clip.text.templates(names, wordings, raw=raw))
+    return made.to(clip.device)
 
 
 def head_of(

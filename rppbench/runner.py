@@ -18,7 +18,7 @@ import torch
 
 from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
-from rppbench.cache import cache_folder
+from rppbench.cache import cache_folder, cache_limit
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
 from rppbench.errors import MissingDataError, UsageError
@@ -70,7 +70,7 @@ class Runner:
         return Workshop(
             registry=registry,
             load=_loader(registry.all("backbones"), self.device),
-            features=FeatureStore(cache_folder()),
+            features=FeatureStore(cache_folder(), cache_limit()),
             prompts=self.store.training_path,
             batch_size=self.batch_size,
             workers=self.num_workers,

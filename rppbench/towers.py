@@ -28,6 +28,9 @@ from rppbench.errors import UsageError
 from rppbench.names import Names, Tokenizer, chunks, fill
 from rppbench.promptable import image_obstacle, is_causal, text_obstacle, text_part, weight_dtype
 
+FULL = 16
+"""Images of a batch from which on, as measured, rounding does not depend on how many there are."""
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -232,14 +235,21 @@ class ImageTower:
         self.images_encoded = 0
         """Images that have passed the tower so far."""
 
-    def encode(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
+    def encode(
+        self, images: Tensor, prompt: Prompt | None = None, *, alone: bool = False
+    ) -> Tensor:
         """Unit features (b, e) of images (b, 3, height, width).
 
+        `alone` (without a prompt) fills a small batch up, so that an image's features are the same
+        to the last bit whichever others are with it: matrix products of few rows take other paths.
         UsageError if there is a prompt and the tower takes none.
         """
         weight = next(self.visual.parameters())
         images = images.to(weight.device, weight_dtype(self.visual))
         self.images_encoded += len(images)
+        if alone and len(images) < FULL:
+            filling = images.new_zeros(FULL - len(images), *images.shape[1:])
+            return unit(self.model.encode_image(torch.cat([images, filling]))[: len(images)])
         if prompt is None:
             return unit(self.model.encode_image(images))
         if self.obstacle:

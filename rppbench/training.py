@@ -6,13 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from rppbench.classify import head_of
+from rppbench.classify import fixed_texts, head_of
 from rppbench.clip import Clip
 from rppbench.contracts import (
     Conditional,
@@ -26,7 +25,7 @@ from rppbench.contracts import (
 )
 from rppbench.errors import UsageError, unknown
 from rppbench.fitting import fit_of, validation
-from rppbench.images import Images, View, encode
+from rppbench.images import Images, View, frozen_features
 from rppbench.names import Names
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
@@ -112,14 +111,14 @@ class Trainer:
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
             worded = teacher if method.teacher_texts and teacher is not None else clip
-            self.template_texts = worded.text.templates(names, wordings)
+            self.template_texts = fixed_texts(self.features, worded, names, wordings)
         if teacher is not None:
             self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
-            self.teacher_texts = teacher.text.templates(names, (dataset.template,))
+            self.teacher_texts = fixed_texts(self.features, teacher, names, (dataset.template,))
         self.frozen_texts: Tensor | None = None
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
-            self.frozen_texts = clip.text.templates(names, wordings, raw=frozen.raw)
+            self.frozen_texts = fixed_texts(self.features, clip, names, wordings, frozen.raw)
         self.batch = min(int(self.recipe["batch"]), len(samples))
         self.views = int(self.recipe["views"])
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
@@ -242,11 +241,7 @@ class Trainer:
 
     def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
         """(n, e) of one view."""
-        return self.features.get(
-            {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
-            len(images),
-            partial(encode, clip, images, 256, self.notify, epoch, view),
-        )
+        return frozen_features(self.features, clip, images, 256, self.notify, epoch, view)
 
     def _candidates(self, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Sorted candidate classes (k,) and which of them were drawn as negatives (k,)."""
