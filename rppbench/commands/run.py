@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rppbench.cache import cache_limit
 from rppbench.commands import console, print_table, torch_device
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
@@ -112,6 +113,7 @@ def execute(
     from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
+    cache_limit()  # a limit that is none is said now, not in the record of each cell
     due = _due(planned, chosen.overwrite)
     runner = Runner(
         store.root,
