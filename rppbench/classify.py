@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from rppbench.budget import with_less
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Method, Prompts, Templates
 from rppbench.features import FeatureStore
@@ -27,9 +29,6 @@ class Head:
 
 
 COSINES = Head()
-
-PART = 4096
-"""Images whose similarities are held at once."""
 
 
 def similarities(
@@ -54,15 +53,17 @@ def similarities(
     if isinstance(text, Conditional):
         tokens = Names(names, clip.tokenizer)
         for done, image in enumerate(features.to(clip.device).split(1), 1):
-            texts = clip.text.encode_each(text.contexts(image), tokens)
+            each = partial(clip.text.encode_each, text.contexts(image), tokens)
+            texts = with_less(clip.text, each)
             yield image @ texts[0].T
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
         texts = fixed_texts(store, head.teacher or clip, names, text.wordings or (wording,))
     else:
-        texts = clip.text.encode(text, Names(names, clip.tokenizer))
-    for part in features.split(PART):
+        words = Names(names, clip.tokenizer)
+        texts = with_less(clip.text, partial(clip.text.encode, text, words))
+    for part in features.split(clip.scored(len(names))):
         images = part.to(texts.device)
         logits = head.logits(images, texts)
         yield images @ texts.T if logits is None else logits / clip.scale
@@ -76,8 +77,13 @@ def fixed_texts(
     raw: bool = False,
 ) -> Tensor:
     """Unit features (c, e) of `TextTower.templates`, on the model's device, from the store."""
+
+    def compute() -> Tensor:
+        run = partial(clip.text.templates, names, wordings, raw=raw)
+        return with_less(clip.text, run)
+
     if store is None:
-        return clip.text.templates(names, wordings, raw=raw)
+        return compute()
     key = {
         "kind": "texts",
         "names": digest(list(names), 32),
@@ -86,8 +92,7 @@ def fixed_texts(
         "tower": clip.digest,
         "precision": str(clip.dtype),
     }
-    made = store.get(key, len(names), lambda: clip.text.templates(names, wordings, raw=raw))
-    return made.to(clip.device)
+    return store.get(key, len(names), compute).to(clip.device)
 
 
 def head_of(

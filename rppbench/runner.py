@@ -18,6 +18,7 @@ import torch
 
 from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
+from rppbench.budget import is_out_of_memory
 from rppbench.cache import cache_folder, cache_limit
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
@@ -44,6 +45,8 @@ class Runner:
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0
+    memory: int | None = None
+    """Bytes that a worker may take (`--memory`); None does not bound it."""
     retrain: bool = False
     """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
@@ -69,7 +72,7 @@ class Runner:
         registry = Registry.load()
         return Workshop(
             registry=registry,
-            load=_loader(registry.all("backbones"), self.device),
+            load=_loader(registry.all("backbones"), self.device, self.memory),
             features=FeatureStore(cache_folder(), cache_limit()),
             prompts=self.store.training_path,
             batch_size=self.batch_size,
@@ -174,14 +177,16 @@ def environment(device: str) -> dict[str, str]:
     }
 
 
-def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str], Clip]:
+def _loader(
+    shipped: Mapping[str, Backbone], device: str, memory: int | None
+) -> Callable[[str, str], Clip]:
     """Load each (backbone, precision) once and keep it."""
     loaded: dict[tuple[str, str], Clip] = {}
 
     def get(backbone: str, precision: str) -> Clip:
         key = (backbone, precision)
         if key not in loaded:
-            loaded[key] = load(backbone, shipped, precision, device)
+            loaded[key] = load(backbone, shipped, precision, device, memory)
         return loaded[key]
 
     return get
@@ -203,8 +208,9 @@ def _now() -> str:
 
 
 def _failure(error: Exception) -> Failure:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return Failure("oom", f"out of memory: {error}")
+    if is_out_of_memory(error):
+        reason = str(error).strip() or "the system gave no more"
+        return Failure("oom", f"out of memory, even in the smallest groups: {reason}")
     if isinstance(error, DivergedError):
         return Failure("nan", str(error))
     if isinstance(error, MissingDataError):

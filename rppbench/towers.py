@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rppbench.budget import warn_of, with_less
 from rppbench.contracts import Prompt
 from rppbench.errors import UsageError
 from rppbench.names import Names, Tokenizer, chunks, fill
@@ -98,6 +99,14 @@ class TextTower:
             )
         prefix = self._prefix(prompt)
         return final(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
+
+    def shrink(self) -> bool:
+        """Halve the groups; False where each holds one class already."""
+        if self.chunk_tokens <= 1:
+            return False
+        self.chunk_tokens //= 2
+        warn_of(self.chunk_tokens, "tokens of class names")
+        return True
 
     def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
         """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
@@ -234,6 +243,8 @@ class ImageTower:
         """Why the tower cannot be prompted; None if it can."""
         self.images_encoded = 0
         """Images that have passed the tower so far."""
+        self.most: int | None = None
+        """Images at once, where no gradient is needed; None leaves it to the caller."""
 
     def encode(
         self, images: Tensor, prompt: Prompt | None = None, *, alone: bool = False
@@ -244,9 +255,28 @@ class ImageTower:
         to the last bit whichever others are with it: matrix products of few rows take other paths.
         UsageError if there is a prompt and the tower takes none.
         """
+        self.images_encoded += len(images)
+        if torch.is_grad_enabled() and prompt is not None:
+            return self._encode(images, prompt, alone)  # the backward pass needs all of it anyway
+        return with_less(self, lambda: self._in_parts(images, prompt, alone))
+
+    def _in_parts(self, images: Tensor, prompt: Prompt | None, alone: bool) -> Tensor:
+        parts = images.split(self.most or max(1, len(images)))
+        # Parts are as large as memory allows: what fills a small one up must fit too.
+        alone = alone and (self.most or FULL) >= FULL
+        return torch.cat([self._encode(part, prompt, alone) for part in parts])
+
+    def shrink(self) -> bool:
+        """Halve the number of images at once; False at one."""
+        if self.most == 1:
+            return False
+        self.most = (self.most or 256) // 2
+        warn_of(self.most, "images")
+        return True
+
+    def _encode(self, images: Tensor, prompt: Prompt | None, alone: bool) -> Tensor:
         weight = next(self.visual.parameters())
         images = images.to(weight.device, weight_dtype(self.visual))
-        self.images_encoded += len(images)
         if alone and len(images) < FULL:
             filling = images.new_zeros(FULL - len(images), *images.shape[1:])
             return unit(self.model.encode_image(torch.cat([images, filling]))[: len(images)])

@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from rppbench.budget import with_less
 from rppbench.classify import fixed_texts, head_of
 from rppbench.clip import Clip
 from rppbench.contracts import (
@@ -144,7 +146,9 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate(self.recipe, epoch)
             for step, batch in self._epoch(epoch, first):
-                progress = self._step(progress, step, batch, optimiser, parameters)
+                # A step that was cut short changed nothing: it is taken again.
+                take = partial(self._step, progress, step, batch, optimiser)
+                progress = with_less(self.clip.text, take)
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
@@ -261,7 +265,6 @@ class Trainer:
         step: int,
         batch: Batch,
         optimiser: torch.optim.Optimizer,
-        parameters: list[torch.nn.Parameter],
     ) -> Progress:
         epoch = progress.step // self.epoch_steps
         device = self.clip.device

@@ -18,6 +18,7 @@ from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import build
 from rppbench.markdown import page
 from rppbench.records import Record
+from rppbench.sizes import parse_size
 from rppbench.store import Problem, Store
 from rppbench.tables import Table, duration
 
@@ -49,6 +50,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
     add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
+    add("--memory", metavar="SIZE", help="less at once, to fit into it: 4GB; results stay the same")
     add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
     add("--recipe", metavar="NAME", help="how to optimise; `rppbench info METHOD` lists them")
     add(
@@ -120,6 +122,7 @@ def execute(
         device=torch_device(chosen.device),
         batch_size=chosen.batch_size,
         num_workers=chosen.num_workers,
+        memory=parse_size(chosen.memory, "--memory") if chosen.memory else None,
         retrain=chosen.overwrite == "always",
         stop_on_failure=chosen.fail_on_error,
     )
