@@ -33,9 +33,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rppbench.cache import content_digest, entries, features_folder, remove, surplus
 from rppbench.records import digest
 from rppbench.store import replacing
+from rppbench.stored import content_digest, entries, features_folder, remove, surplus
 
 WAIT_SECONDS = 3600.0
 """Another process that computes the same is waited for this long; then the work is done twice."""

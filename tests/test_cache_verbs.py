@@ -10,10 +10,11 @@ import pytest
 import torch
 from toy_run import Say, refused
 
-from rppbench.cache import Entry, cache_folder, entries
+from rppbench.cache import cache_folder
 from rppbench.features import FeatureStore
 from rppbench.sizes import parse_size, spell_size
 from rppbench.store import STALE_SECONDS
+from rppbench.stored import Entry, entries
 
 DAY = 24 * 3600
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rppbench.cache import entries, problems
 from rppbench.features import FeatureStore
+from rppbench.stored import entries, problems
 
 KEY = {"kind": "images", "dataset": "toy"}
 NAMES = [str(number) for number in range(40)]

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rppbench.cache import entries, problems
 from rppbench.features import FeatureStore
+from rppbench.stored import entries, problems
 
 KEY = {"tower": "abc", "dataset": "toy", "epoch": 0}
 

@@ -8,19 +8,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from rppbench.cache import (
-    Entry,
-    cache_folder,
-    cache_limit,
-    entries,
-    features_folder,
-    problems,
-    remove,
-    surplus,
-)
+from rppbench.cache import cache_folder, cache_limit
 from rppbench.commands import console, print_table
 from rppbench.errors import UsageError
 from rppbench.sizes import parse_size, spell_size
+from rppbench.stored import Entry, entries, features_folder, problems, remove, surplus
 
 DAY = 24 * 3600.0
 
