@@ -33,7 +33,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was refused: torch has a class of errors for GPUs, and a text for CPUs."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    words = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory", "bad_alloc")
+    words: tuple[str, ...] = (
+        "DefaultCPUAllocator",
+        "not enough memory",
+        "can't allocate memory",
+        "bad_alloc",
+    )
+    words += ("could not create a primitive", "could not create a memory")  # oneDNN, refused
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
