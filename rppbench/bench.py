@@ -219,6 +219,7 @@ class CellBench:
             return compute()
         own = {
             **self._data,
+            "kind": "parts",
             "preprocess": digest(asdict(self.clip.preprocess), 32),
             "tower": self.clip.digest,
             "precision": str(self.clip.dtype),
@@ -285,7 +286,14 @@ class CellBench:
         def cosines(rows: Tensor) -> Tensor:
             wording = self.dataset.template
             parts = similarities(
-                self.clip, prompts, names, rows, wording=wording, head=head, notify=self.notify
+                self.clip,
+                prompts,
+                names,
+                rows,
+                wording=wording,
+                head=head,
+                notify=self.notify,
+                store=self.workshop.features,
             )
             return torch.cat([part.cpu() for part in parts])
 

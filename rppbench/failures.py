@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-import torch
-
+from rppbench.budget import is_out_of_memory
 from rppbench.errors import DivergedError, LostError, MissingDataError, UsageError
 from rppbench.records import Failure
 
@@ -24,8 +23,9 @@ def failure_of(error: Exception) -> Failure:
         return error.failure
     if isinstance(error, LostError):
         return Failure("process-lost", str(error))
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return Failure("oom", f"out of memory: {error}")
+    if is_out_of_memory(error):
+        reason = str(error).strip() or "the system gave no more"
+        return Failure("oom", f"out of memory, even in the smallest groups: {reason}")
     if isinstance(error, DivergedError):
         return Failure("nan", str(error))
     if isinstance(error, MissingDataError):

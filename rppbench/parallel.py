@@ -76,29 +76,36 @@ class Group:
 
     def stored(
         self,
-        get: Callable[[Callable[[], Tensor]], Tensor],
-        together: Callable[[], Tensor],
-        alone: Callable[[], Tensor],
+        get: Callable[[Callable[[Sequence[int]], Tensor]], Tensor],
+        encode: Callable[[Sequence[int]], Tensor],
+        size: int,
     ) -> Tensor:
-        """What a store has or computes, `get(compute)`; if it must be computed, by all.
+        """(n, e) of what the first process's store has or computes, `get(compute)`, in all of them.
 
-        The others look for what the first process found: a folder need not be shared by machines.
+        What has to be computed, `encode(picks)`, all compute, in batches of `size`. The others do
+        not look into a store: a folder need not be shared by machines.
         """
         if self.size == 1:
-            return get(alone)
-        if not self.first:
-            return together() if self.same(False) else get(alone)
-        computed = False
+            return get(encode)
 
-        def compute() -> Tensor:
-            nonlocal computed
-            computed = self.same(True)
-            return together()
+        def together(picks: Sequence[int]) -> Tensor:
+            rows = self.batches(len(picks), size)
+            return self.gather(encode([picks[row] for row in rows.tolist()]), rows, len(picks))
+
+        if not self.first:
+            while (picks := self.same(_NOTHING)) is not None:
+                together(picks)
+            count, width = self.same((0, 0))
+            return self.gather(torch.zeros(0, width), _NONE, count)
+
+        def compute(picks: Sequence[int]) -> Tensor:
+            self.same(list(picks))
+            return together(picks)
 
         found = get(compute)
-        if not computed:
-            self.same(False)
-        return found
+        self.same(None)
+        count, width = self.same(tuple(found.shape))
+        return self.gather(found, torch.arange(count), count)
 
     def average(self, parameters: Sequence[Tensor]) -> None:
         """Put the mean of all processes' gradients in their place.
@@ -187,6 +194,7 @@ class Group:
 
 ALONE = Group()
 _NONE = torch.zeros(0, dtype=torch.int64)
+_NOTHING: Any = None
 
 
 class _Gather(torch.autograd.Function):

@@ -17,7 +17,7 @@ import torch
 
 from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
-from rppbench.cache import cache_folder
+from rppbench.cache import cache_folder, cache_limit
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
 from rppbench.errors import DivergedError
@@ -44,6 +44,8 @@ class Runner:
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0
+    memory: int | None = None
+    """Bytes that a worker may take (`--memory`); None does not bound it."""
     retrain: bool = False
     """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
@@ -74,8 +76,8 @@ class Runner:
         registry = Registry.load()
         return Workshop(
             registry=registry,
-            load=_loader(registry.all("backbones"), self.device, self.compile),
-            features=FeatureStore(cache_folder()),
+            load=_loader(registry.all("backbones"), self.device, self.compile, self.memory),
+            features=FeatureStore(cache_folder(), cache_limit()),
             prompts=self.store.training_path,
             batch_size=self.batch_size,
             workers=self.num_workers,
@@ -205,7 +207,7 @@ def _say_nothing(phase: str, done: int, total: int, metrics: Mapping[str, float]
 
 
 def _loader(
-    shipped: Mapping[str, Backbone], device: str, backend: str | None
+    shipped: Mapping[str, Backbone], device: str, backend: str | None, memory: int | None
 ) -> Callable[[str, str], Clip]:
     """Load each (backbone, precision) once and keep it."""
     loaded: dict[tuple[str, str], Clip] = {}
@@ -213,7 +215,7 @@ def _loader(
     def get(backbone: str, precision: str) -> Clip:
         key = (backbone, precision)
         if key not in loaded:
-            loaded[key] = load(backbone, shipped, precision, device)
+            loaded[key] = load(backbone, shipped, precision, device, memory)
             if backend:
                 loaded[key].compile(backend)
         return loaded[key]

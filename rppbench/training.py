@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rppbench.classify import head_of
+from rppbench.budget import with_less
+from rppbench.classify import fixed_texts, head_of
 from rppbench.clip import Clip
 from rppbench.contracts import (
     Conditional,
@@ -27,7 +28,7 @@ from rppbench.contracts import (
 )
 from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
-from rppbench.images import Images, View, encode
+from rppbench.images import Images, View, encode, frozen_features
 from rppbench.names import Names
 from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
 from rppbench.parallel import ALONE, Group
@@ -90,14 +91,14 @@ class Trainer:
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
             worded = teacher if method.teacher_texts and teacher is not None else clip
-            self.template_texts = worded.text.templates(names, wordings)
+            self.template_texts = fixed_texts(self.features, worded, names, wordings)
         if teacher is not None:
             self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
-            self.teacher_texts = teacher.text.templates(names, (dataset.template,))
+            self.teacher_texts = fixed_texts(self.features, teacher, names, (dataset.template,))
         self.frozen_texts: Tensor | None = None
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
-            self.frozen_texts = clip.text.templates(names, wordings, raw=frozen.raw)
+            self.frozen_texts = fixed_texts(self.features, clip, names, wordings, frozen.raw)
         self.batch = min(int(self.recipe["batch"]), len(samples))
         self.views = int(self.recipe["views"])
         self.scaler = scaler_of(clip.device.type, clip.dtype)
@@ -130,7 +131,10 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate(self.recipe, epoch)
             for step, batch in self._epoch(epoch, first):
-                progress = self._step(progress, step, batch, optimiser, parameters)
+                # A step that was cut short changed nothing: it is taken again. Not where others are
+                # in the middle of the same step.
+                take = partial(self._step, progress, step, batch, optimiser)
+                progress = with_less(self.clip.text, take) if self.group.size == 1 else take()
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
@@ -241,16 +245,14 @@ class Trainer:
 
     def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
         """(n, e) of one view."""
-        key = {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)}
-        encoded = partial(encode, clip, images, ENCODED, self.notify, epoch, view)
 
-        def together() -> Tensor:
-            rows = self.group.batches(len(images), ENCODED)
-            own = encoded(self.group.rank, self.group.size)
-            return self.group.gather(own, rows, len(images))
+        def encoded(picks: Sequence[int]) -> Tensor:
+            return encode(clip, images, ENCODED, self.notify, epoch, view, picks)
 
-        get = partial(self.features.get, key, len(images))
-        return self.group.stored(get, together, encoded)
+        def get(compute: Callable[[Sequence[int]], Tensor]) -> Tensor:
+            return frozen_features(self.features, clip, images, compute, epoch, view)
+
+        return self.group.stored(get, encoded, ENCODED)
 
     def _candidates(self, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Sorted candidate classes (k,) and which of them were drawn as negatives (k,)."""
@@ -270,7 +272,6 @@ class Trainer:
         step: int,
         batch: Batch,
         optimiser: torch.optim.Optimizer,
-        parameters: list[torch.nn.Parameter],
     ) -> Progress:
         epoch = progress.step // self.epoch_steps
         device = self.clip.device
@@ -308,7 +309,7 @@ class Trainer:
             raise self._diverged(f"the loss became {value} {when}")
         optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
-        self.group.average(parameters)
+        self.group.average([p for group in optimiser.param_groups for p in group["params"]])
         self.scaler.step(optimiser)
         self.scaler.update()
         if self.scaler.get_scale() < 1:  # halved again and again: it is not the scale

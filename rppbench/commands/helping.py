@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rppbench.commands import torch_device, use_data
 from rppbench.config import Settings
 from rppbench.errors import LostError, unknown
+from rppbench.sizes import parse_size
 
 if TYPE_CHECKING:  # needs torch
     from rppbench.runner import Runner
@@ -55,6 +56,7 @@ def runner_of(chosen: Settings) -> Runner:
         batch_size=chosen.batch_size,
         num_workers=chosen.num_workers,
         compile=chosen.compile,
+        memory=parse_size(chosen.memory, "--memory") if chosen.memory else None,
         retrain=chosen.overwrite == "always",
         stop_on_failure=chosen.fail_on_error,
     )

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rppbench.cache import cache_limit
 from rppbench.commands import console, print_table, use_data
 from rppbench.commands.helping import help_on, helps, runner_of
 from rppbench.commands.leaderboard import report_damage, write_pages
@@ -48,6 +49,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
     add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
+    add("--memory", metavar="SIZE", help="less at once, to fit into it: 4GB; results stay the same")
     add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
     add(
         "--compile",
@@ -126,6 +128,7 @@ def execute(
             f"under torchrun cells run one after the other, each on all processes: engine "
             f"{engine.name!r} cannot be used"
         )
+    cache_limit()  # a limit that is none is said now, not in the record of each cell
     due = _due(planned, chosen.overwrite)
     runner = runner_of(chosen)
     backend = tracker(chosen.track, store.root) if chosen.track else None
