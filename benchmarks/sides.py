@@ -7,7 +7,7 @@ tokens each. The accuracies must be equal, and the benchmarks check that they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from rppbench.bench import CellBench, Workshop
 from rppbench.clip import Clip
 from rppbench.contracts import Dataset
-from rppbench.features import FeatureStore
+from rppbench.features import Arrays, FeatureStore
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe
 from rppbench.records import Cell, Choice, Training
@@ -29,6 +29,17 @@ class Live(FeatureStore):
     """Keeps nothing: features are computed whenever they are asked for."""
 
     def get(self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]) -> Tensor:
+        return compute()
+
+    def rows(
+        self,
+        key: Mapping[str, object],
+        names: Sequence[str],
+        compute: Callable[[Sequence[int]], Tensor],
+    ) -> Tensor:
+        return compute(range(len(names)))
+
+    def arrays(self, key: Mapping[str, object], compute: Callable[[], Arrays]) -> Arrays:
         return compute()
 
 

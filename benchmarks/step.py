@@ -66,7 +66,7 @@ def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
         if done == steps:
             raise Enough
 
-    scorer = Scorer(clip, Full(embed_width(clip.model)), 128, 0, notify)
+    scorer = Scorer(clip, Full(Path(), width=embed_width(clip.model)), 128, 0, notify)
     trainer = Trainer(training, method, setting.supervision, clip, None, dataset, scorer)
 
     def run() -> None:

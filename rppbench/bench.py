@@ -29,6 +29,7 @@ from rppbench.contracts import (
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
+from rppbench.parallel import ALONE, Group
 from rppbench.pixels import normalised
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
@@ -53,6 +54,8 @@ class Workshop:
     batch_size: int = 128
     """Images a forward pass at test time."""
     workers: int = 0
+    group: Group = ALONE
+    """The processes that share each training."""
     datasets: dict[str, Dataset] = field(default_factory=dict)
     fitted: dict[str, tuple[Method, Progress]] = field(default_factory=dict)
     """The last training's method: the cells of a batch share it."""
@@ -119,9 +122,7 @@ class CellBench:
     def _learn(self, training: Training, again: bool) -> tuple[Method, Progress, bool]:
         """The method with its prompts, how far it got, and whether they were there before."""
         path = self.workshop.prompts(training)
-        source = self.workshop.dataset(training.source)
-        classes = len(training_classes(source, training.classes))
-        method = self._build(training.method, training, classes).to(self.clip.device)
+        method = self._start(training)
         progress = Progress() if again else load_state(path, training.key, method)
         if progress.log:
             return method, progress, True
@@ -130,7 +131,20 @@ class CellBench:
         if training.start is not None:
             pretrained, _, _ = self._learn(training.start, again=False)
             _take_over(method, pretrained)
-        return method, self._train(training, method, source, path), False
+        group = self.workshop.group
+        group.call((self.cell, training))
+        with group.together():
+            return method, self._train(training, method), False
+
+    def assist(self, training: Training) -> None:
+        """Take a part in a training that another process leads."""
+        self._train(training, self._start(training))
+
+    def _start(self, training: Training) -> Method:
+        """The method as the training finds it."""
+        source = self.workshop.dataset(training.source)
+        classes = len(training_classes(source, training.classes))
+        return self._build(training.method, training, classes).to(self.clip.device)
 
     def _build(self, choice: Choice, training: Training | None, classes: int) -> Method:
         component = self.workshop.registry.get("methods", choice.name)
@@ -146,7 +160,7 @@ class CellBench:
             return None
         return self.workshop.load(training.teacher, training.precision)
 
-    def _train(self, training: Training, method: Method, source: Dataset, path: Path) -> Progress:
+    def _train(self, training: Training, method: Method) -> Progress:
         options = {k: v for k, v in training.method.options if k in SUPERVISION}
         trainer = Trainer(
             training=training,
@@ -154,10 +168,11 @@ class CellBench:
             supervision=Supervision(**options),  # type: ignore[arg-type]  # options are typed by it
             clip=self.clip,
             teacher=self._teacher(training),
-            dataset=source,
+            dataset=self.workshop.dataset(training.source),
             scorer=self._scorer,
+            group=self.workshop.group,
         )
-        return trainer.run(path)
+        return trainer.run(self.workshop.prompts(training))
 
     def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
         """Classify the images of the given classes (default all) among those classes."""
@@ -204,6 +219,7 @@ class CellBench:
             return compute()
         own = {
             **self._data,
+            "kind": "parts",
             "preprocess": digest(asdict(self.clip.preprocess), 32),
             "tower": self.clip.digest,
             "precision": str(self.clip.dtype),
@@ -270,7 +286,14 @@ class CellBench:
         def cosines(rows: Tensor) -> Tensor:
             wording = self.dataset.template
             parts = similarities(
-                self.clip, prompts, names, rows, wording=wording, head=head, notify=self.notify
+                self.clip,
+                prompts,
+                names,
+                rows,
+                wording=wording,
+                head=head,
+                notify=self.notify,
+                store=self.workshop.features,
             )
             return torch.cat([part.cpu() for part in parts])
 

@@ -16,11 +16,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -33,7 +31,7 @@ from rppbench.contracts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.names import Names, fill
 from rppbench.records import digest
-from rppbench.store import write_whole
+from rppbench.store import replacing, write_whole
 from rppbench.towers import unit, wide
 from rppbench.vocabulary import Vocabulary
 
@@ -93,7 +91,8 @@ def write(
             raise UsageError(f"{folder} is not empty; name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            _write_bytes(folder / name, data)
+            with replacing(folder / name) as temporary:
+                temporary.write_bytes(data)
         # The card comes last: without it the folder is no classifier.
         text = json.dumps({**card, "digest": digest(card)}, indent=1, ensure_ascii=False)
         write_whole(folder / CARD, text + "\n")
@@ -108,13 +107,3 @@ def _array(found: Tensor, layout: str) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from rppbench.budget import with_less
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Method, Prompts, Templates
+from rppbench.features import FeatureStore
 from rppbench.images import Notify
 from rppbench.names import Names
+from rppbench.records import digest
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,6 @@ class Head:
 
 COSINES = Head()
 
-PART = 4096
-"""Images whose similarities are held at once."""
-
 
 def similarities(
     clip: Clip,
@@ -39,29 +40,59 @@ def similarities(
     wording: str,
     head: Head = COSINES,
     notify: Notify = lambda phase, done, total, metrics: None,
+    store: FeatureStore | None = None,
 ) -> Iterator[Tensor]:
     """(b, c) cosines of image features (n, e) and the named classes, in parts.
 
     What a `head` gives instead is divided by CLIP's scale.
     `wording` serves prompts whose text is fixed and that bring no wording of their own. A
-    class-specific prompt must have one context for each name, in this order.
+    class-specific prompt must have one context for each name, in this order. A `store` keeps the
+    features of fixed text.
     """
     text = prompts.text
     if isinstance(text, Conditional):
         tokens = Names(names, clip.tokenizer)
         for done, image in enumerate(features.to(clip.device).split(1), 1):
-            texts = clip.text.encode_each(text.contexts(image), tokens)
+            each = partial(clip.text.encode_each, text.contexts(image), tokens)
+            texts = with_less(clip.text, each)
             yield image @ texts[0].T
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
-        texts = (head.teacher or clip).text.templates(names, text.wordings or (wording,))
+        texts = fixed_texts(store, head.teacher or clip, names, text.wordings or (wording,))
     else:
-        texts = clip.text.encode(text, Names(names, clip.tokenizer))
-    for part in features.split(PART):
+        words = Names(names, clip.tokenizer)
+        texts = with_less(clip.text, partial(clip.text.encode, text, words))
+    for part in features.split(clip.scored(len(names))):
         images = part.to(texts.device)
         logits = head.logits(images, texts)
         yield images @ texts.T if logits is None else logits / clip.scale
+
+
+def fixed_texts(
+    store: FeatureStore | None,
+    clip: Clip,
+    names: Sequence[str],
+    wordings: Sequence[str],
+    raw: bool = False,
+) -> Tensor:
+    """Unit features (c, e) of `TextTower.templates`, on the model's device, from the store."""
+
+    def compute() -> Tensor:
+        run = partial(clip.text.templates, names, wordings, raw=raw)
+        return with_less(clip.text, run)
+
+    if store is None:
+        return compute()
+    key = {
+        "kind": "texts",
+        "names": digest(list(names), 32),
+        "wordings": digest(list(wordings), 32),
+        "raw": raw,
+        "tower": clip.digest,
+        "precision": str(clip.dtype),
+    }
+    return store.get(key, len(names), compute).to(clip.device)
 
 
 def head_of(

@@ -16,6 +16,7 @@ from rppbench import __version__
 from rppbench.commands import (
     ablate,
     adopt,
+    cache,
     compare,
     data,
     doctor,
@@ -62,6 +63,7 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "score": ("score what another program predicted", score.flags, score.score),
     "gallery": ("draw predictions next to the truth", gallery.flags, gallery.gallery),
     "predict": ("classify images with such a prompt", predict.flags, predict.predict),
+    "cache": ("show, prune or verify stored features", cache.flags, cache.cache),
     "doctor": ("describe this installation for a bug report", doctor.flags, doctor.doctor),
 }
 

@@ -13,7 +13,9 @@ import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports
 import torch
 from torch import Tensor
 
+from rppbench import budget
 from rppbench.backbones import PRECISIONS, Backbone
+from rppbench.blocks import leave
 from rppbench.checkpoints import Preprocess, read_open_clip, read_shipped
 from rppbench.contracts import Space
 from rppbench.errors import unknown
@@ -23,6 +25,10 @@ from rppbench.towers import ImageTower, TextTower
 from rppbench.weights import identify, resolve
 
 __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
+
+
+SCORED = 4096
+"""Images whose similarities are held at once, if memory is not bounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,17 +42,42 @@ class Clip:
     """open_clip's model, in evaluation mode, nothing of it requires a gradient."""
     tokenizer: Tokenizer
     preprocess: Preprocess
+    memory: int | None = None
+    """Bytes that work with it may take; what is computed at once follows from it."""
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
 
     @cached_property
     def text(self) -> TextTower:
-        return TextTower(self.model, self.tokenizer, self.name)
+        tower = TextTower(self.model, self.tokenizer, self.name)
+        if self.memory is not None:
+            most = budget.text_tokens(self.model, self.memory, self.name)
+            tower.chunk_tokens = min(tower.chunk_tokens, most)
+        return tower
 
     @cached_property
     def image(self) -> ImageTower:
-        return ImageTower(self.model, self.name)
+        tower = ImageTower(self.model, self.name)
+        if self.memory is not None:
+            side = self.preprocess.size
+            tower.most = budget.images_at_once(self.model, side, self.memory, self.name)
+        return tower
+
+    def scored(self, classes: int) -> int:
+        """Images whose similarities to so many classes are held at once."""
+        if self.memory is None:
+            return SCORED
+        return min(SCORED, budget.scored_at_once(self.model, classes, self.memory, self.name))
+
+    def compile(self, backend: str) -> None:
+        """Let `torch.compile` have the larger part of each residual block, in both towers.
+
+        Values then differ by rounding. Blocks share what is compiled; sizes, and whether there is
+        a gradient, need variants, of which torch makes only eight unless told.
+        """
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
+        self.text.leave = self.image.leave = torch.compile(leave, backend=backend)
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +137,7 @@ def load(
     shipped: Mapping[str, Backbone],
     precision: str = "fp32",
     device: str | torch.device = "cpu",
+    memory: int | None = None,
 ) -> Clip:
     """The named model with its weights, frozen.
 
@@ -124,6 +156,7 @@ def load(
         model=model.to(device),
         tokenizer=tokenizer,
         preprocess=preprocess,
+        memory=memory,
     )
 
 

@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
+from rppbench.sizes import parse_size
 
 OVERWRITE = ("only-missing", "always", "never")
 WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
@@ -31,7 +32,9 @@ class Settings:
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0
+    memory: str | None = None
     precision: str = "fp32"
+    compile: str | None = None
     recipe: str | None = None
     set: Mapping[str, str] = field(default_factory=dict)
     output: str = "runs"
@@ -45,6 +48,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.overwrite not in OVERWRITE:
             raise unknown("way to overwrite is named", self.overwrite, OVERWRITE, "ways")
+        if self.memory is not None:
+            parse_size(self.memory, "memory")
         for name, least in LEAST.items():
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):

@@ -28,6 +28,14 @@ class MissingDataError(UsageError):
         """One of `PROBLEMS`."""
 
 
+class DivergedError(Exception):
+    """A loss or score is no longer finite; of a loss it says at which step, with which norms."""
+
+
+class LostError(Exception):
+    """A process of a data-parallel training is gone, and the training cannot go on without it."""
+
+
 def unknown(
     what: str, name: str, known: Iterable[str], plural: str, notes: Iterable[str] = ()
 ) -> UsageError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,8 +12,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from rppbench.checkpoints import Preprocess
-from rppbench.clip import Clip
+from rppbench.clip import Clip, embed_width
 from rppbench.contracts import Dataset, Sample
+from rppbench.features import FeatureStore
 from rppbench.pixels import training_view
 from rppbench.records import digest
 
@@ -75,34 +77,73 @@ class Images(TorchDataset[Tensor]):
                 self._kept.update(zip((index for index, _, _ in batch), pixels, strict=True))
             yield pixels
 
-    def in_order(self, size: int, epoch: int = 0, view: int = 0) -> Iterator[Tensor]:
-        """All images in list order, `size` at a time."""
+    def in_order(
+        self, size: int, epoch: int = 0, view: int = 0, picks: Sequence[int] | None = None
+    ) -> Iterator[Tensor]:
+        """The images at `picks` (None: all, in list order), `size` at a time."""
+        picks = range(len(self)) if picks is None else picks
         return self.batches(
             [
-                [(index, epoch, view) for index in range(start, min(start + size, len(self)))]
-                for start in range(0, len(self), size)
+                [(index, epoch, view) for index in picks[start : start + size]]
+                for start in range(0, len(picks), size)
             ]
         )
 
     def key(self, epoch: int = 0, view: int = 0) -> dict[str, object]:
-        """What the pixels depend on; epoch and view only where there is augmentation."""
+        """What the pixels depend on beside the image; epoch and view where it is augmented."""
         key: dict[str, object] = {
+            "kind": "images" if self.augment == "none" else "views",
             "dataset": self.dataset.name,
             "fingerprint": self.dataset.fingerprint(),
-            "samples": digest([sample.key for sample in self.samples], 32),
             "preprocess": digest(asdict(self.preprocess), 32),
             "augment": self.augment,
         }
         return key if self.augment == "none" else {**key, "epoch": epoch, "view": view}
 
+    @cached_property
+    def contents(self) -> list[str]:
+        """What tells the images of the data set apart: the key, and the size of a file."""
+        found = []
+        for sample in self.samples:
+            path = self.dataset.file(sample)
+            try:
+                size = path.stat().st_size if path else 0
+            except OSError:  # whoever reads it says what is wrong
+                size = 0
+            found.append(f"{sample.key}\0{size}")
+        return found
+
+
+def frozen_features(
+    store: FeatureStore,
+    clip: Clip,
+    images: Images,
+    compute: Callable[[Sequence[int]], Tensor],
+    epoch: int = 0,
+    view: int = 0,
+) -> Tensor:
+    """(n, e) features of the frozen image tower, on the CPU; each image's view runs once, ever.
+
+    `compute` gives those of the images at some positions, as `encode` does.
+    """
+    key = {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)}
+    return store.rows(key, images.contents, compute)
+
 
 @torch.no_grad()
 def encode(
-    clip: Clip, images: Images, size: int, notify: Notify, epoch: int = 0, view: int = 0
+    clip: Clip,
+    images: Images,
+    size: int,
+    notify: Notify,
+    epoch: int = 0,
+    view: int = 0,
+    picks: Sequence[int] | None = None,
 ) -> Tensor:
-    """(n, e) features of the frozen image tower, on the CPU; `size` images at a time."""
-    parts: list[Tensor] = []
-    for batch in images.in_order(size, epoch, view):
-        parts.append(clip.image.encode(batch).cpu())
-        notify("encode", sum(map(len, parts)), len(images), {})
+    """(n, e) features of the images at `picks` (None: all), `size` at a time, not stored."""
+    parts: list[Tensor] = [torch.zeros(0, embed_width(clip.model))]
+    total = len(images) if picks is None else len(picks)
+    for batch in images.in_order(size, epoch, view, picks):
+        parts.append(clip.image.encode(batch, alone=True).cpu())
+        notify("encode", sum(map(len, parts)), total, {})
     return torch.cat(parts)

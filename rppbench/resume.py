@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -39,6 +39,8 @@ class Progress:
     log: tuple[Mapping[str, float], ...] = ()
     train_loss: float | None = None
     """What the final prompts lose on images they were learned on; None before the end."""
+    scaler: Mapping[str, float] = field(default_factory=dict)
+    """State of the gradient scaler of float16 towers; {} in other types."""
     draw: str = ""
     """Digest of the images that were drawn to learn on, in order."""
 

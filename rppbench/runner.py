@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,17 +17,18 @@ import torch
 
 from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
-from rppbench.cache import cache_folder
+from rppbench.cache import cache_folder, cache_limit
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
-from rppbench.errors import MissingDataError, UsageError
+from rppbench.errors import DivergedError
+from rppbench.failures import failure_of
 from rppbench.features import FeatureStore
 from rppbench.memory import peak_bytes, reset_peak
+from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Failure, Record, Score
 from rppbench.store import Store
-from rppbench.training import DivergedError
 
 SHOWN_NAMES = 5
 """Of class names with unknown words; a warning is no list."""
@@ -44,9 +44,15 @@ class Runner:
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0
+    memory: int | None = None
+    """Bytes that a worker may take (`--memory`); None does not bound it."""
     retrain: bool = False
     """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
+    compile: str | None = None
+    """Backend of `torch.compile` for the towers; None runs them as they are."""
+    group: Group = ALONE
+    """The processes that share each training; this one leads them."""
 
     def __getstate__(self) -> dict[str, object]:
         """Only the settings travel to a worker; models and data are loaded there."""
@@ -57,6 +63,7 @@ class Runner:
             record = self.run(cell, report)
             self.store.write(record)
             report(_finished(record))
+            self.stop_on_failure |= self.group.lost  # no other training could go on
             if record.failure and self.stop_on_failure:
                 return
 
@@ -69,11 +76,12 @@ class Runner:
         registry = Registry.load()
         return Workshop(
             registry=registry,
-            load=_loader(registry.all("backbones"), self.device),
-            features=FeatureStore(cache_folder()),
+            load=_loader(registry.all("backbones"), self.device, self.compile, self.memory),
+            features=FeatureStore(cache_folder(), cache_limit()),
             prompts=self.store.training_path,
             batch_size=self.batch_size,
             workers=self.num_workers,
+            group=self.group,
         )
 
     @cached_property
@@ -114,7 +122,7 @@ class Runner:
                 draw=bench.draw,
             )
         except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
-            record = replace(record, failure=_failure(error))
+            record = replace(record, failure=failure_of(error))
         return replace(record, finished=_now())
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
@@ -138,9 +146,18 @@ class Runner:
             cell=cell,
             status="failed",
             metric="",
-            environment=environment(self.device),
+            environment=self._environment(),
             started=_now(),
         )
+
+    def _environment(self) -> dict[str, str]:
+        """With how the towers were run, where it is not as usual: numbers may round differently."""
+        found = environment(self.device)
+        if self.group.size > 1:
+            found["processes"] = str(self.group.size)
+        if self.compile:
+            found["compile"] = self.compile
+        return found
 
     def _warn(self, cell: Cell, bench: CellBench, report: Report) -> None:
         """Say once which class names hold words that the text tower never saw."""
@@ -174,14 +191,33 @@ def environment(device: str) -> dict[str, str]:
     }
 
 
-def _loader(shipped: Mapping[str, Backbone], device: str) -> Callable[[str, str], Clip]:
+def follow(runner: Runner) -> None:
+    """Help with each training that the first process of the runner's group calls for.
+
+    What goes wrong in it is told to the first process, whose record says so.
+    """
+    while (called := runner.group.heard()) is not None:
+        cell, training = called
+        with suppress(Exception), runner.group.together():
+            CellBench(cell, runner.workshop, _say_nothing, retrain=False).assist(training)
+
+
+def _say_nothing(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+    return None
+
+
+def _loader(
+    shipped: Mapping[str, Backbone], device: str, backend: str | None, memory: int | None
+) -> Callable[[str, str], Clip]:
     """Load each (backbone, precision) once and keep it."""
     loaded: dict[tuple[str, str], Clip] = {}
 
     def get(backbone: str, precision: str) -> Clip:
         key = (backbone, precision)
         if key not in loaded:
-            loaded[key] = load(backbone, shipped, precision, device)
+            loaded[key] = load(backbone, shipped, precision, device, memory)
+            if backend:
+                loaded[key].compile(backend)
         return loaded[key]
 
     return get
@@ -200,19 +236,6 @@ def _check_finite(scores: Sequence[Score], log: Sequence[Mapping[str, float]]) -
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _failure(error: Exception) -> Failure:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return Failure("oom", f"out of memory: {error}")
-    if isinstance(error, DivergedError):
-        return Failure("nan", str(error))
-    if isinstance(error, MissingDataError):
-        return Failure("missing-data", str(error))
-    if isinstance(error, UsageError):
-        return Failure("usage", str(error))
-    kind = type(error).__name__
-    return Failure(kind, str(error) or kind, traceback.format_exc())
 
 
 def _finished(record: Record) -> Event:

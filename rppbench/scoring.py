@@ -13,7 +13,7 @@ from rppbench.classify import Head, similarities
 from rppbench.clip import Clip
 from rppbench.contracts import Dataset, Evaluation, Prompts, Sample
 from rppbench.features import FeatureStore
-from rppbench.images import Images, Notify, encode
+from rppbench.images import Images, Notify, encode, frozen_features
 
 LEARNED_IMAGES = 1000
 """Of those that prompts were learned on, the number whose loss is measured afterwards."""
@@ -54,6 +54,7 @@ class Scorer:
             wording=dataset.template,
             head=head,
             notify=self.notify,
+            store=self.features,
         )
         labels = torch.tensor([sample.label for sample in samples])
         tallies = [_Tally(torch.tensor(part), len(classes)) for part in parts]
@@ -69,10 +70,11 @@ class Scorer:
         """(b, e) image features: from the store where the image tower is frozen, else live."""
         clip, size = self.clip, self.batch_size
         if prompts.image is None:
-            key = {**images.key(), "tower": clip.digest, "precision": str(clip.dtype)}
-            return self.features.get(
-                key, len(images), lambda: encode(clip, images, size, self.notify)
-            )
+
+            def compute(picks: Sequence[int]) -> Tensor:
+                return encode(clip, images, size, self.notify, picks=picks)
+
+            return frozen_features(self.features, clip, images, compute)
         total, done, parts = len(images), 0, []
         for batch in images.in_order(size):
             parts.append(clip.image.encode(batch.to(clip.device), prompts.image).cpu())

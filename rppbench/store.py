@@ -10,6 +10,8 @@ import json
 import os
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -106,22 +108,31 @@ def file_name(name: str) -> str:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file, texts as UTF-8, so that nobody ever sees a part of it."""
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name to write to; at the end of the block the file takes the place of `path`, whole.
+
+    After an error, or an interrupt, `path` is as it was and nothing is left lying around.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path.parent)
+    sweep(path.parent)
     # A random name: processes on other hosts of a shared file system may have our process id.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
-        with temporary.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
+        yield temporary
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:  # an interrupt too must not leave the file lying around
+    except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Remove what killed writers left in a folder, but nothing a live one may still need."""
     for temporary in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
         try:

@@ -23,10 +23,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rppbench.blocks import Leave, attend_behind, enter, leave, project
+from rppbench.budget import warn_of, with_less
 from rppbench.contracts import Prompt
 from rppbench.errors import UsageError
 from rppbench.names import Names, Tokenizer, chunks, fill
 from rppbench.promptable import image_obstacle, is_causal, text_obstacle, text_part, weight_dtype
+
+FULL = 16
+"""Images of a batch from which on, as measured, rounding does not depend on how many there are."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class TextTower:
         self.text = text_part(model)
         self.obstacle = text_obstacle(model, tokenizer)
         """Why the tower cannot be prompted; None if it can."""
+        self.leave: Leave = leave
         self.causal = self.obstacle is None and is_causal(self.text)
 
     def encode(
@@ -95,6 +101,14 @@ class TextTower:
             )
         prefix = self._prefix(prompt)
         return final(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
+
+    def shrink(self) -> bool:
+        """Halve the groups; False where each holds one class already."""
+        if self.chunk_tokens <= 1:
+            return False
+        self.chunk_tokens //= 2
+        warn_of(self.chunk_tokens, "tokens of class names")
+        return True
 
     def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
         """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
@@ -173,7 +187,7 @@ class TextTower:
             q, k, v = project(block.attn, *inputs)
             keys.append(k)
             values.append(v)
-            x = leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            x = self.leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
         return Prefix(tuple(keys), tuple(values))
 
     def _suffix(self, ids: Tensor, prefix: Prefix) -> Tensor:
@@ -182,7 +196,7 @@ class TextTower:
         blocks = zip(self.text.transformer.resblocks, prefix.keys, prefix.values, strict=True)
         for block, keys, values in blocks:
             y = block.ln_1(x)
-            x = leave(block, x, attend_behind(*project(block.attn, y, y, y), keys, values))
+            x = self.leave(block, x, attend_behind(*project(block.attn, y, y, y), keys, values))
         return self._read(x, ids.argmax(-1))
 
     def _whole(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
@@ -192,7 +206,7 @@ class TextTower:
         for i, block in enumerate(self.text.transformer.resblocks):
             x, *inputs = enter(block, i, x, prompt, slot=1)
             q, k, v = project(block.attn, *inputs)
-            x = leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
+            x = self.leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
         return self._read(x, p + ids.argmax(-1))
 
     @property
@@ -229,17 +243,46 @@ class ImageTower:
         self.model, self.visual, self.name = model, model.visual, name
         self.obstacle = image_obstacle(model.visual)
         """Why the tower cannot be prompted; None if it can."""
+        self.leave: Leave = leave
         self.images_encoded = 0
         """Images that have passed the tower so far."""
+        self.most: int | None = None
+        """Images at once, where no gradient is needed; None leaves it to the caller."""
 
-    def encode(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
+    def encode(
+        self, images: Tensor, prompt: Prompt | None = None, *, alone: bool = False
+    ) -> Tensor:
         """Unit features (b, e) of images (b, 3, height, width).
 
+        `alone` (without a prompt) fills a small batch up, so that an image's features are the same
+        to the last bit whichever others are with it: matrix products of few rows take other paths.
         UsageError if there is a prompt and the tower takes none.
         """
+        self.images_encoded += len(images)
+        if torch.is_grad_enabled() and prompt is not None:
+            return self._encode(images, prompt, alone)  # the backward pass needs all of it anyway
+        return with_less(self, lambda: self._in_parts(images, prompt, alone))
+
+    def _in_parts(self, images: Tensor, prompt: Prompt | None, alone: bool) -> Tensor:
+        parts = images.split(self.most or max(1, len(images)))
+        # Parts are as large as memory allows: what fills a small one up must fit too.
+        alone = alone and (self.most or FULL) >= FULL
+        return torch.cat([self._encode(part, prompt, alone) for part in parts])
+
+    def shrink(self) -> bool:
+        """Halve the number of images at once; False at one."""
+        if self.most == 1:
+            return False
+        self.most = (self.most or 256) // 2
+        warn_of(self.most, "images")
+        return True
+
+    def _encode(self, images: Tensor, prompt: Prompt | None, alone: bool) -> Tensor:
         weight = next(self.visual.parameters())
         images = images.to(weight.device, weight_dtype(self.visual))
-        self.images_encoded += len(images)
+        if alone and len(images) < FULL:
+            filling = images.new_zeros(FULL - len(images), *images.shape[1:])
+            return unit(self.model.encode_image(torch.cat([images, filling]))[: len(images)])
         if prompt is None:
             return unit(self.model.encode_image(images))
         if self.obstacle:
@@ -252,7 +295,7 @@ class ImageTower:
         x = torch.cat([x, learned.expand(len(x), -1, -1)], 1)
         for i, block in enumerate(visual.transformer.resblocks):
             x, *inputs = enter(block, i, x, prompt, slot)
-            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+            x = self.leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
         pooled, _ = visual._pool(x[:, :slot])
         return unit(pooled if visual.proj is None else pooled @ visual.proj)
 
@@ -285,9 +328,9 @@ class ImageTower:
         *blocks, last = visual.transformer.resblocks
         for i, block in enumerate(blocks):
             x, *inputs = enter(block, i, x, prompt, slot)
-            x = leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
+            x = self.leave(block, x, F.scaled_dot_product_attention(*project(block.attn, *inputs)))
         x, *inputs = enter(last, len(blocks), x, prompt, slot)
-        x = leave(last, x, project(last.attn, *inputs)[2])[:, 1:slot]
+        x = self.leave(last, x, project(last.attn, *inputs)[2])[:, 1:slot]
         x = visual.ln_post(x)
         x = x if visual.proj is None else x @ visual.proj
         return unit(x).unflatten(1, (rows, columns))
@@ -312,60 +355,3 @@ def unit(features: Tensor) -> Tensor:
 def wide(features: Tensor) -> Tensor:
     """In float32 at least."""
     return features.to(torch.promote_types(features.dtype, torch.float32))
-
-
-def enter(
-    block: Any, i: int, x: Tensor, prompt: Prompt, slot: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The stream (b, l, d) with block i's vectors in place, and what q, k and v are made of."""
-    if i in prompt.stream:
-        x = overwrite(x, prompt.stream[i], slot)
-    y = block.ln_1(x)
-    q, k, v = (
-        overwrite(y, block.ln_1(given[i].to(x)), slot) if i in given else y
-        for given in (prompt.queries, prompt.keys, prompt.values)
-    )
-    return x, q, k, v
-
-
-def overwrite(x: Tensor, learned: Tensor, slot: int) -> Tensor:
-    """(b, l, d) with rows from `slot` on replaced by (m, d)."""
-    learned = learned.to(x).expand(len(x), -1, -1)
-    return torch.cat([x[:, :slot], learned, x[:, slot + learned.shape[1] :]], 1)
-
-
-def project(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values (b, h, l, d/h) of inputs (b, l, d), by the block's own weights."""
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    if q is k is v:
-        parts = F.linear(q, weight, bias).chunk(3, -1)
-    else:
-        inputs = zip((q, k, v), weight.chunk(3), bias.chunk(3), strict=True)
-        parts = tuple(F.linear(x, w, b) for x, w, b in inputs)
-    heads = (attention.num_heads, -1)
-    q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in parts)
-    return q, k, v
-
-
-def attend_behind(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention (c, h, s, d/h) of q, k, v behind a prefix (1, h, p, d/h), which all see.
-
-    Spelled out because `scaled_dot_product_attention` wants the prefix copied for each class,
-    and the copies (17 tokens for a name of 5) would be most of what the backward pass keeps.
-    """
-    (c, h, s, width), p = q.shape, keys.shape[2]
-    rows = q.transpose(0, 1).reshape(h, c * s, width)  # all classes at once against the prefix
-    before = (rows @ keys[0].transpose(1, 2)).view(h, c, s, p).transpose(0, 1)
-    later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
-    own = (q @ k.transpose(2, 3)).masked_fill(later, -torch.inf)  # (c, h, s, s)
-    scores = torch.cat([before, own], 3) * width**-0.5
-    wide = torch.promote_types(q.dtype, torch.float32)  # as the fused kernels do
-    weights = scores.softmax(-1, dtype=wide).to(q.dtype)
-    seen = weights[..., :p].transpose(0, 1).reshape(h, c * s, p) @ values[0]
-    return seen.view(h, c, s, width).transpose(0, 1) + weights[..., p:] @ v
-
-
-def leave(block: Any, x: Tensor, heads: Tensor) -> Tensor:
-    """The rest of a residual block, once attention has mixed its heads (b, h, l, d/h)."""
-    x = x + block.ls_1(block.attn.out_proj(heads.transpose(1, 2).flatten(2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))

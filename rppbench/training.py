@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rppbench.classify import head_of
+from rppbench.budget import with_less
+from rppbench.classify import fixed_texts, head_of
 from rppbench.clip import Clip
 from rppbench.contracts import (
     Conditional,
@@ -20,14 +21,17 @@ from rppbench.contracts import (
     Examples,
     Method,
     Prompt,
+    Prompts,
     Step,
     Supervision,
     Templates,
 )
-from rppbench.errors import UsageError, unknown
+from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
-from rppbench.images import Images, View, encode
+from rppbench.images import Images, View, encode, frozen_features
 from rppbench.names import Names
+from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
+from rppbench.parallel import ALONE, Group
 from rppbench.records import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
@@ -37,17 +41,8 @@ from rppbench.streams import torch_stream
 SAVE_SECONDS = 10.0
 """A kill loses at most this much training (or one step, if a step takes longer)."""
 
-
-class DivergedError(Exception):
-    """The loss or a parameter is no longer finite; says at which step, with which norms."""
-
-
-OPTIMISERS = ("sgd", "adamw")
-SCHEDULES: Mapping[str, Callable[[float], float]] = {
-    "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
-    "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
-}
-"""Part of the peak rate that is left after a part of the epochs."""
+ENCODED = 256
+"""Images of a frozen tower at once."""
 
 
 @dataclass(frozen=True)
@@ -57,28 +52,11 @@ class Batch:
     picks: Tensor
     """(b,) positions in the training list."""
     images: Tensor
-    """(b, 3, height, width), or (b, e) where the image tower is frozen."""
+    """(share of b, 3, height, width), or (b, e) where the image tower is frozen."""
     taught: Tensor | None
     """(b, e) the teacher's features."""
     frozen: Tensor | None
     """(b, e) the frozen image tower's, where the method's loss asks for them."""
-
-
-def rate(recipe: Mapping[str, object], epoch: int) -> float:
-    """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
-
-    The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
-    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises UsageError for
-    a schedule that does not exist.
-    """
-    warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
-    schedule = str(recipe.get("schedule", "cosine"))
-    if schedule not in SCHEDULES:
-        raise unknown("schedule is named", schedule, SCHEDULES, "schedules")
-    if epoch < warmup:
-        return float(recipe["warmup_lr"])  # type: ignore[arg-type]
-    peak = float(recipe["lr"])  # type: ignore[arg-type]
-    return peak * SCHEDULES[schedule]((epoch - warmup) / epochs)
 
 
 class Trainer:
@@ -93,9 +71,10 @@ class Trainer:
         teacher: Clip | None,
         dataset: Dataset,
         scorer: Scorer,
+        group: Group = ALONE,
     ) -> None:
         self.training, self.method, self.supervision = training, method, supervision
-        self.clip, self.teacher, self.scorer = clip, teacher, scorer
+        self.clip, self.teacher, self.scorer, self.group = clip, teacher, scorer, group
         self.features, self.notify, workers = scorer.features, scorer.notify, scorer.workers
         self.dataset = dataset
         self.recipe = dict(training.recipe.options)
@@ -112,51 +91,63 @@ class Trainer:
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
             worded = teacher if method.teacher_texts and teacher is not None else clip
-            self.template_texts = worded.text.templates(names, wordings)
+            self.template_texts = fixed_texts(self.features, worded, names, wordings)
         if teacher is not None:
             self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
-            self.teacher_texts = teacher.text.templates(names, (dataset.template,))
+            self.teacher_texts = fixed_texts(self.features, teacher, names, (dataset.template,))
         self.frozen_texts: Tensor | None = None
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
-            self.frozen_texts = clip.text.templates(names, wordings, raw=frozen.raw)
+            self.frozen_texts = fixed_texts(self.features, clip, names, wordings, frozen.raw)
         self.batch = min(int(self.recipe["batch"]), len(samples))
         self.views = int(self.recipe["views"])
+        self.scaler = scaler_of(clip.device.type, clip.dtype)
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
         self.steps = self.epoch_steps * int(self.recipe["epochs"])
 
     def run(self, path: Path) -> Progress:
         """Train to the end and write the prompts to `path`, going on from its .partial if any.
 
-        Tells after each step the loss and accuracy of the running epoch.
+        Tells after each step the loss and accuracy of the running epoch. Of several processes only
+        the first reads and writes; the others start from what it has and are done with the steps.
         """
         parameters = [p for p in self.method.parameters() if p.requires_grad]
-        optimiser = _optimiser(self.recipe, parameters)
+        optimiser = optimiser_of(self.recipe, parameters)
         weights = self.method.averaging(int(self.recipe["epochs"]))
         unfinished = path.with_suffix(".partial")
         examples = self._examples() if self.method.shown else None
         if examples is not None:
             self.method.start(examples)
-        progress = load_state(unfinished, self.training.key, self.method, optimiser)
-        progress = replace(progress, draw=self.draw)
+        progress = Progress()
+        if self.group.first:
+            progress = load_state(unfinished, self.training.key, self.method, optimiser)
+            progress = replace(progress, draw=self.draw)
+        progress = self._same_state(progress, optimiser)
+        if progress.scaler:
+            self.scaler.load_state_dict(dict(progress.scaler))
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate(self.recipe, epoch)
             for step, batch in self._epoch(epoch, first):
-                progress = self._step(progress, step, batch, optimiser, parameters)
+                # A step that was cut short changed nothing: it is taken again. Not where others are
+                # in the middle of the same step.
+                take = partial(self._step, progress, step, batch, optimiser)
+                progress = with_less(self.clip.text, take) if self.group.size == 1 else take()
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
                     progress = _close_epoch(progress, epoch, rate(self.recipe, epoch))
                     if weights is not None:
-                        _add_to_average(optimiser, parameters, weights[epoch])
+                        add_to_average(optimiser, parameters, weights[epoch])
                 means = _means(running, self.epoch_steps)
                 self.notify("train", progress.step, self.steps, means)
-                if time.monotonic() - saved > SAVE_SECONDS:
+                if self.group.first and time.monotonic() - saved > SAVE_SECONDS:
                     save_state(unfinished, self.training.key, self.method, optimiser, progress)
                     saved = time.monotonic()
+        if not self.group.first:
+            return progress
         if weights is not None:
             with torch.no_grad():
                 for parameter in parameters:
@@ -167,15 +158,25 @@ class Trainer:
                 seconds = time.monotonic() - started
                 fit = fit_of(self.method, examples)
                 if not math.isfinite(fit["loss"]):
-                    raise DivergedError(
-                        f"the loss is {fit['loss']} after the fit; "
-                        f"parameter norms: {_norms(self.method)}"
-                    )
+                    raise self._diverged(f"the loss is {fit['loss']} after the fit")
                 progress = replace(progress, seconds=seconds, log=(fit,))
         self.method.eval()
-        progress = replace(progress, train_loss=self._final_loss())
+        final = self._final_loss()
+        if not math.isfinite(final):
+            raise self._diverged(f"the loss is {final} after all {progress.step} steps")
+        progress = replace(progress, train_loss=final)
         save_state(path, self.training.key, self.method, None, progress)
         unfinished.unlink(missing_ok=True)
+        return progress
+
+    def _same_state(self, progress: Progress, optimiser: torch.optim.Optimizer) -> Progress:
+        """Start where the first process does."""
+        if self.group.size == 1:
+            return progress
+        state = self.method.state_dict(), optimiser.state_dict(), progress
+        method_state, optimiser_state, progress = self.group.same(state)
+        self.method.load_state_dict(method_state)
+        optimiser.load_state_dict(optimiser_state)
         return progress
 
     def _final_loss(self) -> float:
@@ -219,6 +220,8 @@ class Trainer:
         views: Sequence[Sequence[View]] = [
             [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
         ]
+        if prompted and self.group.size > 1:
+            views = [[every[i] for i in self._share(len(every))] for every in views]
         pixels = self.images.batches(views) if prompted else iter(())
         frozen = self._frozen(self.clip, self.images, epoch) if asked or not prompted else None
         taught = (
@@ -242,11 +245,14 @@ class Trainer:
 
     def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
         """(n, e) of one view."""
-        return self.features.get(
-            {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)},
-            len(images),
-            partial(encode, clip, images, 256, self.notify, epoch, view),
-        )
+
+        def encoded(picks: Sequence[int]) -> Tensor:
+            return encode(clip, images, ENCODED, self.notify, epoch, view, picks)
+
+        def get(compute: Callable[[Sequence[int]], Tensor]) -> Tensor:
+            return frozen_features(self.features, clip, images, compute, epoch, view)
+
+        return self.group.stored(get, encoded, ENCODED)
 
     def _candidates(self, labels: Tensor, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Sorted candidate classes (k,) and which of them were drawn as negatives (k,)."""
@@ -266,7 +272,6 @@ class Trainer:
         step: int,
         batch: Batch,
         optimiser: torch.optim.Optimizer,
-        parameters: list[torch.nn.Parameter],
     ) -> Progress:
         epoch = progress.step // self.epoch_steps
         device = self.clip.device
@@ -276,15 +281,9 @@ class Trainer:
         images = batch.images.to(device)
         if prompts.image is not None:
             images = self.clip.image.encode(images, prompts.image)
-        if self.template_texts is not None:
-            texts = self.template_texts[candidates]
-        elif isinstance(prompts.text, Conditional):
-            texts = self.clip.text.encode_each(
-                prompts.text.contexts(images), self.names, candidates
-            )
-        else:
-            assert isinstance(prompts.text, Prompt)
-            texts = self.clip.text.encode(prompts.text, self.names, candidates)
+        texts = self._texts(prompts, images, candidates, len(labels))
+        if prompts.image is not None:
+            images = self.group.gather(images, self._share(len(labels)), len(labels))
         teacher = None
         if self.teacher is not None and batch.taught is not None:
             teacher_texts = self.teacher_texts[candidates.to(device)]
@@ -305,14 +304,16 @@ class Trainer:
         )
         loss = self.method.loss(state)
         value = loss.item()
+        when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
         if not math.isfinite(value):
-            raise DivergedError(
-                f"the loss became {value} at step {progress.step} of {self.steps} "
-                f"(epoch {epoch}); parameter norms: {_norms(self.method)}"
-            )
+            raise self._diverged(f"the loss became {value} {when}")
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
+        self.scaler.scale(loss).backward()
+        self.group.average([p for group in optimiser.param_groups for p in group["params"]])
+        self.scaler.step(optimiser)
+        self.scaler.update()
+        if self.scaler.get_scale() < 1:  # halved again and again: it is not the scale
+            raise self._diverged(f"gradients overflow float16 {when} and the loss is {value}")
         right = (state.logits.argmax(1) == state.labels).sum().item()
         return replace(
             progress,
@@ -320,7 +321,40 @@ class Trainer:
             epoch_loss=progress.epoch_loss + value,
             epoch_right=progress.epoch_right + int(right),
             epoch_seen=progress.epoch_seen + len(labels),
+            scaler=self.scaler.state_dict(),
         )
+
+    def _texts(self, prompts: Prompts, images: Tensor, candidates: Tensor, batch: int) -> Tensor:
+        """(k, e) features of the candidate classes, or (b, k, e); each process encodes its share.
+
+        `images` are features: of the share where the image tower is prompted, else of all.
+        """
+        if self.template_texts is not None:
+            return self.template_texts[candidates]
+        if isinstance(prompts.text, Conditional):
+            if self.group.size == 1:
+                contexts = prompts.text.contexts(images)
+                return self.clip.text.encode_each(contexts, self.names, candidates)
+            rows = self._share(batch)
+            own = images if prompts.image is not None else images[rows.to(images.device)]
+            each = self.clip.text.encode_each(prompts.text.contexts(own), self.names, candidates)
+            return self.group.gather(each, rows, batch)
+        assert isinstance(prompts.text, Prompt)
+        if self.group.size == 1:
+            return self.clip.text.encode(prompts.text, self.names, candidates)
+        rows = self.group.share(len(candidates), "candidate classes")
+        own = self.clip.text.encode(prompts.text, self.names, candidates[rows])
+        return self.group.gather(own, rows, len(candidates))
+
+    def _share(self, batch: int) -> Tensor:
+        """Positions of this process's images in a batch."""
+        return self.group.share(batch, "images")
+
+    def _diverged(self, what: str) -> DivergedError:
+        norms = ", ".join(
+            f"{name} {p.norm().item():.3g}" for name, p in self.method.named_parameters()
+        )
+        return DivergedError(f"{what}; parameter norms: {norms}")
 
     def _stream(self, purpose: str, *parts: object) -> torch.Generator:
         """Draws depend on data and seed alone: methods that are compared see equal batches."""
@@ -332,29 +366,6 @@ class Trainer:
 def _rows(features: Tensor | None, pick: Tensor) -> Tensor | None:
     """(b, e) of (views, n, e): the picked images, one view after the other."""
     return None if features is None else features[:, pick].flatten(0, 1)
-
-
-def _optimiser(recipe: Mapping[str, object], parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown word."""
-    word = str(recipe.get("optimiser", "sgd"))
-    decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
-    given = parameters or [torch.zeros(0)]  # torch takes no empty list
-    if word == "adamw":  # eps as Tip-Adapter sets it, its only user
-        return torch.optim.AdamW(given, eps=1e-4, weight_decay=decay)
-    if word != "sgd":
-        raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
-    momentum = float(recipe["momentum"])  # type: ignore[arg-type]
-    return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
-
-
-@torch.no_grad()
-def _add_to_average(
-    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], weight: float
-) -> None:
-    """Add the weighted parameters to their average, which is stored with the optimiser's state."""
-    for parameter in parameters:
-        state = optimiser.state[parameter]
-        state["average"] = state.get("average", torch.zeros_like(parameter)) + weight * parameter
 
 
 def _means(progress: Progress, epoch_steps: int) -> dict[str, float]:
@@ -370,7 +381,3 @@ def _close_epoch(progress: Progress, epoch: int, lr: float) -> Progress:
     entry = {"epoch": epoch + 1, "lr": lr, **_means(progress, steps)}
     log = (*progress.log, entry)
     return replace(progress, log=log, epoch_loss=0.0, epoch_right=0, epoch_seen=0)
-
-
-def _norms(method: Method) -> str:
-    return ", ".join(f"{name} {p.norm().item():.3g}" for name, p in method.named_parameters())

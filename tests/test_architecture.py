@@ -79,6 +79,9 @@ def test_modules_hold_one_idea() -> None:
         ["report", "--output", ".", "--to", "site"],
         ["data", "list"],
         ["data", "check", "dtd"],
+        ["cache", "info"],
+        ["cache", "prune", "--all", "--dry-run"],
+        ["cache", "verify"],
     ],
 )
 def test_answers_that_need_no_torch_do_not_import_it(words: list[str], tmp_path: Path) -> None:

@@ -203,6 +203,7 @@ def test_a_plan_writes_nothing(say: Say) -> None:
         (("run", "--method", "fixed", *GOOD, "--device", "cuba"), "did you mean 'cuda'?"),
         (("run", "--method", "fixed", *GOOD, "--device", "cuda:99"), "no device 'cuda:99'"),
         (("run", "--method", "fixed", *GOOD, "--precision", "fp31"), "did you mean 'fp32'?"),
+        (("run", "--method", "fixed", *GOOD, "--compile", "indutor"), "did you mean 'inductor'?"),
         (("run", "--method", "fixed", *GOOD, "--overwrite", "alway"), "did you mean 'always'?"),
         (("run", "--method", "fixed", *GOOD, "--set", "length"), "--set takes KEY=VALUE"),
         (("run", "--method", "fixed", *GOOD, "--set", "zeal=1"), "--set zeal: no chosen method"),

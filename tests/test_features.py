@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import time
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rppbench.features import FeatureStore
+from rppbench.stored import entries, problems
 
 KEY = {"tower": "abc", "dataset": "toy", "epoch": 0}
 
@@ -69,3 +73,103 @@ def test_changing_what_was_returned_does_not_change_the_store(tmp_path: Path) ->
     store.get(KEY, 5, lambda: torch.zeros(5, 4))
     store.get(KEY, 5, refuse).add_(1)
     assert store.get(KEY, 5, refuse).sum() == 0
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def row(name: str) -> Tensor:
+    """What the features of an image are a function of: itself."""
+    return torch.full((4,), float(int(name)))
+
+
+class Tower:
+    """Computes rows and remembers of which it did."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def of(self, names: Sequence[str]) -> Callable[[Sequence[int]], Tensor]:
+        def compute(picks: Sequence[int]) -> Tensor:
+            self.seen += [names[at] for at in picks]
+            return torch.stack([row(names[at]) for at in picks])
+
+        return compute
+
+    def ask(self, store: FeatureStore, names: Sequence[str], **key: object) -> None:
+        found = store.rows({**KEY, **key}, names, self.of(names))
+        assert torch.equal(found, torch.stack([row(name) for name in names]))
+
+
+def test_a_row_of_any_list_before_is_computed_no_second_time(tmp_path: Path) -> None:
+    tower = Tower()
+    for names in ("0 1 2 3", "3 4 1", "1 3", "5 4 0", "4 3 1", "3 3 6 6"):
+        tower.ask(FeatureStore(tmp_path), names.split())
+    assert sorted(tower.seen) == ["0", "1", "2", "3", "4", "5", "6"]
+
+
+def test_rows_of_another_epoch_are_others(tmp_path: Path) -> None:
+    store, tower = FeatureStore(tmp_path), Tower()
+    tower.ask(store, ["0", "1"])
+    tower.ask(store, ["0", "1"], epoch=1)
+    assert tower.seen == ["0", "1", "0", "1"]
+
+
+def test_the_same_list_is_mapped_and_writing_to_it_changes_no_file(tmp_path: Path) -> None:
+    store, tower = FeatureStore(tmp_path), Tower()
+    tower.ask(store, ["0", "1"])
+    store.rows(KEY, ["0", "1"], tower.of(["0", "1"])).add_(1)
+    tower.ask(store, ["0", "1"])
+    tower.ask(store, ["1"])
+    assert tower.seen == ["0", "1"]
+
+
+@pytest.mark.parametrize("cut", [0, 5, 60, -8])
+def test_damaged_rows_are_made_again(tmp_path: Path, cut: int) -> None:
+    store, tower = FeatureStore(tmp_path), Tower()
+    tower.ask(store, ["0", "1"])
+    (entry,) = entries(tmp_path)
+    entry.path.write_bytes(entry.path.read_bytes()[:cut])
+    tower.ask(store, ["1", "2"])
+    tower.ask(store, ["0", "1"])
+    assert sorted(tower.seen) == ["0", "0", "1", "1", "2"]
+    assert not any(problems(entries(tmp_path)))
+
+
+def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) -> None:
+    tower = Tower()
+    tower.ask(FeatureStore(tmp_path), ["0"])
+    size = entries(tmp_path)[0].size
+    store = FeatureStore(tmp_path, limit=3 * size + size // 2)
+    for epoch in (1, 2):
+        tower.ask(store, ["0"], epoch=epoch)
+        time.sleep(0.02)
+    tower.ask(store, ["0"])  # used again: 1 is the oldest now
+    time.sleep(0.02)
+    tower.ask(store, ["0"], epoch=3)
+    assert len(entries(tmp_path)) == 3
+    tower.seen.clear()
+    for epoch in (0, 2, 3):
+        tower.ask(store, ["0"], epoch=epoch)
+    assert tower.seen == []
+    tower.ask(store, ["0"], epoch=1)
+    assert tower.seen == ["0"]
+
+
+def test_what_is_in_use_survives_that_it_is_removed(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    rows = torch.randn(2000, 64)
+    store.get(KEY, 2000, lambda: rows)
+    mapped = store.get(KEY, 2000, refuse)
+    FeatureStore(tmp_path, limit=1000).get({"other": 1}, 1, lambda: torch.zeros(1, 4))
+    assert [entry.size < 1000 for entry in entries(tmp_path)] == [True]
+    assert torch.equal(mapped, rows)  # not one page of it was read before
+
+
+def test_features_that_cannot_be_kept_are_used_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "features").write_text("no folder")
+    with pytest.warns(UserWarning, match="not kept"):
+        assert FeatureStore(tmp_path).get(KEY, 5, lambda: torch.ones(5, 4)).sum() == 20
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Tower().ask(FeatureStore(tmp_path), ["0", "1"])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rppbench.contracts import Method, Recipe, Step, Supervision
+from rppbench.optimising import rate
 from rppbench.plugins import Registry
-from rppbench.training import rate
 
 METHODS: dict[str, type[Method]] = Registry.load().all("methods")
 PUBLISHED = [

@@ -15,7 +15,9 @@ from rppbench import hookimpl
 from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt
 from rppbench.outcomes import unpack_outcomes
+from rppbench.parallel import Group
 from rppbench.plan import batches
+from rppbench.runner import Runner
 from rppbench.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench.survey import survey
 from rppbench_methods.cocoop import CoCoOp
@@ -285,3 +287,9 @@ def test_the_accuracy_is_that_of_a_plain_reference(place: Place) -> None:
     score = record.score()
     assert score is not None
     assert score.correct == right
+
+
+def test_how_towers_were_run_is_told_where_it_is_not_as_usual(tmp_path: Path) -> None:
+    usual = Runner(tmp_path)._environment()
+    told = Runner(tmp_path, compile="inductor", group=Group(0, 2))._environment()
+    assert told == {**usual, "compile": "inductor", "processes": "2"}

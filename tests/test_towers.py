@@ -332,3 +332,57 @@ def test_sharing_the_prefix_saves_eight_ninths_of_the_work_on_imagenet(tiny_clip
 def test_a_prompt_that_leaves_no_room_for_a_name_is_refused(tiny_clip: Clip) -> None:
     with pytest.raises(UsageError, match="a prompt of 75 tokens leaves no room"):
         tiny_clip.text.encode(Prompt(torch.zeros(75, TEXT)), tiny_clip.names(NAMES))
+
+
+@pytest.mark.parametrize(("first", "learned"), [(0, True), (2, False)])
+def test_nothing_below_the_first_learned_tokens_keeps_a_graph(first: int, learned: bool) -> None:
+    clip, draw = make_tiny_clip(), Draw()
+    seen: dict[str, list[bool]] = {}
+
+    def watch(tower: str) -> Callable[..., None]:
+        return lambda module, inputs, output: seen[tower].append(output.requires_grad)
+
+    prompts = {}
+    for tower, width, blocks in (
+        ("text", TEXT, clip.model.transformer.resblocks),
+        ("image", IMAGE, clip.model.visual.transformer.resblocks),
+    ):
+        seen[tower] = []
+        for block in blocks:
+            block.ln_1.register_forward_hook(watch(tower))
+        prompts[tower] = Prompt(
+            draw(3, width).detach().requires_grad_(learned),
+            {} if learned else {first: draw(3, width).detach().requires_grad_()},
+        )
+    images = clip.image.encode(pictures(torch.float32), prompts["image"])
+    clip.text.checkpoint = False
+    texts = clip.text.encode(prompts["text"], clip.names(NAMES))
+    assert seen["image"] == [block >= first for block in range(4)]
+    own = len(seen["text"]) // 4 - 1  # the names behind the shared tokens, group by group
+    assert own >= 1
+    assert seen["text"][:4] == [block >= first for block in range(4)]
+    (images[:1] @ texts.T).sum().backward()
+    assert all(weight.grad is None for weight in clip.model.parameters())
+    for prompt in prompts.values():
+        for value in (prompt.input, *prompt.stream.values()):
+            assert (value.grad is not None) == value.requires_grad
+
+
+def test_compiled_towers_give_what_eager_ones_give() -> None:
+    """With the part of the compiler that needs no C++: graphs of forward and backward."""
+    found = []
+    for backend in (None, "aot_eager"):
+        clip, draw = make_tiny_clip(), Draw()
+        if backend:
+            clip.compile(backend)
+        text, image = sapl(draw, TEXT, 2), sapl(draw, IMAGE, 2)
+        texts = clip.text.encode(text, clip.names(NAMES))
+        images = clip.image.encode(pictures(torch.float32), image)
+        (images[:1] @ texts.T).sum().backward()
+        leaves = [text.input, *text.values.values(), image.input, *image.queries.values()]
+        with torch.inference_mode():
+            again = clip.image.encode(pictures(torch.float32)[:1], image)
+        found.append([texts, images, again, *(leaf.grad for leaf in leaves)])
+    assert all(value is not None for value in found[0])
+    for eager, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-6)

@@ -8,20 +8,22 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import make_tiny_clip
+from tiny import make_tiny_clip, tiny_config
 from torch import Tensor
 from toy import Toy
 
+from rppbench.checkpoints import build
 from rppbench.clip import Clip
 from rppbench.contracts import Frozen, Method, Prompt, Prompts, Space, Step, Supervision
-from rppbench.errors import UsageError
+from rppbench.errors import DivergedError, UsageError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
+from rppbench.optimising import rate
 from rppbench.recipes import Recipe
 from rppbench.records import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer
-from rppbench.training import DivergedError, Trainer, rate
+from rppbench.training import Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
 TRAINING = Training(
@@ -279,6 +281,98 @@ def test_a_stored_state_of_another_training_is_ignored(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_norms(tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"became inf at step 0 of 9.*context"):
         make(make_tiny_clip(), tmp_path, Exploding).run(tmp_path / "p.safetensors")
+
+
+def test_prompts_that_the_last_step_spoiled_are_not_kept(tmp_path: Path) -> None:
+    class Late(Context):
+        def loss(self, step: Step) -> Tensor:
+            self.calls = getattr(self, "calls", 0) + 1
+            return step.loss + (steep(self.context) if self.calls == 9 else 0)
+
+    path = tmp_path / "p.safetensors"
+    trainer = make(make_tiny_clip(), tmp_path, Late)
+    with pytest.raises(DivergedError, match=r"the loss is nan after all 9 steps; .*context nan"):
+        trainer.run(path)
+    assert not path.exists()
+
+
+def steep(values: Tensor) -> Tensor:
+    """Zero, with a gradient that is no number."""
+    return (values - values.detach()).abs().sqrt().sum()
+
+
+def half(precision: str) -> Clip:
+    clip = make_tiny_clip()
+    model = build(tiny_config(), precision)
+    model.load_state_dict(clip.model.state_dict())
+    return Clip("half", precision, model, clip.tokenizer, clip.preprocess)
+
+
+class Faint(Context):
+    """Gradients that float16 does not know, of prompts in both towers."""
+
+    def loss(self, step: Step) -> Tensor:
+        return step.loss * 1e-6
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_towers_learn_float32_prompts_from_small_gradients(
+    tmp_path: Path, precision: str
+) -> None:
+    clip = half(precision)
+    changes = {"warmup_epochs": 0, "momentum": 0.0, "weight_decay": 0.0}
+    moved = {}
+    for dtype, model in (("half", clip), ("float", make_tiny_clip())):
+        training = with_recipe(**changes, epochs=1, lr=1e4)
+        trainer = make(model, tmp_path / dtype, Faint, training, both=True)
+        before = [p.detach().clone() for p in trainer.method.parameters()]
+        progress = trainer.run(tmp_path / f"{dtype}.safetensors")
+        assert bool(progress.scaler) == (dtype == "half" and precision == "fp16")
+        after = list(trainer.method.parameters())
+        assert {p.dtype for p in after} == {torch.float32}
+        moved[dtype] = [a.detach() - b for a, b in zip(after, before, strict=True)]
+    for ours, theirs in zip(moved["half"], moved["float"], strict=True):
+        assert torch.cosine_similarity(ours.flatten(), theirs.flatten(), 0) > 0.9
+        assert 0.7 < ours.norm() / theirs.norm() < 1.4
+
+
+def test_a_training_in_float16_goes_on_with_the_scale_that_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the loss: one that was forgotten would leave other steps out."""
+    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)
+    clip = half("fp16")
+    large = with_recipe(epochs=2, batch=2)
+
+    class Loud(Context):
+        def loss(self, step: Step) -> Tensor:
+            return step.loss * 100
+
+    whole = make(clip, tmp_path, Loud, large)
+    expected = whole.run(tmp_path / "whole.safetensors")
+    assert expected.scaler["scale"] < 65536, "no step overflowed, so nothing is tested"
+
+    def kill(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        if phase == "train" and done == 9:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "cut.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        make(clip, tmp_path, Loud, large, notify=kill).run(path)
+    cut = make(clip, tmp_path, Loud, large)
+    assert cut.run(path).scaler == expected.scaler
+    for a, b in zip(whole.method.parameters(), cut.method.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_gradients_that_overflow_at_every_scale_stop_the_training(tmp_path: Path) -> None:
+    class Deaf(Context):
+        def loss(self, step: Step) -> Tensor:
+            return step.loss + steep(self.context)
+
+    training = with_recipe(epochs=20)
+    with pytest.raises(DivergedError, match=r"overflow float16 at step 16 of 60.*context"):
+        make(half("fp16"), tmp_path, Deaf, training).run(tmp_path / "p.safetensors")
 
 
 def test_sampling_takes_the_asked_number_of_negatives_and_masks_collisions(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ class Toy(Dataset):
         self.opened.append(sample.key)
         seed = int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big")
         noise = np.random.default_rng(seed).integers(-30, 30, (40, 36, 3))
-        colour = np.array(list(COLOURS.values())[sample.label])
+        own = int(sample.key.split("/")[1])  # the sample's label may count among chosen classes
+        colour = np.array(list(COLOURS.values())[own])
         return Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8))
 
     def fingerprint(self) -> str:

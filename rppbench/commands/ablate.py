@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands import console, run
+from rppbench.commands.helping import help_on, helps
 from rppbench.config import GRID_NAMES, GridSettings, grid_settings
 from rppbench.errors import UsageError
 from rppbench.store import Store
@@ -54,6 +55,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def ablate(arguments: argparse.Namespace) -> int:
     """Run the cells of a grid that are due and report on it; 1 if any of them failed."""
     chosen = _settings(arguments)
+    if helps():
+        return help_on(chosen)
     registry = run.loaded(chosen)
     found = designed(registry, chosen)
     from rppbench.survey import survey

@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table
-from rppbench.commands.run import use_data
+from rppbench.commands import console, print_table, use_data
 from rppbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from rppbench.cache import cache_folder
 from rppbench.commands import console
 from rppbench.errors import UsageError
 from rppbench.plugins import GROUP, KINDS, Registry
+from rppbench.sizes import spell_size
 
 FRAMES = 3
 """Innermost calls shown of a plugin that failed."""
@@ -57,7 +58,7 @@ def _machine() -> Iterator[str]:
     yield f"CUDA: {torch.version.cuda or 'not built in'}"
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
-        yield f"  cuda:{index} {device.name}, {_size(device.total_memory)}"
+        yield f"  cuda:{index} {device.name}, {spell_size(device.total_memory)}"
 
 
 def _cache() -> Iterator[str]:
@@ -66,7 +67,7 @@ def _cache() -> Iterator[str]:
     used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(place).free
-    yield f"cache: {shown}, {_size(used)} used, {_size(free)} free"
+    yield f"cache: {shown}, {spell_size(used)} used, {spell_size(free)} free"
 
 
 def _plugins() -> Iterator[str]:
@@ -101,11 +102,3 @@ def _tail(error: BaseException) -> Iterator[str]:
 def _private(error: BaseException) -> str:
     """The message with the names of folders left out."""
     return re.sub(r"(?:/[^/\s'\"]+)+/", "…/", str(error))
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"

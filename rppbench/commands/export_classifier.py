@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rppbench.commands import use_data
 from rppbench.commands.leaderboard import load
 from rppbench.config import settings
 from rppbench.errors import UsageError, unknown
@@ -50,7 +51,6 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         raise UsageError("say either --prompt or --method")
     from rppbench import classifier, promptfile
     from rppbench.clip import load as load_model
-    from rppbench.commands.run import use_data
     from rppbench.plugins import Registry
     from rppbench.vocabulary import vocabulary
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from rppbench.commands import console, torch_device
+from rppbench.commands import console, torch_device, use_data
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 
@@ -42,7 +42,6 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def gallery(arguments: argparse.Namespace) -> int:
     """Predict some scenes again as the cell did, and draw them."""
     from rppbench.bench import CellBench
-    from rppbench.commands.run import use_data
     from rppbench.dense import DenseDataset
     from rppbench.gallery import draw
     from rppbench.gallery_page import page

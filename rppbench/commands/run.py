@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table, torch_device
+from rppbench.cache import cache_limit
+from rppbench.commands import console, print_table, use_data
+from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
@@ -48,7 +49,15 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
     add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
+    add("--memory", metavar="SIZE", help="less at once, to fit into it: 4GB; results stay the same")
     add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
+    add(
+        "--compile",
+        nargs="?",
+        const="inductor",
+        metavar="BACKEND",
+        help="run the towers through torch.compile [backend inductor]",
+    )
     add("--recipe", metavar="NAME", help="how to optimise; `rppbench info METHOD` lists them")
     add(
         "--set",
@@ -91,6 +100,8 @@ def plan(arguments: argparse.Namespace) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Run the cells that are due; 1 if any of them failed."""
     chosen = _settings(arguments)
+    if helps():
+        return help_on(chosen)
     registry, planned, store, problems = _survey(chosen)
     if chosen.dry_run:
         return print_plan(registry, planned, chosen, problems)
@@ -106,38 +117,38 @@ def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
+    from rppbench.parallel import joined, launched
     from rppbench.plan import batches
     from rppbench.progress import display, titles
     from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
+    if launched() and engine.name != "inline":
+        raise UsageError(
+            f"under torchrun cells run one after the other, each on all processes: engine "
+            f"{engine.name!r} cannot be used"
+        )
+    cache_limit()  # a limit that is none is said now, not in the record of each cell
     due = _due(planned, chosen.overwrite)
-    device = torch_device(chosen.device)
+    runner_options(chosen)  # a wrong one is told even where nothing is due
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
-    if not due:
+    if not due and not launched():  # processes that help wait until this one joins them
         return due
-    from rppbench.runner import Runner  # and open_clip, which a finished grid does not need
-
-    runner = Runner(
-        store.root,
-        device=device,
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
-        retrain=chosen.overwrite == "always",
-        stop_on_failure=chosen.fail_on_error,
-    )
-    cells = [entry.cell for entry in due]
-    with display(due, notes) as report:
-        if backend is None:
-            engine.run(runner, batches(cells), report)
-        else:
-            tracked = Tracked(report, backend, titles(cells), notes.print)
-            with closing(tracked):
-                engine.run(runner, batches(cells), tracked)
+    runner = runner_of(chosen)
+    with joined(runner.device) as runner.group:
+        if due:
+            cells = [entry.cell for entry in due]
+            with display(due, notes) as report:
+                if backend is None:
+                    engine.run(runner, batches(cells), report)
+                else:
+                    tracked = Tracked(report, backend, titles(cells), notes.print)
+                    with closing(tracked):
+                        engine.run(runner, batches(cells), tracked)
     return due
 
 
@@ -209,13 +220,6 @@ def plugins_named(registry: Registry) -> Iterator[None]:
     except UsageError as error:
         notes = [line for line in registry.complaints() if line not in str(error)]
         raise UsageError("\n".join([str(error), *notes])) from error
-
-
-def use_data(folder: Path) -> None:
-    """Data sets look below this folder, in this process and in its workers."""
-    if not folder.is_dir():
-        raise UsageError(f"--data: no folder {folder}")
-    os.environ["RPPBENCH_DATA"] = str(folder.absolute())
 
 
 def request(chosen: Settings) -> Request:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rppbench.commands import console, print_table
+from rppbench.commands import console, print_table, use_data
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
 from rppbench.errors import UsageError
@@ -38,7 +38,6 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def score(arguments: argparse.Namespace) -> int:
     """Score the predictions, add the record, make the pages again; 1 if another is in the way."""
     from rppbench import scored_files
-    from rppbench.commands.run import use_data
     from rppbench.engines import Event
     from rppbench.plugins import Registry
     from rppbench.progress import display

@@ -1,0 +1,67 @@
+"""The processes that torchrun starts: one runs the command, the others help with its trainings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rppbench.commands import torch_device, use_data
+from rppbench.config import Settings
+from rppbench.errors import LostError, unknown
+from rppbench.sizes import parse_size
+
+if TYPE_CHECKING:  # needs torch
+    from rppbench.runner import Runner
+
+
+def helps() -> bool:
+    """Whether torchrun started this process to help another that runs the command."""
+    return int(os.environ.get("RANK", "0")) > 0 and "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def help_on(chosen: Settings) -> int:
+    """Help with the trainings of the process that runs the command; 1 if that one is gone."""
+    from rppbench.parallel import joined
+    from rppbench.runner import follow
+
+    if chosen.dry_run:
+        return 0
+    if chosen.data is not None:
+        use_data(Path(chosen.data).expanduser())
+    runner = runner_of(chosen)
+    try:
+        with joined(runner.device) as runner.group:
+            follow(runner)
+    except LostError:
+        return 1
+    return 0
+
+
+def runner_of(chosen: Settings) -> Runner:
+    """What runs cells as the settings say."""
+    from rppbench.runner import Runner  # and open_clip, which a finished grid does without
+
+    return Runner(Path(chosen.output), **runner_options(chosen))
+
+
+def runner_options(chosen: Settings) -> dict[str, Any]:
+    """What a runner is given beside its folder. UsageError for a setting that it cannot have."""
+    from rppbench.parallel import launched, own_device
+
+    device = torch_device(chosen.device)
+    if chosen.compile is not None:
+        import torch
+
+        backends = torch.compiler.list_backends(exclude_tags=())
+        if chosen.compile not in backends:
+            raise unknown("backend of torch.compile is named", chosen.compile, backends, "backends")
+    return {
+        "device": own_device(device) if launched() else device,
+        "batch_size": chosen.batch_size,
+        "num_workers": chosen.num_workers,
+        "compile": chosen.compile,
+        "memory": parse_size(chosen.memory, "--memory") if chosen.memory else None,
+        "retrain": chosen.overwrite == "always",
+        "stop_on_failure": chosen.fail_on_error,
+    }

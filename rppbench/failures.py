@@ -1,0 +1,37 @@
+"""What a record says of an exception."""
+
+from __future__ import annotations
+
+import traceback
+
+from rppbench.errors import DivergedError, LostError, MissingDataError, UsageError
+from rppbench.records import Failure
+
+
+class PeerError(Exception):
+    """Another process failed in what several were doing together."""
+
+    def __init__(self, rank: int, failure: Failure) -> None:
+        super().__init__(f"in process {rank}: {failure.message}")
+        self.failure = Failure(failure.kind, str(self), failure.details)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Its kind and message; a traceback for what is nobody's mistake."""
+    from rppbench.budget import is_out_of_memory  # it loads open_clip; a finished grid does not
+
+    if isinstance(error, PeerError):
+        return error.failure
+    if isinstance(error, LostError):
+        return Failure("process-lost", str(error))
+    if is_out_of_memory(error):
+        reason = str(error).strip() or "the system gave no more"
+        return Failure("oom", f"out of memory, even in the smallest groups: {reason}")
+    if isinstance(error, DivergedError):
+        return Failure("nan", str(error))
+    if isinstance(error, MissingDataError):
+        return Failure("missing-data", str(error))
+    if isinstance(error, UsageError):
+        return Failure("usage", str(error))
+    kind = type(error).__name__
+    return Failure(kind, str(error) or kind, traceback.format_exc())

@@ -1,0 +1,70 @@
+"""What a recipe says of the optimiser: which one, its rate in each epoch, an average of epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from rppbench.errors import unknown
+
+OPTIMISERS = ("sgd", "adamw")
+SCHEDULES: Mapping[str, Callable[[float], float]] = {
+    "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
+    "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
+}
+"""Part of the peak rate that is left after a part of the epochs."""
+
+
+def rate(recipe: Mapping[str, object], epoch: int) -> float:
+    """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
+
+    The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
+    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises UsageError for
+    a schedule that does not exist.
+    """
+    warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
+    schedule = str(recipe.get("schedule", "cosine"))
+    if schedule not in SCHEDULES:
+        raise unknown("schedule is named", schedule, SCHEDULES, "schedules")
+    if epoch < warmup:
+        return float(recipe["warmup_lr"])  # type: ignore[arg-type]
+    peak = float(recipe["lr"])  # type: ignore[arg-type]
+    return peak * SCHEDULES[schedule]((epoch - warmup) / epochs)
+
+
+def optimiser_of(
+    recipe: Mapping[str, object], parameters: Sequence[Tensor]
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown word."""
+    word = str(recipe.get("optimiser", "sgd"))
+    decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
+    given = parameters or [torch.zeros(0)]  # torch takes no empty list
+    if word == "adamw":  # eps as Tip-Adapter sets it, its only user
+        return torch.optim.AdamW(given, eps=1e-4, weight_decay=decay)
+    if word != "sgd":
+        raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
+    momentum = float(recipe["momentum"])  # type: ignore[arg-type]
+    return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
+
+
+def scaler_of(device: str, dtype: torch.dtype) -> torch.amp.GradScaler:
+    """What keeps small gradients from vanishing in float16 towers; does nothing in other types.
+
+    Prompts and the loss are float32, but gradients pass through the towers in the towers' type,
+    and below 6e-8 float16 has nothing. The loss is multiplied, the gradients divided again; a step
+    whose gradients overflow is left out and the factor halved. bfloat16 has float32's range.
+    """
+    return torch.amp.GradScaler(device, enabled=dtype == torch.float16)
+
+
+@torch.no_grad()
+def add_to_average(
+    optimiser: torch.optim.Optimizer, parameters: Sequence[Tensor], weight: float
+) -> None:
+    """Add the weighted parameters to their average, which is stored with the optimiser's state."""
+    for parameter in parameters:
+        state = optimiser.state[parameter]
+        state["average"] = state.get("average", torch.zeros_like(parameter)) + weight * parameter

@@ -1,0 +1,30 @@
+"""Amounts of memory as people write and read them."""
+
+from __future__ import annotations
+
+import re
+
+from rppbench.errors import UsageError
+
+POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def parse_size(text: str, where: str) -> int:
+    """Bytes of '4GB', '500 MiB' or '1073741824'; a unit is a power of 1024, as tools here print it.
+
+    UsageError, which names `where` it was said, for anything else and for 0.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    count = int(float(found[1]) * 1024 ** POWERS[found[2]]) if found else 0
+    if not count:
+        raise UsageError(f"{where} must be a size such as 500MB or 4GB, not {text!r}")
+    return count
+
+
+def spell_size(count: float) -> str:
+    """Bytes as '1.5 GiB'."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

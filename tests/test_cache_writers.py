@@ -1,0 +1,98 @@
+"""Several processes at one store, some of them killed: real processes, real signals."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rppbench.features import FeatureStore
+from rppbench.stored import entries, problems
+
+KEY = {"kind": "images", "dataset": "toy"}
+NAMES = [str(number) for number in range(40)]
+WIDTH = 2048
+
+
+def rows_of(names: Sequence[str]) -> Tensor:
+    return torch.tensor([int(name) for name in names], dtype=torch.float32)[:, None].expand(
+        -1, WIDTH
+    )
+
+
+def ask(folder: Path, names: Sequence[str], seconds: float = 0.0) -> None:
+    """Get rows and check them; note which had to be computed."""
+
+    def compute(picks: Sequence[int]) -> Tensor:
+        time.sleep(seconds)
+        with (folder / "computed.txt").open("a") as file:
+            file.write("".join(f"{names[at]}\n" for at in picks))
+        return rows_of([names[at] for at in picks])
+
+    assert torch.equal(FeatureStore(folder).rows(KEY, names, compute), rows_of(names))
+
+
+def work(connection: Connection[Any, Any], folder: Path, seed: int) -> None:
+    """Ask for the same as all others, tell of it, then for lists of its own for ever."""
+    connection.recv()
+    ask(folder, NAMES[:20], seconds=0.5)
+    connection.send("done")
+    stream = random.Random(seed)
+    connection.recv()
+    while True:
+        key = {"epoch": stream.randrange(100)}
+        store = FeatureStore(folder)
+        names = stream.sample(NAMES, stream.randrange(1, len(NAMES)))
+        found = store.rows({**KEY, **key}, names, lambda picks: rows_of([names[i] for i in picks]))  # noqa: B023
+        if not torch.equal(found, rows_of(names)):
+            connection.send("wrong")
+
+
+def test_writers_share_their_work_and_killed_ones_leave_a_valid_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    for seed in range(3):
+        near, far = context.Pipe()
+        process = context.Process(target=work, args=(far, tmp_path, seed), daemon=True)
+        process.start()
+        far.close()  # so that a worker that fails is seen
+        workers.append((process, near))
+    for _, near in workers:
+        near.send("go")
+    assert [near.recv() for _, near in workers] == ["done"] * 3
+    computed = (tmp_path / "computed.txt").read_text().split()
+    assert sorted(computed) == sorted(NAMES[:20])  # once, though all three asked at one time
+
+    stream = random.Random(0)
+    for _, near in workers:
+        near.send("go")
+    time.sleep(0.3)
+    for process, near in workers:
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)  # others go on: a dead one holds no lock
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        with pytest.raises(EOFError):
+            near.recv()  # it never told of a wrong row
+        before = len(entries(tmp_path))
+        if process is not workers[-1][0]:
+            deadline = time.monotonic() + 20
+            while len(entries(tmp_path)) <= before and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert len(entries(tmp_path)) > before
+        time.sleep(stream.random() * 0.05)
+    found = entries(tmp_path)
+    assert len(found) > 3
+    assert not any(problems(found))
+    ask(tmp_path, NAMES)
+    assert len((tmp_path / "computed.txt").read_text().split()) == len(NAMES)
