@@ -262,8 +262,20 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         *table(heads, rows),
         "",
         *beside(result),
+        *left_out(result),
         f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
+
+
+def left_out(result: Mapping[str, Any]) -> list[str]:
+    """Which methods, models and numbers of classes the run did without, in one line."""
+    rows = result["rows"]
+    missing = [
+        *(name for name in RECIPES if name not in {row["method"] for row in rows}),
+        *(name for name in MODELS if name not in {row["model"] for row in rows}),
+        *(f"{n:,} classes" for n in CLASSES if n not in {row["classes"] for row in rows}),
+    ]
+    return [f"Not measured here: {', '.join(missing)}.", ""] if missing else []
 
 
 def main(words: Sequence[str] | None = None) -> None:
