@@ -26,6 +26,8 @@ BASE = 768 * 1024**2
 """Interpreter and libraries; on a GPU the context."""
 TOKEN_FLOATS, LOGIT_COPIES, NUMBER = 20, 8, 4
 
+ONEDNN_REFUSED = ("could not create a primitive", "could not create a memory")
+
 T = TypeVar("T")
 
 
@@ -33,14 +35,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory was refused: torch has a class of errors for GPUs, and a text for CPUs."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    words: tuple[str, ...] = (
-        "DefaultCPUAllocator",
-        "not enough memory",
-        "can't allocate memory",
-        "bad_alloc",
+    words = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory", "bad_alloc")
+    return isinstance(error, RuntimeError) and any(
+        word in str(error) for word in words + ONEDNN_REFUSED
     )
-    words += ("could not create a primitive", "could not create a memory")  # oneDNN, refused
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 class Shrinking(Protocol):
@@ -50,13 +48,31 @@ class Shrinking(Protocol):
         """Halve the groups; False if one is no longer divisible."""
 
 
+def leave_onednn(error: BaseException) -> bool:
+    """If oneDNN was refused memory, do without it from now on; False if it was not, or is off.
+
+    Its code generator keeps its first error for as long as the thread lives, and then makes no
+    kernel for a new shape, however small and however much memory is free again. The kernels of
+    torch itself need no memory of their own.
+    """
+    if not any(word in str(error) for word in ONEDNN_REFUSED):
+        return False
+    if not torch.backends.mkldnn.set_flags(False)[0]:  # what it was
+        return False
+    warnings.warn("out of memory: from now on without oneDNN", stacklevel=3)
+    return True
+
+
 def with_less(tower: Shrinking, work: Callable[[], T]) -> T:
-    """`work()`, again in smaller groups as long as memory does not suffice for it."""
+    """`work()`, again in smaller groups as long as memory does not suffice for it.
+
+    A refusal by oneDNN is first answered by doing without it.
+    """
     while True:
         try:
             return work()
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or not tower.shrink():
+            if not is_out_of_memory(error) or not (leave_onednn(error) or tower.shrink()):
                 raise
         # Outside of the handler: it would keep the frames, and with them the tensors, alive.
         if torch.cuda.is_available():

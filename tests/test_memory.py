@@ -145,17 +145,14 @@ def limited(extra: int, times: int, body: str) -> str:
     return done.stdout + done.stderr
 
 
-TOO_LARGE = """
+RETRIED = """
 clip.text.chunk_tokens, clip.text.checkpoint = 10**9, False
 try:
     features_and_gradient(clip, names)
     print("it fits")
 except (RuntimeError, MemoryError) as error:
     print("refused:", is_out_of_memory(error))
-"""
-
-RETRIED = """
-clip.text.chunk_tokens = 2**18
+clip.text.chunk_tokens, clip.text.checkpoint = 2**18, "auto"
 features, gradient = with_less(clip.text, lambda: features_and_gradient(clip, names))
 print("groups of", clip.text.chunk_tokens)
 resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
@@ -168,12 +165,42 @@ print("the same")
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_a_refused_allocation_is_tried_again_in_smaller_groups_with_the_same_result() -> None:
-    extra = 60 * 1024**2
-    assert "refused: True" in limited(extra, 20, TOO_LARGE)
-    told = limited(extra, 20, RETRIED)
+    told = limited(60 * 1024**2, 20, RETRIED)
+    assert "refused: True" in told
     assert "the same" in told
     assert "out of memory: from now on" in told
     assert int(told.split("groups of ")[1].split()[0]) < 2**18
+
+
+NEW_SHAPES = """
+def work():
+    return [torch.nn.functional.gelu(torch.full((rows, 3), 0.5)) for rows in range(1, 1000)]
+
+def refused(when):
+    try:
+        work()
+        print(when, "it fits")
+    except RuntimeError as error:
+        print(when, is_out_of_memory(error), error)
+
+refused("within the limit:")
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+refused("without it:")
+parts = torch.cat(with_less(clip.text, work))
+torch.testing.assert_close(parts, torch.full((499500, 3), 0.34573123))
+print("groups of", clip.text.chunk_tokens)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+def test_after_a_refusal_that_onednn_never_forgets_the_work_is_done_without_it() -> None:
+    extra = 8 * 1024**2  # each shape has a kernel of its own: together they take far more
+    told = limited(extra, 1, NEW_SHAPES)
+    assert "within the limit: True could not create" in told
+    assert "without it: True could not create" in told  # with all memory there is
+    assert "out of memory: from now on without oneDNN" in told
+    assert "groups of 8192" in told
 
 
 def test_what_does_not_fit_even_one_by_one_fails_clearly() -> None:
