@@ -10,9 +10,6 @@ matters less. Test pixels must be equal to the last bit.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -21,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import PIL
 import torch
+from page import RESULTS, environment, table, write
 from PIL import Image
 
 from rppbench.checkpoints import Preprocess
@@ -30,7 +27,6 @@ from rppbench.pixels import training_view
 from rppbench_datasets import pictures
 
 # isort: split
-import torchvision
 from torchvision import transforms
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -89,35 +85,26 @@ def measure(paths: list[Path], repeats: int) -> dict[str, Any]:
     return {name: 1000 * statistics.median(times) for name, times in taken.items()}
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: dict[str, Any]) -> list[str]:
     taken = result["milliseconds"]
-    rows = [f"| {name} | {ms:.2f} | {1000 / ms:.0f} |" for name, ms in taken.items()]
+    rows = [[name, f"{ms:.2f}", f"{1000 / ms:.0f}"] for name, ms in taken.items()]
     ratios = ", ".join(f"{name} {value:.2f}" for name, value in result["ratio"].items())
-    return "\n".join(
-        [
-            "# Input pipeline",
-            "",
-            f"{result['images']} generated JPEG files of {WIDTH} x {HEIGHT} to tensors of {SIZE},"
-            f" one thread, processor time, median of {result['repeats']} rounds in turn.",
-            "Test pixels of both sides are equal to the last bit.",
-            "",
-            "| | ms an image | images a second and core |",
-            "|---|---|---|",
-            *rows,
-            "",
-            f"Plain time over rppbench's: {ratios}.",
-            "",
-            ", ".join(f"{name} {version}" for name, version in result["environment"].items()),
-            "",
-        ]
-    )
+    return [
+        f"{result['images']} generated JPEG files of {WIDTH} x {HEIGHT} to tensors of {SIZE},"
+        f" one thread, processor time, median of {result['repeats']} rounds in turn.",
+        "Test pixels of both sides are equal to the last bit.",
+        "",
+        *table(("", "ms an image", "images a second and core"), rows),
+        "",
+        f"Plain time over rppbench's: {ratios}.",
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -133,19 +120,9 @@ def main() -> None:
             part: taken[f"{part}, plain"] / taken[f"{part}, rppbench"]
             for part in ("test", "training")
         },
-        "environment": {
-            "pillow": PIL.__version__,
-            "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        },
+        "environment": environment("pillow", "torch", "torchvision"),
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "input_pipeline.json").write_text(json.dumps(result, indent=1) + "\n")
-    text = markdown(result)
-    (options.output / "input_pipeline.md").write_text(text)
-    print(text)
+    write(options.output, "input_pipeline", "Input pipeline", result, markdown(result))
 
 
 if __name__ == "__main__":

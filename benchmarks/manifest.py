@@ -12,24 +12,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gauge import child, taken
+from page import GIB, MIB, RESULTS, environment, table, write
+
 from rppbench.splits import few_shot
-from rppbench_datasets.manifest import Listed, Manifest, folders, manifest, place, write
+from rppbench_datasets.manifest import Listed, Manifest, folders, manifest, place
+from rppbench_datasets.manifest import write as write_index
 
 PARTS = ("imagenet21k_train", "imagenet21k_val")
 VAL = 50
 """Images a class of the second part."""
 STEPS = ("build", "open", "draw")
 SHOTS = 16
-GIB, MIB = 2**30, 2**20
 LONG_AGO = 1_000_000_000
 
 
@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--entries", type=int, default=11_582_723, help="images, both parts")
     parser.add_argument("--classes", type=int, default=10_450)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -65,24 +65,15 @@ def generated(options: argparse.Namespace) -> Iterator[Listed]:
             yield Listed(path, stamp, names)
 
 
-def resident(field: str) -> int:
-    """A size in /proc/self/status (Linux), in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(field)
-
-
 def perform(options: argparse.Namespace) -> dict[str, Any]:
     """One step in this process."""
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again here
-    before, start = resident("VmRSS"), time.perf_counter()
     told: dict[str, Any] = {}
     file = place(options.root, PARTS)
-    if options.step == "build":
-        write(file, generated(options))
-        told["bytes"] = file.stat().st_size
-    else:
+
+    def build() -> None:
+        write_index(file, generated(options))
+
+    def opened() -> None:
         made = file.stat().st_mtime_ns
         found = manifest(options.root, PARTS)
         assert file.stat().st_mtime_ns == made, "the index was made again"
@@ -90,8 +81,11 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
         told["entries"] = sum(folder.count for folder in found.folders)
         if options.step == "draw":
             told["drawn"] = len(few_shot(samples, SHOTS, 42))
-    seconds = time.perf_counter() - start
-    return {**told, "seconds": seconds, "peak_bytes": resident("VmHWM") - before}
+
+    spent = taken(build if options.step == "build" else opened)
+    if options.step == "build":
+        told["bytes"] = file.stat().st_size
+    return {**told, "seconds": spent.wall, "peak_bytes": spent.peak}
 
 
 def train_of(found: Manifest) -> Any:
@@ -100,19 +94,16 @@ def train_of(found: Manifest) -> Any:
 
 
 def spawn(options: argparse.Namespace, step: str, root: Path) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--step", step, "--root", str(root)]
+    words = ["--step", step, "--root", str(root)]
     for name in ("entries", "classes"):
-        command += [f"--{name}", str(getattr(options, name))]
-    environment = {**os.environ, "RPPBENCH_CACHE": str(root / "cache")}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode:
-        raise SystemExit(f"step {step} failed (exit {done.returncode})\n{done.stderr[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        words += [f"--{name}", str(getattr(options, name))]
+    os.environ["RPPBENCH_CACHE"] = str(root / "cache")
+    result = child(__file__, words)
     print(f"{step:6} {result['seconds']:8.2f} s {result['peak_bytes'] / MIB:8.0f} MiB", flush=True)
     return result
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: dict[str, Any]) -> list[str]:
     steps = result["steps"]
     said = {
         "build": "build it (without listing: the names are generated)",
@@ -120,25 +111,16 @@ def markdown(result: dict[str, Any]) -> str:
         "draw": f"open it and draw {SHOTS} images of each class",
     }
     rows = [
-        f"| {said[step]} | {steps[step]['seconds']:.2f} | {steps[step]['peak_bytes'] / GIB:.2f} |"
+        [said[step], f"{steps[step]['seconds']:.2f}", f"{steps[step]['peak_bytes'] / GIB:.2f}"]
         for step in STEPS
     ]
-    return "\n".join(
-        [
-            "# Manifest",
-            "",
-            f"{steps['open']['entries']:,} generated entries in {result['classes']:,} classes,"
-            f" {steps['build']['bytes'] / MIB:,.0f} MiB on disk. One process a step, one run each;"
-            " peak memory above that of the libraries.",
-            "",
-            "| step | seconds | peak GiB |",
-            "|---|---|---|",
-            *rows,
-            "",
-            ", ".join(f"{name} {version}" for name, version in result["environment"].items()),
-            "",
-        ]
-    )
+    return [
+        f"{steps['open']['entries']:,} generated entries in {result['classes']:,} classes,"
+        f" {steps['build']['bytes'] / MIB:,.0f} MiB on disk. One process a step, one run each;"
+        " peak memory above that of the libraries.",
+        "",
+        *table(("step", "seconds", "peak GiB"), rows),
+    ]
 
 
 def main() -> None:
@@ -157,16 +139,9 @@ def main() -> None:
     result = {
         "classes": options.classes,
         "steps": steps,
-        "environment": {
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}",
-        },
+        "environment": environment("numpy"),
     }
-    options.output.mkdir(parents=True, exist_ok=True)
-    (options.output / "manifest.json").write_text(json.dumps(result, indent=1) + "\n")
-    text = markdown(result)
-    (options.output / "manifest.md").write_text(text)
-    print(text)
+    write(options.output, "manifest", "Manifest", result, markdown(result))
 
 
 if __name__ == "__main__":

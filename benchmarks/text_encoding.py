@@ -12,16 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import resource
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from gauge import child, taken
+from generated import class_names
+from page import GIB, RESULTS, environment, table, write
 
 from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess
@@ -30,10 +29,8 @@ from rppbench.names import Names
 
 # isort: split
 import open_clip
-from timm.data import ImageNetInfo
 
 PATHS = ("shared", "plain")
-GIB = 2**30
 
 
 def arguments() -> argparse.Namespace:
@@ -43,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="ViT-B-16", help="a model of open_clip; random weights")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3, help="processes for each path")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--path", choices=PATHS, help=argparse.SUPPRESS)
     parser.add_argument("--parts", type=int, default=1, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -58,12 +55,6 @@ def text_clip(model: str) -> Clip:
     torch.manual_seed(0)
     facts = Preprocess(224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     return Clip(model, "random", build(config), open_clip.SimpleTokenizer(), facts)
-
-
-def imagenet21k(classes: int) -> list[str]:
-    """The first synonym of every so many ImageNet-21K classes."""
-    names = [text.split(",")[0] for text in ImageNetInfo("imagenet21k").label_descriptions()]
-    return names[:: len(names) // classes][:classes]
 
 
 def prompt_of(clip: Clip, length: int) -> Prompt:
@@ -98,46 +89,28 @@ def kept_bytes(clip: Clip, prompt: Prompt, names: Names, path: str) -> int:
     return sum(kept.values())
 
 
-def status(field: str) -> int:
-    """A size in /proc/self/status, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(field)
-
-
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """One pass of one path in this process."""
     torch.set_num_threads(options.threads)
     clip = text_clip(options.model)
     prompt = prompt_of(clip, options.length)
-    names = clip.names(imagenet21k(options.classes))
+    names = clip.names(class_names(options.classes))
     step(clip, prompt, names.select(torch.arange(4)), options.path)  # libraries start up
-    if sys.platform == "linux":
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again here
-        before = status("VmRSS")
-    else:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rows = torch.arange(len(names)).chunk(options.parts)
-    start = time.perf_counter()
-    for part in rows:  # gradients of the parts would be added up
-        step(clip, prompt, names.select(part), options.path)
-    seconds = time.perf_counter() - start
-    if sys.platform == "linux":
-        peak = status("VmHWM") - before
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": seconds, "peak_bytes": peak}
+
+    def run() -> None:
+        for part in rows:  # gradients of the parts would be added up
+            step(clip, prompt, names.select(part), options.path)
+
+    spent = taken(run)
+    return {"seconds": spent.wall, "peak_bytes": spent.peak}
 
 
 def spawn(options: argparse.Namespace, path: str, parts: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--path", path, "--parts", str(parts)]
+    words = ["--path", path, "--parts", str(parts)]
     for name in ("classes", "length", "model", "threads"):
-        command += [f"--{name}", str(getattr(options, name))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"the {path} pass failed (exit {done.returncode})\n{done.stderr[-2000:]}")
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        words += [f"--{name}", str(getattr(options, name))]
+    result = child(__file__, words)
     print(f"{path:7} {result['seconds']:8.2f} s {result['peak_bytes'] / GIB:8.2f} GiB", flush=True)
     return result
 
@@ -155,7 +128,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     """All measurements, paths in turn, and their ratios."""
     clip = text_clip(options.model)
     prompt = prompt_of(clip, options.length)
-    few = clip.names(imagenet21k(options.classes)).select(torch.arange(8))
+    few = clip.names(class_names(options.classes)).select(torch.arange(8))
     (features, gradient), (plain_features, plain_gradient) = (
         step(clip, prompt, few, path) for path in PATHS
     )
@@ -169,7 +142,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             f"plain may need {needed / GIB:.1f} GiB for {options.classes} classes, more than is"
             f" free: it runs in {parts} parts"
         )
-    names = clip.names(imagenet21k(options.classes))
+    names = clip.names(class_names(options.classes))
     shared_kept = kept_bytes(clip, prompt, names, "shared")
     runs: dict[str, list[dict[str, float]]] = {path: [] for path in PATHS}
     for _ in range(options.repeats):
@@ -197,54 +170,42 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
                 (gradient - plain_gradient).abs().max() / plain_gradient.abs().max()
             ),
         },
-        "environment": {
-            "torch": torch.__version__,
-            "open_clip": open_clip.__version__,
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}",
-        },
+        "environment": environment("torch", "open_clip_torch"),
     }
 
 
-def markdown(result: dict[str, Any]) -> str:
+def markdown(result: dict[str, Any]) -> list[str]:
     rows = [
-        f"| {path} | {result['median'][path]['seconds']:.2f} |"
-        f" {result['median'][path]['peak_bytes'] / GIB:.2f} |"
-        f" {result['kept_bytes'][path] / GIB:.2f} |"
+        [
+            path,
+            f"{result['median'][path]['seconds']:.2f}",
+            f"{result['median'][path]['peak_bytes'] / GIB:.2f}",
+            f"{result['kept_bytes'][path] / GIB:.2f}",
+        ]
         for path in PATHS
     ]
     difference = result["largest_difference"]
-    return "\n".join(
-        [
-            "# Text encoding",
-            "",
-            f"Forward and backward of {result['classes']} ImageNet-21K class names behind"
-            f" {result['length']} learned tokens, text tower of {result['model']} with random"
-            f" weights, float32, {result['threads']} thread(s), median of"
-            f" {len(result['runs']['shared'])} process(es) for each path."
-            + (
-                f" Plain does not fit into memory: it runs in {result['plain_parts']} parts, so"
-                " its peak is that of one part and the ratio of peaks a lower bound."
-                if result["plain_parts"] > 1
-                else ""
-            ),
-            "",
-            "| path | seconds | peak GiB | kept for backward GiB |",
-            "|---|---|---|---|",
-            *rows,
-            "",
-            f"**{result['faster']:.1f} times faster, {result['less_peak_memory']:.1f} times less"
-            " peak memory.** Names have"
-            f" {result['tokens_in_names']:.1f} tokens on average, full stop and end token"
-            " included. What plain keeps is extrapolated from 8 classes; time and peak are"
-            " measured.",
-            f"Largest difference between the paths on 8 classes: {difference['features']:.1e} in"
-            f" the features, {difference['gradient_relative']:.1e} of the largest gradient entry.",
-            "",
-            ", ".join(f"{name} {version}" for name, version in result["environment"].items()),
-            "",
-        ]
+    parts = (
+        f" Plain does not fit into memory: it runs in {result['plain_parts']} parts, so"
+        " its peak is that of one part and the ratio of peaks a lower bound."
     )
+    return [
+        f"Forward and backward of {result['classes']} ImageNet-21K class names behind"
+        f" {result['length']} learned tokens, text tower of {result['model']} with random"
+        f" weights, float32, {result['threads']} thread(s), median of"
+        f" {len(result['runs']['shared'])} process(es) for each path."
+        + (parts if result["plain_parts"] > 1 else ""),
+        "",
+        *table(("path", "seconds", "peak GiB", "kept for backward GiB"), rows),
+        "",
+        f"**{result['faster']:.1f} times faster, {result['less_peak_memory']:.1f} times less"
+        " peak memory.** Names have"
+        f" {result['tokens_in_names']:.1f} tokens on average, full stop and end token"
+        " included. What plain keeps is extrapolated from 8 classes; time and peak are"
+        " measured.",
+        f"Largest difference between the paths on 8 classes: {difference['features']:.1e} in"
+        f" the features, {difference['gradient_relative']:.1e} of the largest gradient entry.",
+    ]
 
 
 def main() -> None:
@@ -253,12 +214,8 @@ def main() -> None:
         print(json.dumps(measure(options)))
         return
     result = compare(options)
-    options.output.mkdir(parents=True, exist_ok=True)
-    path = options.output / f"text_encoding-{options.classes}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    text = markdown(result)
-    path.with_suffix(".md").write_text(text)
-    print(text)
+    name = f"text_encoding-{options.classes}"
+    write(options.output, name, "Text encoding", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+PRECISIONS = ("fp32", "bf16", "fp16")
+"""Of the frozen towers, by the words of `--precision`; here, where a plan need not load torch's
+neighbours to know them."""
+
 
 @dataclass(frozen=True)
 class Backbone:

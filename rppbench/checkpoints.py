@@ -24,12 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from rppbench.backbones import Backbone
+from rppbench.backbones import PRECISIONS, Backbone
 from rppbench.errors import UsageError
 from rppbench.names import Tokenizer
 from rppbench.weights import Source, is_openai_archive, published, quick_gelu, read_json, sha256
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def read_shipped(entry: Backbone, precision: str) -> tuple[Any, Tokenizer, Prepr
 
 def build(config: Mapping[str, Any], precision: str = "fp32") -> Any:
     """A model of open_clip's `CLIP` class from its configuration, with random weights."""
-    cast = None if precision == "fp32" else PRECISIONS[precision]
+    cast = None if precision == "fp32" else DTYPES[precision]
     model = open_clip.CLIP(**config, cast_dtype=cast)
     if cast is not None:
         open_clip.convert_weights_to_lp(model, cast)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from rppbench import budget
-from rppbench.backbones import Backbone
+from rppbench.backbones import PRECISIONS, Backbone
 from rppbench.blocks import leave
-from rppbench.checkpoints import PRECISIONS, Preprocess, read_open_clip, read_shipped
+from rppbench.checkpoints import Preprocess, read_open_clip, read_shipped
 from rppbench.contracts import Space
 from rppbench.errors import unknown
 from rppbench.names import Names, Tokenizer

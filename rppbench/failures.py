@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 
-from rppbench.budget import is_out_of_memory
 from rppbench.errors import DivergedError, LostError, MissingDataError, UsageError
 from rppbench.records import Failure
 
@@ -19,6 +18,8 @@ class PeerError(Exception):
 
 def failure_of(error: Exception) -> Failure:
     """Its kind and message; a traceback for what is nobody's mistake."""
+    from rppbench.budget import is_out_of_memory  # it loads open_clip; a finished grid does not
+
     if isinstance(error, PeerError):
         return error.failure
     if isinstance(error, LostError):

@@ -64,7 +64,7 @@ class Identities:
         return self.known[name]
 
     def _weights(self, name: str) -> str:
-        from rppbench.clip import identify  # only plans that name a backbone pay for it
+        from rppbench.weights import identify  # not by way of `clip`: open_clip costs seconds
 
         if name not in self.known:
             self.known[name] = identify(name, self.registry.all("backbones"))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from rppbench.identities import MISSING
-from rppbench.records import Cell, Record, Training
+from rppbench.records import Cell, Cost, Training
 from rppbench.store import Problem, Store
 
 
@@ -31,6 +30,10 @@ def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[P
     """What a run of these cells would do now, and what among the records is damaged."""
     records, problems = store.all()
     known = {record.key: record for record in records}
+    costs: dict[tuple[str, str, str], list[Cost]] = {}
+    for earlier in records:
+        if earlier.status == "ok":
+            costs.setdefault(_like(earlier.cell), []).append(earlier.cost)
     learned: set[str] = set()
     result = []
     for cell in planned:
@@ -42,7 +45,7 @@ def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[P
         needed = _needed(cell.training, learned, store) if training == "learn" else set()
         if state != "done" and cell.training is not None:
             learned |= {cell.training.key, *needed}
-        seconds = 0.0 if state == "done" else _estimate(cell, training, records)
+        seconds = 0.0 if state == "done" else _estimate(costs.get(_like(cell)), training)
         result.append(Planned(cell, state, training, len(needed), seconds))
     return result, problems
 
@@ -73,16 +76,13 @@ def _digests(cell: Cell) -> set[str]:
     return {value for _, value in pairs}
 
 
-def _estimate(cell: Cell, training: str, records: Sequence[Record]) -> float | None:
-    """Median seconds of earlier ok cells of the same method and task, training included if due."""
-    like: list[Any] = [
-        record.cost
-        for record in records
-        if record.status == "ok"
-        and record.cell.method.name == cell.method.name
-        and record.cell.task.name == cell.task.name
-        and record.cell.backbone == cell.backbone
-    ]
+def _like(cell: Cell) -> tuple[str, str, str]:
+    """Cells that agree in this take about as long."""
+    return cell.method.name, cell.task.name, cell.backbone
+
+
+def _estimate(like: Sequence[Cost] | None, training: str) -> float | None:
+    """Median seconds of earlier ok cells that are alike, training included if it is due."""
     if not like:
         return None
     seconds = median(cost.eval_seconds for cost in like)

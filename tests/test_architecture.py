@@ -96,3 +96,21 @@ def test_answers_that_need_no_torch_do_not_import_it(words: list[str], tmp_path:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_finished_grid_is_shown_without_the_libraries_that_models_need(
+    command: str, tmp_path: Path
+) -> None:
+    (tmp_path / "records").symlink_to(ROOT / "leaderboards" / "records")
+    words = [command, "--method", "zeroshot", "--task", "cross-dataset", "--output", "."]
+    code = (
+        "import sys; from rppbench.cli import main\n"
+        f"assert main({words!r}) == 0\n"
+        "sys.exit(sorted({'open_clip', 'torchvision', 'timm'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+    assert "11 cells: 0 to run, 11 done" in done.stdout + done.stderr

@@ -18,7 +18,7 @@ from tiny import (
     tokenizer,
 )
 
-from rppbench.checkpoints import PRECISIONS, build
+from rppbench.checkpoints import DTYPES, build
 from rppbench.clip import Clip, Preprocess
 from rppbench.contracts import Prompt
 
@@ -33,7 +33,7 @@ def test_half_precision_towers_take_float32_prompts_and_give_float32_features(
     )
     text, image, names = clip.text, clip.image, clip.names(NAMES)
     clip.model.to("meta")
-    assert clip.dtype == PRECISIONS[precision]
+    assert clip.dtype == DTYPES[precision]
     draw = Draw()
     for prompt in (sapl(draw, TEXT, 2), Prompt(draw(len(NAMES), 4, TEXT))):
         for plain in (False, True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rppbench.commands import torch_device, use_data
 from rppbench.config import Settings
@@ -40,8 +40,14 @@ def help_on(chosen: Settings) -> int:
 
 def runner_of(chosen: Settings) -> Runner:
     """What runs cells as the settings say."""
+    from rppbench.runner import Runner  # and open_clip, which a finished grid does without
+
+    return Runner(Path(chosen.output), **runner_options(chosen))
+
+
+def runner_options(chosen: Settings) -> dict[str, Any]:
+    """What a runner is given beside its folder. UsageError for a setting that it cannot have."""
     from rppbench.parallel import launched, own_device
-    from rppbench.runner import Runner
 
     device = torch_device(chosen.device)
     if chosen.compile is not None:
@@ -50,13 +56,12 @@ def runner_of(chosen: Settings) -> Runner:
         backends = torch.compiler.list_backends(exclude_tags=())
         if chosen.compile not in backends:
             raise unknown("backend of torch.compile is named", chosen.compile, backends, "backends")
-    return Runner(
-        Path(chosen.output),
-        device=own_device(device) if launched() else device,
-        batch_size=chosen.batch_size,
-        num_workers=chosen.num_workers,
-        compile=chosen.compile,
-        memory=parse_size(chosen.memory, "--memory") if chosen.memory else None,
-        retrain=chosen.overwrite == "always",
-        stop_on_failure=chosen.fail_on_error,
-    )
+    return {
+        "device": own_device(device) if launched() else device,
+        "batch_size": chosen.batch_size,
+        "num_workers": chosen.num_workers,
+        "compile": chosen.compile,
+        "memory": parse_size(chosen.memory, "--memory") if chosen.memory else None,
+        "retrain": chosen.overwrite == "always",
+        "stop_on_failure": chosen.fail_on_error,
+    }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rppbench.cache import cache_limit
 from rppbench.commands import console, print_table, use_data
-from rppbench.commands.helping import help_on, helps, runner_of
+from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
@@ -130,12 +130,15 @@ def execute(
         )
     cache_limit()  # a limit that is none is said now, not in the record of each cell
     due = _due(planned, chosen.overwrite)
-    runner = runner_of(chosen)
+    runner_options(chosen)  # a wrong one is told even where nothing is due
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
+    if not due and not launched():  # processes that help wait until this one joins them
+        return due
+    runner = runner_of(chosen)
     with joined(runner.device) as runner.group:
         if due:
             cells = [entry.cell for entry in due]
@@ -221,7 +224,7 @@ def plugins_named(registry: Registry) -> Iterator[None]:
 
 def request(chosen: Settings) -> Request:
     """What is asked for, in the words of the plan."""
-    from rppbench.checkpoints import PRECISIONS
+    from rppbench.backbones import PRECISIONS
     from rppbench.plan import Request
 
     if chosen.precision not in PRECISIONS:  # one message now instead of a failure in every cell

@@ -1,0 +1,86 @@
+"""All of the benchmarks of speed in one run, and one table of what was aimed at and reached.
+
+python benchmarks/all.py            # about 25 minutes on two cores that nobody else uses
+python benchmarks/all.py --quick --output try    # a minute: tries every part, measures none
+python benchmarks/all.py --table    # only the table, from results that are there
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from page import RESULTS, Goal, environment, table, write
+
+PARTS = {
+    "step": "train steps with 100, 1,000 and 10,450 classes, and their peak memory",
+    "fewshot": "few-shot training from start to end, cold and warm",
+    "evaluation": "scoring by ten methods, cold and warm",
+    "startup": "start, finished cells, the loop around a step",
+    "scaling": "growth with classes, images and workers",
+    "gpu": "absolute speed, where there is a GPU",
+}
+SMALL = {
+    "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1 --jobs 1",
+    "fewshot": "--sets none --model demo --classes 4 --epochs 1",
+    "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt",
+    "startup": "--models demo --steps 2 --repeats 1",
+    "scaling": "--model demo --classes 4 8 --images 8 16 --workers",
+    "gpu": "--device cpu --precision fp32 --models demo --classes 8 --repeats 1 --side 256",
+}
+"""What a try of every part takes; its numbers mean nothing."""
+
+
+def gathered(folder: Path) -> tuple[list[Goal], list[str]]:
+    """The goals of all parts that have results, and the names of parts that have none."""
+    found: list[Goal] = []
+    missing = []
+    for part in PARTS:
+        file = folder / f"{part}.json"
+        if not file.exists():
+            missing.append(part)
+            continue
+        module: Any = importlib.import_module(part)
+        found += module.goals(json.loads(file.read_text()))
+    return found, missing
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    if options.quick:
+        os.environ["BENCHMARKS_TOGETHER"] = "yes"
+        if options.output == RESULTS:
+            raise SystemExit("--quick measures nothing: say with --output where it may write")
+    seconds = {}
+    for part in [] if options.table else options.parts:
+        started = time.perf_counter()
+        print(f"{part}: {PARTS[part]}", flush=True)
+        small = SMALL[part].split() if options.quick else []
+        importlib.import_module(part).main([*small, "--output", str(options.output)])
+        seconds[part] = round(time.perf_counter() - started, 1)
+    reached, missing = gathered(options.output)
+    result = {
+        "goals": [goal.__dict__ for goal in reached],
+        "missing": missing,
+        "seconds": seconds,
+        "environment": environment("torch", "open_clip_torch"),
+    }
+    lines = table(("what", "measured", "goal", "reached"), [goal.row() for goal in reached])
+    lines += ["", "How it was measured stands on the pages of the parts."]
+    if missing:
+        lines[-1] += f" Not measured here: {', '.join(missing)}."
+    write(options.output, "all", "Goals of speed", result, lines)
+
+
+if __name__ == "__main__":
+    main()

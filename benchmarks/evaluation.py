@@ -1,0 +1,181 @@
+"""Scoring many images by ten methods, with an empty store, a full one, and the published way.
+
+Every method is scored on the same generated images, by the embedded world's model unless another
+is named; prompts are those that a training starts from, which costs the same. The plain way passes
+each image through the tower for each method; it is run on a part of the images and counted as
+often as that part fits in.
+
+    python benchmarks/evaluation.py --images 50000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from gauge import child, taken
+from generated import Generated, clip_of
+from page import GIB, RESULTS, Goal, environment, load, table, write
+from sides import Side, bench, cell, workshop
+
+from rppbench.bench import CellBench, Workshop
+from rppbench.options import options as options_of
+from rppbench.plan import SUPERVISION
+from rppbench.plugins import Registry
+from rppbench.recipes import FALLBACK
+from rppbench.resume import Progress
+
+METHODS = (
+    *("zeroshot", "linear-probe", "clip-adapter", "tip-adapter", "coop", "kgcoop", "pomp"),
+    *("vpt", "maple", "rpp"),
+)
+"""Seven leave the image tower alone, three prompt it."""
+RUNS = ("plain", "cold", "warm")
+DEPTH = 3
+"""Blocks with prompts: MaPLe's and RPP's number where prompts are transferred."""
+
+
+def fresh(work: Workshop, method: str, dataset: Generated, model: str) -> CellBench:
+    """A bench whose method has the parameters that a training starts from."""
+    component = Registry.load().get("methods", method)
+    chosen = dict(options_of(component))
+    chosen |= {"depth": DEPTH} if "depth" in chosen else {}
+    chosen |= {"kd": False} if "kd" in chosen else {}
+    one = bench(work, cell(method, chosen, FALLBACK, 1, dataset.name, model))
+    if (training := one.cell.training) is not None:
+        own = {name: value for name, value in chosen.items() if name not in SUPERVISION}
+        made = component(one.clip.space(len(dataset.classes), torch.Generator()), **own)
+        work.fitted = {training.key: (made.eval(), Progress(log=({"epoch": 1},)))}
+    one.fit()
+    return one
+
+
+def perform(options: argparse.Namespace) -> dict[str, Any]:
+    """All methods in turn in this process: what each takes, and how many it got right."""
+    torch.set_num_threads(1)
+    side: Side = "plain" if options.run == "plain" else "ours"
+    clip = clip_of(options.model)
+    dataset = Generated(options.classes, options.images, clip.preprocess.size)
+    work = workshop(side, clip, dataset, options.folder, options.folder)
+    found = {}
+    for method in options.methods:
+        one = fresh(work, method, dataset, options.model)
+        right: list[int] = []
+
+        def score(one: CellBench = one, right: list[int] = right) -> None:
+            evaluation = one.evaluate()
+            right.append(int((evaluation.ranked[:, 0] == evaluation.labels).sum()))
+
+        spent = taken(partial(score))
+        found[method] = {**spent.json(), "correct": right[0], "frozen": one.frozen_images}
+    return found
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        given = ["--model", options.model, "--classes", str(options.classes), "--folder", folder]
+        given += ["--methods", *options.methods]
+        runs = {}
+        for run in RUNS:
+            images = options.part if run == "plain" else options.images
+            runs[run] = child(__file__, [*given, "--run", run, "--images", str(images)])
+            print(f"{run}: {sum(m['cpu'] for m in runs[run].values()):.1f} s", flush=True)
+    for method, cold in runs["cold"].items():
+        if cold["correct"] != runs["warm"][method]["correct"]:
+            raise SystemExit(f"cold and warm scores of {method} are not equal")
+    return runs
+
+
+def totals(result: Mapping[str, Any], frozen: bool | None) -> dict[str, float]:
+    """Processor seconds of each run: of methods that leave the image tower alone, of others."""
+    times = result["images"] / result["part"]
+    return {
+        run: (times if run == "plain" else 1)
+        * sum(m["cpu"] for m in methods.values() if frozen in (None, m["frozen"]))
+        for run, methods in result["runs"].items()
+    }
+
+
+def goals(result: Mapping[str, Any]) -> list[Goal]:
+    """The issue sets none for this part."""
+    return []
+
+
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    rows = []
+    runs = result["runs"]
+    count = {True: 0, False: 0}
+    for method in runs["cold"].values():
+        count[method["frozen"]] += 1
+    for what, frozen in (
+        (f"{count[True]} that leave the image tower alone", True),
+        (f"{count[False]} that prompt it", False),
+        ("all", None),
+    ):
+        spent = totals(result, frozen)
+        peaks = [
+            max((m["peak"] for m in runs[run].values() if frozen in (None, m["frozen"])), default=0)
+            for run in RUNS
+        ]
+        ratios = [spent["plain"] / max(spent[run], 1e-9) for run in ("cold", "warm")]
+        rows.append(
+            [
+                what,
+                *(f"{spent[run]:.1f} s" for run in RUNS),
+                *(f"{peak / GIB:.2f}" for peak in peaks),
+                *(f"**{ratio:.1f}**" for ratio in ratios),
+            ]
+        )
+    times = result["images"] / result["part"]
+    heads = ("methods", *RUNS, *(f"GiB {run}" for run in RUNS), "times faster, cold", "warm")
+    return [
+        f"{result['images']:,} generated images, {result['classes']} classes, {result['model']},"
+        f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores"
+        " all methods in turn with an empty feature store; warm: another one finds it full. Plain"
+        f" ran {result['part']:,} images for each method and its seconds are counted x {times:g}."
+        " Cold and warm get the same images right.",
+        "",
+        *table(heads, rows),
+        "",
+        "Prompts in the image tower change what it computes, so these methods pass every image"
+        " through it in every run: that is the limit of their ratio.",
+        "",
+        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
+    ]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--part", type=int, default=1_000, help="images of the plain way")
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--run", choices=RUNS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args(words)
+    if options.run:
+        print(json.dumps(perform(options)))
+        return
+    before = load()
+    result = {
+        "runs": compare(options),
+        "images": options.images,
+        "part": options.part,
+        "classes": options.classes,
+        "model": options.model,
+        "load": [before, load()],
+        "environment": environment("torch", "open_clip_torch"),
+    }
+    write(options.output, "evaluation", "Evaluation by ten methods", result, markdown(result))
+
+
+if __name__ == "__main__":
+    main()

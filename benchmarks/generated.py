@@ -1,0 +1,82 @@
+"""What the benchmarks run on: random weights, the names of ImageNet-21K, generated images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rppbench.checkpoints import build
+from rppbench.clip import Clip, Preprocess, load
+from rppbench.contracts import Dataset, Sample
+from rppbench.features import FeatureStore
+from rppbench.plugins import Registry
+
+# isort: split
+import open_clip
+from timm.data import ImageNetInfo
+
+
+def clip_of(model: str, device: str = "cpu", precision: str = "fp32") -> Clip:
+    """A model of open_clip with random weights, or a backbone that ships with a plugin."""
+    shipped = Registry.load().all("backbones")
+    if model in shipped:
+        return load(model, shipped, precision, device)
+    config = open_clip.get_model_config(model)
+    if config is None:
+        raise SystemExit(f"open_clip has no model {model!r}")
+    torch.manual_seed(0)
+    size = config["vision_cfg"]["image_size"]
+    facts = Preprocess(size, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    built = build(config, precision).to(device)
+    return Clip(model, f"random {model}", built, open_clip.SimpleTokenizer(), facts)
+
+
+def class_names(classes: int) -> list[str]:
+    """The first synonym of every so many ImageNet-21K classes."""
+    names = [text.split(",")[0] for text in ImageNetInfo("imagenet21k").label_descriptions()]
+    return names[:: len(names) // classes][:classes]
+
+
+class Generated(Dataset):
+    """Noise under the names of ImageNet-21K; as many images a class as asked."""
+
+    name, title, suite = "generated", "Generated", "generated"
+
+    def __init__(self, classes: int, images: int, size: int) -> None:
+        self.names, self.images, self.size = class_names(classes), images, size
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return self.names
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """`images` in all, the classes in turn."""
+        return [Sample(f"{split}/{at}", at % len(self.names)) for at in range(self.images)]
+
+    def image(self, sample: Sample) -> Image.Image:
+        seed = int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big")
+        draw = np.random.default_rng(seed)
+        return Image.fromarray(draw.integers(0, 256, (self.size, self.size, 3), dtype=np.uint8))
+
+    def fingerprint(self) -> str:
+        return f"generated-{len(self.names)}-{self.images}-{self.size}"
+
+
+@dataclass(frozen=True)
+class Full(FeatureStore):
+    """A store that has everything: random unit features, so that no tower need run for them."""
+
+    width: int = 0
+
+    def get(self, key: object, rows: int, compute: object) -> torch.Tensor:
+        stream = torch.Generator().manual_seed(0)
+        random = torch.randn(rows, self.width, generator=stream)
+        return torch.nn.functional.normalize(random, dim=-1)
+
+    def rows(self, key: object, names: Sequence[str], compute: object) -> torch.Tensor:
+        return self.get(key, len(names), compute)

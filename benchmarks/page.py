@@ -1,0 +1,86 @@
+"""How every benchmark ends: the machine, tables, and results as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+GIB, MIB = 2**30, 2**20
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What was aimed at, and what came out."""
+
+    what: str
+    measured: str
+    goal: str
+    reached: bool
+
+    def row(self) -> list[str]:
+        return [self.what, self.measured, self.goal, "yes" if self.reached else "**no**"]
+
+
+def environment(*packages: str) -> dict[str, str]:
+    """Versions, and what a reader needs to know of the machine."""
+    return {
+        **{name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "machine": machine(),
+    }
+
+
+def machine() -> str:
+    """'Linux x86_64, AMD EPYC, 2 cores, 23 GiB'."""
+    told = [f"{platform.system()} {platform.machine()}"]
+    if model := _first("/proc/cpuinfo", "model name"):
+        told.append(model)
+    told.append(f"{os.cpu_count()} cores")
+    if total := _first("/proc/meminfo", "MemTotal"):
+        told.append(f"{int(total.split()[0]) * 1024 / GIB:.0f} GiB")
+    return ", ".join(told)
+
+
+def load() -> float:
+    """Processes that wanted a core in the last minute, this one included."""
+    return round(os.getloadavg()[0], 1)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def write(
+    folder: Path, name: str, title: str, result: dict[str, Any], lines: Sequence[str]
+) -> None:
+    """NAME.json holds everything that was measured, NAME.md what a reader wants; print the page."""
+    described = [f"{key} {value}" for key, value in result["environment"].items()]
+    text = "\n".join([f"# {title}", "", *lines, "", ", ".join(described), ""])
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, content in (
+        (folder / f"{name}.json", json.dumps(result, indent=1) + "\n"),
+        (folder / f"{name}.md", text),
+    ):
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(content)
+        os.replace(temporary, path)
+    print(text, flush=True)
+
+
+def _first(file: str, field: str) -> str | None:
+    """The value of a field in one of Linux's tables; None elsewhere."""
+    if not Path(file).exists():
+        return None
+    for line in Path(file).read_text().splitlines():
+        if line.startswith(field):
+            return line.partition(":")[2].strip()
+    return None

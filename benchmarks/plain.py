@@ -1,0 +1,109 @@
+"""A train step the way that the official codes do it, with the same towers and the same prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rppbench.clip import Clip
+from rppbench.contracts import Method, Prompt, Supervision
+from rppbench.names import Names
+from rppbench.options import options as options_of
+from rppbench.plan import SUPERVISION
+from rppbench.plugins import Registry
+from rppbench.recipes import Recipe, override
+from rppbench.streams import torch_stream
+
+RECIPES = {"coop": "coop-200-1", "maple": "maple-1", "pomp": "pomp-20-1", "rpp": "rpp-20-1"}
+"""Published settings; POMP and RPP with one view of each image and without a teacher."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A method on a model, as its recipe trains it."""
+
+    name: str
+    clip: Clip
+    recipe: Recipe
+    supervision: Supervision
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, clip: Clip) -> Setting:
+        component = Registry.load().get("methods", name)
+        recipe = next(r for r in component.recipes if r.name == RECIPES[name])
+        supervision = replace(component.supervision, kd=False)
+        own = {**options_of(component), **dict(recipe.options)}
+        options = {k: v for k, v in own.items() if k not in SUPERVISION}
+        if "depth" in options:  # small towers have fewer blocks
+            room = clip.space(1, torch.Generator())
+            options["depth"] = min(options["depth"], room.text_layers, room.image_layers)
+        return cls(name, clip, override(recipe, {"views": 1}), supervision, options)
+
+    def method(self, classes: int) -> Method:
+        component = Registry.load().get("methods", self.name)
+        space = self.clip.space(classes, torch_stream("initialise", "generated", 0))
+        made: Method = component(space, **self.options)
+        return made.to(self.clip.device)
+
+    def candidates(self, classes: int) -> int:
+        """Classes that a step of the published code compares."""
+        return min(self.supervision.sampled or classes, classes)
+
+    @property
+    def prompted(self) -> bool:
+        return self.method(2).prompts().image is not None
+
+
+class Plain:
+    """The published way: live images, 77 tokens for each class, one graph."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting, self.clip = setting, setting.clip
+        self.method = setting.method(2)
+        self.optimiser = torch.optim.SGD(self.method.parameters(), lr=0.001, momentum=0.9)
+        size = self.clip.preprocess.size
+        stream = torch.Generator().manual_seed(0)
+        self.pixels = torch.randn(setting.recipe.batch, 3, size, size, generator=stream)
+        self.pixels = self.pixels.to(self.clip.device)
+
+    def images(self) -> Tensor:
+        prompt = self.method.prompts().image
+        with torch.set_grad_enabled(prompt is not None):
+            return self.clip.image.encode(self.pixels, prompt)
+
+    def texts(self, names: Names) -> Tensor:
+        text = self.method.prompts().text
+        assert isinstance(text, Prompt)
+        return self.clip.text.encode(text, names, plain=True)
+
+    def step(self, names: Names | None) -> None:
+        """With these candidates; None stops behind the images."""
+        images = self.images()
+        self.optimiser.zero_grad(set_to_none=True)
+        if names is None:
+            if images.requires_grad:
+                images.sum().backward()
+        else:
+            labels = torch.arange(len(images), device=images.device) % len(names)
+            logits = self.clip.scale * images @ self.texts(names).T
+            F.cross_entropy(logits, labels).backward()
+        self.optimiser.step()
+
+
+def official_texts(clip: Clip, context: Tensor, names: Names) -> Tensor:
+    """CoOp's text encoder in open_clip's own modules: KaiyangZhou/CoOp `trainers/coop.py`."""
+    model, count = clip.model, len(names)
+    room = model.context_length - 1 - len(context)
+    ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
+    start = model.token_embedding(torch.full((count, 1), clip.tokenizer.sot_token_id))
+    x = torch.cat([start, context.expand(count, -1, -1), model.token_embedding(ids)], 1)
+    x = model.transformer(x + model.positional_embedding, attn_mask=model.attn_mask)
+    ends = 1 + len(context) + ids.argmax(-1)
+    x = model.ln_final(x)[torch.arange(count), ends] @ model.text_projection
+    return F.normalize(x, dim=-1)

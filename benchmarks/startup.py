@@ -1,0 +1,207 @@
+"""What rppbench itself costs: its start, finished cells, and the loop around a training step.
+
+Commands are processes of their own, run in turn; the quickest of each counts. A grid is finished
+because its records are the committed ones of the embedded world.
+
+    python benchmarks/startup.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from gauge import child
+from generated import class_names, clip_of
+from page import RESULTS, Goal, environment, load, table, write
+from plain import Setting
+from step import ours
+
+RECORDS = Path(__file__).parent.parent / "leaderboards" / "records" / "cross-dataset"
+SMALL, LARGE = ["zeroshot"], ["zeroshot", "coop", "kgcoop", "pomp", "vpt", "maple", "rpp"]
+CELLS = {"small": 11, "large": 11 + 6 * 33}
+"""Eleven data sets, three seeds of what is trained."""
+BASE, EACH, LOOP = 1.0, 0.010, 0.05
+"""Goals of issue 5: seconds of a finished grid, and of each of its cells; the loop's share."""
+
+
+def command(words: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Seconds of one command; SystemExit if it fails."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "rppbench", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "RPPBENCH_CACHE": str(folder / "cache")},
+    )
+    wall = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words)} failed\n{done.stderr[-2000:]}")
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return {"cpu": cpu, "wall": wall, "told": done.stdout + done.stderr}
+
+
+def grid(methods: Sequence[str], output: str) -> list[str]:
+    return ["--method", *methods, "--seed", "1", "2", "3", "--output", output]
+
+
+def commands(repeats: int) -> dict[str, dict[str, float]]:
+    """The quickest run of each command."""
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for output, methods in (("small", SMALL), ("large", LARGE)):
+            for records in (r for m in methods for r in RECORDS.glob(f"*/{m}")):
+                where = records.relative_to(RECORDS.parent)
+                shutil.copytree(records, folder / output / "records" / where)
+            told = command(["plan", *grid(methods, output)], folder)["told"]
+            if f"{CELLS[output]} cells: 0 to run" not in told:  # `run` would begin to learn
+                raise SystemExit(f"the committed records do not finish the grid\n{told[-300:]}")
+        timed = {
+            "--help": ["--help"],
+            "plan, nothing done": ["plan", *grid(SMALL, "none")],
+            "leaderboard": ["leaderboard", "--output", "large"],
+            "run again, small": ["run", *grid(SMALL, "small")],
+            "run again, large": ["run", *grid(LARGE, "large")],
+        }
+        for _ in range(repeats):
+            for what, words in timed.items():
+                one = {k: v for k, v in command(words, folder).items() if k != "told"}
+                found[what] = min(found.get(what, one), one, key=lambda run: run["cpu"])
+    return found
+
+
+def torch_alone(repeats: int) -> float:
+    """Processor seconds of a Python that imports torch and nothing else."""
+    code = "import time, torch; print(time.process_time())"
+    words = [sys.executable, "-c", code]
+    return min(
+        float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        for _ in range(repeats)
+    )
+
+
+def loop(options: argparse.Namespace) -> dict[str, Any]:
+    """Steps of the training loop and the bare steps of the same work, in turn."""
+    torch.set_num_threads(1)
+    clip = clip_of(options.model)
+    setting = Setting.of("coop", clip)
+    names = clip.names(class_names(options.classes))
+    method = setting.method(options.classes)
+    images = F.normalize(torch.randn(setting.recipe.batch, clip.model.text_projection.shape[1]))
+    labels = torch.arange(len(images)) % options.classes
+    optimiser = torch.optim.SGD(method.parameters(), lr=0.001, momentum=0.9)
+
+    def bare() -> float:
+        started = time.process_time()
+        texts = clip.text.encode(method.prompts().text, names)  # type: ignore[arg-type]
+        loss = F.cross_entropy(clip.scale * images @ texts.T, labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        return time.process_time() - started
+
+    bare()
+    shares, own = [], []
+    for _ in range(options.repeats):
+        steps = median(t.cpu for t in ours(setting, options.classes, options.steps))
+        plain = median(bare() for _ in range(options.steps))
+        shares.append((steps - plain) / steps)
+        own.append(steps)
+    return {
+        "model": options.model,
+        "classes": options.classes,
+        "step": median(own),
+        "share": median(shares),
+    }
+
+
+def goals(result: Mapping[str, Any]) -> list[Goal]:
+    """What issue 5 asks of it."""
+    found = []
+    for size, cells in CELLS.items():
+        spent = result["commands"][f"run again, {size}"]["cpu"]
+        most = BASE + EACH * cells
+        what = f"finished grid of {cells} cells run again (processor time)"
+        found.append(Goal(what, f"{spent:.2f} s", f"{most:.2f} s", spent < most))
+    for row in result["loop"]:
+        what = f"loop around the step, {row['model']}, {row['classes']} classes"
+        share = row["share"]
+        found.append(Goal(what, f"{share:.1%}", f"{LOOP:.0%}", share < LOOP))
+    return found
+
+
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [f"`{what}`", f"{one['cpu']:.2f} s", f"{one['wall']:.2f} s"]
+        for what, one in result["commands"].items()
+    ]
+    small, large = (result["commands"][f"run again, {size}"]["cpu"] for size in CELLS)
+    each = (large - small) / (CELLS["large"] - CELLS["small"])
+    loops = [
+        [r["model"], str(r["classes"]), f"{1000 * r['step']:.1f} ms", f"{r['share']:.1%}"]
+        for r in result["loop"]
+    ]
+    return [
+        f"The quickest of {result['repeats']} runs. Small: {CELLS['small']} finished cells, large:"
+        f" {CELLS['large']}.",
+        "",
+        *table(["command", "processor time", "on the clock"], rows),
+        "",
+        f"A finished cell costs {1000 * each:.1f} ms. A Python that imports torch and nothing else"
+        f" takes {result['torch']:.2f} s: methods are torch modules, so what names them loads it,"
+        " and that is the limit of `plan` and of running a finished grid again.",
+        "",
+        "CoOp's step with stored image features, by the training loop and bare (the same encoder,"
+        " loss and optimiser, no draws, records or course); medians, in turn:",
+        "",
+        *table(["model", "classes", "step", "share of the loop"], loops),
+        "",
+        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
+    ]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=["ViT-B-32", "demo"])
+    parser.add_argument("--classes", type=int, default=10, help="of the step: EuroSAT's number")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--model", help=argparse.SUPPRESS)
+    options = parser.parse_args(words)
+    if options.model:
+        print(json.dumps(loop(options)))
+        return
+    given = [f"--{name}={getattr(options, name)}" for name in ("classes", "steps", "repeats")]
+    before = load()
+    result = {
+        "commands": commands(options.repeats),
+        "torch": torch_alone(options.repeats),
+        "loop": [child(__file__, [*given, "--model", model]) for model in options.models],
+        "repeats": options.repeats,
+        "load": [before, load()],
+        "environment": environment("torch", "open_clip_torch"),
+    }
+    write(options.output, "startup", "Start and overhead", result, markdown(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The benchmarks of speed, tried on a small model: whole results, sides that agree."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ALL = Path(__file__).parent.parent / "benchmarks" / "all.py"
+PARTS = ("step", "fewshot", "evaluation", "scaling", "gpu")
+"""All but the start of commands, which takes a process for each."""
+
+
+def tried(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(ALL), *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, timeout=600
+    )
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    done = tried("--quick", "--output", str(folder), "--parts", *PARTS)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def read(results: Path, part: str) -> dict:
+    return json.loads((results / f"{part}.json").read_text())
+
+
+@pytest.mark.slow
+def test_one_command_writes_a_page_and_everything_measured_for_each_part(results):
+    names = sorted(path.name for path in results.iterdir())
+    assert names == sorted(f"{part}.{kind}" for part in (*PARTS, "all") for kind in ("json", "md"))
+    for part in (*PARTS, "all"):
+        assert read(results, part)["environment"]["machine"]
+        assert "| --- |" in (results / f"{part}.md").read_text()
+
+
+@pytest.mark.slow
+def test_every_method_is_timed_on_both_sides_with_what_was_declared(results):
+    rows = read(results, "step")["rows"]
+    found = {(row["method"], row["classes"]): row for row in rows}
+    assert set(found) == {(m, c) for m in ("coop", "maple", "pomp", "rpp") for c in (8, 16)}
+    assert all(row["ours"]["cpu"] > 0 and row["plain"]["cpu"] > 0 for row in rows)
+    assert found["coop", 8]["text_times"] == 1
+    assert found["coop", 16]["text_times"] == 2
+    assert "(text x 2)" in (results / "step.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_plain_text_pass_is_that_of_open_clips_own_modules(results):
+    assert read(results, "step")["control"]["largest_difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_the_sides_of_a_training_get_the_same_images_right(results):
+    for row in read(results, "fewshot")["rows"]:
+        assert {run["correct"] for run in row["runs"].values()} == {row["runs"]["plain"]["correct"]}
+        assert row["runs"]["plain"]["steps"] > 0
+
+
+@pytest.mark.slow
+def test_only_prompts_in_the_image_tower_make_it_run_again(results):
+    runs = read(results, "evaluation")["runs"]
+    assert {m: one["frozen"] for m, one in runs["cold"].items()} == {
+        "zeroshot": True,
+        "coop": True,
+        "vpt": False,
+    }
+
+
+@pytest.mark.slow
+def test_the_table_says_what_was_not_measured(results):
+    assert read(results, "all")["missing"] == ["startup"]
+    assert "Not measured here: startup." in (results / "all.md").read_text()
+
+
+def test_a_try_never_replaces_committed_results():
+    done = tried("--quick")
+    assert done.returncode == 1
+    assert "--quick measures nothing" in done.stderr
