@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from rppbench.store import STALE_SECONDS, Problem
@@ -111,6 +110,8 @@ def _reason(path: Path) -> str:
     if path.suffix == ".tmp":
         return "left by a writer that died"
     if path.suffix == ".npz":
+        import numpy as np  # slow to import, and nothing else here needs it
+
         with np.load(path, allow_pickle=False) as stored:  # each array has a checksum
             for name in stored.files:
                 stored[name]

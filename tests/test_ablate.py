@@ -328,4 +328,6 @@ def test_the_grids_ask_what_the_paper_asks() -> None:
         "sampled",
         "epochs",
         "data",
+        "pretraining_epochs",
+        "pretraining_data",
     }
