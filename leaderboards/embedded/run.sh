@@ -15,7 +15,7 @@ closed="linear-probe tip-adapter tip-adapter-f" # know only the classes that the
   run --method $prompts promptkd clip-adapter rpp:kd=off $closed --task pretraining
   run --method $every $closed --task few-shot:shots=4
   run --method $every --task base-to-new:shots=4
-  run --method $prompts rpp:kd=off --task segmentation detection
+  run --method $prompts clip-adapter rpp:kd=off --task segmentation detection
 }
 run --method pomp rpp --task fine-tune:shots=4
 rppbench leaderboard --output "$output"
