@@ -21,19 +21,18 @@ from PIL import Image
 from torch import Tensor
 
 from rppbench.average_precision import AveragePrecision
-from rppbench.contents import content_digest
 from rppbench.contracts import Bench, Dataset, Sample, Score
 from rppbench.dense import Compared, Detections, DetectionSet
 from rppbench.errors import UsageError, unknown
 from rppbench_tasks import box_results
-from rppbench_tasks.cross_dataset import CrossDataset
 from rppbench_tasks.proposing.boxes import Boxes, Finder, TrueBoxes, overlaps, suppress
 from rppbench_tasks.proposing.files import BoxFile
 from rppbench_tasks.proposing.models import Detector
 from rppbench_tasks.proposing.regions import Regions
+from rppbench_tasks.proposing.task import ProposalTask
 
 
-class Detection(CrossDataset):
+class Detection(ProposalTask):
     """One cell for each detection set; the training is the one of `cross-dataset`."""
 
     name = "detection"
@@ -79,32 +78,21 @@ class Detection(CrossDataset):
         if proposals in ("regions", "true") and path:
             raise UsageError(f"proposals={proposals} takes no path")
 
-    def inputs(self) -> Sequence[tuple[str, str]]:
-        """The file or the model that proposals come from."""
-        return [("proposals", content_digest(Path(self.path).expanduser()))] if self.path else []
-
     def run(self, bench: Bench) -> Iterable[Score]:
         """AP50 with AP at other overlaps, for sizes and for seen and unseen classes.
 
         With true boxes as proposals also `true_boxes`, the top-1 accuracy of their crops.
         """
-        data = bench.dataset
-        if not isinstance(data, DetectionSet):
-            raise UsageError(f"data set {data.name!r} has no boxes to find")
-        bench.fit()
-        finder = self.proposers[self.proposals](data, self.path)
+        data = with_boxes(bench.dataset)
         scorer, right = AveragePrecision(data), [0, 0]
-        samples = bench.samples()
-        for done, sample in enumerate(samples, 1):
-            boxes = self._found(bench, data, sample, finder)
-            features = self._features(bench, sample, boxes[0])
-            cosines = bench.similarities(features, list(data.classes)).numpy()  # (n, c)
+        total = len(bench.samples())
+        for done, (sample, boxes, cosines) in enumerate(self.named(bench, data), 1):
             scorer.add(sample, self.classify(boxes, cosines))
             if self.proposals == "true":
                 labels = [t.label for t in data.things(sample) if not t.crowd][: self.at_most]
                 right[0] += int((cosines.argmax(1) == labels).sum()) if labels else 0
                 right[1] += len(labels)
-            bench.progress(done, len(samples))
+            bench.progress(done, total)
         yield from scorer.scores()
         if right[1]:
             yield Score("true_boxes", 100 * right[0] / right[1], right[0], right[1])
@@ -116,27 +104,30 @@ class Detection(CrossDataset):
         progress: Callable[[int, int], None],
         tell: Callable[[str], None],
     ) -> Iterable[Score]:
-        if not isinstance(data, DetectionSet):
-            raise UsageError(f"data set {data.name!r} has no boxes to find")
-        return box_results.scores(data, predictions, progress, tell)
+        return box_results.scores(with_boxes(data), predictions, progress, tell)
 
     def compared(self, bench: Bench) -> Iterator[Compared]:
-        data = bench.dataset
-        if not isinstance(data, DetectionSet):
-            raise UsageError(f"data set {data.name!r} has no boxes to find")
-        bench.fit()
-        finder = self.proposers[self.proposals](data, self.path)
-        for sample in bench.samples():
-            boxes = self._found(bench, data, sample, finder)
-            features = self._features(bench, sample, boxes[0])
+        data = with_boxes(bench.dataset)
+        for sample, boxes, cosines in self.named(bench, data):
             things = [thing for thing in data.things(sample) if not thing.crowd]
             truth = Detections(
                 np.array([thing.box for thing in things], np.float32).reshape(-1, 4),
                 np.ones(len(things), np.float32),
                 np.array([thing.label for thing in things], np.int64),
             )
-            found = self.classify(boxes, bench.similarities(features, list(data.classes)).numpy())
+            found = self.classify(boxes, cosines)
             yield Compared(sample.key, data.image(sample), truth, found)
+
+    def named(
+        self, bench: Bench, data: DetectionSet
+    ) -> Iterator[tuple[Sample, Boxes, NDArray[np.float32]]]:
+        """Learn, then of one image after the other its proposals and their cosines (n, c)."""
+        bench.fit()
+        finder = self.proposers[self.proposals](data, self.path)
+        for sample in bench.samples():
+            boxes = self._found(bench, data, sample, finder)
+            features = self._features(bench, sample, boxes[0])
+            yield sample, boxes, bench.similarities(features, list(data.classes)).numpy()
 
     def classify(self, boxes: Boxes, cosines: np.ndarray) -> Detections:
         """What is found in an image, of proposals (n, 4) with their cosines (n, c)."""
@@ -177,6 +168,13 @@ class Detection(CrossDataset):
         shown = hashlib.sha256(boxes.tobytes()).hexdigest()
         key = {"crops": shown, "sample": sample.key, "context": self.context, "version": 1}
         return bench.remembered(key, len(boxes), crops)
+
+
+def with_boxes(data: Dataset) -> DetectionSet:
+    """The data set, if it has what this task scores. UsageError if not."""
+    if not isinstance(data, DetectionSet):
+        raise UsageError(f"data set {data.name!r} has no boxes to find")
+    return data
 
 
 def inside(

@@ -6,7 +6,7 @@ Recognition, NeurIPS 2023, section 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contents import content_digest
-from rppbench.contracts import Assignment, Bench, Catalog, Dataset, Method, Sample, Score, Task
+from rppbench.contracts import Bench, Dataset, Sample, Score
 from rppbench.dense import Compared, SegmentationSet
 from rppbench.errors import UsageError, unknown
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import Masks
 from rppbench_tasks.proposing.models import Segmenter
 from rppbench_tasks.proposing.regions import Regions
+from rppbench_tasks.proposing.task import ProposalTask
 from rppbench_tasks.segmenting import map_results
 from rppbench_tasks.segmenting.dense import DenseHead
 from rppbench_tasks.segmenting.mean_iou import Confusion
@@ -31,7 +31,7 @@ Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
 """(image, its key, (h, w)) -> (h, w) labels, `IGNORED` where there is none; one image at a time."""
 
 
-class Segmentation(Task):
+class Segmentation(ProposalTask):
     """One cell for each set of label maps; the training is the one of `cross-dataset`."""
 
     name = "segmentation"
@@ -39,6 +39,7 @@ class Segmentation(Task):
     title = "Open-vocabulary segmentation"
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
+    targets = "segmentation"
     heads: ClassVar[dict[str, Callable[[Segmentation, Bench, SegmentationSet], Head]]] = {
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
         "dense": lambda task, bench, data: task.dense(bench),
@@ -77,30 +78,17 @@ class Segmentation(Task):
             raise unknown("head of segmentation is named", head, self.heads, "heads")
         if proposals not in self.proposers:
             raise unknown("source of proposals is named", proposals, self.proposers, "sources")
-        self.suite, self.source, self.shots = suite, source, shots
+        super().__init__(suite=suite, source=source, shots=shots)
         self.kind, self.view, self.proposals, self.path = head, view, proposals, path
         self.published, self.weight, self.short, self.long = published, weight, short, long
 
-    def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """The suite's sets of label maps; the source is the method's kind unless one is named."""
-        source = self.source or catalog.source(self.suite, method.large_source)
-        return [
-            Assignment(target, source, "seen", self.shots or None)
-            for target in catalog.names(self.suite, "segmentation")
-        ]
-
-    def inputs(self) -> Sequence[tuple[str, str]]:
-        """The files or the model that proposals come from."""
-        return [("proposals", content_digest(Path(self.path).expanduser()))] if self.path else []
-
     def run(self, bench: Bench) -> Iterable[Score]:
         """hiou, seen and unseen where there are unseen classes; miou, fwiou and accuracies."""
-        data, samples = bench.dataset, bench.samples()
+        data, samples = with_label_maps(bench.dataset), bench.samples()
         confusion = Confusion(len(data.classes))
         for done, (truth, found) in enumerate(self.labelled(bench, samples), 1):
             confusion.add(truth, found)
             bench.progress(done, len(samples))
-        assert isinstance(data, SegmentationSet)  # or there would be no label maps
         return list(confusion.scores(data.unseen()))
 
     def score_file(
@@ -110,9 +98,7 @@ class Segmentation(Task):
         progress: Callable[[int, int], None],
         tell: Callable[[str], None],
     ) -> Iterable[Score]:
-        if not isinstance(data, SegmentationSet):
-            raise UsageError(f"data set {data.name!r} has no label maps to score")
-        return map_results.scores(data, predictions, progress)
+        return map_results.scores(with_label_maps(data), predictions, progress)
 
     def compared(self, bench: Bench) -> Iterator[Compared]:
         samples = bench.samples()
@@ -123,9 +109,7 @@ class Segmentation(Task):
         self, bench: Bench, samples: Iterable[Sample]
     ) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
         """Learn, then (truth, prediction) of one image after the other: no two are in memory."""
-        data = bench.dataset
-        if not isinstance(data, SegmentationSet):
-            raise UsageError(f"data set {data.name!r} has no label maps to score")
+        data = with_label_maps(bench.dataset)
         bench.fit()
         if self.published:
             if data.published is None:
@@ -161,3 +145,10 @@ class Segmentation(Task):
             return image
         width, height = (max(1, round(side * ratio)) for side in image.size)
         return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def with_label_maps(data: Dataset) -> SegmentationSet:
+    """The data set, if it has what this task scores. UsageError if not."""
+    if not isinstance(data, SegmentationSet):
+        raise UsageError(f"data set {data.name!r} has no label maps to score")
+    return data
