@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 from toy import Toy
-from toy_run import Context, Fixed, Place, ToyBroken, ToyOne, ToyTwo, registry_of
+from toy_run import Bringing, Context, Fixed, Place, ToyBroken, ToyOne, ToyTwo, registry_of
 
-from rppbench import hookimpl
-from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step, Task
+from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step
 from rppbench.records import Score
 from rppbench.survey import survey
 from rppbench_tasks.cross_dataset import CrossDataset
@@ -45,23 +44,12 @@ class Infinite(CrossDataset):
         return [Score("top1", 50.0), Score("top5", float("nan"))]
 
 
-class Plugin:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [Fixed, Context, Specific, Exploding]
-
-    @hookimpl
-    def rppbench_datasets(self) -> list[type[Toy]]:
-        return [Toy, ToyOne, ToyTwo, ToyBroken]
-
-    @hookimpl
-    def rppbench_tasks(self) -> list[type[Task]]:
-        return [Infinite]
+TOYS = Bringing([Fixed, Context, Specific, Exploding], [Toy, ToyOne, ToyTwo, ToyBroken], [Infinite])
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=Plugin()), tmp_path, monkeypatch)
+    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
 def test_a_failing_cell_is_a_record_with_its_reason_and_stops_no_other(place: Place) -> None:

@@ -10,11 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from toy import Toy
-from toy_run import Context, Fixed, Place, ToyOne, ToyTwo, registry_of
+from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
-from rppbench import hookimpl
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Sample
+from rppbench.contracts import Sample
 from rppbench.towers import FULL
 
 
@@ -34,19 +33,12 @@ class OwnTwo(Own, ToyTwo):
     pass
 
 
-class Plugin:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [Fixed, Context]
-
-    @hookimpl
-    def rppbench_datasets(self) -> list[type[Toy]]:
-        return [Toy, OwnOne, OwnTwo]
+TOYS = Bringing([Fixed, Context], [Toy, OwnOne, OwnTwo])
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=Plugin()), tmp_path, monkeypatch)
+    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
 def watch(clip: Clip) -> list[str]:

@@ -13,31 +13,23 @@ import pytest
 import torch
 from tiny import Draw, make_tiny_clip, sapl
 from toy import Toy
-from toy_run import Context, Fixed, Place, Say, ToyOne, ToyTwo, refused, registry_of
+from toy_run import Bringing, Context, Fixed, Place, Say, ToyOne, ToyTwo, refused, registry_of
 
-from rppbench import hookimpl
 from rppbench.budget import BASE, is_out_of_memory, with_less
 from rppbench.clip import SCORED, Clip
-from rppbench.contracts import Method, Prompt
+from rppbench.contracts import Prompt
 from rppbench.errors import UsageError
 
 LEAST = BASE + 2 * 1024**2
 """A bound that the tiny model just fits in."""
 
 
-class Plugin:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [Fixed, Context]
-
-    @hookimpl
-    def rppbench_datasets(self) -> list[type[Toy]]:
-        return [Toy, ToyOne, ToyTwo]
+TOYS = Bringing([Fixed, Context], [Toy, ToyOne, ToyTwo])
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=Plugin()), tmp_path, monkeypatch)
+    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
 def bounded(memory: int | None) -> Clip:
@@ -226,9 +218,7 @@ def test_a_cell_without_memory_is_a_record_that_says_so(place: Place) -> None:
         def loss(self, step: Any) -> torch.Tensor:
             return step.loss + torch.empty(1 << 60).sum()
 
-    place.registry = registry_of(
-        toys=Plugin(), greedy=type("G", (), {"rppbench_methods": hookimpl(lambda self: [Greedy])})()
-    )
+    place.registry = registry_of(toys=TOYS, greedy=Bringing([Greedy], []))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         (record,) = place.run(place.plan("greedy", datasets=("toy-one",)), place.new())

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 from toy import COLOURS, Toy
-from toy_run import Context, Fixed, Place, ToyOne, ToyTwo, registry_of
+from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
-from rppbench import hookimpl
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt
+from rppbench.contracts import Prompt
 from rppbench.outcomes import unpack_outcomes
 from rppbench.parallel import Group
 from rppbench.plan import batches
@@ -22,20 +21,12 @@ from rppbench.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench.survey import survey
 from rppbench_methods.cocoop import CoCoOp
 
-
-class Plugin:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [Fixed, Context, CoCoOp]
-
-    @hookimpl
-    def rppbench_datasets(self) -> list[type[Toy]]:
-        return [Toy, ToyOne, ToyTwo]
+TOYS = Bringing([Fixed, Context, CoCoOp], [Toy, ToyOne, ToyTwo])
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=Plugin()), tmp_path, monkeypatch)
+    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
 def clip_of(place: Place) -> Clip:

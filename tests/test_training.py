@@ -15,10 +15,9 @@ from toy import Toy
 from rppbench.checkpoints import build
 from rppbench.clip import Clip
 from rppbench.contracts import Frozen, Method, Prompt, Prompts, Space, Step, Supervision
-from rppbench.errors import DivergedError, UsageError
+from rppbench.errors import DivergedError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
-from rppbench.optimising import rate
 from rppbench.recipes import Recipe
 from rppbench.records import Choice, Training
 from rppbench.resume import load_state
@@ -109,46 +108,6 @@ def test_an_incomplete_batch_is_dropped(tmp_path: Path) -> None:
     assert make(make_tiny_clip(), tmp_path).epoch_steps == 15 // 4
     huge = make(make_tiny_clip(), tmp_path, training=with_recipe(batch=500))
     assert huge.epoch_steps == 1
-
-
-@pytest.mark.parametrize(
-    ("epochs", "lr", "last"),
-    [(10, 0.002, 1.91e-4), (5, 0.0035, 1.21e-3), (2, 0.0026, 2.6e-3), (20, 0.0025, 6.1e-5)],
-)
-def test_the_schedule_ends_where_the_published_ones_end(
-    epochs: int, lr: float, last: float
-) -> None:
-    """Last-epoch rates of CoCoOp, MaPLe (both recipes) and PromptSRC, from their schedules."""
-    recipe = dict(Recipe("r", epochs=epochs, batch=1, lr=lr).choice().options)
-    assert rate(recipe, 0) == 1e-5
-    assert rate(recipe, 1) == lr
-    assert rate(recipe, epochs - 1) == pytest.approx(last, rel=0.005)
-
-
-def test_the_squared_schedule_is_two_cosines_on_one_optimiser() -> None:
-    """As logged for KgCoOp: 100 epochs, 0.002, a factor of the cosine twice."""
-    once, twice = (
-        dict(Recipe("r", epochs=100, batch=1, lr=0.002, schedule=name).choice().options)
-        for name in ("cosine", "cosine-squared")
-    )
-    assert rate(twice, 0) == 1e-5
-    assert rate(twice, 1) == 0.002
-    assert rate(twice, 51) == pytest.approx(0.0005)
-    for epoch in range(1, 100):
-        assert rate(twice, epoch) == pytest.approx(rate(once, epoch) ** 2 / 0.002)
-
-
-def test_an_unknown_schedule_is_a_mistake_and_says_so() -> None:
-    with pytest.raises(UsageError, match="did you mean 'cosine'"):
-        rate({"epochs": 1, "warmup_epochs": 0, "lr": 1.0, "schedule": "cosin"}, 0)
-
-
-def test_a_recipe_without_a_schedule_of_its_own_keeps_its_key() -> None:
-    first = {"augment", "batch", "epochs", "lr", "momentum", "views"}
-    first |= {"warmup_epochs", "warmup_lr", "weight_decay"}
-    assert dict(RECIPE.choice().options).keys() == first
-    squared = replace(RECIPE, schedule="cosine-squared").choice()
-    assert dict(squared.options)["schedule"] == "cosine-squared"
 
 
 def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:

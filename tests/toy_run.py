@@ -6,7 +6,7 @@ And what tests of runs and commands share.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from multiprocessing.connection import Connection
@@ -24,7 +24,7 @@ from rppbench import hookimpl, hookspecs, training
 from rppbench.backbones import Backbone
 from rppbench.bench import Workshop
 from rppbench.clip import Clip, load
-from rppbench.contracts import Method, Prompt, Prompts, Space, Templates
+from rppbench.contracts import Method, Prompt, Prompts, Space, Task, Templates
 from rppbench.engines import Event, Inline
 from rppbench.features import FeatureStore
 from rppbench.plan import Request, batches, cells
@@ -78,6 +78,30 @@ class Context(Method):
 
     def prompts(self) -> Prompts:
         return Prompts(Prompt(self.context), None if self.tokens is None else Prompt(self.tokens))
+
+
+class Bringing:
+    """A plugin that brings these."""
+
+    def __init__(
+        self,
+        methods: Sequence[type[Method]],
+        datasets: Sequence[type[Toy]],
+        tasks: Sequence[type[Task]] = (),
+    ) -> None:
+        self.methods, self.datasets, self.tasks = methods, datasets, tasks
+
+    @hookimpl
+    def rppbench_methods(self) -> Sequence[type[Method]]:
+        return self.methods
+
+    @hookimpl
+    def rppbench_datasets(self) -> Sequence[type[Toy]]:
+        return self.datasets
+
+    @hookimpl
+    def rppbench_tasks(self) -> Sequence[type[Task]]:
+        return self.tasks
 
 
 class ToyPlugin:

@@ -1,0 +1,52 @@
+"""Learning rates by epoch, against what published schedules give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rppbench.errors import UsageError
+from rppbench.optimising import rate
+from rppbench.recipes import Recipe
+
+
+@pytest.mark.parametrize(
+    ("epochs", "lr", "last"),
+    [(10, 0.002, 1.91e-4), (5, 0.0035, 1.21e-3), (2, 0.0026, 2.6e-3), (20, 0.0025, 6.1e-5)],
+)
+def test_the_schedule_ends_where_the_published_ones_end(
+    epochs: int, lr: float, last: float
+) -> None:
+    """Last-epoch rates of CoCoOp, MaPLe (both recipes) and PromptSRC, from their schedules."""
+    recipe = dict(Recipe("r", epochs=epochs, batch=1, lr=lr).choice().options)
+    assert rate(recipe, 0) == 1e-5
+    assert rate(recipe, 1) == lr
+    assert rate(recipe, epochs - 1) == pytest.approx(last, rel=0.005)
+
+
+def test_the_squared_schedule_is_two_cosines_on_one_optimiser() -> None:
+    """As logged for KgCoOp: 100 epochs, 0.002, a factor of the cosine twice."""
+    once, twice = (
+        dict(Recipe("r", epochs=100, batch=1, lr=0.002, schedule=name).choice().options)
+        for name in ("cosine", "cosine-squared")
+    )
+    assert rate(twice, 0) == 1e-5
+    assert rate(twice, 1) == 0.002
+    assert rate(twice, 51) == pytest.approx(0.0005)
+    for epoch in range(1, 100):
+        assert rate(twice, epoch) == pytest.approx(rate(once, epoch) ** 2 / 0.002)
+
+
+def test_an_unknown_schedule_is_a_mistake_and_says_so() -> None:
+    with pytest.raises(UsageError, match="did you mean 'cosine'"):
+        rate({"epochs": 1, "warmup_epochs": 0, "lr": 1.0, "schedule": "cosin"}, 0)
+
+
+def test_a_recipe_without_a_schedule_of_its_own_keeps_its_key() -> None:
+    recipe = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
+    first = {"augment", "batch", "epochs", "lr", "momentum", "views"}
+    first |= {"warmup_epochs", "warmup_lr", "weight_decay"}
+    assert dict(recipe.choice().options).keys() == first
+    squared = replace(recipe, schedule="cosine-squared").choice()
+    assert dict(squared.options)["schedule"] == "cosine-squared"
