@@ -103,7 +103,7 @@ def totals(result: Mapping[str, Any], frozen: bool | None) -> dict[str, float]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """The issue sets none for this part."""
+    """None is set for this part."""
     return []
 
 

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rppbench.store import write_whole
+
 RESULTS = Path(__file__).parent / "results"
 GIB, MIB = 2**30, 2**20
 
@@ -65,14 +67,8 @@ def write(
     """NAME.json holds everything that was measured, NAME.md what a reader wants; print the page."""
     described = [f"{key} {value}" for key, value in result["environment"].items()]
     text = "\n".join([f"# {title}", "", *lines, "", ", ".join(described), ""])
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, content in (
-        (folder / f"{name}.json", json.dumps(result, indent=1) + "\n"),
-        (folder / f"{name}.md", text),
-    ):
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(content)
-        os.replace(temporary, path)
+    write_whole(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
+    write_whole(folder / f"{name}.md", text)
     print(text, flush=True)
 
 

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from rppbench.records import digest
 from rppbench.store import replacing
-from rppbench.stored import content_digest, entries, features_folder, remove, surplus
+from rppbench.stored import arrays_digest, entries, features_folder, remove, surplus
 
 WAIT_SECONDS = 3600.0
 """Another process that computes the same is waited for this long; then the work is done twice."""
@@ -132,7 +132,7 @@ class FeatureStore:
     def _write(self, path: Path, key: Mapping[str, object], parts: dict[str, Tensor]) -> None:
         parts = {name: part.contiguous() for name, part in parts.items()}
         metadata = {name: str(value) for name, value in key.items()}
-        metadata["sha256"] = content_digest({name: part.numpy() for name, part in parts.items()})
+        metadata["sha256"] = arrays_digest({name: part.numpy() for name, part in parts.items()})
         self._place(path, lambda temporary: save_file(parts, temporary, metadata))
 
     def _place(self, path: Path, save: Callable[[Path], None]) -> None:
@@ -199,6 +199,8 @@ class _Gathered:
         for at, name in enumerate(wanted):
             self.places.setdefault(name, []).append(at)
         self.total = len(wanted)
+        self.seen: set[Path] = set()
+        """Files that were taken from."""
 
     @property
     def missing(self) -> list[int]:
@@ -206,10 +208,11 @@ class _Gathered:
         return sorted(places[0] for places in self.places.values())
 
     def add_all(self, folder: Path) -> None:
-        """Take what the files of a folder hold."""
-        for path in sorted(folder.glob("[!.]*.safetensors")):
+        """Take what those files of a folder hold that were not taken from yet."""
+        for path in sorted(set(folder.glob("[!.]*.safetensors")) - self.seen):
             if not self.places:
                 return
+            self.seen.add(path)
             stored = _read(path)
             if stored is None or len(stored.get("names", ())) != len(stored["features"]):
                 continue

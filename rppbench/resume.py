@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from rppbench.contracts import Method
 from rppbench.errors import UsageError
+from rppbench.store import replacing
 
 KEPT = {
     "momentum": "momentum_buffer",
@@ -61,10 +61,8 @@ def save_state(
                 if state.get(entry) is not None:
                     tensors[f"{prefix}.{name}"] = state[entry].contiguous()
     metadata = {"training": key, "progress": json.dumps(vars(progress))}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    save_file(tensors, temporary, metadata)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
 
 
 def load_state(

@@ -8,7 +8,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +26,7 @@ from rppbench.memory import peak_bytes, reset_peak
 from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Failure, Record, Score
+from rppbench.records import Cell, Failure, Record, Score, now
 from rppbench.store import Store
 
 SHOWN_NAMES = 5
@@ -123,7 +122,7 @@ class Runner:
             )
         except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
             record = replace(record, failure=failure_of(error))
-        return replace(record, finished=_now())
+        return replace(record, finished=now())
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
         """Record a failure that the cell could not record itself (its worker died).
@@ -133,7 +132,7 @@ class Runner:
         stored = self.store.read(cell)
         if stored is not None and stored.status == "ok":
             return
-        record = replace(self._blank(cell), failure=Failure(kind, message), finished=_now())
+        record = replace(self._blank(cell), failure=Failure(kind, message), finished=now())
         with suppress(Exception):  # what cannot be labelled must not hide why the worker died
             registry = self.workshop.registry
             record = replace(record, metric=registry.get("tasks", cell.task.name).metric)
@@ -147,7 +146,7 @@ class Runner:
             status="failed",
             metric="",
             environment=self._environment(),
-            started=_now(),
+            started=now(),
         )
 
     def _environment(self) -> dict[str, str]:
@@ -232,10 +231,6 @@ def _check_finite(scores: Sequence[Score], log: Sequence[Mapping[str, float]]) -
         for name, value in entry.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name!r} became {value} in epoch {epoch} of the training")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _finished(record: Record) -> Event:

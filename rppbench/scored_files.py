@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rppbench import __version__
 from rppbench.contracts import Dataset, Task
 from rppbench.errors import UsageError
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Choice, Record, Training
+from rppbench.records import Cell, Choice, Record, Training, now
 from rppbench.weights import sha256
 
 KIND = "predictions"
@@ -82,7 +81,7 @@ def score(
     task, dataset = registry.get("tasks", place.task.name), registry.get("datasets", place.dataset)
     if not predictions.exists():
         raise UsageError(f"nothing is at {predictions}")
-    started, remarks = _now(), list[str]()
+    started, remarks = now(), list[str]()
 
     def heard(remark: str) -> None:
         remarks.append(remark)
@@ -112,7 +111,7 @@ def score(
             **{name: text for name, text in said.items() if text},
         },
         started=started,
-        finished=_now(),
+        finished=now(),
     )
 
 
@@ -124,7 +123,3 @@ def _digest(path: Path) -> str:
     for file in sorted(path.glob("*.png")):
         found.update(f"{file.name} {sha256(file)}\n".encode("utf-8", "surrogatepass"))
     return found.hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

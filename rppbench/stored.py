@@ -121,12 +121,12 @@ def _reason(path: Path) -> str:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if "sha256" not in metadata:
         return "says no digest: not made by this version"
-    if metadata["sha256"] != content_digest(arrays):
+    if metadata["sha256"] != arrays_digest(arrays):
         return "its content is not what was written"
     return ""
 
 
-def content_digest(arrays: dict[str, Any]) -> str:
+def arrays_digest(arrays: dict[str, Any]) -> str:
     """SHA-256 of numpy arrays under their names."""
     found = hashlib.sha256()
     for name, array in sorted(arrays.items()):

@@ -7,7 +7,6 @@ purpose cannot shift another, so a record does not depend on order, engine or wo
 from __future__ import annotations
 
 import hashlib
-import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,11 +17,6 @@ def seed_of(*parts: object) -> int:
     """A 63-bit seed from the parts' text; equal parts give equal seeds on every machine."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def python_stream(*parts: object) -> random.Random:
-    """A `random.Random` of its own for the named purpose."""
-    return random.Random(seed_of(*parts))
 
 
 def torch_stream(*parts: object) -> torch.Generator:

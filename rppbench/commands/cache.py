@@ -75,8 +75,8 @@ def prune(arguments: argparse.Namespace) -> int:
         remove(gone)
     out = console()
     verb = "would remove" if arguments.dry_run else "removed"
-    kept = [entry for entry in found if entry not in gone]
-    out.print(f"{verb} {len(gone):,} of {len(found):,} files, {_total(gone)}; {_total(kept)} left")
+    left = spell_size(_size(found) - _size(gone))
+    out.print(f"{verb} {len(gone):,} of {len(found):,} files, {_total(gone)}; {left} left")
     return 0
 
 
@@ -109,5 +109,9 @@ def _day(entry: Entry) -> str:
     return datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
 
 
+def _size(found: list[Entry]) -> int:
+    return sum(entry.size for entry in found)
+
+
 def _total(found: list[Entry]) -> str:
-    return spell_size(sum(entry.size for entry in found))
+    return spell_size(_size(found))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from rppbench.commands import console, torch_device, use_data
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from rppbench.plugins import Registry
     from rppbench.records import Record
     from rppbench.store import Store
@@ -47,7 +43,7 @@ def gallery(arguments: argparse.Namespace) -> int:
     from rppbench.gallery_page import page
     from rppbench.plugins import Registry
     from rppbench.runner import Runner
-    from rppbench.store import write_whole
+    from rppbench.store import replacing, write_whole
 
     if arguments.images < 1:
         raise UsageError(f"--images must be at least 1, not {arguments.images}")
@@ -73,7 +69,8 @@ def gallery(arguments: argparse.Namespace) -> int:
         for number, scene in enumerate(scenes, 1):
             drawn = draw(scene, data.classes, unseen)
             name = f"{number:03d}.png"
-            _save(drawn.image, folder / name)
+            with replacing(folder / name) as temporary:
+                drawn.image.save(temporary, "PNG")
             pictures.append((name, scene.key, drawn.caption))
             console(stderr=True).print(f"[{number}/{total}] {scene.key}: {drawn.caption}")
         # The page comes last: where it is, all of its pictures are.
@@ -126,13 +123,3 @@ def _check(record: Record, registry: Registry, store: Store) -> None:
         raise UsageError(
             f"no prompts at {store.training_path(cell.training)}; run the cell again in this folder"
         )
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        image.save(temporary, "PNG")
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
