@@ -15,6 +15,7 @@ from rppbench.contracts import Method, Prompts, Recipe, Space, Step, Supervision
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import linear
 from rppbench_methods.deep import deep_image
+from rppbench_methods.demo import FEW
 
 _CONFIGS = "github.com/zhengli97/PromptKD configs/trainers/PromptKD"
 
@@ -53,16 +54,29 @@ class PromptKD(Method):
             "scripts/promptkd/base2new_train.sh; of two sets 200 is the weight (kd_weight)",
         ),
         Recipe(
-            "promptkd-demo-1",
-            epochs=2,
+            "promptkd-demo-2",
+            epochs=8,
             batch=8,
-            lr=0.02,
+            lr=0.005,
             warmup_epochs=0,
             augment="none",
             shots=4,
             options=(("depth", 3),),
             suite="demo",
-            origin="rppbench: short enough for two cores",
+            origin="rppbench: the published rate; fewer epochs, of many images",
+        ),
+        Recipe(
+            "promptkd-demo-few-1",
+            epochs=20,
+            batch=8,
+            lr=0.005,
+            warmup_epochs=0,
+            augment="none",
+            shots=4,
+            options=(("depth", 3),),
+            tasks=FEW,
+            suite="demo",
+            origin="rppbench: the published rate and epochs, of few images",
         ),
     )
 
