@@ -19,6 +19,7 @@ from page import RESULTS, Goal, environment, table, write
 
 PARTS = {
     "step": "train steps with 100, 1,000 and 10,450 classes, and their peak memory",
+    "attention": "the text side, way by way",
     "fewshot": "few-shot training from start to end, cold and warm",
     "evaluation": "scoring by ten methods, cold and warm",
     "startup": "start, finished cells, the loop around a step",
@@ -27,6 +28,7 @@ PARTS = {
 }
 SMALL = {
     "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1 --jobs 1",
+    "attention": "--ways shared packed copied --classes 8 --names 100 --repeats 1",
     "fewshot": "--sets none --model demo --classes 4 --epochs 1",
     "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt",
     "startup": "--models demo --steps 2 --repeats 1",

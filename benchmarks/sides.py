@@ -7,10 +7,11 @@ tokens each. The accuracies must be equal, and the benchmarks check that they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from rppbench.bench import CellBench, Workshop
@@ -35,9 +36,9 @@ class Live(FeatureStore):
         self,
         key: Mapping[str, object],
         names: Sequence[str],
-        compute: Callable[[Sequence[int]], Tensor],
+        compute: Callable[[Sequence[int]], Iterable[Tensor]],
     ) -> Tensor:
-        return compute(range(len(names)))
+        return torch.cat(list(compute(range(len(names)))))
 
     def arrays(self, key: Mapping[str, object], compute: Callable[[], Arrays]) -> Arrays:
         return compute()

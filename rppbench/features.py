@@ -9,16 +9,17 @@ All files are written whole. Features are memory-mapped files of safetensors:
     features/<ab>/<key>.npz                  other arrays, compressed
 
 So an image that any list held before passes the tower no second time, in whatever company it is
-asked for.
+asked for. What takes long is kept piece by piece, so a kill loses seconds of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ from rppbench.stored import arrays_digest, entries, features_folder, remove, sur
 
 WAIT_SECONDS = 3600.0
 """Another process that computes the same is waited for this long; then the work is done twice."""
+
+SAVE_SECONDS = 30.0
+"""A kill loses at most this much of the work on the rows of a list."""
 
 NAME_BYTES = 16
 """Of the SHA-256 of a row's name."""
@@ -95,12 +99,12 @@ class FeatureStore:
         self,
         key: Mapping[str, object],
         names: Sequence[str],
-        compute: Callable[[Sequence[int]], Tensor],
+        compute: Callable[[Sequence[int]], Iterable[Tensor]],
     ) -> Tensor:
         """The (n, e) float32 rows of these names, each computed once under one key.
 
-        `compute` gets the positions of those that are not there. Another process that is at the
-        same key is waited for.
+        `compute` gets the positions of those that are not there and gives their rows in blocks.
+        Another process that is at the same key is waited for.
         """
         folder = self.path(key).with_suffix("")
         wanted = [_name(name) for name in names]
@@ -113,21 +117,46 @@ class FeatureStore:
             with _alone(folder.parent):
                 gathered.add_all(folder)  # what another process made meanwhile
                 if missing := gathered.missing:
-                    computed = compute(missing).detach().to("cpu", torch.float32)
                     fresh = [wanted[at] for at in missing]
-                    self._keep(folder, key, fresh, computed)
+                    computed = self._computed(folder, key, fresh, compute(missing))
                     if len(missing) == len(wanted):
                         return computed
                     gathered.take(fresh, computed)
         assert gathered.rows is not None
         return gathered.rows
 
+    def _computed(
+        self,
+        folder: Path,
+        key: Mapping[str, object],
+        names: Sequence[bytes],
+        blocks: Iterable[Tensor],
+    ) -> Tensor:
+        """All blocks in one, and in one file; until that is there, in files of their own."""
+        parts: list[Tensor] = []
+        pieces: list[Path] = []
+        kept, done, saved = 0, 0, time.monotonic()
+        for block in blocks:
+            parts.append(block.detach().to("cpu", torch.float32))
+            done += len(block)
+            if kept < done < len(names) and time.monotonic() - saved > SAVE_SECONDS:
+                piece = torch.cat(parts)[kept:]
+                pieces.append(self._keep(folder, key, names[kept:done], piece))
+                kept, saved = done, time.monotonic()
+        computed = torch.cat(parts)
+        if self._keep(folder, key, names, computed).exists():
+            for path in pieces:
+                path.unlink(missing_ok=True)
+        return computed
+
     def _keep(
         self, folder: Path, key: Mapping[str, object], names: Sequence[bytes], features: Tensor
-    ) -> None:
+    ) -> Path:
         digests = np.frombuffer(b"".join(names), np.uint8).reshape(-1, NAME_BYTES).copy()
         parts = {"features": features, "names": torch.from_numpy(digests)}
-        self._write(folder / _part(names), key, parts)
+        path = folder / _part(names)
+        self._write(path, key, parts)
+        return path
 
     def _write(self, path: Path, key: Mapping[str, object], parts: dict[str, Tensor]) -> None:
         parts = {name: part.contiguous() for name, part in parts.items()}

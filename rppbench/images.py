@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 
@@ -118,7 +118,7 @@ def frozen_features(
     store: FeatureStore,
     clip: Clip,
     images: Images,
-    compute: Callable[[Sequence[int]], Tensor],
+    compute: Callable[[Sequence[int]], Iterable[Tensor]],
     epoch: int = 0,
     view: int = 0,
 ) -> Tensor:
@@ -130,7 +130,6 @@ def frozen_features(
     return store.rows(key, images.contents, compute)
 
 
-@torch.no_grad()
 def encode(
     clip: Clip,
     images: Images,
@@ -139,11 +138,16 @@ def encode(
     epoch: int = 0,
     view: int = 0,
     picks: Sequence[int] | None = None,
-) -> Tensor:
-    """(n, e) features of the images at `picks` (None: all), `size` at a time, not stored."""
-    parts: list[Tensor] = [torch.zeros(0, embed_width(clip.model))]
-    total = len(images) if picks is None else len(picks)
+) -> Iterator[Tensor]:
+    """(b, e) features of the images at `picks` (None: all), `size` at a time, not stored.
+
+    The first block is empty, so that those of no images have a width too.
+    """
+    yield torch.zeros(0, embed_width(clip.model))
+    total, done = len(images) if picks is None else len(picks), 0
     for batch in images.in_order(size, epoch, view, picks):
-        parts.append(clip.image.encode(batch, alone=True).cpu())
-        notify("encode", sum(map(len, parts)), total, {})
-    return torch.cat(parts)
+        with torch.no_grad():
+            features = clip.image.encode(batch, alone=True).cpu()
+        yield features
+        done += len(features)
+        notify("encode", done, total, {})

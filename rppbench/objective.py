@@ -111,6 +111,11 @@ class Step:
         """(b, k) bool: each image's own class and its negatives."""
         return self.own | self.negatives
 
+    @cached_property
+    def complete(self) -> bool:
+        """Whether every image is compared with all classes: nothing to mask, no margin but 0."""
+        return len(self.classes) == self.total and bool(self.negatives.all())
+
     @property
     def cross_entropy(self) -> Tensor:
         """() POMP eq. 4: cross-entropy over own class and negatives, negatives shifted by m.
@@ -119,6 +124,8 @@ class Step:
         prompt-pretraining trainers/pomp.py; zero when every class is a candidate.
         """
         logits = self.logits
+        if self.complete:  # the same to the last bit as below, at a third of the small kernels
+            return F.cross_entropy(logits, self.labels)
         if self.supervision.correction:
             counts = (self.negatives & ~self.own).sum(1, keepdim=True).clamp(min=1)  # (b, 1)
             rest = logits.new_tensor(max(self.total - 1, 1))

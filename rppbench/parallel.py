@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,6 +31,9 @@ from rppbench.records import Failure
 
 WAIT = timedelta(days=1)
 """The others wait while the first process scores. That one has died is seen at once without it."""
+
+TOGETHER = 16
+"""Batches that each process encodes before the first one can keep what all have made."""
 
 T = TypeVar("T")
 
@@ -76,8 +79,8 @@ class Group:
 
     def stored(
         self,
-        get: Callable[[Callable[[Sequence[int]], Tensor]], Tensor],
-        encode: Callable[[Sequence[int]], Tensor],
+        get: Callable[[Callable[[Sequence[int]], Iterable[Tensor]]], Tensor],
+        encode: Callable[[Sequence[int]], Iterable[Tensor]],
         size: int,
     ) -> Tensor:
         """(n, e) of what the first process's store has or computes, `get(compute)`, in all of them.
@@ -90,7 +93,8 @@ class Group:
 
         def together(picks: Sequence[int]) -> Tensor:
             rows = self.batches(len(picks), size)
-            return self.gather(encode([picks[row] for row in rows.tolist()]), rows, len(picks))
+            own = torch.cat(list(encode([picks[row] for row in rows.tolist()])))
+            return self.gather(own, rows, len(picks))
 
         if not self.first:
             while (picks := self.same(_NOTHING)) is not None:
@@ -98,9 +102,11 @@ class Group:
             count, width = self.same((0, 0))
             return self.gather(torch.zeros(0, width), _NONE, count)
 
-        def compute(picks: Sequence[int]) -> Tensor:
-            self.same(list(picks))
-            return together(picks)
+        def compute(picks: Sequence[int]) -> Iterator[Tensor]:
+            most = TOGETHER * self.size * size
+            for start in range(0, len(picks), most):
+                part = self.same(list(picks[start : start + most]))
+                yield together(part)
 
         found = get(compute)
         self.same(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +71,7 @@ class Scorer:
         clip, size = self.clip, self.batch_size
         if prompts.image is None:
 
-            def compute(picks: Sequence[int]) -> Tensor:
+            def compute(picks: Sequence[int]) -> Iterator[Tensor]:
                 return encode(clip, images, size, self.notify, picks=picks)
 
             return frozen_features(self.features, clip, images, compute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -246,10 +246,10 @@ class Trainer:
     def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
         """(n, e) of one view."""
 
-        def encoded(picks: Sequence[int]) -> Tensor:
+        def encoded(picks: Sequence[int]) -> Iterator[Tensor]:
             return encode(clip, images, ENCODED, self.notify, epoch, view, picks)
 
-        def get(compute: Callable[[Sequence[int]], Tensor]) -> Tensor:
+        def get(compute: Callable[[Sequence[int]], Iterable[Tensor]]) -> Tensor:
             return frozen_features(self.features, clip, images, compute, epoch, view)
 
         return self.group.stored(get, encoded, ENCODED)

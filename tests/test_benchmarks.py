@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ALL = Path(__file__).parent.parent / "benchmarks" / "all.py"
-PARTS = ("step", "fewshot", "evaluation", "scaling", "gpu")
+PARTS = ("step", "attention", "fewshot", "evaluation", "scaling", "gpu")
 """All but the start of commands, which takes a process for each."""
 
 
@@ -56,6 +56,14 @@ def test_every_method_is_timed_on_both_sides_with_what_was_declared(results):
 @pytest.mark.slow
 def test_the_plain_text_pass_is_that_of_open_clips_own_modules(results):
     assert read(results, "step")["control"]["largest_difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_all_ways_through_the_text_tower_give_the_same_numbers(results):
+    ways = read(results, "attention")["ways"]
+    assert set(ways) == {"shared", "packed", "copied", "ours"}
+    assert all(way["apart"] < 1e-5 for way in ways.values())
+    assert ways["ours"]["apart"] == 0
 
 
 @pytest.mark.slow

@@ -23,8 +23,8 @@ DAY = 24 * 3600
 def filled() -> list[Entry]:
     """Three files of different kinds; the first was used 20 days ago, the second 10."""
     store = FeatureStore(cache_folder())
-    store.rows({"kind": "images"}, ["a", "b"], lambda picks: torch.zeros(len(picks), 4))
-    store.rows({"kind": "views"}, ["a"], lambda picks: torch.zeros(len(picks), 4))
+    store.rows({"kind": "images"}, ["a", "b"], lambda picks: [torch.zeros(len(picks), 4)])
+    store.rows({"kind": "views"}, ["a"], lambda picks: [torch.zeros(len(picks), 4)])
     store.get({"kind": "texts"}, 3, lambda: torch.zeros(3, 4))
     by_kind = {entry.kind: entry for entry in entries(cache_folder())}
     assert set(by_kind) == {"images", "views", "texts"}

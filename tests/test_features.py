@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from rppbench import features
 from rppbench.features import FeatureStore
 from rppbench.stored import entries, problems
 
@@ -89,10 +90,11 @@ class Tower:
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def of(self, names: Sequence[str]) -> Callable[[Sequence[int]], Tensor]:
-        def compute(picks: Sequence[int]) -> Tensor:
-            self.seen += [names[at] for at in picks]
-            return torch.stack([row(names[at]) for at in picks])
+    def of(self, names: Sequence[str]) -> Callable[[Sequence[int]], Iterator[Tensor]]:
+        def compute(picks: Sequence[int]) -> Iterator[Tensor]:
+            for at in picks:
+                self.seen.append(names[at])
+                yield row(names[at])[None]
 
         return compute
 
@@ -106,6 +108,34 @@ def test_a_row_of_any_list_before_is_computed_no_second_time(tmp_path: Path) -> 
     for names in ("0 1 2 3", "3 4 1", "1 3", "5 4 0", "4 3 1", "3 3 6 6"):
         tower.ask(FeatureStore(tmp_path), names.split())
     assert sorted(tower.seen) == ["0", "1", "2", "3", "4", "5", "6"]
+
+
+def test_a_kill_loses_only_what_was_not_kept_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "SAVE_SECONDS", -1.0)
+    store, tower = FeatureStore(tmp_path), Tower()
+
+    def killed(picks: Sequence[int]) -> Iterator[Tensor]:
+        for done, block in enumerate(tower.of(list("01234"))(picks)):
+            if done == 3:
+                raise KeyboardInterrupt
+            yield block
+
+    with pytest.raises(KeyboardInterrupt):
+        store.rows(KEY, list("01234"), killed)
+    assert len(entries(tmp_path)) == 3
+    tower.ask(store, list("01234"))
+    assert tower.seen == list("0123") + list("34")
+    assert not any(problems(entries(tmp_path)))
+
+
+def test_what_was_kept_on_the_way_is_one_file_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "SAVE_SECONDS", -1.0)
+    Tower().ask(FeatureStore(tmp_path), list("0123"))
+    assert len(entries(tmp_path)) == 1
 
 
 def test_rows_of_another_epoch_are_others(tmp_path: Path) -> None:

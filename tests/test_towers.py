@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from rppbench.clip import Clip
 from rppbench.contracts import Prompt
 from rppbench.errors import UsageError
 
+NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
@@ -368,10 +370,14 @@ def test_nothing_below_the_first_learned_tokens_keeps_a_graph(first: int, learne
             assert (value.grad is not None) == value.requires_grad
 
 
-def test_compiled_towers_give_what_eager_ones_give() -> None:
-    """With the part of the compiler that needs no C++: graphs of forward and backward."""
+@pytest.mark.parametrize(
+    "with_backend",
+    ["aot_eager", pytest.param("inductor", marks=(pytest.mark.slow, NEEDS_COMPILER))],
+)
+def test_compiled_towers_give_what_eager_ones_give(with_backend: str) -> None:
+    """`aot_eager` traces the graphs and needs no C++; `inductor` is what `--compile` uses."""
     found = []
-    for backend in (None, "aot_eager"):
+    for backend in (None, with_backend):
         clip, draw = make_tiny_clip(), Draw()
         if backend:
             clip.compile(backend)
