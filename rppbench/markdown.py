@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rppbench import shots
 from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
 from rppbench.notes import notes
@@ -21,12 +22,14 @@ def page(tables: Sequence[Table]) -> str:
     for task in dict.fromkeys(table.task for table in tables):
         parts = [table for table in tables if table.task == task]
         lines += [f"# {safe(parts[0].title)}", ""]
-        if len(parts) > 1:
+        if len(parts) > 1 and not shots.alone(parts):
             lines += [
                 f"> **Warning:** the {len(parts)} tables of this page were measured under "
                 "different conditions; do not compare numbers across them.",
                 "",
             ]
+        for found in shots.across(parts):
+            lines += ["## By shots", "", shots.TOLD, "", *_plain(found.layout), ""]
         for table in parts:
             if table.differences:
                 lines += ["## " + ", ".join(f"{n}: {safe(v)}" for n, v in table.differences), ""]

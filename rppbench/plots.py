@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from rppbench.entrants import Entrant
 from rppbench.figures import INK, QUIET, colour, marker, panels, styled
+from rppbench.shots import Across
 from rppbench.tables import Average, Entry, Row, Table, duration
 
 MOST = 10
@@ -56,6 +57,33 @@ def cost(table: Table) -> Figure | None:
         _log_axis(axis, spell)
         axis.grid(True)
     _legend(drawn, axes[0])
+    return drawn
+
+
+@styled
+def by_shots(found: Across) -> Figure | None:
+    """Means over the number of shots; a dotted line for what learns nothing. None without means."""
+    drawn, (axis,) = panels(7.0, 3.8)
+    numbers = list(found.tables)
+    for index, (label, rows) in enumerate(list(found.rows.items())[:MOST]):
+        spreads = [
+            (n, spread) for n, row in sorted(rows.items()) if (spread := shown(row).interval)
+        ]
+        points, values = [n for n, _ in spreads], [spread.mean for _, spread in spreads]
+        if any(row.deterministic for row in rows.values()):
+            axis.plot(points, values, color=colour(index), linestyle=":", label=label)
+        elif points:
+            halves = [spread.half_width or 0 for _, spread in spreads]
+            style: dict[str, Any] = {"color": colour(index), "marker": marker(index), "ms": 4}
+            axis.errorbar(points, values, halves, label=label, capsize=2, elinewidth=1, **style)
+    if not axis.has_data():
+        return None
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(numbers, [str(n) for n in numbers])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set(xlabel="Images a class", ylabel=f"Mean {next(iter(found.tables.values())).metric}, %")
+    axis.grid(True)
+    _legend(drawn, axis)
     return drawn
 
 

@@ -18,11 +18,12 @@ from rppbench import ablation_page, ablation_plots, plots
 from rppbench.ablation import Ablation
 from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.figures import inline
-from rppbench.layout import COSTS, Shown, costs, layout, measured
+from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
 from rppbench.leaderboard import Part, write_leaderboards
 from rppbench.notes import notes
 from rppbench.opened import opened
 from rppbench.records import lower_is_better
+from rppbench.shots import TOLD, Across, across, alone
 from rppbench.store import file_name, write_whole
 from rppbench.tables import Row, Table
 
@@ -66,6 +67,8 @@ def page(
     digest = sha256(f"\n{script}\n".encode()).digest()  # of all between the tags
     content: list[list[dict[str, object]]] = []
     sections = []
+    for number, found in enumerate(across(part.table for part in parts), 1):
+        sections.append(_shots(number, found))
     for number, part in enumerate(parts, 1):
         step(part.table.title)
         sections.append(_section(number, part, parts, content))
@@ -103,6 +106,23 @@ def _filters(tables: Sequence[Table]) -> Iterator[str]:
         yield f'<label>{label}<select name="{name}">{"".join(choices)}</select></label>'
 
 
+def _shots(number: int, found: Across) -> str:
+    """Averages over the number of shots, as a table and as curves."""
+    table = next(iter(found.tables.values()))
+    lines = [
+        f'<section class="by-shots" data-task="{escape(table.task)}" '
+        f'data-backbone="{escape(dict(table.setting)["backbone"])}" '
+        f'aria-labelledby="shots-{number}">',
+        f'<h2 id="shots-{number}">{escape(found.title)}, by shots</h2>',
+        *_shape(TOLD, found.layout),
+    ]
+    if drawn := plots.by_shots(found):
+        told = "Averages over data sets. Bars are 95 % t-intervals over seeds."
+        lines += ['<div class="figures">', _figure(told, drawn, f"shots-{number}", found.title)]
+        lines += ["</div>"]
+    return "\n".join([*lines, "</section>"])
+
+
 def _ablations(reports: Sequence[Ablation]) -> str:
     """What each report found in a line, its figure, and its page in other formats."""
     lines = ['<section class="ablations" aria-labelledby="ablations">']
@@ -135,7 +155,8 @@ def _section(
 ) -> str:
     """A table with all about it; what its rows open to is added to `content`."""
     table = part.table
-    alike = sum(other.table.task == table.task for other in parts)
+    alike = [other.table for other in parts if other.table.task == table.task]
+    not_alike = len(alike) > 1 and not alone(alike)
     facts = ", ".join(f"{name}: {value}" for name, value in table.differences)
     heading = f"{table.title} ({facts})" if facts else table.title
     links = [
@@ -144,7 +165,7 @@ def _section(
     ]
     setting = [f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in table.setting]
     warning = (
-        f"This task has {alike} tables, measured under different conditions; do not compare "
+        f"This task has {len(alike)} tables, measured under different conditions; do not compare "
         "numbers across them."
     )
     backbone = escape(dict(table.setting)["backbone"])
@@ -152,7 +173,7 @@ def _section(
         f'<section class="table-part" data-task="{escape(table.task)}" '
         f'data-backbone="{backbone}" aria-labelledby="part-{number}">',
         f'<h2 id="part-{number}">{escape(heading)}</h2>',
-        *([f'<p class="warning">{warning}</p>'] if alike > 1 else []),
+        *([f'<p class="warning">{warning}</p>'] if not_alike else []),
         f'<p class="setting">{escape(measured(table))} Also as {", ".join(links)}.</p>',
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="part-{number}">',
         *_table(part, content),
@@ -175,16 +196,21 @@ def _below(table: Table) -> Iterator[str]:
     if table.reported:
         found.append((f"Against published numbers {PUBLISHED}", published(table.reported)))
     for told, shape in found:
-        yield f"<p>{escape(told)}</p>"
-        yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(told)}"><table>'
-        kinds = ["name" if i < shape.names else "" for i in range(len(shape.heads))]
-        heads = zip(shape.heads, kinds, strict=True)
-        cells = [f'<th scope="col" class="{kind}">{escape(head)}</th>' for head, kind in heads]
-        yield f"<thead><tr>{''.join(cells)}</tr></thead><tbody>"
-        for row in shape.body:
-            lines = [_cell(shown, index < shape.names) for index, shown in enumerate(row)]
-            yield f"<tr>{''.join(lines)}</tr>"
-        yield "</tbody></table></div>"
+        yield from _shape(told, shape)
+
+
+def _shape(told: str, shape: Layout) -> Iterator[str]:
+    """A table that cannot be sorted, below a sentence on it."""
+    yield f"<p>{escape(told)}</p>"
+    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(told)}"><table>'
+    kinds = ["name" if i < shape.names else "" for i in range(len(shape.heads))]
+    heads = zip(shape.heads, kinds, strict=True)
+    cells = [f'<th scope="col" class="{kind}">{escape(head)}</th>' for head, kind in heads]
+    yield f"<thead><tr>{''.join(cells)}</tr></thead><tbody>"
+    for row in shape.body:
+        lines = [_cell(shown, index < shape.names) for index, shown in enumerate(row)]
+        yield f"<tr>{''.join(lines)}</tr>"
+    yield "</tbody></table></div>"
 
 
 def _table(part: Part, content: list[list[dict[str, object]]]) -> Iterator[str]:
@@ -282,9 +308,13 @@ def _figures(number: int, part: Part) -> Iterator[str]:
     for name, caption, figure in drawn:
         if figure is not None:
             told = caption if name == "ranks" else caption + left_out
-            yield (
-                f'<figure><figcaption>{escape(told)}</figcaption><div class="scroll" tabindex="0" '
-                f'role="region" aria-label="{escape(table.title)}: plot">'
-                f"{inline(figure, f'{name}-{number}', told)}</div></figure>"
-            )
+            yield _figure(told, figure, f"{name}-{number}", table.title)
     yield "</div>"
+
+
+def _figure(told: str, drawn: Figure, name: str, title: str) -> str:
+    return (
+        f'<figure><figcaption>{escape(told)}</figcaption><div class="scroll" tabindex="0" '
+        f'role="region" aria-label="{escape(title)}: plot">{inline(drawn, name, told)}</div>'
+        "</figure>"
+    )

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +10,7 @@ from PIL import Image
 from toy import Toy
 
 from rppbench.checkpoints import Preprocess
+from rppbench.contracts import Sample
 from rppbench.errors import UsageError
 from rppbench.images import Images
 from rppbench.pixels import AUGMENTATIONS, training_view
@@ -102,3 +106,27 @@ def test_the_key_of_augmented_images_names_epoch_and_view() -> None:
     keys = [cropped.key(0, 0), cropped.key(1, 0), cropped.key(0, 1)]
     assert all(a != b for i, a in enumerate(keys) for b in keys[:i])
     assert plain.key() != cropped.key(0, 0)
+
+
+def test_a_file_that_was_replaced_is_another_image_even_at_equal_size(tmp_path: Path) -> None:
+    class Files(Toy):
+        def file(self, sample: Sample) -> Path:
+            return tmp_path / sample.key.replace("/", "_")
+
+    toy = Files()
+    samples = toy.samples("train")
+    for sample in samples:
+        toy.file(sample).write_bytes(b"before")
+
+    def contents() -> list[str]:
+        return Images(toy, samples, PREPROCESS).contents
+
+    before = contents()
+    assert contents() == before
+    assert len(set(before)) == len(samples)
+    replaced = toy.file(samples[0])
+    replaced.write_bytes(b"behind")
+    os.utime(replaced, ns=(0, 1))
+    assert [a != b for a, b in zip(before, contents(), strict=True)] == [
+        index == 0 for index in range(len(samples))
+    ]

@@ -92,6 +92,9 @@ function filter() {
     part.hidden = !some;
     tables += some;
   }
+  for (const part of all(".by-shots")) {
+    part.hidden = !(fits(part, "task") && fits(part, "backbone"));
+  }
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const note = wanted.recipe ? "; best numbers, ranks and plots are of all rows" : "";
   byId("count").textContent = `${counted(rows, "row")} in ${counted(tables, "table")}${note}`;
