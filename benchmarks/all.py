@@ -29,7 +29,7 @@ PARTS = {
 SMALL = {
     "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1 --jobs 1",
     "attention": "--ways shared packed copied --classes 8 --names 100 --repeats 1",
-    "fewshot": "--sets none --model demo --classes 4 --epochs 1",
+    "fewshot": "--sets none --model demo --classes 4 --ran 2",
     "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt",
     "startup": "--models demo --steps 2 --repeats 1",
     "scaling": "--model demo --classes 4 8 --images 8 16 --workers",

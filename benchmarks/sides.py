@@ -18,6 +18,7 @@ from rppbench.bench import CellBench, Workshop
 from rppbench.clip import Clip
 from rppbench.contracts import Dataset
 from rppbench.features import Arrays, FeatureStore
+from rppbench.images import Notify
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe
 from rppbench.records import Cell, Choice, Training
@@ -76,5 +77,9 @@ def cell(
     return Cell(task, dataset, choice, model, "fp32", 1, None, training if learns else None)
 
 
-def bench(work: Workshop, cell: Cell) -> CellBench:
-    return CellBench(cell, work, lambda phase, done, total, metrics: None, retrain=False)
+def silent(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+    """Tells nobody."""
+
+
+def bench(work: Workshop, cell: Cell, notify: Notify = silent) -> CellBench:
+    return CellBench(cell, work, notify, retrain=False)
