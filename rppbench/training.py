@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rppbench.budget import with_less
 from rppbench.classify import fixed_texts, head_of
@@ -37,6 +38,8 @@ from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
 from rppbench.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.streams import torch_stream
+
+T = TypeVar("T")
 
 SAVE_SECONDS = 10.0
 """A kill loses at most this much training (or one step, if a step takes longer)."""
@@ -131,10 +134,12 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate(self.recipe, epoch)
             for step, batch in self._epoch(epoch, first):
-                # A step that was cut short changed nothing: it is taken again. Not where others are
-                # in the middle of the same step.
+                # A step that was cut short is taken again. Not where others are in the middle of
+                # the same step.
                 take = partial(self._step, progress, step, batch, optimiser)
-                progress = with_less(self.clip.text, take) if self.group.size == 1 else take()
+                if self.group.size == 1:
+                    take = partial(with_less, self.clip.text, unchanged(self.method, take))
+                progress = take()
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
@@ -361,6 +366,18 @@ class Trainer:
         training = self.training
         base = (training.source, training.classes, training.shots, training.seed)
         return torch_stream(purpose, *base, *parts)
+
+
+def unchanged(method: nn.Module, work: Callable[[], T]) -> Callable[[], T]:
+    """The work on a method whose buffers, running statistics for one, are as they are now."""
+    kept = [buffer.clone() for buffer in method.buffers()]
+
+    def again() -> T:
+        for buffer, value in zip(method.buffers(), kept, strict=True):
+            buffer.copy_(value)
+        return work()
+
+    return again
 
 
 def _rows(features: Tensor | None, pick: Tensor) -> Tensor | None:
