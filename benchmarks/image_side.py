@@ -1,88 +1,117 @@
 """What is left to win in a step with prompts in the image tower: patches, layout, attention.
 
-Time of the parts of a step of ViT-B/16 with random weights, the smallest of several runs, and
+Parts of a step of a model with random weights, forward and backward where the step needs both, and
 whether the alternatives give the same bits.
+
+    python benchmarks/image_side.py --batch 4 --length 4
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports torchvision
-
-# isort: split
-import open_clip
 import torch
+from gauge import least, taken
+from generated import clip_of
+from page import RESULTS, environment, load, table, write
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from rppbench.contracts import Prompt
-from rppbench.runner import environment
-from rppbench.towers import ImageTower
 
 
-def best(action: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of the fastest of several runs, after one to warm up."""
-    action()
-    found = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        action()
-        found.append(1000 * (time.perf_counter() - began))
-    return min(found)
+def seconds(run: Callable[[], object], repeats: int) -> float:
+    """Processor seconds of the quickest run, after one to warm up."""
+    run()
+    return least([taken(run) for _ in range(repeats)]).cpu
 
 
-def measure(batch: int, length: int, repeats: int) -> dict[str, float | bool]:
-    torch.manual_seed(0)
-    model = open_clip.create_model("ViT-B-16", pretrained=None).eval().requires_grad_(False)
-    tower, visual = ImageTower(model), model.visual
-    images = torch.randn(batch, 3, 224, 224)
-    tokens = (torch.randn(length, 768) * 0.02).requires_grad_()
+def spelled_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.transpose(2, 3) * q.shape[-1] ** -0.5).softmax(-1) @ v
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    clip = clip_of(options.model)
+    tower, visual = clip.image, clip.model.visual
+    blocks, size = visual.transformer.resblocks, clip.preprocess.size
+    stream = torch.Generator().manual_seed(0)
+    images = torch.randn(options.batch, 3, size, size, generator=stream)
+    tokens = (torch.randn(options.length, visual.conv1.out_channels) * 0.02).requires_grad_()
 
     def step() -> None:
         features = tower.encode(images, Prompt(tokens))
         (features * features.detach().roll(1, 0)).sum().backward()
 
     last = images.contiguous(memory_format=torch.channels_last)
-    conv = copy.deepcopy(visual.conv1).to(memory_format=torch.channels_last)
-    shape = (batch, visual.transformer.resblocks[0].attn.num_heads, 197 + length, 64)
-    q, k, v = (torch.randn(shape, requires_grad=True) for _ in range(3))
-
-    def spelled_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return (q @ k.transpose(2, 3) * 64**-0.5).softmax(-1) @ v
-
+    convolution = copy.deepcopy(visual.conv1).to(memory_format=torch.channels_last)
+    heads = blocks[0].attn.num_heads
+    count = len(visual.positional_embedding) + options.length
+    shape = (options.batch, heads, count, visual.conv1.out_channels // heads)
+    q, k, v = (torch.randn(shape, generator=stream).requires_grad_() for _ in range(3))
+    parts: dict[str, Callable[[], object]] = {
+        "step": step,
+        "patches": lambda: visual._embeds(images),
+        "convolution": lambda: visual.conv1(images),
+        "channels_last": lambda: convolution(last),
+        "fused": lambda: scaled_dot_product_attention(q, k, v).sum().backward(),
+        "spelled_out": lambda: spelled_out(q, k, v).sum().backward(),
+    }
+    with torch.no_grad():
+        same = torch.equal(convolution(last), visual.conv1(images))
     return {
-        "step_ms": best(step, repeats),
-        "patches_ms": best(lambda: visual._embeds(images), repeats),
-        "convolution_ms": best(lambda: visual.conv1(images), repeats),
-        "convolution_channels_last_ms": best(lambda: conv(last), repeats),
-        "channels_last_same_bits": torch.equal(conv(last), visual.conv1(images)),
-        "attention_fused_ms": best(
-            lambda: scaled_dot_product_attention(q, k, v).sum().backward(), repeats
-        ),
-        "attention_spelled_out_ms": best(lambda: spelled_out(q, k, v).sum().backward(), repeats),
+        "seconds": {name: seconds(part, options.repeats) for name, part in parts.items()},
+        "blocks": len(blocks),
+        "same_bits": same,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    spent, blocks = result["seconds"], result["blocks"]
+    attention = f"attention of {blocks} blocks"
+    rows = [
+        ["a step, forward and backward", spent["step"]],
+        ["what lies below the first prompted block: patches and positions", spent["patches"]],
+        ["of it the convolution", spent["convolution"]],
+        ["the convolution, channels last", spent["channels_last"]],
+        [f"{attention}, fused, forward and backward", blocks * spent["fused"]],
+        [f"{attention}, spelled out", blocks * spent["spelled_out"]],
+    ]
+    return [
+        f"{result['model']} with random weights, {result['batch']} images, {result['length']}"
+        " learned tokens in the first block, float32, one thread, processor time, the quickest of"
+        f" {result['repeats']} after one to warm up. Channels last gives"
+        f" {'the same' if result['same_bits'] else 'other'} bits.",
+        "",
+        *table(
+            ("part", "time", "of the step"),
+            [[what, f"{1000 * s:.1f} ms", f"{s / spent['step']:.2%}"] for what, s in rows],
+        ),
+        "",
+        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
+    ]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="ViT-B-16", help="a model of open_clip")
     parser.add_argument("--batch", type=int, default=4, help="MaPLe's")
     parser.add_argument("--length", type=int, default=4, help="learned tokens")
-    parser.add_argument("--repeats", type=int, default=5)
-    here = Path(__file__).parent / "results" / "image_side.json"
-    parser.add_argument("--output", type=Path, default=here)
-    said = parser.parse_args()
-    found = measure(said.batch, said.length, said.repeats)
-    facts = {"batch": said.batch, "length": said.length, "repeats": said.repeats}
-    content = {**facts, "environment": environment("cpu"), "measured": found}
-    said.output.write_text(json.dumps(content, indent=1) + "\n")
-    for name, value in found.items():
-        print(f"{name}: {value if isinstance(value, bool) else round(value, 2)}")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args(words)
+    before = load()
+    result = {
+        **measure(options),
+        **{name: getattr(options, name) for name in ("model", "batch", "length", "repeats")},
+        "load": [before, load()],
+        "environment": environment("torch", "open_clip_torch"),
+    }
+    write(options.output, "image_side", "The image side, part by part", result, markdown(result))
 
 
 if __name__ == "__main__":
