@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from toy_run import Context, ToyPlugin, ToyRunner, registry_of
 
-from rppbench import hookimpl, training
+from rppbench import hookimpl, parallel, training
 from rppbench.bench import Workshop
 from rppbench.contracts import Frozen, Method, Space, Step
 from rppbench.engines import Event, Inline
@@ -32,6 +32,9 @@ from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.promptkd import PromptKD
 from rppbench_methods.promptsrc import PromptSRC
+
+parallel.TOGETHER, training.ENCODED = 1, 2
+"""Ten images are encoded and kept in several parts, as many images are."""
 
 SETTINGS = (
     ("recipe.augment", "none"),
