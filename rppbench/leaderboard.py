@@ -25,6 +25,7 @@ from rppbench.errors import unknown
 from rppbench.papers import OF_AVERAGES, reported
 from rppbench.ranks import Ranking, rank
 from rppbench.records import Record, is_detail, lower_is_better, recipe_name, spell
+from rppbench.shots import asked
 from rppbench.stats import harmonic_mean
 from rppbench.store import file_name, write_whole
 from rppbench.tables import Average, Column, Entry, Missing, Row, Table, decimals
@@ -70,7 +71,8 @@ def parts(
     result: list[Part] = []
     for of_task in grouped(chosen, lambda record: record.cell.task.name).values():
         groups = comparable(of_task)
-        found = _told_apart([_part(group, entrants(group), metric) for group in groups])
+        made = [_part(group, entrants(group), metric) for group in groups]
+        found = _told_apart(sorted(made, key=lambda part: asked(part.table)))
         result += [_mixed(found, of_task, metric)] if allow_mixed and len(found) > 1 else found
     return result
 

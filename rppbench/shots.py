@@ -37,11 +37,17 @@ class Across:
         return Layout(heads, 1, body)
 
 
+def asked(table: Table) -> int:
+    """The number of shots that was asked for; 0 where each recipe had its own."""
+    said = dict(table.setting).get(OPTION, "")
+    return int(said) if said.isdecimal() else 0
+
+
 def across(tables: Iterable[Table]) -> list[Across]:
     """One for each setting of which there are tables for several numbers of shots."""
     settings: dict[tuple[str, Facts], dict[int, Table]] = {}
     for table in tables:
-        if shots := _shots(table):
+        if shots := asked(table):
             rest = tuple(fact for fact in table.setting if fact[0] != OPTION)
             settings.setdefault((table.task, rest), {}).setdefault(shots, table)
     return [_across(of_shots) for of_shots in settings.values() if len(of_shots) > 1]
@@ -50,12 +56,6 @@ def across(tables: Iterable[Table]) -> list[Across]:
 def alone(tables: Sequence[Table]) -> bool:
     """Whether nothing but the number of shots tells these tables apart."""
     return any(len(found.tables) == len(tables) for found in across(tables))
-
-
-def _shots(table: Table) -> int:
-    """The number that was asked for; 0 where each recipe had its own."""
-    said = dict(table.setting).get(OPTION, "")
-    return int(said) if said.isdecimal() else 0
 
 
 def _across(of_shots: Mapping[int, Table]) -> Across:

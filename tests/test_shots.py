@@ -81,3 +81,8 @@ def test_the_curve_has_a_line_for_each_row_and_the_site_shows_it() -> None:
     text = page(parts(records()))
     assert "Few-shot learning, by shots" in text
     assert "measured under different conditions" not in text
+
+
+def test_tables_stand_in_the_order_of_their_shots() -> None:
+    found = [dict(table.setting)["task option shots"] for table in build(records())]
+    assert found == ["1", "4", "16"]
