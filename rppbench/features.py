@@ -9,7 +9,7 @@ All files are written whole. Features are memory-mapped files of safetensors:
     features/<ab>/<key>.npz                  other arrays, compressed
 
 So an image that any list held before passes the tower no second time, in whatever company it is
-asked for. What takes long is kept piece by piece, so a kill loses seconds of it.
+asked for. Rows that take long are kept piece by piece, so a kill does not lose them all.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WAIT_SECONDS = 3600.0
 """Another process that computes the same is waited for this long; then the work is done twice."""
 
 SAVE_SECONDS = 30.0
-"""A kill loses at most this much of the work on the rows of a list."""
+"""A kill loses at most this much of the work on the rows of a list, and the block at hand."""
 
 NAME_BYTES = 16
 """Of the SHA-256 of a row's name."""
@@ -73,9 +73,11 @@ class FeatureStore:
         path = self.path(key)
         stored = _read(path)
         if stored is not None and len(stored["features"]) == rows:
+            _mark_used(path)
             return stored["features"]
         features = compute().detach().to("cpu", torch.float32)
         self._write(path, key, {"features": features})
+        self._make_room(path)
         return features
 
     def arrays(self, key: Mapping[str, object], compute: Callable[[], Arrays]) -> Arrays:
@@ -93,6 +95,7 @@ class FeatureStore:
             return found
         made = compute()
         self._place(path, lambda temporary: _compress(temporary, made))
+        self._make_room(path)
         return made
 
     def rows(
@@ -110,6 +113,7 @@ class FeatureStore:
         wanted = [_name(name) for name in names]
         whole = _read(folder / _part(wanted))
         if whole is not None and len(whole["features"]) == len(wanted):
+            _mark_used(folder / _part(wanted))
             return whole["features"]  # as one of the lists before: mapped, nothing is copied
         gathered = _Gathered(wanted)
         gathered.add_all(folder)
@@ -135,18 +139,22 @@ class FeatureStore:
         """All blocks in one, and in one file; until that is there, in files of their own."""
         parts: list[Tensor] = []
         pieces: list[Path] = []
-        kept, done, saved = 0, 0, time.monotonic()
+        first, kept, done, saved = 0, 0, 0, time.monotonic()
         for block in blocks:
             parts.append(block.detach().to("cpu", torch.float32))
             done += len(block)
             if kept < done < len(names) and time.monotonic() - saved > SAVE_SECONDS:
-                piece = torch.cat(parts)[kept:]
+                piece = torch.cat(parts[first:])
                 pieces.append(self._keep(folder, key, names[kept:done], piece))
-                kept, saved = done, time.monotonic()
+                self._make_room(pieces[-1])
+                first, kept, saved = len(parts), done, time.monotonic()
         computed = torch.cat(parts)
-        if self._keep(folder, key, names, computed).exists():
-            for path in pieces:
-                path.unlink(missing_ok=True)
+        path = self._keep(folder, key, names, computed)
+        if path.exists():
+            for piece_path in pieces:  # before room is made: they need none any more
+                with suppress(OSError):
+                    piece_path.unlink()
+        self._make_room(path)
         return computed
 
     def _keep(
@@ -169,11 +177,17 @@ class FeatureStore:
         try:
             with replacing(path) as temporary:
                 save(temporary)
-            if self.limit is not None:
-                others = [entry for entry in entries(self.folder) if entry.path != path]
-                remove(surplus(others, self.limit - path.stat().st_size))
         except (OSError, SafetensorError) as error:
             warnings.warn(f"features are not kept in {self.folder}: {error}", stacklevel=4)
+
+    def _make_room(self, path: Path) -> None:
+        """Remove what exceeds the limit, the least recently used first; the new file stays."""
+        if self.limit is None:
+            return
+        with suppress(OSError):  # the file could not be kept, or another process removed it
+            size = path.stat().st_size
+            others = [entry for entry in entries(self.folder) if entry.path != path]
+            remove(surplus(others, self.limit - size))
 
 
 def _compress(path: Path, arrays: Arrays) -> None:
@@ -199,7 +213,7 @@ def _name(text: str) -> bytes:
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The tensors of a file, mapped so that nobody can write back; None if there is none.
 
-    A file that is damaged is removed.
+    A file that is damaged is removed. Whoever uses what is in it marks it as used.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -213,7 +227,6 @@ def _read(path: Path) -> dict[str, Tensor] | None:
         with suppress(OSError):
             path.unlink()
         return None
-    _mark_used(path)
     return stored
 
 
@@ -247,10 +260,11 @@ class _Gathered:
                 continue
             names = stored["names"].numpy().tobytes()
             each = [names[at : at + NAME_BYTES] for at in range(0, len(names), NAME_BYTES)]
-            self.take(each, stored["features"])
+            if self.take(each, stored["features"]):  # not for rows that nobody asks for any more
+                _mark_used(path)
 
-    def take(self, names: Sequence[bytes], features: Tensor) -> None:
-        """Copy those of the named rows (m, e) that are missing."""
+    def take(self, names: Sequence[bytes], features: Tensor) -> bool:
+        """Copy those of the named rows (m, e) that are missing; whether any was."""
         to: list[int] = []
         source: list[int] = []
         for row, name in enumerate(names):
@@ -261,6 +275,7 @@ class _Gathered:
             if self.rows is None:
                 self.rows = torch.empty(self.total, features.shape[1])
             self.rows[to] = features[source]
+        return bool(to)
 
 
 @contextmanager

@@ -105,7 +105,7 @@ class Images(TorchDataset[Tensor]):
         """What tells the images of the data set apart: the key, and a file's size and time.
 
         Reading all files to compare pixels would cost more than it saves: who changes a file
-        leaves a new time, and what is copied with `cp -p`, rsync or tar keeps the old one.
+        leaves a new time, and what `cp -p`, `rsync -a` or tar copies keeps the old one.
         """
         found = []
         for sample in self.samples:
@@ -143,13 +143,17 @@ def encode(
     epoch: int = 0,
     view: int = 0,
     picks: Sequence[int] | None = None,
+    done: int = 0,
+    total: int | None = None,
 ) -> Iterator[Tensor]:
     """(b, e) features of the images at `picks` (None: all), `size` at a time, not stored.
 
-    The first block is empty, so that those of no images have a width too.
+    The first block is empty, so that those of no images have a width too. `done` and `total` tell
+    where these images stand in a longer list.
     """
     yield torch.zeros(0, embed_width(clip.model))
-    total, done = len(images) if picks is None else len(picks), 0
+    if total is None:
+        total = len(images) if picks is None else len(picks)
     for batch in images.in_order(size, epoch, view, picks):
         with torch.no_grad():
             features = clip.image.encode(batch, alone=True).cpu()

@@ -80,33 +80,34 @@ class Group:
     def stored(
         self,
         get: Callable[[Callable[[Sequence[int]], Iterable[Tensor]]], Tensor],
-        encode: Callable[[Sequence[int]], Iterable[Tensor]],
+        encode: Callable[[Sequence[int], int, int], Iterable[Tensor]],
         size: int,
     ) -> Tensor:
         """(n, e) of what the first process's store has or computes, `get(compute)`, in all of them.
 
-        What has to be computed, `encode(picks)`, all compute, in batches of `size`. The others do
+        What has to be computed, `encode(picks, done, total)`, all compute, in batches of `size`;
+        `done` and `total` say how many images were before these, and are in all. The others do
         not look into a store: a folder need not be shared by machines.
         """
         if self.size == 1:
-            return get(encode)
+            return get(lambda picks: encode(picks, 0, len(picks)))
 
-        def together(picks: Sequence[int]) -> Tensor:
+        def together(picks: Sequence[int], done: int, total: int) -> Tensor:
             rows = self.batches(len(picks), size)
-            own = torch.cat(list(encode([picks[row] for row in rows.tolist()])))
+            own = torch.cat(list(encode([picks[row] for row in rows.tolist()], done, total)))
             return self.gather(own, rows, len(picks))
 
         if not self.first:
-            while (picks := self.same(_NOTHING)) is not None:
-                together(picks)
+            while (part := self.same(_NOTHING)) is not None:
+                together(*part)
             count, width = self.same((0, 0))
             return self.gather(torch.zeros(0, width), _NONE, count)
 
         def compute(picks: Sequence[int]) -> Iterator[Tensor]:
             most = TOGETHER * self.size * size
             for start in range(0, len(picks), most):
-                part = self.same(list(picks[start : start + most]))
-                yield together(part)
+                part = list(picks[start : start + most]), start, len(picks)
+                yield together(*self.same(part))
 
         found = get(compute)
         self.same(None)

@@ -138,7 +138,7 @@ class Trainer:
                 # the same step.
                 take = partial(self._step, progress, step, batch, optimiser)
                 if self.group.size == 1:
-                    take = partial(with_less, self.clip.text, unchanged(self.method, take))
+                    take = partial(with_less, self.clip.text, with_same_buffers(self.method, take))
                 progress = take()
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
@@ -251,8 +251,8 @@ class Trainer:
     def _view(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
         """(n, e) of one view."""
 
-        def encoded(picks: Sequence[int]) -> Iterator[Tensor]:
-            return encode(clip, images, ENCODED, self.notify, epoch, view, picks)
+        def encoded(picks: Sequence[int], done: int, total: int) -> Iterator[Tensor]:
+            return encode(clip, images, ENCODED, self.notify, epoch, view, picks, done, total)
 
         def get(compute: Callable[[Sequence[int]], Iterable[Tensor]]) -> Tensor:
             return frozen_features(self.features, clip, images, compute, epoch, view)
@@ -368,8 +368,8 @@ class Trainer:
         return torch_stream(purpose, *base, *parts)
 
 
-def unchanged(method: nn.Module, work: Callable[[], T]) -> Callable[[], T]:
-    """The work on a method whose buffers, running statistics for one, are as they are now."""
+def with_same_buffers(method: nn.Module, work: Callable[[], T]) -> Callable[[], T]:
+    """The work, before each try of which the method's buffers (running statistics) are as now."""
     kept = [buffer.clone() for buffer in method.buffers()]
 
     def again() -> T:

@@ -63,7 +63,6 @@ def test_all_ways_through_the_text_tower_give_the_same_numbers(results):
     ways = read(results, "attention")["ways"]
     assert set(ways) == {"shared", "packed", "copied", "ours"}
     assert all(way["apart"] < 1e-5 for way in ways.values())
-    assert ways["ours"]["apart"] == 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -136,6 +137,29 @@ def test_what_was_kept_on_the_way_is_one_file_at_the_end(
     monkeypatch.setattr(features, "SAVE_SECONDS", -1.0)
     Tower().ask(FeatureStore(tmp_path), list("0123"))
     assert len(entries(tmp_path)) == 1
+
+
+def test_pieces_that_go_at_the_end_cost_no_other_file_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = Tower()
+    for epoch in (1, 2):
+        tower.ask(FeatureStore(tmp_path), ["0", "1"], epoch=epoch)
+    both = sum(entry.size for entry in entries(tmp_path))
+    entries(tmp_path)[1].path.unlink()
+    monkeypatch.setattr(features, "SAVE_SECONDS", -1.0)
+    tower.ask(FeatureStore(tmp_path, limit=both), ["0", "1"], epoch=2)  # with a piece on the way
+    assert sum(entry.size for entry in entries(tmp_path)) == both
+
+
+def test_rows_that_nobody_asks_for_grow_old(tmp_path: Path) -> None:
+    store, tower = FeatureStore(tmp_path), Tower()
+    tower.ask(store, ["0"])
+    (old,) = entries(tmp_path)
+    os.utime(old.path, (1, 1))
+    tower.ask(store, ["1"])
+    tower.ask(store, ["1", "2"])
+    assert entries(tmp_path)[0].used == 1
 
 
 def test_rows_of_another_epoch_are_others(tmp_path: Path) -> None:

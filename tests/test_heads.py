@@ -162,6 +162,28 @@ def test_promptkd_does_not_look_at_labels(tmp_path: Path) -> None:
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_a_step_that_is_taken_again_counts_once_in_the_batch_norm(tmp_path: Path) -> None:
+    ends = []
+    for refusals in ([], ["one"]):
+        kd = Supervision(kd=True, kd_weight=1000.0)
+        world = World(tmp_path / str(len(refusals)), PromptKD, supervision=kd, length=2, depth=3)
+        loss = world.method.loss
+
+        def refused(step: Step, loss=loss, refusals=refusals) -> Tensor:
+            if refusals:
+                refusals.pop()
+                torch.empty(1 << 60, dtype=torch.uint8)  # no machine has it
+            return loss(step)
+
+        world.method.loss = refused  # type: ignore[method-assign]
+        world.run()
+        assert not refusals
+        ends.append(world.method.state_dict())
+    assert float(ends[0]["projection.1.running_mean"].abs().sum()) > 0
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
 def test_promptkd_without_a_teacher_is_a_mistake_and_says_so() -> None:
     with pytest.raises(UsageError, match="kd=on"):
         PromptKD(make_tiny_clip().space(5, torch.Generator()))

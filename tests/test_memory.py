@@ -19,7 +19,6 @@ from rppbench.budget import BASE, is_out_of_memory, with_less
 from rppbench.clip import SCORED, Clip
 from rppbench.contracts import Prompt
 from rppbench.errors import UsageError
-from rppbench.training import unchanged
 
 LEAST = BASE + 2 * 1024**2
 """A bound that the tiny model just fits in."""
@@ -226,25 +225,6 @@ def test_a_cell_without_memory_is_a_record_that_says_so(place: Place) -> None:
     assert record.failure is not None
     assert record.failure.kind == "oom"
     assert record.failure.message.startswith("out of memory, even in the smallest groups: ")
-
-
-def test_a_step_that_is_taken_again_counts_once_in_running_statistics() -> None:
-    norm = torch.nn.BatchNorm1d(3)
-    images, refusals = torch.randn(8, 3), [True, False]
-
-    def step() -> None:
-        norm(images)
-        if refusals.pop(0):
-            torch.empty(1 << 60, dtype=torch.uint8)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with_less(bounded(None).text, unchanged(norm, step))
-    once = torch.nn.BatchNorm1d(3)
-    once(images)
-    assert not refusals
-    for found, wanted in zip(norm.buffers(), once.buffers(), strict=True):
-        assert torch.equal(found, wanted)
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:

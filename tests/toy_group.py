@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from toy_run import Context, ToyPlugin, ToyRunner, registry_of
 
-from rppbench import hookimpl, parallel, training
+from rppbench import features, hookimpl, parallel, training
 from rppbench.bench import Workshop
 from rppbench.contracts import Frozen, Method, Space, Step
 from rppbench.engines import Event, Inline
@@ -32,9 +32,6 @@ from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.promptkd import PromptKD
 from rppbench_methods.promptsrc import PromptSRC
-
-parallel.TOGETHER, training.ENCODED = 1, 2
-"""Ten images are encoded and kept in several parts, as many images are."""
 
 SETTINGS = (
     ("recipe.augment", "none"),
@@ -134,6 +131,8 @@ def run(
 ) -> None:
     """One of two processes; the first tells of each event, and of its end with None."""
     training.SAVE_SECONDS = 0.0
+    # Ten images are encoded and kept in several parts, as many images are.
+    parallel.TOGETHER, training.ENCODED, features.SAVE_SECONDS = 1, 2, -1.0
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"})
