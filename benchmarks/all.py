@@ -1,6 +1,6 @@
 """All of the benchmarks of speed in one run, and one table of what was aimed at and reached.
 
-python benchmarks/all.py            # about 25 minutes on two cores that nobody else uses
+python benchmarks/all.py            # more than an hour on two cores that nobody else uses
 python benchmarks/all.py --quick --output try    # a minute: tries every part, measures none
 python benchmarks/all.py --table    # only the table, from results that are there
 """

@@ -1,9 +1,9 @@
 """Ways to run class names through the text tower, forward and backward, in one table.
 
 Each way is a process of its own and must give the features and the gradient of the way that
-rppbench takes. It says what each idea brings on its own: cutting the padding, grouping names of
-like length, running the prompt once, packing without any padding, copying the prefix for the
-fused attention, and compiling.
+rppbench takes, which is checked on some of the names. It says what each idea brings on its own:
+cutting the padding, grouping names of like length, running the prompt once, packing without any
+padding, copying the prefix for the fused attention, and compiling.
 
     python benchmarks/attention.py --classes 1000 --length 16
 """
@@ -33,8 +33,14 @@ from rppbench.contracts import Prompt
 from rppbench.names import Names
 from rppbench.towers import unit
 
+# isort: split
+import open_clip
+
 Way = Callable[[Clip, Prompt, Names], Tensor]
 """Unit features (c, e) of the names behind the prompt."""
+
+SOME = 16
+"""Names on which every way is compared with rppbench's."""
 
 TOLERANCE = 1e-4
 """Of the features, and of the gradient relative to its largest entry."""
@@ -143,7 +149,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         (gradient,) = torch.autograd.grad((features * weight).sum(), [prompt.input])
         return features.detach(), gradient
 
-    some = clip.names(names[:: max(1, len(names) // 16)])
+    some = clip.names(names[:: max(1, len(names) // SOME)][:SOME])
     (wanted, wanted_gradient), (features, gradient) = step(ours, some), step(run, some)
     apart = max(
         float((features - wanted).abs().max()),
@@ -160,9 +166,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
     """How many tokens would be left if names that begin alike ran what they share once."""
     found = []
+    tokenizer = open_clip.SimpleTokenizer()
     for count in counts:
-        names = class_names(count)
-        ids = Names(names, text_clip("ViT-B-32").tokenizer)
+        ids = Names(class_names(count), tokenizer)
         rows = [
             tuple(row[:length])
             for row, length in zip(ids.ids.tolist(), ids.lengths.tolist(), strict=True)
@@ -202,7 +208,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         f" names behind {result['length']} learned tokens, forward and backward, float32, one"
         f" thread, processor seconds, the quickest of {result['repeats']} after one to warm up;"
         f" nothing is computed twice to save memory. The published way ran {result['whole']} names"
-        " and is counted as often as they fit in.",
+        " and is counted as often as they fit in. Differences are those of"
+        f" {SOME} names, in the features and of the largest gradient entry.",
         "",
         *table(("way", "time", "of rppbench's", "peak GiB", "largest difference"), rows),
         "",

@@ -139,7 +139,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores"
         " all methods in turn with an empty feature store; warm: another one finds it full. Plain"
         f" ran {result['part']:,} images for each method and its seconds are counted x {times:g}."
-        " Cold and warm get the same images right.",
+        " Cold and warm get as many images right.",
         "",
         *table(heads, rows),
         "",

@@ -149,7 +149,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     return [
         "CoOp learned and tested, one process each, one thread, processor seconds with the start of"
         " Python; memory is that of the whole process. Plain encodes images live in every epoch"
-        " and runs 77 tokens a class; all runs of a row get the same images right. The embedded"
+        " and runs 77 tokens a class; all runs of a row get as many images right. The embedded"
         f" world ran from start to end. Of the generated sets all sides ran {result['ran']} epochs;"
         " the others are counted as what an epoch after the first took.",
         "",
@@ -180,6 +180,8 @@ def main(words: Sequence[str] | None = None) -> None:
         kind = Path if hidden in ("--folder", "--cache") else str
         parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
+    if options.ran < 2:
+        parser.error("--ran: the first epoch alone says nothing of the others; at least 2")
     if options.run:
         print(json.dumps(perform(options)))
         return

@@ -100,6 +100,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " the machine before it allows:",
         "",
         *table(("workers", "on the clock", "processor time", "load before"), grids),
+        "",
+        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 
@@ -118,9 +120,11 @@ def main(words: Sequence[str] | None = None) -> None:
     given = ["--inside", "--model", options.model]
     for name in ("classes", "images"):
         given += [f"--{name}", *map(str, getattr(options, name))]
+    before = load()
     result = {
         **child(__file__, given),
         "workers": workers(options.workers),
+        "load": [before, load()],
         "model": options.model,
         "environment": environment("torch", "open_clip_torch"),
     }

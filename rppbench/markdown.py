@@ -29,7 +29,8 @@ def page(tables: Sequence[Table]) -> str:
                 "",
             ]
         for found in shots.across(parts):
-            lines += ["## By shots", "", shots.TOLD, "", *_plain(found.layout), ""]
+            apart = f" ({safe(found.differences)})" if found.differences else ""
+            lines += [f"## By shots{apart}", "", shots.TOLD, "", *_plain(found.layout), ""]
         for table in parts:
             if table.differences:
                 lines += ["## " + ", ".join(f"{n}: {safe(v)}" for n, v in table.differences), ""]

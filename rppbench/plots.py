@@ -81,7 +81,9 @@ def by_shots(found: Across) -> Figure | None:
     axis.set_xscale("log", base=2)
     axis.set_xticks(numbers, [str(n) for n in numbers])
     axis.xaxis.set_minor_locator(NullLocator())
-    axis.set(xlabel="Images a class", ylabel=f"Mean {next(iter(found.tables.values())).metric}, %")
+    metric = found.table.metric
+    measure = f"{metric}, %" if found.table.by_metric else f"Mean {metric}, %"
+    axis.set(xlabel="Images a class", ylabel=measure)
     axis.grid(True)
     _legend(drawn, axis)
     return drawn

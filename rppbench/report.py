@@ -107,18 +107,23 @@ def _filters(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def _shots(number: int, found: Across) -> str:
-    """Averages over the number of shots, as a table and as curves."""
-    table = next(iter(found.tables.values()))
+    """Numbers by shots, as a table and as curves."""
+    table = found.table
+    apart = f" ({found.differences})" if found.differences else ""
     lines = [
         f'<section class="by-shots" data-task="{escape(table.task)}" '
         f'data-backbone="{escape(dict(table.setting)["backbone"])}" '
         f'aria-labelledby="shots-{number}">',
-        f'<h2 id="shots-{number}">{escape(found.title)}, by shots</h2>',
+        f'<h2 id="shots-{number}">{escape(f"{table.title}, by shots{apart}")}</h2>',
         *_shape(TOLD, found.layout),
     ]
     if drawn := plots.by_shots(found):
-        told = "Averages over data sets. Bars are 95 % t-intervals over seeds."
-        lines += ['<div class="figures">', _figure(told, drawn, f"shots-{number}", found.title)]
+        told = (
+            "Bars are 95 % t-intervals over seeds; a dotted line is a method that learns nothing."
+        )
+        if len(found.rows) > plots.MOST:
+            told += f" Of {len(found.rows)} rows the best {plots.MOST}."
+        lines += ['<div class="figures">', _figure(told, drawn, f"shots-{number}", table.title)]
         lines += ["</div>"]
     return "\n".join([*lines, "</section>"])
 

@@ -10,7 +10,7 @@ from rppbench.tables import Facts, Row, Table
 
 OPTION = "task option shots"
 
-TOLD = "By number of images a class; each number is the row's in the table of so many shots."
+TOLD = "By the number of images a class; the numbers are those of the tables below."
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,15 @@ class Across:
     """By label and number; best first, by the largest number of shots that a row has."""
 
     @property
-    def title(self) -> str:
-        return next(iter(self.tables.values())).title
+    def table(self) -> Table:
+        """The one with the fewest shots, for what all have in common."""
+        return next(iter(self.tables.values()))
+
+    @property
+    def differences(self) -> str:
+        """What tells it from other curves of the task: 'backbone: demo'; mostly nothing."""
+        facts = (fact for fact in self.table.differences if fact[0] != OPTION)
+        return ", ".join(f"{name}: {value}" for name, value in facts)
 
     @property
     def layout(self) -> Layout:

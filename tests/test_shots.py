@@ -65,8 +65,13 @@ def test_one_number_of_shots_or_each_recipes_own_is_no_curve() -> None:
 
 def test_other_settings_have_curves_of_their_own() -> None:
     others = [of("coop", n, 10.0, backbone="other", dataset="flowers") for n in (1, 2)]
-    found = across(build([*records(), *others]))
+    tables = build([*records(), *others])
+    found = across(tables)
     assert sorted(list(one.tables) for one in found) == [[1, 2], [1, 4, 16]]
+    text = markdown.page(tables)
+    assert "## By shots (backbone: demo)" in text
+    assert "## By shots (backbone: other)" in text
+    assert "by shots (backbone: other)</h2>" in page(parts([*records(), *others]))
 
 
 def test_the_curve_has_a_line_for_each_row_and_the_site_shows_it() -> None:
