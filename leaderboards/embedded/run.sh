@@ -15,9 +15,8 @@ closed="linear-probe tip-adapter tip-adapter-f" # know only the classes that the
   run --method $every --task base-to-new:shots=4
   # Without CoCoOp: it encodes all classes anew for each of a hundred crops an image.
   run --method $prompts clip-adapter rpp:kd=off --task segmentation detection
-  # The curve over shots, of what learns in seconds.
-  for shots in 1 2 8 16; do
-    run --method zeroshot coop clip-adapter $closed --task "few-shot:shots=$shots"
+  for shots in 1 2 8 16; do # the curve over shots
+    run --method zeroshot coop kgcoop rpp clip-adapter $closed --task "few-shot:shots=$shots"
   done
 }
 run --method pomp rpp --task fine-tune:shots=4
