@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from gauge import child, least, taken
 from generated import class_names
-from page import GIB, RESULTS, Goal, environment, load, table, write
+from page import GIB, RESULTS, environment, load, table, write
 from text_encoding import prompt_of, text_clip
 from torch import Tensor
 
@@ -106,15 +106,11 @@ def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
             mixed = attend_behind(q, k, v, keys, values)  # (c, h, s, d/h)
             heads.append(mixed.transpose(0, 1).flatten(1, 2))
         x = leave(block, x, torch.cat(heads, 1)[None])
-    last = torch.cat([part.view(*shape, -1)[:, -1] for part, shape in _parts(x, sizes, shapes)])
-    features = text.ln_final(last) @ text.text_projection
+    ends = [
+        part.view(*shape, -1)[:, -1] for part, shape in zip(x[0].split(sizes), shapes, strict=True)
+    ]
+    features = text.ln_final(torch.cat(ends)) @ text.text_projection
     return unit(features[torch.cat(groups).argsort()])
-
-
-def _parts(
-    x: Tensor, sizes: Sequence[int], shapes: Sequence[tuple[int, int]]
-) -> zip[tuple[Tensor, tuple[int, int]]]:
-    return zip(x[0].split(list(sizes)), shapes, strict=True)
 
 
 def compiled(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
@@ -181,11 +177,6 @@ def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
     return found
 
 
-def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """None is set for this part."""
-    return []
-
-
 def markdown(result: Mapping[str, Any]) -> list[str]:
     base = result["ways"]["ours"]
     rows = [
@@ -220,8 +211,6 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         "Tokens that names share with others that begin alike, in addition to the prompt:",
         "",
         *table(("classes", "tokens a name", "shared with others"), prefixes),
-        "",
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 

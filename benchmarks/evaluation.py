@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from gauge import child, taken
 from generated import Generated, clip_of
-from page import GIB, RESULTS, Goal, environment, load, table, write
+from page import GIB, RESULTS, environment, load, table, write
 from sides import Side, bench, cell, workshop
 
 from rppbench.bench import CellBench, Workshop
@@ -102,11 +102,6 @@ def totals(result: Mapping[str, Any], frozen: bool | None) -> dict[str, float]:
     }
 
 
-def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """None is set for this part."""
-    return []
-
-
 def markdown(result: Mapping[str, Any]) -> list[str]:
     rows = []
     runs = result["runs"]
@@ -145,8 +140,6 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         "",
         "Prompts in the image tower change what it computes, so these methods pass every image"
         " through it in every run: that is the limit of their ratio.",
-        "",
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 

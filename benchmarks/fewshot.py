@@ -159,8 +159,6 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " every one of them through the image tower once, as the plain way does: what is left to"
         " save is the text side, and that is the limit of the cold ratio. Another seed, length or"
         " text-side method on the same views is a warm run.",
-        "",
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 

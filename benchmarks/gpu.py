@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from generated import class_names, clip_of
-from page import GIB, RESULTS, Goal, environment, table, write
+from page import GIB, RESULTS, environment, table, write
 from plain import RECIPES, Plain, Setting
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -101,11 +101,6 @@ def measure(options: argparse.Namespace, device: str) -> list[dict[str, Any]]:
                     }
                 )
     return rows
-
-
-def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """The issue sets none for this part."""
-    return []
 
 
 def markdown(result: Mapping[str, Any]) -> list[str]:

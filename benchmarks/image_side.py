@@ -91,8 +91,6 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
             ("part", "time", "of the step"),
             [[what, f"{1000 * s:.1f} ms", f"{s / spent['step']:.2%}"] for what, s in rows],
         ),
-        "",
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 

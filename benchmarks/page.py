@@ -64,7 +64,13 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def write(
     folder: Path, name: str, title: str, result: dict[str, Any], lines: Sequence[str]
 ) -> None:
-    """NAME.json holds everything that was measured, NAME.md what a reader wants; print the page."""
+    """NAME.json holds everything that was measured, NAME.md what a reader wants; print the page.
+
+    `load` before and after the run, where a result has it, stands below the lines.
+    """
+    if "load" in result:
+        before, after = result["load"]
+        lines = [*lines, "", f"Load of the machine: {before} to {after}."]
     described = [f"{key} {value}" for key, value in result["environment"].items()]
     text = "\n".join([f"# {title}", "", *lines, "", ", ".join(described), ""])
     write_whole(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")

@@ -16,7 +16,7 @@ import torch
 from evaluation import fresh
 from gauge import child, least, taken
 from generated import Generated, clip_of
-from page import GIB, RESULTS, Goal, environment, load, table, write
+from page import GIB, RESULTS, environment, load, table, write
 from plain import Setting
 from sides import workshop
 from startup import command
@@ -58,11 +58,6 @@ def workers(counts: list[int]) -> list[dict[str, Any]]:
     return found
 
 
-def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """The issue sets none for this part."""
-    return []
-
-
 def markdown(result: Mapping[str, Any]) -> list[str]:
     steps = [
         [
@@ -100,8 +95,6 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " the machine before it allows:",
         "",
         *table(("workers", "on the clock", "processor time", "load before"), grids),
-        "",
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 

@@ -175,8 +175,6 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " loss and optimiser, no draws, records or course); medians, in turn:",
         "",
         *table(["model", "classes", "step", "share of the loop"], loops),
-        "",
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 

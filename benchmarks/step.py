@@ -231,6 +231,7 @@ def beside(result: Mapping[str, Any]) -> list[str]:
     control, told = result["control"], result["classifier"]
     linear = ", ".join(f"{1000 * s:.0f} ms among {n}" for n, s in result["linear"].items())
     return [
+        "",
         f"Classifier of {told['classes']:,} classes without gradients: {told['ours']['cpu']:.1f} s"
         f" against {told['plain']['cpu']:.0f} s (x {told['times']:g}):"
         f" **{told['faster']:.1f} times faster**.",
@@ -238,7 +239,6 @@ def beside(result: Mapping[str, Any]) -> list[str]:
         f"A class costs the plain text pass {linear}. Its features are those of open_clip's own"
         f" modules in CoOp's code (largest difference {control['largest_difference']:.0e}), which"
         f" take {control['official_over_plain']:.2f} of its time.",
-        "",
     ]
 
 
@@ -283,10 +283,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " rows that have the same one.",
         "",
         *table(heads, rows),
-        "",
         *beside(result),
         *left_out(result),
-        f"Load of the machine: {result['load'][0]} to {result['load'][1]}.",
     ]
 
 
@@ -298,7 +296,7 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
         *(name for name in MODELS if name not in {row["model"] for row in rows}),
         *(f"{n:,} classes" for n in CLASSES if n not in {row["classes"] for row in rows}),
     ]
-    return [f"Not measured here: {', '.join(missing)}.", ""] if missing else []
+    return ["", f"Not measured here: {', '.join(missing)}."] if missing else []
 
 
 def main(words: Sequence[str] | None = None) -> None:

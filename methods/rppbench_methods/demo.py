@@ -8,8 +8,20 @@ FEW = ("few-shot", "base-to-new", "fine-tune")
 """Tasks that learn on each transfer set itself."""
 
 
+_ORIGIN = (
+    "rppbench: short enough for two cores; ten times the published transfer rate and no "
+    "warm-up, because there are few steps; not tuned on any image"
+)
+
+
 def few_recipe(
-    name: str, *, epochs: int, batch: int, lr: float, options: tuple[tuple[str, Option], ...]
+    name: str,
+    *,
+    epochs: int,
+    batch: int,
+    lr: float,
+    options: tuple[tuple[str, Option], ...],
+    origin: str = _ORIGIN,
 ) -> Recipe:
     """A method's recipe for these tasks on the embedded world."""
     return Recipe(
@@ -23,6 +35,5 @@ def few_recipe(
         options=options,
         tasks=FEW,
         suite="demo",
-        origin="rppbench: short enough for two cores; ten times the published transfer rate and no "
-        "warm-up, because there are few steps; not tuned on any image",
+        origin=origin,
     )

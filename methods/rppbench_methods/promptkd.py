@@ -15,7 +15,7 @@ from rppbench.contracts import Method, Prompts, Recipe, Space, Step, Supervision
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import linear
 from rppbench_methods.deep import deep_image
-from rppbench_methods.demo import FEW
+from rppbench_methods.demo import few_recipe
 
 _CONFIGS = "github.com/zhengli97/PromptKD configs/trainers/PromptKD"
 
@@ -65,17 +65,12 @@ class PromptKD(Method):
             suite="demo",
             origin="rppbench: the published rate; fewer epochs, of many images",
         ),
-        Recipe(
+        few_recipe(
             "promptkd-demo-few-1",
             epochs=20,
             batch=8,
             lr=0.005,
-            warmup_epochs=0,
-            augment="none",
-            shots=4,
             options=(("depth", 3),),
-            tasks=FEW,
-            suite="demo",
             origin="rppbench: the published rate and epochs, of few images",
         ),
     )
