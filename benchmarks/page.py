@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rppbench.store import write_whole
+from rppbench.files.atomic import write_whole
 
 RESULTS = Path(__file__).parent / "results"
 GIB, MIB = 2**30, 2**20

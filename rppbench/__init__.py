@@ -5,7 +5,7 @@ Importing this package is cheap (no torch); plugins import `hookimpl` and `cache
 
 from pluggy import HookimplMarker
 
-from rppbench.cache import cache_folder
+from rppbench.files.cache_folder import cache_folder
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "cache_folder", "hookimpl"]

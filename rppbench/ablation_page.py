@@ -11,10 +11,11 @@ from typing import Any
 from rppbench.ablation import NOT_RUN, Ablation, Grid, Result, ablation
 from rppbench.entrants import grouped
 from rppbench.errors import UsageError
+from rppbench.files.atomic import write_whole
 from rppbench.layout import COSTS, NOTHING, conditions, costs, whole
 from rppbench.markdown import cell, difference, grid, safe
 from rppbench.records import Record, lower_is_better
-from rppbench.store import file_name, write_whole
+from rppbench.store import file_name
 from rppbench.tables import decimals, points
 
 

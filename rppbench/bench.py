@@ -28,12 +28,13 @@ from rppbench.contracts import (
 )
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
+from rppbench.files.digests import digest
 from rppbench.images import Notify
 from rppbench.parallel import ALONE, Group
 from rppbench.pixels import normalised
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Choice, Cost, Training, digest
+from rppbench.records import Cell, Choice, Cost, Training
 from rppbench.resume import Progress, load_state
 from rppbench.scoring import Scorer
 from rppbench.splits import of_classes, spread, training_classes

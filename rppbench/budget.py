@@ -19,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from rppbench.errors import UsageError
+from rppbench.files.sizes import spell_size
 from rppbench.promptable import text_part
-from rppbench.sizes import spell_size
 
 BASE = 768 * 1024**2
 """Interpreter and libraries; on a GPU the context."""

@@ -26,8 +26,9 @@ from torch import Tensor
 
 from rppbench.backbones import PRECISIONS, Backbone
 from rppbench.errors import UsageError
+from rppbench.files.digests import read_json, sha256
 from rppbench.names import Tokenizer
-from rppbench.weights import Source, is_openai_archive, published, quick_gelu, read_json, sha256
+from rppbench.weights import Source, is_openai_archive, published, quick_gelu
 
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 

@@ -29,9 +29,9 @@ from rppbench import __version__
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
+from rppbench.files.atomic import replacing, write_whole
+from rppbench.files.digests import digest
 from rppbench.names import Names, fill
-from rppbench.records import digest
-from rppbench.store import replacing, write_whole
 from rppbench.towers import unit, wide
 from rppbench.vocabulary import Vocabulary
 

@@ -13,9 +13,9 @@ from rppbench.budget import with_less
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Method, Prompts, Templates
 from rppbench.features import FeatureStore
+from rppbench.files.digests import digest
 from rppbench.images import Notify
 from rppbench.names import Names
-from rppbench.records import digest
 
 
 @dataclass(frozen=True)

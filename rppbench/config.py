@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
-from rppbench.sizes import parse_size
+from rppbench.files.sizes import parse_size
 
 OVERWRITE = ("only-missing", "always", "never")
 WORDS = {str: "a text", int: "a whole number", bool: "true or false"}

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from rppbench.records import Cell, Record, digest, plain, recipe_name, spell
+from rppbench.files.digests import digest
+from rppbench.records import Cell, Record, plain, recipe_name, spell
 from rppbench.tables import Facts
 
 T = TypeVar("T")

@@ -34,8 +34,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rppbench.records import digest
-from rppbench.store import replacing
+from rppbench.files.atomic import replacing
+from rppbench.files.digests import digest
 from rppbench.stored import arrays_digest, entries, features_folder, remove, surplus
 
 WAIT_SECONDS = 3600.0

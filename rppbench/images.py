@@ -15,8 +15,8 @@ from rppbench.checkpoints import Preprocess
 from rppbench.clip import Clip, embed_width
 from rppbench.contracts import Dataset, Sample
 from rppbench.features import FeatureStore
+from rppbench.files.digests import digest
 from rppbench.pixels import training_view
-from rppbench.records import digest
 
 KEPT_BYTES = 512 * 1024**2
 """Unaugmented pixels up to this size stay in memory: the next epoch decodes nothing."""

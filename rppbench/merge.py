@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rppbench.files.atomic import Problem
 from rppbench.outcomes import unpack_outcomes
 from rppbench.records import Record, Score
-from rppbench.store import Problem, Store
+from rppbench.store import Store
 
 
 @dataclass

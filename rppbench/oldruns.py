@@ -15,9 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rppbench.files.atomic import Problem
 from rppbench.records import Cell, Choice, Option, Record, Score, Training
 from rppbench.stats import harmonic_mean
-from rppbench.store import Problem
 
 R = TypeVar("R")
 

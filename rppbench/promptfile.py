@@ -25,12 +25,13 @@ from rppbench import __version__
 from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt, Prompts, Supervision
 from rppbench.errors import UsageError, unknown
+from rppbench.files.atomic import write_whole
+from rppbench.files.digests import digest, sha256
+from rppbench.files.tensors import read_tensors
 from rppbench.markdown import grid, safe
 from rppbench.plugins import Registry
-from rppbench.records import Choice, Options, digest, spell
-from rppbench.resume import read_tensors
-from rppbench.store import write_whole
-from rppbench.weights import identify, sha256
+from rppbench.records import Choice, Options, spell
+from rppbench.weights import identify
 
 FORMAT = 1
 """Version of the card; a reader of version n must read every version up to n."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from rppbench.files.atomic import Problem
 from rppbench.merge import Merged, merge_record
 from rppbench.outcomes import unpack_outcomes
 from rppbench.records import Record
-from rppbench.store import Problem, Store
+from rppbench.store import Store
 
 SLACK = 1e-9
 """Percentage points between a value and its own counts: rounding of floats only."""

@@ -6,13 +6,13 @@ is frozen and turns into JSON and back; the digest of that JSON is its identity.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
+
+from rppbench.files.digests import digest
 
 Option = bool | int | float | str
 Options = tuple[tuple[str, Option], ...]
@@ -38,12 +38,6 @@ def is_detail(metric: str) -> bool:
 
 SCHEMA = 1
 """Version of the record format; a reader of version n must read every version up to n."""
-
-
-def digest(value: Any, length: int = 12) -> str:
-    """The first hex digits of the SHA-256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def now() -> str:

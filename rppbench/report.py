@@ -18,13 +18,14 @@ from rppbench import ablation_page, ablation_plots, plots
 from rppbench.ablation import Ablation
 from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.figures import inline
+from rppbench.files.atomic import write_whole
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
 from rppbench.leaderboard import Part, write_leaderboards
 from rppbench.notes import notes
 from rppbench.opened import opened
 from rppbench.records import lower_is_better
 from rppbench.shots import TOLD, Across, across, alone
-from rppbench.store import file_name, write_whole
+from rppbench.store import file_name
 from rppbench.tables import Row, Table
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}

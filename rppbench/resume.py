@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from rppbench.contracts import Method
 from rppbench.errors import UsageError
-from rppbench.store import replacing
+from rppbench.files.atomic import replacing
+from rppbench.files.tensors import read_tensors
 
 KEPT = {
     "momentum": "momentum_buffer",
@@ -99,12 +100,6 @@ def learned_parameters(path: Path, key: str) -> dict[str, Tensor]:
     if metadata.get("training") != key:
         raise UsageError(f"{path} does not hold the prompts of training {key}")
     return _under("method.", tensors)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file. OSError or SafetensorError if it is none."""
-    with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,12 +16,12 @@ import torch
 
 from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
-from rppbench.cache import cache_folder, cache_limit
 from rppbench.clip import Clip, load
 from rppbench.engines import Batch, Event, Report
 from rppbench.errors import DivergedError
 from rppbench.failures import failure_of
 from rppbench.features import FeatureStore
+from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rppbench import rle
 from rppbench.dense import IGNORED, DetectionSet, SegmentationSet, Thing
-from rppbench.store import write_whole
+from rppbench.files import rle
+from rppbench.files.atomic import write_whole
 
 
 def write(data: DetectionSet, split: str, folder: Path) -> tuple[int, int]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from rppbench import __version__
 from rppbench.contracts import Dataset, Task
 from rppbench.errors import UsageError
+from rppbench.files.digests import sha256
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Choice, Record, Training, now
-from rppbench.weights import sha256
 
 KIND = "predictions"
 UNKNOWN = "unknown"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from rppbench.dataset import Dataset, Sample
 from rppbench.errors import UsageError
-from rppbench.records import digest
+from rppbench.files.digests import digest
 
 VAL_SHOTS = 4
 """CoOp draws at most this many validation images a class, whatever the shots."""

@@ -9,29 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from uuid import uuid4
 
+from rppbench.files.atomic import Problem, write_whole
 from rppbench.records import Cell, Record, Training
-
-STALE_SECONDS = 3600.0
-"""A write takes milliseconds; a temporary file this old was left by a writer that died."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A file among the records that is not a record as it was written."""
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 class Store:
@@ -104,42 +86,6 @@ class Store:
 def file_name(name: str) -> str:
     """A component's name as one part of a path; readable, not necessarily unique."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:80] or "_"
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file, texts as UTF-8, so that nobody ever sees a part of it."""
-    with replacing(path) as temporary, temporary.open("xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to; at the end of the block the file takes the place of `path`, whole.
-
-    After an error, or an interrupt, `path` is as it was and nothing is left lying around.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent)
-    # A random name: processes on other hosts of a shared file system may have our process id.
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder, but nothing a live one may still need."""
-    for temporary in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
-        try:
-            if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
-                temporary.unlink()
-        except OSError:
-            continue  # another process was faster, or the file is not ours to remove
 
 
 def _parse(path: Path) -> Any:

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 
 from safetensors import SafetensorError, safe_open
 
-from rppbench.store import STALE_SECONDS, Problem
+from rppbench.files.atomic import STALE_SECONDS, Problem
 
 FOREIGN = "unknown"
 """Kind of a file that is not one of stored features as this version writes them."""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from rppbench.files.atomic import Problem
 from rppbench.identities import MISSING
 from rppbench.records import Cell, Cost, Training
-from rppbench.store import Problem, Store
+from rppbench.store import Store
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rppbench.coco_json import category_names
 from rppbench.dense import DenseDataset
 from rppbench.errors import UsageError, unknown
+from rppbench.files.coco_json import category_names
+from rppbench.files.digests import sha256
 from rppbench.plugins import Registry
-from rppbench.weights import sha256
 
 LARGEST = 10_000_000
 """Bytes of a plain list of names."""

@@ -6,12 +6,10 @@ open_clip ('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; 'local-
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +17,7 @@ from zipfile import ZipFile, is_zipfile
 
 from rppbench.backbones import Backbone
 from rppbench.errors import UsageError, unknown
-from rppbench.records import digest
+from rppbench.files.digests import digest, read_json, sha256
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
 
@@ -184,21 +182,3 @@ def published_checksum(facts: Mapping[str, Any]) -> str:
     """The SHA-256 (or its start) that stands in the address of a tag's file, '' if none does."""
     found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", str(facts.get("url", "")))
     return (found[1] or found[2]) if found else ""
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, computed once for each path, size and time of change."""
-    stat = path.stat()
-    return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file."""
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return data

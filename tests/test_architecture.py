@@ -19,10 +19,15 @@ PLUGINS = {
 DOORS = {
     *("rppbench", "rppbench.contracts", "rppbench.dataset", "rppbench.errors"),
     "rppbench.backbones",
-    "rppbench.contents",  # proposals come from files, which are part of a cell's identity
+    "rppbench.files.digests",  # proposals come from files, which are part of a cell's identity
     "rppbench.torchvision_ops",  # before transformers, which imports torchvision
     "rppbench.stats",  # a task may need the mean that tables print
-    *("rppbench.dense", "rppbench.rle", "rppbench.average_precision", "rppbench.coco_json"),
+    *(
+        "rppbench.dense",
+        "rppbench.files.rle",
+        "rppbench.average_precision",
+        "rppbench.files.coco_json",
+    ),
 }
 """What a plugin may import of the harness: the same that anyone else's plugin needs."""
 

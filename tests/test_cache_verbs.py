@@ -10,10 +10,10 @@ import pytest
 import torch
 from toy_run import Say, refused
 
-from rppbench.cache import cache_folder
 from rppbench.features import FeatureStore
-from rppbench.sizes import parse_size, spell_size
-from rppbench.store import STALE_SECONDS
+from rppbench.files.atomic import STALE_SECONDS
+from rppbench.files.cache_folder import cache_folder
+from rppbench.files.sizes import parse_size, spell_size
 from rppbench.stored import Entry, entries
 
 DAY = 24 * 3600

@@ -11,10 +11,11 @@ import torch
 from safetensors import safe_open
 from tiny import NAMES, Draw, sapl
 
-from rppbench import classifier, coco_json
+from rppbench import classifier
 from rppbench.clip import Clip
 from rppbench.contracts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
+from rppbench.files import coco_json
 from rppbench.names import Names
 from rppbench.plugins import Registry
 from rppbench.towers import unit

@@ -11,9 +11,9 @@ import torch
 from made_detections import Made
 from PIL import Image
 
-from rppbench.contents import content_digest
 from rppbench.contracts import Sample
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.files.digests import content_digest
 from rppbench_datasets.scenes import Scenes
 from rppbench_tasks.proposing import sam as anything
 from rppbench_tasks.proposing.boxes import overlaps

@@ -10,18 +10,9 @@ import jsonschema
 import numpy as np
 import pytest
 
+from rppbench.files.digests import digest
 from rppbench.outcomes import pack_outcomes, unpack_outcomes
-from rppbench.records import (
-    Cell,
-    Choice,
-    Cost,
-    Failure,
-    Record,
-    Score,
-    Training,
-    digest,
-    plain,
-)
+from rppbench.records import Cell, Choice, Cost, Failure, Record, Score, Training, plain
 
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads(files("rppbench").joinpath("record.schema.json").read_text("utf-8"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from rppbench import rle
 from rppbench.errors import UsageError
+from rppbench.files import rle
 
 
 def masks() -> list[Any]:

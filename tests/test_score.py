@@ -14,10 +14,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from rppbench import rle
 from rppbench.cli import main
 from rppbench.dense import IGNORED
 from rppbench.errors import UsageError
+from rppbench.files import rle
 from rppbench.records import Record
 from rppbench.store import Store
 from rppbench_datasets.detection import Objects

@@ -16,10 +16,11 @@ from tiny import Draw, make_tiny_clip, pictures, sapl
 from toy_run import ToyPlugin, ToyRunner, registry_of
 
 import rppbench_methods
-from rppbench import hookimpl, rle
+from rppbench import hookimpl
 from rppbench.contracts import Prompt, Sample
 from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.files import rle
 from rppbench.plan import Request, batches, cells
 from rppbench.records import Record
 from rppbench.towers import positions

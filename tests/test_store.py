@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rppbench.files.atomic import STALE_SECONDS, write_whole
 from rppbench.records import Cell, Choice, Failure, Record, Score, Training
-from rppbench.store import STALE_SECONDS, Store, write_whole
+from rppbench.store import Store
 
 CELL = Cell(
     task=Choice("cross-dataset", (("suite", "demo"),)),

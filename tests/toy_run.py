@@ -27,13 +27,13 @@ from rppbench.clip import Clip, load
 from rppbench.contracts import Method, Prompt, Prompts, Space, Task, Templates
 from rppbench.engines import Event, Inline
 from rppbench.features import FeatureStore
+from rppbench.files.digests import sha256
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe
 from rppbench.records import Cell, Record
 from rppbench.runner import Runner
 from rppbench.survey import survey
-from rppbench.weights import sha256
 
 Say = Callable[..., tuple[int, str, str]]
 """Runs a command: its status, what it printed, and its complaints."""

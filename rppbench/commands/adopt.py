@@ -49,10 +49,10 @@ def adopt(arguments: argparse.Namespace) -> int:
     names = class_names(arguments.classes, arguments.classes_file)
     from rppbench import exporting, promptfile
     from rppbench.clip import load
+    from rppbench.files.digests import sha256
     from rppbench.official import check_start, read_checkpoint
     from rppbench.options import resolve
     from rppbench.plugins import Registry
-    from rppbench.weights import sha256
 
     registry = Registry.load()
     method_name, explicit = registry.choose("methods", arguments.method)

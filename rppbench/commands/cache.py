@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from rppbench.cache import cache_folder, cache_limit
 from rppbench.commands import console, print_table
 from rppbench.errors import UsageError
-from rppbench.sizes import parse_size, spell_size
+from rppbench.files.cache_folder import cache_folder, cache_limit
+from rppbench.files.sizes import parse_size, spell_size
 from rppbench.stored import Entry, entries, features_folder, problems, remove, surplus
 
 DAY = 24 * 3600.0

@@ -39,11 +39,11 @@ def gallery(arguments: argparse.Namespace) -> int:
     """Predict some scenes again as the cell did, and draw them."""
     from rppbench.bench import CellBench
     from rppbench.dense import DenseDataset
+    from rppbench.files.atomic import replacing, write_whole
     from rppbench.gallery import draw
     from rppbench.gallery_page import page
     from rppbench.plugins import Registry
     from rppbench.runner import Runner
-    from rppbench.store import replacing, write_whole
 
     if arguments.images < 1:
         raise UsageError(f"--images must be at least 1, not {arguments.images}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rppbench.commands import torch_device, use_data
 from rppbench.config import Settings
 from rppbench.errors import LostError, unknown
-from rppbench.sizes import parse_size
+from rppbench.files.sizes import parse_size
 
 if TYPE_CHECKING:  # needs torch
     from rppbench.runner import Runner

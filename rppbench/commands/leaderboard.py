@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rppbench.errors import UsageError
+from rppbench.files.atomic import Problem
 from rppbench.leaderboard import build, write_leaderboards
 from rppbench.markdown import page
 from rppbench.records import Record
-from rppbench.store import Problem, Store
+from rppbench.store import Store
 from rppbench.tables import Table
 
 

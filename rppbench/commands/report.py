@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from rppbench.commands import console
 from rppbench.commands.leaderboard import load, report_damage
 from rppbench.errors import UsageError
+from rppbench.files.atomic import Problem
 from rppbench.leaderboard import parts
-from rppbench.store import Problem, Store
+from rppbench.store import Store
 
 if TYPE_CHECKING:
     from rppbench.ablation import Ablation

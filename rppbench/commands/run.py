@@ -9,16 +9,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.cache import cache_limit
 from rppbench.commands import console, print_table, use_data
 from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.errors import UsageError, unknown
+from rppbench.files.atomic import Problem
+from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard import build
 from rppbench.markdown import page
 from rppbench.records import Record
-from rppbench.store import Problem, Store
+from rppbench.store import Store
 from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch

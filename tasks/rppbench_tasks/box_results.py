@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from rppbench import rle
 from rppbench.average_precision import AveragePrecision
-from rppbench.coco_json import box, entries, real, whole
 from rppbench.contracts import Sample, Score
 from rppbench.dense import Detections, DetectionSet
 from rppbench.errors import UsageError
+from rppbench.files import rle
+from rppbench.files.coco_json import box, entries, real, whole
 
 
 def scores(

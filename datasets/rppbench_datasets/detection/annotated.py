@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.coco_json import box, entries, real, whole, word
 from rppbench.dataset import Sample
 from rppbench.dense import UNLABELLED, Checked, DetectionSet, Thing
 from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.files.coco_json import box, entries, real, whole, word
 from rppbench_datasets.pictures import read
 from rppbench_datasets.root import data_root
 from rppbench_datasets.vocabularies import table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rppbench.coco_json import word
+from rppbench.files.coco_json import word
 from rppbench_datasets.detection.annotated import Annotated
 from rppbench_datasets.vocabularies import table
 

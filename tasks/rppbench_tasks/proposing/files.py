@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench import rle
-from rppbench.coco_json import box, entries, real, whole
 from rppbench.contracts import Sample
 from rppbench.dense import DetectionSet
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.files import rle
+from rppbench.files.coco_json import box, entries, real, whole
 from rppbench_tasks.proposing.boxes import Boxes, no_boxes
 from rppbench_tasks.proposing.masks import MOST, Mask
 from rppbench_tasks.segmenting.numbers import numbers

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rppbench.contents import content_digest
 from rppbench.contracts import Sample
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.files.digests import content_digest
 from rppbench_tasks.proposing.boxes import Boxes, distinct
 from rppbench_tasks.proposing.masks import Mask
 from rppbench_tasks.proposing.sam import everything

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rppbench.contents import content_digest
+from rppbench.files.digests import content_digest
 from rppbench_tasks.cross_dataset import CrossDataset
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rppbench.sizes import parse_size
+from rppbench.files.sizes import parse_size
 
 LIMIT = "RPPBENCH_CACHE_SIZE"
 
