@@ -19,8 +19,8 @@ from rppbench.compare import NOT_KEPT, Overall, Pair, overall, pair_up
 from rppbench.entrants import Entrant, grouped, setting
 from rppbench.errors import unknown
 from rppbench.leaderboard import columns_of, row
-from rppbench.paired import Difference, difference, holm
 from rppbench.records import Pairs, Record
+from rppbench.stats.bootstrap import Difference, difference, holm
 from rppbench.tables import KINDS, Column, Row, Table
 
 NOT_RUN = "not run"

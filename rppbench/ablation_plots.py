@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rppbench.ablation import Ablation
 from rppbench.figures import INK, QUIET, colour, marker, styled
 from rppbench.layout import conditions
-from rppbench.stats import Interval
+from rppbench.stats.intervals import Interval
 from rppbench.tables import points, unit
 
 Levels = dict[str, list[str]]

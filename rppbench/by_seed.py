@@ -12,8 +12,9 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from rppbench.entrants import Entrant
-from rppbench.paired import Difference
-from rppbench.stats import interval, t_probability
+from rppbench.stats.bootstrap import Difference
+from rppbench.stats.distributions import t_probability
+from rppbench.stats.intervals import interval
 from rppbench.tables import Column
 
 

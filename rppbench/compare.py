@@ -19,8 +19,8 @@ from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import parts
 from rppbench.options import parse_value
 from rppbench.outcomes import unpack_outcomes
-from rppbench.paired import Difference, difference, holm, mcnemar
 from rppbench.records import Option, Record, Score
+from rppbench.stats.bootstrap import Difference, difference, holm, mcnemar
 from rppbench.tables import Column, Table
 
 NOT_KEPT = "is not kept image by image"

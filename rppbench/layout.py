@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rppbench.stats import Interval
+from rppbench.stats.intervals import Interval
 from rppbench.tables import KINDS, Average, Entry, Row, Table, duration, unit
 
 NOTHING = "–"

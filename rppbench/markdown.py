@@ -9,11 +9,11 @@ from rppbench import shots
 from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
 from rppbench.notes import notes
-from rppbench.ranks import LEVEL
+from rppbench.stats.ranks import LEVEL
 from rppbench.tables import DECIMALS, Table, probability
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
-    from rppbench.paired import Difference
+    from rppbench.stats.bootstrap import Difference
 
 
 def page(tables: Sequence[Table]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rppbench.ranks import LEVEL, Ranking
+from rppbench.stats.ranks import LEVEL, Ranking
 from rppbench.tables import KINDS, Entry, Table, probability
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from rppbench.files.atomic import Problem
 from rppbench.records import Cell, Choice, Option, Record, Score, Training
-from rppbench.stats import harmonic_mean
+from rppbench.stats.intervals import harmonic_mean
 
 R = TypeVar("R")
 

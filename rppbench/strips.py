@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rppbench.ablation import Ablation
-from rppbench.ranks import LEVEL
+from rppbench.stats.ranks import LEVEL
 from rppbench.tables import decimals
 
 WIDTH = 41

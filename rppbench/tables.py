@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
-from rppbench.ranks import Rank, Ranking
-from rppbench.stats import Interval, interval
+from rppbench.stats.intervals import Interval, interval
+from rppbench.stats.ranks import Rank, Ranking
 
 Facts = tuple[tuple[str, str], ...]
 DECIMALS = 1

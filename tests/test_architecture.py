@@ -21,7 +21,7 @@ DOORS = {
     "rppbench.backbones",
     "rppbench.files.digests",  # proposals come from files, which are part of a cell's identity
     "rppbench.torchvision_ops",  # before transformers, which imports torchvision
-    "rppbench.stats",  # a task may need the mean that tables print
+    "rppbench.stats.intervals",  # a task may need the mean that tables print
     *(
         "rppbench.dense",
         "rppbench.files.rle",

@@ -10,7 +10,7 @@ from rppbench import exports, markdown
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build, write_leaderboards
 from rppbench.records import Failure, Score
-from rppbench.stats import harmonic_mean
+from rppbench.stats.intervals import harmonic_mean
 from rppbench.tables import duration
 
 

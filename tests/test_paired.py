@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ndtr
 
-from rppbench import paired
-from rppbench.paired import difference, holm, mcnemar
+from rppbench.stats import bootstrap
+from rppbench.stats.bootstrap import difference, holm, mcnemar
 
 Random = np.random.Generator
 
@@ -122,7 +122,7 @@ def world(
 def test_the_interval_covers_the_truth_as_often_as_it_says(
     seeds: int, images: int, noise: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paired, "DRAWS", 1000)
+    monkeypatch.setattr(bootstrap, "DRAWS", 1000)
     scale = math.sqrt(1.5**2 + sum(part**2 for part in noise))
     truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     trials, covered = 500, 0
@@ -149,7 +149,7 @@ def test_resampling_a_few_seeds_would_miss_the_truth_too_often() -> None:
 
 def test_data_sets_share_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lucky seed is lucky on all sets: five sets are not five times as many seeds."""
-    monkeypatch.setattr(paired, "DRAWS", 1000)
+    monkeypatch.setattr(bootstrap, "DRAWS", 1000)
     trials, covered, truth = 300, 0, 0.0
     for trial in range(trials):
         random = np.random.default_rng(trial)
@@ -168,7 +168,7 @@ def test_settings_of_the_same_images_are_averaged_before_images_are_drawn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As main effects do it; drawing images anew in each setting would make them too sure."""
-    monkeypatch.setattr(paired, "DRAWS", 1000)
+    monkeypatch.setattr(bootstrap, "DRAWS", 1000)
     scale = math.sqrt(1.5**2 + 0.05**2 + 0.8**2 + 0.2**2)
     truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     trials, covered, apart = 200, 0, 0

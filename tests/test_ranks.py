@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rppbench.ranks import LEAST_SETS, Rank, range_quantile, rank
+from rppbench.stats.distributions import range_quantile
+from rppbench.stats.ranks import LEAST_SETS, Rank, rank
 
 
 def rows(seed: int, methods: int, sets: int, spread: float) -> list[list[float]]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from rppbench.stats import Interval, interval, t_quantile
+from rppbench.stats.distributions import t_quantile
+from rppbench.stats.intervals import Interval, interval
 
 
 @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.99, 0.999])

@@ -18,7 +18,7 @@ from rppbench.plan import Request, batches, cells, labels
 from rppbench.plugins import Registry
 from rppbench.records import Cell, Record, Score
 from rppbench.resume import learned_parameters
-from rppbench.stats import harmonic_mean
+from rppbench.stats.intervals import harmonic_mean
 from rppbench.store import Store
 from rppbench.survey import survey
 from rppbench.testing import check_task

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
-from rppbench.stats import harmonic_mean
+from rppbench.stats.intervals import harmonic_mean
 
 
 class BaseToNew(Task):

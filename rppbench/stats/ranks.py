@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from string import ascii_letters
+
+from rppbench.stats.distributions import chi_square_tail, range_quantile
 
 LEAST_SETS = 5
 LEAST_ROWS = 3
@@ -76,21 +77,6 @@ def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> flo
     return chi_square_tail(rows - 1, 12 * sets * spread / (rows * (rows + 1)) / varied)
 
 
-def chi_square_tail(freedom: int, value: float) -> float:
-    """How likely a chi-square number of so many degrees of freedom is to exceed the value.
-
-    The closed form for whole degrees (Abramowitz and Stegun 26.4.4-5); scipy's takes longer to
-    import than a leaderboard may take.
-    """
-    half, odd = value / 2, freedom % 2
-    total = math.erfc(math.sqrt(half)) if odd else 0.0
-    term = math.exp(-half) * (math.sqrt(half) / math.gamma(1.5) if odd else 1.0)
-    for step in range(freedom // 2):
-        total += term
-        term *= half / (step + (1.5 if odd else 1.0))
-    return total
-
-
 def _letters(means: Sequence[float], critical: float) -> list[str]:
     """The letters of the largest groups whose means differ by less than `critical`."""
     order = sorted(means)
@@ -104,21 +90,3 @@ def _letters(means: Sequence[float], critical: float) -> list[str]:
         )
         for mean in means
     ]
-
-
-@lru_cache
-def range_quantile(k: int, confidence: float) -> float:
-    """What the range of `k` standard normal values stays below with this probability.
-
-    Bisects k * ∫ φ(z) (Φ(z) - Φ(z - q))^(k - 1) dz; scipy's studentized range takes a second to
-    import.
-    """
-    steps = [index / 20 for index in range(-160, 161)]  # φ(8) is nothing in double precision
-    density = [math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / 20 for z in steps]
-    low, high = 0.0, 16.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        inside = [(math.erf(z / 2**0.5) - math.erf((z - middle) / 2**0.5)) / 2 for z in steps]
-        total = sum(d * part ** (k - 1) for d, part in zip(density, inside, strict=True))
-        low, high = (middle, high) if k * total < confidence else (low, middle)
-    return (low + high) / 2

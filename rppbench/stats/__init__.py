@@ -1,0 +1,1 @@
+"""Statistics without project types: intervals, bootstrap, ranks, distributions."""
