@@ -16,8 +16,8 @@ from rppbench.names import Names
 from rppbench.options import options as options_of
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
+from rppbench.random_streams import torch_stream
 from rppbench.recipes import Recipe, override
-from rppbench.streams import torch_stream
 
 RECIPES = {"coop": "coop-200-1", "maple": "maple-1", "pomp": "pomp-20-1", "rpp": "rpp-20-1"}
 """Published settings; POMP and RPP with one view of each image and without a teacher."""

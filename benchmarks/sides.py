@@ -21,7 +21,7 @@ from rppbench.features import Arrays, FeatureStore
 from rppbench.images import Notify
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe
-from rppbench.records import Cell, Choice, Training
+from rppbench.records.cell import Cell, Choice, Training
 from rppbench.towers import TextTower
 
 Side = Literal["ours", "plain"]

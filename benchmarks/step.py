@@ -29,7 +29,7 @@ from plain import RECIPES, Plain, Setting, official_texts
 
 from rppbench.clip import embed_width
 from rppbench.names import Names
-from rppbench.records import Choice, Training
+from rppbench.records.cell import Choice, Training
 from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,71 +18,14 @@ from rppbench.compare import NOT_KEPT, Overall, Pair, overall, pair_up
 from rppbench.entrants import Entrant, grouped, setting
 from rppbench.errors import unknown
 from rppbench.leaderboard import columns_of, row
-from rppbench.records import Pairs, Record
+from rppbench.records.cell import Pairs
+from rppbench.records.grid import Combination, Grid
+from rppbench.records.record import Record
 from rppbench.stats.bootstrap import Difference, difference, holm
 from rppbench.tables import KINDS, Column, Row, Table
 
 NOT_RUN = "not run"
 """Why a cell without a record has no number."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A cell of a combination, and where it stands."""
-
-    key: str
-    dataset: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class Combination:
-    """One value for each varied option."""
-
-    levels: Pairs
-    cells: tuple[Place, ...]
-
-    @property
-    def label(self) -> str:
-        """'length=4, kd=on'"""
-        return ", ".join(f"{factor}={level}" for factor, level in self.levels)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The question: what is varied, and which cells answer it."""
-
-    name: str
-    combinations: tuple[Combination, ...]
-    """The baseline first. All have the same factors in the same order."""
-    same: Pairs = ()
-    """(label of a combination left out, label of the one that needs the same cells)"""
-    metric: str = ""
-    """What the report is about; '' for the task's own."""
-
-    @property
-    def title(self) -> str:
-        """'length', or 'length, loss_gap' of a report on another metric."""
-        return f"{self.name}, {self.metric}" if self.metric else self.name
-
-    @property
-    def baseline(self) -> Combination:
-        return self.combinations[0]
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Grid:
-        """The grid from `dataclasses.asdict`. KeyError, TypeError or ValueError if it is none."""
-        combinations = tuple(
-            Combination(
-                tuple((factor, level) for factor, level in given["levels"]),
-                tuple(Place(**place) for place in given["cells"]),
-            )
-            for given in data["combinations"]
-        )
-        if not combinations:
-            raise ValueError("a grid without combinations")
-        same = tuple((a, b) for a, b in data["same"])
-        return cls(data["name"], combinations, same, data.get("metric", ""))
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,12 @@ from rppbench.parallel import ALONE, Group
 from rppbench.pixels import normalised
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Choice, Cost, Training
+from rppbench.random_streams import torch_stream
+from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.record import Cost
 from rppbench.resume import Progress, load_state
 from rppbench.scoring import Scorer
 from rppbench.splits import of_classes, spread, training_classes
-from rppbench.streams import torch_stream
 from rppbench.training import Trainer
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pickle import UnpicklingError
 from typing import Any
 
-import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports torchvision
+import rppbench.torchvision_shim  # noqa: F401  # before open_clip, which imports torchvision
 
 # isort: split
 import open_clip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports torchvision
+import rppbench.torchvision_shim  # noqa: F401  # before open_clip, which imports torchvision
 
 # isort: split
 import torch

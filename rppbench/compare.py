@@ -18,8 +18,9 @@ from rppbench.entrants import Entrant, grouped
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import parts
 from rppbench.options import parse_value
-from rppbench.outcomes import unpack_outcomes
-from rppbench.records import Option, Record, Score
+from rppbench.records.cell import Option
+from rppbench.records.outcomes import unpack_outcomes
+from rppbench.records.record import Record, Score
 from rppbench.stats.bootstrap import Difference, difference, holm, mcnemar
 from rppbench.tables import Column, Table
 

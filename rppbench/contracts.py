@@ -23,7 +23,8 @@ from rppbench.dataset import Catalog, Dataset, Facts, Finding, Sample, Source
 from rppbench.errors import UsageError
 from rppbench.objective import Examples, Frozen, Step, Supervision
 from rppbench.recipes import Recipe
-from rppbench.records import Option, Score
+from rppbench.records.cell import Option
+from rppbench.records.record import Score
 
 if TYPE_CHECKING:
     from rppbench.dense import Compared

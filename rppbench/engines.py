@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from rppbench import hookimpl
 from rppbench.errors import UsageError
-from rppbench.records import Cell
+from rppbench.records.cell import Cell
 
 STOP_SECONDS = 5.0
 """A worker that was told to stop and still runs after this is killed."""

@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import TypeVar
 
 from rppbench.files.digests import digest
-from rppbench.records import Cell, Record, plain, recipe_name, spell
+from rppbench.records.cell import Cell, plain, recipe_name, spell
+from rppbench.records.record import Record
 from rppbench.tables import Facts
 
 T = TypeVar("T")

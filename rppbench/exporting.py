@@ -12,7 +12,8 @@ from rppbench.entrants import entrants
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins import Registry
 from rppbench.promptfile import Card, Number
-from rppbench.records import Record, Training
+from rppbench.records.cell import Training
+from rppbench.records.record import Record
 from rppbench.splits import training_classes
 
 KEY = re.compile(r"[0-9a-f]{1,12}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 
 from rppbench.errors import DivergedError, LostError, MissingDataError, UsageError
-from rppbench.records import Failure
+from rppbench.records.record import Failure
 
 
 class PeerError(Exception):

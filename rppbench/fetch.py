@@ -151,7 +151,7 @@ def _from_drive(identity: str, to: Path) -> None:
             f"{to.name} is on Google Drive, which needs gdown: pip install 'rppbench[data]'; or "
             f"fetch {page} yourself and name the file with --from"
         ) from None
-    from rppbench import torchvision_ops  # noqa: F401, I001  before torchvision
+    from rppbench import torchvision_shim  # noqa: F401, I001  before torchvision
     from torchvision.datasets.utils import download_file_from_google_drive
 
     part = _part(to)

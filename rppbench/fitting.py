@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rppbench.contracts import Dataset, Examples, Method, Sample
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.records import Training
+from rppbench.records.cell import Training
 from rppbench.splits import few_shot_with_val, of_classes
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from rppbench.entrants import entrants
-from rppbench.records import Record, spell
+from rppbench.records.cell import spell
+from rppbench.records.record import Record
 from rppbench.tables import decimals
 
 STYLE = (

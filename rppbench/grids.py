@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from rppbench.ablation import Combination, Grid, Place
 from rppbench.errors import UsageError, unknown
 from rppbench.identities import Identities
 from rppbench.options import options, parse_value
 from rppbench.plan import SCOPES, Request, cells
 from rppbench.plugins import Registry
 from rppbench.recipes import FALLBACK
-from rppbench.records import Cell, Option
+from rppbench.records.cell import Cell, Option
+from rppbench.records.grid import Combination, Grid, Place
 
 Values = Mapping[str, Sequence[str]]
 TEACHER = "teacher"

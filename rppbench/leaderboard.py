@@ -24,11 +24,12 @@ from rppbench.entrants import (
 from rppbench.errors import unknown
 from rppbench.files.atomic import write_whole
 from rppbench.papers import OF_AVERAGES, reported
-from rppbench.records import Record, is_detail, lower_is_better, recipe_name, spell
+from rppbench.records.cell import recipe_name, spell
+from rppbench.records.record import Record, is_detail, lower_is_better
+from rppbench.records.store import file_name
 from rppbench.shots import asked
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.stats.ranks import Ranking, rank
-from rppbench.store import file_name
 from rppbench.tables import Average, Column, Entry, Missing, Row, Table, decimals
 
 

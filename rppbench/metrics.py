@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from rppbench.contracts import Evaluation
-from rppbench.outcomes import pack_outcomes
-from rppbench.records import Score
+from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.record import Score
 
 BINS = 15
 """Of the calibration error."""

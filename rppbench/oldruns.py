@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rppbench.files.atomic import Problem
-from rppbench.records import Cell, Choice, Option, Record, Score, Training
+from rppbench.records.cell import Cell, Choice, Option, Training
+from rppbench.records.record import Record, Score
 from rppbench.stats.intervals import harmonic_mean
 
 R = TypeVar("R")

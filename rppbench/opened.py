@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rppbench.entrants import Entrant
-from rppbench.records import Record
+from rppbench.records.record import Record
 from rppbench.tables import duration
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
-from rppbench.records import Choice, Option, spell
+from rppbench.records.cell import Choice, Option, spell
 
 WORDS = {
     "on": True,

@@ -11,7 +11,7 @@ from statistics import fmean, harmonic_mean
 
 from rppbench.entrants import Entrant
 from rppbench.published import ITSELF, Figure, figures
-from rppbench.records import Cell, recipe_name, spell
+from rppbench.records.cell import Cell, recipe_name, spell
 from rppbench.stats.intervals import interval
 from rppbench.tables import Reported
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rppbench.errors import LostError, UsageError
 from rppbench.failures import PeerError, failure_of
-from rppbench.records import Failure
+from rppbench.records.record import Failure
 
 WAIT = timedelta(days=1)
 """The others wait while the first process scores. That one has died is seen at once without it."""

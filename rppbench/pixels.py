@@ -9,10 +9,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-import rppbench.torchvision_ops  # noqa: F401  torchvision cannot be imported before this
+import rppbench.torchvision_shim  # noqa: F401  torchvision cannot be imported before this
 from rppbench.checkpoints import Preprocess
 from rppbench.errors import unknown
-from rppbench.streams import seed_of
+from rppbench.random_streams import seed_of
 
 INTERPOLATIONS = {
     "bicubic": v2.InterpolationMode.BICUBIC,

@@ -13,7 +13,7 @@ from rppbench.identities import Identities
 from rppbench.options import options, parse_value, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe, override, select
-from rppbench.records import Cell, Choice, Option, Training, spell
+from rppbench.records.cell import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")
 SUPERVISION = tuple(Supervision.__dataclass_fields__)

@@ -11,7 +11,7 @@ import pluggy
 from rppbench import hookspecs
 from rppbench.errors import UsageError, unknown
 from rppbench.options import parse
-from rppbench.records import Option
+from rppbench.records.cell import Option
 
 GROUP = "rppbench"
 KINDS = ("methods", "datasets", "tasks", "engines", "backbones")

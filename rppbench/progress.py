@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from rppbench.engines import Event, Report
-from rppbench.records import Cell, spell
+from rppbench.records.cell import Cell, spell
 from rppbench.survey import Planned
 
 LINE_SECONDS = 10.0

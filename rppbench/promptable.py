@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import rppbench.torchvision_ops  # noqa: F401  # before open_clip, which imports torchvision
+import rppbench.torchvision_shim  # noqa: F401  # before open_clip, which imports torchvision
 
 # isort: split
 import torch

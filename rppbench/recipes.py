@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from rppbench.errors import UsageError, unknown
-from rppbench.records import Choice, Option, Options
+from rppbench.records.cell import Choice, Option, Options
 
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say what a recipe is for."""

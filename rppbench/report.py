@@ -23,9 +23,9 @@ from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
 from rppbench.leaderboard import Part, write_leaderboards
 from rppbench.notes import notes
 from rppbench.opened import opened
-from rppbench.records import lower_is_better
+from rppbench.records.record import lower_is_better
+from rppbench.records.store import file_name
 from rppbench.shots import TOLD, Across, across, alone
-from rppbench.store import file_name
 from rppbench.tables import Row, Table
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}

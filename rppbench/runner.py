@@ -26,8 +26,9 @@ from rppbench.memory import peak_bytes, reset_peak
 from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Failure, Record, Score, now
-from rppbench.store import Store
+from rppbench.records.cell import Cell
+from rppbench.records.record import Failure, Record, Score, now
+from rppbench.records.store import Store
 
 SHOWN_NAMES = 5
 """Of class names with unknown words; a warning is no list."""

@@ -16,7 +16,8 @@ from rppbench.contracts import Dataset, Task
 from rppbench.errors import UsageError
 from rppbench.files.digests import sha256
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Choice, Record, Training, now
+from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.record import Record, now
 
 KIND = "predictions"
 UNKNOWN = "unknown"

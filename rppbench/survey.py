@@ -8,8 +8,9 @@ from statistics import median
 
 from rppbench.files.atomic import Problem
 from rppbench.identities import MISSING
-from rppbench.records import Cell, Cost, Training
-from rppbench.store import Store
+from rppbench.records.cell import Cell, Training
+from rppbench.records.record import Cost
+from rppbench.records.store import Store
 
 
 @dataclass(frozen=True)

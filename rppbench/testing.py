@@ -38,7 +38,7 @@ from rppbench.names import Names
 from rppbench.options import options, resolve
 from rppbench.plugins import Registry
 from rppbench.recipes import select
-from rppbench.records import Option
+from rppbench.records.cell import Option
 from rppbench.splits import few_shot
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")

@@ -33,11 +33,11 @@ from rppbench.images import Images, View, encode, frozen_features
 from rppbench.names import Names
 from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
 from rppbench.parallel import ALONE, Group
-from rppbench.records import Training
+from rppbench.random_streams import torch_stream
+from rppbench.records.cell import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
 from rppbench.splits import draw_digest, few_shot, of_classes, spread, training_classes
-from rppbench.streams import torch_stream
 
 T = TypeVar("T")
 

@@ -172,7 +172,7 @@ def model_configs() -> Mapping[str, Path]:
 
 def tags(model: str) -> Mapping[str, Mapping[str, Any]]:
     """What open_clip publishes of a model's weights, by tag."""
-    import rppbench.torchvision_ops  # noqa: F401, I001  # before open_clip; both cost seconds
+    import rppbench.torchvision_shim  # noqa: F401, I001  # before open_clip; both cost seconds
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
     return {tag: get_pretrained_cfg(model, tag) for tag in list_pretrained_tags_by_model(model)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rppbench.engines import Batch, Event, Inline, Processes, Report
-from rppbench.records import Cell, Choice
+from rppbench.records.cell import Cell, Choice
 
 ENGINES = {"inline": Inline, "processes": Processes}
 

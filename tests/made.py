@@ -1,6 +1,7 @@
 """Records made up for tests of what is done with records."""
 
-from rppbench.records import Cell, Choice, Cost, Record, Score, Training
+from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.record import Cost, Record, Score
 
 TITLES = {"zeroshot": "CLIP", "coop": "CoOp", "rpp": "RPP-SAPL", "pomp": "POMP"}
 

@@ -12,11 +12,12 @@ from made import record
 from scipy import stats
 
 from rppbench import ablation_page
-from rppbench.ablation import Ablation, Combination, Grid, Place, ablation
+from rppbench.ablation import Ablation, ablation
 from rppbench.ablation_plots import figure
 from rppbench.errors import UsageError
-from rppbench.outcomes import pack_outcomes
-from rppbench.records import Failure, Record, Score
+from rppbench.records.grid import Combination, Grid, Place
+from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.record import Failure, Record, Score
 from rppbench.strips import strips
 
 LEVELS = [("2", "on"), ("2", "off"), ("4", "on"), ("4", "off")]

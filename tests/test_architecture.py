@@ -20,7 +20,7 @@ DOORS = {
     *("rppbench", "rppbench.contracts", "rppbench.dataset", "rppbench.errors"),
     "rppbench.backbones",
     "rppbench.files.digests",  # proposals come from files, which are part of a cell's identity
-    "rppbench.torchvision_ops",  # before transformers, which imports torchvision
+    "rppbench.torchvision_shim",  # before transformers, which imports torchvision
     "rppbench.stats.intervals",  # a task may need the mean that tables print
     *(
         "rppbench.dense",

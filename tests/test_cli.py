@@ -13,7 +13,7 @@ from toy_run import Context, Say, ToyBroken
 from rppbench import __version__, hookimpl
 from rppbench.cli import main
 from rppbench.contracts import Method, Prompts
-from rppbench.store import Store
+from rppbench.records.store import Store
 
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny")
 GOOD = (*TOY, "--dataset", "toy-one", "toy-two")

@@ -10,12 +10,13 @@ import pytest
 from made import record
 from PIL import Image
 
-from rppbench.ablation import Combination, Grid, Place, ablation
+from rppbench.ablation import ablation
 from rppbench.ablation_page import rewrite, stem, write, written
 from rppbench.commands.publish import designs
 from rppbench.leaderboard import build, write_leaderboards
-from rppbench.publishing import faults
-from rppbench.store import Store
+from rppbench.records.grid import Combination, Grid, Place
+from rppbench.records.merge import faults
+from rppbench.records.store import Store
 
 FOLDER = Path(__file__).parents[1] / "leaderboards"
 ABLATIONS = FOLDER / "ablations"

@@ -14,9 +14,9 @@ from made import record
 from rppbench.cli import main
 from rppbench.compare import Comparison, compare
 from rppbench.errors import UsageError
-from rppbench.outcomes import pack_outcomes
-from rppbench.records import Failure, Record, Score
-from rppbench.store import Store
+from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.record import Failure, Record, Score
+from rppbench.records.store import Store
 
 
 def score(right: str, metric: str = "top1") -> Score:

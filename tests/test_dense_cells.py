@@ -16,7 +16,8 @@ from rppbench import hookimpl
 from rppbench.contracts import Sample
 from rppbench.dense import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
 from rppbench.plan import Request, batches, cells
-from rppbench.records import Cell, Record
+from rppbench.records.cell import Cell
+from rppbench.records.record import Record
 
 PLACES = [(4, 6, 16, 12), (30, 8, 12, 20)]
 """Boxes of each image's two things."""

@@ -13,7 +13,7 @@ from toy_run import Say, ToyRunner
 
 from rppbench.bench import CellBench
 from rppbench.plugins import Registry
-from rppbench.store import Store
+from rppbench.records.store import Store
 
 NAMES = ("red square", "blue lake", "great white shark", "x")
 

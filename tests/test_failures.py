@@ -12,7 +12,7 @@ from toy import Toy
 from toy_run import Bringing, Context, Fixed, Place, ToyBroken, ToyOne, ToyTwo, registry_of
 
 from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step
-from rppbench.records import Score
+from rppbench.records.record import Score
 from rppbench.survey import survey
 from rppbench_tasks.cross_dataset import CrossDataset
 

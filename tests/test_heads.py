@@ -24,7 +24,7 @@ from rppbench.contracts import Method, Prompt, Step, Supervision
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.recipes import Recipe
-from rppbench.records import Choice, Option
+from rppbench.records.cell import Choice, Option
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer
 from rppbench.splits import few_shot_with_val, of_classes

@@ -13,8 +13,8 @@ from rppbench import hookimpl
 from rppbench.contracts import Assignment, Method
 from rppbench.identities import Identities
 from rppbench.plugins import Registry
-from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.linear_probe import LinearProbe
 from rppbench_methods.promptkd import PromptKD

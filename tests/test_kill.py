@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from rppbench.engines import Event
-from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 
 pytestmark = pytest.mark.slow
 

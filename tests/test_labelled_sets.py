@@ -17,7 +17,7 @@ from rppbench.dense import IGNORED
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry
-from rppbench.records import Record
+from rppbench.records.record import Record
 from rppbench.testing import check_dataset
 from rppbench_datasets import labelled
 from rppbench_datasets.labelled.maps import LabelMaps

@@ -6,7 +6,7 @@ from made import record
 
 from rppbench import latex
 from rppbench.leaderboard import build
-from rppbench.records import Failure
+from rppbench.records.record import Failure
 
 
 def rows(page: str) -> list[list[str]]:

@@ -9,7 +9,7 @@ from made import record
 from rppbench import exports, markdown
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build, write_leaderboards
-from rppbench.records import Failure, Score
+from rppbench.records.record import Failure, Score
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.tables import duration
 

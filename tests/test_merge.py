@@ -10,9 +10,9 @@ import pytest
 from made import record
 
 from rppbench.cli import main
-from rppbench.outcomes import pack_outcomes
-from rppbench.records import Cost, Failure, Record, Score
-from rppbench.store import Store
+from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.record import Cost, Failure, Record, Score
+from rppbench.records.store import Store
 
 Say = Callable[..., tuple[int, list[str]]]
 

@@ -7,7 +7,7 @@ import torch
 
 from rppbench.contracts import Evaluation
 from rppbench.metrics import BINS, calibration_error
-from rppbench.records import is_detail, lower_is_better
+from rppbench.records.record import is_detail, lower_is_better
 
 
 def test_calibration_error_is_the_weighted_gap_of_each_bin() -> None:

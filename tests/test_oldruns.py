@@ -11,7 +11,7 @@ import pytest
 from rppbench.cli import main
 from rppbench.leaderboard import build
 from rppbench.oldruns import clip_benchmark, dassl
-from rppbench.store import Store
+from rppbench.records.store import Store
 
 LOG = """***************
 ** Arguments **

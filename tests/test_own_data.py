@@ -23,7 +23,7 @@ from rppbench.contracts import Dataset
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plan import Request, cells
 from rppbench.plugins import Registry
-from rppbench.store import Store
+from rppbench.records.store import Store
 from rppbench.testing import check_dataset
 from rppbench_datasets.named import resolve
 

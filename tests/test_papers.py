@@ -13,8 +13,8 @@ from made import record
 from rppbench import exports, latex, markdown
 from rppbench.cli import main
 from rppbench.leaderboard import build
-from rppbench.records import Record, Score
-from rppbench.store import Store
+from rppbench.records.record import Record, Score
+from rppbench.records.store import Store
 
 B16 = "ViT-B-16/openai"
 TEN = {  # CoOp's row of the table for transfer

@@ -22,7 +22,7 @@ from rppbench.clip import Clip
 from rppbench.contracts import Method, Prompt, Step, Supervision
 from rppbench.features import FeatureStore
 from rppbench.recipes import Recipe
-from rppbench.records import Choice, Option, Training
+from rppbench.records.cell import Choice, Option, Training
 from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 from rppbench_methods.cocoop import CoCoOp

@@ -11,7 +11,7 @@ from rich.console import Console
 from rppbench import progress
 from rppbench.engines import Event
 from rppbench.progress import display, titles
-from rppbench.records import Cell, Choice, Options, Training
+from rppbench.records.cell import Cell, Choice, Options, Training
 from rppbench.survey import Planned
 
 TASK = Choice("transfer")

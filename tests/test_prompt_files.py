@@ -21,8 +21,9 @@ from rppbench.contracts import Method, Space
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.plugins import Registry
-from rppbench.records import Choice, Record
-from rppbench.store import Store
+from rppbench.records.cell import Choice
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 from rppbench.testing import build
 from rppbench.weights import identify
 from rppbench_methods.cocoop import CoCoOp

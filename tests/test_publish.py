@@ -11,9 +11,9 @@ import pytest
 from made import record
 
 from rppbench.cli import main
-from rppbench.outcomes import pack_outcomes
-from rppbench.records import Failure, Record, Score
-from rppbench.store import Store
+from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.record import Failure, Record, Score
+from rppbench.records.store import Store
 
 Say = Callable[..., tuple[int, str]]
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_published_is_said(say: Say, words: tuple[str, ...], told
 
 
 def test_the_committed_records_are_sound() -> None:
-    from rppbench.publishing import faults
+    from rppbench.records.merge import faults
 
     records, _ = Store(Path(__file__).parents[1] / "leaderboards").all()
     assert records

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from rppbench.files.digests import digest
-from rppbench.outcomes import pack_outcomes, unpack_outcomes
-from rppbench.records import Cell, Choice, Cost, Failure, Record, Score, Training, plain
+from rppbench.records.cell import Cell, Choice, Training, plain
+from rppbench.records.outcomes import pack_outcomes, unpack_outcomes
+from rppbench.records.record import Cost, Failure, Record, Score
 
 VALIDATOR = jsonschema.Draft202012Validator(
     json.loads(files("rppbench").joinpath("record.schema.json").read_text("utf-8"))

@@ -15,9 +15,9 @@ from rppbench import ablation_page
 from rppbench.ablation import ablation
 from rppbench.cli import main
 from rppbench.leaderboard import parts
-from rppbench.records import Failure, Record
+from rppbench.records.record import Failure, Record
+from rppbench.records.store import Store
 from rppbench.report import embedded, page
-from rppbench.store import Store
 
 LOG = ({"epoch": 1, "loss": 2.5, "accuracy": 40.0}, {"epoch": 2, "loss": 1.5, "accuracy": 60.0})
 

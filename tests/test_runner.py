@@ -13,9 +13,9 @@ from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
 from rppbench.clip import Clip
 from rppbench.contracts import Prompt
-from rppbench.outcomes import unpack_outcomes
 from rppbench.parallel import Group
 from rppbench.plan import batches
+from rppbench.records.outcomes import unpack_outcomes
 from rppbench.runner import Runner
 from rppbench.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench.survey import survey

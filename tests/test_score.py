@@ -18,8 +18,8 @@ from rppbench.cli import main
 from rppbench.dense import IGNORED
 from rppbench.errors import UsageError
 from rppbench.files import rle
-from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 from rppbench_datasets.detection import Objects
 from rppbench_datasets.labelled.coco_stuff import CocoStuff
 from rppbench_datasets.scenes import Scenes

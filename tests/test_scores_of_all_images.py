@@ -10,14 +10,15 @@ from made import record
 from scipy.stats import ttest_rel
 
 from rppbench import ablation_page
-from rppbench.ablation import Combination, Grid, Place, ablation
+from rppbench.ablation import ablation
 from rppbench.ablation_plots import figure
 from rppbench.cli import main
 from rppbench.compare import compare
 from rppbench.leaderboard import parts
-from rppbench.records import Record, Score
+from rppbench.records.grid import Combination, Grid, Place
+from rppbench.records.record import Record, Score
+from rppbench.records.store import Store
 from rppbench.report import page
-from rppbench.store import Store
 
 VALUES = {"coop": (30.0, 31.0, 33.5), "rpp": (34.0, 34.5, 36.0), "zeroshot": (29.0,)}
 

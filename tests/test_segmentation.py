@@ -22,7 +22,7 @@ from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
 from rppbench.plan import Request, batches, cells
-from rppbench.records import Record
+from rppbench.records.record import Record
 from rppbench.towers import positions
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import parts_of

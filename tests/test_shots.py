@@ -8,7 +8,8 @@ from made import record
 
 from rppbench import markdown, plots
 from rppbench.leaderboard import build, parts
-from rppbench.records import Choice, Record
+from rppbench.records.cell import Choice
+from rppbench.records.record import Record
 from rppbench.report import page
 from rppbench.shots import across
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from rppbench.files.atomic import STALE_SECONDS, write_whole
-from rppbench.records import Cell, Choice, Failure, Record, Score, Training
-from rppbench.store import Store
+from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.record import Failure, Record, Score
+from rppbench.records.store import Store
 
 CELL = Cell(
     task=Choice("cross-dataset", (("suite", "demo"),)),
@@ -153,7 +154,7 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_store import OK
-from rppbench.store import Store
+from rppbench.records.store import Store
 store = Store(Path(sys.argv[1]))
 n = 0
 while True:
@@ -183,7 +184,8 @@ def test_killing_a_writer_at_any_moment_leaves_a_whole_record(store):
 
 def test_records_and_leaderboards_need_neither_torch_nor_numpy():
     code = (
-        "import sys, rppbench.store, rppbench.outcomes, rppbench.stats.intervals, rppbench.leaderboard;"
+        "import sys, rppbench.records.store, rppbench.records.outcomes;"
+        "import rppbench.stats.intervals, rppbench.leaderboard;"
         "print([name for name in ('torch', 'mmengine', 'open_clip', 'numpy', 'scipy')"
         " if name in sys.modules])"
     )

@@ -16,10 +16,11 @@ from rppbench.leaderboard import build
 from rppbench.options import options
 from rppbench.plan import Request, batches, cells, labels
 from rppbench.plugins import Registry
-from rppbench.records import Cell, Record, Score
+from rppbench.records.cell import Cell
+from rppbench.records.record import Record, Score
+from rppbench.records.store import Store
 from rppbench.resume import learned_parameters
 from rppbench.stats.intervals import harmonic_mean
-from rppbench.store import Store
 from rppbench.survey import survey
 from rppbench.testing import check_task
 from rppbench_methods.coop import CoOp

@@ -9,8 +9,8 @@ import pytest
 from toy_run import Say
 
 from rppbench.engines import Event
-from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 from rppbench.tracking import TRACKERS, Tracked
 
 RUN = ("run", "--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")

@@ -19,7 +19,7 @@ from rppbench.errors import DivergedError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
 from rppbench.recipes import Recipe
-from rppbench.records import Choice, Training
+from rppbench.records.cell import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer
 from rppbench.training import Trainer

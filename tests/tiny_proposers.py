@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import rppbench.torchvision_ops  # noqa: F401  # transformers imports torchvision
+import rppbench.torchvision_shim  # noqa: F401  # transformers imports torchvision
 
 __all__ = ["detr", "load_file", "mask2former", "sam", "save_file"]
 

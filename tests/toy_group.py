@@ -26,7 +26,7 @@ from rppbench.errors import LostError
 from rppbench.parallel import joined
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry
-from rppbench.records import Cell
+from rppbench.records.cell import Cell
 from rppbench.runner import follow
 from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.cocoop import CoCoOp

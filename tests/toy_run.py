@@ -31,7 +31,8 @@ from rppbench.files.digests import sha256
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry
 from rppbench.recipes import Recipe
-from rppbench.records import Cell, Record
+from rppbench.records.cell import Cell
+from rppbench.records.record import Record
 from rppbench.runner import Runner
 from rppbench.survey import survey
 

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import rppbench.torchvision_ops  # noqa: F401  open_clip cannot be imported before this
+import rppbench.torchvision_shim  # noqa: F401  open_clip cannot be imported before this
 
 # isort: split
 import torch

@@ -13,13 +13,14 @@ from rppbench.commands import console, run
 from rppbench.commands.helping import help_on, helps
 from rppbench.config import GRID_NAMES, GridSettings, grid_settings
 from rppbench.errors import UsageError
-from rppbench.store import Store
+from rppbench.records.store import Store
 
 if TYPE_CHECKING:
-    from rppbench.ablation import Ablation, Grid
+    from rppbench.ablation import Ablation
     from rppbench.grids import Design
     from rppbench.plugins import Registry
-    from rppbench.records import Record
+    from rppbench.records.grid import Grid
+    from rppbench.records.record import Record
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

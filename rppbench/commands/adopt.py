@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rppbench.commands.predict import class_flags, class_names
 from rppbench.config import settings
 from rppbench.errors import UsageError, unknown
-from rppbench.records import spell
+from rppbench.records.cell import spell
 
 if TYPE_CHECKING:
     from rppbench.contracts import Adopted, Method

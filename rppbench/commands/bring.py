@@ -9,9 +9,9 @@ from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
-from rppbench.merge import Merged, merge_record
 from rppbench.oldruns import clip_benchmark, dassl
-from rppbench.store import Store
+from rppbench.records.merge import Merged, merge_record
+from rppbench.records.store import Store
 
 KINDS = {"dassl": dassl, "clip-benchmark": clip_benchmark}
 

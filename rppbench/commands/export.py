@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
-from rppbench.store import Store
+from rppbench.records.store import Store
 
 if TYPE_CHECKING:
     from rppbench.clip import Clip

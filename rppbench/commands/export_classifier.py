@@ -11,8 +11,8 @@ from rppbench.commands import use_data
 from rppbench.commands.leaderboard import load
 from rppbench.config import settings
 from rppbench.errors import UsageError, unknown
-from rppbench.records import Choice
-from rppbench.store import Store
+from rppbench.records.cell import Choice
+from rppbench.records.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor

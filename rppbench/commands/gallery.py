@@ -15,8 +15,8 @@ from rppbench.errors import UsageError
 
 if TYPE_CHECKING:
     from rppbench.plugins import Registry
-    from rppbench.records import Record
-    from rppbench.store import Store
+    from rppbench.records.record import Record
+    from rppbench.records.store import Store
 
 PAGE = "index.html"
 

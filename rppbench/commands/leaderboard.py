@@ -11,8 +11,8 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.leaderboard import build, write_leaderboards
 from rppbench.markdown import page
-from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 from rppbench.tables import Table
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
-from rppbench.merge import Merged
-from rppbench.merge import merge as join
-from rppbench.store import Store
+from rppbench.records.merge import Merged
+from rppbench.records.merge import merge as join
+from rppbench.records.store import Store
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,8 @@ from rppbench.commands.merge import told
 from rppbench.config import GridSettings, grid_settings
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
-from rppbench.publishing import publish as copy
-from rppbench.store import Store
+from rppbench.records.merge import publish as copy
+from rppbench.records.store import Store
 
 if TYPE_CHECKING:
     from rppbench.grids import Design

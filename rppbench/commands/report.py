@@ -13,7 +13,7 @@ from rppbench.commands.leaderboard import load, report_damage
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.leaderboard import parts
-from rppbench.store import Store
+from rppbench.records.store import Store
 
 if TYPE_CHECKING:
     from rppbench.ablation import Ablation

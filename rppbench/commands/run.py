@@ -18,8 +18,8 @@ from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard import build
 from rppbench.markdown import page
-from rppbench.records import Record
-from rppbench.store import Store
+from rppbench.records.record import Record
+from rppbench.records.store import Store
 from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch

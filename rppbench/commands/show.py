@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rppbench.commands import console, print_table
 from rppbench.errors import MissingDataError, unknown
-from rppbench.records import spell
+from rppbench.records.cell import spell
 
 if TYPE_CHECKING:
     from rich.console import Console

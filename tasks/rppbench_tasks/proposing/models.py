@@ -39,7 +39,7 @@ class LocalModel:
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
         """(image processor, model). UsageError if the folder holds no such model."""
-        import rppbench.torchvision_ops  # noqa: F401  # transformers imports torchvision
+        import rppbench.torchvision_shim  # noqa: F401  # transformers imports torchvision
 
         try:
             import transformers

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rppbench.files.atomic import Problem, write_whole
-from rppbench.records import Cell, Record, Training
+from rppbench.records.cell import Cell, Training
+from rppbench.records.record import Record
 
 
 class Store:

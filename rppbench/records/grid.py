@@ -1,0 +1,68 @@
+"""A grid of options: its combinations, and where each of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rppbench.records.cell import Pairs
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell of a combination, and where it stands."""
+
+    key: str
+    dataset: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One value for each varied option."""
+
+    levels: Pairs
+    cells: tuple[Place, ...]
+
+    @property
+    def label(self) -> str:
+        """'length=4, kd=on'"""
+        return ", ".join(f"{factor}={level}" for factor, level in self.levels)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The question: what is varied, and which cells answer it."""
+
+    name: str
+    combinations: tuple[Combination, ...]
+    """The baseline first. All have the same factors in the same order."""
+    same: Pairs = ()
+    """(label of a combination left out, label of the one that needs the same cells)"""
+    metric: str = ""
+    """What the report is about; '' for the task's own."""
+
+    @property
+    def title(self) -> str:
+        """'length', or 'length, loss_gap' of a report on another metric."""
+        return f"{self.name}, {self.metric}" if self.metric else self.name
+
+    @property
+    def baseline(self) -> Combination:
+        return self.combinations[0]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Grid:
+        """The grid from `dataclasses.asdict`. KeyError, TypeError or ValueError if it is none."""
+        combinations = tuple(
+            Combination(
+                tuple((factor, level) for factor, level in given["levels"]),
+                tuple(Place(**place) for place in given["cells"]),
+            )
+            for given in data["combinations"]
+        )
+        if not combinations:
+            raise ValueError("a grid without combinations")
+        same = tuple((a, b) for a, b in data["same"])
+        return cls(data["name"], combinations, same, data.get("metric", ""))
