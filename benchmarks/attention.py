@@ -29,7 +29,7 @@ from torch import Tensor
 from rppbench import towers
 from rppbench.blocks import attend_behind, leave
 from rppbench.clip import Clip
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.names import Names
 from rppbench.towers import unit
 

@@ -25,10 +25,10 @@ from page import GIB, RESULTS, environment, load, table, write
 from sides import Side, bench, cell, workshop
 
 from rppbench.bench import CellBench, Workshop
+from rppbench.contracts.recipe import FALLBACK
 from rppbench.options import options as options_of
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
-from rppbench.recipes import FALLBACK
 from rppbench.resume import Progress
 
 METHODS = (

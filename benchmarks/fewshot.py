@@ -25,9 +25,9 @@ from generated import Generated, clip_of
 from page import GIB, RESULTS, Goal, environment, load, table, write
 from sides import bench, cell, workshop
 
+from rppbench.contracts.recipe import override
 from rppbench.memory import peak_bytes
 from rppbench.plugins import Registry
-from rppbench.recipes import override
 
 EMBEDDED = "demo-animals"
 RUNS = ("plain", "cold", "warm")

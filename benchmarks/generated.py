@@ -12,7 +12,7 @@ from PIL import Image
 
 from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess, load
-from rppbench.contracts import Dataset, Sample
+from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.features import FeatureStore
 from rppbench.plugins import Registry
 

@@ -23,7 +23,7 @@ from plain import RECIPES, Plain, Setting
 from torch.utils.flop_counter import FlopCounterMode
 
 from rppbench.checkpoints import DTYPES
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.memory import peak_bytes, reset_peak
 
 MODELS = ("ViT-B-16", "ViT-B-32")

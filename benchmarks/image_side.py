@@ -21,7 +21,7 @@ from page import RESULTS, environment, load, table, write
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 
 
 def seconds(run: Callable[[], object], repeats: int) -> float:

@@ -11,13 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt, Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Supervision
+from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.recipe import Recipe, override
 from rppbench.names import Names
 from rppbench.options import options as options_of
 from rppbench.plan import SUPERVISION
 from rppbench.plugins import Registry
 from rppbench.random_streams import torch_stream
-from rppbench.recipes import Recipe, override
 
 RECIPES = {"coop": "coop-200-1", "maple": "maple-1", "pomp": "pomp-20-1", "rpp": "rpp-20-1"}
 """Published settings; POMP and RPP with one view of each image and without a teacher."""

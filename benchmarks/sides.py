@@ -16,11 +16,11 @@ from torch import Tensor
 
 from rppbench.bench import CellBench, Workshop
 from rppbench.clip import Clip
-from rppbench.contracts import Dataset
+from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.recipe import Recipe
 from rppbench.features import Arrays, FeatureStore
 from rppbench.images import Notify
 from rppbench.plugins import Registry
-from rppbench.recipes import Recipe
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.towers import TextTower
 

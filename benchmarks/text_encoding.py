@@ -24,7 +24,7 @@ from page import GIB, RESULTS, environment, table, write
 
 from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.names import Names
 
 # isort: split

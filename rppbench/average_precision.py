@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.contracts import Sample, Score
-from rppbench.dense import Detections, DetectionSet, Thing
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.regions import Detections, DetectionSet, Thing
+from rppbench.records.record import Score
 
 PAIRS = 200_000
 """Pairs of image and class that are held at once."""

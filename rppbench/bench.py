@@ -16,16 +16,11 @@ from torch import Tensor
 
 from rppbench.classify import COSINES, Head, head_of, similarities
 from rppbench.clip import Clip, embed_width
-from rppbench.contracts import (
-    Conditional,
-    Dataset,
-    Evaluation,
-    Method,
-    Prompt,
-    Prompts,
-    Sample,
-    Supervision,
-)
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.evaluation import Evaluation
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Supervision
+from rppbench.contracts.prompts import Conditional, Prompt, Prompts
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest

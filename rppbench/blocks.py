@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 
 Leave = Callable[[Any, Tensor, Tensor], Tensor]
 """The function `leave`, or what a compiler made of it."""

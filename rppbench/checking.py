@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from rppbench.dataset import Dataset, Finding, Sample, Source, Tell
+from rppbench.contracts.dataset import Dataset, Finding, Sample, Source, Tell, Watch
 from rppbench.errors import MISSING, UNREADABLE, MissingDataError, UsageError
-from rppbench.steps import Watch
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from rppbench.backbones import PRECISIONS, Backbone
+from rppbench.contracts.backbone import PRECISIONS, Backbone
 from rppbench.errors import UsageError
 from rppbench.files.digests import read_json, sha256
 from rppbench.names import Tokenizer

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rppbench import __version__
 from rppbench.clip import Clip
-from rppbench.contracts import Conditional, Prompts, Templates
+from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.files.atomic import replacing, write_whole
 from rppbench.files.digests import digest

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from rppbench.budget import with_less
 from rppbench.clip import Clip
-from rppbench.contracts import Conditional, Method, Prompts, Templates
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.images import Notify

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from rppbench import budget
-from rppbench.backbones import PRECISIONS, Backbone
 from rppbench.blocks import leave
 from rppbench.checkpoints import Preprocess, read_open_clip, read_shipped
-from rppbench.contracts import Space
+from rppbench.contracts.backbone import PRECISIONS, Backbone
+from rppbench.contracts.prompts import Space
 from rppbench.errors import unknown
 from rppbench.names import Names, Tokenizer
 from rppbench.promptable import text_part, weight_dtype

@@ -6,73 +6,21 @@ import multiprocessing
 import os
 import signal
 import threading
-from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Any, Protocol
+from typing import Any
 
 from rppbench import hookimpl
+from rppbench.contracts.engine import Batch, Engine, Event, Job, Report
 from rppbench.errors import UsageError
 from rppbench.records.cell import Cell
 
 STOP_SECONDS = 5.0
 """A worker that was told to stop and still runs after this is killed."""
-
-Batch = tuple[Cell, ...]
-"""Cells that share a training: one worker runs them in order, so it is learned once."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """What a worker reports while it works on a cell; plain data, it crosses processes."""
-
-    key: str
-    """The cell's key."""
-    phase: str
-    """'start', 'encode', 'train', 'evaluate', 'done' or 'failed'."""
-    done: int = 0
-    total: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """'loss' and 'accuracy' in training; the primary metric by its name when done."""
-    message: str = ""
-    """Text for a person: the reason of a failure, a warning."""
-
-
-Report = Callable[[Event], None]
-
-
-class Job(Protocol):
-    """Runs the cells of one batch and writes a record for each; picklable."""
-
-    device: str
-    """Where the models compute: 'cpu', 'cuda' or 'cuda:1'."""
-    stop_on_failure: bool
-    """Start nothing new after the first cell that failed."""
-
-    def __call__(self, batch: Batch, report: Report) -> None:
-        """Run the batch; every cell ends with an event 'done' or 'failed'."""
-
-    def fail(self, cell: Cell, kind: str, message: str) -> None:
-        """Record a failure that the cell could not record itself."""
-
-
-class Engine(ABC):
-    """A place to run batches. Options are the keyword-only parameters of `__init__`."""
-
-    name: str
-    title: str
-
-    @abstractmethod
-    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
-        """Run all batches; return when they are done. A KeyboardInterrupt stops the workers.
-
-        After a failed cell of a job that is to stop on failure no other batch starts.
-        """
 
 
 class Inline(Engine):

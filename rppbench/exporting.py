@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rppbench.compare import fits, spelling
-from rppbench.contracts import Facts
+from rppbench.contracts.dataset import Facts
 from rppbench.entrants import entrants
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins import Registry

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from rppbench import __version__
-from rppbench.dataset import Source, Tell
+from rppbench.contracts.dataset import Source, Tell
 from rppbench.errors import UsageError
 
 BLOCK = 2**20

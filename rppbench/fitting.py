@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts import Dataset, Examples, Method, Sample
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Examples
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.records.cell import Training
 from rppbench.splits import few_shot_with_val, of_classes

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rppbench.dense import IGNORED, Compared, Detections
+from rppbench.contracts.regions import IGNORED, Compared, Detections
 
 Colour = tuple[int, int, int]
 Labels = NDArray[np.uint16]

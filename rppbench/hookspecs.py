@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
-    from rppbench.backbones import Backbone
-    from rppbench.contracts import Dataset, Method, Task
-    from rppbench.engines import Engine
+    from rppbench.contracts.backbone import Backbone
+    from rppbench.contracts.dataset import Dataset
+    from rppbench.contracts.engine import Engine
+    from rppbench.contracts.method import Method
+    from rppbench.contracts.task import Task
 
 hookspec = HookspecMarker("rppbench")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Assignment, Dataset, Task
+from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import MissingDataError
 from rppbench.plugins import Registry
 from rppbench.splits import training_classes

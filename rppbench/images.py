@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from rppbench.checkpoints import Preprocess
 from rppbench.clip import Clip, embed_width
-from rppbench.contracts import Dataset, Sample
+from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.pixels import training_view

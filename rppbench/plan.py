@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from rppbench.contracts import Assignment, Catalog, Method, Supervision, Task
-from rppbench.engines import Batch
+from rppbench.contracts.dataset import Catalog
+from rppbench.contracts.engine import Batch
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Supervision
+from rppbench.contracts.recipe import Recipe, override, select
+from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import UsageError, unknown
 from rppbench.identities import Identities
 from rppbench.options import options, parse_value, resolve
 from rppbench.plugins import Registry
-from rppbench.recipes import Recipe, override, select
 from rppbench.records.cell import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")

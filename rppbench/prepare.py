@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from rppbench.dataset import Dataset, Source, Tell
+from rppbench.contracts.dataset import Dataset, Source, Tell, Watch
 from rppbench.errors import UsageError
 from rppbench.fetch import DRIVE, FetchError, fetch, verify
-from rppbench.steps import Watch
 from rppbench.unpack import ArchiveError, copy_tree, is_archive, unpack
 
 SCRATCH = ".rppbench-prepare"

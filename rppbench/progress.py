@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rppbench.engines import Event, Report
+from rppbench.contracts.engine import Event, Report
 from rppbench.records.cell import Cell, spell
 from rppbench.survey import Planned
 

@@ -23,7 +23,9 @@ from torch import Tensor
 
 from rppbench import __version__
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt, Prompts, Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Supervision
+from rppbench.contracts.prompts import Prompt, Prompts
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import write_whole
 from rppbench.files.digests import digest, sha256

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rppbench.contracts import Method
+from rppbench.contracts.method import Method
 from rppbench.errors import UsageError
 from rppbench.files.atomic import replacing
 from rppbench.files.tensors import read_tensors

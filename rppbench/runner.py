@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from rppbench.backbones import Backbone
 from rppbench.bench import CellBench, Workshop
 from rppbench.clip import Clip, load
-from rppbench.engines import Batch, Event, Report
+from rppbench.contracts.backbone import Backbone
+from rppbench.contracts.engine import Batch, Event, Report
 from rppbench.errors import DivergedError
 from rppbench.failures import failure_of
 from rppbench.features import FeatureStore

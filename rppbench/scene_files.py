@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rppbench.dense import IGNORED, DetectionSet, SegmentationSet, Thing
+from rppbench.contracts.regions import IGNORED, DetectionSet, SegmentationSet, Thing
 from rppbench.files import rle
 from rppbench.files.atomic import write_whole
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rppbench import __version__
-from rppbench.contracts import Dataset, Task
+from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.files.digests import sha256
 from rppbench.plugins import Registry

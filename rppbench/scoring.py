@@ -11,7 +11,9 @@ from torch import Tensor
 
 from rppbench.classify import Head, similarities
 from rppbench.clip import Clip
-from rppbench.contracts import Dataset, Evaluation, Prompts, Sample
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.evaluation import Evaluation
+from rppbench.contracts.prompts import Prompts
 from rppbench.features import FeatureStore
 from rppbench.images import Images, Notify, encode, frozen_features
 

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rppbench.dataset import Dataset, Sample, Tell
+from rppbench.contracts.dataset import Dataset, Sample, Tell, Watch
 from rppbench.errors import UsageError
-from rppbench.steps import Watch
 
 SHARD_IMAGES, SHARD_BYTES = 10_000, 1_000_000_000
 """Of a tar at most, as CLIP_benchmark has it."""

@@ -6,7 +6,7 @@ import random
 from array import array
 from collections.abc import Iterable, Sequence
 
-from rppbench.dataset import Dataset, Sample
+from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.errors import UsageError
 from rppbench.files.digests import digest
 
@@ -50,13 +50,6 @@ def _draw(samples: Sequence[Sample], shots: int, stream: random.Random) -> list[
         picks = stream.sample(range(count), shots) if count >= shots else range(count)
         drawn += [samples[places[pick]] for pick in picks]
     return drawn
-
-
-def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:
-    """Base and new classes: the first ceil(C / 2) labels in numeric order, and the rest."""
-    ordered = sorted(set(labels))
-    middle = (len(ordered) + 1) // 2
-    return ordered[:middle], ordered[middle:]
 
 
 def training_classes(dataset: Dataset, which: str) -> list[int]:

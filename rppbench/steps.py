@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rppbench.dataset import Tell
+from rppbench.contracts.dataset import Tell, Watch
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LINE_SECONDS = 10.0
 """A log gets at most one line in this time."""
-
-Watch = Callable[[str], Tell]
-"""'unpack x.zip' -> what the step of this name tells its course; long work is given one."""
 
 
 @contextmanager

@@ -20,24 +20,23 @@ import torch
 from torch import Tensor
 
 from rppbench.clip import Clip, load
-from rppbench.contracts import (
-    Conditional,
-    Dataset,
-    Examples,
-    Method,
-    Prompt,
-    Sample,
-    Step,
-    Supervision,
-    Task,
-    Templates,
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Examples, Step, Supervision
+from rppbench.contracts.prompts import Conditional, Prompt, Templates
+from rppbench.contracts.recipe import select
+from rppbench.contracts.regions import (
+    IGNORED,
+    UNLABELLED,
+    DenseDataset,
+    DetectionSet,
+    SegmentationSet,
 )
-from rppbench.dense import IGNORED, UNLABELLED, DenseDataset, DetectionSet, SegmentationSet
+from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.names import Names
 from rppbench.options import options, resolve
 from rppbench.plugins import Registry
-from rppbench.recipes import select
 from rppbench.records.cell import Option
 from rppbench.splits import few_shot
 

@@ -25,7 +25,7 @@ from torch.utils.checkpoint import checkpoint
 
 from rppbench.blocks import Leave, attend_behind, enter, leave, project
 from rppbench.budget import warn_of, with_less
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 from rppbench.names import Names, Tokenizer, chunks, fill
 from rppbench.promptable import image_obstacle, is_causal, text_obstacle, text_part, weight_dtype

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rppbench.engines import Event, Report
+from rppbench.contracts.engine import Event, Report
 from rppbench.errors import UsageError, unknown
 
 TRACKERS = {

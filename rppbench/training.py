@@ -16,17 +16,10 @@ from torch import Tensor, nn
 from rppbench.budget import with_less
 from rppbench.classify import fixed_texts, head_of
 from rppbench.clip import Clip
-from rppbench.contracts import (
-    Conditional,
-    Dataset,
-    Examples,
-    Method,
-    Prompt,
-    Prompts,
-    Step,
-    Supervision,
-    Templates,
-)
+from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Examples, Step, Supervision
+from rppbench.contracts.prompts import Conditional, Prompt, Prompts, Templates
 from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
 from rppbench.images import Images, View, encode, frozen_features

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NamedTuple, cast
 
-from rppbench.dataset import Tell
+from rppbench.contracts.dataset import Tell
 from rppbench.errors import UsageError
 from rppbench.fetch import BLOCK, check_space
 

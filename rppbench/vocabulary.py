@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rppbench.dense import DenseDataset
+from rppbench.contracts.regions import DenseDataset
 from rppbench.errors import UsageError, unknown
 from rppbench.files.coco_json import category_names
 from rppbench.files.digests import sha256

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zipfile import ZipFile, is_zipfile
 
-from rppbench.backbones import Backbone
+from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError, unknown
 from rppbench.files.digests import digest, read_json, sha256
 

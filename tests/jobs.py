@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rppbench.engines import Batch, Event, Inline, Processes, Report
+from rppbench.contracts.engine import Batch, Event, Report
+from rppbench.engines import Inline, Processes
 from rppbench.records.cell import Cell, Choice
 
 ENGINES = {"inline": Inline, "processes": Processes}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from rppbench.contracts import Sample
-from rppbench.dense import UNLABELLED, Checked, Detections, DetectionSet, Thing
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.regions import UNLABELLED, Checked, Detections, DetectionSet, Thing
 
 CLASSES = ("apple", "bus", "cat", "dog", "egg", "fig")
 SIDE = 200

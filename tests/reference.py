@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 
 Weights = Mapping[str, Tensor]
 

@@ -17,13 +17,13 @@ PLUGINS = {
     "rppbench_tasks": ROOT / "tasks" / "rppbench_tasks",
 }
 DOORS = {
-    *("rppbench", "rppbench.contracts", "rppbench.dataset", "rppbench.errors"),
-    "rppbench.backbones",
+    *("rppbench", "rppbench.contracts.method", "rppbench.contracts.dataset", "rppbench.errors"),
+    "rppbench.contracts.backbone",
     "rppbench.files.digests",  # proposals come from files, which are part of a cell's identity
     "rppbench.torchvision_shim",  # before transformers, which imports torchvision
     "rppbench.stats.intervals",  # a task may need the mean that tables print
     *(
-        "rppbench.dense",
+        "rppbench.contracts.regions",
         "rppbench.files.rle",
         "rppbench.average_precision",
         "rppbench.files.coco_json",

@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 
 from rppbench import average_precision
 from rppbench.average_precision import AveragePrecision
-from rppbench.dense import Detections
+from rppbench.contracts.regions import Detections
 
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 

@@ -13,7 +13,7 @@ from tiny import NAMES, Draw, sapl
 
 from rppbench import classifier
 from rppbench.clip import Clip
-from rppbench.contracts import Conditional, Prompts, Templates
+from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.files import coco_json
 from rppbench.names import Names

@@ -12,7 +12,8 @@ from toy_run import Context, Say, ToyBroken
 
 from rppbench import __version__, hookimpl
 from rppbench.cli import main
-from rppbench.contracts import Method, Prompts
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Prompts
 from rppbench.records.store import Store
 
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny")

@@ -14,9 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny import MEAN, STD, make_tiny_clip, tiny_config, tokenizer
 
-from rppbench.backbones import Backbone
 from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess, identify, load
+from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError
 from rppbench.weights import Source, quick_gelu, resolve
 

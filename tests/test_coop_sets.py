@@ -28,7 +28,7 @@ from coop_root import (
 from PIL import Image
 
 from rppbench.cli import main
-from rppbench.contracts import Sample
+from rppbench.contracts.dataset import Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plugins import Registry
 from rppbench.splits import few_shot, few_shot_with_val

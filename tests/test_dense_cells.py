@@ -13,8 +13,8 @@ from PIL import Image
 from toy_run import ToyPlugin, ToyRunner, registry_of
 
 from rppbench import hookimpl
-from rppbench.contracts import Sample
-from rppbench.dense import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
 from rppbench.plan import Request, batches, cells
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record

@@ -14,7 +14,8 @@ import pytest
 from jobs import Doing, cell
 
 from rppbench import engines
-from rppbench.engines import Batch, Engine, Event, Inline, Processes, places
+from rppbench.contracts.engine import Batch, Engine, Event
+from rppbench.engines import Inline, Processes, places
 from rppbench.errors import UsageError
 from rppbench.options import options, parse
 from rppbench.plugins import Registry

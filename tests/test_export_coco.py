@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from rppbench.cli import main
-from rppbench.dense import IGNORED
+from rppbench.contracts.regions import IGNORED
 from rppbench_datasets.scenes import Scenes
 
 

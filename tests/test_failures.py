@@ -11,7 +11,10 @@ from torch import Tensor
 from toy import Toy
 from toy_run import Bringing, Context, Fixed, Place, ToyBroken, ToyOne, ToyTwo, registry_of
 
-from rppbench.contracts import Bench, Method, Prompt, Prompts, Space, Step
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Step
+from rppbench.contracts.prompts import Prompt, Prompts, Space
+from rppbench.contracts.task import Bench
 from rppbench.records.record import Score
 from rppbench.survey import survey
 from rppbench_tasks.cross_dataset import CrossDataset

@@ -14,7 +14,7 @@ import pytest
 import webdataset
 from PIL import Image
 
-from rppbench.contracts import Dataset
+from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.splits import few_shot
 from rppbench.testing import check_dataset

@@ -13,7 +13,7 @@ from toy import Toy
 from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
 from rppbench.clip import Clip
-from rppbench.contracts import Sample
+from rppbench.contracts.dataset import Sample
 from rppbench.towers import FULL
 
 

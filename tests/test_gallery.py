@@ -12,7 +12,7 @@ from toy_run import Say
 
 from rppbench import gallery, hookimpl
 from rppbench.cli import main
-from rppbench.dense import IGNORED, Compared, Detections
+from rppbench.contracts.regions import IGNORED, Compared, Detections
 from rppbench.gallery import GAP, LINE, PALETTE, PANEL, draw, matched
 from rppbench_datasets.scenes import Scenes
 

@@ -20,10 +20,12 @@ from tiny import make_tiny_clip
 from torch import Tensor
 from toy import Toy
 
-from rppbench.contracts import Method, Prompt, Step, Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.recipe import Recipe
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
-from rppbench.recipes import Recipe
 from rppbench.records.cell import Choice, Option
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer

@@ -10,7 +10,8 @@ import torch
 from toy_run import Say, images, refused
 
 from rppbench import hookimpl
-from rppbench.contracts import Assignment, Method
+from rppbench.contracts.method import Method
+from rppbench.contracts.task import Assignment
 from rppbench.identities import Identities
 from rppbench.plugins import Registry
 from rppbench.records.record import Record

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rppbench.engines import Event
+from rppbench.contracts.engine import Event
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 

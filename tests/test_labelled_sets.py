@@ -12,8 +12,8 @@ from PIL import Image
 from toy_run import ToyPlugin, ToyRunner, registry_of
 
 from rppbench import hookimpl
-from rppbench.contracts import Sample
-from rppbench.dense import IGNORED
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.regions import IGNORED
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rppbench.contracts import Sample
+from rppbench.contracts.dataset import Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.splits import few_shot
 from rppbench_datasets import manifest as module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rppbench.dense import IGNORED
+from rppbench.contracts.regions import IGNORED
 from rppbench.errors import UsageError
 from rppbench_tasks.segmenting.mean_iou import Confusion, Labels
 

@@ -17,7 +17,7 @@ from toy_run import Bringing, Context, Fixed, Place, Say, ToyOne, ToyTwo, refuse
 
 from rppbench.budget import BASE, is_out_of_memory, with_less
 from rppbench.clip import SCORED, Clip
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 
 LEAST = BASE + 2 * 1024**2

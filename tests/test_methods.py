@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt, Space, Supervision, Templates
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Supervision
+from rppbench.contracts.prompts import Prompt, Space, Templates
 from rppbench.errors import UsageError
 from rppbench.options import options
 from rppbench.plugins import Registry

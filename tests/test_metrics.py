@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rppbench.contracts import Evaluation
-from rppbench.metrics import BINS, calibration_error
+from rppbench.contracts.evaluation import BINS, Evaluation, calibration_error
 from rppbench.records.record import is_detail, lower_is_better
 
 

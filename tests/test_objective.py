@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts import Step, Supervision
+from rppbench.contracts.objective import Step, Supervision
 
 B, E = 6, 16
 

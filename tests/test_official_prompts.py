@@ -15,7 +15,7 @@ from toy import COLOURS
 from toy_run import Say, asked, refused
 
 from rppbench import hookimpl, promptfile
-from rppbench.contracts import Method
+from rppbench.contracts.method import Method
 from rppbench.plugins import Registry
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from rppbench.contracts.recipe import Recipe
 from rppbench.errors import UsageError
 from rppbench.optimising import rate
-from rppbench.recipes import Recipe
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from tiny import MEAN, STD, make_tiny_clip, tiny_config, tokenizer
 
 from rppbench.clip import Clip, Preprocess
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 
 

@@ -19,7 +19,7 @@ import rppbench_datasets
 import rppbench_tasks
 from rppbench import engines, hookspecs
 from rppbench.cli import main
-from rppbench.contracts import Dataset
+from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plan import Request, cells
 from rppbench.plugins import Registry

@@ -19,9 +19,11 @@ from torch import Tensor
 from toy import Toy
 
 from rppbench.clip import Clip
-from rppbench.contracts import Method, Prompt, Step, Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.recipe import Recipe
 from rppbench.features import FeatureStore
-from rppbench.recipes import Recipe
 from rppbench.records.cell import Choice, Option, Training
 from rppbench.scoring import Scorer
 from rppbench.training import Trainer

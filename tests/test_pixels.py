@@ -10,7 +10,7 @@ from PIL import Image
 from toy import Toy
 
 from rppbench.checkpoints import Preprocess
-from rppbench.contracts import Sample
+from rppbench.contracts.dataset import Sample
 from rppbench.errors import UsageError
 from rppbench.images import Images
 from rppbench.pixels import AUGMENTATIONS, training_view

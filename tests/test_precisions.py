@@ -20,7 +20,7 @@ from tiny import (
 
 from rppbench.checkpoints import DTYPES, build
 from rppbench.clip import Clip, Preprocess
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -18,7 +18,7 @@ from PIL import Image
 
 from rppbench import fetch, prepare, unpack
 from rppbench.cli import main
-from rppbench.dataset import Source
+from rppbench.contracts.dataset import Source
 from rppbench_datasets.coop.dtd import DescribableTextures
 
 Files = dict[str, bytes]

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rppbench import progress
-from rppbench.engines import Event
+from rppbench.contracts.engine import Event
 from rppbench.progress import display, titles
 from rppbench.records.cell import Cell, Choice, Options, Training
 from rppbench.survey import Planned

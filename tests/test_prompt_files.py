@@ -17,7 +17,8 @@ from toy_run import Context, Say, ToyPlugin, asked, images, refused
 
 from rppbench import hookimpl, promptfile
 from rppbench.bench import CellBench, Workshop
-from rppbench.contracts import Method, Space
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.plugins import Registry

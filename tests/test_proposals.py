@@ -11,7 +11,7 @@ import torch
 from made_detections import Made
 from PIL import Image
 
-from rppbench.contracts import Sample
+from rppbench.contracts.dataset import Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files.digests import content_digest
 from rppbench_datasets.scenes import Scenes

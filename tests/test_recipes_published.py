@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
-from rppbench.contracts import Method, Recipe, Step, Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.recipe import Recipe
 from rppbench.optimising import rate
 from rppbench.plugins import Registry
 

@@ -12,7 +12,7 @@ from toy import COLOURS, Toy
 from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
 from rppbench.clip import Clip
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.parallel import Group
 from rppbench.plan import batches
 from rppbench.records.outcomes import unpack_outcomes

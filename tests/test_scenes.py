@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rppbench.dense import IGNORED
+from rppbench.contracts.regions import IGNORED
 from rppbench.errors import UsageError
 from rppbench.testing import check_dataset
 from rppbench_datasets.demo import Vocabulary

@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from rppbench.cli import main
-from rppbench.dense import IGNORED
+from rppbench.contracts.regions import IGNORED
 from rppbench.errors import UsageError
 from rppbench.files import rle
 from rppbench.records.record import Record

@@ -17,8 +17,9 @@ from toy_run import ToyPlugin, ToyRunner, registry_of
 
 import rppbench_methods
 from rppbench import hookimpl
-from rppbench.contracts import Prompt, Sample
-from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
 from rppbench.plan import Request, batches, cells

@@ -5,16 +5,9 @@ import random
 import pytest
 from toy import Toy
 
-from rppbench.contracts import Sample
+from rppbench.contracts.dataset import Sample, halves
 from rppbench.errors import UsageError
-from rppbench.splits import (
-    few_shot,
-    few_shot_with_val,
-    halves,
-    of_classes,
-    spread,
-    training_classes,
-)
+from rppbench.splits import few_shot, few_shot_with_val, of_classes, spread, training_classes
 
 
 def listing() -> list[Sample]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from toy_run import ToyOne, ToyRunner, toy_registry
 
-from rppbench.contracts import Task
-from rppbench.engines import Event
+from rppbench.contracts.engine import Event
+from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
 from rppbench.options import options

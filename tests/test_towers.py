@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from rppbench.clip import Clip
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toy_run import Say
 
-from rppbench.engines import Event
+from rppbench.contracts.engine import Event
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.tracking import TRACKERS, Tracked

@@ -14,11 +14,13 @@ from toy import Toy
 
 from rppbench.checkpoints import build
 from rppbench.clip import Clip
-from rppbench.contracts import Frozen, Method, Prompt, Prompts, Space, Step, Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Frozen, Step, Supervision
+from rppbench.contracts.prompts import Prompt, Prompts, Space
+from rppbench.contracts.recipe import Recipe
 from rppbench.errors import DivergedError
 from rppbench.features import FeatureStore
 from rppbench.images import Notify
-from rppbench.recipes import Recipe
 from rppbench.records.cell import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rppbench.contracts import Dataset
+from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.testing import check_dataset
 from rppbench_datasets import demo, rppbench_backbones, rppbench_datasets

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess
-from rppbench.contracts import Prompt
+from rppbench.contracts.prompts import Prompt
 from rppbench.names import Tokenizer
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.errors import UsageError
 
 COLOURS = {

@@ -20,8 +20,11 @@ from toy_run import Context, ToyPlugin, ToyRunner, registry_of
 
 from rppbench import features, hookimpl, parallel, training
 from rppbench.bench import Workshop
-from rppbench.contracts import Frozen, Method, Space, Step
-from rppbench.engines import Event, Inline
+from rppbench.contracts.engine import Event
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Frozen, Step
+from rppbench.contracts.prompts import Space
+from rppbench.engines import Inline
 from rppbench.errors import LostError
 from rppbench.parallel import joined
 from rppbench.plan import Request, batches, cells

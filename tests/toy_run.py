@@ -21,16 +21,19 @@ from toy import Toy
 
 import rppbench_tasks
 from rppbench import hookimpl, hookspecs, training
-from rppbench.backbones import Backbone
 from rppbench.bench import Workshop
 from rppbench.clip import Clip, load
-from rppbench.contracts import Method, Prompt, Prompts, Space, Task, Templates
-from rppbench.engines import Event, Inline
+from rppbench.contracts.backbone import Backbone
+from rppbench.contracts.engine import Event
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
+from rppbench.contracts.recipe import Recipe
+from rppbench.contracts.task import Task
+from rppbench.engines import Inline
 from rppbench.features import FeatureStore
 from rppbench.files.digests import sha256
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import Registry
-from rppbench.recipes import Recipe
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 from rppbench.runner import Runner

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rppbench import hookimpl
 
 if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
-    from rppbench.backbones import Backbone
-    from rppbench.dataset import Dataset
+    from rppbench.contracts import Backbone, Dataset
 
 
 @hookimpl

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from PIL import Image
 
-from rppbench.dataset import Dataset, Sample
+from rppbench.contracts import Dataset, Sample
 from rppbench.errors import unknown
 from rppbench_datasets.world import render
 from rppbench_datasets.world.artwork import (

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from PIL import Image
 
 from rppbench import cache_folder
-from rppbench.dataset import Sample
+from rppbench.contracts import Sample
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.own import Lists, Own

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rppbench.dataset import Dataset, Finding, Sample, Source, Tell
+from rppbench.contracts import Dataset, Finding, Sample, Source, Tell
 from rppbench.errors import WRONG_COUNT, WRONG_VARIANT, MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import manifest

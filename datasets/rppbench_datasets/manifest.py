@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from rppbench import cache_folder
-from rppbench.dataset import Sample, Tell
+from rppbench.contracts import Sample, Tell
 from rppbench.errors import MissingDataError, UsageError
 from rppbench_datasets.pictures import is_picture
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from rppbench.dataset import Dataset, Sample
+from rppbench.contracts import Dataset, Sample
 from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import END, check_text

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rppbench.dataset import data_root
+from rppbench.contracts import data_root
 
 __all__ = ["data_root"]

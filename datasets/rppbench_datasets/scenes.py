@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.dataset import Sample
-from rppbench.dense import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
+from rppbench.contracts import IGNORED, UNLABELLED, DetectionSet, Sample, SegmentationSet, Thing
 from rppbench.errors import unknown
 from rppbench_datasets.world import render
 from rppbench_datasets.world.artwork import Concept, concepts, digests

@@ -21,7 +21,7 @@ from pathlib import Path
 from PIL import Image
 
 from rppbench import cache_folder
-from rppbench.dataset import Sample
+from rppbench.contracts import Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench_datasets import pictures
 from rppbench_datasets.own import SPLITS, Lists, Own

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Option, Recipe
+from rppbench.contracts import Recipe
+from rppbench.records.cell import Option
 
 FEW = ("few-shot", "base-to-new", "fine-tune")
 """Tasks that learn on each transfer set itself."""

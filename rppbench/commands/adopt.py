@@ -13,7 +13,7 @@ from rppbench.errors import UsageError, unknown
 from rppbench.records.cell import spell
 
 if TYPE_CHECKING:
-    from rppbench.contracts import Adopted, Method
+    from rppbench.contracts.method import Adopted, Method
     from rppbench.plugins import Registry
 
 
@@ -109,7 +109,7 @@ def _check_names(found: Adopted, names: list[str]) -> None:
 
 
 def _readers(registry: Registry) -> str:
-    from rppbench.contracts import Method
+    from rppbench.contracts.method import Method
 
     own = Method.adopt.__func__  # type: ignore[attr-defined]  # of a class method
     methods = registry.all("methods").items()

@@ -12,7 +12,7 @@ from rppbench.commands import console, print_table, use_data
 from rppbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
-    from rppbench.dataset import Dataset
+    from rppbench.contracts.dataset import Dataset
     from rppbench.plugins import Registry
 
 FORMATS = ("webdataset",)
@@ -67,7 +67,7 @@ def data(arguments: argparse.Namespace) -> int:
 
 def listed(arguments: argparse.Namespace) -> int:
     """One line a data set."""
-    from rppbench.dataset import data_root
+    from rppbench.contracts.dataset import data_root
 
     registry, root, out = _registry(), data_root(), console()
     rows = []
@@ -105,7 +105,7 @@ def check(arguments: argparse.Namespace) -> int:
 def _check(item: type[Dataset], readers: int) -> bool:
     """Check one data set and print what is to be said; whether nothing is wrong."""
     from rppbench.checking import check
-    from rppbench.dataset import data_root
+    from rppbench.contracts.dataset import data_root
     from rppbench.steps import watching
 
     root, out = data_root(), console()
@@ -136,7 +136,7 @@ def _check(item: type[Dataset], readers: int) -> bool:
 
 def prepared(arguments: argparse.Namespace) -> int:
     """Fetch, unpack, check; 1 if something is still missing or wrong."""
-    from rppbench.dataset import data_root
+    from rppbench.contracts.dataset import data_root
     from rppbench.prepare import Given, prepare
     from rppbench.steps import watching
 

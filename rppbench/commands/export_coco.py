@@ -15,7 +15,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def export(arguments: argparse.Namespace) -> int:
     """Write the images, their things and their label maps."""
-    from rppbench.dense import DetectionSet
+    from rppbench.contracts.regions import DetectionSet
     from rppbench.errors import UsageError
     from rppbench.plugins import Registry
     from rppbench.scene_files import write

@@ -38,7 +38,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def gallery(arguments: argparse.Namespace) -> int:
     """Predict some scenes again as the cell did, and draw them."""
     from rppbench.bench import CellBench
-    from rppbench.dense import DenseDataset
+    from rppbench.contracts.regions import DenseDataset
     from rppbench.files.atomic import replacing, write_whole
     from rppbench.gallery import draw
     from rppbench.gallery_page import page

@@ -23,7 +23,7 @@ from rppbench.records.store import Store
 from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch
-    from rppbench.engines import Engine
+    from rppbench.contracts.engine import Engine
     from rppbench.plan import Request
     from rppbench.plugins import Registry
     from rppbench.survey import Planned
@@ -225,7 +225,7 @@ def plugins_named(registry: Registry) -> Iterator[None]:
 
 def request(chosen: Settings) -> Request:
     """What is asked for, in the words of the plan."""
-    from rppbench.backbones import PRECISIONS
+    from rppbench.contracts.backbone import PRECISIONS
     from rppbench.plan import Request
 
     if chosen.precision not in PRECISIONS:  # one message now instead of a failure in every cell

@@ -14,8 +14,9 @@ from rppbench.records.cell import spell
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rppbench.backbones import Backbone
-    from rppbench.contracts import Dataset, Method
+    from rppbench.contracts.backbone import Backbone
+    from rppbench.contracts.dataset import Dataset
+    from rppbench.contracts.method import Method
     from rppbench.plugins import Registry
 
 LISTED = ("methods", "datasets", "tasks", "engines", "backbones")

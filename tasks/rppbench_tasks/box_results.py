@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from rppbench.average_precision import AveragePrecision
-from rppbench.contracts import Sample, Score
-from rppbench.dense import Detections, DetectionSet
+from rppbench.contracts import Detections, DetectionSet, Sample
 from rppbench.errors import UsageError
 from rppbench.files import rle
 from rppbench.files.coco_json import box, entries, real, whole
+from rppbench.records.record import Score
 
 
 def scores(

@@ -21,9 +21,9 @@ from PIL import Image
 from torch import Tensor
 
 from rppbench.average_precision import AveragePrecision
-from rppbench.contracts import Bench, Dataset, Sample, Score
-from rppbench.dense import Compared, Detections, DetectionSet
+from rppbench.contracts import Bench, Compared, Dataset, Detections, DetectionSet, Sample
 from rppbench.errors import UsageError, unknown
+from rppbench.records.record import Score
 from rppbench_tasks import box_results
 from rppbench_tasks.proposing.boxes import Boxes, Finder, TrueBoxes, overlaps, suppress
 from rppbench_tasks.proposing.files import BoxFile

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Task
+from rppbench.records.record import Score
 
 
 class Pretraining(Task):

@@ -18,10 +18,10 @@ from rppbench.contracts import (
     Prompts,
     Recipe,
     Sample,
-    Score,
     Space,
     Task,
 )
+from rppbench.records.record import Score
 
 DIRECTIONS = ("horizontal", "vertical")
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}

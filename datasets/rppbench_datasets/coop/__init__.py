@@ -5,7 +5,7 @@ KaiyangZhou/CoOp, DATASETS.md and datasets/. Names are those of CoOp's configura
 
 from __future__ import annotations
 
-from rppbench.dataset import Dataset
+from rppbench.contracts import Dataset
 from rppbench_datasets.coop.caltech101 import Caltech101
 from rppbench_datasets.coop.dtd import DescribableTextures
 from rppbench_datasets.coop.eurosat import EuroSAT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench.errors import MissingDataError
 from rppbench_datasets.coop.files import Entry, Listed, Lists, fields, lines
 

@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 
 from PIL import Image
 
-from rppbench.dataset import Dataset, Sample, Source
+from rppbench.contracts import Dataset, Sample, Source
 from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
 from rppbench_datasets.coop.aliases import Aliases, found, moved
 from rppbench_datasets.root import data_root

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from rppbench.dataset import Sample, Source, Tell
+from rppbench.contracts import Sample, Source, Tell
 from rppbench.errors import WRONG_COUNT, MissingDataError
 from rppbench_datasets.coop.aliases import places
 from rppbench_datasets.coop.files import GUIDE, OnDisk, check_sorted, fields, lines

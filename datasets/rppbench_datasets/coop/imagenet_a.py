@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench.errors import WRONG_ORDER, MissingDataError
 from rppbench_datasets.coop.split_zhou import SplitFile, published, read_json
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
 from rppbench_datasets.coop.split_zhou import SplitFile, published
 

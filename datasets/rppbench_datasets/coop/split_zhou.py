@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from rppbench.dataset import Finding, Source
+from rppbench.contracts import Finding, Source
 from rppbench.errors import MISSING, UNREADABLE, MissingDataError
 from rppbench_datasets.coop.files import GUIDE, Entry, Listed, Lists, check_sorted
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench.errors import WRONG_ORDER, MissingDataError
 from rppbench_datasets.coop.files import Entry
 from rppbench_datasets.coop.split_zhou import SplitFile, published

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from rppbench.dataset import Source
+from rppbench.contracts import Source
 from rppbench.errors import MissingDataError
 from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
 from rppbench_datasets.coop.split_zhou import ClassFolders, published

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.dataset import Dataset
+from rppbench.contracts import Dataset
 from rppbench_datasets.detection.coco import Coco, CocoOpenVocabulary
 from rppbench_datasets.detection.lvis import Lvis
 from rppbench_datasets.detection.objects365 import Objects365

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.dataset import Sample
-from rppbench.dense import UNLABELLED, Checked, DetectionSet, Thing
+from rppbench.contracts import UNLABELLED, Checked, DetectionSet, Sample, Thing
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench.files.coco_json import box, entries, real, whole, word
 from rppbench_datasets.pictures import read

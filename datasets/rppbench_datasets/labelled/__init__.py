@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.dataset import Dataset
+from rppbench.contracts import Dataset
 from rppbench_datasets.labelled.ade20k import ADE20K
 from rppbench_datasets.labelled.coco_stuff import CocoStuff
 from rppbench_datasets.labelled.pascal_context import PascalContext

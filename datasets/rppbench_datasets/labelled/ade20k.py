@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.dense import Published
+from rppbench.contracts import Published
 from rppbench_datasets.labelled.maps import LabelMaps, prepared
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench.dense import Published
+from rppbench.contracts import Published
 from rppbench_datasets.labelled.maps import LabelMaps, prepared
 from rppbench_datasets.vocabularies import table
 

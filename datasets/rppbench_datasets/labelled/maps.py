@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.dataset import Sample, Source
-from rppbench.dense import IGNORED, UNLABELLED, SegmentationSet
+from rppbench.contracts import IGNORED, UNLABELLED, Sample, SegmentationSet, Source
 from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets.pictures import read
 from rppbench_datasets.root import data_root

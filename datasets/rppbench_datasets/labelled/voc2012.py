@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rppbench.dense import Published
+from rppbench.contracts import Published
 from rppbench.errors import MissingDataError
 from rppbench_datasets.labelled.maps import LabelMaps, prepared
 

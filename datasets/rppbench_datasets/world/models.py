@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.backbones import Backbone
+from rppbench.contracts import Backbone
 from rppbench_datasets.world.artwork import WORLD, digests
 
 _NOTE = (

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Sample
-from rppbench.dense import DetectionSet
+from rppbench.contracts import DetectionSet, Sample
 
 Boxes = tuple[NDArray[np.float32], NDArray[np.float32]]
 

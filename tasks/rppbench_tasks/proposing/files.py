@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Sample
-from rppbench.dense import DetectionSet
+from rppbench.contracts import DetectionSet, Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
 from rppbench.files.coco_json import box, entries, real, whole

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rppbench.dense import IGNORED
+from rppbench.contracts import IGNORED
 
 STRIP_BYTES = 32 * 1024**2
 """Of float32 scores that are held at once, about."""

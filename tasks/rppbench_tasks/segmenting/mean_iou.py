@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.contracts import Score
-from rppbench.dense import IGNORED
+from rppbench.contracts import IGNORED
 from rppbench.errors import UsageError
+from rppbench.records.record import Score
 
 Labels = NDArray[np.uint16]
 

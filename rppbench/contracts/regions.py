@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.dataset import Dataset, Sample
+from rppbench.contracts.dataset import Dataset, Sample
 
 IGNORED = 65535
 """In a label map: pixels that are not scored."""

@@ -1,6 +1,6 @@
 """What data sets are, without torch: `list`, `check` and `prepare` look at them before it loads.
 
-`rppbench.contracts` names all of this too, for plugins that need the rest of it anyway.
+`rppbench.contracts.method` names all of this too, for plugins that need the rest of it anyway.
 """
 
 from __future__ import annotations
@@ -141,8 +141,6 @@ class Dataset(Facts, ABC):
 
     def halves(self) -> tuple[list[int], list[int]]:
         """Base and new classes: the first ceil(C / 2) labels, and the rest."""
-        from rppbench.splits import halves  # splits needs Dataset for its types
-
         return halves(range(len(self.classes)))
 
     def file(self, sample: Sample) -> Path | None:
@@ -172,3 +170,14 @@ class Catalog(Protocol):
 
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source; its large vocabulary if there is one and `large`."""
+
+
+def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:
+    """Base and new classes: the first ceil(C / 2) labels in numeric order, and the rest."""
+    ordered = sorted(set(labels))
+    middle = (len(ordered) + 1) // 2
+    return ordered[:middle], ordered[middle:]
+
+
+Watch = Callable[[str], Tell]
+"""'unpack x.zip' -> what the step of this name tells its course; long work is given one."""

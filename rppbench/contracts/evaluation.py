@@ -1,12 +1,40 @@
-"""Accuracy from predictions: counts first, percentages last."""
+"""Predictions on a list of test images, and the scores that follow from them."""
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass
 
-from rppbench.contracts import Evaluation
+import torch
+from torch import Tensor
+
 from rppbench.records.outcomes import pack_outcomes
 from rppbench.records.record import Score
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions on one list of test images."""
+
+    labels: Tensor
+    """(b,) int64"""
+    ranked: Tensor
+    """(b, <=5) int64, best first."""
+    classes: int
+    """Number of classes that were to choose from."""
+    confidence: Tensor | None = None
+    """(b,) probability that was given to the best class; None if that is not known."""
+    losses: Tensor | None = None
+    """(b,) cross-entropy of each image among the classes, in nats; None if that is not known."""
+    train_loss: float | None = None
+    """Mean of the same over images that the prompts were learned on, among their classes."""
+
+    def scores(self, name: str = "") -> tuple[Score, ...]:
+        """top1 (with counts and outcomes), top5, per_class, ece and losses.
+
+        With a `name`, top1 is called so, and the others 'name_top5', ...
+        """
+        return scores(self, name)
+
 
 BINS = 15
 """Of the calibration error."""

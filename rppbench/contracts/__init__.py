@@ -1,0 +1,132 @@
+"""What plugins implement and are given: `from rppbench.contracts import Method, Prompt, ...`.
+
+Each name is loaded from its own module when it is first asked for, so that a plugin of data sets
+loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rppbench.contracts.backbone import Backbone as Backbone
+    from rppbench.contracts.dataset import Catalog as Catalog
+    from rppbench.contracts.dataset import Dataset as Dataset
+    from rppbench.contracts.dataset import Facts as Facts
+    from rppbench.contracts.dataset import Finding as Finding
+    from rppbench.contracts.dataset import Sample as Sample
+    from rppbench.contracts.dataset import Source as Source
+    from rppbench.contracts.dataset import Tell as Tell
+    from rppbench.contracts.dataset import Watch as Watch
+    from rppbench.contracts.dataset import data_root as data_root
+    from rppbench.contracts.engine import Batch as Batch
+    from rppbench.contracts.engine import Engine as Engine
+    from rppbench.contracts.engine import Event as Event
+    from rppbench.contracts.engine import Job as Job
+    from rppbench.contracts.engine import Report as Report
+    from rppbench.contracts.evaluation import Evaluation as Evaluation
+    from rppbench.contracts.method import Adopted as Adopted
+    from rppbench.contracts.method import Method as Method
+    from rppbench.contracts.objective import Examples as Examples
+    from rppbench.contracts.objective import Frozen as Frozen
+    from rppbench.contracts.objective import Step as Step
+    from rppbench.contracts.objective import Supervision as Supervision
+    from rppbench.contracts.prompts import Conditional as Conditional
+    from rppbench.contracts.prompts import Prompt as Prompt
+    from rppbench.contracts.prompts import Prompts as Prompts
+    from rppbench.contracts.prompts import Space as Space
+    from rppbench.contracts.prompts import Templates as Templates
+    from rppbench.contracts.recipe import Recipe as Recipe
+    from rppbench.contracts.regions import IGNORED as IGNORED
+    from rppbench.contracts.regions import UNLABELLED as UNLABELLED
+    from rppbench.contracts.regions import Checked as Checked
+    from rppbench.contracts.regions import Compared as Compared
+    from rppbench.contracts.regions import DenseDataset as DenseDataset
+    from rppbench.contracts.regions import Detections as Detections
+    from rppbench.contracts.regions import DetectionSet as DetectionSet
+    from rppbench.contracts.regions import Published as Published
+    from rppbench.contracts.regions import Segmentation as Segmentation
+    from rppbench.contracts.regions import SegmentationSet as SegmentationSet
+    from rppbench.contracts.regions import Thing as Thing
+    from rppbench.contracts.task import Assignment as Assignment
+    from rppbench.contracts.task import Bench as Bench
+    from rppbench.contracts.task import Task as Task
+    from rppbench.records.cell import Option as Option
+    from rppbench.records.record import Score as Score
+
+_MODULES: dict[str, tuple[str, ...]] = {
+    "rppbench.contracts.backbone": ("Backbone",),
+    "rppbench.contracts.dataset": (
+        "Catalog",
+        "Dataset",
+        "Facts",
+        "Finding",
+        "Sample",
+        "Source",
+        "Tell",
+        "Watch",
+        "data_root",
+    ),
+    "rppbench.contracts.engine": (
+        "Batch",
+        "Engine",
+        "Event",
+        "Job",
+        "Report",
+    ),
+    "rppbench.contracts.evaluation": ("Evaluation",),
+    "rppbench.contracts.method": (
+        "Adopted",
+        "Method",
+    ),
+    "rppbench.contracts.objective": (
+        "Examples",
+        "Frozen",
+        "Step",
+        "Supervision",
+    ),
+    "rppbench.contracts.prompts": (
+        "Conditional",
+        "Prompt",
+        "Prompts",
+        "Space",
+        "Templates",
+    ),
+    "rppbench.contracts.recipe": ("Recipe",),
+    "rppbench.contracts.regions": (
+        "Checked",
+        "Compared",
+        "DenseDataset",
+        "DetectionSet",
+        "Detections",
+        "IGNORED",
+        "Published",
+        "Segmentation",
+        "SegmentationSet",
+        "Thing",
+        "UNLABELLED",
+    ),
+    "rppbench.contracts.task": (
+        "Assignment",
+        "Bench",
+        "Task",
+    ),
+    "rppbench.records.cell": ("Option",),
+    "rppbench.records.record": ("Score",),
+}
+"""Where each public name is defined; the imports above tell the same to type checkers."""
+
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
