@@ -26,9 +26,9 @@ from sides import Side, bench, cell, workshop
 
 from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.recipe import FALLBACK
-from rppbench.options import options as options_of
 from rppbench.plan import SUPERVISION
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options as options_of
+from rppbench.plugins.registry import Registry
 from rppbench.resume import Progress
 
 METHODS = (

@@ -27,7 +27,7 @@ from sides import bench, cell, workshop
 
 from rppbench.contracts.recipe import override
 from rppbench.memory import peak_bytes
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 
 EMBEDDED = "demo-animals"
 RUNS = ("plain", "cold", "warm")

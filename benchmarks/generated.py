@@ -14,7 +14,7 @@ from rppbench.checkpoints import build
 from rppbench.clip import Clip, Preprocess, load
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.features import FeatureStore
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 
 # isort: split
 import open_clip

@@ -16,9 +16,9 @@ from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
 from rppbench.names import Names
-from rppbench.options import options as options_of
 from rppbench.plan import SUPERVISION
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options as options_of
+from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
 
 RECIPES = {"coop": "coop-200-1", "maple": "maple-1", "pomp": "pomp-20-1", "rpp": "rpp-20-1"}

@@ -20,7 +20,7 @@ from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.recipe import Recipe
 from rppbench.features import Arrays, FeatureStore
 from rppbench.images import Notify
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.towers import TextTower
 

@@ -28,7 +28,7 @@ from rppbench.images import Notify
 from rppbench.parallel import ALONE, Group
 from rppbench.pixels import normalised
 from rppbench.plan import SUPERVISION
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Cost

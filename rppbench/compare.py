@@ -17,7 +17,7 @@ from rppbench.by_seed import BySeed, average, by_seed
 from rppbench.entrants import Entrant, grouped
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard import parts
-from rppbench.options import parse_value
+from rppbench.plugins.options import parse_value
 from rppbench.records.cell import Option
 from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Record, Score

@@ -10,7 +10,7 @@ from rppbench.compare import fits, spelling
 from rppbench.contracts.dataset import Facts
 from rppbench.entrants import entrants
 from rppbench.errors import UsageError, unknown
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.promptfile import Card, Number
 from rppbench.records.cell import Training
 from rppbench.records.record import Record

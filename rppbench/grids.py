@@ -9,9 +9,9 @@ from itertools import product
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.errors import UsageError, unknown
 from rppbench.identities import Identities
-from rppbench.options import options, parse_value
 from rppbench.plan import SCOPES, Request, cells
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options, parse_value
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Option
 from rppbench.records.grid import Combination, Grid, Place
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import MissingDataError
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.splits import training_classes
 
 MISSING = "missing"

@@ -14,8 +14,8 @@ from rppbench.contracts.recipe import Recipe, override, select
 from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import UsageError, unknown
 from rppbench.identities import Identities
-from rppbench.options import options, parse_value, resolve
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options, parse_value, resolve
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")

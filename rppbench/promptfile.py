@@ -31,7 +31,7 @@ from rppbench.files.atomic import write_whole
 from rppbench.files.digests import digest, sha256
 from rppbench.files.tensors import read_tensors
 from rppbench.markdown import grid, safe
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice, Options, spell
 from rppbench.weights import identify
 

@@ -25,7 +25,7 @@ from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Failure, Record, Score, now
 from rppbench.records.store import Store

@@ -16,7 +16,7 @@ from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.files.digests import sha256
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Record, now
 

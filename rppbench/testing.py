@@ -35,8 +35,8 @@ from rppbench.contracts.regions import (
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.names import Names
-from rppbench.options import options, resolve
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options, resolve
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Option
 from rppbench.splits import few_shot
 

@@ -11,7 +11,7 @@ from rppbench.contracts.regions import DenseDataset
 from rppbench.errors import UsageError, unknown
 from rppbench.files.coco_json import category_names
 from rppbench.files.digests import sha256
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 
 LARGEST = 10_000_000
 """Bytes of a plain list of names."""

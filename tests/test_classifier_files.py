@@ -17,7 +17,7 @@ from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.files import coco_json
 from rppbench.names import Names
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.towers import unit
 from rppbench.vocabulary import Vocabulary, vocabulary
 

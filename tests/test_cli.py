@@ -294,7 +294,7 @@ def test_doctor_tells_of_versions_and_broken_plugins_but_not_of_people(
         EntryPoint("crooked", "crooked", "rppbench"),
         EntryPoint("tasks", "rppbench_tasks", "rppbench"),
     ]
-    monkeypatch.setattr("rppbench.plugins.entry_points", lambda group: found)
+    monkeypatch.setattr("rppbench.plugins.registry.entry_points", lambda group: found)
     monkeypatch.setattr("rppbench.commands.doctor.entry_points", lambda group: found)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RPPBENCH_CACHE", raising=False)

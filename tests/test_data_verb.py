@@ -12,7 +12,7 @@ from coop_root import FAMILY, KINDS, Make, split_of
 from PIL import Image
 
 from rppbench.cli import main
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench_datasets.coop.dtd import DescribableTextures
 from rppbench_datasets.coop.stanford_cars import StanfordCars
 

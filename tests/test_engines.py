@@ -17,8 +17,8 @@ from rppbench import engines
 from rppbench.contracts.engine import Batch, Engine, Event
 from rppbench.engines import Inline, Processes, places
 from rppbench.errors import UsageError
-from rppbench.options import options, parse
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options, parse
+from rppbench.plugins.registry import Registry
 
 BOTH = pytest.mark.parametrize("engine", [Inline(), Processes(workers=2)], ids=lambda e: e.name)
 

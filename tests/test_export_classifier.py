@@ -12,7 +12,7 @@ from safetensors import safe_open
 from toy_run import Say, ToyRunner
 
 from rppbench.bench import CellBench
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.store import Store
 
 NAMES = ("red square", "blue lake", "great white shark", "x")

@@ -13,7 +13,7 @@ from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.task import Assignment
 from rppbench.identities import Identities
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench_methods.clip_adapter import CLIPAdapter

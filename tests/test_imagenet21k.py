@@ -13,7 +13,7 @@ from PIL import Image
 
 from rppbench.cli import main
 from rppbench.errors import MissingDataError
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.testing import check_dataset
 from rppbench_datasets import imagenet21k
 from rppbench_datasets.imagenet21k import TRAIN, VAL, ImageNet21K

@@ -14,8 +14,8 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt, Space, Templates
 from rppbench.errors import UsageError
-from rppbench.options import options
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options
+from rppbench.plugins.registry import Registry
 from rppbench.testing import build, check_method, step_of
 from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.cocoop import CoCoOp

@@ -16,7 +16,7 @@ from toy_run import Say, asked, refused
 
 from rppbench import hookimpl, promptfile
 from rppbench.contracts.method import Method
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
 from rppbench_methods.maple import MaPLe

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from rppbench.errors import UsageError
-from rppbench.options import check, choices, options, parse, parse_value, resolve
+from rppbench.plugins.options import check, choices, options, parse, parse_value, resolve
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from toy_run import ToyPlugin, save_tiny
 
 import rppbench_datasets
 import rppbench_tasks
-from rppbench import engines, hookspecs
+from rppbench import engines
 from rppbench.cli import main
 from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plan import Request, cells
-from rppbench.plugins import Registry
+from rppbench.plugins import hookspecs
+from rppbench.plugins.registry import Registry
 from rppbench.records.store import Store
 from rppbench.testing import check_dataset
 from rppbench_datasets.named import resolve

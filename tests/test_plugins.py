@@ -12,7 +12,7 @@ import pytest
 
 from rppbench import hookimpl
 from rppbench.errors import UsageError
-from rppbench.plugins import KINDS, Registry
+from rppbench.plugins.registry import KINDS, Registry
 
 Install = Callable[..., EntryPoint]
 

@@ -21,7 +21,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
 from rppbench.records.store import Store

@@ -12,7 +12,7 @@ import pytest
 
 from rppbench.cli import main
 from rppbench.errors import UsageError
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 from rppbench.published import figures, read, shipped
 from rppbench.sums import check, unit
 

@@ -11,7 +11,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step, Supervision
 from rppbench.contracts.recipe import Recipe
 from rppbench.optimising import rate
-from rppbench.plugins import Registry
+from rppbench.plugins.registry import Registry
 
 METHODS: dict[str, type[Method]] = Registry.load().all("methods")
 PUBLISHED = [

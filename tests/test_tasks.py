@@ -13,9 +13,9 @@ from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
-from rppbench.options import options
 from rppbench.plan import Request, batches, cells, labels
-from rppbench.plugins import Registry
+from rppbench.plugins.options import options
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store

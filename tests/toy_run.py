@@ -20,7 +20,7 @@ from tiny import make_tiny_clip, tiny_config
 from toy import Toy
 
 import rppbench_tasks
-from rppbench import hookimpl, hookspecs, training
+from rppbench import hookimpl, training
 from rppbench.bench import Workshop
 from rppbench.clip import Clip, load
 from rppbench.contracts.backbone import Backbone
@@ -33,7 +33,8 @@ from rppbench.engines import Inline
 from rppbench.features import FeatureStore
 from rppbench.files.digests import sha256
 from rppbench.plan import Request, batches, cells
-from rppbench.plugins import Registry
+from rppbench.plugins import hookspecs
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 from rppbench.runner import Runner

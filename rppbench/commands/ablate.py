@@ -18,7 +18,7 @@ from rppbench.records.store import Store
 if TYPE_CHECKING:
     from rppbench.ablation import Ablation
     from rppbench.grids import Design
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.records.grid import Grid
     from rppbench.records.record import Record
 

@@ -14,7 +14,7 @@ from rppbench.records.cell import spell
 
 if TYPE_CHECKING:
     from rppbench.contracts.method import Adopted, Method
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +51,8 @@ def adopt(arguments: argparse.Namespace) -> int:
     from rppbench.clip import load
     from rppbench.files.digests import sha256
     from rppbench.official import check_start, read_checkpoint
-    from rppbench.options import resolve
-    from rppbench.plugins import Registry
+    from rppbench.plugins.options import resolve
+    from rppbench.plugins.registry import Registry
 
     registry = Registry.load()
     method_name, explicit = registry.choose("methods", arguments.method)

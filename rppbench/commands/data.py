@@ -13,7 +13,7 @@ from rppbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rppbench.contracts.dataset import Dataset
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
 FORMATS = ("webdataset",)
 
@@ -198,6 +198,6 @@ def _whole(opened: Dataset, splits: Sequence[str]) -> list[str]:
 
 
 def _registry() -> Registry:
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
     return Registry.load()

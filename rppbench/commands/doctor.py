@@ -17,7 +17,7 @@ from rppbench.commands import console
 from rppbench.errors import UsageError
 from rppbench.files.cache_folder import cache_folder
 from rppbench.files.sizes import spell_size
-from rppbench.plugins import GROUP, KINDS, Registry
+from rppbench.plugins.registry import GROUP, KINDS, Registry
 
 FRAMES = 3
 """Innermost calls shown of a plugin that failed."""

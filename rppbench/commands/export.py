@@ -27,7 +27,7 @@ def export(arguments: argparse.Namespace) -> int:
     """See that the prompt can be used with what is installed; write it, its card and README."""
     from rppbench import exporting, promptfile
     from rppbench.clip import load as load_model
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.resume import learned_parameters
 
     store, folder = Store(Path(arguments.output)), Path(arguments.to)

@@ -17,7 +17,7 @@ from rppbench.records.store import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.promptfile import Card
 
 FORMATS = ("detic", "zsseg", "plain")
@@ -51,7 +51,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         raise UsageError("say either --prompt or --method")
     from rppbench import classifier, promptfile
     from rppbench.clip import load as load_model
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.vocabulary import vocabulary
 
     if arguments.data is not None:
@@ -91,7 +91,7 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
     """The card of a method that learns nothing, on the named backbone."""
     from rppbench import exporting
     from rppbench.clip import identify
-    from rppbench.options import resolve
+    from rppbench.plugins.options import resolve
     from rppbench.promptfile import Card
 
     name, explicit = registry.choose("methods", arguments.method)

@@ -17,7 +17,7 @@ def export(arguments: argparse.Namespace) -> int:
     """Write the images, their things and their label maps."""
     from rppbench.contracts.regions import DetectionSet
     from rppbench.errors import UsageError
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.scene_files import write
 
     data = Registry.load().get("datasets", arguments.dataset)()

@@ -14,7 +14,7 @@ from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.records.record import Record
     from rppbench.records.store import Store
 
@@ -42,7 +42,7 @@ def gallery(arguments: argparse.Namespace) -> int:
     from rppbench.files.atomic import replacing, write_whole
     from rppbench.gallery import draw
     from rppbench.gallery_page import page
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.runner import Runner
 
     if arguments.images < 1:

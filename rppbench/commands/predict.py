@@ -51,7 +51,7 @@ def predict(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--top must be at least 1, not {arguments.top}")
     from rppbench import promptfile
     from rppbench.clip import load
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
     registry = Registry.load()
     card, state = promptfile.read(Path(arguments.prompt))

@@ -25,7 +25,7 @@ from rppbench.tables import Table, duration
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.contracts.engine import Engine
     from rppbench.plan import Request
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.survey import Planned
 
 
@@ -199,7 +199,7 @@ def _note(line: str) -> None:
 
 def loaded(chosen: Settings) -> Registry:
     """All plugins. UsageError if no method was named: it lists them."""
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
     if chosen.data is not None:
         use_data(Path(chosen.data).expanduser())
@@ -246,7 +246,7 @@ def request(chosen: Settings) -> Request:
 
 
 def _engine(registry: Registry, text: str) -> Engine:
-    from rppbench.options import resolve
+    from rppbench.plugins.options import resolve
 
     name, explicit = registry.choose("engines", text)
     component = registry.get("engines", name)

@@ -39,7 +39,7 @@ def score(arguments: argparse.Namespace) -> int:
     """Score the predictions, add the record, make the pages again; 1 if another is in the way."""
     from rppbench import scored_files
     from rppbench.contracts.engine import Event
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
     from rppbench.progress import display
     from rppbench.survey import Planned
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.backbone import Backbone
     from rppbench.contracts.dataset import Dataset
     from rppbench.contracts.method import Method
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
 LISTED = ("methods", "datasets", "tasks", "engines", "backbones")
 """`plugins.KINDS`, which is not imported for the sake of `--help`."""
@@ -35,7 +35,7 @@ def info_flags(parser: argparse.ArgumentParser) -> None:
 
 def listed(arguments: argparse.Namespace) -> int:
     """Print the components of a kind, one a line."""
-    from rppbench.plugins import Registry
+    from rppbench.plugins.registry import Registry
 
     kind = arguments.kind
     if kind not in LISTED:
@@ -51,7 +51,7 @@ def listed(arguments: argparse.Namespace) -> int:
 
 def info(arguments: argparse.Namespace) -> int:
     """Print all that is known of a name, once for each kind that has it."""
-    from rppbench.plugins import KINDS, SINGULAR, Registry
+    from rppbench.plugins.registry import KINDS, SINGULAR, Registry
 
     registry = Registry.load()
     found = [
@@ -79,7 +79,7 @@ FACTS = {
 
 
 def _fact(kind: str, item: Any) -> str:
-    from rppbench.options import options
+    from rppbench.plugins.options import options
 
     if kind == "engines":
         return ", ".join(f"{name}={spell(value)}" for name, value in options(item).items())
@@ -126,7 +126,7 @@ def _dataset(out: Console, dataset: type[Dataset], registry: Registry) -> None:
 
 def _component(out: Console, component: type[Any], registry: Registry) -> None:
     """Docstring, facts and options of a class."""
-    from rppbench.options import choices, options
+    from rppbench.plugins.options import choices, options
 
     out.print(inspect.getdoc(component) or "", soft_wrap=True)
     said = [(name, getattr(component, name, "")) for name in ("paper", "licence", "origin")]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pluggy
 
-from rppbench import hookspecs
 from rppbench.errors import UsageError, unknown
-from rppbench.options import parse
+from rppbench.plugins import hookspecs
+from rppbench.plugins.options import parse
 from rppbench.records.cell import Option
 
 GROUP = "rppbench"

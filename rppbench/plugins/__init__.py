@@ -1,0 +1,1 @@
+"""The plugin registry: hook specifications, lookup by name, options."""
