@@ -22,8 +22,8 @@ import torch
 from page import RESULTS, environment, table, write
 from PIL import Image
 
-from rppbench.checkpoints import Preprocess
-from rppbench.pixels import training_view
+from rppbench.data.augmentation import training_view
+from rppbench.data.preprocess import Preprocess
 from rppbench_datasets import pictures
 
 # isort: split

@@ -21,7 +21,7 @@ from typing import Any
 from gauge import child, taken
 from page import GIB, MIB, RESULTS, environment, table, write
 
-from rppbench.splits import few_shot
+from rppbench.data.splits import few_shot
 from rppbench_datasets.manifest import Listed, Manifest, folders, manifest, place
 from rppbench_datasets.manifest import write as write_index
 

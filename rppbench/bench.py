@@ -21,12 +21,13 @@ from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Conditional, Prompt, Prompts
+from rppbench.data.augmentation import normalised
+from rppbench.data.images import Notify
+from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
-from rppbench.images import Notify
 from rppbench.parallel import ALONE, Group
-from rppbench.pixels import normalised
 from rppbench.plan import SUPERVISION
 from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
@@ -34,7 +35,6 @@ from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Cost
 from rppbench.resume import Progress, load_state
 from rppbench.scoring import Scorer
-from rppbench.splits import of_classes, spread, training_classes
 from rppbench.training import Trainer
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pickle import UnpicklingError
 from typing import Any
 
@@ -18,48 +16,17 @@ import rppbench.torchvision_shim  # noqa: F401  # before open_clip, which import
 # isort: split
 import open_clip
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from rppbench.contracts.backbone import PRECISIONS, Backbone
+from rppbench.data.preprocess import Preprocess, preprocess
 from rppbench.errors import UsageError
 from rppbench.files.digests import read_json, sha256
 from rppbench.names import Tokenizer
 from rppbench.weights import Source, is_openai_archive, published, quick_gelu
 
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """From an image to the tensor a tower takes, the way its weights were trained."""
-
-    size: int
-    """Pixels of a side."""
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str = "bicubic"
-    resize: str = "shortest"
-    """'shortest' scales the short side and crops the centre; 'squash' ignores the aspect."""
-
-    @cached_property
-    def transform(self) -> Any:
-        """open_clip's own test transform."""
-        facts = PreprocessCfg(
-            size=self.size,
-            mean=self.mean,
-            std=self.std,
-            interpolation=self.interpolation,
-            resize_mode=self.resize,
-        )
-        return image_transform_v2(facts, is_train=False)
-
-    def __call__(self, image: Image.Image) -> Tensor:
-        """(3, size, size) float32."""
-        return self.transform(image)
 
 
 def read_shipped(entry: Backbone, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
@@ -147,18 +114,3 @@ def advice(source: Source) -> str:
             f"https://huggingface.co/{source.weights}\nand name its folder: local-dir:FOLDER"
         )
     return f"{source.weights} does not hold weights of {source.model} that can be read"
-
-
-def preprocess(facts: Mapping[str, Any]) -> Preprocess:
-    """The facts as open_clip writes them. UsageError for images that are not square."""
-    size = facts["size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    if height != width:
-        raise UsageError(f"the image tower takes {height} x {width} pixels; only squares work here")
-    return Preprocess(
-        size=height,
-        mean=tuple(facts["mean"]),
-        std=tuple(facts["std"]),
-        interpolation=facts.get("interpolation", "bicubic"),
-        resize=facts.get("resize_mode", "shortest"),
-    )

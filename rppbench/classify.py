@@ -13,9 +13,9 @@ from rppbench.budget import with_less
 from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
+from rppbench.data.images import Notify
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
-from rppbench.images import Notify
 from rppbench.names import Names
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from rppbench import budget
 from rppbench.blocks import leave
-from rppbench.checkpoints import Preprocess, read_open_clip, read_shipped
+from rppbench.checkpoints import read_open_clip, read_shipped
 from rppbench.contracts.backbone import PRECISIONS, Backbone
 from rppbench.contracts.prompts import Space
+from rppbench.data.preprocess import Preprocess
 from rppbench.errors import unknown
 from rppbench.names import Names, Tokenizer
 from rppbench.promptable import text_part, weight_dtype

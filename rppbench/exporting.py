@@ -8,13 +8,13 @@ from dataclasses import asdict
 
 from rppbench.compare import fits, spelling
 from rppbench.contracts.dataset import Facts
+from rppbench.data.splits import training_classes
 from rppbench.entrants import entrants
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins.registry import Registry
 from rppbench.promptfile import Card, Number
 from rppbench.records.cell import Training
 from rppbench.records.record import Record
-from rppbench.splits import training_classes
 
 KEY = re.compile(r"[0-9a-f]{1,12}")
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Examples
+from rppbench.data.splits import few_shot_with_val, of_classes
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.records.cell import Training
-from rppbench.splits import few_shot_with_val, of_classes
 
 
 def validation(dataset: Dataset, training: Training, classes: list[int]) -> list[Sample]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.task import Assignment, Task
+from rppbench.data.splits import training_classes
 from rppbench.errors import MissingDataError
 from rppbench.plugins.registry import Registry
-from rppbench.splits import training_classes
 
 MISSING = "missing"
 """Stands for the digest of data that is not there."""

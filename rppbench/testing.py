@@ -33,12 +33,12 @@ from rppbench.contracts.regions import (
     SegmentationSet,
 )
 from rppbench.contracts.task import Task
+from rppbench.data.splits import few_shot
 from rppbench.errors import UsageError
 from rppbench.names import Names
 from rppbench.plugins.options import options, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Option
-from rppbench.splits import few_shot
 
 NAMES = ("cat", "red apple", "sailboat", "violin", "house", "guide dog", "key", "pizza")
 IMAGES = 8

@@ -20,9 +20,10 @@ from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Examples, Step, Supervision
 from rppbench.contracts.prompts import Conditional, Prompt, Prompts, Templates
+from rppbench.data.images import Images, View, encode, frozen_features
+from rppbench.data.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
-from rppbench.images import Images, View, encode, frozen_features
 from rppbench.names import Names
 from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
 from rppbench.parallel import ALONE, Group
@@ -30,7 +31,6 @@ from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Training
 from rppbench.resume import Progress, load_state, save_state
 from rppbench.scoring import LEARNED_IMAGES, Scorer
-from rppbench.splits import draw_digest, few_shot, of_classes, spread, training_classes
 
 T = TypeVar("T")
 

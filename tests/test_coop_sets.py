@@ -29,9 +29,9 @@ from PIL import Image
 
 from rppbench.cli import main
 from rppbench.contracts.dataset import Sample
+from rppbench.data.splits import few_shot, few_shot_with_val
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plugins.registry import Registry
-from rppbench.splits import few_shot, few_shot_with_val
 from rppbench.testing import check_dataset
 from rppbench_datasets import root
 

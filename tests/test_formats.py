@@ -15,8 +15,8 @@ import webdataset
 from PIL import Image
 
 from rppbench.contracts.dataset import Dataset
+from rppbench.data.splits import few_shot
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.splits import few_shot
 from rppbench.testing import check_dataset
 from rppbench_datasets import huggingface, tars
 from rppbench_datasets.named import resolve

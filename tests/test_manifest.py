@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from rppbench.contracts.dataset import Sample
+from rppbench.data.splits import few_shot
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.splits import few_shot
 from rppbench_datasets import manifest as module
 from rppbench_datasets.manifest import Listed, Manifest, manifest, write
 

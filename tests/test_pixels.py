@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from toy import Toy
 
-from rppbench.checkpoints import Preprocess
 from rppbench.contracts.dataset import Sample
+from rppbench.data.augmentation import AUGMENTATIONS, training_view
+from rppbench.data.images import Images
+from rppbench.data.preprocess import Preprocess
 from rppbench.errors import UsageError
-from rppbench.images import Images
-from rppbench.pixels import AUGMENTATIONS, training_view
 
 PREPROCESS = Preprocess(32, (0.48, 0.46, 0.41), (0.27, 0.26, 0.28))
 

@@ -16,9 +16,9 @@ import pytest
 from coop_root import Make, split_of
 from PIL import Image
 
-from rppbench import fetch, prepare, unpack
 from rppbench.cli import main
 from rppbench.contracts.dataset import Source
+from rppbench.data import archives, download, prepare
 from rppbench_datasets.coop.dtd import DescribableTextures
 
 Files = dict[str, bytes]
@@ -69,7 +69,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Files], Server]]:
-    monkeypatch.setattr(fetch, "PAUSE", 0.0)
+    monkeypatch.setattr(download, "PAUSE", 0.0)
     running: list[Server] = []
 
     def start(files: Files) -> Server:
@@ -98,7 +98,7 @@ def test_a_broken_connection_is_gone_on_with(tmp_path: Path, serve: Callable[...
     content = os.urandom(300_000)
     server = serve({"x": content})
     server.drops = [100_000, 50_000]
-    fetch.fetch(server.url("x"), tmp_path / "x", nothing)
+    download.fetch(server.url("x"), tmp_path / "x", nothing)
     assert (tmp_path / "x").read_bytes() == content
     assert server.asked == [None, "bytes=100000-", "bytes=150000-"]
     assert os.listdir(tmp_path) == ["x"]
@@ -107,14 +107,14 @@ def test_a_broken_connection_is_gone_on_with(tmp_path: Path, serve: Callable[...
 def test_what_came_is_kept_for_the_next_time(
     tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "TRIES", 1)
+    monkeypatch.setattr(download, "TRIES", 1)
     server = serve({"x": b"0123456789"})
     server.drops = [4, 0]
-    with pytest.raises(fetch.FetchError, match="4 bytes are kept"):
-        fetch.fetch(server.url("x"), tmp_path / "x", nothing)
+    with pytest.raises(download.FetchError, match="4 bytes are kept"):
+        download.fetch(server.url("x"), tmp_path / "x", nothing)
     assert not (tmp_path / "x").exists()
     server.drops = []
-    fetch.fetch(server.url("x"), tmp_path / "x", nothing)
+    download.fetch(server.url("x"), tmp_path / "x", nothing)
     assert (tmp_path / "x").read_bytes() == b"0123456789"
 
 
@@ -122,28 +122,28 @@ def test_a_file_that_changed_meanwhile_is_fetched_from_its_start(
     tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = serve({"x": b"old old old"})
-    monkeypatch.setattr(fetch, "TRIES", 1)
+    monkeypatch.setattr(download, "TRIES", 1)
     server.drops = [5, 0]
-    with pytest.raises(fetch.FetchError):
-        fetch.fetch(server.url("x"), tmp_path / "x", nothing)
+    with pytest.raises(download.FetchError):
+        download.fetch(server.url("x"), tmp_path / "x", nothing)
     server.drops, server.tag, server.files = [], '"two"', {"x": b"new"}
-    fetch.fetch(server.url("x"), tmp_path / "x", nothing)
+    download.fetch(server.url("x"), tmp_path / "x", nothing)
     assert (tmp_path / "x").read_bytes() == b"new"
 
 
 def test_space_is_looked_at_first(
     tmp_path: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "RESERVE", 2**60)
+    monkeypatch.setattr(download, "RESERVE", 2**60)
     with pytest.raises(Exception, match="are free"):
-        fetch.fetch(serve({"x": b"1"}).url("x"), tmp_path / "x", nothing)
+        download.fetch(serve({"x": b"1"}).url("x"), tmp_path / "x", nothing)
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://x/y", "/etc/passwd"])
 def test_only_the_web_is_fetched(address: str, tmp_path: Path) -> None:
-    with pytest.raises(fetch.FetchError, match="only http"):
-        fetch.fetch(address, tmp_path / "x", nothing)
+    with pytest.raises(download.FetchError, match="only http"):
+        download.fetch(address, tmp_path / "x", nothing)
 
 
 def linked(kind: bytes, name: str, target: str) -> bytes:
@@ -189,8 +189,8 @@ def test_hostile_archives_are_refused_and_nothing_leaves_the_folder(
 ) -> None:
     archive, to = tmp_path / "archive", tmp_path / "deep" / "to"
     archive.write_bytes(HOSTILE[name])
-    with pytest.raises(unpack.ArchiveError):
-        unpack.unpack(archive, to, nothing)
+    with pytest.raises(archives.ArchiveError):
+        archives.unpack(archive, to, nothing)
     outside = [path for path in tmp_path.rglob("*") if to not in path.parents]
     assert {path.name for path in outside} == {"archive", "deep", "to"}
     assert not [path for path in to.rglob("*") if path.is_symlink()]
@@ -200,19 +200,19 @@ def test_hostile_archives_are_refused_and_nothing_leaves_the_folder(
 def test_a_bomb_is_refused_before_it_fills_the_disk(
     pack: Callable[[Files], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unpack, "SLACK", 1_000)
+    monkeypatch.setattr(archives, "SLACK", 1_000)
     archive = tmp_path / "bomb"
     archive.write_bytes(pack({"a": bytes(5_000_000)}))
-    with pytest.raises(unpack.ArchiveError, match="times its size"):
-        unpack.unpack(archive, tmp_path / "to", nothing)
+    with pytest.raises(archives.ArchiveError, match="times its size"):
+        archives.unpack(archive, tmp_path / "to", nothing)
     assert sum(p.stat().st_size for p in (tmp_path / "to").rglob("*") if p.is_file()) < 1_000_000
 
 
 def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpack, "MEMBERS", 2)
+    monkeypatch.setattr(archives, "MEMBERS", 2)
     (tmp_path / "a").write_bytes(tar({"1": b"", "2": b"", "3": b""}))
-    with pytest.raises(unpack.ArchiveError, match="more than 2"):
-        unpack.unpack(tmp_path / "a", tmp_path / "to", nothing)
+    with pytest.raises(archives.ArchiveError, match="more than 2"):
+        archives.unpack(tmp_path / "a", tmp_path / "to", nothing)
 
 
 def test_names_of_all_alphabets_and_cases_come_out_as_they_are(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_names_of_all_alphabets_and_cases_come_out_as_they_are(tmp_path: Path) -
     for number, pack in enumerate((tar, zipped)):
         (tmp_path / "x").write_bytes(pack(files))
         to = tmp_path / str(number)
-        unpack.unpack(tmp_path / "x", to, nothing)
+        archives.unpack(tmp_path / "x", to, nothing)
         assert {str(p.relative_to(to)): p.read_bytes() for p in to.rglob("*.*")} == files
 
 
@@ -259,7 +259,7 @@ def test_an_interrupted_prepare_leaves_nothing_that_looks_complete_and_goes_on(
 ) -> None:
     words = ["data", "prepare", "dtd", "--to", str(tmp_path / "new")]
     check = ["data", "check", "dtd", "--data", str(tmp_path / "new")]
-    write, calls = unpack._write, []
+    write, calls = archives._write, []
 
     def interrupted(*arguments: object) -> int:
         calls.append(1)
@@ -267,7 +267,7 @@ def test_an_interrupted_prepare_leaves_nothing_that_looks_complete_and_goes_on(
             raise KeyboardInterrupt
         return write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(unpack, "_write", interrupted)
+    monkeypatch.setattr(archives, "_write", interrupted)
     assert main(words) == 130
     assert not (tmp_path / "new" / "dtd").exists()
     assert main(check) == 1
@@ -305,7 +305,7 @@ def test_prepare_takes_what_the_user_has(form: str, textures: Server, tmp_path: 
     if form == "named":
         place = place.rename(have / "dtd-r1.0.1.tar.gz")
     elif form == "folder":
-        unpack.unpack(place, have / "unpacked", nothing)
+        archives.unpack(place, have / "unpacked", nothing)
         place = have / "unpacked"
     elif form == "mirror":
         for name, content in textures.files.items():

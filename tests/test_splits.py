@@ -6,8 +6,8 @@ import pytest
 from toy import Toy
 
 from rppbench.contracts.dataset import Sample, halves
+from rppbench.data.splits import few_shot, few_shot_with_val, of_classes, spread, training_classes
 from rppbench.errors import UsageError
-from rppbench.splits import few_shot, few_shot_with_val, of_classes, spread, training_classes
 
 
 def listing() -> list[Sample]:

@@ -18,9 +18,9 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Frozen, Step, Supervision
 from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.recipe import Recipe
+from rppbench.data.images import Notify
 from rppbench.errors import DivergedError
 from rppbench.features import FeatureStore
-from rppbench.images import Notify
 from rppbench.records.cell import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer

@@ -55,10 +55,3 @@ def torch_device(name: str) -> str:
     if int(index or 0) >= count:
         raise UsageError(f"no device {name!r}: torch sees {count} CUDA devices here")
     return name
-
-
-def use_data(folder: Path) -> None:
-    """Data sets look below this folder, in this process and in its workers."""
-    if not folder.is_dir():
-        raise UsageError(f"--data: no folder {folder}")
-    os.environ["RPPBENCH_DATA"] = str(folder.absolute())

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table, use_data
+from rppbench.commands import console, print_table
+from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _check(item: type[Dataset], readers: int) -> bool:
     """Check one data set and print what is to be said; whether nothing is wrong."""
-    from rppbench.checking import check
     from rppbench.contracts.dataset import data_root
+    from rppbench.data.check import check
     from rppbench.steps import watching
 
     root, out = data_root(), console()
@@ -137,7 +138,7 @@ def _check(item: type[Dataset], readers: int) -> bool:
 def prepared(arguments: argparse.Namespace) -> int:
     """Fetch, unpack, check; 1 if something is still missing or wrong."""
     from rppbench.contracts.dataset import data_root
-    from rppbench.prepare import Given, prepare
+    from rppbench.data.prepare import Given, prepare
     from rppbench.steps import watching
 
     item = _registry().get("datasets", arguments.name)
@@ -169,7 +170,7 @@ def manifested(arguments: argparse.Namespace) -> int:
 
 def exported(arguments: argparse.Namespace) -> int:
     """Write a data set in another format."""
-    from rppbench.checking import SPLITS
+    from rppbench.data.check import SPLITS
     from rppbench.shards import export
     from rppbench.steps import watching
 

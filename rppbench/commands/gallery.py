@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import console, torch_device, use_data
+from rppbench.commands import console, torch_device
 from rppbench.commands.leaderboard import load
+from rppbench.data.root import use_data
 from rppbench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import torch_device, use_data
+from rppbench.commands import torch_device
 from rppbench.config import Settings
+from rppbench.data.root import use_data
 from rppbench.errors import LostError, unknown
 from rppbench.files.sizes import parse_size
 

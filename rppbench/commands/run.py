@@ -9,10 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table, use_data
+from rppbench.commands import console, print_table
 from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.config import NAMES, OVERWRITE, Settings, settings
+from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit

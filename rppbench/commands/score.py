@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from rppbench.commands import console, print_table, use_data
+from rppbench.commands import console, print_table
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
+from rppbench.data.root import use_data
 from rppbench.errors import UsageError
 from rppbench.leaderboard import build
 from rppbench.records.merge import Merged, merge_record

@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from rppbench.contracts.dataset import Dataset, Source, Tell, Watch
+from rppbench.data.archives import ArchiveError, copy_tree, is_archive, unpack
+from rppbench.data.download import DRIVE, FetchError, fetch, verify
 from rppbench.errors import UsageError
-from rppbench.fetch import DRIVE, FetchError, fetch, verify
-from rppbench.unpack import ArchiveError, copy_tree, is_archive, unpack
 
 SCRATCH = ".rppbench-prepare"
 """Below the root; gone when all is done."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 import rppbench.torchvision_shim  # noqa: F401  torchvision cannot be imported before this
-from rppbench.checkpoints import Preprocess
+from rppbench.data.preprocess import Preprocess
 from rppbench.errors import unknown
 from rppbench.random_streams import seed_of
 

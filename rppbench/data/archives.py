@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NamedTuple, cast
 
 from rppbench.contracts.dataset import Tell
+from rppbench.data.download import BLOCK, check_space
 from rppbench.errors import UsageError
-from rppbench.fetch import BLOCK, check_space
 
 MEMBERS = 2_000_000
 """Files in an archive; ImageNet has 1.3 million."""

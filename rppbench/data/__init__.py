@@ -1,0 +1,1 @@
+"""From files to images: download, archives, checks, splits, augmentation, preprocessing."""
