@@ -26,12 +26,11 @@ from page import GIB, RESULTS, environment, load, table, write
 from text_encoding import prompt_of, text_clip
 from torch import Tensor
 
-from rppbench import towers
-from rppbench.blocks import attend_behind, leave
-from rppbench.clip import Clip
 from rppbench.contracts.prompts import Prompt
-from rppbench.names import Names
-from rppbench.towers import unit
+from rppbench.models import text_tower
+from rppbench.models.blocks import attend_behind, leave, unit
+from rppbench.models.clip import Clip
+from rppbench.models.tokens import Names
 
 # isort: split
 import open_clip
@@ -77,7 +76,7 @@ def copied(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
         seen = torch.ones(s, p + s, dtype=torch.bool, device=q.device).tril(p)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
 
-    with patch.object(towers, "attend_behind", attend):
+    with patch.object(text_tower, "attend_behind", attend):
         return ours(clip, prompt, names)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rppbench.checkpoints import build
-from rppbench.clip import Clip, Preprocess, load
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.features import FeatureStore
+from rppbench.models.clip import Clip, Preprocess, load
+from rppbench.models.loading import build
 from rppbench.plugins.registry import Registry
 
 # isort: split

@@ -22,9 +22,9 @@ from page import GIB, RESULTS, environment, table, write
 from plain import RECIPES, Plain, Setting
 from torch.utils.flop_counter import FlopCounterMode
 
-from rppbench.checkpoints import DTYPES
 from rppbench.contracts.prompts import Prompt
 from rppbench.memory import peak_bytes, reset_peak
+from rppbench.models.loading import DTYPES
 
 MODELS = ("ViT-B-16", "ViT-B-32")
 CLASSES = (100, 1000, 10450)

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
-from rppbench.names import Names
+from rppbench.models.clip import Clip
+from rppbench.models.tokens import Names
 from rppbench.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from rppbench.bench import CellBench, Workshop
-from rppbench.clip import Clip
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
 from rppbench.features import Arrays, FeatureStore
+from rppbench.models.clip import Clip
+from rppbench.models.text_tower import TextTower
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
-from rppbench.towers import TextTower
 
 Side = Literal["ours", "plain"]
 

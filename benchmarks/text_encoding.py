@@ -22,10 +22,10 @@ from gauge import child, taken
 from generated import class_names
 from page import GIB, RESULTS, environment, table, write
 
-from rppbench.checkpoints import build
-from rppbench.clip import Clip, Preprocess
 from rppbench.contracts.prompts import Prompt
-from rppbench.names import Names
+from rppbench.models.clip import Clip, Preprocess
+from rppbench.models.loading import build
+from rppbench.models.tokens import Names
 
 # isort: split
 import open_clip

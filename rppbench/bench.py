@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from rppbench.classify import COSINES, Head, head_of, similarities
-from rppbench.clip import Clip, embed_width
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.method import Method
@@ -27,6 +26,7 @@ from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
+from rppbench.models.clip import Clip, embed_width
 from rppbench.parallel import ALONE, Group
 from rppbench.plan import SUPERVISION
 from rppbench.plugins.registry import Registry

@@ -26,13 +26,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rppbench import __version__
-from rppbench.clip import Clip
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.files.atomic import replacing, write_whole
 from rppbench.files.digests import digest
-from rppbench.names import Names, fill
-from rppbench.towers import unit, wide
+from rppbench.models.blocks import unit, wide
+from rppbench.models.clip import Clip
+from rppbench.models.tokens import Names, fill
 from rppbench.vocabulary import Vocabulary
 
 FORMAT = 1

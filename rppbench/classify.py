@@ -9,14 +9,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rppbench.budget import with_less
-from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.data.images import Notify
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
-from rppbench.names import Names
+from rppbench.models.clip import Clip
+from rppbench.models.memory import with_less
+from rppbench.models.tokens import Names
 
 
 @dataclass(frozen=True)

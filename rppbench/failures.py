@@ -18,7 +18,9 @@ class PeerError(Exception):
 
 def failure_of(error: Exception) -> Failure:
     """Its kind and message; a traceback for what is nobody's mistake."""
-    from rppbench.budget import is_out_of_memory  # it loads open_clip; a finished grid does not
+    from rppbench.models.memory import (
+        is_out_of_memory,  # it loads open_clip; a finished grid does not
+    )
 
     if isinstance(error, PeerError):
         return error.failure

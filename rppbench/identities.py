@@ -65,7 +65,9 @@ class Identities:
         return self.known[name]
 
     def _weights(self, name: str) -> str:
-        from rppbench.weights import identify  # not by way of `clip`: open_clip costs seconds
+        from rppbench.models.identity import (
+            identify,  # not by way of `clip`: open_clip costs seconds
+        )
 
         if name not in self.known:
             self.known[name] = identify(name, self.registry.all("backbones"))

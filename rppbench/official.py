@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rppbench.clip import Clip
 from rppbench.errors import UsageError
+from rppbench.models.clip import Clip
 
 
 class _Skipped:

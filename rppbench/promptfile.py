@@ -22,7 +22,6 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rppbench import __version__
-from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt, Prompts
@@ -31,9 +30,10 @@ from rppbench.files.atomic import write_whole
 from rppbench.files.digests import digest, sha256
 from rppbench.files.tensors import read_tensors
 from rppbench.markdown import grid, safe
+from rppbench.models.clip import Clip
+from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice, Options, spell
-from rppbench.weights import identify
 
 FORMAT = 1
 """Version of the card; a reader of version n must read every version up to n."""

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from rppbench.bench import CellBench, Workshop
-from rppbench.clip import Clip, load
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Batch, Event, Report
 from rppbench.errors import DivergedError
@@ -23,6 +22,7 @@ from rppbench.failures import failure_of
 from rppbench.features import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.memory import peak_bytes, reset_peak
+from rppbench.models.clip import Clip, load
 from rppbench.parallel import ALONE, Group
 from rppbench.plan import labels
 from rppbench.plugins.registry import Registry

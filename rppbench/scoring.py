@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rppbench.classify import Head, similarities
-from rppbench.clip import Clip
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.prompts import Prompts
 from rppbench.data.images import Images, Notify, encode, frozen_features
 from rppbench.features import FeatureStore
+from rppbench.models.clip import Clip
 
 LEARNED_IMAGES = 1000
 """Of those that prompts were learned on, the number whose loss is measured afterwards."""

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rppbench.clip import Clip, load
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Examples, Step, Supervision
@@ -35,7 +34,8 @@ from rppbench.contracts.regions import (
 from rppbench.contracts.task import Task
 from rppbench.data.splits import few_shot
 from rppbench.errors import UsageError
-from rppbench.names import Names
+from rppbench.models.clip import Clip, load
+from rppbench.models.tokens import Names
 from rppbench.plugins.options import options, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Option

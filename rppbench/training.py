@@ -13,9 +13,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from rppbench.budget import with_less
 from rppbench.classify import fixed_texts, head_of
-from rppbench.clip import Clip
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Examples, Step, Supervision
@@ -24,7 +22,9 @@ from rppbench.data.images import Images, View, encode, frozen_features
 from rppbench.data.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.errors import DivergedError, UsageError
 from rppbench.fitting import fit_of, validation
-from rppbench.names import Names
+from rppbench.models.clip import Clip
+from rppbench.models.memory import with_less
+from rppbench.models.tokens import Names
 from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
 from rppbench.parallel import ALONE, Group
 from rppbench.random_streams import torch_stream

@@ -7,7 +7,7 @@ from toy_run import Say, ToyPlugin, registry_of, save_tiny
 
 from rppbench import engines
 from rppbench.cli import main
-from rppbench.clip import Clip
+from rppbench.models.clip import Clip
 from rppbench.plugins.registry import Registry
 
 

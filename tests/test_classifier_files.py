@@ -12,13 +12,13 @@ from safetensors import safe_open
 from tiny import NAMES, Draw, sapl
 
 from rppbench import classifier
-from rppbench.clip import Clip
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.files import coco_json
-from rppbench.names import Names
+from rppbench.models.blocks import unit
+from rppbench.models.clip import Clip
+from rppbench.models.tokens import Names
 from rppbench.plugins.registry import Registry
-from rppbench.towers import unit
 from rppbench.vocabulary import Vocabulary, vocabulary
 
 WORDS = Vocabulary("few", NAMES, "a test")

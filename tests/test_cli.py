@@ -164,7 +164,7 @@ def test_a_plan_tells_of_every_cell_and_loads_no_weights(
 ) -> None:
     words = ("--method", "fixed", "context:both=on", *GOOD)
     say("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
-    monkeypatch.setattr("rppbench.clip.load", None)
+    monkeypatch.setattr("rppbench.models.clip.load", None)
     status, table, _ = say("plan", *words)
     assert status == 0
     lines = [" ".join(line.split()) for line in table.splitlines()]

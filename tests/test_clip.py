@@ -14,11 +14,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny import MEAN, STD, make_tiny_clip, tiny_config, tokenizer
 
-from rppbench.checkpoints import build
-from rppbench.clip import Clip, Preprocess, identify, load
 from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError
-from rppbench.weights import Source, quick_gelu, resolve
+from rppbench.models.clip import Clip, Preprocess, identify, load
+from rppbench.models.identity import Source, quick_gelu, resolve
+from rppbench.models.loading import build
 
 PREPROCESS = {"size": 32, "mean": list(MEAN), "std": list(STD), "interpolation": "bicubic"}
 
@@ -206,7 +206,7 @@ def test_a_file_is_taken_for_the_tag_in_its_path(
 
 
 def test_openais_own_file_is_known_by_its_checksum() -> None:
-    from rppbench.weights import published_checksum, tags
+    from rppbench.models.identity import published_checksum, tags
 
     published = "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
     assert published_checksum(tags("ViT-B-16")["openai"]) == published

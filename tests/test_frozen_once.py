@@ -12,9 +12,9 @@ from PIL import Image
 from toy import Toy
 from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
-from rppbench.clip import Clip
 from rppbench.contracts.dataset import Sample
-from rppbench.towers import FULL
+from rppbench.models.clip import Clip
+from rppbench.models.image_tower import FULL
 
 
 class Own(Toy):

@@ -15,10 +15,10 @@ from tiny import Draw, make_tiny_clip, sapl
 from toy import Toy
 from toy_run import Bringing, Context, Fixed, Place, Say, ToyOne, ToyTwo, refused, registry_of
 
-from rppbench.budget import BASE, is_out_of_memory, with_less
-from rppbench.clip import SCORED, Clip
 from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
+from rppbench.models.clip import SCORED, Clip
+from rppbench.models.memory import BASE, is_out_of_memory, with_less
 
 LEAST = BASE + 2 * 1024**2
 """A bound that the tiny model just fits in."""
@@ -112,7 +112,7 @@ sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
 from test_memory import NAMES, bounded, features_and_gradient
-from rppbench.budget import is_out_of_memory, with_less
+from rppbench.models.memory import is_out_of_memory, with_less
 clip = bounded(None)
 names = [f"{{name}} {{again}}" for again in range({times}) for name in NAMES]
 features_and_gradient(bounded(None), NAMES)  # what libraries take once is taken

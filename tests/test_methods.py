@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt, Space, Templates
 from rppbench.errors import UsageError
+from rppbench.models.clip import Clip
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.testing import build, check_method, step_of

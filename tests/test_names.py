@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import tokenizer
 
-from rppbench.names import Names, chunks, fill
+from rppbench.models.tokens import Names, chunks, fill
 
 NAMES = ["cat", "great white shark", "cart (wheeled)", "x", "Saint Bernard, St Bernard"]
 

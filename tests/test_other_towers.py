@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny import MEAN, STD, make_tiny_clip, tiny_config, tokenizer
 
-from rppbench.clip import Clip, Preprocess
 from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
+from rppbench.models.clip import Clip, Preprocess
 
 
 def other_clip(

@@ -18,12 +18,12 @@ from tiny import make_tiny_clip, tokenizer
 from torch import Tensor
 from toy import Toy
 
-from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step, Supervision
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
 from rppbench.features import FeatureStore
+from rppbench.models.clip import Clip
 from rppbench.records.cell import Choice, Option, Training
 from rppbench.scoring import Scorer
 from rppbench.training import Trainer

@@ -18,9 +18,9 @@ from tiny import (
     tokenizer,
 )
 
-from rppbench.checkpoints import DTYPES, build
-from rppbench.clip import Clip, Preprocess
 from rppbench.contracts.prompts import Prompt
+from rppbench.models.clip import Clip, Preprocess
+from rppbench.models.loading import DTYPES, build
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -21,12 +21,12 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
 from rppbench.features import FeatureStore
+from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.testing import build
-from rppbench.weights import identify
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
 from rppbench_methods.maple import MaPLe
@@ -69,7 +69,7 @@ def records() -> list[Record]:
 
 
 def cell_bench(record: Record, registry: Registry) -> CellBench:
-    from rppbench.clip import load
+    from rppbench.models.clip import load
 
     workshop = Workshop(
         registry=registry,

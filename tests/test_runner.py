@@ -11,9 +11,9 @@ import torch
 from toy import COLOURS, Toy
 from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
-from rppbench.clip import Clip
 from rppbench.contracts.prompts import Prompt
 from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.models.clip import Clip
 from rppbench.parallel import Group
 from rppbench.plan import batches
 from rppbench.records.outcomes import unpack_outcomes

@@ -22,9 +22,9 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
+from rppbench.models.image_tower import positions
 from rppbench.plan import Request, batches, cells
 from rppbench.records.record import Record
-from rppbench.towers import positions
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import parts_of
 from rppbench_tasks.proposing.regions import Regions

@@ -19,9 +19,9 @@ from tiny import (
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from rppbench.clip import Clip
 from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
+from rppbench.models.clip import Clip
 
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}

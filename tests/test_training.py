@@ -12,8 +12,6 @@ from tiny import make_tiny_clip, tiny_config
 from torch import Tensor
 from toy import Toy
 
-from rppbench.checkpoints import build
-from rppbench.clip import Clip
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Frozen, Step, Supervision
 from rppbench.contracts.prompts import Prompt, Prompts, Space
@@ -21,6 +19,8 @@ from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
 from rppbench.errors import DivergedError
 from rppbench.features import FeatureStore
+from rppbench.models.clip import Clip
+from rppbench.models.loading import build
 from rppbench.records.cell import Choice, Training
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer

@@ -8,10 +8,10 @@ import torch
 from reference import image_features, text_features
 from torch import Tensor
 
-from rppbench.checkpoints import build
-from rppbench.clip import Clip, Preprocess
 from rppbench.contracts.prompts import Prompt
-from rppbench.names import Tokenizer
+from rppbench.models.clip import Clip, Preprocess
+from rppbench.models.loading import build
+from rppbench.models.tokens import Tokenizer
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

@@ -22,7 +22,6 @@ from toy import Toy
 import rppbench_tasks
 from rppbench import hookimpl, training
 from rppbench.bench import Workshop
-from rppbench.clip import Clip, load
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Event
 from rppbench.contracts.method import Method
@@ -32,6 +31,7 @@ from rppbench.contracts.task import Task
 from rppbench.engines import Inline
 from rppbench.features import FeatureStore
 from rppbench.files.digests import sha256
+from rppbench.models.clip import Clip, load
 from rppbench.plan import Request, batches, cells
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry

@@ -48,8 +48,8 @@ def adopt(arguments: argparse.Namespace) -> int:
         raise UsageError(f"a checkpoint also needs {', '.join(lacking)}; runs need their kind")
     names = class_names(arguments.classes, arguments.classes_file)
     from rppbench import exporting, promptfile
-    from rppbench.clip import load
     from rppbench.files.digests import sha256
+    from rppbench.models.clip import load
     from rppbench.official import check_start, read_checkpoint
     from rppbench.plugins.options import resolve
     from rppbench.plugins.registry import Registry

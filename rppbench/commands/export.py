@@ -11,7 +11,7 @@ from rppbench.commands.leaderboard import load
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:
-    from rppbench.clip import Clip
+    from rppbench.models.clip import Clip
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def export(arguments: argparse.Namespace) -> int:
     """See that the prompt can be used with what is installed; write it, its card and README."""
     from rppbench import exporting, promptfile
-    from rppbench.clip import load as load_model
+    from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
     from rppbench.resume import learned_parameters
 

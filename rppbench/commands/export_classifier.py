@@ -50,7 +50,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
     if (arguments.prompt is None) == (arguments.method is None):
         raise UsageError("say either --prompt or --method")
     from rppbench import classifier, promptfile
-    from rppbench.clip import load as load_model
+    from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
     from rppbench.vocabulary import vocabulary
 
@@ -90,7 +90,7 @@ def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, di
 def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
     """The card of a method that learns nothing, on the named backbone."""
     from rppbench import exporting
-    from rppbench.clip import identify
+    from rppbench.models.clip import identify
     from rppbench.plugins.options import resolve
     from rppbench.promptfile import Card
 

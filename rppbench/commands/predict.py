@@ -16,7 +16,7 @@ from rppbench.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rppbench.clip import Clip
+    from rppbench.models.clip import Clip
 
 BATCH = 64
 """Images a forward pass."""
@@ -50,7 +50,7 @@ def predict(arguments: argparse.Namespace) -> int:
     if arguments.top < 1:
         raise UsageError(f"--top must be at least 1, not {arguments.top}")
     from rppbench import promptfile
-    from rppbench.clip import load
+    from rppbench.models.clip import load
     from rppbench.plugins.registry import Registry
 
     registry = Registry.load()

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from rppbench.clip import Clip, embed_width
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.data.augmentation import training_view
 from rppbench.data.preprocess import Preprocess
 from rppbench.features import FeatureStore
 from rppbench.files.digests import digest
+from rppbench.models.clip import Clip, embed_width
 
 KEPT_BYTES = 512 * 1024**2
 """Unaugmented pixels up to this size stay in memory: the next epoch decodes nothing."""

@@ -13,17 +13,18 @@ import rppbench.torchvision_shim  # noqa: F401  # before open_clip, which import
 import torch
 from torch import Tensor
 
-from rppbench import budget
-from rppbench.blocks import leave
-from rppbench.checkpoints import read_open_clip, read_shipped
 from rppbench.contracts.backbone import PRECISIONS, Backbone
 from rppbench.contracts.prompts import Space
 from rppbench.data.preprocess import Preprocess
 from rppbench.errors import unknown
-from rppbench.names import Names, Tokenizer
-from rppbench.promptable import text_part, weight_dtype
-from rppbench.towers import ImageTower, TextTower
-from rppbench.weights import identify, resolve
+from rppbench.models import memory
+from rppbench.models.blocks import leave
+from rppbench.models.identity import identify, resolve
+from rppbench.models.image_tower import ImageTower
+from rppbench.models.loading import read_open_clip, read_shipped
+from rppbench.models.support import text_part, weight_dtype
+from rppbench.models.text_tower import TextTower
+from rppbench.models.tokens import Names, Tokenizer
 
 __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
 
@@ -53,7 +54,7 @@ class Clip:
     def text(self) -> TextTower:
         tower = TextTower(self.model, self.tokenizer, self.name)
         if self.memory is not None:
-            most = budget.text_tokens(self.model, self.memory, self.name)
+            most = memory.text_tokens(self.model, self.memory, self.name)
             tower.chunk_tokens = min(tower.chunk_tokens, most)
         return tower
 
@@ -62,14 +63,14 @@ class Clip:
         tower = ImageTower(self.model, self.name)
         if self.memory is not None:
             side = self.preprocess.size
-            tower.most = budget.images_at_once(self.model, side, self.memory, self.name)
+            tower.most = memory.images_at_once(self.model, side, self.memory, self.name)
         return tower
 
     def scored(self, classes: int) -> int:
         """Images whose similarities to so many classes are held at once."""
         if self.memory is None:
             return SCORED
-        return min(SCORED, budget.scored_at_once(self.model, classes, self.memory, self.name))
+        return min(SCORED, memory.scored_at_once(self.model, classes, self.memory, self.name))
 
     def compile(self, backend: str) -> None:
         """Let `torch.compile` have the larger part of each residual block, in both towers.

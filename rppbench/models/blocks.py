@@ -74,3 +74,13 @@ def leave(block: Any, x: Tensor, heads: Tensor) -> Tensor:
     """The rest of a residual block, once attention has mixed its heads (b, h, l, d/h)."""
     x = x + block.ls_1(block.attn.out_proj(heads.transpose(1, 2).flatten(2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def unit(features: Tensor) -> Tensor:
+    """Rows of length one, in float32 at least."""
+    return F.normalize(wide(features), dim=-1)
+
+
+def wide(features: Tensor) -> Tensor:
+    """In float32 at least."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))

@@ -20,7 +20,7 @@ import torch
 
 from rppbench.errors import UsageError
 from rppbench.files.sizes import spell_size
-from rppbench.promptable import text_part
+from rppbench.models.support import text_part
 
 BASE = 768 * 1024**2
 """Interpreter and libraries; on a GPU the context."""

@@ -1,0 +1,1 @@
+"""CLIP: identity and loading of backbones, prompted towers, tokens, memory."""
