@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from rppbench.contracts.dataset import Dataset, Sample
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip, Preprocess, load
 from rppbench.models.loading import build
 from rppbench.plugins.registry import Registry

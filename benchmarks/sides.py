@@ -18,7 +18,7 @@ from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
-from rppbench.features import Arrays, FeatureStore
+from rppbench.features.store import Arrays, FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.text_tower import TextTower
 from rppbench.plugins.registry import Registry

@@ -24,7 +24,7 @@ from rppbench.data.augmentation import normalised
 from rppbench.data.images import Notify
 from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.models.clip import Clip, embed_width
 from rppbench.parallel import ALONE, Group

@@ -12,8 +12,8 @@ from torch import Tensor
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.data.images import Notify
-from rppbench.features import FeatureStore
-from rppbench.files.digests import digest
+from rppbench.features.store import FeatureStore
+from rppbench.features.text_features import fixed_texts
 from rppbench.models.clip import Clip
 from rppbench.models.memory import with_less
 from rppbench.models.tokens import Names
@@ -68,32 +68,6 @@ def similarities(
         images = part.to(texts.device)
         logits = head.logits(images, texts)
         yield images @ texts.T if logits is None else logits / clip.scale
-
-
-def fixed_texts(
-    store: FeatureStore | None,
-    clip: Clip,
-    names: Sequence[str],
-    wordings: Sequence[str],
-    raw: bool = False,
-) -> Tensor:
-    """Unit features (c, e) of `TextTower.templates`, on the model's device, from the store."""
-
-    def compute() -> Tensor:
-        run = partial(clip.text.templates, names, wordings, raw=raw)
-        return with_less(clip.text, run)
-
-    if store is None:
-        return compute()
-    key = {
-        "kind": "texts",
-        "names": digest(list(names), 32),
-        "wordings": digest(list(wordings), 32),
-        "raw": raw,
-        "tower": clip.digest,
-        "precision": str(clip.dtype),
-    }
-    return store.get(key, len(names), compute).to(clip.device)
 
 
 def head_of(

@@ -19,7 +19,7 @@ from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Batch, Event, Report
 from rppbench.errors import DivergedError
 from rppbench.failures import failure_of
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.models.clip import Clip, load

@@ -13,8 +13,9 @@ from rppbench.classify import Head, similarities
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.prompts import Prompts
-from rppbench.data.images import Images, Notify, encode, frozen_features
-from rppbench.features import FeatureStore
+from rppbench.data.images import Images, Notify
+from rppbench.features.image_features import encode, frozen_features
+from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 
 LEARNED_IMAGES = 1000

@@ -13,14 +13,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from rppbench.classify import fixed_texts, head_of
+from rppbench.classify import head_of
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Examples, Step, Supervision
 from rppbench.contracts.prompts import Conditional, Prompt, Prompts, Templates
-from rppbench.data.images import Images, View, encode, frozen_features
+from rppbench.data.images import Images, View
 from rppbench.data.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.errors import DivergedError, UsageError
+from rppbench.features.image_features import encode, frozen_features
+from rppbench.features.text_features import fixed_texts
 from rppbench.fitting import fit_of, validation
 from rppbench.models.clip import Clip
 from rppbench.models.memory import with_less

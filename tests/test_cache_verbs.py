@@ -10,11 +10,11 @@ import pytest
 import torch
 from toy_run import Say, refused
 
-from rppbench.features import FeatureStore
+from rppbench.features.files import Entry, entries
+from rppbench.features.store import FeatureStore
 from rppbench.files.atomic import STALE_SECONDS
 from rppbench.files.cache_folder import cache_folder
 from rppbench.files.sizes import parse_size, spell_size
-from rppbench.stored import Entry, entries
 
 DAY = 24 * 3600
 

@@ -17,8 +17,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rppbench.features import FeatureStore
-from rppbench.stored import entries, problems
+from rppbench.features.files import entries, problems
+from rppbench.features.store import FeatureStore
 
 KEY = {"kind": "images", "dataset": "toy"}
 NAMES = [str(number) for number in range(40)]

@@ -26,7 +26,7 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.splits import few_shot_with_val, of_classes
 from rppbench.errors import UsageError
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.records.cell import Choice, Option
 from rppbench.resume import load_state
 from rppbench.scoring import Scorer

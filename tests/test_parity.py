@@ -22,7 +22,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step, Supervision
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.records.cell import Choice, Option, Training
 from rppbench.scoring import Scorer

@@ -20,7 +20,7 @@ from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice

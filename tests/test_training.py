@@ -18,7 +18,7 @@ from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
 from rppbench.errors import DivergedError
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.loading import build
 from rppbench.records.cell import Choice, Training

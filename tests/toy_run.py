@@ -29,7 +29,7 @@ from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
 from rppbench.contracts.recipe import Recipe
 from rppbench.contracts.task import Task
 from rppbench.engines import Inline
-from rppbench.features import FeatureStore
+from rppbench.features.store import FeatureStore
 from rppbench.files.digests import sha256
 from rppbench.models.clip import Clip, load
 from rppbench.plan import Request, batches, cells

@@ -10,9 +10,9 @@ from typing import Any
 
 from rppbench.commands import console, print_table
 from rppbench.errors import UsageError
+from rppbench.features.files import Entry, entries, features_folder, problems, remove, surplus
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.files.sizes import parse_size, spell_size
-from rppbench.stored import Entry, entries, features_folder, problems, remove, surplus
 
 DAY = 24 * 3600.0
 

@@ -34,9 +34,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rppbench.features.files import arrays_digest, entries, features_folder, remove, surplus
 from rppbench.files.atomic import replacing
 from rppbench.files.digests import digest
-from rppbench.stored import arrays_digest, entries, features_folder, remove, surplus
 
 WAIT_SECONDS = 3600.0
 """Another process that computes the same is waited for this long; then the work is done twice."""
