@@ -27,10 +27,10 @@ from generated import Full, Generated, class_names, clip_of
 from page import GIB, RESULTS, Goal, environment, load, table, write
 from plain import RECIPES, Plain, Setting, official_texts
 
+from rppbench.evaluation.scorer import Scorer
 from rppbench.models.clip import embed_width
 from rppbench.models.tokens import Names
 from rppbench.records.cell import Choice, Training
-from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 
 MODELS = ("ViT-B-16", "ViT-B-32")

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rppbench.classify import COSINES, Head, head_of, similarities
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.method import Method
@@ -24,6 +23,8 @@ from rppbench.data.augmentation import normalised
 from rppbench.data.images import Notify
 from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
+from rppbench.evaluation.classify import COSINES, Head, head_of, similarities
+from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.models.clip import Clip, embed_width
@@ -34,7 +35,6 @@ from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Cost
 from rppbench.resume import Progress, load_state
-from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 
 

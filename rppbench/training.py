@@ -13,7 +13,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from rppbench.classify import head_of
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Examples, Step, Supervision
@@ -21,6 +20,8 @@ from rppbench.contracts.prompts import Conditional, Prompt, Prompts, Templates
 from rppbench.data.images import Images, View
 from rppbench.data.splits import draw_digest, few_shot, of_classes, spread, training_classes
 from rppbench.errors import DivergedError, UsageError
+from rppbench.evaluation.classify import head_of
+from rppbench.evaluation.scorer import LEARNED_IMAGES, Scorer
 from rppbench.features.image_features import encode, frozen_features
 from rppbench.features.text_features import fixed_texts
 from rppbench.fitting import fit_of, validation
@@ -32,7 +33,6 @@ from rppbench.parallel import ALONE, Group
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Training
 from rppbench.resume import Progress, load_state, save_state
-from rppbench.scoring import LEARNED_IMAGES, Scorer
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ DOORS = {
     *(
         "rppbench.contracts.regions",
         "rppbench.files.rle",
-        "rppbench.average_precision",
+        "rppbench.evaluation.average_precision",
         "rppbench.files.coco_json",
     ),
 }

@@ -15,9 +15,9 @@ from made_detections import CLASSES, SIDE, Made
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from rppbench import average_precision
-from rppbench.average_precision import AveragePrecision
 from rppbench.contracts.regions import Detections
+from rppbench.evaluation import average_precision
+from rppbench.evaluation.average_precision import AveragePrecision
 
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 

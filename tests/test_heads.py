@@ -26,10 +26,10 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.splits import few_shot_with_val, of_classes
 from rppbench.errors import UsageError
+from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.records.cell import Choice, Option
 from rppbench.resume import load_state
-from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.linear_probe import NEVER, LinearProbe, logistic

@@ -22,10 +22,10 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step, Supervision
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
+from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.records.cell import Choice, Option, Training
-from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp

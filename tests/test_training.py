@@ -18,12 +18,12 @@ from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
 from rppbench.errors import DivergedError
+from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.loading import build
 from rppbench.records.cell import Choice, Training
 from rppbench.resume import load_state
-from rppbench.scoring import Scorer
 from rppbench.training import Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")

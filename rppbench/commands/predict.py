@@ -69,7 +69,7 @@ def predict(arguments: argparse.Namespace) -> int:
         print(f"rppbench: {told} {card.backbone} never saw: {shown}", file=sys.stderr)
     prompts = promptfile.prompts_for(card, method, names)
 
-    from rppbench.classify import head_of, probabilities
+    from rppbench.evaluation.classify import head_of, probabilities
 
     paths = [Path(image) for image in arguments.images]
     batches = (_pixels(paths[start : start + BATCH], clip) for start in range(0, len(paths), BATCH))

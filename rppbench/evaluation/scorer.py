@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.classify import Head, similarities
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.prompts import Prompts
 from rppbench.data.images import Images, Notify
+from rppbench.evaluation.classify import Head, similarities
 from rppbench.features.image_features import encode, frozen_features
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
