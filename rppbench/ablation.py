@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from rppbench.by_seed import average, by_seed
 from rppbench.compare import NOT_KEPT, Overall, Pair, overall, pair_up
-from rppbench.entrants import Entrant, grouped, setting
 from rppbench.errors import unknown
-from rppbench.leaderboard import columns_of, row
+from rppbench.leaderboard.build import columns_of, row
+from rppbench.leaderboard.tables import KINDS, Column, Row, Table
+from rppbench.leaderboard.variants import Entrant, grouped, setting
 from rppbench.records.cell import Pairs
 from rppbench.records.grid import Combination, Grid
 from rppbench.records.record import Record
 from rppbench.stats.bootstrap import Difference, difference, holm
-from rppbench.tables import KINDS, Column, Row, Table
 
 NOT_RUN = "not run"
 """Why a cell without a record has no number."""

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from rppbench.ablation import NOT_RUN, Ablation, Result, ablation
-from rppbench.entrants import grouped
 from rppbench.errors import UsageError
 from rppbench.files.atomic import write_whole
 from rppbench.layout import COSTS, NOTHING, conditions, costs, whole
+from rppbench.leaderboard.tables import decimals, points
+from rppbench.leaderboard.variants import grouped
 from rppbench.markdown import cell, difference, grid, safe
 from rppbench.records.grid import Grid
 from rppbench.records.record import Record, lower_is_better
 from rppbench.records.store import file_name
-from rppbench.tables import decimals, points
 
 
 def page(report: Ablation) -> str:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from rppbench.ablation import Ablation
 from rppbench.figures import INK, QUIET, colour, marker, styled
 from rppbench.layout import conditions
+from rppbench.leaderboard.tables import points, unit
 from rppbench.stats.intervals import Interval
-from rppbench.tables import points, unit
 
 Levels = dict[str, list[str]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rppbench.layout import NOTHING, Layout, Shown, mean_of
-from rppbench.tables import DECIMALS, Reported, Row
+from rppbench.leaderboard.tables import DECIMALS, Reported, Row
 
 OTHERS = "On average over the data sets:"
 PUBLISHED = (

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
 
-from rppbench.entrants import Entrant
+from rppbench.leaderboard.tables import Column
+from rppbench.leaderboard.variants import Entrant
 from rppbench.stats.bootstrap import Difference
 from rppbench.stats.distributions import t_probability
 from rppbench.stats.intervals import interval
-from rppbench.tables import Column
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rppbench.by_seed import BySeed, average, by_seed
-from rppbench.entrants import Entrant, grouped
 from rppbench.errors import UsageError, unknown
-from rppbench.leaderboard import parts
+from rppbench.leaderboard.build import parts
+from rppbench.leaderboard.tables import Column, Table
+from rppbench.leaderboard.variants import Entrant, grouped
 from rppbench.plugins.options import parse_value
 from rppbench.records.cell import Option
 from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Record, Score
 from rppbench.stats.bootstrap import Difference, difference, holm, mcnemar
-from rppbench.tables import Column, Table
 
 NOT_KEPT = "is not kept image by image"
 

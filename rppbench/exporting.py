@@ -9,8 +9,8 @@ from dataclasses import asdict
 from rppbench.compare import fits, spelling
 from rppbench.contracts.dataset import Facts
 from rppbench.data.splits import training_classes
-from rppbench.entrants import entrants
 from rppbench.errors import UsageError, unknown
+from rppbench.leaderboard.variants import entrants
 from rppbench.plugins.registry import Registry
 from rppbench.promptfile import Card, Number
 from rppbench.records.cell import Training

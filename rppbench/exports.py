@@ -8,7 +8,7 @@ from dataclasses import asdict
 from io import StringIO
 from json import dumps
 
-from rppbench.tables import Average, Entry, Table
+from rppbench.leaderboard.tables import Average, Entry, Table
 
 HEADS = (
     "task",

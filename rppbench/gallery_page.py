@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from rppbench.entrants import entrants
+from rppbench.leaderboard.tables import decimals
+from rppbench.leaderboard.variants import entrants
 from rppbench.records.cell import spell
 from rppbench.records.record import Record
-from rppbench.tables import decimals
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:1270px;margin:2rem auto;padding:0 1rem;color:#1c2127}"

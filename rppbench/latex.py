@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rppbench.beside import PUBLISHED, published
 from rppbench.layout import Layout, Shown, layout, measured
-from rppbench.tables import Table
+from rppbench.leaderboard.tables import Table
 
 SIGNS = {
     "\\": r"\textbackslash{}",

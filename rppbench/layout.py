@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rppbench.leaderboard.tables import KINDS, Average, Entry, Row, Table, duration, unit
 from rppbench.stats.intervals import Interval
-from rppbench.tables import KINDS, Average, Entry, Row, Table, duration, unit
 
 NOTHING = "–"
 COSTS = ("Parameters", "Train time")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rppbench import shots
 from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
+from rppbench.leaderboard.tables import DECIMALS, Table, probability
 from rppbench.notes import notes
 from rppbench.stats.ranks import LEVEL
-from rppbench.tables import DECIMALS, Table, probability
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
     from rppbench.stats.bootstrap import Difference

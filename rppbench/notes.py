@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rppbench.leaderboard.tables import KINDS, Entry, Table, probability
 from rppbench.stats.ranks import LEVEL, Ranking
-from rppbench.tables import KINDS, Entry, Table, probability
 
 
 def notes(table: Table) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rppbench.entrants import Entrant
+from rppbench.leaderboard.tables import duration
+from rppbench.leaderboard.variants import Entrant
 from rppbench.records.record import Record
-from rppbench.tables import duration
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.figures import inline
 from rppbench.files.atomic import write_whole
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
-from rppbench.leaderboard import Part, write_leaderboards
+from rppbench.leaderboard.build import Part, write_leaderboards
+from rppbench.leaderboard.tables import Row, Table
 from rppbench.notes import notes
 from rppbench.opened import opened
 from rppbench.records.record import lower_is_better
 from rppbench.records.store import file_name
 from rppbench.shots import TOLD, Across, across, alone
-from rppbench.tables import Row, Table
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}
 ABLATION_FORMATS = {"md": "Markdown", "json": "JSON", "svg": "SVG", "png": "PNG"}

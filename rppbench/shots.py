@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rppbench.layout import NOTHING, Layout, Shown, whole
-from rppbench.tables import Facts, Row, Table
-
-OPTION = "task option shots"
+from rppbench.leaderboard.tables import OPTION, Facts, Row, Table, asked
 
 TOLD = "By the number of images a class; the numbers are those of the tables below."
 
@@ -42,12 +40,6 @@ class Across:
             for label, of in self.rows.items()
         )
         return Layout(heads, 1, body)
-
-
-def asked(table: Table) -> int:
-    """The number of shots that was asked for; 0 where each recipe had its own."""
-    said = dict(table.setting).get(OPTION, "")
-    return int(said) if said.isdecimal() else 0
 
 
 def across(tables: Iterable[Table]) -> list[Across]:

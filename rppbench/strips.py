@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rppbench.ablation import Ablation
+from rppbench.leaderboard.tables import decimals
 from rppbench.stats.ranks import LEVEL
-from rppbench.tables import decimals
 
 WIDTH = 41
 """Signs of the scale."""

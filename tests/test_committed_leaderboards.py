@@ -13,7 +13,7 @@ from PIL import Image
 from rppbench.ablation import ablation
 from rppbench.ablation_page import rewrite, stem, write, written
 from rppbench.commands.publish import designs
-from rppbench.leaderboard import build, write_leaderboards
+from rppbench.leaderboard.build import build, write_leaderboards
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.merge import faults
 from rppbench.records.store import Store

@@ -5,7 +5,7 @@ import pytest
 from made import record
 
 from rppbench import latex
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
 from rppbench.records.record import Failure
 
 

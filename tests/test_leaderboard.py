@@ -8,10 +8,10 @@ from made import record
 
 from rppbench import exports, markdown
 from rppbench.errors import UsageError
-from rppbench.leaderboard import build, write_leaderboards
+from rppbench.leaderboard.build import build, write_leaderboards
+from rppbench.leaderboard.tables import duration
 from rppbench.records.record import Failure, Score
 from rppbench.stats.intervals import harmonic_mean
-from rppbench.tables import duration
 
 
 def cells(page: str) -> list[list[str]]:

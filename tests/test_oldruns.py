@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rppbench.cli import main
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
 from rppbench.oldruns import clip_benchmark, dassl
 from rppbench.records.store import Store
 

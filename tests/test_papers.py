@@ -12,7 +12,7 @@ from made import record
 
 from rppbench import exports, latex, markdown
 from rppbench.cli import main
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
 

@@ -12,9 +12,9 @@ import pytest
 
 from rppbench.cli import main
 from rppbench.errors import UsageError
+from rppbench.leaderboard.published import figures, read, shipped
+from rppbench.leaderboard.published_check import check, unit
 from rppbench.plugins.registry import Registry
-from rppbench.published import figures, read, shipped
-from rppbench.sums import check, unit
 
 WHOLE = """
 origin: A paper

@@ -14,7 +14,7 @@ from test_ablation import of_records, whole_grid
 from rppbench import ablation_page
 from rppbench.ablation import ablation
 from rppbench.cli import main
-from rppbench.leaderboard import parts
+from rppbench.leaderboard.build import parts
 from rppbench.records.record import Failure, Record
 from rppbench.records.store import Store
 from rppbench.report import embedded, page

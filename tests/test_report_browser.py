@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from test_report import records
 
-from rppbench.leaderboard import parts
+from rppbench.leaderboard.build import parts
 from rppbench.report import write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -14,7 +14,7 @@ from rppbench.ablation import ablation
 from rppbench.ablation_plots import figure
 from rppbench.cli import main
 from rppbench.compare import compare
-from rppbench.leaderboard import parts
+from rppbench.leaderboard.build import parts
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store

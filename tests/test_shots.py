@@ -7,7 +7,7 @@ from dataclasses import replace
 from made import record
 
 from rppbench import markdown, plots
-from rppbench.leaderboard import build, parts
+from rppbench.leaderboard.build import build, parts
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
 from rppbench.report import page

@@ -12,7 +12,7 @@ from toy_run import ToyOne, ToyRunner, toy_registry
 from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
 from rppbench.plan import Request, batches, cells, labels
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry

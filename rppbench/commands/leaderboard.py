@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard import build, write_leaderboards
+from rppbench.leaderboard.build import build, write_leaderboards
+from rppbench.leaderboard.tables import Table
 from rppbench.markdown import page
 from rppbench.records.record import Record
 from rppbench.records.store import Store
-from rppbench.tables import Table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.errors import UsageError
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
 from rppbench.records.merge import Merged
 from rppbench.records.merge import merge as join
 from rppbench.records.store import Store

@@ -13,7 +13,7 @@ from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
 from rppbench.config import GridSettings, grid_settings
 from rppbench.errors import UsageError
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
 from rppbench.records.merge import publish as copy
 from rppbench.records.store import Store
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rppbench.commands import console, print_table
 from rppbench.errors import unknown
-from rppbench.published import Figure, Line, shipped
+from rppbench.leaderboard.published import Figure, Line, shipped
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def published(arguments: argparse.Namespace) -> int:
 
 
 def _check(lines: tuple[Line, ...]) -> int:
-    from rppbench.sums import check
+    from rppbench.leaderboard.published_check import check
 
     found = check(lines)
     out = console()

@@ -12,7 +12,7 @@ from rppbench.commands import console
 from rppbench.commands.leaderboard import load, report_damage
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard import parts
+from rppbench.leaderboard.build import parts
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:

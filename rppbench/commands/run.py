@@ -17,11 +17,11 @@ from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
+from rppbench.leaderboard.tables import Table, duration
 from rppbench.markdown import page
 from rppbench.records.record import Record
 from rppbench.records.store import Store
-from rppbench.tables import Table, duration
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.contracts.engine import Engine

@@ -11,10 +11,10 @@ from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError
-from rppbench.leaderboard import build
+from rppbench.leaderboard.build import build
+from rppbench.leaderboard.tables import decimals
 from rppbench.records.merge import Merged, merge_record
 from rppbench.records.store import Store
-from rppbench.tables import decimals
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

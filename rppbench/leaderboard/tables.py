@@ -213,3 +213,12 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+OPTION = "task option shots"
+
+
+def asked(table: Table) -> int:
+    """The number of shots that was asked for; 0 where each recipe had its own."""
+    said = dict(table.setting).get(OPTION, "")
+    return int(said) if said.isdecimal() else 0

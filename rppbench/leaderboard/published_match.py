@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, harmonic_mean
 
-from rppbench.entrants import Entrant
-from rppbench.published import ITSELF, Figure, figures
+from rppbench.leaderboard.published import ITSELF, Figure, figures
+from rppbench.leaderboard.tables import Reported
+from rppbench.leaderboard.variants import Entrant
 from rppbench.records.cell import Cell, recipe_name, spell
 from rppbench.stats.intervals import interval
-from rppbench.tables import Reported
 
 OF_AVERAGES = "harmonic mean of the averages"
 """Papers print this one; a table's average is over the harmonic means of its data sets."""

@@ -1,6 +1,6 @@
 """From records to tables: methods by data sets, and never two things that cannot be compared.
 
-A table holds the records of one setting and one version of the data (see `rppbench.entrants`).
+A table holds the records of one setting and one version of the data (see `rppbench.leaderboard.variants`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from pathlib import Path
 from statistics import fmean
 
 from rppbench import exports, latex, markdown
-from rppbench.entrants import (
+from rppbench.errors import unknown
+from rppbench.files.atomic import write_whole
+from rppbench.leaderboard.published_match import OF_AVERAGES, reported
+from rppbench.leaderboard.tables import Average, Column, Entry, Missing, Row, Table, asked, decimals
+from rppbench.leaderboard.variants import (
     Entrant,
     age,
     blocked,
@@ -21,16 +25,11 @@ from rppbench.entrants import (
     of_dataset,
     setting,
 )
-from rppbench.errors import unknown
-from rppbench.files.atomic import write_whole
-from rppbench.papers import OF_AVERAGES, reported
 from rppbench.records.cell import recipe_name, spell
 from rppbench.records.record import Record, is_detail, lower_is_better
 from rppbench.records.store import file_name
-from rppbench.shots import asked
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.stats.ranks import Ranking, rank
-from rppbench.tables import Average, Column, Entry, Missing, Row, Table, decimals
 
 
 @dataclass(frozen=True)

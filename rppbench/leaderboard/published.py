@@ -1,7 +1,7 @@
 """Numbers that papers and repositories print, with where they stand and who made them.
 
 One YAML file a source, in `leaderboards/published/`; its form is in `leaderboards/README.md`.
-What a source averages itself is worked out again: see `rppbench.sums`.
+What a source averages itself is worked out again: see `rppbench.leaderboard.published_check`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Line:
     figures: Mapping[str, Figure]
     """By the name of the column; those that are printed."""
     sums: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(kind, column, the columns it is worked out from); kinds are those of `rppbench.sums`."""
+    """(kind, column, the columns it is worked out from); kinds are those of `rppbench.leaderboard.published_check`."""
     sic: str
     """Why it stands here although it does not add up."""
 

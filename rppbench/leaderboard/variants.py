@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TypeVar
 
 from rppbench.files.digests import digest
+from rppbench.leaderboard.tables import Facts
 from rppbench.records.cell import Cell, plain, recipe_name, spell
 from rppbench.records.record import Record
-from rppbench.tables import Facts
 
 T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rppbench.published import Figure, Line
+from rppbench.leaderboard.published import Figure, Line
 
 
 @dataclass(frozen=True)
