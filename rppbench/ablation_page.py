@@ -8,7 +8,7 @@ from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any
 
-from rppbench.ablation import NOT_RUN, Ablation, Result, ablation
+from rppbench.comparison.ablation import NOT_RUN, Ablation, Result, ablation
 from rppbench.errors import UsageError
 from rppbench.files.atomic import write_whole
 from rppbench.layout import COSTS, NOTHING, conditions, costs, whole

@@ -8,7 +8,7 @@ from itertools import combinations, product
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rppbench.ablation import Ablation
+from rppbench.comparison.ablation import Ablation
 from rppbench.figures import INK, QUIET, colour, marker, styled
 from rppbench.layout import conditions
 from rppbench.leaderboard.tables import points, unit

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from rppbench.compare import fits, spelling
+from rppbench.comparison.compare import fits, spelling
 from rppbench.contracts.dataset import Facts
 from rppbench.data.splits import training_classes
 from rppbench.errors import UsageError, unknown

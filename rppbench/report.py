@@ -15,8 +15,8 @@ from string import Template
 from matplotlib.figure import Figure
 
 from rppbench import ablation_page, ablation_plots, plots
-from rppbench.ablation import Ablation
 from rppbench.beside import OTHERS, PUBLISHED, others, published
+from rppbench.comparison.ablation import Ablation
 from rppbench.figures import inline
 from rppbench.files.atomic import write_whole
 from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured

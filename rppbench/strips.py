@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rppbench.ablation import Ablation
+from rppbench.comparison.ablation import Ablation
 from rppbench.leaderboard.tables import decimals
 from rppbench.stats.ranks import LEVEL
 

@@ -12,8 +12,8 @@ from made import record
 from scipy import stats
 
 from rppbench import ablation_page
-from rppbench.ablation import Ablation, ablation
 from rppbench.ablation_plots import figure
+from rppbench.comparison.ablation import Ablation, ablation
 from rppbench.errors import UsageError
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.outcomes import pack_outcomes

@@ -10,9 +10,9 @@ import pytest
 from made import record
 from PIL import Image
 
-from rppbench.ablation import ablation
 from rppbench.ablation_page import rewrite, stem, write, written
 from rppbench.commands.publish import designs
+from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import build, write_leaderboards
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.merge import faults

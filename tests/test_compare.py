@@ -12,7 +12,7 @@ import pytest
 from made import record
 
 from rppbench.cli import main
-from rppbench.compare import Comparison, compare
+from rppbench.comparison.compare import Comparison, compare
 from rppbench.errors import UsageError
 from rppbench.records.outcomes import pack_outcomes
 from rppbench.records.record import Failure, Record, Score

@@ -12,8 +12,8 @@ from made import record
 from test_ablation import of_records, whole_grid
 
 from rppbench import ablation_page
-from rppbench.ablation import ablation
 from rppbench.cli import main
+from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import parts
 from rppbench.records.record import Failure, Record
 from rppbench.records.store import Store

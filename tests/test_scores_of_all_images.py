@@ -10,10 +10,10 @@ from made import record
 from scipy.stats import ttest_rel
 
 from rppbench import ablation_page
-from rppbench.ablation import ablation
 from rppbench.ablation_plots import figure
 from rppbench.cli import main
-from rppbench.compare import compare
+from rppbench.comparison.ablation import ablation
+from rppbench.comparison.compare import compare
 from rppbench.leaderboard.build import parts
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.record import Record, Score

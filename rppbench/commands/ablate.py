@@ -16,7 +16,7 @@ from rppbench.errors import UsageError
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:
-    from rppbench.ablation import Ablation
+    from rppbench.comparison.ablation import Ablation
     from rppbench.grids import Design
     from rppbench.plugins.registry import Registry
     from rppbench.records.grid import Grid
@@ -99,8 +99,8 @@ def reported(
     grid: Grid, chosen: GridSettings, records: Sequence[Record], folder: Path
 ) -> list[Ablation]:
     """Write the reports on a grid, one for each metric; none while no cell has a record."""
-    from rppbench.ablation import ablation
     from rppbench.ablation_page import write
+    from rppbench.comparison.ablation import ablation
 
     grids = [replace(grid, metric=metric) for metric in ("", *chosen.metric)]
     found = [report for one in grids if (report := ablation(one, records)) is not None]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
     import numpy as np
     from numpy.typing import NDArray
 
-    from rppbench.by_seed import BySeed
-    from rppbench.compare import Comparison, Pair
+    from rppbench.comparison.by_seed import BySeed
+    from rppbench.comparison.compare import Comparison, Pair
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Print a page for each table in which both rows stand; 1 if a record is damaged."""
-    from rppbench import compare
+    from rppbench.comparison import compare
 
     if arguments.images < 0:
         raise UsageError(f"--images must be at least 0, not {arguments.images}")
@@ -158,7 +158,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
-    from rppbench.compare import NOT_KEPT
+    from rppbench.comparison.compare import NOT_KEPT
 
     known = [p for p in comparison.corrected_by_seed if p is not None]
     yield (

@@ -16,7 +16,7 @@ from rppbench.leaderboard.build import parts
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:
-    from rppbench.ablation import Ablation
+    from rppbench.comparison.ablation import Ablation
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

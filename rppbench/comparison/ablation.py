@@ -13,8 +13,8 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.by_seed import average, by_seed
-from rppbench.compare import NOT_KEPT, Overall, Pair, overall, pair_up
+from rppbench.comparison.by_seed import average, by_seed
+from rppbench.comparison.compare import NOT_KEPT, Overall, Pair, overall, pair_up
 from rppbench.errors import unknown
 from rppbench.leaderboard.build import columns_of, row
 from rppbench.leaderboard.tables import KINDS, Column, Row, Table

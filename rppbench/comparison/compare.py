@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.by_seed import BySeed, average, by_seed
+from rppbench.comparison.by_seed import BySeed, average, by_seed
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard.build import parts
 from rppbench.leaderboard.tables import Column, Table

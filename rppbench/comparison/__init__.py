@@ -1,0 +1,1 @@
+"""Row against row, and ablations: paired differences with their intervals."""
