@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rppbench.cli import main
+from rppbench.importers.runs import clip_benchmark, dassl
 from rppbench.leaderboard.build import build
-from rppbench.oldruns import clip_benchmark, dassl
 from rppbench.records.store import Store
 
 LOG = """***************

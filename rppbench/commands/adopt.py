@@ -49,8 +49,8 @@ def adopt(arguments: argparse.Namespace) -> int:
     names = class_names(arguments.classes, arguments.classes_file)
     from rppbench import exporting, promptfile
     from rppbench.files.digests import sha256
+    from rppbench.importers.checkpoints import check_start, read_checkpoint
     from rppbench.models.clip import load
-    from rppbench.official import check_start, read_checkpoint
     from rppbench.plugins.options import resolve
     from rppbench.plugins.registry import Registry
 

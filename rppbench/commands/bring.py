@@ -8,8 +8,8 @@ from pathlib import Path
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
 from rppbench.errors import UsageError
+from rppbench.importers.runs import clip_benchmark, dassl
 from rppbench.leaderboard.build import build
-from rppbench.oldruns import clip_benchmark, dassl
 from rppbench.records.merge import Merged, merge_record
 from rppbench.records.store import Store
 

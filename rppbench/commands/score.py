@@ -38,8 +38,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def score(arguments: argparse.Namespace) -> int:
     """Score the predictions, add the record, make the pages again; 1 if another is in the way."""
-    from rppbench import scored_files
     from rppbench.contracts.engine import Event
+    from rppbench.importers import predictions
     from rppbench.plugins.registry import Registry
     from rppbench.progress import display
     from rppbench.survey import Planned
@@ -49,18 +49,18 @@ def score(arguments: argparse.Namespace) -> int:
     registry = Registry.load()
     task = registry.get("tasks", arguments.task)
     data = registry.get("datasets", arguments.dataset)()
-    origin = scored_files.Origin(
+    origin = predictions.Origin(
         entrant=arguments.entrant,
-        backbone=arguments.backbone or scored_files.UNKNOWN,
+        backbone=arguments.backbone or predictions.UNKNOWN,
         seed=arguments.seed,
         source=arguments.origin,
         note=arguments.note,
     )
-    place = scored_files.cell(task, data, origin)
+    place = predictions.cell(task, data, origin)
     path, into = Path(arguments.predictions).expanduser(), Path(arguments.output)
     with display([Planned(place, "todo", "none", 0, None)], console(stderr=True)) as report:
         report(Event(place.key, "start"))
-        record = scored_files.score(
+        record = predictions.score(
             registry,
             place,
             path,
