@@ -11,15 +11,15 @@ import torch
 from safetensors import safe_open
 from tiny import NAMES, Draw, sapl
 
-from rppbench import classifier
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
+from rppbench.exporters import classifier
+from rppbench.exporters.vocabulary import Vocabulary, vocabulary
 from rppbench.files import coco_json
 from rppbench.models.blocks import unit
 from rppbench.models.clip import Clip
 from rppbench.models.tokens import Names
 from rppbench.plugins.registry import Registry
-from rppbench.vocabulary import Vocabulary, vocabulary
 
 WORDS = Vocabulary("few", NAMES, "a test")
 

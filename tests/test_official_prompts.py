@@ -14,8 +14,9 @@ from torch import Tensor
 from toy import COLOURS
 from toy_run import Say, asked, refused
 
-from rppbench import hookimpl, promptfile
+from rppbench import hookimpl
 from rppbench.contracts.method import Method
+from rppbench.exporters import prompt_card
 from rppbench.plugins.registry import Registry
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
@@ -91,11 +92,11 @@ def maple_state(length: int = 2, depth: int = 3) -> dict[str, Tensor]:
     return state
 
 
-def imported(say: Say, method: str, *more: str) -> tuple[promptfile.Card, dict[str, Tensor]]:
+def imported(say: Say, method: str, *more: str) -> tuple[prompt_card.Card, dict[str, Tensor]]:
     words = ("import", "official.tar", "--method", method, "--model", "tiny", "--to", "mine")
     status, _, told = say(*words, *more)
     assert status == 0, told
-    return promptfile.read(Path("mine"))
+    return prompt_card.read(Path("mine"))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
     card, state = imported(say, "maple")
     assert (card.method["length"], card.method["depth"]) == (2, 3)
     clip = make_tiny_clip()
-    prompts = promptfile.build(card, state, toys, clip).prompts()
+    prompts = prompt_card.build(card, state, toys, clip).prompts()
     half = {name.removeprefix("prompt_learner."): v.half().float() for name, v in official.items()}
     words = clip.text.words("a photo of a")
     text: Any = prompts.text

@@ -15,11 +15,12 @@ from torch import Tensor
 from toy import COLOURS
 from toy_run import Context, Say, ToyPlugin, asked, images, refused
 
-from rppbench import hookimpl, promptfile
+from rppbench import hookimpl
 from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
+from rppbench.exporters import prompt_card
 from rppbench.features.store import FeatureStore
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
@@ -123,9 +124,9 @@ def test_probabilities_are_the_scaled_softmax_of_cosines(say: Say, toys: Registr
     paths, _ = images()
     words = ("--prompt", "mine", "--classes", "red square,blue lake", "--json", paths[0])
     (entry,) = json.loads(say("predict", *words)[1])
-    card, state = promptfile.read(Path("mine"))
+    card, state = prompt_card.read(Path("mine"))
     clip = make_tiny_clip()
-    method = promptfile.build(card, state, toys, clip)
+    method = prompt_card.build(card, state, toys, clip)
     with torch.no_grad():
         texts = clip.text.encode(method.prompts().text, clip.names(["red square", "blue lake"]))  # type: ignore[arg-type]
         pixels = clip.preprocess(Image.open(paths[0]).convert("RGB"))[None]
@@ -140,7 +141,7 @@ def test_the_card_says_what_the_records_say(say: Say, toys: Registry) -> None:
     training = known[0].cell.training
     assert training is not None
     say("export", "context:length=3", "--to", "mine")
-    card, state = promptfile.read(Path("mine"))
+    card, state = prompt_card.read(Path("mine"))
     assert card.method == known[0].cell.method
     assert card.backbone_digest == identify("tiny", toys.all("backbones"))
     assert card.training is not None
@@ -173,7 +174,7 @@ def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(say: Say) -> 
     assert "learns nothing" in refused(say, "export", "fixed", "--to", "mine")
     assert not Path("mine").exists()
     assert say("export", "context:both=on", "--seed", "2", "--to", "mine")[0] == 0
-    card, state = promptfile.read(Path("mine"))
+    card, state = prompt_card.read(Path("mine"))
     assert card.numbers[0].cell == keys[True, 2]
     assert state.keys() == {"context", "tokens"}
     assert "not empty" in refused(say, "export", "context", "--seed", "1", "--to", "mine")
@@ -221,12 +222,12 @@ def folder(tmp_path: Path, toys: Registry) -> Path:
     """A prompt of CoOp for the tiny backbone."""
     made = tmp_path / "prompt"
     state = build(CoOp, make_tiny_clip(), {}).state_dict()
-    promptfile.write(made, coop_card(toys), state)
+    prompt_card.write(made, coop_card(toys), state)
     return made
 
 
-def coop_card(registry: Registry) -> promptfile.Card:
-    return promptfile.Card(
+def coop_card(registry: Registry) -> prompt_card.Card:
+    return prompt_card.Card(
         method=Choice("coop", (("class_specific", False), ("init", ""), ("length", 4))),
         backbone="tiny",
         backbone_digest=identify("tiny", registry.all("backbones")),
@@ -236,7 +237,7 @@ def coop_card(registry: Registry) -> promptfile.Card:
 
 
 def test_reading_gives_what_was_written(folder: Path, toys: Registry) -> None:
-    card, state = promptfile.read(folder)
+    card, state = prompt_card.read(folder)
     assert card == replace(coop_card(toys), tensors=card.tensors)
     assert torch.equal(state["context"], build(CoOp, make_tiny_clip(), {}).state_dict()["context"])
 
@@ -265,9 +266,9 @@ def test_a_changed_file_is_refused(say: Say, folder: Path) -> None:
 
 def test_a_prompt_for_other_weights_is_refused(say: Say, tmp_path: Path, toys: Registry) -> None:
     state = build(CoOp, make_tiny_clip(), {}).state_dict()
-    promptfile.write(tmp_path / "other", replace(coop_card(toys), backbone_digest="0" * 16), state)
+    prompt_card.write(tmp_path / "other", replace(coop_card(toys), backbone_digest="0" * 16), state)
     assert "learned for other weights" in refused(say, *asked(tmp_path / "other"))
-    promptfile.write(tmp_path / "none", replace(coop_card(toys), backbone="tinny"), state)
+    prompt_card.write(tmp_path / "none", replace(coop_card(toys), backbone="tinny"), state)
     assert "did you mean 'tiny'?" in refused(say, *asked(tmp_path / "none"))
 
 
@@ -285,7 +286,7 @@ def test_a_state_that_does_not_fit_is_refused(
     toys: Registry, state: dict[str, Tensor], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        promptfile.build(coop_card(toys), state, toys, make_tiny_clip())
+        prompt_card.build(coop_card(toys), state, toys, make_tiny_clip())
 
 
 def test_predict_explains_what_is_wrong_with_a_request(say: Say, folder: Path) -> None:

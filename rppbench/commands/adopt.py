@@ -47,7 +47,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     if lacking:
         raise UsageError(f"a checkpoint also needs {', '.join(lacking)}; runs need their kind")
     names = class_names(arguments.classes, arguments.classes_file)
-    from rppbench import exporting, promptfile
+    from rppbench.exporters import prompt_card, select
     from rppbench.files.digests import sha256
     from rppbench.importers.checkpoints import check_start, read_checkpoint
     from rppbench.models.clip import load
@@ -72,7 +72,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     _check_names(found, names)
     said = {"model": arguments.model, "pretrained": arguments.pretrained}
     clip = load(settings(said).backbone, registry.all("backbones"))
-    card = promptfile.Card(
+    card = prompt_card.Card(
         method=resolve(method, {**explicit, **found.options}),
         backbone=clip.name,
         backbone_digest=clip.digest,
@@ -84,13 +84,13 @@ def adopt(arguments: argparse.Namespace) -> int:
             "sha256": sha256(path),
             **({} if epoch is None else {"epoch": str(epoch)}),
         },
-        method_facts=exporting.method_facts(method),
-        licences=exporting.licences(registry, method, clip.name),
+        method_facts=select.method_facts(method),
+        licences=select.licences(registry, method, clip.name),
     )
-    promptfile.build(card, found.state, registry, clip)
+    prompt_card.build(card, found.state, registry, clip)
     if found.start is not None:
         check_start(found.start, clip)
-    promptfile.write(Path(arguments.to), card, found.state)
+    prompt_card.write(Path(arguments.to), card, found.state)
     print(f"prompt and card: {arguments.to}", file=sys.stderr)
     return 0
 

@@ -171,7 +171,7 @@ def manifested(arguments: argparse.Namespace) -> int:
 def exported(arguments: argparse.Namespace) -> int:
     """Write a data set in another format."""
     from rppbench.data.check import SPLITS
-    from rppbench.shards import export
+    from rppbench.exporters.webdataset import export
     from rppbench.steps import watching
 
     if arguments.format not in FORMATS:

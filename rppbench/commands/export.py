@@ -25,7 +25,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def export(arguments: argparse.Namespace) -> int:
     """See that the prompt can be used with what is installed; write it, its card and README."""
-    from rppbench import exporting, promptfile
+    from rppbench.exporters import prompt_card, select
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
     from rppbench.resume import learned_parameters
@@ -33,16 +33,16 @@ def export(arguments: argparse.Namespace) -> int:
     store, folder = Store(Path(arguments.output)), Path(arguments.to)
     registry = Registry.load()
     records, _ = load(store.root)
-    training = exporting.pick(records, arguments.cell, arguments.seed)
+    training = select.pick(records, arguments.cell, arguments.seed)
     state = learned_parameters(store.training_path(training), training.key)
-    card = exporting.card(training, records, registry)
-    promptfile.check_backbone(card, registry)
+    card = select.card(training, records, registry)
+    prompt_card.check_backbone(card, registry)
 
     def model(name: str) -> Clip:
         return load_model(name, registry.all("backbones"), card.precision)
 
-    teacher = promptfile.teacher_of(card, registry, model)
-    promptfile.build(card, state, registry, model(card.backbone), teacher)
-    promptfile.write(folder, card, state)
+    teacher = prompt_card.teacher_of(card, registry, model)
+    prompt_card.build(card, state, registry, model(card.backbone), teacher)
+    prompt_card.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)
     return 0

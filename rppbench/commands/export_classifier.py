@@ -17,8 +17,8 @@ from rppbench.records.store import Store
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rppbench.exporters.prompt_card import Card
     from rppbench.plugins.registry import Registry
-    from rppbench.promptfile import Card
 
 FORMATS = ("detic", "zsseg", "plain")
 WORDING = "a photo of a {}."
@@ -49,20 +49,20 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
     if (arguments.prompt is None) == (arguments.method is None):
         raise UsageError("say either --prompt or --method")
-    from rppbench import classifier, promptfile
+    from rppbench.exporters import classifier, prompt_card
+    from rppbench.exporters.vocabulary import vocabulary
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
-    from rppbench.vocabulary import vocabulary
 
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())
     registry = Registry.load()
     names = vocabulary(arguments.vocabulary, registry)
     card, state = _prompt(arguments, registry)
-    promptfile.check_backbone(card, registry)
+    prompt_card.check_backbone(card, registry)
     clip = load_model(card.backbone, registry.all("backbones"), card.precision)
-    method = promptfile.build(card, state, registry, clip)
-    prompts = promptfile.prompts_for(card, method, list(names.names))
+    method = prompt_card.build(card, state, registry, clip)
+    prompts = prompt_card.prompts_for(card, method, list(names.names))
     found = classifier.features(clip, prompts, names, arguments.format, card.wording)
     classifier.write(Path(arguments.to), found, names, arguments.format, _provenance(card))
     size = " x ".join(map(str, found.shape))
@@ -72,27 +72,27 @@ def export_classifier(arguments: argparse.Namespace) -> int:
 
 def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
     """Card and state of what was named."""
-    from rppbench import exporting, promptfile
+    from rppbench.exporters import prompt_card, select
     from rppbench.resume import learned_parameters
 
     if arguments.prompt is None:
         return _fixed(arguments, registry), {}
     folder = Path(arguments.prompt)
-    if (folder / promptfile.CARD).exists() or folder.is_dir():
-        return promptfile.read(folder)
+    if (folder / prompt_card.CARD).exists() or folder.is_dir():
+        return prompt_card.read(folder)
     store = Store(Path(arguments.output))
     records, _ = load(store.root)
-    training = exporting.pick(records, arguments.prompt, arguments.seed)
+    training = select.pick(records, arguments.prompt, arguments.seed)
     state = learned_parameters(store.training_path(training), training.key)
-    return exporting.card(training, records, registry), state
+    return select.card(training, records, registry), state
 
 
 def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
     """The card of a method that learns nothing, on the named backbone."""
-    from rppbench import exporting
+    from rppbench.exporters import select
+    from rppbench.exporters.prompt_card import Card
     from rppbench.models.clip import identify
     from rppbench.plugins.options import resolve
-    from rppbench.promptfile import Card
 
     name, explicit = registry.choose("methods", arguments.method)
     method = registry.get("methods", name)
@@ -107,8 +107,8 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
         backbone_digest=identify(backbone, registry.all("backbones")),
         precision="fp32",
         wording=WORDING,
-        method_facts=exporting.method_facts(method),
-        licences=exporting.licences(registry, method, backbone),
+        method_facts=select.method_facts(method),
+        licences=select.licences(registry, method, backbone),
     )
 
 

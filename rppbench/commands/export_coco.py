@@ -17,8 +17,8 @@ def export(arguments: argparse.Namespace) -> int:
     """Write the images, their things and their label maps."""
     from rppbench.contracts.regions import DetectionSet
     from rppbench.errors import UsageError
+    from rppbench.exporters.coco import write
     from rppbench.plugins.registry import Registry
-    from rppbench.scene_files import write
 
     data = Registry.load().get("datasets", arguments.dataset)()
     if not isinstance(data, DetectionSet):

@@ -84,7 +84,7 @@ def gallery(arguments: argparse.Namespace) -> int:
 
 def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
     """The one record that is meant. UsageError if there are none or several, with their keys."""
-    from rppbench.exporting import cells_of
+    from rppbench.exporters.select import cells_of
 
     meant = [
         record

@@ -49,31 +49,31 @@ def predict(arguments: argparse.Namespace) -> int:
         raise UsageError("say at least two classes: --classes A,B,... or --classes-file FILE")
     if arguments.top < 1:
         raise UsageError(f"--top must be at least 1, not {arguments.top}")
-    from rppbench import promptfile
+    from rppbench.exporters import prompt_card
     from rppbench.models.clip import load
     from rppbench.plugins.registry import Registry
 
     registry = Registry.load()
-    card, state = promptfile.read(Path(arguments.prompt))
-    promptfile.check_backbone(card, registry)
+    card, state = prompt_card.read(Path(arguments.prompt))
+    prompt_card.check_backbone(card, registry)
     device = torch_device(arguments.device)
 
     def model(name: str) -> Clip:
         return load(name, registry.all("backbones"), card.precision, device)
 
-    clip, teacher = model(card.backbone), promptfile.teacher_of(card, registry, model)
-    method = promptfile.build(card, state, registry, clip, teacher)
+    clip, teacher = model(card.backbone), prompt_card.teacher_of(card, registry, model)
+    method = prompt_card.build(card, state, registry, clip, teacher)
     if lost := clip.unknown_words(names):
         shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
         told = f"{len(lost)} of {len(names)} class names have words that backbone"
         print(f"rppbench: {told} {card.backbone} never saw: {shown}", file=sys.stderr)
-    prompts = promptfile.prompts_for(card, method, names)
+    prompts = prompt_card.prompts_for(card, method, names)
 
     from rppbench.evaluation.classify import head_of, probabilities
 
     paths = [Path(image) for image in arguments.images]
     batches = (_pixels(paths[start : start + BATCH], clip) for start in range(0, len(paths), BATCH))
-    head = head_of(method, clip, promptfile.ids_of(card, method, names), teacher)
+    head = head_of(method, clip, prompt_card.ids_of(card, method, names), teacher)
     found = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)  # (b, c)
     values, ranked = found.topk(min(arguments.top, len(names)))
     answers = [

@@ -28,12 +28,12 @@ from torch import Tensor
 from rppbench import __version__
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
+from rppbench.exporters.vocabulary import Vocabulary
 from rppbench.files.atomic import replacing, write_whole
 from rppbench.files.digests import digest
 from rppbench.models.blocks import unit, wide
 from rppbench.models.clip import Clip
 from rppbench.models.tokens import Names, fill
-from rppbench.vocabulary import Vocabulary
 
 FORMAT = 1
 FORMATS = ("detic", "zsseg", "plain")

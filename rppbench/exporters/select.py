@@ -10,9 +10,9 @@ from rppbench.comparison.compare import fits, spelling
 from rppbench.contracts.dataset import Facts
 from rppbench.data.splits import training_classes
 from rppbench.errors import UsageError, unknown
+from rppbench.exporters.prompt_card import Card, Number
 from rppbench.leaderboard.variants import entrants
 from rppbench.plugins.registry import Registry
-from rppbench.promptfile import Card, Number
 from rppbench.records.cell import Training
 from rppbench.records.record import Record
 

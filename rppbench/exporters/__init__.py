@@ -1,0 +1,1 @@
+"""Writing for other programs: prompt folders, classifiers, COCO files, webdataset tars."""
