@@ -26,7 +26,7 @@ from sides import Side, bench, cell, workshop
 
 from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.recipe import FALLBACK
-from rppbench.plan import SUPERVISION
+from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
 from rppbench.resume import Progress

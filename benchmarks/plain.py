@@ -16,7 +16,7 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
 from rppbench.models.clip import Clip
 from rppbench.models.tokens import Names
-from rppbench.plan import SUPERVISION
+from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream

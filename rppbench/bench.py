@@ -29,7 +29,7 @@ from rppbench.features.store import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.models.clip import Clip, embed_width
 from rppbench.parallel import ALONE, Group
-from rppbench.plan import SUPERVISION
+from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Cell, Choice, Training

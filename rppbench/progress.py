@@ -21,8 +21,8 @@ from rich.progress import (
 )
 
 from rppbench.contracts.engine import Event, Report
+from rppbench.planning.status import Planned
 from rppbench.records.cell import Cell, spell
-from rppbench.survey import Planned
 
 LINE_SECONDS = 10.0
 """A log gets at most one line of a running cell in this time."""

@@ -24,7 +24,7 @@ from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.models.clip import Clip, load
 from rppbench.parallel import ALONE, Group
-from rppbench.plan import labels
+from rppbench.planning.plan import labels
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Failure, Record, Score, now

@@ -13,8 +13,8 @@ from toy_run import Say, toy_registry
 
 from rppbench.cli import main
 from rppbench.errors import UsageError
-from rppbench.grids import Design, design
-from rppbench.plan import Request
+from rppbench.planning.grids import Design, design
+from rppbench.planning.plan import Request
 
 GRIDS = Path(__file__).parents[1] / "leaderboards" / "grids"
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one", "toy-two")

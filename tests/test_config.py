@@ -10,8 +10,8 @@ from types import ModuleType
 import pytest
 
 from rppbench.commands import ablate, run
-from rppbench.config import GRID_NAMES, NAMES, Settings, grid_settings, read, settings
 from rppbench.errors import UsageError
+from rppbench.planning.settings import GRID_NAMES, NAMES, Settings, grid_settings, read, settings
 
 
 def write(folder: Path, name: str, text: str) -> str:

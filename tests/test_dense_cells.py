@@ -15,7 +15,7 @@ from toy_run import ToyPlugin, ToyRunner, registry_of
 from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
-from rppbench.plan import Request, batches, cells
+from rppbench.planning.plan import Request, batches, cells
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 

@@ -166,7 +166,7 @@ def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
     import torch
     import toy_run
 
-    from rppbench.plan import batches
+    from rppbench.planning.plan import batches
 
     models = tmp_path / "models"
     toy_run.save_tiny(models)

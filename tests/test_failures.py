@@ -15,8 +15,8 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
 from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.task import Bench
+from rppbench.planning.status import survey
 from rppbench.records.record import Score
-from rppbench.survey import survey
 from rppbench_tasks.cross_dataset import CrossDataset
 
 

@@ -12,7 +12,7 @@ from toy_run import Say, images, refused
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.task import Assignment
-from rppbench.identities import Identities
+from rppbench.planning.fingerprints import Identities
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.records.store import Store

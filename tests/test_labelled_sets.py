@@ -15,7 +15,7 @@ from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.regions import IGNORED
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.plan import Request, batches, cells
+from rppbench.planning.plan import Request, batches, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.testing import check_dataset

@@ -21,7 +21,7 @@ from rppbench import engines
 from rppbench.cli import main
 from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.plan import Request, cells
+from rppbench.planning.plan import Request, cells
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
 from rppbench.records.store import Store

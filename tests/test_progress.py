@@ -10,9 +10,9 @@ from rich.console import Console
 
 from rppbench import progress
 from rppbench.contracts.engine import Event
+from rppbench.planning.status import Planned
 from rppbench.progress import display, titles
 from rppbench.records.cell import Cell, Choice, Options, Training
-from rppbench.survey import Planned
 
 TASK = Choice("transfer")
 

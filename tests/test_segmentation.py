@@ -23,7 +23,7 @@ from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
 from rppbench.models.image_tower import positions
-from rppbench.plan import Request, batches, cells
+from rppbench.planning.plan import Request, batches, cells
 from rppbench.records.record import Record
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import parts_of

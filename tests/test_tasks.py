@@ -13,7 +13,8 @@ from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
-from rppbench.plan import Request, batches, cells, labels
+from rppbench.planning.plan import Request, batches, cells, labels
+from rppbench.planning.status import survey
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
@@ -21,7 +22,6 @@ from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
 from rppbench.resume import learned_parameters
 from rppbench.stats.intervals import harmonic_mean
-from rppbench.survey import survey
 from rppbench.testing import check_task
 from rppbench_methods.coop import CoOp
 from rppbench_methods.rpp import RPP

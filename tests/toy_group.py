@@ -28,7 +28,7 @@ from rppbench.engines import Inline
 from rppbench.errors import LostError
 from rppbench.features import store
 from rppbench.parallel import joined
-from rppbench.plan import Request, batches, cells
+from rppbench.planning.plan import Request, batches, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.runner import follow

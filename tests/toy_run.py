@@ -32,13 +32,13 @@ from rppbench.engines import Inline
 from rppbench.features.store import FeatureStore
 from rppbench.files.digests import sha256
 from rppbench.models.clip import Clip, load
-from rppbench.plan import Request, batches, cells
+from rppbench.planning.plan import Request, batches, cells
+from rppbench.planning.status import survey
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 from rppbench.runner import Runner
-from rppbench.survey import survey
 
 Say = Callable[..., tuple[int, str, str]]
 """Runs a command: its status, what it printed, and its complaints."""
@@ -169,7 +169,7 @@ class Place:
     """A runner over the tiny backbone, whose cache and output are folders of the test."""
 
     def __init__(self, registry: Registry, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr("rppbench.plan.Identities._weights", lambda self, name: f"{name}-1")
+        patch.setattr("rppbench.planning.plan.Identities._weights", lambda self, name: f"{name}-1")
         self.registry, self.folder = registry, folder
         self.clips = {"tiny": make_tiny_clip(), "teacher": make_tiny_clip(seed=3)}
         self.events: list[Event] = []

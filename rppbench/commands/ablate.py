@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands import console, run
 from rppbench.commands.helping import help_on, helps
-from rppbench.config import GRID_NAMES, GridSettings, grid_settings
 from rppbench.errors import UsageError
+from rppbench.planning.settings import GRID_NAMES, GridSettings, grid_settings
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
-    from rppbench.grids import Design
+    from rppbench.planning.grids import Design
     from rppbench.plugins.registry import Registry
     from rppbench.records.grid import Grid
     from rppbench.records.record import Record
@@ -60,7 +60,7 @@ def ablate(arguments: argparse.Namespace) -> int:
         return help_on(chosen)
     registry = run.loaded(chosen)
     found = designed(registry, chosen)
-    from rppbench.survey import survey
+    from rppbench.planning.status import survey
 
     store = Store(Path(chosen.output))
     planned, problems = survey(found.cells, store)
@@ -82,7 +82,7 @@ def ablate(arguments: argparse.Namespace) -> int:
 
 def designed(registry: Registry, chosen: GridSettings) -> Design:
     """The grid that is asked for, with its cells. UsageError for one that makes no sense."""
-    from rppbench.grids import design  # needs torch
+    from rppbench.planning.grids import design  # needs torch
 
     with run.plugins_named(registry):
         return design(

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands.predict import class_flags, class_names
-from rppbench.config import settings
 from rppbench.errors import UsageError, unknown
+from rppbench.planning.settings import settings
 from rppbench.records.cell import spell
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rppbench.commands.leaderboard import load
-from rppbench.config import settings
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
+from rppbench.planning.settings import settings
 from rppbench.records.cell import Choice
 from rppbench.records.store import Store
 

@@ -106,7 +106,7 @@ def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
 
 def _check(record: Record, registry: Registry, store: Store) -> None:
     """UsageError if the cell would not predict what it did: other data or weights, no prompt."""
-    from rppbench.identities import Identities
+    from rppbench.planning.fingerprints import Identities
 
     cell = record.cell
     if cell.imported:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rppbench.commands import torch_device
-from rppbench.config import Settings
 from rppbench.data.root import use_data
 from rppbench.errors import LostError, unknown
 from rppbench.files.sizes import parse_size
+from rppbench.planning.settings import Settings
 
 if TYPE_CHECKING:  # needs torch
     from rppbench.runner import Runner

@@ -11,14 +11,14 @@ from rppbench.commands import run
 from rppbench.commands.ablate import designed, reported
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
-from rppbench.config import GridSettings, grid_settings
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
+from rppbench.planning.settings import GridSettings, grid_settings
 from rppbench.records.merge import publish as copy
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:
-    from rppbench.grids import Design
+    from rppbench.planning.grids import Design
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from rppbench.commands import console, print_table
 from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
-from rppbench.config import NAMES, OVERWRITE, Settings, settings
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import Problem
@@ -20,14 +19,15 @@ from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import Table, duration
 from rppbench.markdown import page
+from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.contracts.engine import Engine
-    from rppbench.plan import Request
+    from rppbench.planning.plan import Request
+    from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
-    from rppbench.survey import Planned
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +120,7 @@ def execute(
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
     from rppbench.parallel import joined, launched
-    from rppbench.plan import batches
+    from rppbench.planning.plan import batches
     from rppbench.progress import display, titles
     from rppbench.tracking import Tracked, tracker
 
@@ -183,8 +183,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Problem]]:
-    from rppbench.plan import cells
-    from rppbench.survey import survey
+    from rppbench.planning.plan import cells
+    from rppbench.planning.status import survey
 
     registry = loaded(chosen)
     with plugins_named(registry):
@@ -227,7 +227,7 @@ def plugins_named(registry: Registry) -> Iterator[None]:
 def request(chosen: Settings) -> Request:
     """What is asked for, in the words of the plan."""
     from rppbench.contracts.backbone import PRECISIONS
-    from rppbench.plan import Request
+    from rppbench.planning.plan import Request
 
     if chosen.precision not in PRECISIONS:  # one message now instead of a failure in every cell
         raise unknown("precision is named", chosen.precision, PRECISIONS, "precisions")
@@ -313,7 +313,7 @@ def print_plan(
 
     1 if there are problems, which are named: damaged records count as cells that are to run.
     """
-    from rppbench.plan import labels
+    from rppbench.planning.plan import labels
 
     rows = []
     for entry in planned:

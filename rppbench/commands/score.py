@@ -40,9 +40,9 @@ def score(arguments: argparse.Namespace) -> int:
     """Score the predictions, add the record, make the pages again; 1 if another is in the way."""
     from rppbench.contracts.engine import Event
     from rppbench.importers import predictions
+    from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
     from rppbench.progress import display
-    from rppbench.survey import Planned
 
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())

@@ -13,7 +13,7 @@ from rppbench.contracts.objective import Supervision
 from rppbench.contracts.recipe import Recipe, override, select
 from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import UsageError, unknown
-from rppbench.identities import Identities
+from rppbench.planning.fingerprints import Identities
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Option, Training, spell

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from rppbench.files.atomic import Problem
-from rppbench.identities import MISSING
+from rppbench.planning.fingerprints import MISSING
 from rppbench.records.cell import Cell, Training
 from rppbench.records.record import Cost
 from rppbench.records.store import Store

@@ -8,8 +8,8 @@ from itertools import product
 
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.errors import UsageError, unknown
-from rppbench.identities import Identities
-from rppbench.plan import SCOPES, Request, cells
+from rppbench.planning.fingerprints import Identities
+from rppbench.planning.plan import SCOPES, Request, cells
 from rppbench.plugins.options import options, parse_value
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Option
