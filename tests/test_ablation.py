@@ -11,14 +11,14 @@ import pytest
 from made import record
 from scipy import stats
 
-from rppbench import ablation_page
-from rppbench.ablation_plots import figure
 from rppbench.comparison.ablation import Ablation, ablation
 from rppbench.errors import UsageError
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.outcomes import pack_outcomes
 from rppbench.records.record import Failure, Record, Score
-from rppbench.strips import strips
+from rppbench.reporting import ablation_page
+from rppbench.reporting.ablation_plots import figure
+from rppbench.reporting.interval_chart import strips
 
 LEVELS = [("2", "on"), ("2", "off"), ("4", "on"), ("4", "off")]
 

@@ -10,13 +10,14 @@ import pytest
 from made import record
 from PIL import Image
 
-from rppbench.ablation_page import rewrite, stem, write, written
 from rppbench.commands.publish import designs
 from rppbench.comparison.ablation import ablation
-from rppbench.leaderboard.build import build, write_leaderboards
+from rppbench.leaderboard.build import build
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.merge import faults
 from rppbench.records.store import Store
+from rppbench.reporting.ablation_page import rewrite, stem, write, written
+from rppbench.reporting.pages import write_leaderboards
 
 FOLDER = Path(__file__).parents[1] / "leaderboards"
 ABLATIONS = FOLDER / "ablations"

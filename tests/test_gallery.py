@@ -10,10 +10,11 @@ from made_detections import CLASSES, Made
 from PIL import Image
 from toy_run import Say
 
-from rppbench import gallery, hookimpl
+from rppbench import hookimpl
 from rppbench.cli import main
 from rppbench.contracts.regions import IGNORED, Compared, Detections
-from rppbench.gallery import GAP, LINE, PALETTE, PANEL, draw, matched
+from rppbench.reporting import gallery
+from rppbench.reporting.gallery import GAP, LINE, PALETTE, PANEL, draw, matched
 from rppbench_datasets.scenes import Scenes
 
 

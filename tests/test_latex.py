@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 from made import record
 
-from rppbench import latex
 from rppbench.leaderboard.build import build
 from rppbench.records.record import Failure
+from rppbench.reporting import latex
 
 
 def rows(page: str) -> list[list[str]]:

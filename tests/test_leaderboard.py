@@ -6,11 +6,12 @@ from dataclasses import replace
 import pytest
 from made import record
 
-from rppbench import exports, markdown
 from rppbench.errors import UsageError
-from rppbench.leaderboard.build import build, write_leaderboards
+from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import duration
 from rppbench.records.record import Failure, Score
+from rppbench.reporting import csv_json, leaderboard_markdown
+from rppbench.reporting.pages import write_leaderboards
 from rppbench.stats.intervals import harmonic_mean
 
 
@@ -35,7 +36,7 @@ def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_average
         )
         for seed, value in enumerate(values, 1)
     ]
-    page = markdown.page(build(records))
+    page = leaderboard_markdown.page(build(records))
     # t(2 degrees of freedom, 95 %) = 4.3027; half width = 4.3027 * s / sqrt(3).
     # coop's averages by seed are 50, 51.5, 54.5 (s = 2.2913); rpp's 50, 50.5, 51 (s = 0.5).
     assert cells(page) == [
@@ -61,7 +62,7 @@ def test_equal_as_printed_is_equally_best():
 
 
 def test_a_lone_row_is_not_called_best():
-    assert "**" not in markdown.page(build([record()]))
+    assert "**" not in leaderboard_markdown.page(build([record()]))
 
 
 def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
@@ -72,7 +73,7 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
         record("pomp", "flowers", value=80.0),
         record("pomp", "pets", failure=Failure("oom", "out of | memory")),
     ]
-    page = markdown.page(build(records))
+    page = leaderboard_markdown.page(build(records))
     header, *rows = cells(page)
     average = header.index("Average")
     assert [(row[0], row[average]) for row in rows] == [
@@ -88,7 +89,7 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
 
 def test_gaps_of_one_reason_are_named_together():
     records = [record("coop", name) for name in ("birds", "cars", "flowers")]
-    page = markdown.page(build([*records, record("rpp", "birds")]))
+    page = leaderboard_markdown.page(build([*records, record("rpp", "birds")]))
     assert "RPP-SAPL is incomplete: Cars, Flowers (0 of 1 seeds were run)." in page
 
 
@@ -98,7 +99,7 @@ def test_missing_seeds_show_and_are_not_best():
         *(record("rpp", seed=seed, value=90.0) for seed in (1, 2)),
         record("rpp", seed=3, failure=Failure("nan", "step 4")),
     ]
-    _, coop, rpp = cells(markdown.page(build(records)))
+    _, coop, rpp = cells(leaderboard_markdown.page(build(records)))
     assert coop[1].startswith("**52.0**")
     assert rpp[1] == "90.0 ± 0.0 (2/3)"
 
@@ -109,7 +110,7 @@ def test_missing_seeds_show_and_are_not_best():
 )
 def test_a_failed_cell_shows_its_kind(kind, shown):
     records = [record("coop"), record("rpp", failure=Failure(kind, "why"))]
-    rows = cells(markdown.page(build(records)))
+    rows = cells(leaderboard_markdown.page(build(records)))
     assert rows[-1][:2] == ["RPP-SAPL", shown]
 
 
@@ -127,7 +128,7 @@ def test_other_conditions_are_other_tables_with_a_warning():
         record("rpp", precision="bf16"),
         record("rpp", limit=100),
     ]
-    page = markdown.page(build(records))
+    page = leaderboard_markdown.page(build(records))
     assert len(build(records)) == 4
     assert "**Warning:** the 4 tables" in page
     assert "backbone: ViT-B-16/openai" in page
@@ -192,7 +193,7 @@ def test_options_recipes_sources_and_weights_are_rows_of_their_own():
         "RPP-SAPL",
         "RPP-SAPL (kd=off)",
     ]
-    assert "Learned on" in cells(markdown.page([table]))[0]
+    assert "Learned on" in cells(leaderboard_markdown.page([table]))[0]
 
 
 def test_what_is_learned_on_each_set_itself_is_one_row():
@@ -209,7 +210,7 @@ def test_what_is_learned_on_each_set_itself_is_one_row():
     assert [row.label for row in table.rows] == ["CLIP", "CoOp", "RPP-SAPL"]
     assert all(row.average is not None and row.average.whole for row in table.rows)
     assert [row.learned_on for row in table.rows][1:] == ["each set itself, 16 shots"] * 2
-    page = markdown.page([table])
+    page = leaderboard_markdown.page([table])
     assert "incomplete" not in page
     assert "learned on each set itself, 16 shots a class" in page
 
@@ -236,7 +237,7 @@ def test_columns_stand_in_the_suites_order_then_by_title():
 
 def test_a_task_with_one_data_set_has_a_column_for_each_metric():
     scores = (Score("top1", 50.0), Score("base", 60.0), Score("held_out", 40.0))
-    header, row = cells(markdown.page(build([record(scores=scores)])))
+    header, row = cells(leaderboard_markdown.page(build([record(scores=scores)])))
     assert header == ["Method", "top1", "base", "held_out", "Seeds", "Parameters", "Train time"]
     assert row[1:4] == ["50.0", "60.0", "40.0"]
 
@@ -254,7 +255,7 @@ def test_another_metric_can_be_asked_for_and_an_unknown_one_is_refused():
 
 def test_what_learns_nothing_has_one_number_however_many_seeds_were_run():
     records = [record("zeroshot", seed=seed, trained=False) for seed in (1, 2)]
-    page = markdown.page(build(records))
+    page = leaderboard_markdown.page(build(records))
     assert cells(page)[1] == ["CLIP", "50.0", "1", "0", "–"]
     assert "Deterministic, so n = 1 and no interval: CLIP." in page
 
@@ -321,7 +322,9 @@ def ranked(sets=SETS, spread=SPREAD):
 
 
 def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
-    page = markdown.page(build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)]))
+    page = leaderboard_markdown.page(
+        build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)])
+    )
     header, *rows = cells(page)
     rank = header.index("Rank")
     assert header[rank - 1] == "Average"
@@ -333,16 +336,16 @@ def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
         ("CLIP", "–"),
     ]
     assert "differ by less than 1.48; Friedman's p: 0.015" in page
-    (line, *_) = csv.DictReader(io.StringIO(exports.csv(build(ranked()))))
+    (line, *_) = csv.DictReader(io.StringIO(csv_json.csv(build(ranked()))))
     assert (line["row"], line["rank"], line["rank_groups"]) == ("RPP-SAPL", "1.0", "a")
-    (table,) = json.loads(exports.json(build(ranked())))["tables"]
+    (table,) = json.loads(csv_json.json(build(ranked())))["tables"]
     assert table["ranking"]["datasets"] == 5
     assert table["rows"][1]["rank"] == {"mean": 2.2, "groups": "ab"}
 
 
 def test_ranks_tie_where_the_page_prints_the_same():
     spread = {"coop": (0.01,) * 5, "rpp": (0.02,) * 5, "pomp": (0.0,) * 5}
-    page = markdown.page(build(ranked(spread=spread)))
+    page = leaderboard_markdown.page(build(ranked(spread=spread)))
     assert [row[-4] for row in cells(page)[1:]] == ["2.0 a"] * 3
     assert "Friedman's test finds no difference among them, p: 1.000" in page
 
@@ -350,13 +353,13 @@ def test_ranks_tie_where_the_page_prints_the_same():
 def test_fewer_data_sets_or_complete_rows_have_no_ranks():
     two = {name: SPREAD[name] for name in ("coop", "rpp")}
     for records in (ranked(SETS[:4]), ranked(spread=two)):
-        assert "Rank" not in markdown.page(build(records))
+        assert "Rank" not in leaderboard_markdown.page(build(records))
 
 
 def test_names_cannot_break_the_markdown():
     odd = record()
     odd = replace(odd, labels={**odd.labels, "method": "a|b\n<script>*x*"})
-    page = markdown.page(build([odd]))
+    page = leaderboard_markdown.page(build([odd]))
     assert cells(page)[1][0] == "a\\|b &lt;script>\\*x\\*"
 
 
@@ -369,8 +372,8 @@ def test_durations_read_as_people_say_them(seconds, text):
 
 
 def test_the_module_does_not_hide_the_formats_it_is_named_after():
-    assert json.loads(exports.json([])) == {"tables": []}
-    assert exports.csv([]).startswith("task,table,")
+    assert json.loads(csv_json.json([])) == {"tables": []}
+    assert csv_json.csv([]).startswith("task,table,")
 
 
 def test_less_is_better_for_calibration_error():
@@ -404,7 +407,7 @@ def test_other_metrics_stand_below_on_average_and_halves_in_both_conventions():
     assert (means["base"], means["new"]) == (70.0, 50.0)
     assert means["harmonic mean of the averages"] == pytest.approx(58.333, abs=1e-3)
     assert row.average.mean == pytest.approx((45.0 + 58.333) / 2, abs=1e-3)  # never the larger
-    text = markdown.page([table])
+    text = leaderboard_markdown.page([table])
     assert "| Method | base | new | loss_gap | harmonic mean of the averages |" in text
     assert "| 70.0 | 50.0 | 0.124 | 58.3 |" in text
 
@@ -413,8 +416,8 @@ def test_what_a_method_has_nowhere_is_no_gap_of_it():
     known = record("rpp", "cars", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
     other = record("rpp", "flowers", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
     still = [record("coop", name, scores=(Score("top1", 40.0),)) for name in ("cars", "flowers")]
-    text = markdown.page(build([known, other, *still]))
+    text = leaderboard_markdown.page(build([known, other, *still]))
     assert "| CoOp | – |" in text.split("On average over the data sets:")[1]
-    alone = markdown.page(build([known, still[0]]))
+    alone = leaderboard_markdown.page(build([known, still[0]]))
     assert "incomplete" not in alone
     assert "| CoOp | 40.0 | – |" in alone

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from made import record
 
-from rppbench import exports, latex, markdown
 from rppbench.cli import main
 from rppbench.leaderboard.build import build
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
+from rppbench.reporting import csv_json, latex, leaderboard_markdown
 
 B16 = "ViT-B-16/openai"
 TEN = {  # CoOp's row of the table for transfer
@@ -52,28 +52,30 @@ def test_a_published_number_stands_beside_the_measured_one_with_difference_and_v
         "RMAdapter (arXiv:2512.06811), which quotes it"
     )
     how = ["top1", "its authors", source]
-    assert lines(markdown.page(build(runs))) == [
+    assert lines(leaderboard_markdown.page(build(runs))) == [
         ["CoOp", "Caltech101", *how, "94.0 ± 1.2", "93.70", "+0.3", "yes"],
         ["CoOp", "Dtd", *how, "40.0 ± 0.0", "41.92", "-1.9", "**no**"],
     ]
 
 
 def test_one_seed_has_no_interval_and_a_missing_seed_shows() -> None:
-    (row,) = lines(markdown.page(build([coop("dtd", 1, 42.92)])))
+    (row,) = lines(leaderboard_markdown.page(build([coop("dtd", 1, 42.92)])))
     assert row[-4:] == ["42.9", "41.92", "+1.0", "–"]
     runs = [coop("dtd", 1, 42.0), coop("dtd", 2, 43.0), coop("caltech101", 3, 90.0)]
-    rows = {row[1]: row for row in lines(markdown.page(build(runs)))}
+    rows = {row[1]: row for row in lines(leaderboard_markdown.page(build(runs)))}
     assert rows["Dtd"][5].endswith("(2/3)")
 
 
 def test_averages_are_compared_when_all_their_data_sets_are_there() -> None:
     runs = [coop(name, seed, value + 1) for name, value in TEN.items() for seed in (1, 2)]
-    rows = lines(markdown.page(build(runs)))
+    rows = lines(leaderboard_markdown.page(build(runs)))
     assert len(rows) == 11
     (average,) = (row for row in rows if row[1] == "Average of 10")
     assert average[-4:] == ["64.9 ± 0.0", "63.88", "+1.0", "**no**"]
     without = [run for run in runs if run.cell.dataset != "dtd"]
-    assert not [row for row in lines(markdown.page(build(without))) if "Average" in row[1]]
+    assert not [
+        row for row in lines(leaderboard_markdown.page(build(without))) if "Average" in row[1]
+    ]
 
 
 OTHERS = {
@@ -90,14 +92,14 @@ OTHERS = {
 
 @pytest.mark.parametrize("what", OTHERS)
 def test_another_setting_is_not_compared(what: str) -> None:
-    assert lines(markdown.page(build([coop("dtd", 1, 42.0, **OTHERS[what])]))) == []
+    assert lines(leaderboard_markdown.page(build([coop("dtd", 1, 42.0, **OTHERS[what])]))) == []
 
 
 def test_other_shots_are_not_compared() -> None:
     run = coop("dtd", 1, 42.0)
     assert run.cell.training is not None
     fewer = replace(run, cell=replace(run.cell, training=replace(run.cell.training, shots=4)))
-    assert lines(markdown.page(build([fewer]))) == []
+    assert lines(leaderboard_markdown.page(build([fewer]))) == []
 
 
 def test_originals_and_re_implementations_are_lines_of_their_own() -> None:
@@ -116,7 +118,9 @@ def test_originals_and_re_implementations_are_lines_of_their_own() -> None:
         )
         for name in sets
     ]
-    rows = [row for row in lines(markdown.page(build(runs))) if row[1] == "Average of 11"]
+    rows = [
+        row for row in lines(leaderboard_markdown.page(build(runs))) if row[1] == "Average of 11"
+    ]
     found = {(row[2], row[3], row[6]): row[5] for row in rows}
     authors, others = "its authors", "others (re-implemented)"
     assert found == {
@@ -135,8 +139,8 @@ def test_zero_shot_is_compared_with_the_same_wording_only() -> None:
         said = "" if template == "dataset" else f"template={template}"
         return replace(made, labels={**made.labels, "method_options": said})
 
-    assert lines(markdown.page(build([run("dataset")]))) == []
-    (row,) = lines(markdown.page(build([run("single")])))
+    assert lines(leaderboard_markdown.page(build([run("dataset")]))) == []
+    (row,) = lines(leaderboard_markdown.page(build([run("single")])))
     assert row[3:5] == ["others (re-implemented)", "POMP (arXiv:2304.04704), Table 2"]
 
 
@@ -147,18 +151,18 @@ def test_latex_and_csv_have_the_published_numbers_with_whose_they_are() -> None:
     assert r"against published numbers" in text
     (row,) = [line for line in text.splitlines() if "its authors" in line]
     assert row.endswith(r"42.0 $\pm$ 2.5 & 41.92 & +0.1 & yes \\")
-    measured, printed = list(DictReader(StringIO(exports.csv(tables))))
+    measured, printed = list(DictReader(StringIO(csv_json.csv(tables))))
     assert (measured["mean"], measured["published"]) == ("42.0", "")
     assert (printed["mean"], printed["dataset"]) == ("41.92", "dtd".title())
     assert printed["published"].startswith("original: the method's own paper")
     plain = build([coop("dtd", 1, 42.0, recipe="other")])
     assert latex.page(plain).count(r"\begin{table}") == 1
-    assert len(list(DictReader(StringIO(exports.csv(plain))))) == 1
+    assert len(list(DictReader(StringIO(csv_json.csv(plain))))) == 1
 
 
 def test_json_has_the_lines_and_nothing_where_there_are_none() -> None:
-    assert '"reported"' in exports.json(build([coop("dtd", 1, 42.0)]))
-    plain = exports.json(build([record()]))
+    assert '"reported"' in csv_json.json(build([coop("dtd", 1, 42.0)]))
+    plain = csv_json.json(build([record()]))
     assert '"reported"' not in plain
     assert '"mixed"' not in plain
 
@@ -180,7 +184,7 @@ def test_what_cannot_be_compared_stays_apart_unless_asked_for() -> None:
     labels = ["CoOp · precision bf16", "CoOp · precision fp32"]
     assert [row.label for row in table.rows] == labels
     assert table.mixed == ("precision",)
-    page = markdown.page([table])
+    page = leaderboard_markdown.page([table])
     assert "> **Mixed:** rows of this table differ in precision." in page
     assert "| CoOp · precision bf16 | **60.0** | **60.0** | **60.0** |" in page
 
@@ -188,7 +192,7 @@ def test_what_cannot_be_compared_stays_apart_unless_asked_for() -> None:
 def test_what_can_be_compared_has_no_banner() -> None:
     (table,) = build([record("coop"), record("rpp")], allow_mixed=True)
     assert table.mixed == ()
-    assert "Mixed" not in markdown.page([table])
+    assert "Mixed" not in leaderboard_markdown.page([table])
 
 
 def test_a_mixed_table_is_printed_and_never_written(

@@ -11,13 +11,13 @@ import pytest
 from made import record
 from test_ablation import of_records, whole_grid
 
-from rppbench import ablation_page
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import parts
 from rppbench.records.record import Failure, Record
 from rppbench.records.store import Store
-from rppbench.report import embedded, page
+from rppbench.reporting import ablation_page
+from rppbench.reporting.site import embedded, page
 
 LOG = ({"epoch": 1, "loss": 2.5, "accuracy": 40.0}, {"epoch": 2, "loss": 1.5, "accuracy": 60.0})
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from test_report import records
 
 from rppbench.leaderboard.build import parts
-from rppbench.report import write
+from rppbench.reporting.site import write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (

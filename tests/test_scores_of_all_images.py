@@ -9,8 +9,6 @@ import pytest
 from made import record
 from scipy.stats import ttest_rel
 
-from rppbench import ablation_page
-from rppbench.ablation_plots import figure
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.comparison.compare import compare
@@ -18,7 +16,9 @@ from rppbench.leaderboard.build import parts
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
-from rppbench.report import page
+from rppbench.reporting import ablation_page
+from rppbench.reporting.ablation_plots import figure
+from rppbench.reporting.site import page
 
 VALUES = {"coop": (30.0, 31.0, 33.5), "rpp": (34.0, 34.5, 36.0), "zeroshot": (29.0,)}
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from made import record
 
-from rppbench import markdown, plots
 from rppbench.leaderboard.build import build, parts
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
-from rppbench.report import page
-from rppbench.shots import across
+from rppbench.reporting import leaderboard_markdown, plots
+from rppbench.reporting.shot_curve import across
+from rppbench.reporting.site import page
 
 
 def of(method: str, shots: int, value: float, seed: int = 1, **given: object) -> Record:
@@ -40,7 +40,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_a_column_for_each_number_of_shots_and_a_row_for_what_has_several() -> None:
-    text = lines(markdown.page(build(records())))
+    text = lines(leaderboard_markdown.page(build(records())))
     start = text.index("## By shots")
     assert text[start + 4 : start + 9] == [
         "| Method | 1 shot | 4 shots | 16 shots |",
@@ -52,9 +52,9 @@ def test_a_column_for_each_number_of_shots_and_a_row_for_what_has_several() -> N
 
 
 def test_nothing_warns_of_tables_that_differ_in_shots_alone() -> None:
-    assert "Warning" not in markdown.page(build(records()))
+    assert "Warning" not in leaderboard_markdown.page(build(records()))
     another = of("coop", 4, 10.0, backbone="other", dataset="flowers")
-    assert "Warning" in markdown.page(build([*records(), another]))
+    assert "Warning" in leaderboard_markdown.page(build([*records(), another]))
 
 
 def test_one_number_of_shots_or_each_recipes_own_is_no_curve() -> None:
@@ -69,7 +69,7 @@ def test_other_settings_have_curves_of_their_own() -> None:
     tables = build([*records(), *others])
     found = across(tables)
     assert sorted(list(one.tables) for one in found) == [[1, 2], [1, 4, 16]]
-    text = markdown.page(tables)
+    text = leaderboard_markdown.page(tables)
     assert "## By shots (backbone: demo)" in text
     assert "## By shots (backbone: other)" in text
     assert "by shots (backbone: other)</h2>" in page(parts([*records(), *others]))

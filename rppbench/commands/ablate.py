@@ -66,8 +66,8 @@ def ablate(arguments: argparse.Namespace) -> int:
     planned, problems = survey(found.cells, store)
     if chosen.dry_run:
         return run.print_plan(registry, planned, chosen, problems, found.names)
-    from rppbench.ablation_page import page
-    from rppbench.strips import strips
+    from rppbench.reporting.ablation_page import page
+    from rppbench.reporting.interval_chart import strips
 
     due = run.execute(registry, planned, store, chosen)
     records, _ = run.records_and_pages(store)
@@ -99,8 +99,8 @@ def reported(
     grid: Grid, chosen: GridSettings, records: Sequence[Record], folder: Path
 ) -> list[Ablation]:
     """Write the reports on a grid, one for each metric; none while no cell has a record."""
-    from rppbench.ablation_page import write
     from rppbench.comparison.ablation import ablation
+    from rppbench.reporting.ablation_page import write
 
     grids = [replace(grid, metric=metric) for metric in ("", *chosen.metric)]
     found = [report for one in grids if (report := ablation(one, records)) is not None]

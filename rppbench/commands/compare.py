@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.layout import NOTHING, conditions
-from rppbench.markdown import difference, grid, safe
+from rppbench.reporting.layout import NOTHING, conditions
+from rppbench.reporting.markdown import difference, grid, safe
 
 if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
     import numpy as np

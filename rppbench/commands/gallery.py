@@ -41,9 +41,9 @@ def gallery(arguments: argparse.Namespace) -> int:
     from rppbench.bench import CellBench
     from rppbench.contracts.regions import DenseDataset
     from rppbench.files.atomic import replacing, write_whole
-    from rppbench.gallery import draw
-    from rppbench.gallery_page import page
     from rppbench.plugins.registry import Registry
+    from rppbench.reporting.gallery import draw
+    from rppbench.reporting.gallery_page import page
     from rppbench.runner import Runner
 
     if arguments.images < 1:

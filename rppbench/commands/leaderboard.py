@@ -9,11 +9,12 @@ from pathlib import Path
 
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard.build import build, write_leaderboards
+from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import Table
-from rppbench.markdown import page
 from rppbench.records.record import Record
 from rppbench.records.store import Store
+from rppbench.reporting.leaderboard_markdown import page
+from rppbench.reporting.pages import write_leaderboards
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,9 @@ def write_all_pages(records: Sequence[Record], tables: Sequence[Table], folder: 
     """The pages of all tasks, and again those of the ablations that are there."""
     write_pages(tables, folder)
     if any(folder.glob("ablation-*.json")):
-        from rppbench.ablation_page import rewrite  # numpy takes longer than a leaderboard
+        from rppbench.reporting.ablation_page import (
+            rewrite,  # numpy takes longer than a leaderboard
+        )
 
         rewrite(records, folder, folder)
 

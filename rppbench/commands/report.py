@@ -33,7 +33,7 @@ def report(arguments: argparse.Namespace) -> int:
     found = parts(records)
     ablations, damaged = _ablations(folder)
     report_damage(damaged)
-    from rppbench.report import write  # matplotlib takes longer than a leaderboard
+    from rppbench.reporting.site import write  # matplotlib takes longer than a leaderboard
 
     try:
         with _progress(len(found) + len(ablations)) as step:
@@ -50,7 +50,9 @@ def _ablations(folder: Path) -> tuple[list[Ablation], list[Problem]]:
     damaged: list[Problem] = []
     for home in (folder, folder / "ablations"):
         if any(home.glob("ablation-*.json")):
-            from rppbench.ablation_page import reports  # numpy takes longer than a leaderboard
+            from rppbench.reporting.ablation_page import (
+                reports,  # numpy takes longer than a leaderboard
+            )
 
             records, problems = Store(home).all()
             found += reports(records, home)

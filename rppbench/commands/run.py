@@ -18,10 +18,10 @@ from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import Table, duration
-from rppbench.markdown import page
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.records.record import Record
 from rppbench.records.store import Store
+from rppbench.reporting.leaderboard_markdown import page
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.contracts.engine import Engine

@@ -29,11 +29,11 @@ from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import write_whole
 from rppbench.files.digests import digest, sha256
 from rppbench.files.tensors import read_tensors
-from rppbench.markdown import grid, safe
 from rppbench.models.clip import Clip
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice, Options, spell
+from rppbench.reporting.markdown import grid, safe
 
 FORMAT = 1
 """Version of the card; a reader of version n must read every version up to n."""

@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 
-from rppbench import exports, latex, markdown
 from rppbench.errors import unknown
-from rppbench.files.atomic import write_whole
 from rppbench.leaderboard.published_match import OF_AVERAGES, reported
 from rppbench.leaderboard.tables import Average, Column, Entry, Missing, Row, Table, asked, decimals
 from rppbench.leaderboard.variants import (
@@ -27,7 +24,6 @@ from rppbench.leaderboard.variants import (
 )
 from rppbench.records.cell import recipe_name, spell
 from rppbench.records.record import Record, is_detail, lower_is_better
-from rppbench.records.store import file_name
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.stats.ranks import Ranking, rank
 
@@ -76,22 +72,6 @@ def parts(
         found = _told_apart(sorted(made, key=lambda part: asked(part.table)))
         result += [_mixed(found, of_task, metric)] if allow_mixed and len(found) > 1 else found
     return result
-
-
-def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
-    """Write <task>.md, .tex, .csv and .json of every task into a folder; the paths written."""
-    written = []
-    for name, of_task in grouped(tables, lambda table: table.task).items():
-        for ending, text in (
-            ("md", markdown.page(of_task)),
-            ("tex", latex.page(of_task)),
-            ("csv", exports.csv(of_task)),
-            ("json", exports.json(of_task)),
-        ):
-            path = Path(folder) / f"{file_name(name)}.{ending}"
-            write_whole(path, text)
-            written.append(path)
-    return written
 
 
 def _told_apart(found: Sequence[Part]) -> list[Part]:

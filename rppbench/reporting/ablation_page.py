@@ -11,13 +11,14 @@ from typing import Any
 from rppbench.comparison.ablation import NOT_RUN, Ablation, Result, ablation
 from rppbench.errors import UsageError
 from rppbench.files.atomic import write_whole
-from rppbench.layout import COSTS, NOTHING, conditions, costs, whole
 from rppbench.leaderboard.tables import decimals, points
 from rppbench.leaderboard.variants import grouped
-from rppbench.markdown import cell, difference, grid, safe
 from rppbench.records.grid import Grid
 from rppbench.records.record import Record, lower_is_better
 from rppbench.records.store import file_name
+from rppbench.reporting.layout import COSTS, NOTHING, conditions, costs, whole
+from rppbench.reporting.leaderboard_markdown import cell
+from rppbench.reporting.markdown import difference, grid, safe
 
 
 def page(report: Ablation) -> str:
@@ -75,8 +76,8 @@ def json(report: Ablation) -> str:
 
 def write(report: Ablation, folder: Path) -> list[Path]:
     """Write ablation-NAME.md, .json and, where there is something to see, .svg and .png; where."""
-    from rppbench.ablation_plots import figure  # matplotlib takes longer than a page
-    from rppbench.figures import png, svg
+    from rppbench.reporting.ablation_plots import figure  # matplotlib takes longer than a page
+    from rppbench.reporting.figure_style import png, svg
 
     written = []
     drawn = figure(report)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rppbench.layout import NOTHING, Layout, Shown, whole
 from rppbench.leaderboard.tables import OPTION, Facts, Row, Table, asked
+from rppbench.reporting.layout import NOTHING, Layout, Shown, whole
 
 TOLD = "By the number of images a class; the numbers are those of the tables below."
 

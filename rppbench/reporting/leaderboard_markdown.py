@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rppbench import shots
-from rppbench.beside import OTHERS, PUBLISHED, others, published
-from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
-from rppbench.leaderboard.tables import DECIMALS, Table, probability
-from rppbench.notes import notes
-from rppbench.stats.ranks import LEVEL
+from rppbench.leaderboard.tables import Table
+from rppbench.reporting import shot_curve
+from rppbench.reporting.footnotes import notes
+from rppbench.reporting.layout import (
+    COSTS,
+    OTHERS,
+    PUBLISHED,
+    Layout,
+    Shown,
+    costs,
+    layout,
+    measured,
+    others,
+    published,
+)
+from rppbench.reporting.markdown import grid, safe
 
 if TYPE_CHECKING:  # numpy takes as long as a whole page
-    from rppbench.stats.bootstrap import Difference
+    pass
 
 
 def page(tables: Sequence[Table]) -> str:
@@ -22,15 +32,15 @@ def page(tables: Sequence[Table]) -> str:
     for task in dict.fromkeys(table.task for table in tables):
         parts = [table for table in tables if table.task == task]
         lines += [f"# {safe(parts[0].title)}", ""]
-        if len(parts) > 1 and not shots.alone(parts):
+        if len(parts) > 1 and not shot_curve.alone(parts):
             lines += [
                 f"> **Warning:** the {len(parts)} tables of this page were measured under "
                 "different conditions; do not compare numbers across them.",
                 "",
             ]
-        for found in shots.across(parts):
+        for found in shot_curve.across(parts):
             apart = f" ({safe(found.differences)})" if found.differences else ""
-            lines += [f"## By shots{apart}", "", shots.TOLD, "", *_plain(found.layout), ""]
+            lines += [f"## By shots{apart}", "", shot_curve.TOLD, "", *_plain(found.layout), ""]
         for table in parts:
             if table.differences:
                 lines += ["## " + ", ".join(f"{n}: {safe(v)}" for n, v in table.differences), ""]
@@ -73,27 +83,3 @@ def cell(shown: Shown) -> str:
             *([shown.mark] if shown.mark else []),
         ]
     )
-
-
-def grid(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list[str]:
-    """A table of safe texts, the first `left` columns aligned to the left."""
-    rule = ["---"] * left + ["---:"] * (len(heads) - left)
-    return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)]
-
-
-def difference(found: Difference, p: float, digits: int = DECIMALS) -> list[str]:
-    """Difference, bold where it is significant; its interval; p, which may be a corrected one."""
-    shown = f"{found.mean:+.{digits}f}"
-    return [
-        f"**{shown}**" if p < LEVEL else shown,
-        f"{found.low:+.{digits}f} to {found.high:+.{digits}f}",
-        probability(p),
-    ]
-
-
-def safe(text: str) -> str:
-    """Text that cannot break a Markdown table or start markup."""
-    text = " ".join(text.split())
-    for sign in "\\|<*`[":
-        text = text.replace(sign, "&lt;" if sign == "<" else f"\\{sign}")
-    return text

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from rppbench.figures import INK, QUIET, colour, marker, panels, styled
 from rppbench.leaderboard.tables import Average, Entry, Row, Table, duration
 from rppbench.leaderboard.variants import Entrant
-from rppbench.shots import Across
+from rppbench.reporting.figure_style import INK, QUIET, colour, marker, panels, styled
+from rppbench.reporting.shot_curve import Across
 
 MOST = 10
 """Rows of a plot, the best of the table; more cannot be told apart."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rppbench.beside import PUBLISHED, published
-from rppbench.layout import Layout, Shown, layout, measured
 from rppbench.leaderboard.tables import Table
+from rppbench.reporting.layout import PUBLISHED, Layout, Shown, layout, measured, published
 
 SIGNS = {
     "\\": r"\textbackslash{}",

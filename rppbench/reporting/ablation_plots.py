@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rppbench.comparison.ablation import Ablation
-from rppbench.figures import INK, QUIET, colour, marker, styled
-from rppbench.layout import conditions
 from rppbench.leaderboard.tables import points, unit
+from rppbench.reporting.figure_style import INK, QUIET, colour, marker, styled
+from rppbench.reporting.layout import conditions
 from rppbench.stats.intervals import Interval
 
 Levels = dict[str, list[str]]

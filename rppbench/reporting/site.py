@@ -14,19 +14,30 @@ from string import Template
 
 from matplotlib.figure import Figure
 
-from rppbench import ablation_page, ablation_plots, plots
-from rppbench.beside import OTHERS, PUBLISHED, others, published
 from rppbench.comparison.ablation import Ablation
-from rppbench.figures import inline
 from rppbench.files.atomic import write_whole
-from rppbench.layout import COSTS, Layout, Shown, costs, layout, measured
-from rppbench.leaderboard.build import Part, write_leaderboards
+from rppbench.leaderboard.build import Part
 from rppbench.leaderboard.tables import Row, Table
-from rppbench.notes import notes
-from rppbench.opened import opened
 from rppbench.records.record import lower_is_better
 from rppbench.records.store import file_name
-from rppbench.shots import TOLD, Across, across, alone
+from rppbench.reporting import ablation_page, ablation_plots, plots
+from rppbench.reporting.figure_style import inline
+from rppbench.reporting.footnotes import notes
+from rppbench.reporting.layout import (
+    COSTS,
+    OTHERS,
+    PUBLISHED,
+    Layout,
+    Shown,
+    costs,
+    layout,
+    measured,
+    others,
+    published,
+)
+from rppbench.reporting.pages import write_leaderboards
+from rppbench.reporting.row_details import opened
+from rppbench.reporting.shot_curve import TOLD, Across, across, alone
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}
 ABLATION_FORMATS = {"md": "Markdown", "json": "JSON", "svg": "SVG", "png": "PNG"}

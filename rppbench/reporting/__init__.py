@@ -1,0 +1,1 @@
+"""From tables to pages: Markdown, LaTeX, CSV, HTML, figures."""
