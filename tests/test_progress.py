@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from rppbench import progress
 from rppbench.contracts.engine import Event
 from rppbench.planning.status import Planned
-from rppbench.progress import display, titles
 from rppbench.records.cell import Cell, Choice, Options, Training
+from rppbench.terminal import run_progress
+from rppbench.terminal.run_progress import display, titles
 
 TASK = Choice("transfer")
 
@@ -44,7 +44,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
-    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(run_progress, "time", clock)
     return clock
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import console, run
+from rppbench.commands import run
 from rppbench.commands.helping import help_on, helps
 from rppbench.errors import UsageError
 from rppbench.planning.settings import GRID_NAMES, GridSettings, grid_settings
 from rppbench.records.store import Store
+from rppbench.terminal.console import console
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation

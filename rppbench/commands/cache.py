@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from rppbench.commands import console, print_table
 from rppbench.errors import UsageError
 from rppbench.features.files import Entry, entries, features_folder, problems, remove, surplus
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.files.sizes import parse_size, spell_size
+from rppbench.terminal.console import console, print_table
 
 DAY = 24 * 3600.0
 
@@ -82,7 +82,7 @@ def prune(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """1 if any file is damaged: each is named with the reason."""
-    from rppbench.steps import watching
+    from rppbench.terminal.step_progress import watching
 
     found, out, bad = entries(cache_folder()), console(), 0
     with watching(console(stderr=True)) as watch:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
+from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:
     from rppbench.contracts.dataset import Dataset
@@ -107,7 +107,7 @@ def _check(item: type[Dataset], readers: int) -> bool:
     """Check one data set and print what is to be said; whether nothing is wrong."""
     from rppbench.contracts.dataset import data_root
     from rppbench.data.check import check
-    from rppbench.steps import watching
+    from rppbench.terminal.step_progress import watching
 
     root, out = data_root(), console()
     with watching(console(stderr=True)) as watch:
@@ -139,7 +139,7 @@ def prepared(arguments: argparse.Namespace) -> int:
     """Fetch, unpack, check; 1 if something is still missing or wrong."""
     from rppbench.contracts.dataset import data_root
     from rppbench.data.prepare import Given, prepare
-    from rppbench.steps import watching
+    from rppbench.terminal.step_progress import watching
 
     item = _registry().get("datasets", arguments.name)
     root = Path(arguments.to).expanduser() if arguments.to else data_root()
@@ -155,7 +155,7 @@ def prepared(arguments: argparse.Namespace) -> int:
 
 def manifested(arguments: argparse.Namespace) -> int:
     """Make the index of a data set, and say where it is."""
-    from rppbench.steps import watching
+    from rppbench.terminal.step_progress import watching
 
     item = _registry().get("datasets", arguments.name)
     with watching(console(stderr=True)) as watch:
@@ -172,7 +172,7 @@ def exported(arguments: argparse.Namespace) -> int:
     """Write a data set in another format."""
     from rppbench.data.check import SPLITS
     from rppbench.exporters.webdataset import export
-    from rppbench.steps import watching
+    from rppbench.terminal.step_progress import watching
 
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")

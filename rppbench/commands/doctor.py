@@ -13,11 +13,11 @@ from importlib.metadata import PackageNotFoundError, entry_points, requires, ver
 from pathlib import Path
 
 from rppbench import __version__
-from rppbench.commands import console
 from rppbench.errors import UsageError
 from rppbench.files.cache_folder import cache_folder
 from rppbench.files.sizes import spell_size
 from rppbench.plugins.registry import GROUP, KINDS, Registry
+from rppbench.terminal.console import console
 
 FRAMES = 3
 """Innermost calls shown of a plugin that failed."""

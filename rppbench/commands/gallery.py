@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import console, torch_device
+from rppbench.commands import torch_device
 from rppbench.commands.leaderboard import load
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError
+from rppbench.terminal.console import console
 
 if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry

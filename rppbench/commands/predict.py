@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import console, print_table, torch_device
+from rppbench.commands import torch_device
 from rppbench.errors import UsageError
+from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 
-from rppbench.commands import console, print_table
 from rppbench.errors import unknown
 from rppbench.leaderboard.published import Figure, Line, shipped
+from rppbench.terminal.console import console, print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

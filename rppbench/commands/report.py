@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import console
 from rppbench.commands.leaderboard import load, report_damage
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.leaderboard.build import parts
 from rppbench.records.store import Store
+from rppbench.terminal.console import console
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation

@@ -9,7 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table
 from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
 from rppbench.data.root import use_data
@@ -22,6 +21,7 @@ from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.leaderboard_markdown import page
+from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.contracts.engine import Engine
@@ -121,7 +121,7 @@ def execute(
     """Run the cells that are due; which those were."""
     from rppbench.parallel import joined, launched
     from rppbench.planning.plan import batches
-    from rppbench.progress import display, titles
+    from rppbench.terminal.run_progress import display, titles
     from rppbench.tracking import Tracked, tracker
 
     engine = _engine(registry, chosen.engine)
@@ -281,7 +281,7 @@ def conclude(
     planned: Sequence[Planned], due: Sequence[Planned], records: Sequence[Record], store: Store
 ) -> int:
     """Print the failures and the counts; the exit status."""
-    from rppbench.progress import titles
+    from rppbench.terminal.run_progress import titles
 
     results = {record.key: record for record in records}
     ran = [results[entry.cell.key] for entry in due if entry.cell.key in results]

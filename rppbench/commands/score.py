@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rppbench.commands import console, print_table
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.commands.merge import told
 from rppbench.data.root import use_data
@@ -15,6 +14,7 @@ from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import decimals
 from rppbench.records.merge import Merged, merge_record
 from rppbench.records.store import Store
+from rppbench.terminal.console import console, print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def score(arguments: argparse.Namespace) -> int:
     from rppbench.importers import predictions
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
-    from rppbench.progress import display
+    from rppbench.terminal.run_progress import display
 
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())

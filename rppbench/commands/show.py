@@ -7,9 +7,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import console, print_table
 from rppbench.errors import MissingDataError, unknown
 from rppbench.records.cell import spell
+from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
