@@ -29,7 +29,7 @@ from rppbench.contracts.recipe import FALLBACK
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
-from rppbench.resume import Progress
+from rppbench.training.state import Progress
 
 METHODS = (
     *("zeroshot", "linear-probe", "clip-adapter", "tip-adapter", "coop", "kgcoop", "pomp"),

@@ -31,7 +31,7 @@ from rppbench.evaluation.scorer import Scorer
 from rppbench.models.clip import embed_width
 from rppbench.models.tokens import Names
 from rppbench.records.cell import Choice, Training
-from rppbench.training import Trainer
+from rppbench.training.trainer import Trainer
 
 MODELS = ("ViT-B-16", "ViT-B-32")
 CLASSES = (100, 1000, 10450)

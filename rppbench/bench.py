@@ -28,14 +28,14 @@ from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.models.clip import Clip, embed_width
-from rppbench.parallel import ALONE, Group
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Cost
-from rppbench.resume import Progress, load_state
-from rppbench.training import Trainer
+from rppbench.training.distributed import ALONE, Group
+from rppbench.training.state import Progress, load_state
+from rppbench.training.trainer import Trainer
 
 
 @dataclass

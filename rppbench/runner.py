@@ -18,17 +18,17 @@ from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Batch, Event, Report
 from rppbench.errors import DivergedError
-from rppbench.failures import failure_of
 from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.memory import peak_bytes, reset_peak
 from rppbench.models.clip import Clip, load
-from rppbench.parallel import ALONE, Group
 from rppbench.planning.plan import labels
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Failure, Record, Score, now
 from rppbench.records.store import Store
+from rppbench.training.distributed import ALONE, Group
+from rppbench.training.failures import failure_of
 
 SHOWN_NAMES = 5
 """Of class names with unknown words; a warning is no list."""

@@ -29,8 +29,8 @@ from rppbench.errors import UsageError
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.records.cell import Choice, Option
-from rppbench.resume import load_state
-from rppbench.training import Trainer
+from rppbench.training.state import load_state
+from rppbench.training.trainer import Trainer
 from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.linear_probe import NEVER, LinearProbe, logistic
 from rppbench_methods.promptkd import PromptKD
@@ -409,7 +409,7 @@ def test_what_was_fitted_is_read_back_as_it_was(
 def test_an_interrupted_adamw_ends_in_the_same_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
     recipe = replace(RECIPE, epochs=3, batch=4, optimiser="adamw", lr=0.01)
     whole = World(tmp_path / "whole", TipAdapterF, recipe)
     whole.run()

@@ -8,7 +8,7 @@ import pytest
 
 from rppbench.contracts.recipe import Recipe
 from rppbench.errors import UsageError
-from rppbench.optimising import rate
+from rppbench.training.optimizer import rate
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import torch
 from toy_group import Pair
 from toy_run import save_tiny
 
-from rppbench.parallel import ALONE, Group
 from rppbench.records.cell import Cell
 from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Record
 from rppbench.records.store import Store
-from rppbench.resume import learned_parameters
+from rppbench.training.distributed import ALONE, Group
+from rppbench.training.state import learned_parameters
 
 METHODS = (
     "context",

@@ -26,7 +26,7 @@ from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.records.cell import Choice, Option, Training
-from rppbench.training import Trainer
+from rppbench.training.trainer import Trainer
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
 from rppbench_methods.ivlp import IVLP

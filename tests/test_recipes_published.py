@@ -10,8 +10,8 @@ import torch
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step, Supervision
 from rppbench.contracts.recipe import Recipe
-from rppbench.optimising import rate
 from rppbench.plugins.registry import Registry
+from rppbench.training.optimizer import rate
 
 METHODS: dict[str, type[Method]] = Registry.load().all("methods")
 PUBLISHED = [

@@ -20,9 +20,9 @@ from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
-from rppbench.resume import learned_parameters
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.testing import check_task
+from rppbench.training.state import learned_parameters
 from rppbench_methods.coop import CoOp
 from rppbench_methods.rpp import RPP
 from rppbench_tasks.base_to_new import BaseToNew

@@ -23,8 +23,8 @@ from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.loading import build
 from rppbench.records.cell import Choice, Training
-from rppbench.resume import load_state
-from rppbench.training import Trainer
+from rppbench.training.state import load_state
+from rppbench.training.trainer import Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
 TRAINING = Training(
@@ -136,7 +136,7 @@ def test_an_interrupted_training_ends_in_the_same_prompts(
     whole = make(clip, tmp_path, both=both)
     expected = whole.run(tmp_path / "whole.safetensors")
 
-    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)  # save after every step
+    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)  # save after every step
 
     def kill(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         if phase == "train" and done == stop + 1:
@@ -167,7 +167,7 @@ def test_an_average_over_epochs_is_kept_through_an_interrupt(
 ) -> None:
     """15 images in batches of 4: epochs end at steps 3, 6 and 9; a stop at 9 is the last one."""
     clip = make_tiny_clip()
-    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
     path = tmp_path / "prompts.safetensors"
     ends: dict[int, list[Tensor]] = {}
 
@@ -301,7 +301,7 @@ def test_a_training_in_float16_goes_on_with_the_scale_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the loss: one that was forgotten would leave other steps out."""
-    monkeypatch.setattr("rppbench.training.SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
     clip = half("fp16")
     large = with_recipe(epochs=2, batch=2)
 

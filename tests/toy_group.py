@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from toy_run import Context, ToyPlugin, ToyRunner, registry_of
 
-from rppbench import hookimpl, parallel, training
+from rppbench import hookimpl
 from rppbench.bench import Workshop
 from rppbench.contracts.engine import Event
 from rppbench.contracts.method import Method
@@ -27,11 +27,12 @@ from rppbench.contracts.prompts import Space
 from rppbench.engines import Inline
 from rppbench.errors import LostError
 from rppbench.features import store
-from rppbench.parallel import joined
 from rppbench.planning.plan import Request, batches, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.runner import follow
+from rppbench.training import distributed, trainer
+from rppbench.training.distributed import joined
 from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.promptkd import PromptKD
@@ -134,9 +135,9 @@ def run(
     connection: Connection[Any, Any], rank: int, port: int, output: Path, work: Sequence[Cell]
 ) -> None:
     """One of two processes; the first tells of each event, and of its end with None."""
-    training.SAVE_SECONDS = 0.0
+    trainer.SAVE_SECONDS = 0.0
     # Ten images are encoded and kept in several parts, as many images are.
-    parallel.TOGETHER, training.ENCODED, store.SAVE_SECONDS = 1, 2, -1.0
+    distributed.TOGETHER, trainer.ENCODED, store.SAVE_SECONDS = 1, 2, -1.0
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()})
     os.environ.update({"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"})

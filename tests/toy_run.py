@@ -20,7 +20,7 @@ from tiny import make_tiny_clip, tiny_config
 from toy import Toy
 
 import rppbench_tasks
-from rppbench import hookimpl, training
+from rppbench import hookimpl
 from rppbench.bench import Workshop
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Event
@@ -39,6 +39,7 @@ from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 from rppbench.runner import Runner
+from rppbench.training import trainer
 
 Say = Callable[..., tuple[int, str, str]]
 """Runs a command: its status, what it printed, and its complaints."""
@@ -249,7 +250,7 @@ def command(connection: Connection[Any, Any], output: Path, models: Path) -> Non
 
     Tells of each event, and of its end with None.
     """
-    training.SAVE_SECONDS = 0.0  # a state after each step: every one of them is a place to go on
+    trainer.SAVE_SECONDS = 0.0  # a state after each step: every one of them is a place to go on
     runner = ToyRunner(output, batch_size=5, models=models)
     settings = (("recipe.epochs", "5"), ("recipe.batch", "4"))
     planned = toy_cells(

@@ -28,7 +28,7 @@ def export(arguments: argparse.Namespace) -> int:
     from rppbench.exporters import prompt_card, select
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
-    from rppbench.resume import learned_parameters
+    from rppbench.training.state import learned_parameters
 
     store, folder = Store(Path(arguments.output)), Path(arguments.to)
     registry = Registry.load()

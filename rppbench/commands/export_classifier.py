@@ -73,7 +73,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
 def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
     """Card and state of what was named."""
     from rppbench.exporters import prompt_card, select
-    from rppbench.resume import learned_parameters
+    from rppbench.training.state import learned_parameters
 
     if arguments.prompt is None:
         return _fixed(arguments, registry), {}

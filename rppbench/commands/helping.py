@@ -23,8 +23,8 @@ def helps() -> bool:
 
 def help_on(chosen: Settings) -> int:
     """Help with the trainings of the process that runs the command; 1 if that one is gone."""
-    from rppbench.parallel import joined
     from rppbench.runner import follow
+    from rppbench.training.distributed import joined
 
     if chosen.dry_run:
         return 0
@@ -48,7 +48,7 @@ def runner_of(chosen: Settings) -> Runner:
 
 def runner_options(chosen: Settings) -> dict[str, Any]:
     """What a runner is given beside its folder. UsageError for a setting that it cannot have."""
-    from rppbench.parallel import launched, own_device
+    from rppbench.training.distributed import launched, own_device
 
     device = torch_device(chosen.device)
     if chosen.compile is not None:

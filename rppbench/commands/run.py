@@ -119,10 +119,10 @@ def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
-    from rppbench.parallel import joined, launched
     from rppbench.planning.plan import batches
     from rppbench.terminal.run_progress import display, titles
     from rppbench.tracking import Tracked, tracker
+    from rppbench.training.distributed import joined, launched
 
     engine = _engine(registry, chosen.engine)
     if launched() and engine.name != "inline":

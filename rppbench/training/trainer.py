@@ -24,15 +24,15 @@ from rppbench.evaluation.classify import head_of
 from rppbench.evaluation.scorer import LEARNED_IMAGES, Scorer
 from rppbench.features.image_features import encode, frozen_features
 from rppbench.features.text_features import fixed_texts
-from rppbench.fitting import fit_of, validation
 from rppbench.models.clip import Clip
 from rppbench.models.memory import with_less
 from rppbench.models.tokens import Names
-from rppbench.optimising import add_to_average, optimiser_of, rate, scaler_of
-from rppbench.parallel import ALONE, Group
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Training
-from rppbench.resume import Progress, load_state, save_state
+from rppbench.training.closed_form import fit_of, validation
+from rppbench.training.distributed import ALONE, Group
+from rppbench.training.optimizer import add_to_average, optimiser_of, rate, scaler_of
+from rppbench.training.state import Progress, load_state, save_state
 
 T = TypeVar("T")
 

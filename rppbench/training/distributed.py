@@ -26,8 +26,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rppbench.errors import LostError, UsageError
-from rppbench.failures import PeerError, failure_of
 from rppbench.records.record import Failure
+from rppbench.training.failures import PeerError, failure_of
 
 WAIT = timedelta(days=1)
 """The others wait while the first process scores. That one has died is seen at once without it."""
