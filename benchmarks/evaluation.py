@@ -24,8 +24,8 @@ from generated import Generated, clip_of
 from page import GIB, RESULTS, environment, load, table, write
 from sides import Side, bench, cell, workshop
 
-from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.recipe import FALLBACK
+from rppbench.execution.bench import CellBench, Workshop
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry

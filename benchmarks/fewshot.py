@@ -26,7 +26,7 @@ from page import GIB, RESULTS, Goal, environment, load, table, write
 from sides import bench, cell, workshop
 
 from rppbench.contracts.recipe import override
-from rppbench.memory import peak_bytes
+from rppbench.execution.peak_memory import peak_bytes
 from rppbench.plugins.registry import Registry
 
 EMBEDDED = "demo-animals"

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rppbench.memory import peak_bytes, reset_peak
+from rppbench.execution.peak_memory import peak_bytes, reset_peak
 
 
 @dataclass(frozen=True)

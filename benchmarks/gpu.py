@@ -23,7 +23,7 @@ from plain import RECIPES, Plain, Setting
 from torch.utils.flop_counter import FlopCounterMode
 
 from rppbench.contracts.prompts import Prompt
-from rppbench.memory import peak_bytes, reset_peak
+from rppbench.execution.peak_memory import peak_bytes, reset_peak
 from rppbench.models.loading import DTYPES
 
 MODELS = ("ViT-B-16", "ViT-B-32")

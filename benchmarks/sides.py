@@ -14,10 +14,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
+from rppbench.execution.bench import CellBench, Workshop
 from rppbench.features.store import Arrays, FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.text_tower import TextTower

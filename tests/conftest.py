@@ -5,8 +5,8 @@ from coop_root import Make, make
 from tiny import make_tiny_clip
 from toy_run import Say, ToyPlugin, registry_of, save_tiny
 
-from rppbench import engines
 from rppbench.cli import main
+from rppbench.execution import engines
 from rppbench.models.clip import Clip
 from rppbench.plugins.registry import Registry
 

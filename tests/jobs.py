@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rppbench.contracts.engine import Batch, Event, Report
-from rppbench.engines import Inline, Processes
+from rppbench.execution.engines import Inline, Processes
 from rppbench.records.cell import Cell, Choice
 
 ENGINES = {"inline": Inline, "processes": Processes}

@@ -13,10 +13,11 @@ import jobs
 import pytest
 from jobs import Doing, cell
 
-from rppbench import engines
 from rppbench.contracts.engine import Batch, Engine, Event
-from rppbench.engines import Inline, Processes, places
 from rppbench.errors import UsageError
+from rppbench.execution import engines
+from rppbench.execution.devices import places
+from rppbench.execution.engines import Inline, Processes
 from rppbench.plugins.options import options, parse
 from rppbench.plugins.registry import Registry
 

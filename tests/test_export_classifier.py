@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from toy_run import Say, ToyRunner
 
-from rppbench.bench import CellBench
+from rppbench.execution.bench import CellBench
 from rppbench.plugins.registry import Registry
 from rppbench.records.store import Store
 

@@ -236,7 +236,7 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 
 MANY = """
 import time
-from rppbench.memory import peak_bytes, reset_peak
+from rppbench.execution.peak_memory import peak_bytes, reset_peak
 memory = {memory}
 tight = bounded(memory)
 reset_peak("cpu")

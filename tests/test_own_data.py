@@ -17,10 +17,10 @@ from toy_run import ToyPlugin, save_tiny
 
 import rppbench_datasets
 import rppbench_tasks
-from rppbench import engines
 from rppbench.cli import main
 from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.execution import engines
 from rppbench.planning.plan import Request, cells
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry

@@ -16,10 +16,10 @@ from toy import COLOURS
 from toy_run import Context, Say, ToyPlugin, asked, images, refused
 
 from rppbench import hookimpl
-from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
+from rppbench.execution.bench import CellBench, Workshop
 from rppbench.exporters import prompt_card
 from rppbench.features.store import FeatureStore
 from rppbench.models.identity import identify

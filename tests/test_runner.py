@@ -13,11 +13,11 @@ from toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.execution.runner import Runner
 from rppbench.models.clip import Clip
 from rppbench.planning.plan import batches
 from rppbench.planning.status import survey
 from rppbench.records.outcomes import unpack_outcomes
-from rppbench.runner import Runner
 from rppbench.training.distributed import Group
 from rppbench_methods.cocoop import CoCoOp
 

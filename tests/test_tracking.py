@@ -9,9 +9,9 @@ import pytest
 from toy_run import Say
 
 from rppbench.contracts.engine import Event
+from rppbench.execution.tracking import TRACKERS, Tracked
 from rppbench.records.record import Record
 from rppbench.records.store import Store
-from rppbench.tracking import TRACKERS, Tracked
 
 RUN = ("run", "--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
 

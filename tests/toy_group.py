@@ -19,18 +19,18 @@ from torch import Tensor, nn
 from toy_run import Context, ToyPlugin, ToyRunner, registry_of
 
 from rppbench import hookimpl
-from rppbench.bench import Workshop
 from rppbench.contracts.engine import Event
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Frozen, Step
 from rppbench.contracts.prompts import Space
-from rppbench.engines import Inline
 from rppbench.errors import LostError
+from rppbench.execution.bench import Workshop
+from rppbench.execution.engines import Inline
+from rppbench.execution.runner import follow
 from rppbench.features import store
 from rppbench.planning.plan import Request, batches, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
-from rppbench.runner import follow
 from rppbench.training import distributed, trainer
 from rppbench.training.distributed import joined
 from rppbench_methods.clip_adapter import CLIPAdapter

@@ -21,14 +21,15 @@ from toy import Toy
 
 import rppbench_tasks
 from rppbench import hookimpl
-from rppbench.bench import Workshop
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Event
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
 from rppbench.contracts.recipe import Recipe
 from rppbench.contracts.task import Task
-from rppbench.engines import Inline
+from rppbench.execution.bench import Workshop
+from rppbench.execution.engines import Inline
+from rppbench.execution.runner import Runner
 from rppbench.features.store import FeatureStore
 from rppbench.files.digests import sha256
 from rppbench.models.clip import Clip, load
@@ -38,7 +39,6 @@ from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
-from rppbench.runner import Runner
 from rppbench.training import trainer
 
 Say = Callable[..., tuple[int, str, str]]

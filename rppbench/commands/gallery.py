@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import torch_device
 from rppbench.commands.leaderboard import load
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError
+from rppbench.execution.devices import torch_device
 from rppbench.terminal.console import console
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def gallery(arguments: argparse.Namespace) -> int:
     """Predict some scenes again as the cell did, and draw them."""
-    from rppbench.bench import CellBench
     from rppbench.contracts.regions import DenseDataset
+    from rppbench.execution.bench import CellBench
+    from rppbench.execution.runner import Runner
     from rppbench.files.atomic import replacing, write_whole
     from rppbench.plugins.registry import Registry
     from rppbench.reporting.gallery import draw
     from rppbench.reporting.gallery_page import page
-    from rppbench.runner import Runner
 
     if arguments.images < 1:
         raise UsageError(f"--images must be at least 1, not {arguments.images}")

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import torch_device
 from rppbench.data.root import use_data
 from rppbench.errors import LostError, unknown
+from rppbench.execution.devices import torch_device
 from rppbench.files.sizes import parse_size
 from rppbench.planning.settings import Settings
 
 if TYPE_CHECKING:  # needs torch
-    from rppbench.runner import Runner
+    from rppbench.execution.runner import Runner
 
 
 def helps() -> bool:
@@ -23,7 +23,7 @@ def helps() -> bool:
 
 def help_on(chosen: Settings) -> int:
     """Help with the trainings of the process that runs the command; 1 if that one is gone."""
-    from rppbench.runner import follow
+    from rppbench.execution.runner import follow
     from rppbench.training.distributed import joined
 
     if chosen.dry_run:
@@ -41,7 +41,9 @@ def help_on(chosen: Settings) -> int:
 
 def runner_of(chosen: Settings) -> Runner:
     """What runs cells as the settings say."""
-    from rppbench.runner import Runner  # and open_clip, which a finished grid does without
+    from rppbench.execution.runner import (
+        Runner,  # and open_clip, which a finished grid does without
+    )
 
     return Runner(Path(chosen.output), **runner_options(chosen))
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import torch_device
 from rppbench.errors import UsageError
+from rppbench.execution.devices import torch_device
 from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:

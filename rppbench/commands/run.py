@@ -119,9 +119,9 @@ def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
+    from rppbench.execution.tracking import Tracked, tracker
     from rppbench.planning.plan import batches
     from rppbench.terminal.run_progress import display, titles
-    from rppbench.tracking import Tracked, tracker
     from rppbench.training.distributed import joined, launched
 
     engine = _engine(registry, chosen.engine)

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import torch
 
-from rppbench.bench import CellBench, Workshop
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import Batch, Event, Report
 from rppbench.errors import DivergedError
+from rppbench.execution.bench import CellBench, Workshop
+from rppbench.execution.peak_memory import peak_bytes, reset_peak
 from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
-from rppbench.memory import peak_bytes, reset_peak
 from rppbench.models.clip import Clip, load
 from rppbench.planning.plan import labels
 from rppbench.plugins.registry import Registry

@@ -1,4 +1,4 @@
-"""Engines: where cells run. An engine places batches; the job does the work and writes records."""
+"""A worker process: started for an engine, fed with groups of cells, watched until it ends."""
 
 from __future__ import annotations
 
@@ -6,120 +6,18 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from rppbench import hookimpl
-from rppbench.contracts.engine import Batch, Engine, Event, Job, Report
-from rppbench.errors import UsageError
+from rppbench.contracts.engine import Batch, Event, Job
 from rppbench.records.cell import Cell
 
 STOP_SECONDS = 5.0
 """A worker that was told to stop and still runs after this is killed."""
-
-
-class Inline(Engine):
-    """One batch after the other in this process."""
-
-    name, title = "inline", "This process"
-
-    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
-        failed = False
-
-        def watch(event: Event) -> None:
-            nonlocal failed
-            failed |= event.phase == "failed"
-            report(event)
-
-        for batch in batches:
-            job(batch, watch)
-            if failed and job.stop_on_failure:
-                return
-
-
-class Processes(Engine):
-    """Batches side by side in processes of this machine, each with its share of cores and GPUs.
-
-    A worker keeps its models from batch to batch. One that dies takes its batch with it, and no
-    other: the cells it left get a record that says how it died.
-    """
-
-    name, title = "processes", "Processes of this machine"
-
-    def __init__(self, *, workers: int = 2) -> None:
-        if workers < 1:
-            raise UsageError(f"engine 'processes' takes workers=1 or more, not {workers}")
-        self.workers = workers
-
-    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
-        waiting = deque(batches)
-        workers = [_Worker(job, place) for place in places(job.device, self.workers, len(batches))]
-        stopping = False
-        try:
-            while True:
-                for worker in workers:
-                    if waiting and not worker.busy and not stopping:
-                        worker.take(waiting.popleft())
-                busy = [worker for worker in workers if worker.busy]
-                if not busy:
-                    break
-                ready = wait([worker.connection for worker in busy])
-                for worker in busy:
-                    if worker.connection not in ready:
-                        continue
-                    for event in worker.events():
-                        stopping |= event.phase == "failed" and job.stop_on_failure
-                        report(event)
-            for worker in workers:
-                worker.dismiss()
-        finally:
-            for worker in workers:
-                worker.stop()
-
-
-@hookimpl
-def rppbench_engines() -> list[type[Engine]]:
-    """Engines that come with rppbench."""
-    return [Inline, Processes]
-
-
-def places(device: str, workers: int, batches: int) -> list[dict[str, str]]:
-    """What to set in the environment of each worker; never more workers than batches.
-
-    Cores are divided among the workers, unless OMP_NUM_THREADS says how many each may use. On
-    'cuda' workers take the visible GPUs in turn; 'cuda:1' names one for all of them.
-    """
-    workers = min(workers, batches)
-    shared = {}
-    if "OMP_NUM_THREADS" not in os.environ:
-        shared["OMP_NUM_THREADS"] = str(max(1, cores() // max(workers, 1)))
-    gpus = visible_gpus() if device == "cuda" else []
-    return [
-        {**shared, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})}
-        for number in range(workers)
-    ]
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
-    import torch  # only machines with a GPU pay for it
-
-    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 class _Worker:

@@ -1,0 +1,59 @@
+"""Processors and GPUs of this machine, and how workers share them."""
+
+from __future__ import annotations
+
+import os
+
+from rppbench.errors import UsageError, unknown
+
+
+def places(device: str, workers: int, batches: int) -> list[dict[str, str]]:
+    """What to set in the environment of each worker; never more workers than batches.
+
+    Cores are divided among the workers, unless OMP_NUM_THREADS says how many each may use. On
+    'cuda' workers take the visible GPUs in turn; 'cuda:1' names one for all of them.
+    """
+    workers = min(workers, batches)
+    shared = {}
+    if "OMP_NUM_THREADS" not in os.environ:
+        shared["OMP_NUM_THREADS"] = str(max(1, cores() // max(workers, 1)))
+    gpus = visible_gpus() if device == "cuda" else []
+    return [
+        {**shared, **({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {})}
+        for number in range(workers)
+    ]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    import torch  # only machines with a GPU pay for it
+
+    return [str(number) for number in range(torch.cuda.device_count())]
+
+
+def torch_device(name: str) -> str:
+    """The device that is meant. UsageError if this machine does not have it."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if name == "auto":
+        return "cuda" if cuda else "cpu"
+    if name == "cpu":
+        return name
+    kind, _, index = name.partition(":")
+    if kind != "cuda" or (index and not index.isdecimal()):
+        raise unknown("device is named", name, ("auto", "cpu", "cuda", "cuda:N"), "devices")
+    count = torch.cuda.device_count() if cuda else 0
+    if int(index or 0) >= count:
+        raise UsageError(f"no device {name!r}: torch sees {count} CUDA devices here")
+    return name

@@ -1,0 +1,78 @@
+"""Engines: where cells run. An engine places batches; the job does the work and writes records."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import wait
+
+from rppbench import hookimpl
+from rppbench.contracts.engine import Batch, Engine, Event, Job, Report
+from rppbench.errors import UsageError
+from rppbench.execution.devices import places
+from rppbench.execution.worker import _Worker
+
+
+class Inline(Engine):
+    """One batch after the other in this process."""
+
+    name, title = "inline", "This process"
+
+    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+        failed = False
+
+        def watch(event: Event) -> None:
+            nonlocal failed
+            failed |= event.phase == "failed"
+            report(event)
+
+        for batch in batches:
+            job(batch, watch)
+            if failed and job.stop_on_failure:
+                return
+
+
+class Processes(Engine):
+    """Batches side by side in processes of this machine, each with its share of cores and GPUs.
+
+    A worker keeps its models from batch to batch. One that dies takes its batch with it, and no
+    other: the cells it left get a record that says how it died.
+    """
+
+    name, title = "processes", "Processes of this machine"
+
+    def __init__(self, *, workers: int = 2) -> None:
+        if workers < 1:
+            raise UsageError(f"engine 'processes' takes workers=1 or more, not {workers}")
+        self.workers = workers
+
+    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+        waiting = deque(batches)
+        workers = [_Worker(job, place) for place in places(job.device, self.workers, len(batches))]
+        stopping = False
+        try:
+            while True:
+                for worker in workers:
+                    if waiting and not worker.busy and not stopping:
+                        worker.take(waiting.popleft())
+                busy = [worker for worker in workers if worker.busy]
+                if not busy:
+                    break
+                ready = wait([worker.connection for worker in busy])
+                for worker in busy:
+                    if worker.connection not in ready:
+                        continue
+                    for event in worker.events():
+                        stopping |= event.phase == "failed" and job.stop_on_failure
+                        report(event)
+            for worker in workers:
+                worker.dismiss()
+        finally:
+            for worker in workers:
+                worker.stop()
+
+
+@hookimpl
+def rppbench_engines() -> list[type[Engine]]:
+    """Engines that come with rppbench."""
+    return [Inline, Processes]
