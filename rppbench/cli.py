@@ -15,7 +15,6 @@ from typing import NoReturn
 from rppbench import __version__
 from rppbench.commands import (
     ablate,
-    adopt,
     cache,
     compare,
     data,
@@ -24,7 +23,9 @@ from rppbench.commands import (
     export_classifier,
     export_coco,
     gallery,
+    import_prompt,
     leaderboard,
+    list_info,
     merge,
     predict,
     publish,
@@ -32,7 +33,6 @@ from rppbench.commands import (
     report,
     run,
     score,
-    show,
 )
 from rppbench.errors import UsageError, unknown
 
@@ -43,8 +43,12 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
     "run": ("compare methods: learn, score, and print the leaderboard", run.flags, run.run),
     "plan": ("show what `run` would do", run.plan_flags, run.plan),
     "ablate": ("vary options of a method, and compare", ablate.flags, ablate.ablate),
-    "list": ("list methods, data sets, tasks, engines or backbones", show.list_flags, show.listed),
-    "info": ("show one of them: options, recipes, paper", show.info_flags, show.info),
+    "list": (
+        "list methods, data sets, tasks, engines or backbones",
+        list_info.list_flags,
+        list_info.listed,
+    ),
+    "info": ("show one of them: options, recipes, paper", list_info.info_flags, list_info.info),
     "data": ("list, check, prepare, index or export data sets", data.flags, data.data),
     "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
     "report": ("make a static site of all tables and plots", report.flags, report.report),
@@ -59,7 +63,11 @@ COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
         export_classifier.export_classifier,
     ),
     "export-coco": ("write scenes as COCO-format files", export_coco.flags, export_coco.export),
-    "import": ("read an official checkpoint into such a folder", adopt.flags, adopt.adopt),
+    "import": (
+        "read an official checkpoint into such a folder",
+        import_prompt.flags,
+        import_prompt.adopt,
+    ),
     "score": ("score what another program predicted", score.flags, score.score),
     "gallery": ("draw predictions next to the truth", gallery.flags, gallery.gallery),
     "predict": ("classify images with such a prompt", predict.flags, predict.predict),

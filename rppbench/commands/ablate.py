@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands import run
-from rppbench.commands.helping import help_on, helps
+from rppbench.commands.torchrun import help_on, helps
 from rppbench.errors import UsageError
 from rppbench.planning.settings import GRID_NAMES, GridSettings, grid_settings
 from rppbench.records.store import Store

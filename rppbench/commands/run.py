@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands.helping import help_on, helps, runner_of, runner_options
 from rppbench.commands.leaderboard import report_damage, write_pages
+from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import Problem

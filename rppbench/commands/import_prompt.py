@@ -38,7 +38,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     """Read runs into records; or a checkpoint into a prompt, its card and README."""
     *kind, file = arguments.words
     if kind:
-        from rppbench.commands.bring import KINDS, bring
+        from rppbench.commands.import_runs import KINDS, bring
 
         if len(kind) > 1 or kind[0] not in KINDS:
             raise unknown("kind of import is named", " ".join(kind), KINDS, "kinds")
