@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rppbench.features import store
+import rppbench.features.store as feature_store
 from rppbench.features.files import entries, problems
 from rppbench.features.store import FeatureStore
 
@@ -114,7 +114,7 @@ def test_a_row_of_any_list_before_is_computed_no_second_time(tmp_path: Path) -> 
 def test_a_kill_loses_only_what_was_not_kept_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
     store, tower = FeatureStore(tmp_path), Tower()
 
     def killed(picks: Sequence[int]) -> Iterator[Tensor]:
@@ -134,7 +134,7 @@ def test_a_kill_loses_only_what_was_not_kept_yet(
 def test_what_was_kept_on_the_way_is_one_file_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
     Tower().ask(FeatureStore(tmp_path), list("0123"))
     assert len(entries(tmp_path)) == 1
 
@@ -147,7 +147,7 @@ def test_pieces_that_go_at_the_end_cost_no_other_file_its_place(
         tower.ask(FeatureStore(tmp_path), ["0", "1"], epoch=epoch)
     both = sum(entry.size for entry in entries(tmp_path))
     entries(tmp_path)[1].path.unlink()
-    monkeypatch.setattr(store, "SAVE_SECONDS", -1.0)
+    monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
     tower.ask(FeatureStore(tmp_path, limit=both), ["0", "1"], epoch=2)  # with a piece on the way
     assert sum(entry.size for entry in entries(tmp_path)) == both
 

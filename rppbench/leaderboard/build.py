@@ -1,6 +1,7 @@
 """From records to tables: methods by data sets, and never two things that cannot be compared.
 
-A table holds the records of one setting and one version of the data (see `rppbench.leaderboard.variants`).
+A table holds the records of one setting and one version of the data (see
+`rppbench.leaderboard.variants`).
 """
 
 from __future__ import annotations

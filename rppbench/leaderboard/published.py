@@ -98,7 +98,8 @@ class Line:
     figures: Mapping[str, Figure]
     """By the name of the column; those that are printed."""
     sums: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(kind, column, the columns it is worked out from); kinds are those of `rppbench.leaderboard.published_check`."""
+    """(kind, column, the columns it is computed from); kinds are those of
+    `rppbench.leaderboard.published_check`."""
     sic: str
     """Why it stands here although it does not add up."""
 
