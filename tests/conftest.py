@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from coop_root import Make, make
-from tiny import make_tiny_clip
-from toy_run import Say, ToyPlugin, registry_of, save_tiny
+from support.coop_root import Make, make
+from support.tiny import make_tiny_clip
+from support.toy_run import Say, ToyPlugin, registry_of, save_tiny
 
 from rppbench.cli import main
 from rppbench.execution import engines

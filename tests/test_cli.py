@@ -7,8 +7,8 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from toy import Toy
-from toy_run import Context, Say, ToyBroken
+from support.toy_data import Toy
+from support.toy_run import Context, Say, ToyBroken
 
 from rppbench import __version__, hookimpl
 from rppbench.cli import main

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_run import Say
+from support.toy_run import Say
 
 from rppbench import __version__
 

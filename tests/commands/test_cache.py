@@ -1,0 +1,122 @@
+"""`rppbench cache` on files that the store wrote."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from support.toy_run import Say, refused
+
+from rppbench.features.files import Entry, entries
+from rppbench.features.store import FeatureStore
+from rppbench.files.atomic import STALE_SECONDS
+from rppbench.files.cache_folder import cache_folder
+from rppbench.files.sizes import parse_size, spell_size
+
+DAY = 24 * 3600
+
+
+@pytest.fixture
+def filled() -> list[Entry]:
+    """Three files of different kinds; the first was used 20 days ago, the second 10."""
+    store = FeatureStore(cache_folder())
+    store.rows({"kind": "images"}, ["a", "b"], lambda picks: [torch.zeros(len(picks), 4)])
+    store.rows({"kind": "views"}, ["a"], lambda picks: [torch.zeros(len(picks), 4)])
+    store.get({"kind": "texts"}, 3, lambda: torch.zeros(3, 4))
+    by_kind = {entry.kind: entry for entry in entries(cache_folder())}
+    assert set(by_kind) == {"images", "views", "texts"}
+    for kind, days in (("images", 20), ("views", 10), ("texts", 0)):
+        moment = time.time() - days * DAY
+        os.utime(by_kind[kind].path, (moment, moment))
+    return entries(cache_folder())
+
+
+def left() -> list[str]:
+    return [entry.kind for entry in entries(cache_folder())]
+
+
+def test_info_tells_kinds_counts_and_sizes(
+    say: Say, filled: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "2GB")
+    status, text, _ = say("cache", "info")
+    assert status == 0
+    assert [line.split()[0] for line in text.splitlines()[1:4]] == ["images", "texts", "views"]
+    assert f"3 files, {spell_size(sum(entry.size for entry in filled))}, limit 2.0 GiB" in text
+
+
+def test_an_empty_cache_has_nothing_to_tell_or_prune_or_doubt(say: Say) -> None:
+    assert "0 files, 0 B, no limit" in say("cache", "info")[1]
+    assert say("cache", "prune", "--all")[:2] == (0, "removed 0 of 0 files, 0 B; 0 B left\n")
+    assert say("cache", "verify")[0] == 0
+
+
+def test_prune_takes_the_old_the_surplus_or_all(say: Say, filled: list[Entry]) -> None:
+    assert "would remove 1 of 3" in say("cache", "prune", "--older-than", "15", "--dry-run")[1]
+    assert left() == ["images", "views", "texts"]
+    assert "removed 1 of 3" in say("cache", "prune", "--older-than", "15")[1]
+    assert left() == ["views", "texts"]
+    say("cache", "prune", "--max-size", str(filled[2].size))
+    assert left() == ["texts"]
+    say("cache", "prune", "--all")
+    assert left() == []
+
+
+def test_prune_wants_to_know_what_goes(say: Say, filled: list[Entry]) -> None:
+    assert "--max-size" in refused(say, "cache", "prune")
+    assert "'lots'" in refused(say, "cache", "prune", "--max-size", "lots")
+    assert "-1.0" in refused(say, "cache", "prune", "--older-than=-1")
+    assert len(left()) == 3
+
+
+def test_verify_names_what_is_damaged(say: Say, filled: list[Entry]) -> None:
+    assert say("cache", "verify")[0] == 0
+    flipped, cut = filled[0].path, filled[1].path
+    content = bytearray(flipped.read_bytes())
+    content[-1] ^= 1  # the header still fits: only the digest knows
+    flipped.write_bytes(content)
+    cut.write_bytes(cut.read_bytes()[:-1])
+    foreign = flipped.with_name("old.npy")
+    foreign.write_bytes(b"\x93NUMPY")
+    status, text, _ = say("cache", "verify")
+    assert status == 1
+    assert f"{flipped}: its content is not what was written" in text
+    assert f"{cut}: no whole file" in text
+    assert f"{foreign}: no whole file" in text
+    assert "3 damaged" in text
+
+
+def test_what_a_dead_writer_left_is_named_and_goes(say: Say, filled: list[Entry]) -> None:
+    stale = filled[0].path.with_name(f".x.safetensors.{'0' * 32}.tmp")
+    fresh = stale.with_name(f".x.safetensors.{'1' * 32}.tmp")
+    for path in (stale, fresh):
+        path.write_bytes(b"half")
+    moment = time.time() - STALE_SECONDS - 10
+    os.utime(stale, (moment, moment))
+    status, text, _ = say("cache", "verify")
+    assert status == 1
+    assert f"{stale}: left by a writer that died" in text
+    assert str(fresh) not in text
+    say("cache", "prune", "--all")
+    assert not stale.exists()
+    assert fresh.exists()
+
+
+def test_a_limit_that_is_no_size_is_refused_before_anything_runs(
+    say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "much")
+    asked = ("--method", "fixed", "--task", "cross-dataset:suite=toy", "--model", "tiny")
+    assert "RPPBENCH_CACHE_SIZE" in refused(say, "run", *asked)
+    assert not Path("runs", "records").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("4GB", 4 << 30), ("500 MiB", 500 << 20), ("1.5g", 3 << 29), ("70", 70), ("2tb", 2 << 40)],
+)
+def test_a_size_is_read_as_people_write_it(text: str, count: int) -> None:
+    assert parse_size(text, "it") == count

@@ -1,0 +1,84 @@
+"""`rppbench export-classifier` of a prompt that a cell learned: the arrays are its classifier."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from support.toy_run import Say, ToyRunner
+
+from rppbench.execution.bench import CellBench
+from rppbench.plugins.registry import Registry
+from rppbench.records.store import Store
+
+NAMES = ("red square", "blue lake", "great white shark", "x")
+
+
+@pytest.fixture
+def classifier(say: Say, toys: Registry, models: Path) -> torch.Tensor:
+    """(c, e) unit text features with which the cell's own task would classify these names."""
+    words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
+    status, _, told = say("run", *words, "--dataset", "toy-one", "--seed", "3")
+    assert status == 0, told
+    Path("names.json").write_text(json.dumps(NAMES))
+    (record,), _ = Store(Path("runs")).all()
+    runner = ToyRunner(Path("runs"), models=models)
+    bench = CellBench(record.cell, runner.workshop, lambda *event: None, retrain=False)
+    bench.fit()
+    assert bench.cost.training_reused
+    return bench.similarities(torch.eye(32), NAMES).T
+
+
+def arrays(folder: str) -> tuple[torch.Tensor, list[str]]:
+    with safe_open(Path(folder) / "classifier.safetensors", "pt") as file:
+        return file.get_tensor("features"), json.loads(file.metadata()["names"])
+
+
+def unit(rows: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(rows, dim=1)
+
+
+def test_detic_gets_half_precision_rows_that_become_the_classifier(
+    say: Say, classifier: torch.Tensor
+) -> None:
+    words = ("--prompt", "context", "--vocabulary", "names.json", "--to", "detic")
+    status, _, told = say("export-classifier", *words)
+    assert status == 0, told
+    assert "4 x 32 classifier" in told
+    array = np.load("detic/classifier.npy", allow_pickle=False)
+    assert (array.dtype, array.shape) == (np.float16, (4, 32))
+    lengths = np.linalg.norm(array.astype(np.float32), axis=1)
+    assert np.abs(lengths - 1).min() > 0.01, "Detic takes them unnormalised"
+    torch.testing.assert_close(
+        unit(torch.from_numpy(array.astype(np.float32))), classifier, atol=1e-3, rtol=0
+    )
+    features, names = arrays("detic")
+    assert names == list(NAMES)
+    assert features.dtype == torch.float32
+    torch.testing.assert_close(unit(features), classifier, atol=1e-6, rtol=0)
+    np.testing.assert_array_equal(array, features.half().numpy())
+    card = json.loads(Path("detic/card.json").read_text())
+    assert card["prompt"]["training"]["seed"] == 3
+
+
+def test_zsseg_gets_unit_rows_and_a_folder_serves_as_the_prompt(
+    say: Say, classifier: torch.Tensor
+) -> None:
+    assert say("export", "context", "--to", "prompt")[0] == 0
+    words = ("--prompt", "prompt", "--vocabulary", "names.json", "--format", "zsseg")
+    status, _, told = say("export-classifier", *words, "--to", "zsseg")
+    assert status == 0, told
+    array = np.load("zsseg/classifier.npy", allow_pickle=False)
+    assert array.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1, rtol=1e-5)
+    # None of these names ends in a sign that takes the full stop, so the wording is the same.
+    torch.testing.assert_close(torch.from_numpy(array), classifier, atol=1e-6, rtol=0)
+    # And what the cell learned shows.
+    words = ("--method", "fixed", "--model", "tiny", "--vocabulary", "names.json", "--to", "fixed")
+    status, _, told = say("export-classifier", *words)
+    assert status == 0, told
+    assert (unit(arrays("fixed")[0]) - classifier).abs().max() > 0.01

@@ -1,0 +1,178 @@
+"""`rppbench publish`, and what every command says of records that are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.records import record
+
+from rppbench.cli import main
+from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.record import Failure, Record, Score
+from rppbench.records.store import Store
+
+Say = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str]:
+        status = main(words)
+        told = capsys.readouterr().err
+        assert "Traceback" not in told
+        return status, told
+
+    return run
+
+
+def fill(folder: str, *records: Record) -> list[Path]:
+    return [Store(Path(folder)).write(one) for one in records]
+
+
+def content(folder: str) -> dict[str, bytes]:
+    root = Path(folder) / "records"
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_good_records_are_copied_and_the_pages_made_from_them(say: Say) -> None:
+    failed = record("rpp", seed=2, failure=Failure("oom", "out of memory"))
+    fill("runs", record("coop"), record("rpp"), failed)
+    status, told = say("publish", "runs")
+    assert status == 0
+    assert "2 added, 0 already there, 0 in conflict" in told
+    assert "1 failed and were left out; --failed takes them too" in told
+    assert "| CoOp |" in Path("leaderboards/cross-dataset.md").read_text()
+    assert say("publish", "runs", "--failed", "--to", "leaderboards")[0] == 0
+    assert content("leaderboards") == content("runs")
+
+
+UNSOUND = {
+    "a value that its counts are not": (Score("top1", 50.0, 3, 4), "3 of 4 images are right"),
+    "more right than there are": (Score("top1", 125.0, 5, 4), "5 of 4 images are right"),
+    "outcomes that are not its counts": (
+        Score("top1", 50.0, 2, 4, pack_outcomes([True, False, False, False])),
+        "1 outcomes are right, but 2 are counted",
+    ),
+    "outcomes that are none": (Score("top1", 50.0, 2, 4, "!!"), "outcomes cannot be read"),
+    "no main number": (Score("top5", 50.0), "no score of its main metric 'top1'"),
+}
+
+
+@pytest.mark.parametrize("what", UNSOUND)
+def test_a_record_that_contradicts_itself_is_named_and_stays(say: Say, what: str) -> None:
+    score, told = UNSOUND[what]
+    (bad, _) = fill("runs", record("coop", scores=(score,)), record("rpp"))
+    before = content("runs")
+    status, said = say("publish", "runs")
+    assert status == 1
+    assert f"{bad}: " in said
+    assert told in said
+    assert [name.split("/")[2] for name in content("leaderboards")] == ["rpp"]
+    assert content("runs") == before
+
+
+def test_a_damaged_record_is_named_and_the_others_are_published(say: Say) -> None:
+    bad, _ = fill("runs", record("coop"), record("rpp"))
+    bad.write_text(bad.read_text().replace("50.0", "99.0"))
+    status, said = say("publish", "runs")
+    assert status == 1
+    assert f"{bad}: the content does not match its digest: edited or damaged" in said
+    assert len(content("leaderboards")) == 1
+    assert "99.0" in bad.read_text()
+
+
+def test_a_conflict_leaves_both_numbers_where_they_are(say: Say) -> None:
+    fill("runs", record("coop", value=51.0))
+    fill("leaderboards", record("coop", value=50.0))
+    before = content("leaderboards")
+    status, said = say("publish", "runs")
+    assert status == 1
+    assert "conflict: leaderboards/records/" in said
+    assert content("leaderboards") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(("nowhere",), "not that of a run"), (("runs", "--to", "runs"), "published into itself")],
+)
+def test_what_cannot_be_published_is_said(say: Say, words: tuple[str, ...], told: str) -> None:
+    fill("runs", record())
+    status, said = say("publish", *words)
+    assert status == 2
+    assert told in said
+
+
+def test_the_committed_records_are_sound() -> None:
+    from rppbench.records.merge import faults
+
+    records, _ = Store(Path(__file__).parents[2] / "leaderboards").all()
+    assert records
+    assert [fault for one in records for fault in faults(one)] == []
+
+
+# --- bad input through the commands -------------------------------------------------------------
+
+
+def newer(text: str) -> str:
+    return text.replace('"schema": 1', '"schema": 7')
+
+
+DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
+    "truncated": (lambda text: text[: len(text) // 2], "not whole JSON (cut off?)"),
+    "foreign": (lambda text: '{"acc1": 0.5}', "not a record of rppbench"),
+    "no mapping": (lambda text: "[]", "not a record of rppbench"),
+    "edited": (lambda text: text.replace("50.0", "99.0"), "edited or damaged"),
+    "NaN": (lambda text: text.replace("50.0", "NaN"), "NaN is not a measurement"),
+    "newer": (newer, "schema 7 is newer than this rppbench, which reads up to 1; upgrade"),
+    "unknown schema": (lambda text: text.replace('"schema": 1', '"schema": "x"'), "'x' is known"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+@pytest.mark.parametrize("command", ["leaderboard", "compare", "merge"])
+def test_bad_input_is_named_counted_skipped_and_kept(say: Say, kind: str, command: str) -> None:
+    change, reason = DAMAGE[kind]
+    score = Score("top1", 50.0, 1, 2, pack_outcomes([True, False]))
+    good = [record(name, scores=(score,)) for name in ("rpp", "pomp")]
+    bad, *_ = fill("runs", record("coop"), *good)
+    bad.write_text(change(bad.read_text()))
+    before = content("runs")
+    words = {
+        "leaderboard": ("leaderboard", "--output", "runs"),
+        "compare": ("compare", "rpp", "pomp", "--output", "runs"),
+        "merge": ("merge", "all", "runs"),
+    }
+    status, said = say(*words[command])
+    assert status == 1
+    assert "1 file does not count as a record:" in said
+    assert f"{bad}: " in said
+    assert reason in said
+    assert content("runs") == before
+
+
+def test_a_duplicate_of_a_cell_counts_once_and_is_named(say: Say) -> None:
+    (path,) = fill("runs", record("coop"))
+    copy = path.with_name("again.json")
+    copy.write_bytes(path.read_bytes())
+    status, said = say("leaderboard", "--output", "runs")
+    assert status == 1
+    assert f"{copy}: a record in the wrong place; it belongs at {path}" in said
+    data = json.loads(Path("runs/cross-dataset.json").read_text())
+    assert data["tables"][0]["rows"][0]["entries"][0]["values"] == [[1, 50.0]]
+
+
+def test_a_damaged_file_is_kept_when_its_cell_is_run_again(tmp_path: Path) -> None:
+    store, one = Store(tmp_path), record("coop")
+    path = store.write(one)
+    path.write_text("edited by hand")
+    store.write(one)
+    assert store.all() == ([one], [])
+    assert path.with_name(f"{path.name}.damaged").read_text() == "edited by hand"
+    store.write(replace(one, finished="2027-01-01T00:00:00+00:00"))  # good ones are replaced
+    assert len(list(path.parent.iterdir())) == 2

@@ -1,0 +1,171 @@
+"""Average precision agrees with pycocotools, with LVIS's rules, and at the edges with reason."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from faster_coco_eval.core import mask as rle
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from support.detections import CLASSES, SIDE, Made
+
+from rppbench.contracts.regions import Detections
+from rppbench.evaluation import average_precision
+from rppbench.evaluation.average_precision import AveragePrecision
+
+NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+def ours(data: Made, masks: bool = False) -> dict[str, float]:
+    scorer = AveragePrecision(data, masks)
+    for sample in data.samples("test"):
+        found = data.found(sample)
+        scorer.add(sample, replace(found, masks=boxes_as_masks(found)) if masks else found)
+    return {score.metric: score.value for score in scorer.scores()}
+
+
+def boxes_as_masks(found: Detections) -> list[Any]:
+    masks = []
+    for x, y, w, h in found.boxes:
+        mask = np.zeros((SIDE, SIDE), np.uint8, order="F")
+        mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = 1
+        masks.append(rle.encode(mask))
+    return masks
+
+
+def reference(
+    data: Made, labels: Sequence[int], masks: bool = False, images: Sequence[int] | None = None
+) -> Any:
+    """pycocotools on the same boxes; its evaluation of the given classes and images."""
+    truth: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
+    for at, sample in enumerate(data.samples("test")):
+        for thing in data.things(sample):
+            entry = {"id": len(truth) + 1, "image_id": at, "category_id": thing.label}
+            entry |= {"bbox": list(thing.box), "iscrowd": int(thing.crowd), "area": thing.area}
+            assert thing.mask is not None
+            entry["segmentation"] = rle.encode(np.asfortranarray(thing.mask.astype(np.uint8)))
+            truth.append(entry)
+        here = data.found(sample)
+        for box, score, label, mask in zip(
+            here.boxes, here.scores, here.labels, boxes_as_masks(here), strict=True
+        ):
+            entry = {"image_id": at, "category_id": int(label), "score": float(score)}
+            key = {"segmentation": mask} if masks else {"bbox": [float(edge) for edge in box]}
+            found.append({**entry, **key})
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": at, "height": SIDE, "width": SIDE} for at in range(len(data.boxes))],
+            "categories": [{"id": at, "name": name} for at, name in enumerate(CLASSES)],
+            "annotations": truth,
+        }
+        coco.createIndex()
+        compared = COCOeval(coco, coco.loadRes(found), "segm" if masks else "bbox")
+        compared.params.catIds = list(labels)
+        if images is not None:
+            compared.params.imgIds = list(images)
+        compared.evaluate()
+        compared.accumulate()
+        compared.summarize()
+    return compared
+
+
+@pytest.mark.parametrize("masks", [False, True])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_numbers_are_those_of_pycocotools(seed: int, masks: bool) -> None:
+    data = Made(seed=seed)
+    found = ours(data, masks)
+    prefix = "mask_" if masks else ""
+    stats = 100 * reference(data, range(6), masks).stats
+    for name, value in zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), stats, strict=False):
+        assert found[prefix + name] == pytest.approx(value, abs=1e-6), name
+    assert 5 < found[f"{prefix}AP50"] < 95, "neither nothing nor everything"
+    seen, unseen = (100 * reference(data, labels, masks).stats[1] for labels in ((0, 1, 4), (2, 3)))
+    assert found[f"{prefix}AP50_seen"] == pytest.approx(seen, abs=1e-6)
+    assert found[f"{prefix}AP50_unseen"] == pytest.approx(unseen, abs=1e-6)
+
+
+def test_classes_may_be_scored_in_groups_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = ours(Made())
+    monkeypatch.setattr(average_precision, "PAIRS", 1)
+    assert ours(Made()) == at_once
+
+
+def test_lvis_counts_a_class_only_on_images_that_were_checked_for_it() -> None:
+    data = Made(federated=True)
+    # Class 3 is absent from every checked image without it, and never incomplete: plain COCO on
+    # the images that were checked. Class 4 is checked only where it is.
+    for label in (1, 3, 4):
+        images = []
+        for at, sample in enumerate(data.samples("test")):
+            here = {thing.label for thing in data.things(sample)}
+            if label in here or label in data.checked(sample).absent:
+                images.append(at)
+        assert 0 < len(images) <= 20
+        data.groups = tuple("r" if at == label else "f" for at in range(6))
+        expected = 100 * reference(data, [label], images=images).stats[0]
+        assert ours(data)["AP_rare"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_lvis_does_not_hold_unmatched_boxes_against_incomplete_annotations() -> None:
+    data = Made(federated=True)
+    data.groups = ("r", "c", "f", "c", "c", "c")  # class 2 alone is incomplete wherever it is
+    scorer, strict = AveragePrecision(data), AveragePrecision(data)
+    for sample in data.samples("test"):
+        things = data.things(sample)
+        found = data.found(sample)
+        extra = Detections(  # a high score on an empty corner
+            np.concatenate([found.boxes, [[190, 190, 4, 4]]]).astype(np.float32),
+            np.append(found.scores, np.float32(2)),
+            np.append(found.labels, 2),
+        )
+        scorer.add(sample, extra if any(thing.label == 2 for thing in things) else found)
+        strict.add(sample, found)
+    one, two = ({s.metric: s.value for s in scores.scores()} for scores in (scorer, strict))
+    assert one["AP_frequent"] == pytest.approx(two["AP_frequent"])
+
+
+def test_lvis_has_numbers_by_frequency_and_counts_three_hundred_an_image() -> None:
+    data = Made(images=2, federated=True)
+    found = ours(Made(federated=True))
+    assert list(found)[:3] == ["AP50", "AP", "AP75"]
+    assert {"AP_rare", "AP_common", "AP_frequent"} <= set(found)
+    assert not {name for name in found if "seen" in name}
+    scorer = AveragePrecision(data)
+    many = Detections(
+        np.tile(np.array([[1, 1, 9, 9]], np.float32), (301, 1)),
+        np.arange(301, dtype=np.float32),
+        np.zeros(301, np.int64),
+    )
+    scorer.add(data.samples("test")[0], many)
+    assert len(scorer._scores[0]) == 300
+    assert scorer._scores[0].min() == 1
+
+
+def test_nothing_found_is_zero_and_everything_found_is_all() -> None:
+    data = Made()
+    nothing, everything = AveragePrecision(data), AveragePrecision(data)
+    for sample in data.samples("test"):
+        nothing.add(sample, NOTHING)
+        things = [thing for thing in data.things(sample) if not thing.crowd]
+        everything.add(
+            sample,
+            Detections(
+                np.array([thing.box for thing in things], np.float32).reshape(-1, 4),
+                np.ones(len(things), np.float32),
+                np.array([thing.label for thing in things], np.int64),
+            ),
+        )
+    assert {s.metric: s.value for s in nothing.scores()}["AP"] == 0
+    assert {s.metric: s.value for s in everything.scores()}["AP"] == pytest.approx(100)
+
+
+def test_no_images_at_all_are_no_number() -> None:
+    assert AveragePrecision(Made(images=0)).scores() == []

@@ -1,0 +1,286 @@
+"""From a request to records, with a tiny backbone and generated images; real files, real loops."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from support.toy_data import COLOURS, Toy
+from support.toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
+
+from rppbench.contracts.prompts import Prompt
+from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.execution.runner import Runner
+from rppbench.models.clip import Clip
+from rppbench.planning.plan import batches
+from rppbench.planning.status import survey
+from rppbench.records.outcomes import unpack_outcomes
+from rppbench.training.distributed import Group
+from rppbench_methods.cocoop import CoCoOp
+
+TOYS = Bringing([Fixed, Context, CoCoOp], [Toy, ToyOne, ToyTwo])
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
+
+
+def clip_of(place: Place) -> Clip:
+    return place.clips["tiny"]
+
+
+GOOD = ("toy-one", "toy-two")
+
+
+def test_one_training_serves_all_targets_and_counts_are_kept(place: Place) -> None:
+    planned = place.plan("context", datasets=GOOD)
+    assert [cell.dataset for cell in planned] == list(GOOD)
+    assert len(batches(planned)) == 1
+    records = place.run(planned)
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert [record.cost.training_reused for record in records] == [False, True]
+    trained = {event.key for event in place.events if event.phase == "train"}
+    assert trained == {planned[0].key}
+    for record, total in zip(records, (14, 28), strict=True):
+        score = record.score()
+        assert score is not None
+        assert score.total == total
+        assert score.value == 100 * (score.correct or 0) / total
+        assert sum(unpack_outcomes(score.outcomes or "", total)) == score.correct
+
+
+def test_the_same_cells_give_the_same_records_in_any_order(place: Place) -> None:
+    planned = place.plan("context", "context:both=on", "fixed", datasets=GOOD, seeds=(0, 1))
+    first = [record.measured() for record in place.run(planned)]
+    other = place.new("other", "other-cache")
+    for cell in reversed(planned):
+        other((cell,), place.events.append)
+    second = [other.store.read(cell) for cell in planned]
+    assert [record and record.measured() for record in second] == first
+    assert first[0] != first[1]
+
+
+def test_a_second_evaluation_of_the_same_data_encodes_no_image(place: Place) -> None:
+    place.run(place.plan("fixed", datasets=GOOD))
+    before = place.encoded
+    assert before == 14 + 28
+    place.run(place.plan("fixed", datasets=GOOD), place.new("again"))
+    assert place.encoded == before
+    place.run(place.plan("context", datasets=GOOD), place.new("third"))
+    assert place.encoded == before + 2 * 5  # the training images of the source, once
+
+
+def test_stored_and_live_features_give_the_same_record(place: Place) -> None:
+    planned = place.plan("context", datasets=GOOD)
+    first = place.run(planned)
+    second = place.run(planned, place.new("again", "empty-cache"))
+    assert [a.measured() for a in first] == [b.measured() for b in second]
+
+
+def test_a_record_tells_which_images_were_drawn(place: Place) -> None:
+    planned = [
+        *place.plan("context", datasets=("toy-one",), seeds=(1, 2)),
+        *place.plan("context", task="pretraining"),  # the same training
+    ]
+    one, two, again = place.run(planned)
+    assert one.cell.training is not None
+    drawn = few_shot(Toy().samples("train"), one.cell.training.shots, 1)
+    assert one.draw == again.draw == draw_digest(drawn)
+    assert two.draw not in (one.draw, "")
+    assert draw_digest(list(reversed(drawn))) != one.draw
+    (still,) = place.run(place.plan("fixed", datasets=("toy-one",)))
+    assert still.draw == ""
+
+
+def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(place: Place) -> None:
+    (record,) = place.run(place.plan("context", datasets=("toy-one",)))
+    assert record.status == "ok", record.failure
+    clip, data = clip_of(place), Toy()
+    training = record.cell.training
+    assert training is not None
+    method, _ = place.runner.workshop.fitted[training.key]
+    seen = training_classes(data, training.classes)
+    drawn = of_classes(few_shot(data.samples("train"), training.shots, training.seed), seen)
+    with torch.no_grad():
+        prompt = method.prompts().text
+        assert isinstance(prompt, Prompt)
+        names = clip.names([data.classes[label] for label in seen])
+        texts = clip.text.encode(prompt, names, plain=True)
+        losses = []
+        for sample in drawn:
+            image = clip.image.encode(clip.preprocess(data.image(sample))[None])
+            logits = clip.scale * image @ texts.T
+            losses.append(-float(logits.log_softmax(1)[0, sample.label]))
+    scores = {score.metric: score.value for score in record.scores}
+    assert scores["train_loss"] == pytest.approx(sum(losses) / len(losses), abs=6e-4)
+    gap = scores["test_loss"] - scores["train_loss"]
+    assert scores["loss_gap"] == pytest.approx(gap, abs=1e-9)
+
+
+def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) -> None:
+    fast = (("recipe.epochs", "2"), ("recipe.lr", "0.5"), ("recipe.batch", "5"))
+    (record,) = place.run(place.plan("cocoop", datasets=("toy-one",), settings=fast))
+    assert record.status == "ok", record.failure
+    clip, data = clip_of(place), ToyOne()
+    method, _ = place.runner.workshop.fitted[record.cell.training.key]  # type: ignore[union-attr]
+    assert isinstance(method, CoCoOp)
+    right = []
+    with torch.no_grad():
+        for sample in data.samples("test"):
+            image = clip.image.encode(clip.preprocess(data.image(sample))[None])
+            prompt = Prompt(method.contexts(image)[0])
+            texts = clip.text.encode(prompt, clip.names(list(COLOURS)))
+            right.append(bool((texts @ image[0]).argmax() == sample.label))
+    score = record.score()
+    assert score is not None
+    assert unpack_outcomes(score.outcomes or "", 14) == right
+    assert any(right)
+    counted = [event.done for event in place.events if event.phase == "evaluate"]
+    learned = 15  # their loss is measured at the end of the training
+    assert counted == [*range(1, learned + 1), *range(1, 15)]
+
+
+def test_words_the_text_tower_never_saw_are_named_once(place: Place) -> None:
+    clip = clip_of(place)
+    with torch.no_grad():
+        for word in ("field", "stone"):
+            clip.model.token_embedding.weight[clip.tokenizer.encode(word)] = 0
+    records = place.run(place.plan("fixed", "context", datasets=GOOD))
+    assert [event.message for event in place.events if event.message] == [
+        f"2 of 7 class names of {name} have words that backbone tiny never saw: "
+        "green field, grey stone"
+        for name in GOOD
+    ]
+    assert {record.status for record in records} == {"ok"}
+    many = place.new("many")
+    with torch.no_grad():
+        clip.model.token_embedding.weight[:] = 0
+    place.events.clear()
+    place.run(place.plan("fixed", datasets=GOOD[:1]), many)
+    (message,) = [event.message for event in place.events if event.message]
+    assert message.startswith("7 of 7 class names")
+    assert message.endswith("yellow sun, grey stone, ...")
+
+
+def test_pretraining_scores_all_base_and_held_out_classes(place: Place) -> None:
+    (record,) = place.run(place.plan("context", task="pretraining"))
+    totals = {score.metric: score.total for score in record.scores if score.correct is not None}
+    assert totals == {"top1": 21, "top5": 21, "base": 15, "held_out": 6}
+    assert record.metric == "top1"
+
+
+def test_two_tasks_share_the_training_of_one_source(place: Place) -> None:
+    transfer = place.plan("context", datasets=("toy-one",))
+    pretraining = place.plan("context", task="pretraining")
+    assert transfer[0].training == pretraining[0].training
+    plan, _ = survey([*transfer, *pretraining], place.runner.store)
+    assert [entry.training for entry in plan] == ["learn", "shared"]
+    place.run(transfer)
+    plan, _ = survey(pretraining, place.runner.store)
+    assert [entry.training for entry in plan] == ["stored"]
+    assert plan[0].seconds is None
+    (record,) = place.run(pretraining, place.new())
+    assert record.cost.training_reused
+
+
+def test_retraining_learns_again_and_agrees(place: Place) -> None:
+    planned = place.plan("context", datasets=("toy-one",))
+    (first,) = place.run(planned)
+    (second,) = place.run(planned, place.new(retrain=True))
+    assert not second.cost.training_reused
+    assert first.measured() == second.measured()
+
+
+def test_a_teacher_belongs_to_the_training_but_not_to_comparability(place: Place) -> None:
+    (plain,) = place.plan("context", datasets=("toy-one",))
+    (taught,) = place.plan("context:kd=on", datasets=("toy-one",), teacher="teacher")
+    assert plain.training is not None
+    assert taught.training is not None
+    assert taught.training.teacher == "teacher"
+    assert plain.training.teacher is None
+    assert plain.comparability == taught.comparability
+    assert plain.training.key != taught.training.key
+    (record,) = place.run([taught])
+    assert record.status == "ok"
+    assert place.clips["teacher"].image.images_encoded == 2 * 5
+
+
+def test_a_method_that_learns_nothing_runs_once_for_all_seeds(place: Place) -> None:
+    planned = place.plan("fixed", "context", datasets=("toy-one",), seeds=(1, 2, 3))
+    assert [(cell.method.name, cell.seed) for cell in planned] == [
+        ("fixed", 1),
+        ("context", 1),
+        ("context", 2),
+        ("context", 3),
+    ]
+
+
+def test_a_limit_is_part_of_the_identity_and_is_obeyed(place: Place) -> None:
+    (whole,) = place.plan("fixed", datasets=("toy-two",))
+    (part,) = place.plan("fixed", datasets=("toy-two",), limit=9)
+    assert whole.comparability != part.comparability
+    (record,) = place.run([part])
+    score = record.score()
+    assert score is not None
+    assert score.total == 9
+
+
+def test_options_come_from_defaults_recipe_user_in_this_order(place: Place) -> None:
+    (cell,) = place.plan("context", datasets=("toy-one",))
+    assert cell.training is not None
+    assert cell.method["length"] == 2
+    assert cell.training.shots == 2
+    assert dict(cell.training.recipe.options)["epochs"] == 2
+    settings = (("length", "3"), ("recipe.lr", "0.5"), ("task.shots", "1"))
+    (cell,) = place.plan("context", datasets=("toy-one",), settings=settings)
+    assert cell.training is not None
+    assert cell.method["length"] == 3
+    assert cell.training.shots == 1
+    assert cell.training.recipe.name == "context-1+lr=0.5"
+
+
+def test_the_record_is_plain_json_with_its_identity_spelled_out(place: Place) -> None:
+    (cell,) = place.plan("context", datasets=("toy-one",))
+    place.run([cell])
+    content = json.loads(place.runner.store.record_path(cell).read_text())
+    assert content["key"] == cell.key
+    assert content["training_key"] == cell.training.key  # type: ignore[union-attr]
+    assert content["labels"]["method"] == "Context"
+    assert content["environment"]["torch"] == torch.__version__
+    assert content["cost"]["parameters"] == 2 * 32
+
+
+def test_the_names_in_a_table_do_not_depend_on_the_machine(place: Place, tmp_path: Path) -> None:
+    (record,) = place.run(place.plan("fixed", datasets=("toy-one",)))
+    assert str(tmp_path) not in json.dumps(record.to_json())
+    moved = replace(record, started="", finished="")
+    assert moved.key == record.key
+
+
+def test_the_accuracy_is_that_of_a_plain_reference(place: Place) -> None:
+    """Nearest class by cosine, image by image, with open_clip's own forward passes."""
+    import open_clip
+
+    clip, toy = clip_of(place), ToyTwo()
+    (record,) = place.run(place.plan("fixed", datasets=("toy-two",)))
+    tokens = open_clip.SimpleTokenizer()([f"a photo of a {name}." for name in COLOURS])
+    with torch.no_grad():
+        texts = clip.model.encode_text(tokens, normalize=True)
+        right = 0
+        for sample in toy.samples("test"):
+            pixels = clip.preprocess(toy.image(sample))[None]
+            image = clip.model.encode_image(pixels, normalize=True)
+            right += int((image @ texts.T).argmax() == sample.label)
+    score = record.score()
+    assert score is not None
+    assert score.correct == right
+
+
+def test_how_towers_were_run_is_told_where_it_is_not_as_usual(tmp_path: Path) -> None:
+    usual = Runner(tmp_path)._environment()
+    told = Runner(tmp_path, compile="inductor", group=Group(0, 2))._environment()
+    assert told == {**usual, "compile": "inductor", "processes": "2"}

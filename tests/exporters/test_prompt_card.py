@@ -1,0 +1,313 @@
+"""Prompts that leave a run: exported, read again, and the official checkpoints of others."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from support.tiny import make_tiny_clip
+from support.toy_data import COLOURS
+from support.toy_run import Context, Say, ToyPlugin, asked, images, refused
+from torch import Tensor
+
+from rppbench import hookimpl
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Space
+from rppbench.errors import UsageError
+from rppbench.execution.bench import CellBench, Workshop
+from rppbench.exporters import prompt_card
+from rppbench.features.store import FeatureStore
+from rppbench.models.identity import identify
+from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Choice
+from rppbench.records.record import Record
+from rppbench.records.store import Store
+from rppbench.testing import build
+from rppbench_methods.cocoop import CoCoOp
+from rppbench_methods.coop import CoOp
+from rppbench_methods.maple import MaPLe
+from rppbench_methods.pomp import POMP
+from rppbench_methods.vpt import VPT
+
+NAMES = list(COLOURS)
+RUN = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one")
+SHORT = ("--set", "recipe.epochs=1", "--set", "recipe.batch=8", "--shots", "1")
+
+
+class Specific(Context):
+    name, title = "specific", "Class-specific"
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.context = space.normal(space.classes, 2, space.text_width)
+
+
+class Visual(VPT):
+    """Learned tokens for images; the text is each data set's own wording."""
+
+    name, recipes = "visual", Context.recipes
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space, length=2, depth=2)
+
+
+class More:
+    @hookimpl
+    def rppbench_methods(self) -> list[type[Method]]:
+        return [CoOp, CoCoOp, POMP, MaPLe, Specific, Visual]
+
+
+MORE = More()
+
+
+def records() -> list[Record]:
+    return Store(Path("runs")).all()[0]
+
+
+def cell_bench(record: Record, registry: Registry) -> CellBench:
+    from rppbench.models.clip import load
+
+    workshop = Workshop(
+        registry=registry,
+        load=lambda name, precision: load(name, registry.all("backbones"), precision),
+        features=FeatureStore(Path("features")),
+        prompts=Store(Path("runs")).training_path,
+    )
+    bench = CellBench(record.cell, workshop, lambda *_: None, retrain=False)
+    bench.fit()
+    assert bench.cost.training_reused
+    return bench
+
+
+# --- export and predict -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["context", "context:both=on", "coop", "cocoop", "visual"])
+def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
+    say: Say, toys: Registry, method: str
+) -> None:
+    say("run", "--method", method, *RUN, *SHORT)
+    (record,) = records()
+    assert say("export", record.key[:6], "--to", "mine")[0] == 0
+    paths, labels = images()
+    words = ("--prompt", "mine", "--classes", ",".join(NAMES).replace(" ", "_"))
+    status, text, _ = say("predict", *words, *paths, "--json", "--top", "5")
+    assert status == 0
+    told = json.loads(text)
+    assert [entry["image"] for entry in told] == paths
+    evaluation = cell_bench(record, toys).evaluate()
+    ranked = [[NAMES.index(guess["name"]) for guess in entry["classes"]] for entry in told]
+    assert ranked == evaluation.ranked.tolist()
+    assert labels == evaluation.labels.tolist()
+    right = sum(best[0] == label for best, label in zip(ranked, labels, strict=True))
+    score = record.score("top1")
+    assert score is not None
+    assert right == score.correct
+    for entry in told:
+        shares = [guess["probability"] for guess in entry["classes"]]
+        assert shares == sorted(shares, reverse=True)
+        assert 0 < sum(shares) <= 1 + 1e-6
+    assert evaluation.confidence is not None
+    surest = [entry["classes"][0]["probability"] for entry in told]
+    assert surest == pytest.approx(evaluation.confidence.tolist(), rel=1e-5)
+    assert record.score("ece") is not None
+
+
+def test_probabilities_are_the_scaled_softmax_of_cosines(say: Say, toys: Registry) -> None:
+    say("run", "--method", "context", *RUN, *SHORT)
+    say("export", "context", "--to", "mine")
+    paths, _ = images()
+    words = ("--prompt", "mine", "--classes", "red square,blue lake", "--json", paths[0])
+    (entry,) = json.loads(say("predict", *words)[1])
+    card, state = prompt_card.read(Path("mine"))
+    clip = make_tiny_clip()
+    method = prompt_card.build(card, state, toys, clip)
+    with torch.no_grad():
+        texts = clip.text.encode(method.prompts().text, clip.names(["red square", "blue lake"]))  # type: ignore[arg-type]
+        pixels = clip.preprocess(Image.open(paths[0]).convert("RGB"))[None]
+        shares = (clip.scale * clip.image.encode(pixels) @ texts.T).softmax(-1)[0]
+    found = {guess["name"]: guess["probability"] for guess in entry["classes"]}
+    assert [found["red square"], found["blue lake"]] == pytest.approx(shares.tolist(), rel=1e-4)
+
+
+def test_the_card_says_what_the_records_say(say: Say, toys: Registry) -> None:
+    say("run", "--method", "context:length=3", *RUN[:-1], "toy-one", "toy-two", *SHORT)
+    known = records()
+    training = known[0].cell.training
+    assert training is not None
+    say("export", "context:length=3", "--to", "mine")
+    card, state = prompt_card.read(Path("mine"))
+    assert card.method == known[0].cell.method
+    assert card.backbone_digest == identify("tiny", toys.all("backbones"))
+    assert card.training is not None
+    assert card.training["key"] == training.key
+    assert card.training["recipe"]["name"] == training.recipe.name
+    assert list(card.classes) == NAMES[:5]  # the last two are held out
+    values = {(n.cell, n.dataset): n.value for n in card.numbers}
+    assert values == {(r.key, r.cell.dataset): r.score().value for r in known}  # type: ignore[union-attr]
+    assert len(values) == 2
+    stored = load_file(Store(Path("runs")).training_path(training))
+    assert state.keys() == {"context"}
+    assert torch.equal(state["context"], stored["method.context"])
+    page = Path("mine/README.md").read_text()
+    for expected in ("Context prompt for tiny", "length=3", training.key, "toy-two", "1 a class"):
+        assert expected in page
+    assert "/" not in json.loads(Path("mine/card.json").read_text())["backbone"]
+
+
+def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(say: Say) -> None:
+    two = ("context", "context:both=on", "fixed")
+    say("run", "--method", *two, *RUN, *SHORT, "--seed", "1", "2")
+    keys = {(r.cell.method["both"], r.cell.seed): r.key for r in records() if r.cell.training}
+    told = refused(say, "export", "context", "--to", "mine")
+    assert "say --seed, or the key" in told
+    assert keys[False, 1] in told
+    assert keys[False, 2] in told
+    assert keys[True, 1] not in told
+    assert "seeds: 1, 2" in refused(say, "export", "context", "--seed", "3", "--to", "mine")
+    assert "did you mean 'context'?" in refused(say, "export", "contxt", "--to", "mine")
+    assert "learns nothing" in refused(say, "export", "fixed", "--to", "mine")
+    assert not Path("mine").exists()
+    assert say("export", "context:both=on", "--seed", "2", "--to", "mine")[0] == 0
+    card, state = prompt_card.read(Path("mine"))
+    assert card.numbers[0].cell == keys[True, 2]
+    assert state.keys() == {"context", "tokens"}
+    assert "not empty" in refused(say, "export", "context", "--seed", "1", "--to", "mine")
+
+
+def test_what_an_export_needs_must_be_there(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no records in" in refused(say, "export", "context", "--to", "mine")
+    say("run", "--method", "context", *RUN, *SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(ToyPlugin.rppbench_datasets(None)[0], "fingerprint", lambda self: "other")  # type: ignore[arg-type]
+        assert "not the one that the prompt" in refused(say, "export", "context", "--to", "mine")
+    (path,) = Path("runs/prompts").glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-9])
+    assert "no learned prompts in" in refused(say, "export", "context", "--to", "mine")
+    save_file({"method.context": torch.zeros(2, 32)}, path, {"training": "another"})
+    assert "does not hold the prompts of" in refused(say, "export", "context", "--to", "mine")
+    key = next(r.cell.training.key for r in records() if r.cell.training)
+    save_file({"method.tokens": torch.zeros(2, 32)}, path, {"training": key})
+    assert "of another version or method" in refused(say, "export", "context", "--to", "mine")
+    path.unlink()
+    assert "no learned prompts in" in refused(say, "export", "context", "--to", "mine")
+    assert not Path("mine").exists()
+
+
+def test_class_specific_contexts_serve_the_classes_they_are_for(say: Say) -> None:
+    say("run", "--method", "specific", "--task", "few-shot:suite=toy", *RUN[2:4], *SHORT)
+    key = next(r.key for r in records() if r.status == "ok")
+    assert say("export", key, "--to", "mine")[0] == 0
+    paths, _ = images()
+    words = ("predict", "--prompt", "mine", paths[0], "--json", "--top", "9")
+    few = json.loads(say(*words, "--classes", "black cat,red square")[1])[0]["classes"]
+    every = json.loads(say(*words, "--classes", ",".join(NAMES))[1])[0]["classes"]
+    shares = [{c["name"]: c["probability"] for c in found} for found in (few, every)]
+    ratios = [share["black cat"] / share["red square"] for share in shares]
+    assert ratios[0] == pytest.approx(ratios[1], rel=1e-3)
+    told = refused(say, *words, "--classes", "black cat,red squares")
+    assert "did you mean 'red square'?" in told
+
+
+# --- what must not be used ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, toys: Registry) -> Path:
+    """A prompt of CoOp for the tiny backbone."""
+    made = tmp_path / "prompt"
+    state = build(CoOp, make_tiny_clip(), {}).state_dict()
+    prompt_card.write(made, coop_card(toys), state)
+    return made
+
+
+def coop_card(registry: Registry) -> prompt_card.Card:
+    return prompt_card.Card(
+        method=Choice("coop", (("class_specific", False), ("init", ""), ("length", 4))),
+        backbone="tiny",
+        backbone_digest=identify("tiny", registry.all("backbones")),
+        precision="fp32",
+        wording="a photo of a {}.",
+    )
+
+
+def test_reading_gives_what_was_written(folder: Path, toys: Registry) -> None:
+    card, state = prompt_card.read(folder)
+    assert card == replace(coop_card(toys), tensors=card.tensors)
+    assert torch.equal(state["context"], build(CoOp, make_tiny_clip(), {}).state_dict()["context"])
+
+
+def test_a_changed_file_is_refused(say: Say, folder: Path) -> None:
+    words = asked(folder)
+    assert say(*words)[0] == 0
+    card, tensors = folder / "card.json", folder / "prompt.safetensors"
+    written, kept = card.read_text(), tensors.read_bytes()
+    for found in (
+        written.replace("fp32", "bf16"),
+        written[:-40],
+        written.replace('"format": 1', '"format": 2'),
+        "[]",
+        '{"a": 1}',
+    ):
+        card.write_text(found)
+        assert "is not the card of a prompt" in refused(say, *words)
+    card.write_text(written)
+    tensors.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    assert "damaged or was replaced" in refused(say, *words)
+    tensors.unlink()
+    assert "cannot be read" in refused(say, *words)
+    assert "holds no prompt" in refused(say, *words[:2], "nowhere", *words[3:])
+
+
+def test_a_prompt_for_other_weights_is_refused(say: Say, tmp_path: Path, toys: Registry) -> None:
+    state = build(CoOp, make_tiny_clip(), {}).state_dict()
+    prompt_card.write(tmp_path / "other", replace(coop_card(toys), backbone_digest="0" * 16), state)
+    assert "learned for other weights" in refused(say, *asked(tmp_path / "other"))
+    prompt_card.write(tmp_path / "none", replace(coop_card(toys), backbone="tinny"), state)
+    assert "did you mean 'tiny'?" in refused(say, *asked(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"context": torch.zeros(4, 33)}, "4 x 33, and 'coop' on backbone 'tiny' takes 4 x 32"),
+        ({"context": torch.zeros(16, 32)}, "16 x 32"),
+        ({"contxt": torch.zeros(4, 32)}, "'context' is a parameter, and the prompt has none"),
+        ({"context": torch.zeros(4, 32), "a": torch.zeros(1)}, "'a' .* and 'coop' has none"),
+        ({"context": torch.full((4, 32), torch.nan)}, "no numbers"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(
+    toys: Registry, state: dict[str, Tensor], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        prompt_card.build(coop_card(toys), state, toys, make_tiny_clip())
+
+
+def test_predict_explains_what_is_wrong_with_a_request(say: Say, folder: Path) -> None:
+    head, image = ("predict", "--prompt", str(folder)), asked(folder)[-1]
+    assert "at least two classes" in refused(say, *head, image)
+    assert "at least two classes" in refused(say, *head, image, "--classes", "cat,")
+    assert "'red cat' is named twice" in refused(say, *head, image, "--classes", "red_cat,red cat")
+    Path("names.txt").write_text("red square\nblack_cat\n\n")
+    both = ("--classes", "a,b", "--classes-file", "names.txt")
+    assert "exclude each other" in refused(say, *head, image, *both)
+    assert "cannot read the class names" in refused(say, *head, image, "--classes-file", "no.txt")
+    good = (*head, "--classes-file", "names.txt")
+    Path("text.png").write_text("no image")
+    assert "cannot read text.png as an image" in refused(say, *good, "text.png")
+    assert "cannot read gone.png as an image" in refused(say, *good, "gone.png")
+    assert "at least 1" in refused(say, *good, image, "--top", "0")
+    assert "no device 'cuda:99'" in refused(say, *good, image, "--device", "cuda:99")
+    status, text, _ = say(*good, image, image, "--top", "1")
+    assert status == 0
+    lines = text.splitlines()
+    assert lines[0].split() == ["Image", "Class", "Probability"]
+    assert len(lines) == 3
+    assert lines[1].startswith(f"{image} ")
+    assert lines[1].rstrip().endswith("%")

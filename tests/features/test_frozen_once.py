@@ -1,0 +1,99 @@
+"""What text-only methods cost the image tower over a whole series of runs: each view once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from support.toy_data import Toy
+from support.toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
+
+from rppbench.contracts.dataset import Sample
+from rppbench.models.clip import Clip
+from rppbench.models.image_tower import FULL
+
+
+class Own(Toy):
+    """Toys of one key show the same in all toy sets; these do not."""
+
+    def image(self, sample: Sample) -> Image.Image:
+        salt = hashlib.sha256(self.name.encode()).digest()[0]
+        return super().image(sample).point([value ^ salt for value in range(256)] * 3)
+
+
+class OwnOne(Own, ToyOne):
+    pass
+
+
+class OwnTwo(Own, ToyTwo):
+    pass
+
+
+TOYS = Bringing([Fixed, Context], [Toy, OwnOne, OwnTwo])
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
+
+
+def watch(clip: Clip) -> list[str]:
+    """Digests of all images that pass a tower from now on, without what only fills a batch."""
+    seen: list[str] = []
+
+    def note(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        for image in inputs[0]:
+            if image.any():
+                seen.append(hashlib.sha256(image.numpy().tobytes()).hexdigest())
+
+    clip.model.visual.register_forward_pre_hook(note)
+    return seen
+
+
+@pytest.mark.parametrize("augment", ["none", "crop-flip"])
+def test_no_image_passes_a_frozen_tower_twice_in_a_whole_series(place: Place, augment: str) -> None:
+    clip, teacher = place.clips["tiny"], place.clips["teacher"]
+    seen, taught = watch(clip), watch(teacher)
+    settings = (("recipe.augment", augment), ("recipe.epochs", "2"), ("recipe.batch", "14"))
+    for task, methods, seeds, shots in (
+        ("few-shot", ("fixed", "context"), (1, 2), 1),
+        ("few-shot", ("context:length=3",), (1,), 2),  # an ablation
+        ("base-to-new", ("context",), (2,), 2),
+        ("cross-dataset", ("context:kd=on", "context"), (1, 2), 2),
+        ("pretraining", ("context:kd=on",), (1,), 2),
+    ):
+        planned = place.plan(
+            *methods, task=task, seeds=seeds, shots=(shots,), settings=settings, teacher="teacher"
+        )
+        assert planned
+        assert {record.failure for record in place.run(planned, place.new())} == {None}
+    assert len(seen) == len(set(seen)) == clip.image.images_encoded
+    assert len(taught) == len(set(taught)) == teacher.image.images_encoded
+    assert len(seen) > 14 + 28  # all test images, and what was learned on
+    count = len(seen)
+    place.run(planned, place.new("again"))
+    assert len(seen) == count
+
+
+def test_features_do_not_depend_on_the_company_of_an_image(place: Place) -> None:
+    """Or a record would differ in its last digits by what was stored before it."""
+    clip = place.clips["tiny"]
+    pixels = torch.randn(3 * FULL, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = clip.image.encode(pixels, alone=True)
+        for count in (1, 2, 3, 5, FULL - 1, FULL, 2 * FULL + 1):
+            part = clip.image.encode(pixels[-count:], alone=True)
+            assert torch.equal(part, whole[-count:]), count
+
+
+def test_records_are_equal_whatever_was_stored_before(place: Place) -> None:
+    planned = place.plan("context", task="base-to-new", shots=(2,))
+    first = place.run(planned, place.new("first", "first-cache"))
+    other = place.plan("context", "fixed", task="few-shot", shots=(1,), seeds=(2,))
+    place.run(other, place.new("other", "full-cache"))
+    second = place.run(planned, place.new("second", "full-cache"))
+    assert [record.measured() for record in second] == [record.measured() for record in first]

@@ -1,0 +1,210 @@
+"""Prompts that the official code of others learned: read from its checkpoints, or refused."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.tiny import make_tiny_clip
+from support.toy_data import COLOURS
+from support.toy_run import Say, asked, refused
+from torch import Tensor
+
+from rppbench import hookimpl
+from rppbench.contracts.method import Method
+from rppbench.exporters import prompt_card
+from rppbench.plugins.registry import Registry
+from rppbench_methods.cocoop import CoCoOp
+from rppbench_methods.coop import CoOp
+from rppbench_methods.maple import MaPLe
+from rppbench_methods.pomp import POMP
+
+NAMES = list(COLOURS)
+
+
+class More:
+    @hookimpl
+    def rppbench_methods(self) -> list[type[Method]]:
+        return [CoOp, CoCoOp, POMP, MaPLe]
+
+
+MORE = More()
+
+
+class Warmup:
+    """Stands for Dassl's scheduler: its state holds another one, and an optimiser, as objects."""
+
+    def __init__(self, parameter: torch.nn.Parameter) -> None:
+        optimiser = torch.optim.SGD([parameter], lr=0.002, momentum=0.9)
+        parameter.grad = torch.ones_like(parameter)
+        optimiser.step()
+        self.optimiser = optimiser
+        self.successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 50)
+
+    def state_dict(self) -> dict[str, object]:
+        return {"successor": self.successor, "warmup_epoch": 1, "last_epoch": 50}
+
+
+def save_official(path: str, state: dict[str, Tensor], epoch: int = 50) -> None:
+    """A checkpoint as Dassl's trainers write it, in half precision."""
+    half = {name: value.detach().half() for name, value in state.items()}
+    warmup = Warmup(torch.nn.Parameter(torch.zeros(2)))
+    content = {
+        "state_dict": OrderedDict(half),
+        "epoch": epoch,
+        "optimizer": warmup.optimiser.state_dict(),
+        "scheduler": warmup.state_dict(),
+        "val_result": 71.5,
+    }
+    torch.save(content, path)
+
+
+def buffers(head: str = "token_", n: int = 4) -> dict[str, Tensor]:
+    """The token vectors of seven classes, start token and rest."""
+    clip = make_tiny_clip()
+    rows = clip.tokenizer([f"{'X ' * n}{name}." for name in NAMES])
+    vectors = clip.model.token_embedding(rows)
+    return {f"{head}prefix": vectors[:, :1], f"{head}suffix": vectors[:, 1 + n :]}
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def maple_state(length: int = 2, depth: int = 3) -> dict[str, Tensor]:
+    head = "prompt_learner."
+    state = {
+        f"{head}ctx": random(length, 32),
+        f"{head}proj.weight": random(48, 32),
+        f"{head}proj.bias": random(48),
+        **{f"{head}{name}": value for name, value in buffers(n=length).items()},
+        "image_encoder.conv1.weight": random(48, 3, 8, 8),
+        "logit_scale": torch.tensor(4.6),
+    }
+    for block in range(depth - 1):
+        state[f"{head}compound_prompts_text.{block}"] = random(length, 32) + block
+        state[f"{head}compound_prompt_projections.{block}.weight"] = random(48, 32) - block
+        state[f"{head}compound_prompt_projections.{block}.bias"] = random(48) * block
+    return state
+
+
+def imported(say: Say, method: str, *more: str) -> tuple[prompt_card.Card, dict[str, Tensor]]:
+    words = ("import", "official.tar", "--method", method, "--model", "tiny", "--to", "mine")
+    status, _, told = say(*words, *more)
+    assert status == 0, told
+    return prompt_card.read(Path("mine"))
+
+
+@pytest.mark.parametrize(
+    ("method", "heads"), [("coop", ["token_"]), ("pomp", ["train_token_", "test_token_"])]
+)
+def test_a_context_of_the_official_code_is_read(say: Say, method: str, heads: list[str]) -> None:
+    tokens = {name: value for head in heads for name, value in buffers(head, 16).items()}
+    save_official("official.tar", {"ctx": random(16, 32), **tokens})
+    card, state = imported(say, method)
+    assert card.method["length"] == 16
+    assert card.imported is not None
+    assert card.imported["epoch"] == "50"
+    assert card.imported["file"] == "official.tar"
+    assert state.keys() == {"context"}
+    assert state["context"].dtype == torch.float32
+    assert torch.equal(state["context"], random(16, 32).half().float())
+    assert say(*asked(Path("mine")))[0] == 0
+    assert "Imported: sha256" in Path("mine/README.md").read_text()
+
+
+def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
+    official = maple_state()
+    save_official("official.tar", official, epoch=2)
+    card, state = imported(say, "maple")
+    assert (card.method["length"], card.method["depth"]) == (2, 3)
+    clip = make_tiny_clip()
+    prompts = prompt_card.build(card, state, toys, clip).prompts()
+    half = {name.removeprefix("prompt_learner."): v.half().float() for name, v in official.items()}
+    words = clip.text.words("a photo of a")
+    text: Any = prompts.text
+    assert torch.equal(text.input, torch.cat([half["ctx"], words[2:]]))
+    assert prompts.image is not None
+    projected = half["ctx"] @ half["proj.weight"].T + half["proj.bias"]
+    torch.testing.assert_close(prompts.image.input, projected)
+    assert sorted(text.stream) == sorted(prompts.image.stream) == [1, 2]
+    for block in (1, 2):
+        deep = half[f"compound_prompts_text.{block - 1}"]
+        assert torch.equal(text.stream[block], deep)
+        layer = f"compound_prompt_projections.{block - 1}"
+        projected = deep @ half[f"{layer}.weight"].T + half[f"{layer}.bias"]
+        torch.testing.assert_close(prompts.image.stream[block], projected)
+    assert say(*asked(Path("mine")))[0] == 0
+
+
+def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
+    save_official("official.tar", {"ctx": random(7, 4, 32), **buffers()})
+    words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
+    assert "a context for each of 7 classes" in refused(say, *words)
+    assert "2 names are said" in refused(say, *words, "--classes", "a,b")
+    card, _ = imported(say, "coop", "--classes", ",".join(NAMES))
+    assert card.method["class_specific"] is True
+    assert say(*asked(Path("mine")))[0] == 0
+    assert "did you mean" in refused(
+        say, *asked(Path("mine"))[:4], "red squares,black cat", "0.png"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "state", "message"),
+    [
+        ("coop", {"weight": random(2, 2)}, "no 'ctx' in the checkpoint; it holds weight"),
+        ("coop", {"ctx": random(4, 33)}, "4 x 33, and 'coop' on backbone 'tiny' takes 4 x 32"),
+        ("coop", {"ctx": random(4, 512), **buffers()}, "4 x 512"),
+        ("coop", {"ctx": random(32)}, "1 dimensions"),
+        ("coop", {"ctx": random(4, 32), "meta_net.linear1.weight": random(2, 32)}, "meta_net"),
+        ("pomp", {"ctx": random(7, 4, 32)}, "3 dimensions"),
+        ("coop", {"ctx": random(4, 32) / 0}, "no numbers"),
+        ("coop", {"ctx": random(4, 32), "token_prefix": random(7, 1, 32)}, "another backbone"),
+        ("coop", {"ctx": random(4, 32), "token_prefix": random(7, 32)}, "one for each class"),
+        ("coop:length=8", {"ctx": random(4, 32)}, "length=8, but the checkpoint has length=4"),
+        ("maple", {"ctx": random(2, 32)}, "no 'prompt_learner.ctx'"),
+        ("maple", {"prompt_learner.ctx": random(2, 32)}, "no 'prompt_learner.proj.weight'"),
+        ("maple", maple_state(depth=6), "depth is 0 to 4"),
+        ("context", {"ctx": random(2, 32)}, "these do: coop, pomp, maple"),
+        ("cop", {"ctx": random(2, 32)}, "did you mean 'coop'?"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_explained(
+    say: Say, method: str, state: dict[str, Tensor], message: str
+) -> None:
+    save_official("official.tar", state)
+    words = ("import", "official.tar", "--method", method, "--model", "tiny", "--to", "mine")
+    assert message in refused(say, *words)
+    assert not Path("mine").exists()
+
+
+class Harm:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, ("harm",))
+
+
+def test_a_foreign_file_is_explained_and_never_run(say: Say) -> None:
+    words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
+    assert "cannot read official.tar" in refused(say, *words)
+    Path("official.tar").write_text("hello")
+    assert "checkpoint of torch" in refused(say, *words)
+    Path("official.tar").write_bytes(b"")
+    assert "checkpoint of torch" in refused(say, *words)
+    torch.save({"state_dict": {"ctx": random(4, 32)}, "more": Harm()}, "official.tar")
+    told = refused(say, *words)
+    assert "nothing of it was run" in told
+    assert "mkdir" in told
+    assert not Path("harm").exists()
+    save_official("official.tar", {"ctx": random(4, 32)})
+    whole = Path("official.tar").read_bytes()
+    Path("official.tar").write_bytes(whole[: len(whole) // 2])
+    assert "checkpoint of torch" in refused(say, *words)
+    for content in ([1, 2], {}, {"state_dict": {"ctx": 3}}, {1: random(2)}):
+        torch.save(content, "official.tar")
+        assert "no tensors under names" in refused(say, *words)
+    assert not Path("mine").exists()

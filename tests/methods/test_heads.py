@@ -1,0 +1,433 @@
+"""Methods with logits of their own, against plain references written from the papers.
+
+Everything in float32 on the small random CLIP: features from the slow towers, loops in place of
+the formulas, and the update rule of the optimiser by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from support.reference import image_features
+from support.tiny import make_tiny_clip
+from support.toy_data import Toy
+from test_parity import HEADS, IMAGES, NAMES, RECIPE, TRAINING, plain_images, plain_texts
+from torch import Tensor
+
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.recipe import Recipe
+from rppbench.data.splits import few_shot_with_val, of_classes
+from rppbench.errors import UsageError
+from rppbench.evaluation.scorer import Scorer
+from rppbench.features.store import FeatureStore
+from rppbench.records.cell import Choice, Option
+from rppbench.training.state import load_state
+from rppbench.training.trainer import Trainer
+from rppbench_methods.clip_adapter import CLIPAdapter
+from rppbench_methods.linear_probe import NEVER, LinearProbe, logistic
+from rppbench_methods.promptkd import PromptKD
+from rppbench_methods.tip_adapter import TipAdapter, TipAdapterF
+
+RATE, DECAY = 0.5, 5e-4
+FIT = replace(RECIPE, epochs=0)
+SHOTS = 3
+
+
+class World:
+    """One training on the toy set, and the features that it is about."""
+
+    def __init__(
+        self,
+        folder: Path,
+        component: type[Method],
+        recipe: Recipe = RECIPE,
+        supervision: Supervision | None = None,
+        dataset: Toy | None = None,
+        **options: Option,
+    ) -> None:
+        self.clip, self.teacher = make_tiny_clip(), make_tiny_clip(seed=5)
+        self.folder = folder
+        stream = torch.Generator().manual_seed(1)
+        space = self.clip.space(5, stream, SHOTS, self.teacher)
+        self.method = component(space, **options)
+        scorer = Scorer(self.clip, FeatureStore(folder), 4, 0, notify=lambda *state: None)
+        supervision = supervision or Supervision()
+        self.trainer = Trainer(
+            replace(TRAINING, method=Choice(component.name), recipe=recipe.choice()),
+            self.method,
+            supervision,
+            self.clip,
+            self.teacher if supervision.kd else None,
+            dataset or Toy(),
+            scorer,
+        )
+        self.steps: list[Step] = []
+        objective = self.method.loss
+
+        def seen(step: Step) -> Tensor:
+            self.steps.append(step)
+            return objective(step)
+
+        self.method.loss = seen  # type: ignore[method-assign]
+        self.pixels = torch.cat(list(self.trainer.images.in_order(IMAGES)))
+        self.features = plain_images(self.clip, self.pixels, None)
+        self.labels = self.trainer.labels
+        self.texts = plain_texts(self.clip, NAMES, None)
+        self.scale = self.clip.model.logit_scale.detach().exp()
+        train, val = (Toy().samples(split) for split in ("train", "val"))
+        drawn = of_classes(few_shot_with_val(train, val, SHOTS, 0)[1], range(5))
+        shown = [self.clip.preprocess(Toy().image(sample)) for sample in drawn]
+        self.val = plain_images(self.clip, torch.stack(shown), None)
+        self.val_labels = torch.tensor([sample.label for sample in drawn])
+
+    @property
+    def order(self) -> Tensor:
+        return torch.randperm(IMAGES, generator=self.trainer._stream("order", 0))
+
+    def run(self) -> None:
+        progress = self.trainer.run(self.folder / "prompts.safetensors")
+        assert progress.log
+        assert progress.train_loss is not None
+
+
+def leaves(method: Method) -> dict[str, Tensor]:
+    return {n: p.detach().clone().requires_grad_() for n, p in method.named_parameters()}
+
+
+def moved_by_sgd(method: Method, start: dict[str, Tensor], loss: Tensor) -> None:
+    gradients = torch.autograd.grad(loss, list(start.values()))
+    for (key, value), gradient in zip(start.items(), gradients, strict=True):
+        expected = -RATE * (gradient + DECAY * value)
+        moved = dict(method.named_parameters())[key] - value
+        assert gradient.abs().max() > 1e-7, key
+        assert torch.allclose(moved, expected, rtol=1e-3, atol=2e-3 * expected.abs().max().item())
+
+
+def test_a_step_of_clip_adapter_equals_the_plain_reference(tmp_path: Path) -> None:
+    world = World(tmp_path, CLIPAdapter)
+    start = leaves(world.method)
+    world.run()
+    rows = []
+    for feature in world.features[world.order]:
+        hidden = (start["narrow.weight"] @ feature).clamp(min=0)
+        adapted = (start["widen.weight"] @ hidden).clamp(min=0)
+        mixed = 0.2 * adapted + 0.8 * feature
+        rows.append(world.scale * (world.texts @ (mixed / mixed.norm())))
+    logits = torch.stack(rows)
+    assert torch.allclose(world.steps[0].logits, logits, rtol=1e-4, atol=1e-4)
+    truth = world.labels[world.order]
+    loss = torch.stack([-r.log_softmax(0)[y] for r, y in zip(logits, truth, strict=True)]).mean()
+    moved_by_sgd(world.method, start, loss)
+
+
+def test_a_step_of_promptkd_equals_the_plain_reference(tmp_path: Path) -> None:
+    world = World(
+        tmp_path, PromptKD, supervision=Supervision(kd=True, kd_weight=1000.0), length=2, depth=3
+    )
+    start = leaves(world.method)
+    world.run()
+    pixels = world.pixels[world.order]
+    prompt = Prompt(start["image.input"], {1: start["image.blocks.0"], 2: start["image.blocks.1"]})
+    images = image_features(world.clip.model.state_dict(), pixels, prompt, HEADS, False)
+    hidden = images @ start["projection.0.weight"].T
+    mean, spread = hidden.mean(0), ((hidden - hidden.mean(0)) ** 2).mean(0)
+    hidden = (hidden - mean) / (spread + 1e-5).sqrt()
+    hidden = (hidden * start["projection.1.weight"] + start["projection.1.bias"]).clamp(min=0)
+    found = hidden @ start["projection.3.weight"].T + start["projection.3.bias"]
+    texts = plain_texts(world.teacher, NAMES, None)
+    student = world.scale * (found / found.norm(dim=1, keepdim=True)) @ texts.T
+    taught = world.teacher.model.logit_scale.detach().exp() * (
+        plain_images(world.teacher, pixels, None) @ texts.T
+    )
+    assert torch.allclose(world.steps[0].logits, student, rtol=1e-3, atol=1e-3)
+    target = taught.softmax(1)
+    divergence = (target * (target.log() - student.log_softmax(1))).sum() / student.numel()
+    moved_by_sgd(world.method, start, 1000 * divergence)
+
+
+def test_promptkd_does_not_look_at_labels(tmp_path: Path) -> None:
+    ends = []
+    for turn in range(2):
+        kd = Supervision(kd=True, kd_weight=1000.0)
+        world = World(tmp_path / str(turn), PromptKD, supervision=kd, length=2, depth=3)
+        world.trainer.labels = (world.labels + turn) % 5
+        world.run()
+        ends.append(world.method.state_dict())
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_a_step_that_is_taken_again_counts_once_in_the_batch_norm(tmp_path: Path) -> None:
+    ends = []
+    for refusals in ([], ["one"]):
+        kd = Supervision(kd=True, kd_weight=1000.0)
+        world = World(tmp_path / str(len(refusals)), PromptKD, supervision=kd, length=2, depth=3)
+        loss = world.method.loss
+
+        def refused(step: Step, loss=loss, refusals=refusals) -> Tensor:
+            if refusals:
+                refusals.pop()
+                torch.empty(1 << 60, dtype=torch.uint8)  # no machine has it
+            return loss(step)
+
+        world.method.loss = refused  # type: ignore[method-assign]
+        world.run()
+        assert not refusals
+        ends.append(world.method.state_dict())
+    assert float(ends[0]["projection.1.running_mean"].abs().sum()) > 0
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_promptkd_without_a_teacher_is_a_mistake_and_says_so() -> None:
+    with pytest.raises(UsageError, match="kd=on"):
+        PromptKD(make_tiny_clip().space(5, torch.Generator()))
+
+
+# --- Tip-Adapter ----------------------------------------------------------------------------------
+
+
+def cache_logits(
+    images: Tensor,
+    keys: Tensor,
+    labels: Tensor,
+    texts: Tensor,
+    scale: Tensor,
+    alpha: float,
+    beta: float,
+) -> Tensor:
+    """100 f W^T + alpha exp(-beta (1 - f F^T)) L, one entry after the other."""
+    rows = []
+    for image in images:
+        sums = [torch.zeros(()) for _ in texts]
+        for key, label in zip(keys, labels.tolist(), strict=True):
+            sums[label] = sums[label] + torch.exp(-beta * (1 - image @ key))
+        rows.append(scale * (texts @ image) + alpha * torch.stack(sums))
+    return torch.stack(rows)
+
+
+def searched(world: World, keys: Tensor, betas: list[float], alphas: list[float]) -> list[float]:
+    best, chosen = -1, [0.0, 0.0]
+    for beta in betas:
+        for alpha in alphas:
+            logits = cache_logits(
+                world.val, keys, world.labels, world.texts, world.scale, alpha, beta
+            )
+            right = int((logits.argmax(1) == world.val_labels).sum())
+            if right > best:
+                best, chosen = right, [alpha, beta]
+    return chosen
+
+
+SMALL = {"betas": 6, "alphas": 4, "beta_scale": 13.0, "alpha_scale": 60.0}
+BETAS = [0.1 + i * (13 - 0.1) / 6 for i in range(6)]
+ALPHAS = [0.1 + i * (60 - 0.1) / 4 for i in range(4)]
+
+
+def test_tip_adapter_equals_the_plain_reference(tmp_path: Path) -> None:
+    world = World(tmp_path, TipAdapter, FIT, views=1, **SMALL)
+    world.run()
+    assert not world.steps
+    alpha, beta = searched(world, world.features, BETAS, ALPHAS)
+    assert [float(world.method.alpha), float(world.method.beta)] == pytest.approx([alpha, beta])
+    expected = cache_logits(
+        world.val, world.features, world.labels, world.texts, world.scale, alpha, beta
+    )
+    picked = torch.tensor([3, 0, 4])
+    found = world.method.classify(world.val, world.texts[picked], picked, world.scale)
+    assert found is not None
+    torch.testing.assert_close(found, expected[:, picked], rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_of_tip_adapter_f_equals_the_plain_reference(tmp_path: Path) -> None:
+    """AdamW's first step: the rate times the sign of the gradient, softened by eps, and decay."""
+    recipe = replace(RECIPE, optimiser="adamw", lr=0.01, weight_decay=0.01)
+    world = World(tmp_path, TipAdapterF, recipe, views=1, **SMALL)
+    world.run()
+    keys = world.features.clone().requires_grad_()
+    images, truth = world.features[world.order], world.labels[world.order]
+    logits = cache_logits(images, keys, world.labels, world.texts, world.scale, 1.17, 1.0)
+    assert torch.allclose(world.steps[0].logits, logits, rtol=1e-4, atol=1e-4)
+    loss = torch.stack([-r.log_softmax(0)[y] for r, y in zip(logits, truth, strict=True)]).mean()
+    (gradient,) = torch.autograd.grad(loss, keys)
+    moved = keys * (1 - 0.01 * 0.01) - 0.01 * gradient / (gradient.abs() + 1e-4)
+    order = world.labels.argsort(stable=True)  # the method keeps the images of a class together
+    torch.testing.assert_close(world.method.keys, moved[order], rtol=1e-4, atol=1e-4)
+    alpha, beta = searched(world, moved.detach(), BETAS, ALPHAS)
+    assert [float(world.method.alpha), float(world.method.beta)] == pytest.approx([alpha, beta])
+
+
+def test_keys_are_means_of_augmented_views(tmp_path: Path) -> None:
+    recipe = replace(FIT, augment="half-crop-flip")
+    world = World(tmp_path, TipAdapter, recipe, views=3, **SMALL)
+    world.run()
+    views = [torch.cat(list(world.trainer.images.in_order(IMAGES, 0, view))) for view in range(3)]
+    mean = torch.stack([plain_images(world.clip, pixels, None) for pixels in views]).mean(0)
+    expected = (mean / mean.norm(dim=1, keepdim=True))[world.labels.argsort(stable=True)]
+    torch.testing.assert_close(world.method.keys, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_with_fewer_images_leaves_rows_empty(tmp_path: Path) -> None:
+    world = World(tmp_path, TipAdapter, FIT, views=1, **SMALL)
+    examples = world.trainer._examples()
+    few = replace(
+        examples,
+        images=examples.images[:, 2:],
+        labels=examples.labels[2:],
+        val_images=examples.val_images[:0],
+        val_labels=examples.val_labels[:0],
+    )
+    world.method.start(few)
+    world.method.finish(few)
+    assert world.method.filled.sum() == IMAGES - 2
+    ids = torch.arange(5)
+    found = world.method.classify(world.val, world.texts, ids, world.scale)
+    expected = cache_logits(
+        world.val, world.features[2:], world.labels[2:], world.texts, world.scale, 1.17, 1.0
+    )
+    assert found is not None
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+# --- linear probe ---------------------------------------------------------------------------------
+
+
+def plain_fit(images: Tensor, labels: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """argmin |W|^2 / 2 + C sum of cross-entropies, bias free, by another solver."""
+    data, classes = images.double(), 5
+    width = data.shape[1]
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        both = torch.tensor(flat, requires_grad=True)
+        weight, bias = both[: classes * width].view(classes, width), both[classes * width :]
+        rows = (data @ weight.T + bias).log_softmax(1)
+        value = weight.square().sum() / 2 - strength * rows[range(len(labels)), labels].sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        assert both.grad is not None
+        return value.item(), both.grad.numpy()
+
+    start = np.zeros(classes * (width + 1))
+    found = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-8})
+    flat = torch.tensor(found.x)
+    weight, bias = flat[: classes * width].view(classes, width), flat[classes * width :]
+    return weight.float(), (bias - bias.mean()).float()
+
+
+def test_the_fit_is_the_minimum_of_the_penalised_likelihood(tmp_path: Path) -> None:
+    world = World(tmp_path, LinearProbe, FIT)
+    weight, bias = logistic(world.features, world.labels, 3.0, 5)
+    expected = plain_fit(world.features, world.labels, 3.0)
+    torch.testing.assert_close(weight, expected[0], rtol=1e-2, atol=2e-3)
+    torch.testing.assert_close(bias - bias.mean(), expected[1], rtol=1e-2, atol=2e-3)
+
+
+def test_the_search_is_that_of_the_published_script(tmp_path: Path) -> None:
+    world = World(tmp_path, LinearProbe, FIT)
+    world.run()
+
+    def right(strength: float) -> int:
+        weight, bias = logistic(world.features, world.labels, strength, 5)
+        return int(((world.val @ weight.T + bias).argmax(1) == world.val_labels).sum())
+
+    grid = [1e6, 1e4, 1e2, 1, 1e-2, 1e-4, 1e-6]
+    peak = grid[int(np.argmax([right(strength) for strength in grid]))]
+    left, rest, final = 1e-1 * peak, 1e1 * peak, 0.0
+    for _ in range(8):
+        middle = 10 ** (0.5 * (math.log10(left) + math.log10(rest)))
+        if right(left) < right(rest):
+            final, left = rest, middle
+        else:
+            final, rest = left, middle
+    assert float(world.method.inverse_penalty) == pytest.approx(final, rel=1e-4)
+    weight, _ = logistic(world.features, world.labels, final, 5)
+    torch.testing.assert_close(world.method.weight.detach(), weight, rtol=1e-2, atol=1e-3)
+
+
+def test_two_classes_and_classes_without_images_have_rows_too() -> None:
+    images = torch.eye(4)
+    weight, bias = logistic(images, torch.tensor([1, 1, 3, 3]), 10.0, 4)
+    logits = images @ weight.T + bias
+    assert logits.argmax(1).tolist() == [1, 1, 3, 3]
+    assert bias[[0, 2]].tolist() == [NEVER, NEVER]
+
+
+class NoChoice(Toy):
+    def samples(self, split: str):  # type: ignore[no-untyped-def]
+        if split == "val":
+            raise UsageError("no split is named 'val'")
+        return super().samples(split)
+
+
+@pytest.mark.parametrize("component", [LinearProbe, TipAdapter])
+def test_without_validation_images_the_published_values_serve(
+    tmp_path: Path, component: type[Method]
+) -> None:
+    world = World(tmp_path, component, FIT, dataset=NoChoice())
+    world.run()
+    if isinstance(world.method, LinearProbe):
+        assert float(world.method.inverse_penalty) == pytest.approx(0.316)
+    else:
+        assert float(world.method.alpha) == pytest.approx(1.17)
+        assert float(world.method.beta) == 1.0
+
+
+# --- what all share -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("component", "recipe"),
+    [
+        (LinearProbe, FIT),
+        (TipAdapter, FIT),
+        (TipAdapterF, replace(RECIPE, optimiser="adamw", lr=0.01)),
+        (CLIPAdapter, RECIPE),
+    ],
+)
+def test_what_was_fitted_is_read_back_as_it_was(
+    tmp_path: Path, component: type[Method], recipe: Recipe
+) -> None:
+    world = World(tmp_path, component, recipe)
+    world.run()
+    fresh = World(tmp_path, component, recipe).method
+    progress = load_state(tmp_path / "prompts.safetensors", world.trainer.training.key, fresh)
+    assert progress.log
+    ids = torch.arange(5)
+    one, two = (m.classify(world.val, world.texts, ids, world.scale) for m in (world.method, fresh))
+    assert one is not None
+    assert two is not None
+    assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize("stop", [1, 4, 8])
+def test_an_interrupted_adamw_ends_in_the_same_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
+    recipe = replace(RECIPE, epochs=3, batch=4, optimiser="adamw", lr=0.01)
+    whole = World(tmp_path / "whole", TipAdapterF, recipe)
+    whole.run()
+    cut = World(tmp_path / "cut", TipAdapterF, recipe)
+
+    def kill(phase: str, done: int, total: int, metrics: object) -> None:
+        if phase == "train" and done == stop + 1:
+            raise KeyboardInterrupt
+
+    cut.trainer.notify = kill
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    again = World(tmp_path / "cut", TipAdapterF, recipe)
+    again.run()
+    assert torch.equal(again.method.keys, whole.method.keys)
+    assert torch.equal(again.method.alpha, whole.method.alpha)
+
+
+def test_an_unknown_optimiser_is_a_mistake_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="did you mean 'adamw'"):
+        World(tmp_path, CLIPAdapter, replace(RECIPE, optimiser="adam")).run()

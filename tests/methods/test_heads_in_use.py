@@ -1,0 +1,125 @@
+"""Methods with logits of their own in whole commands: plan, run, export and predict."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support.toy_run import Say, images, refused
+
+from rppbench import hookimpl
+from rppbench.contracts.method import Method
+from rppbench.contracts.task import Assignment
+from rppbench.planning.fingerprints import Identities
+from rppbench.plugins.registry import Registry
+from rppbench.records.record import Record
+from rppbench.records.store import Store
+from rppbench_methods.clip_adapter import CLIPAdapter
+from rppbench_methods.linear_probe import LinearProbe
+from rppbench_methods.promptkd import PromptKD
+from rppbench_methods.tip_adapter import TipAdapter, TipAdapterF
+
+NAMES = "red square,green field,blue lake,yellow sun,grey stone,white snow,black cat"
+FEW_SHOT = ("--task", "few-shot:suite=toy", "--model", "tiny", "--dataset", "toy-one")
+ONE_VIEW = ("--set", "recipe.augment=none")
+CASES = {
+    "linear-probe": (),
+    "tip-adapter": ("--set", "method.views=1", *ONE_VIEW),
+    "tip-adapter-f": ("--set", "method.views=1", "--set", "recipe.epochs=2", *ONE_VIEW),
+    "clip-adapter": ("--set", "recipe.epochs=2", *ONE_VIEW),
+    "promptkd": ("--teacher", "tiny", "--set", "method.depth=3", "--set", "recipe.epochs=2"),
+}
+
+
+class More:
+    @hookimpl
+    def rppbench_methods(self) -> list[type[Method]]:
+        return [LinearProbe, TipAdapter, TipAdapterF, CLIPAdapter, PromptKD]
+
+
+MORE = More()
+
+
+def records() -> list[Record]:
+    return Store(Path("runs")).all()[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_exported_predicts_as_the_benchmark_scored(say: Say, name: str) -> None:
+    status, _, told = say("run", "--method", name, *FEW_SHOT, *CASES[name])
+    assert status == 0, told
+    (record,) = records()
+    status, _, told = say("export", record.key, "--to", "mine")
+    assert status == 0, told
+    paths, labels = images()
+    asked = ("--prompt", "mine", "--classes", NAMES, "--json", *paths)
+    status, found, told = say("predict", *asked)
+    assert status == 0, told
+    best = [NAMES.split(",").index(entry["classes"][0]["name"]) for entry in json.loads(found)]
+    score = record.score("top1")
+    assert score is not None
+    assert sum(one == two for one, two in zip(best, labels, strict=True)) == score.correct
+    assert all(0 < guess["probability"] <= 1 for guess in json.loads(found)[0]["classes"])
+
+
+@pytest.mark.parametrize("name", ["linear-probe", "tip-adapter"])
+def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(say: Say, name: str) -> None:
+    say("run", "--method", name, *FEW_SHOT, *CASES[name])
+    say("export", records()[0].key, "--to", "mine")
+    paths, _ = images()
+
+    def shares(names: str) -> dict[str, float]:
+        words = ("--prompt", "mine", "--classes", names, "--json", paths[0])
+        (entry,) = json.loads(say("predict", *words)[1])
+        return {guess["name"]: guess["probability"] for guess in entry["classes"]}
+
+    one, two = shares("black cat,red square,blue lake"), shares("blue lake,red square,black cat")
+    assert one == pytest.approx(two, rel=1e-4)
+    told = refused(say, "predict", "--prompt", "mine", "--classes", "red square,dog", paths[0])
+    assert "'dog'" in told
+
+
+def test_a_second_run_finds_what_was_fitted(say: Say) -> None:
+    request = ("run", "--method", "linear-probe", "tip-adapter", *FEW_SHOT)
+    request = (*request, "--set", "method.views=1", *ONE_VIEW)
+    say(*request)
+    first = {record.key: record.measured() for record in records()}
+    for path in Path("runs/records").rglob("*.json"):
+        path.unlink()
+    say(*request)
+    again = {record.key: record for record in records()}
+    assert {key: record.measured() for key, record in again.items()} == first
+    assert all(record.cost.training_reused for record in again.values())
+
+
+@pytest.mark.parametrize("task", ["cross-dataset", "base-to-new", "pretraining"])
+def test_tasks_with_other_classes_are_left_out_and_named(say: Say, task: str) -> None:
+    words = ("plan", "--task", f"{task}:suite=toy", "--model", "tiny")
+    status, table, told = say(*words, "--method", "linear-probe", "fixed")
+    assert status == 0
+    assert f"linear-probe does not do {task} (toy" in told
+    assert "linear-probe" not in table
+    assert "fixed" in table
+    alone = refused(say, *words, "--method", "tip-adapter")
+    assert "it knows only the classes that it learned" in alone
+
+
+def test_shifts_of_learned_classes_are_no_other_classes(toys: Registry) -> None:
+    known = Identities(toys)
+    assert known.covers(Assignment("toy-shift", "toy", "all"))
+    assert not known.covers(Assignment("toy-shift", "toy", "seen"))  # two classes are held out
+    assert not known.covers(Assignment("toy-shift", "toy", "all", start="toy-one"))
+
+
+def test_a_bad_fit_stops_the_cell_with_its_loss(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*given: object) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.full((7, 32), torch.nan), torch.zeros(7)
+
+    monkeypatch.setattr("rppbench_methods.linear_probe.logistic", broken)
+    assert say("run", "--method", "linear-probe", *FEW_SHOT)[0] == 1
+    (record,) = records()
+    assert record.failure is not None
+    assert record.failure.kind == "nan"
+    assert "weight nan" in record.failure.message

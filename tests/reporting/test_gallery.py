@@ -1,0 +1,176 @@
+"""`rppbench gallery`: what is drawn, which scenes, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.detections import CLASSES, Made
+from support.toy_run import Say
+
+from rppbench import hookimpl
+from rppbench.cli import main
+from rppbench.contracts.regions import IGNORED, Compared, Detections
+from rppbench.reporting import gallery
+from rppbench.reporting.gallery import GAP, LINE, PALETTE, PANEL, draw, matched
+from rppbench_datasets.scenes import Scenes
+
+
+class Boxes:
+    @hookimpl
+    def rppbench_datasets(self) -> list[type[Made]]:
+        return [Made]
+
+
+MORE = Boxes()
+
+
+def detections(*rows: tuple[int, float, tuple[float, ...]]) -> Detections:
+    """(label, score, box) of each."""
+    return Detections(
+        np.array([box for *_, box in rows], np.float32).reshape(-1, 4),
+        np.array([score for _, score, _ in rows], np.float32),
+        np.array([label for label, *_ in rows], np.int64),
+    )
+
+
+def colours(image: Image.Image) -> set[tuple[int, ...]]:
+    return set(map(tuple, np.asarray(image).reshape(-1, 3).tolist()))
+
+
+def panel(image: Image.Image, number: int) -> Image.Image:
+    left = GAP + number * (PANEL + GAP)
+    return image.crop((left, GAP + LINE, left + PANEL, GAP + LINE + PANEL))
+
+
+def test_a_box_finds_one_thing_of_its_name_that_none_before_has_found() -> None:
+    truth = detections((0, 1, (0, 0, 10, 10)), (0, 1, (1, 0, 10, 10)), (1, 1, (30, 30, 10, 10)))
+    found = detections(
+        (0, 0.9, (0, 0, 10, 10)),
+        (0, 0.8, (0, 0, 10, 10)),  # overlaps the second thing by more than half
+        (0, 0.7, (0, 0, 10, 10)),  # both are found by now
+        (0, 0.6, (30, 30, 10, 10)),  # another name
+        (1, 0.5, (34, 34, 10, 10)),  # too far
+    )
+    assert matched(truth, found) == [True, True, False, False, False]
+    assert matched(truth, detections()) == []
+    assert matched(detections(), found) == [False] * 5
+
+
+def test_boxes_are_drawn_in_colours_of_the_legend_and_as_many_as_there_are_things() -> None:
+    image = Image.new("RGB", (100, 100), (200, 200, 200))
+    truth = detections((4, 1, (10, 10, 40, 40)))
+    found = detections((2, 0.3, (60, 60, 30, 30)), (4, 0.8, (11, 10, 40, 40)))
+    picture = draw(Compared("a", image, truth, found), CLASSES, [4])
+    assert picture.caption == "1 of 1 things found under their name"
+    assert PALETTE[0] in colours(panel(picture.image, 1))
+    assert PALETTE[0] in colours(panel(picture.image, 2))
+    assert PALETTE[1] not in colours(picture.image), "the worse box is not shown"
+    assert colours(panel(picture.image, 0)) == {(200, 200, 200)}
+    nothing = draw(Compared("a", image, detections(), detections()), CLASSES, [])
+    assert nothing.caption == "0 of 0 things found under their name"
+
+
+def test_a_wrong_box_has_a_broken_line() -> None:
+    image = Image.new("RGB", (100, 100), (200, 200, 200))
+    truth = detections((4, 1, (10, 10, 80, 80)))
+    counts = []
+    for label in (4, 3):
+        scene = Compared("a", image, truth, detections((label, 0.5, (10, 10, 80, 80))))
+        picture = draw(scene, ["x"] * 6, [])
+        row = np.asarray(panel(picture.image, 2))[360]  # the lower edge
+        counts.append(int((row == PALETTE[label == 3]).all(1).sum()))
+    assert 0.4 * counts[0] < counts[1] < 0.6 * counts[0]
+
+
+def test_label_maps_are_painted_where_they_are_scored() -> None:
+    image = Image.new("RGB", (40, 20), (100, 100, 100))
+    truth = np.full((20, 40), IGNORED, np.uint16)
+    truth[:10, :25], truth[:10, 25:] = 3, 1
+    found = np.full((20, 40), 3, np.uint16)
+    found[:5, :10] = IGNORED
+    picture = draw(Compared("a", image, truth, found), CLASSES, [1])
+    assert picture.caption == "50 % of the pixels that are scored have their class"
+    painted = [
+        tuple(round(35 + 0.65 * part) for part in colour)
+        for colour in (PALETTE[0], PALETTE[1], gallery.NOTHING)
+    ]
+    sheet = np.asarray(picture.image)
+    top, height = GAP + LINE, PANEL // 2
+    second, third = (
+        sheet[top : top + height, left : left + PANEL]
+        for left in (2 * GAP + PANEL, 3 * GAP + 2 * PANEL)
+    )
+
+    def near(found: object, expected: tuple[int, ...]) -> bool:
+        return bool(np.abs(np.array(found, int) - expected).max() <= 1)
+
+    assert near(second[20, 20], painted[0])
+    assert near(second[20, 390], painted[1])
+    assert near(third[20, 20], painted[2])
+    assert near(third[20, 390], painted[0])
+    assert near(second[190, 200], (100, 100, 100))
+    assert near(third[190, 200], (100, 100, 100))
+
+
+def test_more_classes_than_colours_share_one_and_the_legend_is_within_the_sheet() -> None:
+    names = [f"a rather long name of class {label}" for label in range(40)]
+    truth = np.arange(40, dtype=np.uint16)[None].repeat(40, 0)
+    picture = draw(Compared("a", Image.new("RGB", (40, 40)), truth, truth), names, [])
+    assert gallery.OTHERS in colours(picture.image)
+    legend = np.asarray(picture.image)[GAP + LINE + PANEL + GAP :]
+    assert (legend[:, -3:] == 255).all()
+    assert (legend[-5:] == 255).all()
+
+
+def test_scenes_of_both_tasks_become_a_page_and_are_the_same_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Scenes, "count", 4)
+    monkeypatch.chdir(tmp_path)
+    tasks = ("detection:proposals=true", "segmentation:proposals=regions")
+    assert main(["run", "--method", "zeroshot", "--task", *tasks]) == 0
+    assert main(["gallery", "zeroshot", "--to", "x"]) == 2
+    assert "may be any of these; say --task" in capsys.readouterr().err
+    for name in ("detection", "segmentation"):
+        for folder in (f"{name}-1", f"{name}-2"):
+            words = ("zeroshot", "--task", name, "--images", "2", "--to", folder)
+            assert main(["gallery", *words]) == 0
+        first, second = (
+            {path.name: path.read_bytes() for path in Path(f"{name}-{n}").iterdir()} for n in (1, 2)
+        )
+        assert first == second
+        assert sorted(first) == ["001.png", "002.png", "index.html"]
+        text = first["index.html"].decode()
+        assert "2 of 4 test scenes, evenly spaced" in text
+        assert [text.index(f"test/{number}:") for number in (0, 2)]
+        assert "Zero-shot CLIP" in text
+    capsys.readouterr()
+    assert main(["gallery", "zeroshot", "--task", "detection", "--to", "detection-1"]) == 2
+    assert "not empty" in capsys.readouterr().err
+    monkeypatch.setattr(Scenes, "count", 5)
+    assert main(["gallery", "zeroshot", "--task", "detection", "--to", "other"]) == 2
+    assert "dataset:demo-objects is not what" in capsys.readouterr().err
+
+
+def test_a_learned_prompt_is_taken_from_the_run_and_never_learned_again(say: Say) -> None:
+    toy = ("--model", "tiny", "--set", "recipe.epochs=1", "--set", "source=toy")
+    task = "detection:suite=toy,proposals=true"
+    assert (
+        say("run", "--method", "context", "--task", task, "cross-dataset:suite=toy", *toy)[0] == 0
+    )
+    status, _, told = say("gallery", "context", "--task", "detection", "--to", "page")
+    assert status == 0, told
+    assert len(list(Path("page").glob("*.png"))) == 12
+    status, _, told = say("gallery", "context", "--dataset", "toy-one", "--to", "no")
+    assert status == 2
+    assert "has no pictures to show" in told
+    assert not Path("no").exists()
+    assert say("gallery", "context", "--task", "few-shot", "--to", "no")[0] == 2
+    for path in Path("runs/prompts").glob("*"):
+        path.unlink()
+    status, _, told = say("gallery", "context", "--task", "detection", "--to", "none")
+    assert status == 2
+    assert "no prompts at" in told

@@ -1,0 +1,129 @@
+"""`rppbench report`: what is on the page, and that nothing in a record can break out of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.records import record
+from test_ablation import of_records, whole_grid
+
+from rppbench.cli import main
+from rppbench.comparison.ablation import ablation
+from rppbench.leaderboard.build import parts
+from rppbench.records.record import Failure, Record
+from rppbench.records.store import Store
+from rppbench.reporting import ablation_page
+from rppbench.reporting.site import embedded, page
+
+LOG = ({"epoch": 1, "loss": 2.5, "accuracy": 40.0}, {"epoch": 2, "loss": 1.5, "accuracy": 60.0})
+
+
+def records() -> list[Record]:
+    """Three methods on five sets under two seeds; a fourth with gaps; and another task."""
+    found = []
+    for rank, method in enumerate(("rpp", "coop", "pomp")):
+        for index, name in enumerate(("birds", "cars", "flags", "maps", "pets")):
+            for seed in (1, 2):
+                value = 60.0 - 4 * rank + index + seed
+                made = record(method, name, seed, value, recipe=f"{method}-1", seconds=60.0 + rank)
+                found.append(replace(made, training_log=LOG))
+    found += [record("zeroshot", name, trained=False, value=40.0) for name in ("birds", "cars")]
+    found += [record("zeroshot", "flags", trained=False, failure=Failure("oom", "too large"))]
+    found += [record("coop", "birds", 1, 30.0, task="few-shot", backbone="other")]
+    return found
+
+
+def data(text: str) -> list[list[dict[str, object]]]:
+    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    return json.loads(found)["rows"]
+
+
+def test_the_page_holds_the_numbers_of_the_markdown_and_what_rows_open_to() -> None:
+    text = page(parts(records()))
+    assert '63.5 <span class="spread">± 6.4</span>' in text
+    assert text.count('<tbody class="entry"') == len(data(text)) == 5
+    blocks = {block["title"]: block for block in data(text)[0]}
+    assert list(blocks) == ["Options", "Cells", "Cost", "Training log", "Environment"]
+    assert len(blocks["Cells"]["rows"]) == 10  # type: ignore[arg-type]
+    assert blocks["Training log"]["rows"][:2] == [  # type: ignore[index]
+        ["1", "1", "2.5", "40"],
+        ["1", "2", "1.5", "60"],
+    ]
+    failed = next(b for b in data(text)[3] if b["title"] == "Cells")
+    assert [row for row in failed["rows"] if "oom: too large" in row]  # type: ignore[attr-defined]
+    assert "is incomplete" in text
+
+
+def test_all_plots_are_there_where_there_is_something_to_plot() -> None:
+    text = page(parts(records()))
+    names = re.findall(r'<g id="(\w+-\d+)-figure_1"', text)
+    # The other task has one row and no training log.
+    assert names == ["cost-1", "ranks-1", "curves-1", "bars-1", "cost-2"]
+    assert "#ffffff" not in "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL)), "dark pages"
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_is_the_same_for_the_same_records() -> None:
+    assert page(parts(records())) == page(parts(list(reversed(records()))))
+
+
+def test_no_name_can_start_markup_or_end_the_data() -> None:
+    evil = '</script><img src=x onerror="alert(1)"><!-- $x & \u2028'
+    made = [replace(r, labels={**r.labels, "method": evil, "dataset": evil}) for r in records()]
+    text = page(parts(made))
+    assert "<img" not in text
+    assert text.count("<!--") == text.count("-->")
+    assert text.count("</script>") == 2
+    assert embedded(evil).count("<") == 0
+    assert json.loads(embedded(evil)) == evil
+
+
+def test_the_page_asks_for_nothing_from_elsewhere() -> None:
+    text = page(parts(records()))
+    assert "default-src 'none'" in text
+    bare = re.sub(r'xmlns(:xlink)?="[^"]+"', "", text)
+    assert "http://" not in bare
+    assert "https://" not in bare
+
+
+def test_the_site_has_the_ablations_of_the_folder_and_of_those_published_below(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid, made = of_records(whole_grid())
+    report = ablation(grid, made)
+    assert report is not None
+    for folder in (tmp_path, tmp_path / "ablations"):
+        for one in made:
+            Store(folder).write(one)
+    ablation_page.write(report, tmp_path / "ablations")
+    assert main(["report", "--output", str(tmp_path), "--to", str(tmp_path / "site")]) == 0
+    told = capsys.readouterr().err
+    assert told.splitlines() == ["drawing made", "drawing Cross-dataset transfer"]
+    text = (tmp_path / "site" / "index.html").read_text()
+    assert '<h2 id="ablations">Ablations</h2>' in text
+    assert "4 combinations, 16 of 16 cells. Baseline: length=2, kd=on." in text
+    for ending in ("md", "json", "svg", "png"):
+        assert f'href="ablation-made.{ending}"' in text
+        assert (tmp_path / "site" / f"ablation-made.{ending}").is_file()
+    assert "length: main effect" in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path / "runs")
+    for made in records():
+        store.write(made)
+    words = ("report", "--output", str(tmp_path / "runs"))
+    assert main([*words, "--to", str(tmp_path / "site")]) == 0
+    names = {path.name for path in (tmp_path / "site").iterdir()}
+    assert {"index.html", "cross-dataset.csv", "few-shot.tex"} <= names
+    assert "index.html: open it in a browser" in capsys.readouterr().out
+    (tmp_path / "file").write_text("")
+    assert main([*words, "--to", str(tmp_path / "file")]) == 2
+    assert "cannot write the site" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""What tests share: small models, made-up data and records, toy plugins, slow references."""

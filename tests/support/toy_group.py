@@ -1,0 +1,201 @@
+"""Toy runs of several processes that share each training, started without torchrun: quicker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from rppbench import hookimpl
+from rppbench.contracts.engine import Event
+from rppbench.contracts.method import Method
+from rppbench.contracts.objective import Frozen, Step
+from rppbench.contracts.prompts import Space
+from rppbench.errors import LostError
+from rppbench.execution.bench import Workshop
+from rppbench.execution.engines import Inline
+from rppbench.execution.runner import follow
+from rppbench.features import store
+from rppbench.planning.plan import Request, batches, cells
+from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Cell
+from rppbench.training import distributed, trainer
+from rppbench.training.distributed import joined
+from rppbench_methods.clip_adapter import CLIPAdapter
+from rppbench_methods.cocoop import CoCoOp
+from rppbench_methods.promptkd import PromptKD
+from rppbench_methods.promptsrc import PromptSRC
+from support.toy_run import Context, ToyPlugin, ToyRunner, registry_of
+
+SETTINGS = (
+    ("recipe.augment", "none"),
+    ("recipe.batch", "5"),
+    ("recipe.epochs", "3"),
+    ("recipe.lr", "0.02"),
+    ("recipe.warmup_epochs", "0"),
+)
+"""10 images of 5 classes in two batches, which two processes cannot halve."""
+
+
+class Coupled(Context):
+    """Its loss knows the whole batch: differences between all images, and all texts."""
+
+    name, title = "coupled", "Coupled"
+    frozen = Frozen(images=True)
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space, both=True)
+        self.factor = nn.Parameter(torch.ones(()))
+        self.unused = nn.Parameter(torch.ones(3))
+
+    def loss(self, step: Step) -> Tensor:
+        spread = torch.cdist(step.images, step.texts).std() + step.images.std(0).mean()
+        return step.loss + self.factor * spread
+
+
+class Breaking(Context):
+    """Works in one process and in the first of several; another one fails in its third step."""
+
+    name, title = "breaking", "Breaking"
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.calls = 0
+
+    def loss(self, step: Step) -> Tensor:
+        self.calls += 1
+        if self.calls == 3 and dist.is_initialized() and dist.get_rank() == 1:
+            self.end()
+        return step.loss
+
+    def end(self) -> None:
+        raise OSError("the disk of this process is gone")
+
+
+class Dying(Breaking):
+    name, title = "dying", "Dying"
+
+    def end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Exploding(Context):
+    name, title = "exploding", "Exploding"
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        self.calls = 0
+
+    def loss(self, step: Step) -> Tensor:
+        self.calls += 1
+        return step.loss / (self.calls < 4)
+
+
+class Plugin:
+    @hookimpl
+    def rppbench_methods(self) -> list[type[Method]]:
+        own: list[type[Method]] = [Coupled, Breaking, Dying, Exploding]
+        return [*own, CLIPAdapter, CoCoOp, PromptKD, PromptSRC]
+
+
+@dataclass
+class GroupRunner(ToyRunner):
+    @cached_property
+    def workshop(self) -> Workshop:
+        workshop = ToyRunner.workshop.func(self)  # type: ignore[attr-defined]
+        workshop.registry, workshop.group = registry(self.models), self.group
+        return workshop
+
+
+def registry(models: Path) -> Registry:
+    return registry_of(toys=ToyPlugin(models), more=Plugin())
+
+
+def planned(models: Path, *methods: str, **request: Any) -> list[Cell]:
+    asked = {"settings": SETTINGS, "shots": (2,), "teacher": "tiny", **request}
+    task = ("cross-dataset:suite=toy",)
+    return cells(
+        registry(models),
+        Request(methods, task, backbone="tiny", datasets=("toy-one",), **asked),
+    )
+
+
+def run(
+    connection: Connection[Any, Any], rank: int, port: int, output: Path, work: Sequence[Cell]
+) -> None:
+    """One of two processes; the first tells of each event, and of its end with None."""
+    trainer.SAVE_SECONDS = 0.0
+    # Ten images are encoded and kept in several parts, as many images are.
+    distributed.TOGETHER, trainer.ENCODED, store.SAVE_SECONDS = 1, 2, -1.0
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in names.items()})
+    os.environ.update({"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"})
+    models = output.parent / "models"
+    own = output if rank == 0 else output / f"process{rank}"
+    runner = GroupRunner(own, batch_size=5, models=models)
+    try:
+        with joined("cpu") as runner.group:
+            if rank:
+                follow(runner)
+            else:
+                Inline().run(runner, batches(list(work)), connection.send)
+    except LostError as error:
+        connection.send(str(error))
+    connection.send(None)
+
+
+class Pair:
+    """Starts two processes, quickly: they come from a server that has torch loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.models = folder, folder / "models"
+        self.context = get_context("forkserver")
+        self.context.set_forkserver_preload(["support.toy_group"])
+
+    def plan(self, *methods: str, **request: Any) -> list[Cell]:
+        return planned(self.models, *methods, **request)
+
+    def run(self, work: Sequence[Cell], name: str = "two", kill: int = 0) -> list[Event]:
+        """Events of the first process; both are killed at the given step of a training."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        near, far = zip(*(self.context.Pipe() for _ in range(2)), strict=True)
+        both = [
+            self.context.Process(target=run, args=(far[r], r, port, self.folder / name, work))
+            for r in range(2)
+        ]
+        for process, end in zip(both, far, strict=True):
+            process.start()
+            end.close()
+        found: list[Event] = []
+        try:
+            while isinstance(event := near[0].recv(), Event):
+                found.append(event)
+                if kill and (event.phase, event.done) == ("train", kill):
+                    return found
+            for process in both:
+                process.join(60)
+                assert process.exitcode is not None, "it hangs"
+        finally:
+            for process in both:
+                process.kill()
+                process.join(60)
+        return found
+
+    def alone(self, work: Sequence[Cell]) -> GroupRunner:
+        """The same cells in this process."""
+        runner = GroupRunner(self.folder / "one", batch_size=5, models=self.models)
+        Inline().run(runner, batches(list(work)), lambda event: None)
+        return runner

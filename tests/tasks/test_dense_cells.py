@@ -1,0 +1,188 @@
+"""Whole cells of detection and segmentation: large images, nothing proposed, ids with gaps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.toy_run import ToyPlugin, ToyRunner, registry_of
+
+from rppbench import hookimpl
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
+from rppbench.planning.plan import Request, batches, cells
+from rppbench.records.cell import Cell
+from rppbench.records.record import Record
+
+PLACES = [(4, 6, 16, 12), (30, 8, 12, 20)]
+"""Boxes of each image's two things."""
+
+
+class Things(DetectionSet):
+    """Two squares on grey; 'green field' is nowhere, and ids of images and classes have gaps."""
+
+    name, title, suite, role = "toy-things", "Things", "toy", "detection"
+    colours = {"red square": (200, 40, 40), "blue lake": (40, 60, 200), "green field": (0, 90, 0)}
+    size = (60, 40)
+    count = 3
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return list(self.colours)
+
+    def unseen(self) -> Sequence[int]:
+        return (1,)
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
+
+    def boxes(self) -> list[tuple[int, ...]]:
+        return [tuple(edge * self.size[0] // 60 for edge in place) for place in PLACES]
+
+    def image(self, sample: Sample) -> Image.Image:
+        image = Image.new("RGB", self.size, (128, 128, 128))
+        for (x, y, width, height), colour in zip(self.boxes(), self.colours.values(), strict=False):
+            image.paste(colour, (x, y, x + width, y + height))
+        return image
+
+    def things(self, sample: Sample) -> Sequence[Thing]:
+        return [Thing(label, tuple(box)) for label, box in enumerate(self.boxes())]  # type: ignore[arg-type]
+
+    def fingerprint(self) -> str:
+        return f"things-{self.size}"
+
+    def image_ids(self, split: str) -> Sequence[int]:
+        return range(7, 7 + 5 * self.count, 5)
+
+    def category_ids(self) -> Sequence[int]:
+        return (2, 9, 90)
+
+
+class HugeThings(Things):
+    name, size, count = "toy-huge-things", (6000, 4000), 1
+
+
+class HugeMaps(SegmentationSet, HugeThings):
+    name, role = "toy-huge-maps", "segmentation"
+
+    def label_map(self, sample: Sample) -> Any:
+        labels = np.full(self.size[::-1], IGNORED, np.uint16)
+        for label, (x, y, width, height) in enumerate(self.boxes()):
+            labels[y : y + height, x : x + width] = label
+        return labels
+
+
+class Plugin:
+    @hookimpl
+    def rppbench_datasets(self) -> list[type[Things]]:
+        return [Things, HugeThings, HugeMaps]
+
+
+Run = Callable[..., tuple[list[Cell], list[Record], ToyRunner]]
+
+
+@pytest.fixture
+def run(models: Path, tmp_path: Path) -> Run:
+    """Runs a task with methods on one of the sets; each call is a process of its own."""
+
+    def go(task: str, dataset: str, *methods: str) -> tuple[list[Cell], list[Record], ToyRunner]:
+        registry = registry_of(toys=ToyPlugin(models), more=Plugin())
+        asked = Request(methods or ("fixed",), (task,), datasets=(dataset,), backbone="tiny")
+        planned = cells(registry, asked)
+        runner = ToyRunner(tmp_path / "runs", models=models, batch_size=20)
+        runner.workshop.registry = registry
+        for batch in batches(planned):
+            runner(batch, lambda event: None)
+        found = [runner.store.read(cell) for cell in planned]
+        return planned, [record for record in found if record], runner
+
+    return go
+
+
+def values(record: Record) -> dict[str, float]:
+    assert record.failure is None, record.failure
+    return {score.metric: score.value for score in record.scores}
+
+
+def test_fixed_and_learned_prompts_are_scored_with_regions(run: Run) -> None:
+    methods = ("fixed", "context", "context:both=on")
+    _, records, runner = run("detection:suite=toy", "toy-things", *methods)
+    assert len(records) == 3
+    for record in records:
+        found = values(record)
+        assert record.metric == "AP50"
+        assert {"AP50", "AP", "AP50_seen", "AP50_unseen"} <= set(found)
+        assert all(0 <= value <= 100 for value in found.values())
+    assert len(list((runner.output / "cache").rglob("*.npz"))) == 3, "an image's boxes are kept"
+
+
+def test_nothing_frozen_is_computed_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rppbench_tasks.proposing.regions import Regions
+
+    run("detection:suite=toy", "toy-things", "fixed")
+    asked: list[str] = []
+    monkeypatch.setattr(Regions, "find", lambda self, sample, image: asked.append(sample.key))
+    _, (record,), runner = run("detection:suite=toy,temperature=40", "toy-things", "fixed")
+    values(record)
+    assert asked == []
+    assert runner.workshop.load("tiny", "fp32").image.images_encoded == 0
+
+
+def test_no_proposals_find_nothing_and_true_ones_of_a_file_find_all(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text("[]")
+    task = f"detection:suite=toy,proposals=file,path={path}"
+    (before,), (empty,), _ = run(task, "toy-things")
+    assert values(empty)["AP50"] == 0
+    data = Things()
+    entries = [
+        {"image_id": number, "category_id": 90, "bbox": list(box), "score": 0.9}
+        for number in data.image_ids("test")
+        for box in data.boxes()
+    ]
+    path.write_text(json.dumps(entries))
+    (after,), (full,), _ = run(task, "toy-things")
+    assert before.key != after.key, "another file is another cell"
+    assert before.task == after.task
+    _, (true,), _ = run("detection:suite=toy,proposals=true", "toy-things")
+    found = values(true)
+    assert values(full)["AP50"] == pytest.approx(found["AP50"])
+    assert 0 <= found["true_boxes"] <= 100
+
+
+def test_proposals_that_are_not_there_block_their_cell_only(run: Run, tmp_path: Path) -> None:
+    gone = tmp_path / "gone.json"
+    (cell,), (record,), _ = run(f"detection:suite=toy,proposals=file,path={gone}", "toy-things")
+    assert ("files of detection", "missing") in cell.inputs
+    assert record.failure is not None
+    assert "gone.json" in record.failure.message
+
+
+def test_a_detector_of_transformers_proposes_boxes_in_a_cell(run: Run, tmp_path: Path) -> None:
+    tiny = pytest.importorskip("support.tiny_proposers")
+    folder = tiny.detr(tmp_path / "detr")
+    (cell,), (record,), _ = run(
+        f"detection:suite=toy,proposals=transformers,path={folder}", "toy-things"
+    )
+    values(record)
+    assert len(dict(cell.inputs)["proposals"]) == 32
+
+
+@pytest.mark.parametrize("head", ["proposals", "dense"])
+def test_a_huge_image_is_segmented_in_bounded_memory(run: Run, head: str) -> None:
+    _, (record,), _ = run(f"segmentation:suite=toy,head={head},long=1024", "toy-huge-maps")
+    values(record)
+    assert record.cost.peak_bytes < 2.5 * 2**30
+
+
+def test_things_of_a_huge_image_are_found_in_bounded_memory(run: Run) -> None:
+    _, (record,), _ = run("detection:suite=toy", "toy-huge-things", "context:both=on")
+    values(record)
+    assert record.cost.peak_bytes < 2.5 * 2**30
