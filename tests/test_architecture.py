@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,30 +17,60 @@ PLUGINS = {
     "rppbench_datasets": ROOT / "datasets" / "rppbench_datasets",
     "rppbench_tasks": ROOT / "tasks" / "rppbench_tasks",
 }
-DOORS = {
-    *("rppbench", "rppbench.contracts.method", "rppbench.contracts.dataset", "rppbench.errors"),
-    "rppbench.contracts.backbone",
-    "rppbench.files.digests",  # proposals come from files, which are part of a cell's identity
-    "rppbench.torchvision_shim",  # before transformers, which imports torchvision
-    "rppbench.stats.intervals",  # a task may need the mean that tables print
-    *(
-        "rppbench.contracts.regions",
-        "rppbench.files.rle",
-        "rppbench.evaluation.average_precision",
-        "rppbench.files.coco_json",
-    ),
+LEVELS = (
+    ("stats", "random_streams", "torchvision_shim", "errors"),
+    ("files",),
+    ("records",),
+    ("leaderboard", "contracts"),
+    ("plugins", "data"),
+    ("comparison", "models"),
+    ("reporting", "planning", "importers", "features", "testing"),
+    ("terminal", "exporters", "evaluation"),
+    ("training",),
+    ("execution",),
+    ("commands",),
+    ("cli",),
+    ("__main__",),
+)
+"""The rooms of rppbench/ from the bottom up: a room may import those below it and none beside it.
+
+Only the package itself (`rppbench`: the version, `hookimpl`, `cache_folder`) is open to all.
+"""
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+LARGE = {
+    "rppbench/commands": "one file a verb",
+    "methods/rppbench_methods": "one file a method",
+    "datasets/rppbench_datasets/coop": "one file a data set",
 }
-"""What a plugin may import of the harness: the same that anyone else's plugin needs."""
+"""Folders that may hold more than 18 modules, and why."""
+MOST_MODULES = 18
+MOST_LINES = 400
+DOORS = {
+    *("rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.testing"),
+    "rppbench.evaluation.average_precision",
+    "rppbench.stats.intervals",  # a task may need the mean that tables print
+    "rppbench.torchvision_shim",  # before transformers, which imports torchvision
+}
+"""What a plugin may import of the harness, with all of `rppbench.files`: what any plugin needs."""
+TORCH_FREE = (
+    *("cli", "commands", "terminal", "reporting", "comparison", "leaderboard", "plugins"),
+    *("records", "files", "stats", "planning.settings"),
+    *("contracts.dataset", "contracts.regions", "contracts.engine", "contracts.backbone"),
+    *("contracts.recipe", "data.check", "data.prepare", "data.download", "data.archives"),
+    *("features.files", "models.identity"),
+)
+"""Rooms and modules that load without torch."""
 
 
 def imports(path: Path) -> set[str]:
-    """Modules that a file imports, inside functions too."""
+    """Modules that a file imports, inside functions and for type checkers too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else node.module for name in inner}
     return found
 
 
@@ -47,18 +78,115 @@ def modules(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
-def test_the_core_knows_no_plugin() -> None:
+def _named(folder: Path, package: str) -> Iterator[tuple[str, Path]]:
+    for path in modules(folder):
+        parts = path.relative_to(folder).with_suffix("").parts
+        yield ".".join((package, *parts)).removesuffix(".__init__"), path
+
+
+MODULES = dict(
+    [
+        *_named(ROOT / "rppbench", "rppbench"),
+        *(pair for package, folder in PLUGINS.items() for pair in _named(folder, package)),
+        *((path.stem, path) for path in modules(ROOT / "datasets" / "world")),
+    ]
+)
+"""Every module of the project by its import name."""
+GRAPH: Mapping[str, set[str]] = {
+    name: {other for other in imports(path) if other in MODULES} for name, path in MODULES.items()
+}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_rooms_import_only_what_is_below_them() -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in GRAPH.items()
+        for other in others
+        if module.startswith("rppbench.") and other.startswith("rppbench.")
+        if room(module) != room(other) and LEVEL[room(module)] <= LEVEL[room(other)]
+    ]
+    assert not wrong, "\n".join(sorted(wrong))
+
+
+def test_the_table_names_every_room() -> None:
+    assert {room(name) for name in MODULES if name.startswith("rppbench.")} == set(LEVEL)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Nor by way of others, whether at the top of a file, in a function or for type checkers."""
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module not in done:
+            for other in sorted(GRAPH[module]):
+                visit(other, (*path, module))
+            done.add(module)
+
+    for module in GRAPH:
+        visit(module, ())
+
+
+def test_folders_stay_small_enough_to_look_through() -> None:
+    for folder in (ROOT / "rppbench", *PLUGINS.values(), ROOT / "benchmarks", ROOT / "tests"):
+        for inner in {path.parent for path in modules(folder)}:
+            count = len(list(inner.glob("*.py")))
+            name = inner.relative_to(ROOT).as_posix()
+            assert count <= MOST_MODULES or name in LARGE, f"{name} holds {count} modules"
+
+
+def test_packages_of_rooms_hold_a_docstring_and_nothing_else() -> None:
+    """So that importing one module never imports torch by way of another."""
     for path in modules(ROOT / "rppbench"):
-        heads = {name.split(".")[0] for name in imports(path)}
-        assert not heads & set(PLUGINS), path
+        if path.name != "__init__.py" or path.parent.name in ("rppbench", "contracts"):
+            continue
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        assert len(body) == 1, path
+        assert isinstance(body[0], ast.Expr), path
+
+
+def test_modules_hold_one_idea() -> None:
+    for folder in (ROOT / "rppbench", *PLUGINS.values(), ROOT / "benchmarks"):
+        for path in modules(folder):
+            lines = len(path.read_text(encoding="utf-8").splitlines())
+            assert lines <= MOST_LINES, f"{path} has {lines} lines"
+
+
+def test_the_core_knows_no_plugin() -> None:
+    for name, path in MODULES.items():
+        if name.split(".")[0] == "rppbench":
+            heads = {other.split(".")[0] for other in imports(path)}
+            assert not heads & set(PLUGINS), path
 
 
 @pytest.mark.parametrize("package", PLUGINS)
 def test_built_in_plugins_use_the_doors_that_everyone_has(package: str) -> None:
     for path in modules(PLUGINS[package]):
         used = {name for name in imports(path) if name.split(".")[0].startswith("rppbench")}
-        allowed = {name for name in used if name.split(".")[0] == package} | DOORS
+        own = {name for name in used if name.split(".")[0] == package}
+        files = {name for name in used if name.startswith("rppbench.files.")}
+        allowed = own | files | DOORS
         assert used <= allowed, f"{path} imports {sorted(used - allowed)}"
+
+
+def test_the_public_names_are_those_that_type_checkers_see() -> None:
+    from rppbench import contracts
+
+    path = Path(contracts.__file__)
+    block = next(node for node in ast.parse(path.read_text()).body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == contracts._HOMES
+    for name in contracts.__all__:
+        assert getattr(contracts, name) is not None
 
 
 @pytest.mark.parametrize("folder", ["methods", "datasets", "tasks", "leaderboards", "tests"])
@@ -67,10 +195,29 @@ def test_outer_folders_are_no_packages(folder: str) -> None:
     assert not (ROOT / folder / "__init__.py").exists()
 
 
-def test_modules_hold_one_idea() -> None:
-    for folder in (ROOT / "rppbench", *PLUGINS.values(), ROOT / "benchmarks"):
-        for path in modules(folder):
-            assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
+def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, env=os.environ
+    )
+
+
+def test_torch_free_rooms_load_without_torch(tmp_path: Path) -> None:
+    free = [
+        name
+        for name in MODULES
+        if any(f"{name}.".startswith(f"rppbench.{part}.") for part in TORCH_FREE)
+    ]
+    assert len(free) > len(TORCH_FREE)
+    code = (
+        "import importlib, sys\n"
+        f"for name in {free!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+        "from rppbench.contracts import Dataset\n"
+        "assert 'torch' not in sys.modules, 'rppbench.contracts.Dataset'\n"
+    )
+    done = run(code, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -97,9 +244,7 @@ def test_answers_that_need_no_torch_do_not_import_it(words: list[str], tmp_path:
         "except SystemExit: pass\n"
         "sys.exit(sorted({'torch', 'open_clip', 'mmengine'} & set(sys.modules)) or 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ
-    )
+    done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -114,8 +259,6 @@ def test_a_finished_grid_is_shown_without_the_libraries_that_models_need(
         f"assert main({words!r}) == 0\n"
         "sys.exit(sorted({'open_clip', 'torchvision', 'timm'} & set(sys.modules)) or 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=os.environ
-    )
+    done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "11 cells: 0 to run, 11 done" in done.stdout + done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rppbench.errors import UsageError
 from rppbench_datasets.huggingface import HuggingFace
-from rppbench_datasets.own import FolderImages, ListedImages, Own
+from rppbench_datasets.own import FolderImages, ListedImages, Own, of_name
 from rppbench_datasets.tars import ALIAS, TarImages, folder_of
 
 FORMATS: Mapping[str, type[Own]] = {
@@ -25,7 +25,7 @@ def resolve(name: str) -> type[Own] | None:
     UsageError for a name without a path, and for a path without the word before it.
     """
     if name.startswith(ALIAS):
-        return _made(TarImages, name, str(folder_of(name)), name.removeprefix(ALIAS))
+        return of_name(TarImages, name, str(folder_of(name)), name.removeprefix(ALIAS))
     kind, colon, path = name.partition(":")
     if not colon or kind not in FORMATS:
         _refuse_bare(name)
@@ -36,20 +36,7 @@ def resolve(name: str) -> type[Own] | None:
     if spelled != name:
         return resolve(spelled)
     title = Path(os.path.abspath(Path(path).expanduser()))  # a link keeps its own name
-    return _made(FORMATS[kind], name, path, title.stem if kind == "json" else title.name)
-
-
-def _made(form: type[Own], name: str, path: str, title: str) -> type[Own]:
-    facts = {"name": name, "title": title, "path": path}
-    facts |= {"__doc__": str(form.__doc__), "__module__": form.__module__}
-    return type(form.__name__, (form,), facts)
-
-
-def again(name: str) -> Own:
-    """The data set of a name, in another process."""
-    form = resolve(name)
-    assert form is not None, name
-    return form()
+    return of_name(FORMATS[kind], name, path, title.stem if kind == "json" else title.name)
 
 
 def _refuse_bare(name: str) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -30,7 +31,7 @@ Lists = dict[str, list[Sample]]
 
 
 class Own(Dataset):
-    """Images of one's own; `named.resolve` makes the class of a name."""
+    """Images of one's own; `named.resolve` makes the class of a name with `of_name`."""
 
     licence = "your own"
     kind: ClassVar[str]
@@ -46,9 +47,8 @@ class Own(Dataset):
         self._sizes = dict(self._measure())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from rppbench_datasets.named import again  # which knows all kinds, this one among them
-
-        return again, (self.name,)  # a worker cannot import a class that a name was turned into
+        # A worker cannot import a class that a name was turned into, only the form it has.
+        return _again, (type(self).__base__, self.name, self.path, self.title)
 
     @abstractmethod
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
@@ -94,6 +94,19 @@ class Own(Dataset):
         }
         facts = (1, self.template, list(self.classes), lists)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+@cache
+def of_name(form: type[Own], name: str, path: str, title: str) -> type[Own]:
+    """The class of the data set that a name stands for: one of the forms, at a path."""
+    facts = {"name": name, "title": title, "path": path}
+    facts |= {"__doc__": str(form.__doc__), "__module__": form.__module__}
+    return type(form.__name__, (form,), facts)
+
+
+def _again(form: type[Own], name: str, path: str, title: str) -> Own:
+    """The data set in another process."""
+    return of_name(form, name, path, title)()
 
 
 class FolderImages(Own):

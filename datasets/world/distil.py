@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from compose import Batch, Drawings, compose
 from open_clip import CLIP
+from schedule import CONFIGS, SEED, Clock, Log, Words, batches, concept_features, monitor, optimizer
 from torch import Tensor, nn
-from train import CONFIGS, SEED, Clock, Log, Words, batches, concept_features, monitor, optimizer
 
 PATCHES = 6
 """Patches a side: 48 px in steps of 8."""

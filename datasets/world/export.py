@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from captions import COLOURS, PAIRED, PLAIN, STYLED, STYLES, kind_words
 from safetensors.torch import save_file
-from train import CONFIGS, Words
+from schedule import CONFIGS, Words
 
 from rppbench_datasets.world.artwork import WORLD, concepts
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Recipe
-from rppbench.records.cell import Option
+from rppbench.contracts import Option, Recipe
 
 FEW = ("few-shot", "base-to-new", "fine-tune")
 """Tasks that learn on each transfer set itself."""

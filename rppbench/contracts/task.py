@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rppbench.contracts.regions import Compared
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,6 +17,9 @@ from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.method import Method
 from rppbench.errors import UsageError
 from rppbench.records.record import Score
+
+if TYPE_CHECKING:
+    from rppbench.contracts.regions import Compared
 
 
 @dataclass(frozen=True)

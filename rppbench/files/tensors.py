@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors import safe_open
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and tensors of a safetensors file. OSError or SafetensorError if it is none."""
+    from safetensors import safe_open
+
     with safe_open(path, framework="pt") as file:
         return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rppbench.stats.bootstrap import Difference
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rppbench.leaderboard.tables import DECIMALS, probability
 from rppbench.stats.ranks import LEVEL
+
+if TYPE_CHECKING:
+    from rppbench.stats.bootstrap import Difference
 
 
 def grid(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
-import sys
-from collections.abc import Iterable, Sequence
 
 WIDE = 10_000
 """Columns where nobody's window is too narrow: a file or a pipe."""

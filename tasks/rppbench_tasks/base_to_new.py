@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Task
-from rppbench.records.record import Score
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench.stats.intervals import harmonic_mean
 
 

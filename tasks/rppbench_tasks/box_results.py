@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from rppbench.contracts import Detections, DetectionSet, Sample
+from rppbench.contracts import Detections, DetectionSet, Sample, Score
 from rppbench.errors import UsageError
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench.files import rle
 from rppbench.files.coco_json import box, entries, real, whole
-from rppbench.records.record import Score
 
 
 def scores(

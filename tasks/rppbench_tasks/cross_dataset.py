@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Task
-from rppbench.records.record import Score
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 
 
 class CrossDataset(Task):

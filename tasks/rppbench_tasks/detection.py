@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rppbench.contracts import Bench, Compared, Dataset, Detections, DetectionSet, Sample
+from rppbench.contracts import Bench, Compared, Dataset, Detections, DetectionSet, Sample, Score
 from rppbench.errors import UsageError, unknown
 from rppbench.evaluation.average_precision import AveragePrecision
-from rppbench.records.record import Score
 from rppbench_tasks import box_results
 from rppbench_tasks.proposing.boxes import Boxes, Finder, TrueBoxes, overlaps, suppress
 from rppbench_tasks.proposing.files import BoxFile

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Task
-from rppbench.records.record import Score
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 
 
 class FewShot(Task):

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Task
-from rppbench.records.record import Score
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.base_to_new import base_to_new
 
 

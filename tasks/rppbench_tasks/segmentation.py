@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Bench, Compared, Dataset, Sample, SegmentationSet
+from rppbench.contracts import Bench, Compared, Dataset, Sample, Score, SegmentationSet
 from rppbench.errors import UsageError, unknown
-from rppbench.records.record import Score
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import Masks
 from rppbench_tasks.proposing.models import Segmenter

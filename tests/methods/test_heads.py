@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from support.parity import HEADS, IMAGES, NAMES, RECIPE, TRAINING, plain_images, plain_texts
 from support.reference import image_features
 from support.tiny import make_tiny_clip
 from support.toy_data import Toy
-from test_parity import HEADS, IMAGES, NAMES, RECIPE, TRAINING, plain_images, plain_texts
 from torch import Tensor
 
 from rppbench.contracts.method import Method

@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES
-from support.reference import image_features, text_features
+from support.parity import (
+    DECAY,
+    IMAGES,
+    NAMES,
+    RATE,
+    TRAINING,
+    Parameters,
+    Text,
+    plain_images,
+    plain_texts,
+    words,
+)
 from support.tiny import make_tiny_clip, tokenizer
 from support.toy_data import Toy
 from torch import Tensor
@@ -21,11 +32,10 @@ from torch import Tensor
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step, Supervision
 from rppbench.contracts.prompts import Prompt
-from rppbench.contracts.recipe import Recipe
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
-from rppbench.records.cell import Choice, Option, Training
+from rppbench.records.cell import Choice, Option
 from rppbench.training.trainer import Trainer
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
@@ -37,26 +47,8 @@ from rppbench_methods.promptsrc import PromptSRC
 from rppbench_methods.rpp import RPP
 from rppbench_methods.vpt import VPT
 
-NAMES = list(Toy().classes)[:5]
-IMAGES = 15
-HEADS = 4
-RATE, DECAY = 0.5, 5e-4
-RECIPE = Recipe("step-1", epochs=1, batch=IMAGES, lr=RATE, warmup_epochs=0, augment="none")
-TRAINING = Training(
-    method=Choice("any"),
-    recipe=RECIPE.choice(),
-    source="toy",
-    classes="seen",
-    shots=3,
-    seed=0,
-    backbone="tiny",
-    teacher=None,
-    precision="fp32",
-)
 LABELS = Supervision()
 SIXTY = [fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES[:60]]
-Parameters = Mapping[str, Tensor]
-Text = Prompt | Callable[[Tensor], list[Prompt]] | None
 Layout = tuple[Text, Prompt | None]
 """What enters the text tower (None: the wording "a photo of a {}.") and the image tower."""
 
@@ -90,12 +82,6 @@ def cross_entropy(plain: Plain) -> Tensor:
         -row.log_softmax(0)[label] for row, label in zip(plain.logits, plain.labels, strict=True)
     ]
     return torch.stack(rows).mean()
-
-
-def words(clip: Clip, text: str) -> Tensor:
-    ids = tokenizer()([text])[0]
-    embedded = clip.model.token_embedding.weight[ids]
-    return embedded[1 : int(ids.argmax())]
 
 
 def deep(parameters: Parameters, tower: str) -> dict[int, Tensor]:
@@ -218,22 +204,11 @@ CASES = {
 }
 
 
-def plain_texts(clip: Clip, names: Sequence[str], prompt: Prompt | None) -> Tensor:
-    if prompt is None:
-        empty = Prompt(torch.empty(0, 32))
-        return plain_texts(clip, [f"a photo of a {name}" for name in names], empty)
-    return text_features(clip.model.state_dict(), tokenizer(), names, prompt, HEADS, False)
-
-
 @torch.no_grad()
 def frozen_texts(clip: Clip, wordings: Sequence[str]) -> Tensor:
     """(c, e) mean over wordings of what open_clip itself makes of the sentences."""
     sentences = [[wording.replace("{}", name) for name in NAMES] for wording in wordings]
     return torch.stack([clip.model.encode_text(tokenizer()(rows)) for rows in sentences]).mean(0)
-
-
-def plain_images(clip: Clip, pixels: Tensor, prompt: Prompt | None) -> Tensor:
-    return image_features(clip.model.state_dict(), pixels, prompt, HEADS, False)
 
 
 def test_promptsrc_averages_by_a_gaussian_over_epochs() -> None:

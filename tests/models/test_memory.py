@@ -118,7 +118,7 @@ def test_memory_that_is_no_size_is_refused(say: Say) -> None:
 
 SCRIPT = """
 import resource, sys, warnings
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import torch
 torch.set_num_threads(1)
 from test_memory import NAMES, bounded, features_and_gradient

@@ -152,7 +152,7 @@ WRITER = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2:]
 from test_store import OK
 from rppbench.records.store import Store
 store = Store(Path(sys.argv[1]))
@@ -167,7 +167,8 @@ while True:
 
 def test_killing_a_writer_at_any_moment_leaves_a_whole_record(store):
     for attempt in range(5):
-        command = [sys.executable, "-c", WRITER, str(store.root), str(Path(__file__).parents[1])]
+        paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+        command = [sys.executable, "-c", WRITER, str(store.root), *paths]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             writer.stdout.readline()

@@ -8,33 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.records import record
-from test_ablation import of_records, whole_grid
+from support.grids import of_records, whole_grid
+from support.records import records
 
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import parts
-from rppbench.records.record import Failure, Record
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
 from rppbench.reporting.site import embedded, page
-
-LOG = ({"epoch": 1, "loss": 2.5, "accuracy": 40.0}, {"epoch": 2, "loss": 1.5, "accuracy": 60.0})
-
-
-def records() -> list[Record]:
-    """Three methods on five sets under two seeds; a fourth with gaps; and another task."""
-    found = []
-    for rank, method in enumerate(("rpp", "coop", "pomp")):
-        for index, name in enumerate(("birds", "cars", "flags", "maps", "pets")):
-            for seed in (1, 2):
-                value = 60.0 - 4 * rank + index + seed
-                made = record(method, name, seed, value, recipe=f"{method}-1", seconds=60.0 + rank)
-                found.append(replace(made, training_log=LOG))
-    found += [record("zeroshot", name, trained=False, value=40.0) for name in ("birds", "cars")]
-    found += [record("zeroshot", "flags", trained=False, failure=Failure("oom", "too large"))]
-    found += [record("coop", "birds", 1, 30.0, task="few-shot", backbone="other")]
-    return found
 
 
 def data(text: str) -> list[list[dict[str, object]]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from test_report import records
+from support.records import records
 
 from rppbench.leaderboard.build import parts
 from rppbench.reporting.site import write

@@ -1,7 +1,9 @@
 """Records made up for tests of what is done with records."""
 
+from dataclasses import replace
+
 from rppbench.records.cell import Cell, Choice, Training
-from rppbench.records.record import Cost, Record, Score
+from rppbench.records.record import Cost, Failure, Record, Score
 
 TITLES = {"zeroshot": "CLIP", "coop": "CoOp", "rpp": "RPP-SAPL", "pomp": "POMP"}
 
@@ -66,3 +68,21 @@ def record(
         environment={"device": "cpu (x86_64)"},
         finished="2026-01-01T00:00:00+00:00",
     )
+
+
+LOG = ({"epoch": 1, "loss": 2.5, "accuracy": 40.0}, {"epoch": 2, "loss": 1.5, "accuracy": 60.0})
+
+
+def records() -> list[Record]:
+    """Three methods on five sets under two seeds; a fourth with gaps; and another task."""
+    found = []
+    for rank, method in enumerate(("rpp", "coop", "pomp")):
+        for index, name in enumerate(("birds", "cars", "flags", "maps", "pets")):
+            for seed in (1, 2):
+                value = 60.0 - 4 * rank + index + seed
+                made = record(method, name, seed, value, recipe=f"{method}-1", seconds=60.0 + rank)
+                found.append(replace(made, training_log=LOG))
+    found += [record("zeroshot", name, trained=False, value=40.0) for name in ("birds", "cars")]
+    found += [record("zeroshot", "flags", trained=False, failure=Failure("oom", "too large"))]
+    found += [record("coop", "birds", 1, 30.0, task="few-shot", backbone="other")]
+    return found

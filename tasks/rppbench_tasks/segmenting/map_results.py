@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.contracts import IGNORED, Sample, SegmentationSet
+from rppbench.contracts import IGNORED, Sample, Score, SegmentationSet
 from rppbench.errors import UsageError
 from rppbench.files import rle
 from rppbench.files.coco_json import entries, whole, word
-from rppbench.records.record import Score
 from rppbench_tasks.segmenting.mean_iou import Confusion
 from rppbench_tasks.segmenting.numbers import numbers
 

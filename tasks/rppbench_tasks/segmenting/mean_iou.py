@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.contracts import IGNORED
+from rppbench.contracts import IGNORED, Score
 from rppbench.errors import UsageError
-from rppbench.records.record import Score
 
 Labels = NDArray[np.uint16]
 
