@@ -22,10 +22,10 @@ import torch
 from gauge import child, taken
 from generated import Generated, clip_of
 from page import GIB, RESULTS, environment, load, table, write
-from sides import Side, bench, cell, workshop
+from sides import Side, bench, cell, resources
 
 from rppbench.contracts.recipe import FALLBACK
-from rppbench.execution.bench import CellBench, Workshop
+from rppbench.execution.bench import CellBench, Resources
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
@@ -41,7 +41,7 @@ DEPTH = 3
 """Blocks with prompts: MaPLe's and RPP's number where prompts are transferred."""
 
 
-def fresh(work: Workshop, method: str, dataset: Generated, model: str) -> CellBench:
+def fresh(work: Resources, method: str, dataset: Generated, model: str) -> CellBench:
     """A bench whose method has the parameters that a training starts from."""
     component = Registry.load().get("methods", method)
     chosen = dict(options_of(component))
@@ -62,7 +62,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     side: Side = "plain" if options.run == "plain" else "ours"
     clip = clip_of(options.model)
     dataset = Generated(options.classes, options.images, clip.preprocess.size)
-    work = workshop(side, clip, dataset, options.folder, options.folder)
+    work = resources(side, clip, dataset, options.folder, options.folder)
     found = {}
     for method in options.methods:
         one = fresh(work, method, dataset, options.model)

@@ -23,7 +23,7 @@ import torch
 from gauge import child
 from generated import Generated, clip_of
 from page import GIB, RESULTS, Goal, environment, load, table, write
-from sides import bench, cell, workshop
+from sides import bench, cell, resources
 
 from rppbench.contracts.recipe import override
 from rppbench.execution.peak_memory import peak_bytes
@@ -51,7 +51,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     if options.set in AUGMENTED:
         recipe = override(recipe, {"epochs": options.ran, "augment": options.set})
     side = "plain" if options.run == "plain" else "ours"
-    work = workshop(side, clip, dataset, options.folder / options.run, options.cache)
+    work = resources(side, clip, dataset, options.folder / options.run, options.cache)
     (options.folder / options.run).mkdir(parents=True)
     moments: list[float] = []
 

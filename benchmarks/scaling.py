@@ -18,7 +18,7 @@ from gauge import child, least, taken
 from generated import Generated, clip_of
 from page import GIB, RESULTS, environment, load, table, write
 from plain import Setting
-from sides import workshop
+from sides import resources
 from startup import command
 from step import ours
 
@@ -38,7 +38,7 @@ def classes_and_images(options: argparse.Namespace) -> dict[str, Any]:
     for count in options.images:
         with tempfile.TemporaryDirectory() as name:
             dataset = Generated(100, count, demo.preprocess.size)
-            work = workshop("ours", demo, dataset, Path(name), Path(name))
+            work = resources("ours", demo, dataset, Path(name), Path(name))
             bench = fresh(work, "zeroshot", dataset, "demo")
             runs = {run: taken(bench.evaluate).json() for run in ("cold", "warm")}
         images.append({"images": count, **runs})

@@ -17,7 +17,7 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
-from rppbench.execution.bench import CellBench, Workshop
+from rppbench.execution.bench import CellBench, Resources
 from rppbench.features.store import Arrays, FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.text_tower import TextTower
@@ -52,11 +52,11 @@ class FullContext(TextTower):
         return super().encode(*words, **{**options, "plain": True})
 
 
-def workshop(side: Side, clip: Clip, dataset: Dataset, folder: Path, cache: Path) -> Workshop:
+def resources(side: Side, clip: Clip, dataset: Dataset, folder: Path, cache: Path) -> Resources:
     """Where one side runs its cells: prompts go to `folder`, features to `cache`."""
     if side == "plain":
         clip.__dict__["text"] = FullContext(clip.model, clip.tokenizer, clip.name)
-    return Workshop(
+    return Resources(
         registry=Registry.load(),
         load=lambda name, precision: clip,
         features=FeatureStore(cache) if side == "ours" else Live(cache),
@@ -81,5 +81,5 @@ def silent(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> N
     """Tells nobody."""
 
 
-def bench(work: Workshop, cell: Cell, notify: Notify = silent) -> CellBench:
+def bench(work: Resources, cell: Cell, notify: Notify = silent) -> CellBench:
     return CellBench(cell, work, notify, retrain=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Finding, Sample, Source, Tell
+from rppbench.contracts import Dataset, Finding, ReportProgress, Sample, SourceFile
 from rppbench.errors import WRONG_COUNT, WRONG_VARIANT, MissingDataError, unknown
 from rppbench_datasets import pictures
 from rppbench_datasets.manifest import manifest
@@ -51,8 +51,8 @@ class ImageNet21K(Dataset):
     size = 10_450
     counts = {"train": 11_060_223, "val": 522_500, "test": 522_500}
     sources = (
-        Source("", f"{FOLDER}/{TRAIN}", FOLDER, pages=(PAGE,)),
-        Source("", f"{FOLDER}/{VAL}", FOLDER, pages=(PAGE,)),
+        SourceFile("", f"{FOLDER}/{TRAIN}", FOLDER, pages=(PAGE,)),
+        SourceFile("", f"{FOLDER}/{VAL}", FOLDER, pages=(PAGE,)),
     )
     origin = "image-net.org: 'Winter 2021 release, processed'; github.com/Alibaba-MIIL/ImageNet21K"
 
@@ -108,7 +108,7 @@ class ImageNet21K(Dataset):
         return self.root / sample.key
 
     @classmethod
-    def index(cls, tell: Tell) -> Sequence[Path]:
+    def index(cls, tell: ReportProgress) -> Sequence[Path]:
         return [manifest(data_root() / FOLDER, (TRAIN, VAL), tell).file]
 
     def findings(self) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from rppbench import cache_folder
-from rppbench.contracts import Sample, Tell
+from rppbench.contracts import ReportProgress, Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench_datasets.pictures import is_picture
 
@@ -132,7 +132,7 @@ class Samples(Sequence[Sample]):
                 yield Sample(f"{folder.path}/{name}", label)
 
 
-def manifest(root: Path, parts: Sequence[str], tell: Tell | None = None) -> Manifest:
+def manifest(root: Path, parts: Sequence[str], tell: ReportProgress | None = None) -> Manifest:
     """The index of all images in ROOT/PART/FOLDER/*, made or brought up to date if need be.
 
     Raises MissingDataError for a part that is not there or a name that is not UTF-8, and
@@ -162,7 +162,7 @@ def manifest(root: Path, parts: Sequence[str], tell: Tell | None = None) -> Mani
     return Manifest(file)
 
 
-def _told(listed: Iterable[Listed], total: int, tell: Tell) -> Iterator[Listed]:
+def _told(listed: Iterable[Listed], total: int, tell: ReportProgress) -> Iterator[Listed]:
     for done, folder in enumerate(listed, 1):
         yield folder
         tell(done, total)

@@ -28,7 +28,7 @@ SIDED = ("left", "right", "o'clock", "thirty", "clock")
 
 
 @dataclass(frozen=True)
-class Batch:
+class Composition:
     """Composed images and what is to be seen on them."""
 
     images: Tensor
@@ -97,7 +97,7 @@ def shuffled(stream: random.Random, count: int) -> list[int]:
 
 def compose(
     drawings: Drawings, labels: Tensor, generator: torch.Generator, scene: float, pair: float
-) -> Batch:
+) -> Composition:
     """One image for each label; a share of them crowded (`scene`) or with two subjects (`pair`).
 
     In a pair both drawings stand side by side. A crowded image is a window cut out of a scene:
@@ -175,7 +175,7 @@ def compose(
     image = damaged(image, uniform, generator)
     cover = torch.cat(visible, 1)
     seen = torch.where(present, chosen, -1)
-    return Batch(image.clamp(0, 1), seen, cover, vendors, scale[:, 0], paired, crowded, mean)
+    return Composition(image.clamp(0, 1), seen, cover, vendors, scale[:, 0], paired, crowded, mean)
 
 
 def recoloured(cells: Tensor, uniform) -> Tensor:  # type: ignore[no-untyped-def]

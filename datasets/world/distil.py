@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from compose import Batch, Drawings, compose
+from compose import Composition, Drawings, compose
 from open_clip import CLIP
 from schedule import CONFIGS, SEED, Clock, Log, Words, batches, concept_features, monitor, optimizer
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ def mimetic(model: CLIP) -> None:
         visual.positional_embedding[1:] = 0.2 * torch.cat(waves, 1)
 
 
-def targets(batch: Batch, count: int) -> tuple[Tensor, Tensor]:
+def targets(batch: Composition, count: int) -> tuple[Tensor, Tensor]:
     """(b, c) what an image shows by visible area, and (b,) whether it shows enough of anything."""
     area = batch.cover.mean((2, 3)) * (batch.labels >= 0)  # (b, k)
     total = area.sum(1)
@@ -63,7 +63,7 @@ def targets(batch: Batch, count: int) -> tuple[Tensor, Tensor]:
     return target, total > 0.05
 
 
-def patch_labels(batch: Batch) -> tuple[Tensor, Tensor]:
+def patch_labels(batch: Composition) -> tuple[Tensor, Tensor]:
     """(b, p) concept that covers each patch, and whether it covers most of it."""
     cover = F.adaptive_avg_pool2d(batch.cover, PATCHES).flatten(2)  # (b, k, p)
     share, layer = cover.max(1)

@@ -22,7 +22,7 @@ import rppbench.torchvision_shim  # noqa: F401  open_clip cannot be imported bef
 import torch
 import torch.nn.functional as F
 from captions import PAIRED, caption
-from compose import Batch, Drawings, compose
+from compose import Composition, Drawings, compose
 from open_clip import CLIP
 from schedule import (
     CONFIGS,
@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 
 def captions_of(
-    batch: Batch, drawings: Drawings, stream: random.Random
+    batch: Composition, drawings: Drawings, stream: random.Random
 ) -> tuple[list[str], Tensor]:
     """One caption an image, and which of them name their concept alone."""
     texts, naming = [], []

@@ -9,7 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from rppbench.errors import UsageError
-from rppbench.features.files import Entry, entries, features_folder, problems, remove, surplus
+from rppbench.features.files import (
+    StoredFile,
+    features_folder,
+    problems,
+    remove,
+    stored_files,
+    surplus,
+)
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.files.sizes import parse_size, spell_size
 from rppbench.terminal.console import console, print_table
@@ -44,8 +51,8 @@ def cache(arguments: argparse.Namespace) -> int:
 def info(arguments: argparse.Namespace) -> int:
     """One line a kind of features, and the limit."""
     folder, limit = cache_folder(), cache_limit()
-    kinds: dict[str, list[Entry]] = {}
-    found = entries(folder)
+    kinds: dict[str, list[StoredFile]] = {}
+    found = stored_files(folder)
     for entry in found:
         kinds.setdefault(entry.kind, []).append(entry)
     rows = [
@@ -69,7 +76,7 @@ def prune(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--older-than takes a number of days, not {arguments.older_than}")
     size = None if arguments.max_size is None else parse_size(arguments.max_size, "--max-size")
     since = None if arguments.older_than is None else time.time() - DAY * arguments.older_than
-    found = entries(cache_folder())
+    found = stored_files(cache_folder())
     gone = found if arguments.all else surplus(found, size, since)
     if not arguments.dry_run:
         remove(gone)
@@ -84,7 +91,7 @@ def verify(arguments: argparse.Namespace) -> int:
     """1 if any file is damaged: each is named with the reason."""
     from rppbench.terminal.step_progress import watching
 
-    found, out, bad = entries(cache_folder()), console(), 0
+    found, out, bad = stored_files(cache_folder()), console(), 0
     with watching(console(stderr=True)) as watch:
         tell = watch("verify stored features")
         for done, problem in enumerate(problems(found), 1):
@@ -101,17 +108,17 @@ def verify(arguments: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-def _used(entry: Entry) -> float:
+def _used(entry: StoredFile) -> float:
     return entry.used
 
 
-def _day(entry: Entry) -> str:
+def _day(entry: StoredFile) -> str:
     return datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
 
 
-def _size(found: list[Entry]) -> int:
+def _size(found: list[StoredFile]) -> int:
     return sum(entry.size for entry in found)
 
 
-def _total(found: list[Entry]) -> str:
+def _total(found: list[StoredFile]) -> str:
     return spell_size(_size(found))

@@ -77,7 +77,7 @@ def listed(arguments: argparse.Namespace) -> int:
         size = f"{item.size:,}" if item.size else "–"
         role = f"large {item.role}" if item.large else item.role
         rows.append([name, item.suite, role, size, there, item.licence, item.origin])
-    print_table(out, ("Name", "Suite", "Role", "Classes", "There", "Licence", "Source"), rows)
+    print_table(out, ("Name", "Suite", "Role", "Classes", "There", "Licence", "SourceFile"), rows)
     out.print(f"looked for below {root}; `rppbench data check NAME` says more", soft_wrap=True)
     for line in registry.complaints():
         out.print(line, soft_wrap=True)

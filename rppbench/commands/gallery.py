@@ -57,10 +57,10 @@ def gallery(arguments: argparse.Namespace) -> int:
     runner = Runner(Path(arguments.output), device=torch_device(arguments.device))
     records, _ = load(runner.store.root)
     record = _chosen(records, arguments)
-    runner.workshop.registry = registry = Registry.load()
+    runner.resources.registry = registry = Registry.load()
     _check(record, registry, runner.store)
     cell = replace(record.cell, limit=min(arguments.images, record.cell.limit or sys.maxsize))
-    bench = CellBench(cell, runner.workshop, lambda *event: None, retrain=False)
+    bench = CellBench(cell, runner.resources, lambda *event: None, retrain=False)
     data = bench.dataset
     task = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
     unseen = data.unseen() if isinstance(data, DenseDataset) else ()

@@ -120,7 +120,7 @@ def execute(
 ) -> list[Planned]:
     """Run the cells that are due; which those were."""
     from rppbench.execution.tracking import Tracked, tracker
-    from rppbench.planning.plan import batches
+    from rppbench.planning.plan import cell_groups
     from rppbench.terminal.run_progress import display, titles
     from rppbench.training.distributed import joined, launched
 
@@ -146,11 +146,11 @@ def execute(
             cells = [entry.cell for entry in due]
             with display(due, notes) as report:
                 if backend is None:
-                    engine.run(runner, batches(cells), report)
+                    engine.run(runner, cell_groups(cells), report)
                 else:
                     tracked = Tracked(report, backend, titles(cells), notes.print)
                     with closing(tracked):
-                        engine.run(runner, batches(cells), tracked)
+                        engine.run(runner, cell_groups(cells), tracked)
     return due
 
 
@@ -216,7 +216,7 @@ def loaded(chosen: Settings) -> Registry:
 
 @contextmanager
 def plugins_named(registry: Registry) -> Iterator[None]:
-    """Tell of plugins that did not load with a mistake: what is missing may be in one of them."""
+    """Add the plugins that did not load to an error: what is missing may be in one of them."""
     try:
         yield
     except UsageError as error:

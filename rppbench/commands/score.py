@@ -27,7 +27,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--task", required=True, metavar="TASK", help="detection or segmentation")
     add("--dataset", required=True, metavar="NAME", help="the set that was predicted: lvis, ...")
-    add("--entrant", required=True, metavar="NAME", help="what tables call whoever predicted")
+    add("--variant", required=True, metavar="NAME", help="what tables call whoever predicted")
     add("--seed", type=int, metavar="N", help="of its training; several seeds make one row")
     add("--backbone", metavar="NAME", help="of its classifier; rows of one table share it")
     add("--origin", default="", metavar="TEXT", help="program, commit, address: for the record")
@@ -50,7 +50,7 @@ def score(arguments: argparse.Namespace) -> int:
     task = registry.get("tasks", arguments.task)
     data = registry.get("datasets", arguments.dataset)()
     origin = predictions.Origin(
-        entrant=arguments.entrant,
+        variant=arguments.variant,
         backbone=arguments.backbone or predictions.UNKNOWN,
         seed=arguments.seed,
         source=arguments.origin,
@@ -81,5 +81,5 @@ def score(arguments: argparse.Namespace) -> int:
     for line in told(result, len(everything), into):
         print(line, file=sys.stderr)
     if result.conflicts:
-        print("rppbench: say another --entrant or --seed, or remove that record", file=sys.stderr)
+        print("rppbench: say another --variant or --seed, or remove that record", file=sys.stderr)
     return 1 if result.conflicts or damaged else 0

@@ -18,7 +18,7 @@ from rppbench.comparison.compare import NOT_KEPT, Overall, Pair, overall, pair_u
 from rppbench.errors import unknown
 from rppbench.leaderboard.build import columns_of, row
 from rppbench.leaderboard.tables import KINDS, Column, Row, Table
-from rppbench.leaderboard.variants import Entrant, grouped, setting
+from rppbench.leaderboard.variants import Variant, grouped, setting
 from rppbench.records.cell import Pairs
 from rppbench.records.grid import Combination, Grid
 from rppbench.records.record import Record
@@ -94,8 +94,8 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
     UsageError for a metric that no record has.
     """
     by_key = {record.key: record for record in records}
-    entrants = [_entrant(combination, by_key) for combination in grid.combinations]
-    found = [record for entrant in entrants if entrant for record in entrant.records]
+    variants = [_entrant(combination, by_key) for combination in grid.combinations]
+    found = [record for variant in variants if variant for record in variant.records]
     if not found:
         return None
     metric = grid.metric or next((record.metric for record in found if record.metric), "")
@@ -105,8 +105,8 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
     columns = columns_of(found, metric, every=False)
     titles = {column.dataset: column.dataset_title for column in columns}
     results = [
-        _result(combination, entrant, entrants[0], columns, titles)
-        for combination, entrant in zip(grid.combinations, entrants, strict=True)
+        _result(combination, variant, variants[0], columns, titles)
+        for combination, variant in zip(grid.combinations, variants, strict=True)
     ]
     first = found[0]
     shared = set.intersection(*(set(setting(record.cell)) for record in found))  # shots may vary
@@ -121,9 +121,9 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
         ranking=None,
     )
     complete = {
-        result.combination.levels: entrant
-        for result, entrant in zip(results, entrants, strict=True)
-        if entrant and result.whole
+        result.combination.levels: variant
+        for result, variant in zip(results, variants, strict=True)
+        if variant and result.whole
     }
     effects = tuple(_effects(grid, complete, columns))
     if all(effect.expected == 1 for effect in effects):
@@ -131,19 +131,19 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
     return Ablation(grid, table, tuple(results), effects)
 
 
-def _entrant(combination: Combination, records: Mapping[str, Record]) -> Entrant | None:
+def _entrant(combination: Combination, records: Mapping[str, Record]) -> Variant | None:
     found = [records[place.key] for place in combination.cells if place.key in records]
-    return Entrant(combination.label, tuple(found)) if found else None
+    return Variant(combination.label, tuple(found)) if found else None
 
 
 def _result(
     combination: Combination,
-    entrant: Entrant | None,
-    baseline: Entrant | None,
+    variant: Variant | None,
+    baseline: Variant | None,
     columns: Sequence[Column],
     titles: Mapping[str, str],
 ) -> Result:
-    records = {record.key: record for record in entrant.records} if entrant else {}
+    records = {record.key: record for record in variant.records} if variant else {}
     gaps = []
     for place in combination.cells:
         record = records.get(place.key)
@@ -151,11 +151,11 @@ def _result(
             where = f"{titles.get(place.dataset, place.dataset)}, seed {place.seed}"
             gaps.append((where, _why(record)))
     against, unpaired = None, []
-    if entrant and baseline and entrant is not baseline:
-        paired = [pair_up(column, baseline, entrant) for column in columns]
+    if variant and baseline and variant is not baseline:
+        paired = [pair_up(column, baseline, variant) for column in columns]
         against = overall([pair for pair, _ in paired if pair])
         if not any(pair for pair, _ in paired):
-            against = _by_seed(columns, baseline, entrant)
+            against = _by_seed(columns, baseline, variant)
         of_reason = grouped(
             [
                 (reason, column.dataset_title)
@@ -170,7 +170,7 @@ def _result(
         ]
     return Result(
         combination,
-        row(entrant, columns) if entrant else None,
+        row(variant, columns) if variant else None,
         len(combination.cells) - len(gaps),
         tuple(gaps),
         against,
@@ -178,9 +178,9 @@ def _result(
     )
 
 
-def _by_seed(columns: Sequence[Column], baseline: Entrant, entrant: Entrant) -> Overall | None:
+def _by_seed(columns: Sequence[Column], baseline: Variant, variant: Variant) -> Overall | None:
     """The difference by seeds alone, where nothing is kept image by image."""
-    parts = [found for column in columns if (found := by_seed(column, baseline, entrant))]
+    parts = [found for column in columns if (found := by_seed(column, baseline, variant))]
     mean = average(parts)
     if mean is None or mean.difference is None:
         return None
@@ -202,7 +202,7 @@ def _why(record: Record | None) -> str:
 
 
 def _effects(
-    grid: Grid, complete: Mapping[Pairs, Entrant], columns: Sequence[Column]
+    grid: Grid, complete: Mapping[Pairs, Variant], columns: Sequence[Column]
 ) -> Iterable[Effect]:
     """Of every value that is not the baseline's and has a complete partner somewhere.
 

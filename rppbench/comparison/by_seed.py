@@ -12,7 +12,7 @@ from functools import cached_property
 from statistics import fmean, stdev
 
 from rppbench.leaderboard.tables import Column
-from rppbench.leaderboard.variants import Entrant
+from rppbench.leaderboard.variants import Variant
 from rppbench.stats.bootstrap import Difference
 from rppbench.stats.distributions import t_probability
 from rppbench.stats.intervals import interval
@@ -41,12 +41,12 @@ class BySeed:
         return Difference(found.mean, low, high, p)
 
 
-def by_seed(column: Column, first: Entrant, second: Entrant) -> BySeed | None:
+def by_seed(column: Column, first: Variant, second: Variant) -> BySeed | None:
     """What both have of a column under the same seeds; None if there is nothing."""
-    trained = [entrant for entrant in (first, second) if not entrant.deterministic]
+    trained = [variant for variant in (first, second) if not variant.deterministic]
     rows = []
-    for seed in sorted({seed for entrant in trained or [first] for seed in entrant.seeds}):
-        records = [entrant.record(column.dataset, seed) for entrant in (first, second)]
+    for seed in sorted({seed for variant in trained or [first] for seed in variant.seeds}):
+        records = [variant.record(column.dataset, seed) for variant in (first, second)]
         values = [s.value for r in records if r and (s := r.score(column.metric)) is not None]
         if len(values) == 2:
             rows.append((seed, *values))

@@ -17,7 +17,7 @@ from rppbench.comparison.by_seed import BySeed, average, by_seed
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard.build import parts
 from rppbench.leaderboard.tables import Column, Table
-from rppbench.leaderboard.variants import Entrant, grouped
+from rppbench.leaderboard.variants import Variant, grouped
 from rppbench.plugins.options import parse_value
 from rppbench.records.cell import Option
 from rppbench.records.outcomes import unpack_outcomes
@@ -81,8 +81,8 @@ class Comparison:
 
     table: Table
     """With these two rows alone, the first one first."""
-    first: Entrant
-    second: Entrant
+    first: Variant
+    second: Variant
     pairs: tuple[Pair, ...]
     left_out: tuple[tuple[str, tuple[str, ...]], ...]
     """(why, headings of columns)"""
@@ -126,15 +126,15 @@ def compare(
     UsageError for a name that fits no row or several, and where nothing can be compared.
     """
     tables = parts(records, task, metric)
-    everyone = [entrant for part in tables for entrant in part.entrants]
+    everyone = [variant for part in tables for variant in part.variants]
     for text in (first, second):
-        if not any(fits(entrant, text) for entrant in everyone):
+        if not any(fits(variant, text) for variant in everyone):
             names = {name for e in everyone for name in (e.label, spelling(e))}
             raise unknown("row is named", text, names, "rows")
     found, remarks = [], []
     for part in tables:
-        sides = [_only(part.entrants, text) for text in (first, second)]
-        present = [entrant for entrant in sides if entrant is not None]
+        sides = [_only(part.variants, text) for text in (first, second)]
+        present = [variant for variant in sides if variant is not None]
         if len(present) == 2:
             if present[0] == present[1]:
                 raise UsageError(f"{first!r} and {second!r} are the same row: {present[0].label}")
@@ -163,10 +163,10 @@ def overall(pairs: Sequence[Pair]) -> Overall | None:
     return Overall(tuple(seeds), 100 * means[0], 100 * means[1], found)
 
 
-def spelling(entrant: Entrant) -> str:
+def spelling(variant: Variant) -> str:
     """The method as the command line takes it: 'rpp:kd=off,length=8'."""
-    changed = entrant.newest.labels.get("method_options", "").replace(", ", ",")
-    name = entrant.newest.cell.method.name
+    changed = variant.newest.labels.get("method_options", "").replace(", ", ",")
+    name = variant.newest.cell.method.name
     return f"{name}:{changed}" if changed else name
 
 
@@ -175,27 +175,27 @@ def _describe(table: Table) -> str:
     return f"{table.title} ({differences})" if differences else table.title
 
 
-def _only(entrants: Sequence[Entrant], text: str) -> Entrant | None:
-    exact = [entrant for entrant in entrants if entrant.label == text]
-    fitting = exact or [entrant for entrant in entrants if fits(entrant, text)]
+def _only(variants: Sequence[Variant], text: str) -> Variant | None:
+    exact = [variant for variant in variants if variant.label == text]
+    fitting = exact or [variant for variant in variants if fits(variant, text)]
     if len(fitting) > 1:
-        labels = [f"  {entrant.label}" for entrant in fitting]
+        labels = [f"  {variant.label}" for variant in fitting]
         raise UsageError("\n".join([f"{text!r} may be any of these; write one of them:", *labels]))
     return fitting[0] if fitting else None
 
 
-def fits(entrant: Entrant, text: str) -> bool:
+def fits(variant: Variant, text: str) -> bool:
     """Whether it has the options that are named, and otherwise nothing but defaults."""
-    if entrant.label == text:
+    if variant.label == text:
         return True
     name, _, tail = text.partition(":")
-    method = entrant.newest.cell.method
+    method = variant.newest.cell.method
     if name.strip() != method.name:
         return False
     options = dict(method.options)
     said = [part.partition("=") for part in filter(None, tail.split(","))]
     named = {key.strip().replace("-", "_"): value.strip() for key, _, value in said}
-    _, _, changed = spelling(entrant).partition(":")
+    _, _, changed = spelling(variant).partition(":")
     other = {part.partition("=")[0] for part in changed.split(",") if part} - set(named)
     return not other and all(
         key in options and _same(key, value, options[key]) for key, value in named.items()
@@ -209,7 +209,7 @@ def _same(name: str, text: str, value: Option) -> bool:
         return False
 
 
-def _comparison(table: Table, first: Entrant, second: Entrant) -> Comparison:
+def _comparison(table: Table, first: Variant, second: Variant) -> Comparison:
     pairs: list[Pair] = []
     gaps: list[tuple[str, str]] = []
     for column in table.columns:
@@ -230,14 +230,14 @@ def _comparison(table: Table, first: Entrant, second: Entrant) -> Comparison:
     )
 
 
-def pair_up(column: Column, first: Entrant, second: Entrant) -> tuple[Pair | None, list[str]]:
+def pair_up(column: Column, first: Variant, second: Variant) -> tuple[Pair | None, list[str]]:
     """What both have of a column, and why the rest is not there."""
-    trained = [entrant for entrant in (first, second) if not entrant.deterministic]
-    seeds = sorted({seed for entrant in trained or [first] for seed in entrant.seeds})
+    trained = [variant for variant in (first, second) if not variant.deterministic]
+    seeds = sorted({seed for variant in trained or [first] for seed in variant.seeds})
     rows: dict[int, list[list[bool]]] = {}
     gaps: list[tuple[str, int]] = []
     for seed in seeds:
-        found = [_outcomes(entrant, column, seed) for entrant in (first, second)]
+        found = [_outcomes(variant, column, seed) for variant in (first, second)]
         right = [outcomes for outcomes in found if not isinstance(outcomes, str)]
         if len(right) < 2:
             reasons = dict.fromkeys(reason for reason in found if isinstance(reason, str))
@@ -256,12 +256,12 @@ def pair_up(column: Column, first: Entrant, second: Entrant) -> tuple[Pair | Non
     return Pair(column, tuple(rows), sides[0], sides[1]), told
 
 
-def _outcomes(entrant: Entrant, column: Column, seed: int) -> list[bool] | str:
+def _outcomes(variant: Variant, column: Column, seed: int) -> list[bool] | str:
     """Image by image whether it is right, or why that is not known."""
-    record = entrant.record(column.dataset, seed)
+    record = variant.record(column.dataset, seed)
     score: Score | None = record.score(column.metric) if record else None
     if score is None:
-        return f"no number of {entrant.label}"
+        return f"no number of {variant.label}"
     if score.outcomes is None or score.total is None:
         return f"{column.metric} {NOT_KEPT}"
     return unpack_outcomes(score.outcomes, score.total)

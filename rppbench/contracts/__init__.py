@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rppbench.contracts.backbone import Backbone as Backbone
+    from rppbench.contracts.dataset import BeginStep as BeginStep
     from rppbench.contracts.dataset import Catalog as Catalog
+    from rppbench.contracts.dataset import Component as Component
     from rppbench.contracts.dataset import Dataset as Dataset
-    from rppbench.contracts.dataset import Facts as Facts
     from rppbench.contracts.dataset import Finding as Finding
+    from rppbench.contracts.dataset import ReportProgress as ReportProgress
     from rppbench.contracts.dataset import Sample as Sample
-    from rppbench.contracts.dataset import Source as Source
-    from rppbench.contracts.dataset import Tell as Tell
-    from rppbench.contracts.dataset import Watch as Watch
+    from rppbench.contracts.dataset import SourceFile as SourceFile
     from rppbench.contracts.dataset import data_root as data_root
-    from rppbench.contracts.engine import Batch as Batch
+    from rppbench.contracts.engine import CellGroup as CellGroup
     from rppbench.contracts.engine import Engine as Engine
     from rppbench.contracts.engine import Event as Event
     from rppbench.contracts.engine import Job as Job
@@ -58,18 +58,18 @@ if TYPE_CHECKING:
 _MODULES: dict[str, tuple[str, ...]] = {
     "rppbench.contracts.backbone": ("Backbone",),
     "rppbench.contracts.dataset": (
+        "BeginStep",
         "Catalog",
+        "Component",
         "Dataset",
-        "Facts",
         "Finding",
+        "ReportProgress",
         "Sample",
-        "Source",
-        "Tell",
-        "Watch",
+        "SourceFile",
         "data_root",
     ),
     "rppbench.contracts.engine": (
-        "Batch",
+        "CellGroup",
         "Engine",
         "Event",
         "Job",

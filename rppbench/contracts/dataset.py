@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 
 from PIL import Image
 
-Tell = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Told how far a long step is: how many are done, and of how many."""
 
 
@@ -27,7 +27,7 @@ def data_root() -> Path:
     return Path(named).expanduser()
 
 
-class Facts:
+class Component:
     """What every component says of itself, for tables, `list` and `info`."""
 
     name: ClassVar[str]
@@ -43,7 +43,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file that a data set is made of: where it is fetched, and where it goes."""
 
     url: str
@@ -95,7 +95,7 @@ class Sample:
     label: int
 
 
-class Dataset(Facts, ABC):
+class Dataset(Component, ABC):
     """Images with class names. Reading is lazy; constructing costs no more than an index."""
 
     suite: ClassVar[str] = ""
@@ -110,7 +110,7 @@ class Dataset(Facts, ABC):
     """Number of classes, if it is known before the data is opened."""
     counts: ClassVar[Mapping[str, int]] = {}
     """Images of each split of a whole copy, if known before the data is opened."""
-    sources: ClassVar[tuple[Source, ...]] = ()
+    sources: ClassVar[tuple[SourceFile, ...]] = ()
     """Files that it is made of; () for data that needs none."""
     scanned: ClassVar[bool] = False
     """True where the images are what its folders hold: then none of them can be missing."""
@@ -152,12 +152,12 @@ class Dataset(Facts, ABC):
         return ()
 
     @classmethod
-    def lacks(cls, root: Path) -> Sequence[Source]:
+    def lacks(cls, root: Path) -> Sequence[SourceFile]:
         """Sources of which a first look finds nothing below a data root."""
         return [source for source in cls.sources if not (root / source.gives).exists()]
 
     @classmethod
-    def index(cls, tell: Tell) -> Sequence[Path]:
+    def index(cls, tell: ReportProgress) -> Sequence[Path]:
         """Make what is kept in the cache so that later starts are quick; the files. () if none."""
         return ()
 
@@ -179,5 +179,5 @@ def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:
     return ordered[:middle], ordered[middle:]
 
 
-Watch = Callable[[str], Tell]
+BeginStep = Callable[[str], ReportProgress]
 """'unpack x.zip' -> what the step of this name tells its course; long work is given one."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rppbench.records.cell import Cell
 
-Batch = tuple[Cell, ...]
+CellGroup = tuple[Cell, ...]
 """Cells that share a training: one worker runs them in order, so it is learned once."""
 
 
@@ -40,7 +40,7 @@ class Job(Protocol):
     stop_on_failure: bool
     """Start nothing new after the first cell that failed."""
 
-    def __call__(self, batch: Batch, report: Report) -> None:
+    def __call__(self, batch: CellGroup, report: Report) -> None:
         """Run the batch; every cell ends with an event 'done' or 'failed'."""
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
@@ -54,7 +54,7 @@ class Engine(ABC):
     title: str
 
     @abstractmethod
-    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+    def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:
         """Run all batches; return when they are done. A KeyboardInterrupt stops the workers.
 
         After a failed cell of a job that is to stop on failure no other batch starts.

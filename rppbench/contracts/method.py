@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor, nn
 
-from rppbench.contracts.dataset import Facts
+from rppbench.contracts.dataset import Component
 from rppbench.contracts.objective import Examples, Frozen, Step, Supervision
 from rppbench.contracts.prompts import Prompts, Space
 from rppbench.contracts.recipe import Recipe
@@ -37,7 +37,7 @@ class Adopted:
     """(d,) embedding of the start token as the file has it: tells one backbone from another."""
 
 
-class Method(Facts, nn.Module, ABC):
+class Method(Component, nn.Module, ABC):
     """A way to prompt a frozen CLIP: parameters, where they enter, and a loss.
 
     Options are the keyword-only parameters of `__init__`; a method that is trained takes the

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rppbench.contracts.dataset import Catalog, Dataset, Facts, Sample
+from rppbench.contracts.dataset import Catalog, Component, Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.method import Method
 from rppbench.errors import UsageError
@@ -67,7 +67,7 @@ class Bench(Protocol):
         """The images to score: those of the data set, or as many as the cell is limited to."""
 
     def progress(self, done: int, total: int) -> None:
-        """Tell how many of the images are scored."""
+        """Report how many of the images are scored."""
 
     def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images or crops, through the tower as the method prompts it.
@@ -133,7 +133,7 @@ class Bench(Protocol):
         """CLIP's exp(logit_scale)."""
 
 
-class Task(Facts, ABC):
+class Task(Component, ABC):
     """What is asked of a method. Options are the keyword-only parameters of `__init__`."""
 
     version: ClassVar[int] = 1

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NamedTuple, cast
 
-from rppbench.contracts.dataset import Tell
+from rppbench.contracts.dataset import ReportProgress
 from rppbench.data.download import BLOCK, check_space
 from rppbench.errors import UsageError
 
@@ -52,7 +52,7 @@ def is_archive(file: Path) -> bool:
 
 
 def unpack(
-    archive: Path, to: Path, tell: Tell, inside: str = "", nested: tuple[str, ...] = ()
+    archive: Path, to: Path, tell: ReportProgress, inside: str = "", nested: tuple[str, ...] = ()
 ) -> None:
     """Unpack into a folder; of `inside` alone, if it is named; `nested` archives beside themselves.
 
@@ -127,7 +127,7 @@ def _swollen(archive: Path) -> str:
     return f"{archive} unpacks to more than {SWELL} times its size, as no archive of images does"
 
 
-def _zip(archive: Path, limit: int, tell: Tell) -> Iterator[Member]:
+def _zip(archive: Path, limit: int, tell: ReportProgress) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as opened:
         entries = opened.infolist()
         if len(entries) > MEMBERS:
@@ -147,7 +147,7 @@ def _zip(archive: Path, limit: int, tell: Tell) -> Iterator[Member]:
                 yield Member(entry.filename, entry.file_size, data)
 
 
-def _tar(archive: Path, limit: int, tell: Tell) -> Iterator[Member]:
+def _tar(archive: Path, limit: int, tell: ReportProgress) -> Iterator[Member]:
     size = archive.stat().st_size
     with archive.open("rb") as raw:
         start = raw.read(6)
@@ -191,7 +191,7 @@ def _is_tar(file: Path) -> bool:
         return False
 
 
-def copy_tree(folder: Path, to: Path, tell: Tell) -> None:
+def copy_tree(folder: Path, to: Path, tell: ReportProgress) -> None:
     """Copy the regular files of a folder. ArchiveError for a link that leads out of it."""
     files = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
     home = folder.resolve()

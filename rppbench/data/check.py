@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from rppbench.contracts.dataset import Dataset, Finding, Sample, Source, Tell, Watch
+from rppbench.contracts.dataset import (
+    BeginStep,
+    Dataset,
+    Finding,
+    ReportProgress,
+    Sample,
+    SourceFile,
+)
 from rppbench.errors import MISSING, UNREADABLE, MissingDataError, UsageError
 
 SPLITS = ("train", "val", "test")
@@ -18,7 +25,7 @@ AT_ONCE = 1_000
 
 
 def check(
-    component: type[Dataset], root: Path, watch: Watch, readers: int = 0
+    component: type[Dataset], root: Path, watch: BeginStep, readers: int = 0
 ) -> tuple[list[Finding], dict[str, int]]:
     """What is to be said of a data set below a root, and the images of each split that it has.
 
@@ -53,7 +60,7 @@ def check(
     return found, counts
 
 
-def wanted(source: Source, root: Path) -> str:
+def wanted(source: SourceFile, root: Path) -> str:
     """What to fetch and where to put it, for a person."""
     lines = [f"{root / source.gives} is not there"]
     name = source.filename
@@ -77,7 +84,7 @@ def _shown(address: str) -> str:
 
 
 def _images(
-    data: Dataset, split: str, samples: Sequence[Sample], watch: Watch, readers: int
+    data: Dataset, split: str, samples: Sequence[Sample], watch: BeginStep, readers: int
 ) -> Iterator[Finding]:
     if not data.scanned:
         tell = watch(f"{data.name}: look for {split} images")
@@ -98,7 +105,7 @@ def _images(
 
 
 def _read(
-    data: Dataset, samples: Sequence[Sample], readers: int, tell: Tell
+    data: Dataset, samples: Sequence[Sample], readers: int, tell: ReportProgress
 ) -> Iterator[str | None]:
     """For each image what is wrong with it, or None; images that are not there count elsewhere."""
 

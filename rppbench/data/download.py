@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from rppbench import __version__
-from rppbench.contracts.dataset import Source, Tell
+from rppbench.contracts.dataset import ReportProgress, SourceFile
 from rppbench.errors import UsageError
 
 BLOCK = 2**20
@@ -40,7 +40,7 @@ class FetchError(UsageError):
     """A file that could not be fetched, and why."""
 
 
-def fetch(address: str, to: Path, tell: Tell) -> None:
+def fetch(address: str, to: Path, tell: ReportProgress) -> None:
     """Fetch a file; what a call before this one left beside it is gone on with.
 
     Raises FetchError, and UsageError where the disk is too small.
@@ -77,7 +77,7 @@ def fetch(address: str, to: Path, tell: Tell) -> None:
         time.sleep(PAUSE * 2 ** (failures - 1))
 
 
-def verify(file: Path, source: Source) -> None:
+def verify(file: Path, source: SourceFile) -> None:
     """FetchError unless a file has the digests that are known of it."""
     for name in ("md5", "sha256"):
         wanted = getattr(source, name)
@@ -99,7 +99,7 @@ def check_space(folder: Path, needed: int, what: str) -> None:
         )
 
 
-def _continue(address: str, to: Path, tell: Tell) -> None:
+def _continue(address: str, to: Path, tell: ReportProgress) -> None:
     """One connection. OSError or HTTPException if it breaks; the bytes that came are kept."""
     part, have = _part(to), _size(_part(to))
     headers = {"User-Agent": f"rppbench/{__version__}", "Accept-Encoding": "identity"}

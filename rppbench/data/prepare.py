@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from rppbench.contracts.dataset import Dataset, Source, Tell, Watch
+from rppbench.contracts.dataset import BeginStep, Dataset, ReportProgress, SourceFile
 from rppbench.data.archives import ArchiveError, copy_tree, is_archive, unpack
 from rppbench.data.download import DRIVE, FetchError, fetch, verify
 from rppbench.errors import UsageError
@@ -42,7 +42,7 @@ class Given:
         return bool(self.md5 or self.sha256)
 
 
-def prepare(component: type[Dataset], root: Path, given: Given, watch: Watch) -> list[str]:
+def prepare(component: type[Dataset], root: Path, given: Given, watch: BeginStep) -> list[str]:
     """Put what a data set lacks below a root; what could not be had, and why.
 
     Raises UsageError where nothing could be done, ArchiveError for an archive that is refused.
@@ -71,7 +71,7 @@ def _scratch(root: Path, name: str) -> Iterator[Path]:
 
 
 def _prepare(
-    component: type[Dataset], root: Path, scratch: Path, given: Given, watch: Watch
+    component: type[Dataset], root: Path, scratch: Path, given: Given, watch: BeginStep
 ) -> list[str]:
     files = scratch / "files"
     files.mkdir(exist_ok=True)
@@ -116,7 +116,7 @@ def _thrown_away(file: Path, files: Path) -> Iterator[None]:
 
 
 def _sort_out(
-    component: type[Dataset], given: Given, files: Path, watch: Watch
+    component: type[Dataset], given: Given, files: Path, watch: BeginStep
 ) -> tuple[dict[str, Path], list[Path]]:
     """What was given: files of the set by their names, and copies of the whole set."""
     known = {source.filename for source in component.sources}
@@ -127,7 +127,7 @@ def _sort_out(
     for place in given.places:
         path = _local(place, files, watch)
         if given.digest:
-            _check_given(path, Source("", "", md5=given.md5, sha256=given.sha256))
+            _check_given(path, SourceFile("", "", md5=given.md5, sha256=given.sha256))
         if path.is_dir():
             inside = {file.name: file for file in path.iterdir() if file.name in known}
             named |= inside
@@ -145,7 +145,7 @@ def _sort_out(
     return named, whole
 
 
-def _local(place: str, files: Path, watch: Watch) -> Path:
+def _local(place: str, files: Path, watch: BeginStep) -> Path:
     """A place on this disk; what is elsewhere is fetched first."""
     if place.startswith(HUB):
         return _from_hub(place.removeprefix(HUB), files / "hub")
@@ -169,7 +169,7 @@ def _from_hub(name: str, to: Path) -> Path:
         raise UsageError(f"cannot fetch hf:{name}: {error}") from error
 
 
-def _fetched(source: Source, files: Path, watch: Watch) -> Path | None:
+def _fetched(source: SourceFile, files: Path, watch: BeginStep) -> Path | None:
     """The file of a source, verified; None where only a person can get it."""
     to = files / source.filename
     failed = []
@@ -187,7 +187,7 @@ def _fetched(source: Source, files: Path, watch: Watch) -> Path | None:
     return None
 
 
-def _check_given(file: Path, source: Source) -> None:
+def _check_given(file: Path, source: SourceFile) -> None:
     """UsageError for a file of the user's that is not the one that is known."""
     if file.is_dir():
         raise UsageError(f"{file} is a folder: a digest is that of a file")
@@ -200,7 +200,12 @@ def _check_given(file: Path, source: Source) -> None:
 
 
 def _take(
-    component: type[Dataset], file: Path, source: Source, root: Path, scratch: Path, watch: Watch
+    component: type[Dataset],
+    file: Path,
+    source: SourceFile,
+    root: Path,
+    scratch: Path,
+    watch: BeginStep,
 ) -> None:
     """Unpack or copy a file of the set, and move what it gives to its place."""
     tree = _empty(scratch / "tree")
@@ -218,12 +223,12 @@ def _take(
 
 
 def _take_whole(
-    component: type[Dataset], place: Path, root: Path, scratch: Path, watch: Watch
+    component: type[Dataset], place: Path, root: Path, scratch: Path, watch: BeginStep
 ) -> None:
     """Take the set's own folder from a copy of it: an archive or a folder, by whatever name."""
     top = PurePosixPath(component.sources[0].gives).parts[0]
     tree, raw = _empty(scratch / "tree"), _empty(scratch / "raw")
-    tell: Tell = watch(f"copy {place.name}")
+    tell: ReportProgress = watch(f"copy {place.name}")
     if place.is_dir():
         copy_tree(place / top if (place / top).is_dir() else place, raw, tell)
     else:

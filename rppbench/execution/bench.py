@@ -39,7 +39,7 @@ from rppbench.training.trainer import Trainer
 
 
 @dataclass
-class Workshop:
+class Resources:
     """What one worker keeps between cells: models, data sets, the feature store."""
 
     registry: Registry
@@ -66,9 +66,9 @@ class Workshop:
 class CellBench:
     """The bench of one cell; implements `contracts.Bench`."""
 
-    def __init__(self, cell: Cell, workshop: Workshop, notify: Notify, retrain: bool) -> None:
-        self.cell, self.workshop, self.notify, self.retrain = cell, workshop, notify, retrain
-        self.clip = workshop.load(cell.backbone, cell.precision)
+    def __init__(self, cell: Cell, resources: Resources, notify: Notify, retrain: bool) -> None:
+        self.cell, self.resources, self.notify, self.retrain = cell, resources, notify, retrain
+        self.clip = resources.load(cell.backbone, cell.precision)
         self.seed = cell.seed
         self.cost = Cost()
         self.fitted = 0.0
@@ -80,12 +80,12 @@ class CellBench:
         self._train_loss: float | None = None
         self.draw = ""
         self._scorer = Scorer(
-            self.clip, workshop.features, workshop.batch_size, workshop.workers, notify
+            self.clip, resources.features, resources.batch_size, resources.workers, notify
         )
 
     @property
     def dataset(self) -> Dataset:
-        return self.workshop.dataset(self.cell.dataset)
+        return self.resources.dataset(self.cell.dataset)
 
     def fit(self) -> None:
         """Learn the cell's prompts, or fetch them if they were learned before."""
@@ -103,10 +103,10 @@ class CellBench:
             self._method = self._build(self.cell.method, None, len(self.dataset.classes)).eval()
             return
         reused = True
-        if training.key not in self.workshop.fitted:
+        if training.key not in self.resources.fitted:
             method, progress, reused = self._learn(training, self.retrain)
-            self.workshop.fitted = {training.key: (method.eval(), progress)}
-        self._method, progress = self.workshop.fitted[training.key]
+            self.resources.fitted = {training.key: (method.eval(), progress)}
+        self._method, progress = self.resources.fitted[training.key]
         self.log = progress.log
         self._train_loss, self.draw = progress.train_loss, progress.draw
         self.cost = Cost(
@@ -118,7 +118,7 @@ class CellBench:
 
     def _learn(self, training: Training, again: bool) -> tuple[Method, Progress, bool]:
         """The method with its prompts, how far it got, and whether they were there before."""
-        path = self.workshop.prompts(training)
+        path = self.resources.prompts(training)
         method = self._start(training)
         progress = Progress() if again else load_state(path, training.key, method)
         if progress.log:
@@ -128,7 +128,7 @@ class CellBench:
         if training.start is not None:
             pretrained, _, _ = self._learn(training.start, again=False)
             _take_over(method, pretrained)
-        group = self.workshop.group
+        group = self.resources.group
         group.call((self.cell, training))
         with group.together():
             return method, self._train(training, method), False
@@ -139,12 +139,12 @@ class CellBench:
 
     def _start(self, training: Training) -> Method:
         """The method as the training finds it."""
-        source = self.workshop.dataset(training.source)
+        source = self.resources.dataset(training.source)
         classes = len(training_classes(source, training.classes))
         return self._build(training.method, training, classes).to(self.clip.device)
 
     def _build(self, choice: Choice, training: Training | None, classes: int) -> Method:
-        component = self.workshop.registry.get("methods", choice.name)
+        component = self.resources.registry.get("methods", choice.name)
         options = {name: value for name, value in choice.options if name not in SUPERVISION}
         source, shots = (training.source, training.shots) if training else ("", 1)
         stream = torch_stream("initialise", source, self.cell.seed)
@@ -155,7 +155,7 @@ class CellBench:
     def _teacher(self, training: Training | None) -> Clip | None:
         if training is None or training.teacher is None:
             return None
-        return self.workshop.load(training.teacher, training.precision)
+        return self.resources.load(training.teacher, training.precision)
 
     def _train(self, training: Training, method: Method) -> Progress:
         options = {k: v for k, v in training.method.options if k in SUPERVISION}
@@ -165,11 +165,11 @@ class CellBench:
             supervision=Supervision(**options),  # type: ignore[arg-type]  # options are typed by it
             clip=self.clip,
             teacher=self._teacher(training),
-            dataset=self.workshop.dataset(training.source),
+            dataset=self.resources.dataset(training.source),
             scorer=self._scorer,
-            group=self.workshop.group,
+            group=self.resources.group,
         )
-        return trainer.run(self.workshop.prompts(training))
+        return trainer.run(self.resources.prompts(training))
 
     def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
         """Classify the images of the given classes (default all) among those classes."""
@@ -200,7 +200,7 @@ class CellBench:
         return spread(self.dataset.samples(split), self.cell.limit)
 
     def progress(self, done: int, total: int) -> None:
-        """Tell how many of the images are scored."""
+        """Report how many of the images are scored."""
         self.notify("evaluate", done, total, {})
 
     def remembered(
@@ -221,13 +221,13 @@ class CellBench:
             "tower": self.clip.digest,
             "precision": str(self.clip.dtype),
         }
-        return self.workshop.features.get({**key, **own}, rows, compute)
+        return self.resources.features.get({**key, **own}, rows, compute)
 
     def kept(
         self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
     ) -> Mapping[str, NDArray[Any]]:
         """Arrays from the store, or computed and stored."""
-        return self.workshop.features.arrays({**key, **self._data}, compute)
+        return self.resources.features.arrays({**key, **self._data}, compute)
 
     @property
     def _data(self) -> dict[str, str]:
@@ -238,7 +238,7 @@ class CellBench:
         """Unit features (b, e) of any images, through the tower as the method prompts it."""
         prompt = self._prompts.image if prompted else None
         rest, parts = map(self.clip.preprocess, images), []
-        while batch := list(islice(rest, self.workshop.batch_size)):
+        while batch := list(islice(rest, self.resources.batch_size)):
             pixels = torch.stack(batch)
             parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
         return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
@@ -246,7 +246,7 @@ class CellBench:
     @torch.inference_mode()
     def patches(self, images: Sequence[Image.Image]) -> Tensor:
         """Unit features (b, rows, columns, e) of the patches of images of one size."""
-        prompt, size, parts = self._prompts.image, self.workshop.batch_size, []
+        prompt, size, parts = self._prompts.image, self.resources.batch_size, []
         for start in range(0, len(images), size):
             pixels = [normalised(self.clip.preprocess, im) for im in images[start : start + size]]
             parts.append(self.clip.image.patches(torch.stack(pixels), prompt).cpu())
@@ -290,7 +290,7 @@ class CellBench:
                 wording=wording,
                 head=head,
                 notify=self.notify,
-                store=self.workshop.features,
+                store=self.resources.features,
             )
             return torch.cat([part.cpu() for part in parts])
 
@@ -329,7 +329,7 @@ class CellBench:
         training = self.cell.training
         if training is None or self._method is None or self._method.open_vocabulary:
             return list(range(len(names)))
-        source = self.workshop.dataset(training.source)
+        source = self.resources.dataset(training.source)
         learned = training_classes(source, training.classes)
         if labels is not None:
             known = {label: at for at, label in enumerate(learned)}
@@ -349,7 +349,7 @@ class CellBench:
         """UsageError unless class-specific contexts were learned for just these classes."""
         training = self.cell.training
         learned = (
-            training_classes(self.workshop.dataset(training.source), training.classes)
+            training_classes(self.resources.dataset(training.source), training.classes)
             if training and training.source == self.cell.dataset
             else []
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import wait
 
 from rppbench import hookimpl
-from rppbench.contracts.engine import Batch, Engine, Event, Job, Report
+from rppbench.contracts.engine import CellGroup, Engine, Event, Job, Report
 from rppbench.errors import UsageError
 from rppbench.execution.devices import places
 from rppbench.execution.worker import _Worker
@@ -18,7 +18,7 @@ class Inline(Engine):
 
     name, title = "inline", "This process"
 
-    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+    def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:
         failed = False
 
         def watch(event: Event) -> None:
@@ -46,7 +46,7 @@ class Processes(Engine):
             raise UsageError(f"engine 'processes' takes workers=1 or more, not {workers}")
         self.workers = workers
 
-    def run(self, job: Job, batches: Sequence[Batch], report: Report) -> None:
+    def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:
         waiting = deque(batches)
         workers = [_Worker(job, place) for place in places(job.device, self.workers, len(batches))]
         stopping = False

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from rppbench.contracts.backbone import Backbone
-from rppbench.contracts.engine import Batch, Event, Report
+from rppbench.contracts.engine import CellGroup, Event, Report
 from rppbench.errors import DivergedError
-from rppbench.execution.bench import CellBench, Workshop
+from rppbench.execution.bench import CellBench, Resources
 from rppbench.execution.peak_memory import peak_bytes, reset_peak
 from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
@@ -58,7 +58,7 @@ class Runner:
         """Only the settings travel to a worker; models and data are loaded there."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def __call__(self, batch: Batch, report: Report) -> None:
+    def __call__(self, batch: CellGroup, report: Report) -> None:
         for cell in batch:
             record = self.run(cell, report)
             self.store.write(record)
@@ -72,9 +72,9 @@ class Runner:
         return Store(self.output)
 
     @cached_property
-    def workshop(self) -> Workshop:
+    def resources(self) -> Resources:
         registry = Registry.load()
-        return Workshop(
+        return Resources(
             registry=registry,
             load=_loader(registry.all("backbones"), self.device, self.compile, self.memory),
             features=FeatureStore(cache_folder(), cache_limit()),
@@ -99,11 +99,11 @@ class Runner:
 
         try:
             reset_peak(self.device)
-            registry = self.workshop.registry
+            registry = self.resources.registry
             task = registry.get("tasks", cell.task.name)
             record = replace(record, metric=task.metric)
             record = replace(record, labels=labels(registry, cell))
-            bench = CellBench(cell, self.workshop, notify, self.retrain)
+            bench = CellBench(cell, self.resources, notify, self.retrain)
             self._warn(cell, bench, report)
             scores = tuple(task(**dict(cell.task.options)).run(bench))
             if all(score.metric != task.metric for score in scores):
@@ -135,7 +135,7 @@ class Runner:
             return
         record = replace(self._blank(cell), failure=Failure(kind, message), finished=now())
         with suppress(Exception):  # what cannot be labelled must not hide why the worker died
-            registry = self.workshop.registry
+            registry = self.resources.registry
             record = replace(record, metric=registry.get("tasks", cell.task.name).metric)
             record = replace(record, labels=labels(registry, cell))
         self.store.write(record)
@@ -199,7 +199,7 @@ def follow(runner: Runner) -> None:
     while (called := runner.group.heard()) is not None:
         cell, training = called
         with suppress(Exception), runner.group.together():
-            CellBench(cell, runner.workshop, _say_nothing, retrain=False).assist(training)
+            CellBench(cell, runner.resources, _say_nothing, retrain=False).assist(training)
 
 
 def _say_nothing(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from rppbench.contracts.engine import Batch, Event, Job
+from rppbench.contracts.engine import CellGroup, Event, Job
 from rppbench.records.cell import Cell
 
 STOP_SECONDS = 5.0
@@ -36,7 +36,7 @@ class _Worker:
         self.unfinished: dict[str, Cell] = {}
         """Cells of the running batch by key."""
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: CellGroup) -> None:
         """Start on a batch, in the same process as the one before if that lives."""
         if self.process is not None and not self.process.is_alive():
             self.stop()

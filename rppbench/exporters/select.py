@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rppbench.comparison.compare import fits, spelling
-from rppbench.contracts.dataset import Facts
+from rppbench.contracts.dataset import Component
 from rppbench.data.splits import training_classes
 from rppbench.errors import UsageError, unknown
 from rppbench.exporters.prompt_card import Card, Number
-from rppbench.leaderboard.variants import entrants
+from rppbench.leaderboard.variants import variants
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Training
 from rppbench.records.record import Record
@@ -50,12 +50,12 @@ def cells_of(records: Sequence[Record], text: str) -> list[Record]:
     """
     good = [record for record in records if record.status == "ok"]
     meant = [r for r in good if KEY.fullmatch(text) and r.key.startswith(text)]
-    known = entrants(good)
+    known = variants(good)
     if not meant:
-        fitting = [entrant for entrant in known if fits(entrant, text)]
-        meant = [record for entrant in fitting for record in entrant.records]
+        fitting = [variant for variant in known if fits(variant, text)]
+        meant = [record for variant in fitting for record in variant.records]
     if not meant:
-        names = {spelling(entrant) for entrant in known}
+        names = {spelling(variant) for variant in known}
         notes = ["or the key of a cell (as in the names of the records), or its start"]
         raise unknown("cell with a number is named", text, names, "methods", notes)
     return meant
@@ -94,14 +94,14 @@ def card(training: Training, records: Sequence[Record], registry: Registry) -> C
     )
 
 
-def method_facts(method: type[Facts]) -> dict[str, str]:
+def method_facts(method: type[Component]) -> dict[str, str]:
     """What a card says of a method."""
     facts = {"title": method.title, "paper": method.paper, "origin": method.origin}
     return {name: value for name, value in facts.items() if value}
 
 
 def licences(
-    registry: Registry, method: type[Facts], backbone: str, source: Facts | None = None
+    registry: Registry, method: type[Component], backbone: str, source: Component | None = None
 ) -> dict[str, str]:
     """Licences that a prompt may inherit from, where they are known."""
     shipped = registry.all("backbones").get(backbone)

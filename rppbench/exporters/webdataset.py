@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rppbench.contracts.dataset import Dataset, Sample, Tell, Watch
+from rppbench.contracts.dataset import BeginStep, Dataset, ReportProgress, Sample
 from rppbench.errors import UsageError
 
 SHARD_IMAGES, SHARD_BYTES = 10_000, 1_000_000_000
@@ -23,7 +23,7 @@ KINDS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
 """First bytes of files that any reader of these tars decodes; names may lie."""
 
 
-def export(data: Dataset, splits: Sequence[str], to: Path, watch: Watch) -> dict[str, int]:
+def export(data: Dataset, splits: Sequence[str], to: Path, watch: BeginStep) -> dict[str, int]:
     """Write splits of an opened data set to a folder that is not there yet; shards by split."""
     try:
         import webdataset
@@ -56,7 +56,9 @@ def export(data: Dataset, splits: Sequence[str], to: Path, watch: Watch) -> dict
     return shards
 
 
-def _write(data: Dataset, samples: Sequence[Sample], to: Path, tell: Tell, webdataset: Any) -> int:
+def _write(
+    data: Dataset, samples: Sequence[Sample], to: Path, tell: ReportProgress, webdataset: Any
+) -> int:
     to.mkdir()
     with webdataset.ShardWriter(
         f"{to}/%d.tar", maxcount=SHARD_IMAGES, maxsize=SHARD_BYTES, verbose=0

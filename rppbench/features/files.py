@@ -26,7 +26,7 @@ FOREIGN = "unknown"
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredFile:
     """A file of stored features."""
 
     path: Path
@@ -51,7 +51,7 @@ def features_folder(cache: Path) -> Path:
     return cache / "features"
 
 
-def entries(cache: Path) -> list[Entry]:
+def stored_files(cache: Path) -> list[StoredFile]:
     """All files of stored features, least recently used first.
 
     What is being written is none of them, but what a writer left that died is.
@@ -63,14 +63,14 @@ def entries(cache: Path) -> list[Entry]:
             unfinished = path.name.startswith(".")  # written now, or a lock
             stale = path.suffix == ".tmp" and time.time() - facts.st_mtime > STALE_SECONDS
             if path.is_file() and (not unfinished or stale):
-                found.append(Entry(path, facts.st_size, facts.st_mtime))
+                found.append(StoredFile(path, facts.st_size, facts.st_mtime))
     return sorted(found, key=lambda entry: (entry.used, entry.path))
 
 
 def surplus(
-    found: Sequence[Entry], max_size: int | None = None, unused_since: float | None = None
-) -> list[Entry]:
-    """What has to go, of entries sorted by use, so that the rest is no larger and no older."""
+    found: Sequence[StoredFile], max_size: int | None = None, unused_since: float | None = None
+) -> list[StoredFile]:
+    """What has to go, of stored_files sorted by use, so that the rest is no larger and no older."""
     over = sum(entry.size for entry in found) - max_size if max_size is not None else 0
     gone = []
     for entry in found:
@@ -80,7 +80,7 @@ def surplus(
     return gone
 
 
-def remove(gone: Iterable[Entry]) -> None:
+def remove(gone: Iterable[StoredFile]) -> None:
     """Unlink the files, and folders of which nothing is left.
 
     A process that has a file mapped keeps its pages: the system frees them when it is done.
@@ -92,7 +92,7 @@ def remove(gone: Iterable[Entry]) -> None:
             entry.path.parent.rmdir()
 
 
-def problems(found: Iterable[Entry]) -> Iterator[Problem | None]:
+def problems(found: Iterable[StoredFile]) -> Iterator[Problem | None]:
     """What is wrong with each file, None if nothing is; reads all of it."""
     for entry in found:
         try:

@@ -34,7 +34,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from rppbench.features.files import arrays_digest, entries, features_folder, remove, surplus
+from rppbench.features.files import arrays_digest, features_folder, remove, stored_files, surplus
 from rppbench.files.atomic import replacing
 from rppbench.files.digests import digest
 
@@ -186,7 +186,7 @@ class FeatureStore:
             return
         with suppress(OSError):  # the file could not be kept, or another process removed it
             size = path.stat().st_size
-            others = [entry for entry in entries(self.folder) if entry.path != path]
+            others = [entry for entry in stored_files(self.folder) if entry.path != path]
             remove(surplus(others, self.limit - size))
 
 

@@ -23,14 +23,14 @@ from rppbench.records.record import Record, now
 KIND = "predictions"
 UNKNOWN = "unknown"
 LONGEST = 80
-"""Letters of an entrant's name."""
+"""Letters of an variant's name."""
 
 
 @dataclass(frozen=True)
 class Origin:
     """What a user says of predictions."""
 
-    entrant: str
+    variant: str
     """What tables call whoever predicted."""
     backbone: str = UNKNOWN
     seed: int | None = None
@@ -46,9 +46,9 @@ def cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
     With a seed there is a training of which nothing else is known; several make one row.
     UsageError for a name that no table can print.
     """
-    name = " ".join(origin.entrant.split())
+    name = " ".join(origin.variant.split())
     if not name or len(name) > LONGEST:
-        raise UsageError(f"an entrant's name has 1 to {LONGEST} letters: {origin.entrant!r}")
+        raise UsageError(f"an variant's name has 1 to {LONGEST} letters: {origin.variant!r}")
     inputs = (
         (f"dataset:{data.name}", data.fingerprint()),
         ("imported", KIND),

@@ -12,16 +12,25 @@ from statistics import fmean
 
 from rppbench.errors import unknown
 from rppbench.leaderboard.published_match import OF_AVERAGES, reported
-from rppbench.leaderboard.tables import Average, Column, Entry, Missing, Row, Table, asked, decimals
+from rppbench.leaderboard.tables import (
+    Average,
+    Column,
+    Missing,
+    Row,
+    Table,
+    TableCell,
+    asked,
+    decimals,
+)
 from rppbench.leaderboard.variants import (
-    Entrant,
+    Variant,
     age,
     blocked,
     comparable,
-    entrants,
     grouped,
     of_dataset,
     setting,
+    variants,
 )
 from rppbench.records.cell import recipe_name, spell
 from rppbench.records.record import Record, is_detail, lower_is_better
@@ -34,7 +43,7 @@ class Part:
     """A table, and whose records it was made from."""
 
     table: Table
-    entrants: tuple[Entrant, ...]
+    variants: tuple[Variant, ...]
 
 
 def build(
@@ -57,7 +66,7 @@ def parts(
     metric: str | None = None,
     allow_mixed: bool = False,
 ) -> list[Part]:
-    """As `build`, with the entrants of every table."""
+    """As `build`, with the variants of every table."""
     known = sorted(records, key=lambda record: (record.cell.task.name, record.key))
     chosen = [record for record in known if task in (None, record.cell.task.name)]
     if task is not None and not chosen:
@@ -69,7 +78,7 @@ def parts(
     result: list[Part] = []
     for of_task in grouped(chosen, lambda record: record.cell.task.name).values():
         groups = comparable(of_task)
-        made = [_part(group, entrants(group), metric) for group in groups]
+        made = [_part(group, variants(group), metric) for group in groups]
         found = _told_apart(sorted(made, key=lambda part: asked(part.table)))
         result += [_mixed(found, of_task, metric)] if allow_mixed and len(found) > 1 else found
     return result
@@ -96,9 +105,9 @@ def _told_apart(found: Sequence[Part]) -> list[Part]:
 def _mixed(found: Sequence[Part], records: Sequence[Record], metric: str | None) -> Part:
     """All tables of a task as one, whose rows say in what they differ."""
     rows = [
-        replace(entrant, label=" · ".join([entrant.label, *map(" ".join, part.table.differences)]))
+        replace(variant, label=" · ".join([variant.label, *map(" ".join, part.table.differences)]))
         for part in found
-        for entrant in part.entrants
+        for variant in part.variants
     ]
     names = dict.fromkeys(name for part in found for name, _ in part.table.differences)
     part = _part(records, rows, metric)
@@ -109,17 +118,17 @@ def _mixed(found: Sequence[Part], records: Sequence[Record], metric: str | None)
 # --- one table ----------------------------------------------------------------------------------
 
 
-def _part(records: Sequence[Record], found: Sequence[Entrant], metric: str | None) -> Part:
+def _part(records: Sequence[Record], found: Sequence[Variant], metric: str | None) -> Part:
     newest = max(records, key=age)
     cell = newest.cell
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = columns_of(records, primary, every=metric is None)
     lower = lower_is_better(primary)
-    rows = _best(_sorted([row(entrant, columns) for entrant in found], lower), columns)
+    rows = _best(_sorted([row(variant, columns) for variant in found], lower), columns)
     ranking, rows = _ranked(rows, lower)
     order = {row.label: place for place, row in enumerate(rows)}
     if len({column.dataset for column in columns}) > 1:
-        by_label = {entrant.label: entrant for entrant in found}
+        by_label = {variant.label: variant for variant in found}
         names = [name for name in _shown(records) if name != primary]
         rows = [replace(r, others=_others(by_label[r.label], columns, names)) for r in rows]
     digests = {
@@ -166,11 +175,11 @@ def _shown(records: Sequence[Record]) -> list[str]:
 
 
 def _others(
-    entrant: Entrant, columns: Sequence[Column], names: Sequence[str]
+    variant: Variant, columns: Sequence[Column], names: Sequence[str]
 ) -> tuple[tuple[str, Average], ...]:
     """Averages of the named metrics; of base and new also the mean that papers print."""
     averages = {
-        name: _average([_entry(entrant, replace(column, metric=name)) for column in columns])
+        name: _average([_entry(variant, replace(column, metric=name)) for column in columns])
         for name in names
     }
     if "base" in averages and "new" in averages:
@@ -181,29 +190,29 @@ def _others(
     return tuple((name, average) for name, average in averages.items())
 
 
-def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
-    """What stands in the row of an entrant; neither what is best nor ranks."""
-    newest = entrant.newest
+def row(variant: Variant, columns: Sequence[Column]) -> Row:
+    """What stands in the row of an variant; neither what is best nor ranks."""
+    newest = variant.newest
     cell, labels, training = newest.cell, newest.labels, newest.cell.training
-    ok = [r for r in entrant.records if r.status == "ok" and not r.cell.imported]
-    entries = tuple(_entry(entrant, column) for column in columns)
+    ok = [r for r in variant.records if r.status == "ok" and not r.cell.imported]
+    entries = tuple(_entry(variant, column) for column in columns)
     seconds: dict[str, float] = {}
     for record in ok:
         if record.cell.training is not None:
             key = record.cell.training.key
             seconds[key] = max(seconds.get(key, 0.0), record.cost.train_seconds)
     return Row(
-        label=entrant.label,
+        label=variant.label,
         method=cell.method.name,
         options=tuple((name, spell(value)) for name, value in cell.method.options),
-        facts=entrant.facts,
+        facts=variant.facts,
         recipe=recipe_name(training) if training else "",
-        source=entrant.learned_on,
+        source=variant.learned_on,
         shots=training.shots if training else None,
         teacher=(training.teacher or "") if training else "",
         paper=labels.get("paper", ""),
-        seeds=entrant.seeds,
-        deterministic=entrant.deterministic,
+        seeds=variant.seeds,
+        deterministic=variant.deterministic,
         entries=entries,
         average=_average(entries) if len({c.dataset for c in columns}) > 1 else None,
         rank=None,
@@ -212,25 +221,25 @@ def row(entrant: Entrant, columns: Sequence[Column]) -> Row:
     )
 
 
-def _entry(entrant: Entrant, column: Column) -> Entry:
+def _entry(variant: Variant, column: Column) -> TableCell:
     values: dict[int, float] = {}
     missing: list[Missing] = []
-    for seed in entrant.seeds:
-        record = entrant.record(column.dataset, seed)
+    for seed in variant.seeds:
+        record = variant.record(column.dataset, seed)
         score = record.score(column.metric) if record is not None else None
         if score is not None:
             values[seed] = score.value
         elif record is not None and record.failure is not None:
             missing.append(Missing(seed, record.failure.kind, record.failure.message))
-    return Entry(
+    return TableCell(
         tuple(values.items()),
-        len(entrant.seeds),
+        len(variant.seeds),
         tuple(missing),
         decimals=decimals(column.metric),
     )
 
 
-def _average(entries: Sequence[Entry]) -> Average:
+def _average(entries: Sequence[TableCell]) -> Average:
     """Over the data sets that have a number; over seeds first only where none is missing."""
     with_number = [dict(entry.values) for entry in entries if entry.values]
     digits = max(entry.decimals for entry in entries)
@@ -247,7 +256,7 @@ def _sorted(rows: Sequence[Row], lower: bool) -> list[Row]:
     """Best first; rows with gaps after the complete ones, rows without any number last."""
 
     def rank(row: Row) -> tuple[bool, bool, float, str]:
-        shown: Average | Entry = row.average or row.entries[0]
+        shown: Average | TableCell = row.average or row.entries[0]
         mean = shown.mean
         value = mean or 0.0
         return (mean is None, not shown.whole, value if lower else -value, row.label)
@@ -280,7 +289,7 @@ def _best(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
     ]
 
 
-def _top(shown: Sequence[Entry | Average], metric: str) -> str | None:
+def _top(shown: Sequence[TableCell | Average], metric: str) -> str | None:
     complete = [s.printed for s in shown if s.whole and s.printed is not None]
     best = min if lower_is_better(metric) else max
     return best(complete, key=float, default=None)

@@ -17,7 +17,7 @@ from typing import Any
 
 from rppbench.errors import UsageError, unknown
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 FOLDERS = (HERE / "published_numbers", HERE.parent / "leaderboards" / "published")
 """In an installed package, and in a checkout."""
 KINDS = ("original", "re-implemented")
@@ -28,7 +28,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
-class Facts:
+class Provenance:
     """What holds for a number, in the words of its file; '' where that says nothing.
 
     A column wins over its row, a row over its table, a table over the file.
@@ -79,7 +79,7 @@ class Figure:
     """Those of the harness's method that differ from its recipe's."""
     quotes: str
     """The source that printed the same number first; '' if none is known."""
-    facts: Facts
+    facts: Provenance
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -104,12 +104,12 @@ class Line:
     """Why it stands here although it does not add up."""
 
 
-FACTS = tuple(field.name for field in fields(Facts))
-FILE = ("origin", "tables", *FACTS)
-TABLE = ("place", "columns", "rows", *FACTS)
+PROVENANCE = tuple(field.name for field in fields(Provenance))
+FILE = ("origin", "tables", *PROVENANCE)
+TABLE = ("place", "columns", "rows", *PROVENANCE)
 SUMS = ("mean", "harmonic_mean", "difference")
-COLUMN = ("name", "dataset", "over", *SUMS, *FACTS)
-ROW = ("title", "method", "values", "recipes", "options", "quotes", "sic", *FACTS)
+COLUMN = ("name", "dataset", "over", *SUMS, *PROVENANCE)
+ROW = ("title", "method", "values", "recipes", "options", "quotes", "sic", *PROVENANCE)
 
 
 @lru_cache
@@ -176,7 +176,9 @@ def _figure(
 ) -> Figure:
     here = f"{where}: {column['name']}"
     said = ChainMap(dict(column), dict(row), dict(table), dict(file))
-    facts = Facts(**{name: _text(said[name], f"{here}: {name}") for name in FACTS if name in said})
+    facts = Provenance(
+        **{name: _text(said[name], f"{here}: {name}") for name in PROVENANCE if name in said}
+    )
     for name in ("task", "metric", "backbone", "kind"):
         if not getattr(facts, name):
             raise UsageError(f"{here}: nothing says its {name!r}")

@@ -10,7 +10,7 @@ from rppbench.leaderboard.published import Figure, Line
 
 
 @dataclass(frozen=True)
-class Finding:
+class Discrepancy:
     """A printed number that is not what the numbers beside it say."""
 
     where: str
@@ -26,13 +26,13 @@ class Finding:
         return f"{self.where}: {self.told}; {cause}" + (f" ({self.sic})" if self.sic else "")
 
 
-def check(lines: Sequence[Line]) -> list[Finding]:
+def check(lines: Sequence[Line]) -> list[Discrepancy]:
     """All that does not add up, and every quotation that is none, in the order of the lines."""
     known = [figure for line in lines for figure in line.figures.values()]
     return [found for line in lines for found in (*_sums(line), *_quotations(line, known))]
 
 
-def _sums(line: Line) -> Iterable[Finding]:
+def _sums(line: Line) -> Iterable[Discrepancy]:
     for kind, column, names in line.sums:
         printed = line.figures.get(column)
         parts = [line.figures[name].value for name in names if name in line.figures]
@@ -48,10 +48,10 @@ def _sums(line: Line) -> Iterable[Finding]:
         shown = ", ".join(map(str, parts))
         digits = value.quantize(unit(printed.value))
         told = f"{printed.value} is printed, but the {title} of {shown} is {digits}"
-        yield Finding(f"{line.where}: {column}", told, rounded, line.sic)
+        yield Discrepancy(f"{line.where}: {column}", told, rounded, line.sic)
 
 
-def _quotations(line: Line, known: Sequence[Figure]) -> Iterable[Finding]:
+def _quotations(line: Line, known: Sequence[Figure]) -> Iterable[Discrepancy]:
     for column, figure in line.figures.items():
         if not figure.quotes:
             continue
@@ -59,7 +59,7 @@ def _quotations(line: Line, known: Sequence[Figure]) -> Iterable[Finding]:
             same = first.source == figure.quotes and first.identity == figure.identity
             if same and abs(first.value - figure.value) > unit(figure.value) / 2:
                 told = f"{figure.value} is no quotation of {first.source}'s {first.value}"
-                yield Finding(f"{line.where}: {column}", told, False, line.sic)
+                yield Discrepancy(f"{line.where}: {column}", told, False, line.sic)
 
 
 def unit(value: Decimal) -> Decimal:

@@ -9,7 +9,7 @@ from statistics import fmean
 from rppbench.stats.intervals import Interval, interval
 from rppbench.stats.ranks import Rank, Ranking
 
-Facts = tuple[tuple[str, str], ...]
+NamedValues = tuple[tuple[str, str], ...]
 DECIMALS = 1
 """Of printed percentages. CSV and JSON keep all digits."""
 
@@ -52,7 +52,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableCell:
     """A method on one column."""
 
     values: tuple[tuple[int, float], ...]
@@ -119,8 +119,8 @@ class Row:
 
     label: str
     method: str
-    options: Facts
-    facts: Facts
+    options: NamedValues
+    facts: NamedValues
     """All that may tell it from another row of the same method."""
     recipe: str
     source: str
@@ -130,7 +130,7 @@ class Row:
     seeds: tuple[int, ...]
     deterministic: bool
     """Learns nothing: one number, without spread."""
-    entries: tuple[Entry, ...]
+    entries: tuple[TableCell, ...]
     """One for each column."""
     average: Average | None
     """None where the columns are metrics."""
@@ -176,14 +176,14 @@ class Table:
     task: str
     title: str
     metric: str
-    setting: Facts
+    setting: NamedValues
     """What all numbers have in common."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     devices: tuple[str, ...]
     ranking: Ranking | None
     """None where there are too few data sets or complete rows."""
-    differences: Facts = ()
+    differences: NamedValues = ()
     """The part of the setting in which this table differs from others of its task."""
     reported: tuple[Reported, ...] = ()
     """Published numbers of what its rows measured."""

@@ -1,4 +1,4 @@
-"""What may be compared: records of one setting, and the entrants whose records they are.
+"""What may be compared: records of one setting, and the variants whose records they are.
 
 A *setting* is a task with its options, a backbone, a precision and a number of test images. Where
 the data of a set changed between runs, each version of it is apart from the others.
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TypeVar
 
 from rppbench.files.digests import digest
-from rppbench.leaderboard.tables import Facts
+from rppbench.leaderboard.tables import NamedValues
 from rppbench.records.cell import Cell, plain, recipe_name, spell
 from rppbench.records.record import Record
 
@@ -21,7 +21,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
-class Entrant:
+class Variant:
     """A method with its options and the way it was learned: a row of a table."""
 
     label: str
@@ -56,8 +56,8 @@ class Entrant:
         return self.newest.labels.get("source") or source(self.newest.cell)
 
     @cached_property
-    def facts(self) -> Facts:
-        """What can tell it from another entrant of the same label, the plainest first."""
+    def facts(self) -> NamedValues:
+        """What can tell it from another variant of the same label, the plainest first."""
         cell, training = self.newest.cell, self.newest.cell.training
         options = tuple((name, spell(value)) for name, value in cell.method.options)
         if training is None:
@@ -110,7 +110,7 @@ def comparable(records: Iterable[Record]) -> list[list[Record]]:
     return [version for of_setting in settings for version in _versions(of_setting)]
 
 
-def setting(cell: Cell) -> Facts:
+def setting(cell: Cell) -> NamedValues:
     """What must agree in all cells of a table; the scored data set's own inputs are not in it."""
     return (
         ("backbone", cell.backbone),
@@ -154,17 +154,17 @@ def _newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
     return sorted(groups, key=lambda group: max(map(age, group)), reverse=True)
 
 
-# --- the entrants of one table ------------------------------------------------------------------
+# --- the variants of one table ------------------------------------------------------------------
 
 
-def entrants(records: Iterable[Record]) -> list[Entrant]:
+def variants(records: Iterable[Record]) -> list[Variant]:
     """Comparable records by what they measure, under labels that tell them apart."""
     similar = grouped(records, _identity).values()
     return _told_apart([_entrant(of_one) for group in similar for of_one in _by_data(group)])
 
 
 def at_home(records: Sequence[Record]) -> bool:
-    """Whether each of several data sets was learned on itself: that is one entrant all the same."""
+    """Whether each of several data sets was learned on itself: that is one variant all the same."""
     home = all(source(record.cell) == record.cell.dataset for record in records)
     return home and len({record.cell.dataset for record in records}) > 1
 
@@ -174,7 +174,7 @@ def source(cell: Cell) -> str:
     return cell.training.source if cell.training else ""
 
 
-def learned_from(cell: Cell, home: bool) -> Facts:
+def learned_from(cell: Cell, home: bool) -> NamedValues:
     """The inputs of the training, without the scored data set's own where it is learned on."""
     inputs = cell.training.inputs if cell.training else ()
     return tuple(pair for pair in inputs if not (home and of_dataset(pair[0], cell)))
@@ -208,22 +208,22 @@ def _identity(record: Record) -> str:
     return digest([method, kept])
 
 
-def _entrant(records: Sequence[Record]) -> Entrant:
+def _entrant(records: Sequence[Record]) -> Variant:
     newest = max(records, key=age)
     method = newest.labels.get("method") or newest.cell.method.name
     options = newest.labels.get("method_options", "")
-    return Entrant(f"{method} ({options})" if options else method, tuple(records))
+    return Variant(f"{method} ({options})" if options else method, tuple(records))
 
 
-def _told_apart(found: Sequence[Entrant]) -> list[Entrant]:
-    """Entrants whose labels are equal get the facts they differ in, as few as are needed."""
-    result: list[Entrant] = []
-    for alike in grouped(found, lambda entrant: entrant.label).values():
+def _told_apart(found: Sequence[Variant]) -> list[Variant]:
+    """Variants whose labels are equal get the facts they differ in, as few as are needed."""
+    result: list[Variant] = []
+    for alike in grouped(found, lambda variant: variant.label).values():
         group = list(alike)
-        for name in dict.fromkeys(name for entrant in alike for name, _ in entrant.facts):
-            if len({entrant.label for entrant in group}) == len(group):
+        for name in dict.fromkeys(name for variant in alike for name, _ in variant.facts):
+            if len({variant.label for variant in group}) == len(group):
                 break
-            values = [dict(entrant.facts).get(name) for entrant in group]
+            values = [dict(variant.facts).get(name) for variant in group]
             if len(set(values)) > 1:
                 group = [
                     e if value is None else replace(e, label=f"{e.label} · {name} {value}")

@@ -23,7 +23,7 @@ HUB, FOLDER = "hf-hub:", "local-dir:"
 
 
 @dataclass(frozen=True)
-class Source:
+class BackboneSource:
     """Where a backbone comes from."""
 
     kind: Literal["shipped", "tag", "file", "hub", "folder"]
@@ -38,17 +38,17 @@ class Source:
         return f"{self.model}/{self.weights}" if self.kind in ("tag", "file") else self.model
 
 
-def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> Source:
+def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
     """What the spelling means. UsageError if it means nothing."""
     if backbone in shipped:
-        return Source("shipped", backbone)
+        return BackboneSource("shipped", backbone)
     if backbone.startswith(HUB) and backbone != HUB:
-        return Source("hub", backbone, backbone.removeprefix(HUB))
+        return BackboneSource("hub", backbone, backbone.removeprefix(HUB))
     if backbone.startswith(FOLDER) and backbone != FOLDER:
         folder = backbone.removeprefix(FOLDER)
         if not (Path(folder) / "open_clip_config.json").is_file():
             raise UsageError(f"no file {folder}/open_clip_config.json for backbone {backbone!r}")
-        return Source("folder", backbone, folder)
+        return BackboneSource("folder", backbone, folder)
     parts = backbone.split("/")
     # CoOp writes 'ViT-B/16' for open_clip's 'ViT-B-16', so the model may hold slashes too.
     for end in range(len(parts) - 1, 0, -1):
@@ -58,13 +58,13 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> Source:
         if "/" in weights or "." in weights:  # no tag of open_clip holds either
             if not Path(weights).is_file():
                 raise UsageError(f"no file {weights!r} for the weights of backbone {backbone!r}")
-            return Source("file", model, weights)
+            return BackboneSource("file", model, weights)
         known = tags(model)
         tag = weights.lower().replace("-", "_")  # as open_clip reads it
         if tag not in known:
             note = f"a file is named as {model}/PATH"
             raise unknown(f"weights of {model} are tagged", weights, known, "tags", [note])
-        return Source("tag", model, tag)
+        return BackboneSource("tag", model, tag)
     if (model := backbone.replace("/", "-")) in model_configs():
         raise UsageError(
             f"backbone {backbone!r} says no weights: write {model}/TAG or {model}/FILE\n"
@@ -101,7 +101,7 @@ def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
     return digest(facts, 16)
 
 
-def published(source: Source) -> Mapping[str, Any]:
+def published(source: BackboneSource) -> Mapping[str, Any]:
     """What open_clip's table says of a tag, or of the tag that a file is.
 
     A file is the tag whose checksum it has, or whose name stands in its path; of any other file
@@ -126,7 +126,7 @@ def published(source: Source) -> Mapping[str, Any]:
     }
 
 
-def quick_gelu(source: Source) -> bool | None:
+def quick_gelu(source: BackboneSource) -> bool | None:
     """Whether the weights were trained with QuickGELU; None if nothing tells.
 
     open_clip builds 'ViT-B-16' with GELU and only warns if the tag was trained with QuickGELU,
@@ -141,7 +141,7 @@ def quick_gelu(source: Source) -> bool | None:
     return bool(read_json(model_configs()[source.model]).get("quick_gelu"))
 
 
-def is_openai_archive(source: Source) -> bool:
+def is_openai_archive(source: BackboneSource) -> bool:
     """Whether the file is the TorchScript archive that OpenAI published for this model.
 
     UsageError for any other TorchScript archive: those are programs, not weights.

@@ -23,7 +23,7 @@ from rppbench.contracts.backbone import PRECISIONS, Backbone
 from rppbench.data.preprocess import Preprocess, preprocess
 from rppbench.errors import UsageError
 from rppbench.files.digests import read_json, sha256
-from rppbench.models.identity import Source, is_openai_archive, published, quick_gelu
+from rppbench.models.identity import BackboneSource, is_openai_archive, published, quick_gelu
 from rppbench.models.tokens import Tokenizer
 
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
@@ -55,7 +55,7 @@ def build(config: Mapping[str, Any], precision: str = "fp32") -> Any:
     return model
 
 
-def read_open_clip(source: Source, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
+def read_open_clip(source: BackboneSource, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
     """A backbone of open_clip's tables, of the hub, or of a folder in the hub's layout.
 
     UsageError, with what to do, if its weights cannot be fetched or do not fit.
@@ -77,7 +77,7 @@ def read_open_clip(source: Source, precision: str) -> tuple[Any, Tokenizer, Prep
     return model, tokenizer, preprocess(open_clip.get_model_preprocess_cfg(model))
 
 
-def table_options(source: Source) -> dict[str, Any]:
+def table_options(source: BackboneSource) -> dict[str, Any]:
     """What must be said to open_clip beside the name, so that model and weights agree."""
     if source.kind not in ("tag", "file"):
         return {}  # the configuration comes with the weights
@@ -99,7 +99,7 @@ def table_options(source: Source) -> dict[str, Any]:
     return options
 
 
-def advice(source: Source) -> str:
+def advice(source: BackboneSource) -> str:
     """What failed, and how to go on."""
     if source.kind == "tag":
         facts = published(source)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from rppbench.contracts.dataset import Catalog
-from rppbench.contracts.engine import Batch
+from rppbench.contracts.engine import CellGroup
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Supervision
 from rppbench.contracts.recipe import Recipe, override, select
@@ -84,7 +84,7 @@ def cells(
     return list(dict.fromkeys(planned))  # asking twice is not running twice
 
 
-def batches(planned: Sequence[Cell]) -> list[Batch]:
+def cell_groups(planned: Sequence[Cell]) -> list[CellGroup]:
     """Cells that share a training, or a start of it, go to one worker; the rest go alone."""
     groups: dict[str, list[Cell]] = {}
     for cell in planned:

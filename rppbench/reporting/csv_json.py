@@ -8,7 +8,7 @@ from dataclasses import asdict
 from io import StringIO
 from json import dumps
 
-from rppbench.leaderboard.tables import Average, Entry, Table
+from rppbench.leaderboard.tables import Average, Table, TableCell
 
 HEADS = (
     "task",
@@ -112,6 +112,6 @@ def json(tables: Sequence[Table]) -> str:
     return dumps({"tables": content}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _worked_out(shown: Entry | Average) -> dict[str, float | None]:
+def _worked_out(shown: TableCell | Average) -> dict[str, float | None]:
     spread = shown.interval
     return {"mean": shown.mean, "half_width": spread.half_width if spread else None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rppbench.leaderboard.tables import KINDS, Entry, Table, probability
+from rppbench.leaderboard.tables import KINDS, Table, TableCell, probability
 from rppbench.stats.ranks import LEVEL, Ranking
 
 
@@ -51,7 +51,7 @@ def _ranking(ranking: Ranking) -> str:
     )
 
 
-def _reason(entry: Entry) -> str:
+def _reason(entry: TableCell) -> str:
     if not entry.missing:
         return f"{len(entry.values)} of {entry.expected} seeds were run"
     reasons = []

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from rppbench.leaderboard.tables import decimals
-from rppbench.leaderboard.variants import entrants
+from rppbench.leaderboard.variants import variants
 from rppbench.records.cell import spell
 from rppbench.records.record import Record
 
@@ -18,9 +18,9 @@ STYLE = (
 
 def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) -> str:
     """HTML that needs nothing but the pictures: (file, scene, caption) of each; `scenes` in all."""
-    (entrant,) = entrants([record])
+    (variant,) = variants([record])
     cell, labels = record.cell, record.labels
-    heading = f"{labels.get('task') or cell.task.name}: {entrant.label} on {labels.get('dataset')}"
+    heading = f"{labels.get('task') or cell.task.name}: {variant.label} on {labels.get('dataset')}"
     learned = f"seed {cell.seed}, " if cell.training else ""
     options = ", ".join(f"{name}={spell(value)}" for name, value in cell.task.options)
     numbers = ", ".join(f"{s.metric} {s.value:.{decimals(s.metric)}f}" for s in record.scores)

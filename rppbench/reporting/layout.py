@@ -9,10 +9,10 @@ from rppbench.leaderboard.tables import (
     DECIMALS,
     KINDS,
     Average,
-    Entry,
     Reported,
     Row,
     Table,
+    TableCell,
     duration,
     unit,
 )
@@ -104,7 +104,7 @@ def measured(table: Table) -> str:
     return "; ".join([*conditions(table, learned=True), how])
 
 
-def _entry(entry: Entry) -> Shown:
+def _entry(entry: TableCell) -> Shown:
     if entry.printed is None:
         kinds = dict.fromkeys(KINDS.get(missing.kind, "failed") for missing in entry.missing)
         return Shown(", ".join(kinds) or NOTHING)

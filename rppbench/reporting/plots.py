@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from rppbench.leaderboard.tables import Average, Entry, Row, Table, duration
-from rppbench.leaderboard.variants import Entrant
+from rppbench.leaderboard.tables import Average, Row, Table, TableCell, duration
+from rppbench.leaderboard.variants import Variant
 from rppbench.reporting.figure_style import INK, QUIET, colour, marker, panels, styled
 from rppbench.reporting.shot_curve import Across
 
@@ -19,7 +19,7 @@ MOST = 10
 """Rows of a plot, the best of the table; more cannot be told apart."""
 
 
-def shown(row: Row) -> Average | Entry:
+def shown(row: Row) -> Average | TableCell:
     """The number that a table sorts its rows by."""
     return row.average or row.entries[0]
 
@@ -162,9 +162,9 @@ def bars(table: Table) -> Figure | None:
 
 
 @styled
-def curves(table: Table, entrants: Sequence[Entrant]) -> Figure | None:
+def curves(table: Table, variants: Sequence[Variant]) -> Figure | None:
     """Loss and accuracy of the training batches by epoch, mean over trainings; None without any."""
-    known = {entrant.label: _log(entrant) for entrant in entrants}
+    known = {variant.label: _log(variant) for variant in variants}
     rows = [(i, row.label) for i, row in enumerate(drawable(table)) if known[row.label]]
     if not rows:
         return None
@@ -185,9 +185,9 @@ def curves(table: Table, entrants: Sequence[Entrant]) -> Figure | None:
     return drawn
 
 
-def _log(entrant: Entrant) -> dict[int, dict[str, float]]:
-    """Means over the entrant's trainings by epoch."""
-    logs = {r.cell.training.key: r.training_log for r in entrant.records if r.cell.training}
+def _log(variant: Variant) -> dict[int, dict[str, float]]:
+    """Means over the variant's trainings by epoch."""
+    logs = {r.cell.training.key: r.training_log for r in variant.records if r.cell.training}
     found: dict[int, dict[str, list[float]]] = {}
     for log in logs.values():
         for entry in log:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rppbench.leaderboard.tables import duration
-from rppbench.leaderboard.variants import Entrant
+from rppbench.leaderboard.variants import Variant
 from rppbench.records.record import Record
 
 
@@ -19,20 +19,20 @@ class Block:
     rows: tuple[tuple[str, ...], ...]
 
 
-def opened(entrant: Entrant) -> list[Block]:
+def opened(variant: Variant) -> list[Block]:
     """Everything that the records of a row say, but the outcome of each image."""
-    order = {r.key: int(r.labels.get("dataset_order") or 0) for r in entrant.records}
+    order = {r.key: int(r.labels.get("dataset_order") or 0) for r in variant.records}
     records = sorted(
-        entrant.records,
+        variant.records,
         key=lambda r: (order[r.key], r.cell.dataset, r.cell.seed, r.finished),
     )
-    found = [_options(entrant), _cells(records), *_trainings(records), _environment(records)]
+    found = [_options(variant), _cells(records), *_trainings(records), _environment(records)]
     return [block for block in found if block.rows]
 
 
-def _options(entrant: Entrant) -> Block:
-    paper = entrant.newest.labels.get("paper", "")
-    facts = (*entrant.facts, *([("paper", paper)] if paper else []))
+def _options(variant: Variant) -> Block:
+    paper = variant.newest.labels.get("paper", "")
+    facts = (*variant.facts, *([("paper", paper)] if paper else []))
     return Block("Options", ("Option", "Value"), facts)
 
 
@@ -86,7 +86,7 @@ def _trainings(records: Sequence[Record]) -> list[Block]:
             rest = {name: f"{value:.4g}" for name, value in entry.items() if name != "epoch"}
             log.append((who, f"{entry['epoch']:g}", rest))
     names = tuple(dict.fromkeys(name for *_, rest in log for name in rest))
-    who_heads = ("Seed", *(["Source"] if several else []))
+    who_heads = ("Seed", *(["SourceFile"] if several else []))
     heads = (*who_heads, "Time", "Steps", "Parameters", "Peak memory", "Training")
     lines = tuple(
         (*who, epoch, *(rest.get(name, "") for name in names)) for who, epoch, rest in log

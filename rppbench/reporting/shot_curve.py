@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rppbench.leaderboard.tables import OPTION, Facts, Row, Table, asked
+from rppbench.leaderboard.tables import OPTION, NamedValues, Row, Table, asked
 from rppbench.reporting.layout import NOTHING, Layout, Shown, whole
 
 TOLD = "By the number of images a class; the numbers are those of the tables below."
@@ -44,7 +44,7 @@ class Across:
 
 def across(tables: Iterable[Table]) -> list[Across]:
     """One for each setting of which there are tables for several numbers of shots."""
-    settings: dict[tuple[str, Facts], dict[int, Table]] = {}
+    settings: dict[tuple[str, NamedValues], dict[int, Table]] = {}
     for table in tables:
         if shots := asked(table):
             rest = tuple(fact for fact in table.setting if fact[0] != OPTION)

@@ -232,7 +232,7 @@ def _shape(told: str, shape: Layout) -> Iterator[str]:
 
 def _table(part: Part, content: list[list[dict[str, object]]]) -> Iterator[str]:
     table, shape = part.table, layout(part.table)
-    entrants = {entrant.label: entrant for entrant in part.entrants}
+    variants = {variant.label: variant for variant in part.variants}
     yield "<table><thead><tr>"
     for index, head in enumerate((*shape.heads, *COSTS)):
         name = index < shape.names
@@ -246,7 +246,7 @@ def _table(part: Part, content: list[list[dict[str, object]]]) -> Iterator[str]:
     yield "</tr></thead>"
     for row, cells in zip(table.rows, shape.body, strict=True):
         number = len(content)
-        content.append([asdict(block) for block in opened(entrants[row.label])])
+        content.append([asdict(block) for block in opened(variants[row.label])])
         button = (
             f'<button type="button" aria-expanded="false" aria-controls="opened-{number}">'
             f"{escape(row.label)}</button>"
@@ -313,7 +313,7 @@ def _figures(number: int, part: Part) -> Iterator[str]:
         (
             "curves",
             "Training, mean over trainings. Losses of different objectives are no contest.",
-            plots.curves(table, part.entrants),
+            plots.curves(table, part.variants),
         ),
         (
             "bars",

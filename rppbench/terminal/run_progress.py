@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -21,8 +22,10 @@ from rich.progress import (
 )
 
 from rppbench.contracts.engine import Event, Report
-from rppbench.planning.status import Planned
 from rppbench.records.cell import Cell, spell
+
+if TYPE_CHECKING:  # a plan needs torch
+    from rppbench.planning.status import Planned
 
 LINE_SECONDS = 10.0
 """A log gets at most one line of a running cell in this time."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rppbench.contracts.dataset import Tell, Watch
+from rppbench.contracts.dataset import BeginStep, ReportProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ LINE_SECONDS = 10.0
 
 
 @contextmanager
-def watching(console: Console) -> Iterator[Watch]:
+def watching(console: Console) -> Iterator[BeginStep]:
     """Show steps one after the other, each under its name."""
     if not console.is_terminal:
         yield lambda name: _Lines(console, name)
@@ -27,7 +27,7 @@ def watching(console: Console) -> Iterator[Watch]:
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bars:
 
-        def watch(name: str) -> Tell:
+        def watch(name: str) -> ReportProgress:
             for task in bars.task_ids:
                 bars.remove_task(task)
             bar = bars.add_task(name, total=None)

@@ -142,7 +142,7 @@ class Group:
         return self._spread(value)
 
     def call(self, work: Any) -> None:
-        """Tell the others what to work on; None sends them home."""
+        """Send the other processes what to work on; None ends them."""
         if self.size > 1 and not self.lost:
             self._spread(work)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from support.toy_run import Say, refused
 
-from rppbench.features.files import Entry, entries
+from rppbench.features.files import StoredFile, stored_files
 from rppbench.features.store import FeatureStore
 from rppbench.files.atomic import STALE_SECONDS
 from rppbench.files.cache_folder import cache_folder
@@ -20,26 +20,26 @@ DAY = 24 * 3600
 
 
 @pytest.fixture
-def filled() -> list[Entry]:
+def filled() -> list[StoredFile]:
     """Three files of different kinds; the first was used 20 days ago, the second 10."""
     store = FeatureStore(cache_folder())
     store.rows({"kind": "images"}, ["a", "b"], lambda picks: [torch.zeros(len(picks), 4)])
     store.rows({"kind": "views"}, ["a"], lambda picks: [torch.zeros(len(picks), 4)])
     store.get({"kind": "texts"}, 3, lambda: torch.zeros(3, 4))
-    by_kind = {entry.kind: entry for entry in entries(cache_folder())}
+    by_kind = {entry.kind: entry for entry in stored_files(cache_folder())}
     assert set(by_kind) == {"images", "views", "texts"}
     for kind, days in (("images", 20), ("views", 10), ("texts", 0)):
         moment = time.time() - days * DAY
         os.utime(by_kind[kind].path, (moment, moment))
-    return entries(cache_folder())
+    return stored_files(cache_folder())
 
 
 def left() -> list[str]:
-    return [entry.kind for entry in entries(cache_folder())]
+    return [entry.kind for entry in stored_files(cache_folder())]
 
 
 def test_info_tells_kinds_counts_and_sizes(
-    say: Say, filled: list[Entry], monkeypatch: pytest.MonkeyPatch
+    say: Say, filled: list[StoredFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "2GB")
     status, text, _ = say("cache", "info")
@@ -54,7 +54,7 @@ def test_an_empty_cache_has_nothing_to_tell_or_prune_or_doubt(say: Say) -> None:
     assert say("cache", "verify")[0] == 0
 
 
-def test_prune_takes_the_old_the_surplus_or_all(say: Say, filled: list[Entry]) -> None:
+def test_prune_takes_the_old_the_surplus_or_all(say: Say, filled: list[StoredFile]) -> None:
     assert "would remove 1 of 3" in say("cache", "prune", "--older-than", "15", "--dry-run")[1]
     assert left() == ["images", "views", "texts"]
     assert "removed 1 of 3" in say("cache", "prune", "--older-than", "15")[1]
@@ -65,14 +65,14 @@ def test_prune_takes_the_old_the_surplus_or_all(say: Say, filled: list[Entry]) -
     assert left() == []
 
 
-def test_prune_wants_to_know_what_goes(say: Say, filled: list[Entry]) -> None:
+def test_prune_wants_to_know_what_goes(say: Say, filled: list[StoredFile]) -> None:
     assert "--max-size" in refused(say, "cache", "prune")
     assert "'lots'" in refused(say, "cache", "prune", "--max-size", "lots")
     assert "-1.0" in refused(say, "cache", "prune", "--older-than=-1")
     assert len(left()) == 3
 
 
-def test_verify_names_what_is_damaged(say: Say, filled: list[Entry]) -> None:
+def test_verify_names_what_is_damaged(say: Say, filled: list[StoredFile]) -> None:
     assert say("cache", "verify")[0] == 0
     flipped, cut = filled[0].path, filled[1].path
     content = bytearray(flipped.read_bytes())
@@ -89,7 +89,7 @@ def test_verify_names_what_is_damaged(say: Say, filled: list[Entry]) -> None:
     assert "3 damaged" in text
 
 
-def test_what_a_dead_writer_left_is_named_and_goes(say: Say, filled: list[Entry]) -> None:
+def test_what_a_dead_writer_left_is_named_and_goes(say: Say, filled: list[StoredFile]) -> None:
     stale = filled[0].path.with_name(f".x.safetensors.{'0' * 32}.tmp")
     fresh = stale.with_name(f".x.safetensors.{'1' * 32}.tmp")
     for path in (stale, fresh):

@@ -27,7 +27,7 @@ def classifier(say: Say, toys: Registry, models: Path) -> torch.Tensor:
     Path("names.json").write_text(json.dumps(NAMES))
     (record,), _ = Store(Path("runs")).all()
     runner = ToyRunner(Path("runs"), models=models)
-    bench = CellBench(record.cell, runner.workshop, lambda *event: None, retrain=False)
+    bench = CellBench(record.cell, runner.resources, lambda *event: None, retrain=False)
     bench.fit()
     assert bench.cost.training_reused
     return bench.similarities(torch.eye(32), NAMES).T

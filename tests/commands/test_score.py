@@ -103,7 +103,7 @@ def test_boxes_and_masks_of_a_file_score_as_pycocotools_says(
 ) -> None:
     assert main(["export-coco", "demo-objects", "--to", "scenes"]) == 0
     Path("boxes.json").write_text(json.dumps(boxes()))
-    words = ["--task", "detection", "--dataset", "demo-objects", "--entrant", "Detic + RPP"]
+    words = ["--task", "detection", "--dataset", "demo-objects", "--variant", "Detic + RPP"]
     said = ["--origin", "Detic at commit 1", "--note", "trained on LVIS", "--backbone", "ViT-B/16"]
     assert main(["score", "boxes.json", *words, *said]) == 0
     assert "1 of 8 images have no detection" in capsys.readouterr().err
@@ -138,7 +138,7 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
     Path("png").mkdir()
     for name, labels in predicted.items():
         Image.fromarray(labels.astype(np.uint8)).save(f"png/{name}.png")
-    words = ["--task", "segmentation", "--dataset", "demo-scenes", "--entrant"]
+    words = ["--task", "segmentation", "--dataset", "demo-scenes", "--variant"]
     assert main(["score", "sem_seg_predictions.json", *words, "ZSSeg", "--seed", "1"]) == 0
     record = only("segmentation")
     found = {score.metric: score.value for score in record.scores}
@@ -159,12 +159,12 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
 def test_imported_predictions_stand_apart_and_seeds_make_one_row(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["--task", "detection", "--dataset", "demo-objects", "--entrant"]
+    words = ["--task", "detection", "--dataset", "demo-objects", "--variant"]
     for seed in (1, 2):
-        for entrant, extra in (("POMP", 0), ("RPP", 10)):
-            path = Path(f"{entrant}-{seed}.json")
+        for variant, extra in (("POMP", 0), ("RPP", 10)):
+            path = Path(f"{variant}-{seed}.json")
             path.write_text(json.dumps(boxes(seed + extra)))
-            assert main(["score", str(path), *words, entrant, "--seed", str(seed)]) == 0
+            assert main(["score", str(path), *words, variant, "--seed", str(seed)]) == 0
     page = Path("runs/detection.md").read_text()
     (row,) = [line for line in page.splitlines() if line.startswith("| POMP")]
     assert "imported predictions" in row
@@ -175,7 +175,7 @@ def test_imported_predictions_stand_apart_and_seeds_make_one_row(
     assert main(["compare", "POMP", "RPP", "--output", "runs"]) == 0
     assert "RPP" in capsys.readouterr().out
     assert main(["score", "RPP-1.json", *words, "POMP", "--seed", "1"]) == 1
-    assert "--entrant or --seed" in capsys.readouterr().err
+    assert "--variant or --seed" in capsys.readouterr().err
     assert main(["score", "POMP-1.json", *words, "POMP", "--seed", "1"]) == 0  # the same again
 
 
@@ -191,8 +191,8 @@ def test_what_makes_no_sense_is_told(capsys: pytest.CaptureFixture[str]) -> None
         (["x.json", "detection", "demo-objects", " "], "1 to 80 letters"),
         (["x.json", "segmentation", "demo-scenes", "A"], "no prediction for 8 of 8 images"),
     ]:
-        path, task, data, entrant = words
-        asked = ["score", path, "--task", task, "--dataset", data, "--entrant", entrant]
+        path, task, data, variant = words
+        asked = ["score", path, "--task", task, "--dataset", data, "--variant", variant]
         assert main(asked) == 2
         assert told in capsys.readouterr().err
     assert not Path("runs").exists()

@@ -17,7 +17,7 @@ from PIL import Image
 from support.coop_root import Make, split_of
 
 from rppbench.cli import main
-from rppbench.contracts.dataset import Source
+from rppbench.contracts.dataset import SourceFile
 from rppbench.data import archives, download, prepare
 from rppbench_datasets.coop.dtd import DescribableTextures
 
@@ -25,7 +25,7 @@ Files = dict[str, bytes]
 
 
 def nothing(done: int, total: int) -> None:
-    """A `Tell` that shows nothing."""
+    """A `ReportProgress` that shows nothing."""
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -239,8 +239,10 @@ def textures(
     server = serve({"dtd-r1.0.1.tar.gz": archive, DescribableTextures.split_file: split})
     digest = hashlib.md5(archive).hexdigest()
     sources = (
-        Source(server.url("dtd-r1.0.1.tar.gz"), "dtd/images", "dtd", "dtd", md5=digest),
-        Source(server.url(DescribableTextures.split_file), f"dtd/{DescribableTextures.split_file}"),
+        SourceFile(server.url("dtd-r1.0.1.tar.gz"), "dtd/images", "dtd", "dtd", md5=digest),
+        SourceFile(
+            server.url(DescribableTextures.split_file), f"dtd/{DescribableTextures.split_file}"
+        ),
     )
     monkeypatch.setattr(DescribableTextures, "sources", sources)
     return server

@@ -15,7 +15,7 @@ from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.regions import IGNORED
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.planning.plan import Request, batches, cells
+from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.testing import check_dataset
@@ -180,8 +180,8 @@ def scored(models: Path, folder: Path, options: str, name: str) -> Record:
     text = f"segmentation:suite=coop,source=toy,head=dense{options}"
     (cell,) = cells(registry, Request(("fixed",), (text,), (name,), backbone="tiny"))
     runner = ToyRunner(folder, models=models)
-    runner.workshop.registry = registry
-    for batch in batches([cell]):
+    runner.resources.registry = registry
+    for batch in cell_groups([cell]):
         runner(batch, lambda event: None)
     record = runner.store.read(cell)
     assert record is not None

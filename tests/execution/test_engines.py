@@ -1,4 +1,4 @@
-"""Engines: all batches run, deaths and interrupts are survived, and nothing is left behind."""
+"""Engines: all cell_groups run, deaths and interrupts are survived, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from support import jobs
 from support.jobs import Doing, cell
 
-from rppbench.contracts.engine import Batch, Engine, Event
+from rppbench.contracts.engine import CellGroup, Engine, Event
 from rppbench.errors import UsageError
 from rppbench.execution import engines
 from rppbench.execution.devices import places
@@ -29,14 +29,14 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(jobs.THREADS, "1")
 
 
-def run(engine: Engine, job: Doing, *batches: str) -> list[Event]:
-    """Events of batches that are written as words: 'ok-1 bad-2'."""
+def run(engine: Engine, job: Doing, *cell_groups: str) -> list[Event]:
+    """Events of cell_groups that are written as words: 'ok-1 bad-2'."""
     events: list[Event] = []
-    engine.run(job, [batch(words) for words in batches], events.append)
+    engine.run(job, [batch(words) for words in cell_groups], events.append)
     return events
 
 
-def batch(words: str) -> Batch:
+def batch(words: str) -> CellGroup:
     return tuple(cell(word) for word in words.split())
 
 
@@ -167,7 +167,7 @@ def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
     import torch
     from support import toy_run
 
-    from rppbench.planning.plan import batches
+    from rppbench.planning.plan import cell_groups
 
     models = tmp_path / "models"
     toy_run.save_tiny(models)
@@ -179,7 +179,7 @@ def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
         for engine in (Inline(), Processes(workers=2)):
             runner = toy_run.ToyRunner(tmp_path / engine.name, batch_size=5, models=models)
             events: list[Event] = []
-            engine.run(runner, batches(planned), events.append)
+            engine.run(runner, cell_groups(planned), events.append)
             ends = [event for event in events if event.phase == "done"]
             assert {event.key for event in ends} == {cell.key for cell in planned}
             found.append([runner.store.read(cell) for cell in planned])

@@ -15,7 +15,7 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench.execution.runner import Runner
 from rppbench.models.clip import Clip
-from rppbench.planning.plan import batches
+from rppbench.planning.plan import cell_groups
 from rppbench.planning.status import survey
 from rppbench.records.outcomes import unpack_outcomes
 from rppbench.training.distributed import Group
@@ -39,7 +39,7 @@ GOOD = ("toy-one", "toy-two")
 def test_one_training_serves_all_targets_and_counts_are_kept(place: Place) -> None:
     planned = place.plan("context", datasets=GOOD)
     assert [cell.dataset for cell in planned] == list(GOOD)
-    assert len(batches(planned)) == 1
+    assert len(cell_groups(planned)) == 1
     records = place.run(planned)
     assert [record.status for record in records] == ["ok", "ok"]
     assert [record.cost.training_reused for record in records] == [False, True]
@@ -102,7 +102,7 @@ def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(plac
     clip, data = clip_of(place), Toy()
     training = record.cell.training
     assert training is not None
-    method, _ = place.runner.workshop.fitted[training.key]
+    method, _ = place.runner.resources.fitted[training.key]
     seen = training_classes(data, training.classes)
     drawn = of_classes(few_shot(data.samples("train"), training.shots, training.seed), seen)
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) 
     (record,) = place.run(place.plan("cocoop", datasets=("toy-one",), settings=fast))
     assert record.status == "ok", record.failure
     clip, data = clip_of(place), ToyOne()
-    method, _ = place.runner.workshop.fitted[record.cell.training.key]  # type: ignore[union-attr]
+    method, _ = place.runner.resources.fitted[record.cell.training.key]  # type: ignore[union-attr]
     assert isinstance(method, CoCoOp)
     right = []
     with torch.no_grad():

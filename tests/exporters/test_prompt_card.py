@@ -19,7 +19,7 @@ from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
-from rppbench.execution.bench import CellBench, Workshop
+from rppbench.execution.bench import CellBench, Resources
 from rppbench.exporters import prompt_card
 from rppbench.features.store import FeatureStore
 from rppbench.models.identity import identify
@@ -72,13 +72,13 @@ def records() -> list[Record]:
 def cell_bench(record: Record, registry: Registry) -> CellBench:
     from rppbench.models.clip import load
 
-    workshop = Workshop(
+    resources = Resources(
         registry=registry,
         load=lambda name, precision: load(name, registry.all("backbones"), precision),
         features=FeatureStore(Path("features")),
         prompts=Store(Path("runs")).training_path,
     )
-    bench = CellBench(record.cell, workshop, lambda *_: None, retrain=False)
+    bench = CellBench(record.cell, resources, lambda *_: None, retrain=False)
     bench.fit()
     assert bench.cost.training_reused
     return bench

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import rppbench.features.store as feature_store
-from rppbench.features.files import entries, problems
+from rppbench.features.files import problems, stored_files
 from rppbench.features.store import FeatureStore
 
 KEY = {"tower": "abc", "dataset": "toy", "epoch": 0}
@@ -125,10 +125,10 @@ def test_a_kill_loses_only_what_was_not_kept_yet(
 
     with pytest.raises(KeyboardInterrupt):
         store.rows(KEY, list("01234"), killed)
-    assert len(entries(tmp_path)) == 3
+    assert len(stored_files(tmp_path)) == 3
     tower.ask(store, list("01234"))
     assert tower.seen == list("0123") + list("34")
-    assert not any(problems(entries(tmp_path)))
+    assert not any(problems(stored_files(tmp_path)))
 
 
 def test_what_was_kept_on_the_way_is_one_file_at_the_end(
@@ -136,7 +136,7 @@ def test_what_was_kept_on_the_way_is_one_file_at_the_end(
 ) -> None:
     monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
     Tower().ask(FeatureStore(tmp_path), list("0123"))
-    assert len(entries(tmp_path)) == 1
+    assert len(stored_files(tmp_path)) == 1
 
 
 def test_pieces_that_go_at_the_end_cost_no_other_file_its_place(
@@ -145,21 +145,21 @@ def test_pieces_that_go_at_the_end_cost_no_other_file_its_place(
     tower = Tower()
     for epoch in (1, 2):
         tower.ask(FeatureStore(tmp_path), ["0", "1"], epoch=epoch)
-    both = sum(entry.size for entry in entries(tmp_path))
-    entries(tmp_path)[1].path.unlink()
+    both = sum(entry.size for entry in stored_files(tmp_path))
+    stored_files(tmp_path)[1].path.unlink()
     monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
     tower.ask(FeatureStore(tmp_path, limit=both), ["0", "1"], epoch=2)  # with a piece on the way
-    assert sum(entry.size for entry in entries(tmp_path)) == both
+    assert sum(entry.size for entry in stored_files(tmp_path)) == both
 
 
 def test_rows_that_nobody_asks_for_grow_old(tmp_path: Path) -> None:
     store, tower = FeatureStore(tmp_path), Tower()
     tower.ask(store, ["0"])
-    (old,) = entries(tmp_path)
+    (old,) = stored_files(tmp_path)
     os.utime(old.path, (1, 1))
     tower.ask(store, ["1"])
     tower.ask(store, ["1", "2"])
-    assert entries(tmp_path)[0].used == 1
+    assert stored_files(tmp_path)[0].used == 1
 
 
 def test_rows_of_another_epoch_are_others(tmp_path: Path) -> None:
@@ -182,18 +182,18 @@ def test_the_same_list_is_mapped_and_writing_to_it_changes_no_file(tmp_path: Pat
 def test_damaged_rows_are_made_again(tmp_path: Path, cut: int) -> None:
     store, tower = FeatureStore(tmp_path), Tower()
     tower.ask(store, ["0", "1"])
-    (entry,) = entries(tmp_path)
+    (entry,) = stored_files(tmp_path)
     entry.path.write_bytes(entry.path.read_bytes()[:cut])
     tower.ask(store, ["1", "2"])
     tower.ask(store, ["0", "1"])
     assert sorted(tower.seen) == ["0", "0", "1", "1", "2"]
-    assert not any(problems(entries(tmp_path)))
+    assert not any(problems(stored_files(tmp_path)))
 
 
 def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) -> None:
     tower = Tower()
     tower.ask(FeatureStore(tmp_path), ["0"])
-    size = entries(tmp_path)[0].size
+    size = stored_files(tmp_path)[0].size
     store = FeatureStore(tmp_path, limit=3 * size + size // 2)
     for epoch in (1, 2):
         tower.ask(store, ["0"], epoch=epoch)
@@ -201,7 +201,7 @@ def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) ->
     tower.ask(store, ["0"])  # used again: 1 is the oldest now
     time.sleep(0.02)
     tower.ask(store, ["0"], epoch=3)
-    assert len(entries(tmp_path)) == 3
+    assert len(stored_files(tmp_path)) == 3
     tower.seen.clear()
     for epoch in (0, 2, 3):
         tower.ask(store, ["0"], epoch=epoch)
@@ -216,7 +216,7 @@ def test_what_is_in_use_survives_that_it_is_removed(tmp_path: Path) -> None:
     store.get(KEY, 2000, lambda: rows)
     mapped = store.get(KEY, 2000, refuse)
     FeatureStore(tmp_path, limit=1000).get({"other": 1}, 1, lambda: torch.zeros(1, 4))
-    assert [entry.size < 1000 for entry in entries(tmp_path)] == [True]
+    assert [entry.size < 1000 for entry in stored_files(tmp_path)] == [True]
     assert torch.equal(mapped, rows)  # not one page of it was read before
 
 

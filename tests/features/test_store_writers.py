@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rppbench.features.files import entries, problems
+from rppbench.features.files import problems, stored_files
 from rppbench.features.store import FeatureStore
 
 KEY = {"kind": "images", "dataset": "toy"}
@@ -89,14 +89,14 @@ def test_writers_share_their_work_and_killed_ones_leave_a_valid_store(tmp_path: 
         assert process.exitcode == -signal.SIGKILL
         with pytest.raises(EOFError):
             near.recv()  # it never told of a wrong row
-        before = len(entries(tmp_path))
+        before = len(stored_files(tmp_path))
         if process is not workers[-1][0]:
             deadline = time.monotonic() + 20
-            while len(entries(tmp_path)) <= before and time.monotonic() < deadline:
+            while len(stored_files(tmp_path)) <= before and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert len(entries(tmp_path)) > before
+            assert len(stored_files(tmp_path)) > before
         time.sleep(stream.random() * 0.05)
-    found = entries(tmp_path)
+    found = stored_files(tmp_path)
     assert len(found) > 3
     assert not any(problems(found))
     ask(tmp_path, NAMES)

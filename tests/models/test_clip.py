@@ -17,7 +17,7 @@ from support.tiny import MEAN, STD, make_tiny_clip, tiny_config, tokenizer
 from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError
 from rppbench.models.clip import Clip, Preprocess, identify, load
-from rppbench.models.identity import Source, quick_gelu, resolve
+from rppbench.models.identity import BackboneSource, quick_gelu, resolve
 from rppbench.models.loading import build
 
 PREPROCESS = {"size": 32, "mean": list(MEAN), "std": list(STD), "interpolation": "bicubic"}
@@ -72,7 +72,7 @@ def activation(clip: Clip) -> set[str]:
 
 
 def test_the_published_spelling_of_a_model_means_the_one_of_open_clip() -> None:
-    assert resolve("ViT-B/16/openai", {}) == Source("tag", "ViT-B-16", "openai")
+    assert resolve("ViT-B/16/openai", {}) == BackboneSource("tag", "ViT-B-16", "openai")
     assert resolve("ViT-B/16/openai", {}).name == "ViT-B-16/openai"
     assert identify("ViT-B/16/openai", {}) == identify("ViT-B-16/openai", {})
     assert resolve("ViT-B-16/laion2b-s34b-b88k", {}).weights == "laion2b_s34b_b88k"
@@ -81,8 +81,8 @@ def test_the_published_spelling_of_a_model_means_the_one_of_open_clip() -> None:
 def test_a_path_behind_a_model_is_a_file_of_weights(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.touch()
-    assert resolve(f"ViT-B-16/{file}", {}) == Source("file", "ViT-B-16", str(file))
-    assert resolve(f"ViT-B/16/{file}", {}) == Source("file", "ViT-B-16", str(file))
+    assert resolve(f"ViT-B-16/{file}", {}) == BackboneSource("file", "ViT-B-16", str(file))
+    assert resolve(f"ViT-B/16/{file}", {}) == BackboneSource("file", "ViT-B-16", str(file))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_every_tag_of_open_clip_gets_the_activation_it_was_trained_with() -> Non
     for model, known in _PRETRAINED.items():
         for tag, facts in known.items():
             wanted = bool(facts.get("quick_gelu"))
-            assert quick_gelu(Source("tag", model, tag)) == wanted, (model, tag)
+            assert quick_gelu(BackboneSource("tag", model, tag)) == wanted, (model, tag)
     assert quick_gelu(resolve("ViT-B-16/openai", {}))
     assert not quick_gelu(resolve("ViT-B-16/laion2b_s34b_b88k", {}))
 

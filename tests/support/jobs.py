@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rppbench.contracts.engine import Batch, Event, Report
+from rppbench.contracts.engine import CellGroup, Event, Report
 from rppbench.execution.engines import Inline, Processes
 from rppbench.records.cell import Cell, Choice
 
@@ -29,7 +29,7 @@ class Doing:
     device: str = "cpu"
     stop_on_failure: bool = False
 
-    def __call__(self, batch: Batch, report: Report) -> None:
+    def __call__(self, batch: CellGroup, report: Report) -> None:
         for one in batch:
             (self.folder / f"{one.dataset}.begun").write_text(str(os.getpid()))
             what = one.dataset.split("-")[0]

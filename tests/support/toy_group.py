@@ -23,11 +23,11 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Frozen, Step
 from rppbench.contracts.prompts import Space
 from rppbench.errors import LostError
-from rppbench.execution.bench import Workshop
+from rppbench.execution.bench import Resources
 from rppbench.execution.engines import Inline
 from rppbench.execution.runner import follow
 from rppbench.features import store
-from rppbench.planning.plan import Request, batches, cells
+from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.training import distributed, trainer
@@ -45,7 +45,7 @@ SETTINGS = (
     ("recipe.lr", "0.02"),
     ("recipe.warmup_epochs", "0"),
 )
-"""10 images of 5 classes in two batches, which two processes cannot halve."""
+"""10 images of 5 classes in two cell_groups, which two processes cannot halve."""
 
 
 class Coupled(Context):
@@ -112,10 +112,10 @@ class Plugin:
 @dataclass
 class GroupRunner(ToyRunner):
     @cached_property
-    def workshop(self) -> Workshop:
-        workshop = ToyRunner.workshop.func(self)  # type: ignore[attr-defined]
-        workshop.registry, workshop.group = registry(self.models), self.group
-        return workshop
+    def resources(self) -> Resources:
+        resources = ToyRunner.resources.func(self)  # type: ignore[attr-defined]
+        resources.registry, resources.group = registry(self.models), self.group
+        return resources
 
 
 def registry(models: Path) -> Registry:
@@ -149,7 +149,7 @@ def run(
             if rank:
                 follow(runner)
             else:
-                Inline().run(runner, batches(list(work)), connection.send)
+                Inline().run(runner, cell_groups(list(work)), connection.send)
     except LostError as error:
         connection.send(str(error))
     connection.send(None)
@@ -197,5 +197,5 @@ class Pair:
     def alone(self, work: Sequence[Cell]) -> GroupRunner:
         """The same cells in this process."""
         runner = GroupRunner(self.folder / "one", batch_size=5, models=self.models)
-        Inline().run(runner, batches(list(work)), lambda event: None)
+        Inline().run(runner, cell_groups(list(work)), lambda event: None)
         return runner

@@ -25,13 +25,13 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
 from rppbench.contracts.recipe import Recipe
 from rppbench.contracts.task import Task
-from rppbench.execution.bench import Workshop
+from rppbench.execution.bench import Resources
 from rppbench.execution.engines import Inline
 from rppbench.execution.runner import Runner
 from rppbench.features.store import FeatureStore
 from rppbench.files.digests import sha256
 from rppbench.models.clip import Clip, load
-from rppbench.planning.plan import Request, batches, cells
+from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.planning.status import survey
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
@@ -148,7 +148,7 @@ class ToyRunner(Runner):
     """Where `save_tiny` wrote the backbone."""
 
     @cached_property
-    def workshop(self) -> Workshop:
+    def resources(self) -> Resources:
         registry = toy_registry(self.models)
         loaded: dict[str, Clip] = {}
 
@@ -157,7 +157,7 @@ class ToyRunner(Runner):
                 loaded[name] = load(name, registry.all("backbones"), precision)
             return loaded[name]
 
-        return Workshop(
+        return Resources(
             registry=registry,
             load=get,
             features=FeatureStore(self.output / "cache"),
@@ -178,7 +178,7 @@ class Place:
 
     def new(self, output: str = "runs", cache: str = "cache", **options: Any) -> Runner:
         runner = Runner(self.folder / output, batch_size=5, **options)
-        runner.workshop = Workshop(  # what the property builds, with the tiny models
+        runner.resources = Resources(  # what the property builds, with the tiny models
             registry=self.registry,
             load=lambda name, precision: self.clips[name],
             features=FeatureStore(self.folder / cache),
@@ -193,7 +193,7 @@ class Place:
 
     def run(self, planned: list[Cell], runner: Runner | None = None) -> list[Record]:
         runner = runner or self.runner
-        for batch in batches(planned):
+        for batch in cell_groups(planned):
             runner(batch, self.events.append)
         found = [runner.store.read(cell) for cell in planned]
         assert all(found)
@@ -257,5 +257,5 @@ def command(connection: Connection[Any, Any], output: Path, models: Path) -> Non
         models, "context:both=on", "context", "fixed", seeds=(1, 2), settings=settings
     )
     due = [entry.cell for entry in survey(planned, runner.store)[0] if entry.state != "done"]
-    Inline().run(runner, batches(due), connection.send)
+    Inline().run(runner, cell_groups(due), connection.send)
     connection.send(None)

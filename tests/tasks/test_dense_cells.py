@@ -15,7 +15,7 @@ from support.toy_run import ToyPlugin, ToyRunner, registry_of
 from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
-from rppbench.planning.plan import Request, batches, cells
+from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 
@@ -95,8 +95,8 @@ def run(models: Path, tmp_path: Path) -> Run:
         asked = Request(methods or ("fixed",), (task,), datasets=(dataset,), backbone="tiny")
         planned = cells(registry, asked)
         runner = ToyRunner(tmp_path / "runs", models=models, batch_size=20)
-        runner.workshop.registry = registry
-        for batch in batches(planned):
+        runner.resources.registry = registry
+        for batch in cell_groups(planned):
             runner(batch, lambda event: None)
         found = [runner.store.read(cell) for cell in planned]
         return planned, [record for record in found if record], runner
@@ -130,7 +130,7 @@ def test_nothing_frozen_is_computed_twice(run: Run, monkeypatch: pytest.MonkeyPa
     _, (record,), runner = run("detection:suite=toy,temperature=40", "toy-things", "fixed")
     values(record)
     assert asked == []
-    assert runner.workshop.load("tiny", "fp32").image.images_encoded == 0
+    assert runner.resources.load("tiny", "fp32").image.images_encoded == 0
 
 
 def test_no_proposals_find_nothing_and_true_ones_of_a_file_find_all(

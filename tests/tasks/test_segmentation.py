@@ -23,7 +23,7 @@ from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
 from rppbench.models.image_tower import positions
-from rppbench.planning.plan import Request, batches, cells
+from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.records.record import Record
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import parts_of
@@ -274,8 +274,8 @@ def run(
     asked = Request(methods or ("fixed",), (f"segmentation:suite=toy{task}",), backbone="tiny")
     planned = cells(registry, asked)
     runner = ToyRunner(folder, models=models, batch_size=20)
-    runner.workshop.registry = registry
-    for batch in batches(planned):
+    runner.resources.registry = registry
+    for batch in cell_groups(planned):
         runner(batch, lambda event: None)
     found = [runner.store.read(cell) for cell in planned]
     assert all(found)
@@ -302,12 +302,12 @@ def test_both_heads_score_fixed_and_learned_prompts(
 
 def test_features_of_frozen_towers_are_computed_once(models: Path, tmp_path: Path) -> None:
     _, runner = run(models, tmp_path, "", "fixed")
-    clip = runner.workshop.load("tiny", "fp32")
+    clip = runner.resources.load("tiny", "fp32")
     before = clip.image.images_encoded
     again, _ = run(models, tmp_path, "", "fixed")
     records, second = run(models, tmp_path, ",weight=0.5", "fixed")
     assert before > 0
-    assert second.workshop.load("tiny", "fp32").image.images_encoded == 0
+    assert second.resources.load("tiny", "fp32").image.images_encoded == 0
     assert records[0].failure is None
     # The ensemble of zero-shot CLIP with itself is itself.
     assert [s.value for s in records[0].scores] == pytest.approx([s.value for s in again[0].scores])
@@ -409,7 +409,7 @@ def test_texts_that_depend_on_the_image_label_pixels(models: Path, tmp_path: Pat
         asked = Request(("cocoop",), (task,), backbone="tiny", limit=1, settings=settings)
         (cell,) = cells(registry, asked)
         runner = ToyRunner(tmp_path, models=models)
-        runner.workshop.registry = registry
+        runner.resources.registry = registry
         runner((cell,), lambda event: None)
         record = runner.store.read(cell)
         assert record is not None

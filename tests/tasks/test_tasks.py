@@ -13,7 +13,7 @@ from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
-from rppbench.planning.plan import Request, batches, cells, labels
+from rppbench.planning.plan import Request, cell_groups, cells, labels
 from rppbench.planning.status import survey
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
@@ -52,7 +52,7 @@ def plan(
 def run(models: Path, folder: Path, planned: list[Cell]) -> tuple[list[Record], list[Event]]:
     events: list[Event] = []
     runner = ToyRunner(folder, models=models, batch_size=20)
-    for batch in batches(planned):
+    for batch in cell_groups(planned):
         runner(batch, events.append)
     records = [runner.store.read(cell) for cell in planned]
     assert all(record is not None and record.status == "ok" for record in records), records
@@ -114,8 +114,8 @@ def test_base_to_new_scores_each_half_among_itself(models: Path, tmp_path: Path)
 
 def test_base_to_new_learns_on_the_first_half_alone(models: Path, tmp_path: Path) -> None:
     runner = ToyRunner(tmp_path, models=models, batch_size=20)
-    runner(batches(plan(models, "base-to-new", shots=(1,)))[0], lambda event: None)
-    data = runner.workshop.dataset("toy-one")
+    runner(cell_groups(plan(models, "base-to-new", shots=(1,)))[0], lambda event: None)
+    data = runner.resources.dataset("toy-one")
     assert isinstance(data, ToyOne)
     learned = {key.split("/")[1] for key in data.opened if key.startswith("train/")}
     assert learned == {"0", "1", "2", "3"}
@@ -137,7 +137,7 @@ def test_cross_domain_shares_the_training_of_cross_dataset(models: Path, tmp_pat
     planned = plan(models, "cross-dataset", "cross-domain")
     assert [cell.dataset for cell in planned] == ["toy-one", "toy-two", "toy-shift"]
     assert len({cell.training.key for cell in planned if cell.training}) == 1
-    assert len(batches(planned)) == 1
+    assert len(cell_groups(planned)) == 1
     records, events = run(models, tmp_path, planned)
     assert len({event.key for event in events if event.phase == "train"}) == 1
     assert [record.cost.training_reused for record in records] == [False, True, True]
@@ -150,7 +150,7 @@ def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path:
     assert [training.start is not None for training in trainings] == [True, True, False, False]
     (start,) = {training.start for training in trainings if training.start}
     assert (start.source, start.classes, start.start) == ("toy", "seen", None)
-    assert [len(batch) for batch in batches(planned)] == [2, 1, 1]  # one worker pretrains
+    assert [len(batch) for batch in cell_groups(planned)] == [2, 1, 1]  # one worker pretrains
     # The first has a pretraining of its own to run, the second goes on from the same.
     assert [entry.trainings for entry in survey(planned, Store(tmp_path))[0]] == [2, 1, 1, 1]
     records, _ = run(models, tmp_path, planned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
@@ -22,7 +22,7 @@ class Caltech101(ClassFolders):
     split_sha256 = "52ce83205ff8ff8a"
     aliases = {"101_ObjectCategories": ("caltech-101/101_ObjectCategories",)}
     sources = (
-        Source(
+        SourceFile(
             "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
             "caltech-101/101_ObjectCategories",
             into="caltech-101",

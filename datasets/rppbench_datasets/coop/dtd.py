@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
@@ -22,7 +22,7 @@ class DescribableTextures(ClassFolders):
     split_sha256 = "f26ebeccd2b58e68"
     aliases = {"images": ("dtd/images",)}
     sources = (
-        Source(
+        SourceFile(
             "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
             "dtd/images",
             into="dtd",

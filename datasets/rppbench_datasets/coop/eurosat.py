@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
@@ -23,7 +23,7 @@ class EuroSAT(ClassFolders):
     split_sha256 = "541503a77d0b26b7"
     aliases = {"2750": ("EuroSAT_RGB", "EuroSAT/2750")}
     sources = (
-        Source(
+        SourceFile(
             "https://huggingface.co/datasets/torchgeo/eurosat/resolve/"
             "c877bcd43f099cd0196738f714544e355477f3fd/EuroSAT.zip",
             "eurosat/2750",

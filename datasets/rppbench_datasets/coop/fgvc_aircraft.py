@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench.errors import MissingDataError
-from rppbench_datasets.coop.files import Entry, Listed, Lists, fields, lines
+from rppbench_datasets.coop.files import Listed, ListedImage, Lists, fields, lines
 
 
 class FGVCAircraft(Listed):
@@ -22,7 +22,7 @@ class FGVCAircraft(Listed):
     size = 100
     counts = {"train": 3_334, "val": 3_333, "test": 3_333}
     sources = (
-        Source(
+        SourceFile(
             "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",
             "fgvc_aircraft/images",
             into="fgvc_aircraft",
@@ -43,6 +43,6 @@ class FGVCAircraft(Listed):
                     raise MissingDataError(
                         f"{self.name}: {path} names {variant!r}, which is not in {numbering}"
                     )
-                entries.append(Entry(f"{image}.jpg", labels[variant], variant))
+                entries.append(ListedImage(f"{image}.jpg", labels[variant], variant))
             lists[split] = entries
         return lists, self.home

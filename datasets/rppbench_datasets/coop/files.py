@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample, Source
+from rppbench.contracts import Dataset, Sample, SourceFile
 from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
 from rppbench_datasets.coop.aliases import Aliases, found, moved
 from rppbench_datasets.root import data_root
@@ -28,7 +28,7 @@ GUIDE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
 """Folder layout and downloads, with the split files."""
 
 
-class Entry(NamedTuple):
+class ListedImage(NamedTuple):
     """One line of a list."""
 
     path: str
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     """Of the class, underscores kept."""
 
 
-Lists = Mapping[str, Sequence[Entry]]
+Lists = Mapping[str, Sequence[ListedImage]]
 """By split."""
 
 
@@ -98,7 +98,7 @@ class OnDisk(Dataset):
         return self.root / sample.key
 
     @classmethod
-    def lacks(cls, root: Path) -> Sequence[Source]:
+    def lacks(cls, root: Path) -> Sequence[SourceFile]:
         home = root / cls.folder
         return [
             source

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from rppbench.contracts import Sample, Source, Tell
+from rppbench.contracts import ReportProgress, Sample, SourceFile
 from rppbench.errors import WRONG_COUNT, MissingDataError
 from rppbench_datasets.coop.aliases import places
 from rppbench_datasets.coop.files import GUIDE, OnDisk, check_sorted, fields, lines
@@ -27,9 +27,9 @@ SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
 
 
-def names_of(folder: str) -> Source:
+def names_of(folder: str) -> SourceFile:
     """CoOp's list of the classes, which is CLIP's, for one set; ImageNet's own serves them all."""
-    return Source("drive:1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF", f"{folder}/{NAMES}", file=NAMES)
+    return SourceFile("drive:1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF", f"{folder}/{NAMES}", file=NAMES)
 
 
 class ImageNetFolders(OnDisk):
@@ -104,13 +104,13 @@ class ImageNetFolders(OnDisk):
         return super().file(sample)
 
     @classmethod
-    def lacks(cls, root: Path) -> Sequence[Source]:
+    def lacks(cls, root: Path) -> Sequence[SourceFile]:
         shared = (root / "imagenet" / NAMES).is_file()
         lacking = super().lacks(root)
         return [s for s in lacking if not (shared and s.gives.endswith(f"/{NAMES}"))]
 
     @classmethod
-    def index(cls, tell: Tell) -> Sequence[Path]:
+    def index(cls, tell: ReportProgress) -> Sequence[Path]:
         tops = [cls.top(data_root() / cls.folder, folder) for folder in cls.folders.values()]
         return [manifest(top.parent, (top.name,), tell).file for top in tops]
 

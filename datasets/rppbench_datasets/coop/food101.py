@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
@@ -21,7 +21,7 @@ class Food101(ClassFolders):
     counts = {"train": 50_500, "val": 20_200, "test": 30_300}
     aliases = {"images": ("food-101/images",)}
     sources = (
-        Source(
+        SourceFile(
             "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
             "food-101/images",
             into="food-101",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 PAGE = (
@@ -25,7 +25,7 @@ class ImageNet(ImageNetFolders):
     size = 1000
     counts = {"train": 1_281_167, "test": 50_000}
     sources = (
-        Source("", "imagenet/images/train", into="imagenet/images/train", pages=(PAGE,)),
-        Source("", "imagenet/images/val", into="imagenet/images/val", pages=(PAGE,)),
+        SourceFile("", "imagenet/images/train", into="imagenet/images/train", pages=(PAGE,)),
+        SourceFile("", "imagenet/images/val", into="imagenet/images/val", pages=(PAGE,)),
         names_of(folder),
     )

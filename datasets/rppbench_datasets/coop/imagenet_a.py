@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
@@ -20,7 +20,7 @@ class ImageNetA(ImageNetFolders):
     size = 200
     counts = {"test": 7_500}
     sources = (
-        Source(
+        SourceFile(
             "https://people.eecs.berkeley.edu/~hendrycks/imagenet-a.tar",
             "imagenet-adversarial/imagenet-a",
             into="imagenet-adversarial",

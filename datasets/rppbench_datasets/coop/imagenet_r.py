@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
@@ -20,7 +20,7 @@ class ImageNetR(ImageNetFolders):
     size = 200
     counts = {"test": 30_000}
     sources = (
-        Source(
+        SourceFile(
             "https://people.eecs.berkeley.edu/~hendrycks/imagenet-r.tar",
             "imagenet-rendition/imagenet-r",
             into="imagenet-rendition",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
@@ -21,7 +21,7 @@ class ImageNetSketch(ImageNetFolders):
     counts = {"test": 50_889}
     aliases = {"images": ("sketch",)}
     sources = (
-        Source(
+        SourceFile(
             "https://huggingface.co/datasets/songweig/imagenet_sketch/resolve/main/data/"
             "ImageNet-Sketch.zip",
             "imagenet-sketch/images",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench_datasets.coop.folders import ImageNetFolders, names_of
 
 
@@ -22,7 +22,7 @@ class ImageNetV2(ImageNetFolders):
     size = 1000
     counts = {"test": 10_000}
     sources = (
-        Source(
+        SourceFile(
             "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/"
             "imagenetv2-matched-frequency.tar.gz",
             "imagenetv2/imagenetv2-matched-frequency-format-val",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench.errors import WRONG_ORDER, MissingDataError
 from rppbench_datasets.coop.split_zhou import SplitFile, published, read_json
 
@@ -26,7 +26,7 @@ class OxfordFlowers(SplitFile):
     counts = {"train": 4_093, "val": 1_633, "test": 2_463}
     split_sha256 = "2f50c42fc1a17ca1"
     sources = (
-        Source(
+        SourceFile(
             "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/102flowers.tgz",
             "oxford_flowers/jpg",
             into="oxford_flowers",

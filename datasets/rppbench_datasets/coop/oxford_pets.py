@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from rppbench.contracts import Source
-from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
+from rppbench.contracts import SourceFile
+from rppbench_datasets.coop.files import ListedImage, check_sorted, fields, lines, number
 from rppbench_datasets.coop.split_zhou import SplitFile, published
 
 
@@ -25,13 +25,13 @@ class OxfordPets(SplitFile):
     counts = {"train": 2_944, "val": 736, "test": 3_669}
     split_sha256 = "d7f3ffe65b3919f9"
     sources = (
-        Source(
+        SourceFile(
             "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",
             "oxford_pets/images",
             into="oxford_pets",
             md5="5c4f3ee8e5d25df40f4fd59a7f44e54c",
         ),
-        Source(
+        SourceFile(
             "https://www.robots.ox.ac.uk/~vgg/data/pets/data/annotations.tar.gz",
             "oxford_pets/annotations",
             into="oxford_pets",
@@ -47,7 +47,7 @@ class OxfordPets(SplitFile):
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         check_sorted(self, names, where)
 
-    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
         path = self.home / "annotations" / "test.txt"
         if not path.is_file():
             return None
@@ -55,5 +55,7 @@ class OxfordPets(SplitFile):
         for line in lines(path, self.name):  # stem, class from 1, species, breed
             stem, label, _ = fields(line, 3, path, self.name)
             image = f"{stem}.jpg"
-            entries.append(Entry(image, number(label, path, self.name) - 1, self.class_name(image)))
+            entries.append(
+                ListedImage(image, number(label, path, self.name) - 1, self.class_name(image))
+            )
         return entries, path

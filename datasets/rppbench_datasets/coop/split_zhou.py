@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-from rppbench.contracts import Finding, Source
+from rppbench.contracts import Finding, SourceFile
 from rppbench.errors import MISSING, UNREADABLE, MissingDataError
-from rppbench_datasets.coop.files import GUIDE, Entry, Listed, Lists, check_sorted
+from rppbench_datasets.coop.files import GUIDE, Listed, ListedImage, Lists, check_sorted
 
 SPLITS = ("train", "val", "test")
 
@@ -22,13 +22,13 @@ MIRROR = (
 """Seven of CoOp's nine split files, published again by Lin et al. (arXiv:2301.06267)."""
 
 
-def published(folder: str, file: str, drive: str, sha256: str = "") -> Source:
+def published(folder: str, file: str, drive: str, sha256: str = "") -> SourceFile:
     """A list of CoOp's: on Google Drive, by CoOp's DATASETS.md, or where its digest was taken."""
     if sha256:
-        return Source(
+        return SourceFile(
             f"{MIRROR}{file}", f"{folder}/{file}", sha256=sha256, instead=(f"drive:{drive}",)
         )
-    return Source(f"drive:{drive}", f"{folder}/{file}", file=file)
+    return SourceFile(f"drive:{drive}", f"{folder}/{file}", file=file)
 
 
 class SplitFile(Listed):
@@ -48,7 +48,7 @@ class SplitFile(Listed):
         tests, where = found
         return {"test": tests}, where
 
-    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
         """The official test list and the file that has it; None where there is none.
 
         Only the test list follows from such files: train and val of the split were drawn.
@@ -117,11 +117,11 @@ def _list(content: dict[str, Any], split: str) -> list[Any]:
     return found if isinstance(found, list) else [found]  # which `_entry` then refuses
 
 
-def _entry(item: Any, path: Path, name: str) -> Entry:
+def _entry(item: Any, path: Path, name: str) -> ListedImage:
     if isinstance(item, list) and len(item) == 3:
         image, label, called = item
         if isinstance(image, str) and type(label) is int and isinstance(called, str) and called:
-            return Entry(image, label, called)
+            return ListedImage(image, label, called)
     shown = repr(item)[:80]
     told = f"{name}: {path} must hold [path, label, class name], not {shown}"
     raise MissingDataError(told, UNREADABLE)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench.errors import WRONG_ORDER, MissingDataError
-from rppbench_datasets.coop.files import Entry
+from rppbench_datasets.coop.files import ListedImage
 from rppbench_datasets.coop.split_zhou import SplitFile, published
 
 COPIES = (
@@ -42,14 +42,14 @@ class StanfordCars(SplitFile):
         "cars_test": ("car_data/car_data/test/*", "car_data/test/*"),
     }
     sources = (
-        Source(
+        SourceFile(
             "",
             "stanford_cars/cars_train",
             into="stanford_cars",
             file="cars_train.tgz",
             pages=COPIES,
         ),
-        Source(
+        SourceFile(
             "",
             "stanford_cars/cars_test",
             into="stanford_cars",
@@ -68,7 +68,7 @@ class StanfordCars(SplitFile):
                     WRONG_ORDER,
                 )
 
-    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
         path = self.home / "cars_test_annos_withlabels.mat"
         if not path.is_file():
             return None
@@ -78,7 +78,7 @@ class StanfordCars(SplitFile):
         for line in self._matlab(path, "annotations"):
             try:
                 label = int(line["class"]) - 1
-                entries.append(Entry(f"cars_test/{line['fname']}", label, names[label]))
+                entries.append(ListedImage(f"cars_test/{line['fname']}", label, names[label]))
             except (LookupError, TypeError, ValueError):
                 raise MissingDataError(f"{self.name}: cannot read {path}: {line}") from None
         return entries, path

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench.errors import WRONG_COUNT, WRONG_ORDER, MissingDataError
-from rppbench_datasets.coop.files import Entry, lines
+from rppbench_datasets.coop.files import ListedImage, lines
 from rppbench_datasets.coop.split_zhou import SplitFile, published
 
 
@@ -25,7 +25,7 @@ class SUN397(SplitFile):
     size = 397
     counts = {"train": 15_880, "val": 3_970, "test": 19_850}
     sources = (
-        Source(
+        SourceFile(
             "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
             "sun397/SUN397",
             into="sun397",
@@ -50,7 +50,7 @@ class SUN397(SplitFile):
                     WRONG_ORDER,
                 )
 
-    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
         path = self.home / "Testing_01.txt"
         if not path.is_file():
             return None
@@ -63,7 +63,7 @@ class SUN397(SplitFile):
                 raise MissingDataError(
                     f"{self.name}: {path} names {folder!r}, which is not in {self._numbering}"
                 )
-            entries.append(Entry(image, labels[folder], self.class_name(image)))
+            entries.append(ListedImage(image, labels[folder], self.class_name(image)))
         return entries, path
 
     @property

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from rppbench.contracts import Source
+from rppbench.contracts import SourceFile
 from rppbench.errors import MissingDataError
-from rppbench_datasets.coop.files import Entry, check_sorted, fields, lines, number
+from rppbench_datasets.coop.files import ListedImage, check_sorted, fields, lines, number
 from rppbench_datasets.coop.split_zhou import ClassFolders, published
 
 
@@ -28,7 +28,7 @@ class UCF101(ClassFolders):
     counts = {"train": 7_639, "val": 1_898, "test": 3_783}
     split_sha256 = "d78cb834f7c5792c"
     sources = (
-        Source(
+        SourceFile(
             "drive:10Jqome3vtUA2keJkNanAiFpgbyC9Hc2O",
             "ucf101/UCF-101-midframes",
             into="ucf101",
@@ -41,7 +41,7 @@ class UCF101(ClassFolders):
         # Sorted as the videos are named, before '_' went between the words, and case aside.
         check_sorted(self, [folder.replace("_", "").lower() for folder in folders], where)
 
-    def side_files(self) -> tuple[Sequence[Entry], Path] | None:
+    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
         folder = self.home / "ucfTrainTestlist"
         path, numbering = folder / "testlist01.txt", folder / "classInd.txt"
         if not path.is_file():
@@ -59,5 +59,5 @@ class UCF101(ClassFolders):
                     f"{self.name}: {path} names {action!r}, which is not in {numbering}"
                 )
             name = "_".join(re.findall("[A-Z][^A-Z]*", action))
-            entries.append(Entry(f"{name}/{video.stem}.jpg", labels[action], name))
+            entries.append(ListedImage(f"{name}/{video.stem}.jpg", labels[action], name))
         return entries, path

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import IGNORED, UNLABELLED, Sample, SegmentationSet, Source
+from rppbench.contracts import IGNORED, UNLABELLED, Sample, SegmentationSet, SourceFile
 from rppbench.errors import MissingDataError, unknown
 from rppbench_datasets.pictures import read
 from rppbench_datasets.root import data_root
@@ -101,9 +101,9 @@ class LabelMaps(SegmentationSet):
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def prepared(images: str, maps: str, page: str) -> tuple[Source, ...]:
+def prepared(images: str, maps: str, page: str) -> tuple[SourceFile, ...]:
     """Both folders, which only a person can make: nothing fetches and converts them."""
-    return tuple(Source("", folder, pages=(page,)) for folder in (images, maps))
+    return tuple(SourceFile("", folder, pages=(page,)) for folder in (images, maps))
 
 
 def _is_map(name: str) -> bool:
