@@ -51,7 +51,7 @@ def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> No
     code = (
         f"import sys; sys.path.insert(0, {str(target)!r})\n"
         "import rppbench, rppbench_datasets; assert rppbench.__file__.startswith(sys.path[0])\n"
-        "from rppbench.plugins import Registry\n"
+        "from rppbench.plugins.registry import Registry\n"
         "from importlib.metadata import distribution\n"
         "found = Registry.load(distribution('rppbench').entry_points.select(group='rppbench'))\n"
         "assert not found.broken, found.broken\n"

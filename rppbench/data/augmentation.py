@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import rppbench.torchvision_shim  # noqa: F401  torchvision cannot be imported before this
+
+# isort: split
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 
-import rppbench.torchvision_shim  # noqa: F401  torchvision cannot be imported before this
 from rppbench.data.preprocess import Preprocess
 from rppbench.errors import unknown
 from rppbench.random_streams import seed_of

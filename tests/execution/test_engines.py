@@ -15,7 +15,7 @@ from support.jobs import Doing, cell
 
 from rppbench.contracts.engine import CellGroup, Engine, Event
 from rppbench.errors import UsageError
-from rppbench.execution import engines
+from rppbench.execution import devices
 from rppbench.execution.devices import places
 from rppbench.execution.engines import Inline, Processes
 from rppbench.plugins.options import options, parse
@@ -195,7 +195,7 @@ def test_cores_are_divided_among_the_workers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(jobs.THREADS)
-    monkeypatch.setattr(engines, "cores", lambda: 7)
+    monkeypatch.setattr(devices, "cores", lambda: 7)
     events = run(Processes(workers=3), Doing(tmp_path), "a", "b", "c", "d")
     assert {event.metrics["threads"] for event in events} == {2.0}
     assert jobs.THREADS not in os.environ

@@ -159,8 +159,8 @@ def test_the_digest_changes_with_weights_and_configuration(
 def test_a_shipped_backbone_is_identified_without_torch(shipped: dict[str, Backbone]) -> None:
     entry = shipped["demo"]
     code = (
-        "import sys; from pathlib import Path; from rppbench.backbones import Backbone\n"
-        "from rppbench.weights import identify\n"
+        "import sys; from pathlib import Path; from rppbench.contracts.backbone import Backbone\n"
+        "from rppbench.models.identity import identify\n"
         f"entry = Backbone('demo', 'Demo', Path({str(entry.config)!r}),"
         f" Path({str(entry.weights)!r}), {entry.sha256!r})\n"
         "print(identify('demo', {'demo': entry}), 'torch' in sys.modules)"

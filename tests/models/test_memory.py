@@ -135,9 +135,8 @@ warnings.simplefilter("always")
 
 def limited(extra: int, times: int, body: str) -> str:
     """What a process prints that may take `extra` bytes more than it has."""
-    script = SCRIPT.format(
-        tests=str(Path(__file__).parents[1]), extra=extra, times=times, body=body
-    )
+    folders = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    script = SCRIPT.format(tests=folders, extra=extra, times=times, body=body)
     done = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,
