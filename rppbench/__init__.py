@@ -7,7 +7,7 @@ from pluggy import HookimplMarker
 
 from rppbench.files.cache_folder import cache_folder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "cache_folder", "hookimpl"]
 
 hookimpl = HookimplMarker("rppbench")

@@ -1,14 +1,17 @@
-"""The wheel holds what a fresh machine needs, and nothing that would get in its way."""
+"""Wheel and sdist hold what a fresh machine needs, and nothing that would get in its way."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from rppbench import __version__
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +25,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([*command, "-q", "-w", str(folder), str(ROOT)], check=True)
     (built,) = folder.glob("rppbench-*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Paths in the source distribution, below its one folder."""
+    folder = tmp_path_factory.mktemp("sdist")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    with tarfile.open(folder / f"rppbench-{__version__}.tar.gz") as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+def test_the_wheel_has_the_version_of_the_package(wheel: Path) -> None:
+    assert wheel.name == f"rppbench-{__version__}-py3-none-any.whl"
+
+
+def test_the_sdist_holds_what_the_pages_and_the_tests_need(sdist: set[str]) -> None:
+    pages = {path.name for path in ROOT.glob("*.md")}
+    decisions = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")}
+    assert "CONTRIBUTING.md" in pages
+    assert decisions
+    assert sdist >= pages | decisions
+    assert sdist >= {"LICENSE", "CITATION.cff", "constraints.txt", "tests/test_docs.py"}
+    assert sdist >= {"benchmarks/all.py", "leaderboards/cross-dataset.md", "datasets/README.md"}
 
 
 def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> None:

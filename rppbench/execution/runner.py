@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from rppbench import __version__
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import CellGroup, Event, Report
 from rppbench.errors import DivergedError
@@ -33,7 +34,7 @@ from rppbench.training.failures import failure_of
 SHOWN_NAMES = 5
 """Of class names with unknown words; a warning is no list."""
 
-WATCHED_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow", "rppbench")
+WATCHED_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow")
 
 
 @dataclass
@@ -183,6 +184,7 @@ def environment(device: str) -> dict[str, str]:
     where = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
     return {
         **{name: version(name) for name in WATCHED_PACKAGES},
+        "rppbench": __version__,
         "python": platform.python_version(),
         "system": platform.system(),
         "device": f"{device} ({where})",
