@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -114,6 +115,16 @@ def test_rooms_import_only_what_is_below_them() -> None:
 
 def test_the_table_names_every_room() -> None:
     assert {room(name) for name in MODULES if name.startswith("rppbench.")} == set(LEVEL)
+
+
+def test_the_map_in_contributing_is_this_table() -> None:
+    """From the top down, each room with its level."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| \S", page, re.MULTILINE)
+    levels = [int(level) for level, _ in rows]
+    assert levels == sorted(levels, reverse=True)
+    assert {room: int(level) for level, room in rows} == LEVEL
+    assert len(rows) == len(LEVEL)
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
