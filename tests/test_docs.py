@@ -1,10 +1,11 @@
-"""What the documents tell a reader to do works: every Python block runs, every command is valid."""
+"""What pages tell a reader to do works: Python runs, commands are valid, links lead somewhere."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,13 @@ from rppbench import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md")
+LINKED = (
+    *PAGES,
+    *("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "datasets/world/README.md"),
+    *("leaderboards/README.md", "leaderboards/embedded/README.md", "benchmarks/README.md"),
+    *(path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("docs/**/*.md"))),
+)
+"""Pages whose links are followed."""
 NEEDED = {
     "export": "no records in",
     "gallery": "no records in",
@@ -23,8 +31,15 @@ NEEDED = {
     "import": "cannot read",
     "score": "nothing is at",
 }
-"""What commands answer whose files only the reader has; a flag that is none would come first."""
-LINK = re.compile(r"\]\(([^)#]+)(#[^)]*)?\)")
+"""What commands answer whose files only the reader has; an invalid flag would be refused first."""
+LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
+FILE = re.compile(
+    r"(?<![\w/.-])((?:rppbench|methods|datasets|tasks|tests|benchmarks|leaderboards|docs)"
+    r"/[\w./-]+\.(?:py|md|sh|toml))\b"
+)
+"""A file of the project, named from its root."""
+MODULE = re.compile(r"`(rppbench(?:\.\w+)+)`")
+"""A module of the harness, or what a module holds."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -73,9 +88,9 @@ def test_commands_on_a_page_are_valid(
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)[1:]
     if words[0] == "leaderboard" or "leaderboards" in words:
-        pytest.skip("would write pages; tests/test_committed_leaderboards.py makes them")
+        pytest.skip("would write pages; tests/leaderboard/test_committed.py makes them")
     if words[:2] == ["data", "prepare"]:
-        pytest.skip("would fetch; tests/test_prepare.py does, from this machine")
+        pytest.skip("would fetch; tests/data/test_prepare.py does, from this machine")
     if words[:2] == ["data", "check"]:
         assert cli.main(words) == 1, "there is no data"
         return
@@ -91,12 +106,41 @@ def test_commands_on_a_page_are_valid(
     assert cli.main(words) == 0
 
 
-@pytest.mark.parametrize("page", [*PAGES, "leaderboards/README.md", "datasets/world/README.md"])
+def headings(page: Path) -> set[str]:
+    """What links to the headings of a page say, as GitHub makes it."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    lines = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line.lower()).replace(" ", "-") for line in lines}
+
+
+@pytest.mark.parametrize("page", LINKED)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for target, _ in LINK.findall(text):
+    path = ROOT / page
+    for target, heading in LINK.findall(path.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+            there = path.parent / target if target else path
+            assert there.exists(), f"{page} links to {target}"
+            assert not heading or heading in headings(there), f"{page} links to {target}#{heading}"
+
+
+@pytest.mark.parametrize("page", LINKED)
+def test_files_and_modules_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name in FILE.findall(text):
+        assert (ROOT / name).exists(), f"{page} names {name}"
+    if page == "CHANGELOG.md":  # names what is gone
+        return
+    for name in MODULE.findall(text):
+        try:
+            import_module(name)
+        except ModuleNotFoundError:
+            module, _, inner = name.rpartition(".")
+            assert hasattr(import_module(module), inner), f"{page} names {name}"
+
+
+def test_ci_runs_the_second_command_of_the_readme() -> None:
+    _, develop = blocks("README.md", "sh")[:2]
+    assert develop.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_readme_shows_the_committed_leaderboard() -> None:
