@@ -1,8 +1,8 @@
-"""All of the benchmarks of speed in one run, and one table of what was aimed at and reached.
+"""All benchmarks of speed in one run, and one table of goals and what was reached.
 
 python benchmarks/all.py            # more than an hour on two cores that nobody else uses
-python benchmarks/all.py --quick --output try    # a minute: tries every part, measures none
-python benchmarks/all.py --table    # only the table, from results that are there
+python benchmarks/all.py --quick --output try    # a minute: tries every part, measures nothing
+python benchmarks/all.py --table    # only the table, from existing results
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SMALL = {
 
 
 def gathered(folder: Path) -> tuple[list[Goal], list[str]]:
-    """The goals of all parts that have results, and the names of parts that have none."""
+    """The goals of all parts with results, and the names of parts without."""
     found: list[Goal] = []
     missing = []
     for part in PARTS:

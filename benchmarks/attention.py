@@ -1,9 +1,9 @@
 """Ways to run class names through the text tower, forward and backward, in one table.
 
 Each way is a process of its own and must give the features and the gradient of the way that
-rppbench takes, which is checked on some of the names. It says what each idea brings on its own:
-cutting the padding, grouping names of like length, running the prompt once, packing without any
-padding, copying the prefix for the fused attention, and compiling.
+rppbench takes, which is checked on some of the names. The table shows what each idea gains on its
+own: cutting the padding, grouping names of similar length, running the prompt once, packing without
+any padding, copying the prefix for the fused attention, and compiling.
 
     python benchmarks/attention.py --classes 1000 --length 16
 """
@@ -81,7 +81,7 @@ def copied(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    """All suffixes in one row of tokens for all that works on a token alone; attention by length.
+    """All suffixes in one row of tokens for what works on single tokens; attention by length.
 
     Names of equal length have no padding, so this computes nothing that is not needed.
     """
@@ -131,7 +131,7 @@ WAYS: dict[str, tuple[str, Way]] = {
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One way in this process: seconds, memory, and how far it is from rppbench's numbers."""
+    """One way in this process: seconds, memory, and its difference from rppbench's numbers."""
     torch.set_num_threads(1)
     clip, names = text_clip(options.model), class_names(options.classes)
     clip.text.checkpoint = False  # to compare ways, not what is computed again
@@ -159,7 +159,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
-    """How many tokens would be left if names that begin alike ran what they share once."""
+    """How many tokens would be left if names with a common beginning ran it once."""
     found = []
     tokenizer = open_clip.SimpleTokenizer()
     for count in counts:

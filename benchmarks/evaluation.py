@@ -1,9 +1,9 @@
 """Scoring many images by ten methods, with an empty store, a full one, and the published way.
 
 Every method is scored on the same generated images, by the embedded world's model unless another
-is named; prompts are those that a training starts from, which costs the same. The plain way passes
-each image through the tower for each method; it is run on a part of the images and counted as
-often as that part fits in.
+is named; prompts are those that a training starts from, which cost the same. The plain way passes
+each image through the tower for each method; it is run on a part of the images, and its time
+is multiplied up to all of them.
 
     python benchmarks/evaluation.py --images 50000
 """
@@ -42,7 +42,7 @@ DEPTH = 3
 
 
 def fresh(work: Resources, method: str, dataset: Generated, model: str) -> CellBench:
-    """A bench whose method has the parameters that a training starts from."""
+    """A bench whose method has its initial parameters."""
     component = Registry.load().get("methods", method)
     chosen = dict(options_of(component))
     chosen |= {"depth": DEPTH} if "depth" in chosen else {}
@@ -57,7 +57,7 @@ def fresh(work: Resources, method: str, dataset: Generated, model: str) -> CellB
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
-    """All methods in turn in this process: what each takes, and how many it got right."""
+    """All methods in turn in this process: what each takes, and how many images it gets right."""
     torch.set_num_threads(1)
     side: Side = "plain" if options.run == "plain" else "ours"
     clip = clip_of(options.model)
@@ -93,7 +93,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def totals(result: Mapping[str, Any], frozen: bool | None) -> dict[str, float]:
-    """Processor seconds of each run: of methods that leave the image tower alone, of others."""
+    """Processor seconds of each run: of methods that leave the image tower alone, of the others."""
     times = result["images"] / result["part"]
     return {
         run: (times if run == "plain" else 1)

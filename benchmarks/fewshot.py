@@ -1,10 +1,10 @@
 """CoOp's few-shot training of one set from start to end, and its test, against the published way.
 
 Three processes for each set: ours with an empty feature store, ours with a full one, and the plain
-way (`sides.py`). Everything counts, the start of Python included. The embedded world is run by its
-recipe from start to end. The set of generated images has the shape of a real one and the published
-recipe, of which all sides run the first epochs: each epoch after the first is the same work, and
-is counted as often as the recipe has it.
+way (`sides.py`). Everything counts, the start of Python included. The embedded world is run with
+its complete recipe. The set of generated images has the shape of a real one and the published
+recipe, of which all sides run the first epochs: each epoch after the first is the same work, and is
+counted as often as the recipe has it.
 
     python benchmarks/fewshot.py --model ViT-B-16 --ran 3
 """
@@ -114,7 +114,7 @@ def compare(options: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """What issue 5 asks of it."""
+    """The goals, and what came out."""
     return [
         Goal(
             f"CoOp few-shot end to end, {said(row)}, {kind}",

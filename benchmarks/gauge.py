@@ -1,7 +1,7 @@
 """Seconds and memory of a piece of work, in this process or in one of its own.
 
-On a machine that others use too, wall time says more about them: processor time is what ratios
-are made of, in one thread, so that nothing spins while it waits for another thread.
+On a machine that others use too, wall time mostly measures them. So ratios are of processor time,
+in one thread, where no thread spins while it waits for another.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Taken:
     cpu: float
     """Processor seconds."""
     wall: float
-    """Seconds on the clock."""
+    """Seconds of wall time."""
     peak: int = 0
-    """Bytes of resident memory above what there was before it, at most."""
+    """Peak bytes of resident memory above those before the work."""
 
     def times(self, cpu_and_memory: float) -> Taken:
-        """As much work of the same kind, declared and not measured."""
+        """The cost of so many times the same work, declared and not measured."""
         more = cpu_and_memory
         return Taken(self.cpu * more, self.wall * more, round(self.peak * more))
 

@@ -37,13 +37,13 @@ def clip_of(model: str, device: str = "cpu", precision: str = "fp32") -> Clip:
 
 
 def class_names(classes: int) -> list[str]:
-    """The first synonym of every so many ImageNet-21K classes."""
+    """The first synonyms of ImageNet-21K classes, evenly spaced in their list."""
     names = [text.split(",")[0] for text in ImageNetInfo("imagenet21k").label_descriptions()]
     return names[:: len(names) // classes][:classes]
 
 
 class Generated(Dataset):
-    """Noise under the names of ImageNet-21K; as many images a class as asked."""
+    """Noise images with class names of ImageNet-21K, as many for each class as asked."""
 
     name, title, suite = "generated", "Generated", "generated"
 
@@ -55,7 +55,7 @@ class Generated(Dataset):
         return self.names
 
     def samples(self, split: str) -> Sequence[Sample]:
-        """`images` in all, the classes in turn."""
+        """`images` samples in total, the classes in turn."""
         return [Sample(f"{split}/{at}", at % len(self.names)) for at in range(self.images)]
 
     def image(self, sample: Sample) -> Image.Image:
@@ -69,7 +69,7 @@ class Generated(Dataset):
 
 @dataclass(frozen=True)
 class Full(FeatureStore):
-    """A store that has everything: random unit features, so that no tower need run for them."""
+    """A store that has everything: random unit features, so that no tower has to run."""
 
     width: int = 0
 

@@ -1,7 +1,7 @@
 """Absolute speed on a GPU: steps and images a second, and the share of what the card can do.
 
-The card's peak is measured too, by a product of large matrices in the same precision; the work of a
-step is counted by torch. Without CUDA it says so and writes nothing.
+The card's peak is measured too, by a product of large matrices in the same precision; the
+operations of a step are counted by torch. Without CUDA it says so and writes no results.
 
     python benchmarks/gpu.py --precision bf16
 """
@@ -31,7 +31,7 @@ CLASSES = (100, 1000, 10450)
 
 
 def seconds(run: Callable[[], Any], device: str, repeats: int) -> float:
-    """Of one run on the clock, after one that nobody times."""
+    """Seconds of wall time of one run, after one to warm up."""
     run()
     _finish(device)
     started = time.perf_counter()
@@ -42,7 +42,7 @@ def seconds(run: Callable[[], Any], device: str, repeats: int) -> float:
 
 
 def flops(run: Callable[[], Any]) -> int:
-    """Floating-point operations of products and attention in one run, both passes."""
+    """Floating-point operations of matrix products and attention in one run, both passes."""
     counter = FlopCounterMode(display=False)
     with counter:
         run()
@@ -56,7 +56,7 @@ def peak_rate(device: str, dtype: torch.dtype, side: int, repeats: int) -> float
 
 
 def step(plain: Plain, classes: int) -> Callable[[], None]:
-    """A whole step with the shared prefix; images pass the tower only if it is prompted."""
+    """A complete step with the shared prefix; images pass the tower only if it is prompted."""
     clip, method, setting = plain.clip, plain.method, plain.setting
     names = clip.names(class_names(classes)).select(torch.arange(setting.candidates(classes)))
     stored = plain.images().detach()

@@ -1,7 +1,7 @@
-"""What is left to win in a step with prompts in the image tower: patches, layout, attention.
+"""What is left to gain in a step with prompts in the image tower: patches, layout, attention.
 
-Parts of a step of a model with random weights, forward and backward where the step needs both, and
-whether the alternatives give the same bits.
+Times parts of a step of a model with random weights, forward and backward where the step needs
+both, and checks whether the alternatives are bit-identical.
 
     python benchmarks/image_side.py --batch 4 --length 4
 """

@@ -1,8 +1,8 @@
-"""Images a second and core from JPEG files to tensors: rppbench against PIL and torchvision v1.
+"""Images per second and core from JPEG files to tensors: rppbench against PIL and torchvision v1.
 
 Pictures are generated (500 x 375, smooth noise of four scales, JPEG quality 90). Both sides run in
 this process on one thread, in turn, and are timed in processor seconds, so that a busy machine
-matters less. Test pixels must be equal to the last bit.
+matters less. Test pixels must be bit-identical.
 
     python benchmarks/input_pipeline.py
 """

@@ -1,8 +1,8 @@
 """Time and memory of the index that keeps ImageNet-21K from being listed at each start.
 
-Folders are real, so that opening asks the file system what it would ask for real data; the names
-of the images are generated. Each step is a process of its own: its peak is the high-water mark of
-its resident set minus what was resident before it (the libraries).
+Folders are real, so that opening the index asks the file system what it would ask for real data;
+the names of the images are generated. Each step is a process of its own: its peak is the high-water
+mark of its resident set minus what was resident before it (the libraries).
 
     python benchmarks/manifest.py --entries 1000000
 """
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make_folders(root: Path, classes: int) -> None:
-    """Empty class folders that look as if nobody had touched them for years."""
+    """Empty class folders with modification times years ago."""
     for part in PARTS:
         for number in range(classes):
             folder = root / part / f"n{number:08}"
@@ -53,7 +53,7 @@ def make_folders(root: Path, classes: int) -> None:
 
 
 def generated(options: argparse.Namespace) -> Iterator[Listed]:
-    """What a scan of a full copy would find, folder by folder."""
+    """What a scan of a complete copy would list, folder by folder."""
     train = options.entries - VAL * options.classes
     for part in PARTS:
         for number, (path, stamp) in enumerate(folders(options.root, part)):

@@ -19,7 +19,7 @@ GIB, MIB = 2**30, 2**20
 
 @dataclass(frozen=True)
 class Goal:
-    """What was aimed at, and what came out."""
+    """A goal, and what was measured."""
 
     what: str
     measured: str
@@ -31,7 +31,7 @@ class Goal:
 
 
 def environment(*packages: str) -> dict[str, str]:
-    """Versions, and what a reader needs to know of the machine."""
+    """Versions, and what a reader needs to know about the machine."""
     return {
         **{name: version(name) for name in packages},
         "python": platform.python_version(),
@@ -64,7 +64,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def write(
     folder: Path, name: str, title: str, result: dict[str, Any], lines: Sequence[str]
 ) -> None:
-    """NAME.json holds everything that was measured, NAME.md what a reader wants; print the page.
+    """Write NAME.json (everything that was measured) and NAME.md (what a reader wants); print it.
 
     `load` before and after the run, where a result has it, stands below the lines.
     """

@@ -1,4 +1,4 @@
-"""A train step the way that the official codes do it, with the same towers and the same prompts."""
+"""A train step as the official codes do it, with the same towers and the same prompts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Setting:
 
 
 class Plain:
-    """The published way: live images, 77 tokens for each class, one graph."""
+    """The published way: images not stored, 77 tokens for each class, one graph."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting, self.clip = setting, setting.clip
@@ -85,7 +85,7 @@ class Plain:
         return self.clip.text.encode(text, names, plain=True)
 
     def step(self, names: Names | None) -> None:
-        """With these candidates; None stops behind the images."""
+        """One step with these candidates; None stops after the images."""
         images = self.images()
         self.optimiser.zero_grad(set_to_none=True)
         if names is None:

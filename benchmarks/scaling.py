@@ -1,4 +1,4 @@
-"""How cost grows: a step with its classes, scoring with its images, a grid with its workers.
+"""How cost grows: of a step with classes, of scoring with images, of a grid with workers.
 
 python benchmarks/scaling.py --classes 100 1000 10450 --images 1000 4000
 """

@@ -1,8 +1,8 @@
-"""A cell run in two ways that give the same numbers: rppbench's, and the published one.
+"""A cell run in two ways that give the same numbers: rppbench's and the published one.
 
 Both are the same program with the same draws. The plain side differs in what it computes again: its
-images pass the frozen tower in every epoch and for every method, and its class names are run in 77
-tokens each. The accuracies must be equal, and the benchmarks check that they are.
+images pass the frozen tower in every epoch and for every method, and each of its class names is run
+in 77 tokens. The accuracies must be equal, and the benchmarks check that they are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Side = Literal["ours", "plain"]
 
 
 class Live(FeatureStore):
-    """Keeps nothing: features are computed whenever they are asked for."""
+    """Stores nothing: features are computed whenever they are needed."""
 
     def get(self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]) -> Tensor:
         return compute()
@@ -78,7 +78,7 @@ def cell(
 
 
 def silent(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
-    """Tells nobody."""
+    """Reports nothing."""
 
 
 def bench(work: Resources, cell: Cell, notify: Notify = silent) -> CellBench:

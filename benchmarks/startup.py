@@ -1,7 +1,7 @@
 """What rppbench itself costs: its start, finished cells, and the loop around a training step.
 
-Commands are processes of their own, run in turn; the quickest of each counts. A grid is finished
-because its records are the committed ones of the embedded world.
+Commands are processes of their own, run in turn; the quickest of each counts. A finished grid
+is one whose records are the committed ones of the embedded world.
 
     python benchmarks/startup.py
 """
@@ -36,7 +36,7 @@ SMALL, LARGE = ["zeroshot"], ["zeroshot", "coop", "kgcoop", "pomp", "vpt", "mapl
 CELLS = {"small": 11, "large": 11 + 6 * 33}
 """Eleven data sets, three seeds of what is trained."""
 BASE, EACH, LOOP = 1.0, 0.010, 0.05
-"""Goals of issue 5: seconds of a finished grid, and of each of its cells; the loop's share."""
+"""Goals: seconds of a finished grid, and of each of its cells; the loop's share."""
 
 
 def command(words: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def torch_alone(repeats: int) -> float:
 
 
 def loop(options: argparse.Namespace) -> dict[str, Any]:
-    """Steps of the training loop and the bare steps of the same work, in turn."""
+    """Steps of the training loop and bare steps of the same work, in turn."""
     torch.set_num_threads(1)
     clip = clip_of(options.model)
     setting = Setting.of("coop", clip)
@@ -136,7 +136,7 @@ def loop(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """What issue 5 asks of it."""
+    """The goals, and what came out."""
     found = []
     for size, cells in CELLS.items():
         spent = result["commands"][f"run again, {size}"]["cpu"]

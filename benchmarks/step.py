@@ -2,8 +2,8 @@
 
 Ours is a step of the real training loop. The plain way runs every candidate class in its 77 tokens
 and every image through the image tower, in one graph, as the official codes do; data loading is
-left out of it. It is measured whole with `--whole` classes. More classes are the part of the step
-that the text takes, so many times: they do not see each other, and the page says how many times.
+left out. It is measured in one piece with `--whole` classes. For more classes the text part of that
+step is multiplied, since classes do not see each other; the page says by how much.
 
     python benchmarks/step.py --models ViT-B-16 --methods coop maple
 """
@@ -44,7 +44,7 @@ class Enough(Exception):  # noqa: N818  no error: the steps that were asked for 
 
 
 def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
-    """Each of the first steps of the training loop; what comes before the first is left out."""
+    """Times the first steps of the training loop; what precedes the first is left out."""
     clip, recipe = setting.clip, setting.recipe
     dataset = Generated(classes, recipe.batch * steps, clip.preprocess.size)
     training = Training(
@@ -82,7 +82,7 @@ def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
 
 
 def control(plain: Plain, names: Names, repeats: int) -> dict[str, float]:
-    """The plain text pass against open_clip's own forward: the same numbers, in what time."""
+    """The plain text pass against open_clip's own forward: whether numbers agree, and the times."""
     context = plain.method.prompts().text.input  # type: ignore[union-attr]
     with torch.no_grad():
         difference = plain.texts(names) - official_texts(plain.clip, context, names)
@@ -202,7 +202,7 @@ def classifier(setting: Setting, plain: Plain, part: Names, classes: int) -> dic
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """What issue 5 asks of it."""
+    """The goals, and what came out."""
     found = []
     for row in result["rows"]:
         what = f"{row['method']} step, {row['model']}, {row['classes']:,} classes"
@@ -225,7 +225,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
 
 
 def beside(result: Mapping[str, Any]) -> list[str]:
-    """What is measured once, on CoOp's context."""
+    """What is measured once, with CoOp's context."""
     if "control" not in result:
         return []
     control, told = result["control"], result["classifier"]
@@ -289,7 +289,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
 
 
 def left_out(result: Mapping[str, Any]) -> list[str]:
-    """Which methods, models and numbers of classes the run did without, in one line."""
+    """Which methods, models and numbers of classes were not run, in one line."""
     rows = result["rows"]
     missing = [
         *(name for name in RECIPES if name not in {row["method"] for row in rows}),

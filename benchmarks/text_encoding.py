@@ -1,7 +1,7 @@
 """Time and memory of encoding class names behind a learned prompt, forward and backward.
 
 `shared` runs the prompt once and only '<name>.<end>' for each class; `plain` runs 77 tokens for
-each class, as the published code does. Both are exact; the run checks it. Every measurement is a
+each class, as the published code does. Both are exact, which the run checks. Every measurement is a
 process of its own: peak memory is the high-water mark of its resident set during the pass, minus
 what was resident before it (model and libraries).
 
@@ -64,7 +64,7 @@ def prompt_of(clip: Clip, length: int) -> Prompt:
 
 
 def step(clip: Clip, prompt: Prompt, names: Names, path: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features, and the prompt's gradient of a fixed function of them."""
+    """Features, and the gradient of a fixed function of them with respect to the prompt."""
     features = clip.text.encode(prompt, names, plain=path == "plain")
     loss = (features * torch.linspace(-1, 1, features.shape[1])).sum()
     (gradient,) = torch.autograd.grad(loss, [prompt.input])
@@ -116,7 +116,7 @@ def spawn(options: argparse.Namespace, path: str, parts: int) -> dict[str, float
 
 
 def available_bytes() -> int:
-    """Memory that can be taken without swapping (Linux), else all there is."""
+    """Memory that can be allocated without swapping (Linux), elsewhere all memory."""
     table = Path("/proc/meminfo")
     if not table.exists():
         return sys.maxsize
