@@ -1,7 +1,8 @@
-"""The command line: words to a command, and whatever went wrong to an exit status.
+"""The command line: picks the command that the arguments name, and turns errors into exit statuses.
 
-0: done. 1: some cells failed. 2: the request makes no sense. 130: interrupted.
-Nothing here or in the modules of `rppbench.commands` imports torch before a command needs it.
+0: done. 1: some cells failed, or something is damaged. 2: the request makes no sense.
+130: interrupted. Only the module of the called command is imported, and none of them imports torch
+before its command needs it.
 """
 
 from __future__ import annotations
@@ -9,75 +10,63 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple, NoReturn
 
 from rppbench import __version__
-from rppbench.commands import (
-    ablate,
-    cache,
-    compare,
-    data,
-    doctor,
-    export,
-    export_classifier,
-    export_coco,
-    gallery,
-    import_prompt,
-    leaderboard,
-    list_info,
-    merge,
-    predict,
-    publish,
-    published,
-    report,
-    run,
-    score,
-)
 from rppbench.errors import UsageError, unknown
 
-Configure = Callable[[argparse.ArgumentParser], None]
-Execute = Callable[[argparse.Namespace], int]
 
-COMMANDS: dict[str, tuple[str, Configure, Execute]] = {
-    "run": ("compare methods: learn, score, and print the leaderboard", run.flags, run.run),
-    "plan": ("show what `run` would do", run.plan_flags, run.plan),
-    "ablate": ("vary options of a method, and compare", ablate.flags, ablate.ablate),
-    "list": (
-        "list methods, data sets, tasks, engines or backbones",
-        list_info.list_flags,
-        list_info.listed,
+class Command(NamedTuple):
+    """A verb of the program. Its module is imported when the verb is called, not to list it."""
+
+    help: str
+    module: str
+    """Below `rppbench.commands`."""
+    execute: str
+    """Its function that runs the command: parsed arguments to exit status."""
+    flags: str = "flags"
+    """Its function that adds the command's flags to a parser."""
+
+
+COMMANDS = {
+    "run": Command("compare methods: train, score, and print the leaderboard", "run", "run"),
+    "plan": Command("show what `run` would do", "run", "plan", "plan_flags"),
+    "ablate": Command("vary options of a method and compare the variants", "ablate", "ablate"),
+    "list": Command(
+        "list methods, data sets, tasks, engines or backbones", "list_info", "listed", "list_flags"
     ),
-    "info": ("show one of them: options, recipes, paper", list_info.info_flags, list_info.info),
-    "data": ("list, check, prepare, index or export data sets", data.flags, data.data),
-    "leaderboard": ("make tables from records", leaderboard.flags, leaderboard.leaderboard),
-    "report": ("make a static site of all tables and plots", report.flags, report.report),
-    "compare": ("say how sure the difference of two rows is", compare.flags, compare.compare),
-    "published": ("show numbers that papers print", published.flags, published.published),
-    "merge": ("join folders of records", merge.flags, merge.merge),
-    "publish": ("copy sound records to where others look", publish.flags, publish.publish),
-    "export": ("write a learned prompt and its card to a folder", export.flags, export.export),
-    "export-classifier": (
+    "info": Command("show one of them: options, recipes, paper", "list_info", "info", "info_flags"),
+    "data": Command("list, check, prepare, index or export data sets", "data", "data"),
+    "leaderboard": Command("make tables from records", "leaderboard", "leaderboard"),
+    "report": Command("make a static site of all tables and plots", "report", "report"),
+    "compare": Command("test whether two rows of a table differ", "compare", "compare"),
+    "published": Command("show the numbers printed in papers", "published", "published"),
+    "merge": Command("join folders of records", "merge", "merge"),
+    "publish": Command("copy sound records to a shared folder", "publish", "publish"),
+    "export": Command("write a learned prompt and its card to a folder", "export", "export"),
+    "export-classifier": Command(
         "write a prompt's class features for a detector or segmenter",
-        export_classifier.flags,
-        export_classifier.export_classifier,
+        "export_classifier",
+        "export_classifier",
     ),
-    "export-coco": ("write scenes as COCO-format files", export_coco.flags, export_coco.export),
-    "import": (
-        "read an official checkpoint into such a folder",
-        import_prompt.flags,
-        import_prompt.adopt,
+    "export-coco": Command("write scenes as COCO-format files", "export_coco", "export"),
+    "import": Command(
+        "read an official checkpoint into a prompt folder, or other runs into records",
+        "import_prompt",
+        "adopt",
     ),
-    "score": ("score what another program predicted", score.flags, score.score),
-    "gallery": ("draw predictions next to the truth", gallery.flags, gallery.gallery),
-    "predict": ("classify images with such a prompt", predict.flags, predict.predict),
-    "cache": ("show, prune or verify stored features", cache.flags, cache.cache),
-    "doctor": ("describe this installation for a bug report", doctor.flags, doctor.doctor),
+    "score": Command("score the predictions of another program", "score", "score"),
+    "gallery": Command("draw predictions next to the ground truth", "gallery", "gallery"),
+    "predict": Command("classify images with an exported prompt", "predict", "predict"),
+    "cache": Command("show, prune or verify stored features", "cache", "cache"),
+    "doctor": Command("describe this installation for a bug report", "doctor", "doctor"),
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises UsageError instead of leaving the program."""
+    """Raises UsageError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}\nsee: {self.prog} --help")
@@ -89,14 +78,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             return _execute([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
         finally:
-            sys.stdout.flush()  # a closed pipe shows here, not in the interpreter's last words
+            sys.stdout.flush()  # so that a closed pipe raises here, not when the interpreter exits
     except UsageError as error:
         print(f"rppbench: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("rppbench: interrupted; the same command goes on from here", file=sys.stderr)
+        print("rppbench: interrupted; the same command continues from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
+    except BrokenPipeError:  # the reader, `head` for example, stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
@@ -105,23 +94,27 @@ def _execute(argv: Sequence[str]) -> int:
     parser = Parser(prog="rppbench", description="Compare prompt-learning methods for CLIP.")
     parser.add_argument("--version", action="version", version=f"rppbench {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    parsers = {}
-    for name, (text, configure, execute) in COMMANDS.items():
-        parsers[name] = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        configure(parsers[name])
-        parsers[name].set_defaults(execute=execute)
-    named = next((word for word in argv if not word.startswith("-")), None)
-    if named is not None and named not in COMMANDS:
-        raise unknown("command is named", named, COMMANDS, "commands")
-    arguments, rest = parser.parse_known_args(argv)
-    if named is None:
+    parsers = {
+        name: commands.add_parser(
+            name, help=command.help, description=command.help, allow_abbrev=False
+        )
+        for name, command in COMMANDS.items()
+    }
+    name = next((word for word in argv if not word.startswith("-")), None)
+    if name is None:
+        parser.parse_known_args(argv)  # --help and --version end here
         parser.print_help(sys.stderr)
         return 2
+    if name not in COMMANDS:
+        raise unknown("command is named", name, COMMANDS, "commands")
+    command = COMMANDS[name]
+    module = import_module(f"rppbench.commands.{command.module}")
+    getattr(module, command.flags)(parsers[name])
+    arguments, rest = parser.parse_known_args(argv)
     if rest:
-        chosen = getattr(arguments, "parser", parsers[named])  # of the verb, where there is one
+        chosen = getattr(arguments, "parser", parsers[name])  # of the verb, where there is one
         raise _unexpected(rest, chosen)
-    execute = arguments.execute
-    return int(execute(arguments))
+    return int(getattr(module, command.execute)(arguments))
 
 
 def _dashed(word: str) -> str:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class UsageError(Exception):
-    """Something the user can mend: printed as it is, without a traceback; exit status 2."""
+    """A mistake that the user can fix: printed without a traceback; exit status 2."""
 
 
 MISSING = "missing"
@@ -20,7 +20,7 @@ PROBLEMS = (MISSING, WRONG_COUNT, WRONG_ORDER, WRONG_VARIANT, UNREADABLE)
 
 
 class MissingDataError(UsageError):
-    """Files of a data set are not there or not as they must be; only its own cells fail."""
+    """Files of a data set are missing or wrong; only the cells of that data set fail."""
 
     def __init__(self, message: str, problem: str = MISSING) -> None:
         super().__init__(message)
@@ -29,17 +29,17 @@ class MissingDataError(UsageError):
 
 
 class DivergedError(Exception):
-    """A loss or score is no longer finite; of a loss it says at which step, with which norms."""
+    """A loss or score is not finite; for a loss the message has the step and the norms."""
 
 
 class LostError(Exception):
-    """A process of a data-parallel training is gone, and the training cannot go on without it."""
+    """A process of a data-parallel training died, and the training cannot continue without it."""
 
 
 def unknown(
     what: str, name: str, known: Iterable[str], plural: str, notes: Iterable[str] = ()
 ) -> UsageError:
-    """The error for a name that does not exist: the closest name, then all there are.
+    """The error for a name that does not exist: suggests the closest name and lists all.
 
     `what` reads like "method is named" ("no method is named 'x'"), `plural` heads the list.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from support.toy_data import Toy
 from support.toy_run import Context, Say, ToyBroken
 
 from rppbench import __version__, hookimpl
-from rppbench.cli import main
+from rppbench.cli import COMMANDS, main
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompts
 from rppbench.records.store import Store
@@ -49,7 +50,7 @@ def counts(complaints: str) -> str:
 
 def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(say: Say) -> None:
     words = ("run", "--method", "fixed", "context", "context:both=on", *GOOD)
-    status, page, told = say(*words, "--seed", "1", "2", "--batch_size", "5")
+    status, page, log = say(*words, "--seed", "1", "2", "--batch_size", "5")
     assert status == 0
     assert page.startswith("# Cross-dataset transfer\n")
     for row in ("| Fixed wording |", "| Context |", "| Context (both=on) |"):
@@ -61,34 +62,34 @@ def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(say: Say) -> N
         ".json",
         ".tex",
     }
-    assert "10 cells: 10 to run; 4 trainings" in told
-    assert counts(told) == ("cells: 10 done, 0 had a record, 0 failed; records and pages in runs")
+    assert "10 cells: 10 to run; 4 trainings" in log
+    assert counts(log) == ("cells: 10 done, 0 had a record, 0 failed; records and pages in runs")
 
 
 def test_the_same_command_again_runs_only_what_is_missing(say: Say) -> None:
     say("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
     before = {path: path.stat().st_mtime_ns for path in Path("runs/records").rglob("*.json")}
-    status, _, told = say("run", "--method", "fixed", *GOOD)
+    status, _, log = say("run", "--method", "fixed", *GOOD)
     assert status == 0
-    assert "2 cells: 1 to run, 1 done" in told
-    assert counts(told).startswith("cells: 1 done, 1 had a record, 0 failed")
+    assert "2 cells: 1 to run, 1 done" in log
+    assert counts(log).startswith("cells: 1 done, 1 had a record, 0 failed")
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    status, page, told = say("run", "--method", "fixed", *GOOD)
+    status, page, log = say("run", "--method", "fixed", *GOOD)
     assert status == 0
     assert "| Fixed wording |" in page
-    assert counts(told).startswith("cells: 0 done, 2 had a record")
+    assert counts(log).startswith("cells: 0 done, 2 had a record")
 
 
 def test_never_refuses_to_replace_and_always_learns_again(say: Say) -> None:
     words = ("run", "--method", "context", *TOY, "--dataset", "toy-one")
     say(*words)
-    status, _, told = say(*words, "--overwrite", "never")
+    status, _, log = say(*words, "--overwrite", "never")
     assert status == 2
-    assert "1 of 1 cell already recorded, as context on toy-one, seed 1" in told
+    assert "1 of 1 cell already recorded, as context on toy-one, seed 1" in log
     (first,) = Store(Path("runs")).all()[0]
-    status, _, told = say(*words, "--overwrite", "always")
+    status, _, log = say(*words, "--overwrite", "always")
     assert status == 0
-    assert counts(told).startswith("cells: 1 done, 0 had a record")
+    assert counts(log).startswith("cells: 1 done, 0 had a record")
     (second,) = Store(Path("runs")).all()[0]
     assert not second.cost.training_reused
     assert first.measured() == second.measured()
@@ -97,31 +98,31 @@ def test_never_refuses_to_replace_and_always_learns_again(say: Say) -> None:
 
 def test_a_failed_cell_is_listed_and_all_others_run(say: Say) -> None:
     words = ("run", "--method", "fixed", *TOY)
-    status, page, told = say(*words)
+    status, page, log = say(*words)
     assert status == 1
     reason = "OSError: cannot identify image file test/0/0"
-    assert f"\nfailed: fixed, toy-broken, seed 1: {reason}" in told
-    assert counts(told).startswith("cells: 2 done, 0 had a record, 1 failed")
+    assert f"\nfailed: fixed, toy-broken, seed 1: {reason}" in log
+    assert counts(log).startswith("cells: 2 done, 0 had a record, 1 failed")
     assert "Toy broken (seed 1: failed, OSError" in page
-    status, _, told = say(*words)  # a failed cell is tried again
+    status, _, log = say(*words)  # a failed cell is tried again
     assert status == 1
-    assert counts(told).startswith("cells: 0 done, 2 had a record, 1 failed")
+    assert counts(log).startswith("cells: 0 done, 2 had a record, 1 failed")
 
 
 def test_fail_on_error_stops_at_the_first_failure(say: Say) -> None:
     order = ("--dataset", "toy-one", "toy-broken")
-    status, _, told = say("run", "--method", "fixed", "context", *TOY, *order, "--fail-on-error")
+    status, _, log = say("run", "--method", "fixed", "context", *TOY, *order, "--fail-on-error")
     assert status == 1
     ran = [record.cell for record in Store(Path("runs")).all()[0]]
     assert "toy-broken" in {cell.dataset for cell in ran}
     assert {cell.method.name for cell in ran} == {"fixed"}
-    assert "1 failed, 2 not run" in counts(told)
+    assert "1 failed, 2 not run" in counts(log)
 
 
 def test_an_interrupt_keeps_what_was_done(say: Say) -> None:
-    status, _, told = say("run", "--method", "fixed", "interrupting", *GOOD)
+    status, _, log = say("run", "--method", "fixed", "interrupting", *GOOD)
     assert status == 130
-    assert "interrupted" in told
+    assert "interrupted" in log
     records, problems = Store(Path("runs")).all()
     assert [record.cell.method.name for record in records] == ["fixed", "fixed"]
     assert not problems
@@ -159,7 +160,7 @@ def test_a_config_file_says_what_to_run_and_flags_win(say: Say, tmp_path: Path) 
 # --- plan ---------------------------------------------------------------------------------------
 
 
-def test_a_plan_tells_of_every_cell_and_loads_no_weights(
+def test_a_plan_lists_every_cell_and_loads_no_weights(
     say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("--method", "fixed", "context:both=on", *GOOD)
@@ -193,7 +194,7 @@ def test_a_plan_writes_nothing(say: Say) -> None:
         (("run", "--methd", "fixed"), "named '--methd'; did you mean '--method'?"),
         (("plan", "--batch-sise=8"), "named '--batch-sise'; did you mean '--batch-size'?"),
         (("info", "fixed", "context"), "`rppbench info` does not expect 'context'"),
-        (("run",), "say which methods: --method NAME\nmethods: "),
+        (("run",), "name one or more methods: --method NAME\nmethods: "),
         (("run", "--seed", "one"), "invalid int value: 'one'"),
         (("run", "--method", "fixd"), "no method is named 'fixd'; did you mean 'fixed'?"),
         (("run", "--method", "fixd"), "plugin 'old' did not load: ImportError: no old times"),
@@ -219,18 +220,34 @@ def test_a_mistake_is_one_clear_message_and_status_2(
     say: Say, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    status, printed, told = say(*words)
+    status, printed, log = say(*words)
     assert status == 2
     assert printed == ""
-    assert told.startswith("rppbench: error: ")
-    assert expected in told
-    assert "Traceback" not in told
+    assert log.startswith("rppbench: error: ")
+    assert expected in log
+    assert "Traceback" not in log
 
 
 def test_without_a_command_the_help_is_shown(say: Say) -> None:
-    status, _, told = say()
+    status, _, log = say()
     assert status == 2
-    assert "leaderboard" in told
+    assert "leaderboard" in log
+
+
+def test_help_lists_every_command_and_each_has_its_own(
+    say: Say, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name, command in COMMANDS.items():
+        assert f" {name} {command.help}" in text
+        with pytest.raises(SystemExit) as end:
+            main([name, "--help"])
+        assert end.value.code == 0
+        assert callable(
+            getattr(import_module(f"rppbench.commands.{command.module}"), command.execute)
+        )
 
 
 # --- list, info, leaderboard, doctor ------------------------------------------------------------
@@ -249,7 +266,7 @@ def test_lists_name_everything_and_what_did_not_load(say: Say) -> None:
         assert len(table.splitlines()) >= 3
 
 
-def test_info_tells_options_recipes_and_facts(say: Say) -> None:
+def test_info_prints_options_recipes_and_facts(say: Say) -> None:
     status, text, _ = say("info", "context")
     assert status == 0
     assert text.startswith("context (method): Context\n")
@@ -276,26 +293,26 @@ def test_leaderboard_prints_what_run_printed_and_counts_damage(say: Say) -> None
     assert "per_class in percent" in say("leaderboard", "--metric", "per_class")[1]
     path = next(Path("runs/records").rglob("*.json"))
     path.write_text(path.read_text()[:-40])
-    status, page, told = say("leaderboard", "cross-dataset")
+    status, page, log = say("leaderboard", "cross-dataset")
     assert status == 1
     assert "| Fixed wording |" in page
-    assert told.startswith("rppbench: 1 file does not count as a record:\n  runs/records/")
-    status, _, told = say("leaderboard", "cross-datset")
+    assert log.startswith("rppbench: 1 file does not count as a record:\n  runs/records/")
+    status, _, log = say("leaderboard", "cross-datset")
     assert status == 2
-    assert "did you mean 'cross-dataset'?" in told
+    assert "did you mean 'cross-dataset'?" in log
 
 
-def test_doctor_tells_of_versions_and_broken_plugins_but_not_of_people(
+def test_doctor_reports_versions_and_broken_plugins_but_no_people(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "crooked.py").write_text("open('/home/somebody/secret/thing.txt')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    found = [
+    entries = [
         EntryPoint("crooked", "crooked", "rppbench"),
         EntryPoint("tasks", "rppbench_tasks", "rppbench"),
     ]
-    monkeypatch.setattr("rppbench.plugins.registry.entry_points", lambda group: found)
-    monkeypatch.setattr("rppbench.commands.doctor.entry_points", lambda group: found)
+    monkeypatch.setattr("rppbench.plugins.registry.entry_points", lambda group: entries)
+    monkeypatch.setattr("rppbench.commands.doctor.entry_points", lambda group: entries)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("RPPBENCH_CACHE", raising=False)
     assert main(["doctor"]) == 0
@@ -318,7 +335,7 @@ def test_plan_names_damaged_records_and_counts_their_cells_as_due(say: Say) -> N
     path = next(Path("runs/records").rglob("*.json"))
     path.write_text("{")
     for command in (("plan",), ("run", "--dry-run")):
-        status, shown, told = say(*command, *words)
+        status, shown, log = say(*command, *words)
         assert status == 1
         assert "1 to run" in shown
-        assert f"1 file does not count as a record:\n  {path}: not whole JSON" in told
+        assert f"1 file does not count as a record:\n  {path}: not whole JSON" in log

@@ -37,6 +37,31 @@ def test_help_version_and_leaderboard_need_no_torch(say: Say, tmp_path: Path) ->
     ).stdout == (f"rppbench {__version__}\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--help"], set()),
+        (["rnu"], set()),
+        (["cache", "--help"], {"cache"}),
+        (["run", "--help"], {"run", "leaderboard", "torchrun"}),  # it ends in a leaderboard
+    ],
+)
+def test_only_the_module_of_the_called_command_is_imported(
+    words: list[str], expected: set[str]
+) -> None:
+    script = (
+        "import sys\n"
+        "from rppbench.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "prefix = 'rppbench.commands.'\n"
+        "print(*(name for name in sys.modules if name.startswith(prefix)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+    names = done.stderr.splitlines()[-1].split()
+    assert {name.removeprefix("rppbench.commands.") for name in names} == expected
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_seen_enough_is_no_error(
     say: Say, tmp_path: Path, unbuffered: str

@@ -108,8 +108,8 @@ class ImageNet21K(Dataset):
         return self.root / sample.key
 
     @classmethod
-    def index(cls, tell: ReportProgress) -> Sequence[Path]:
-        return [manifest(data_root() / FOLDER, (TRAIN, VAL), tell).file]
+    def index(cls, report: ReportProgress) -> Sequence[Path]:
+        return [manifest(data_root() / FOLDER, (TRAIN, VAL), report).file]
 
     def findings(self) -> Iterator[Finding]:
         yield Finding("", "the processed winter 2021 release, by its class folders")

@@ -132,7 +132,7 @@ class Samples(Sequence[Sample]):
                 yield Sample(f"{folder.path}/{name}", label)
 
 
-def manifest(root: Path, parts: Sequence[str], tell: ReportProgress | None = None) -> Manifest:
+def manifest(root: Path, parts: Sequence[str], report: ReportProgress | None = None) -> Manifest:
     """The index of all images in ROOT/PART/FOLDER/*, made or brought up to date if need be.
 
     Raises MissingDataError for a part that is not there or a name that is not UTF-8, and
@@ -153,7 +153,7 @@ def manifest(root: Path, parts: Sequence[str], tell: ReportProgress | None = Non
         for row in found
     )
     try:
-        write(file, listed if tell is None else _told(listed, len(found), tell))
+        write(file, listed if report is None else _reporting(listed, len(found), report))
     except OSError as error:
         raise UsageError(
             f"cannot write the index {file}: {error.strerror}\n"
@@ -162,10 +162,10 @@ def manifest(root: Path, parts: Sequence[str], tell: ReportProgress | None = Non
     return Manifest(file)
 
 
-def _told(listed: Iterable[Listed], total: int, tell: ReportProgress) -> Iterator[Listed]:
+def _reporting(listed: Iterable[Listed], total: int, report: ReportProgress) -> Iterator[Listed]:
     for done, folder in enumerate(listed, 1):
         yield folder
-        tell(done, total)
+        report(done, total)
 
 
 def place(root: Path, parts: Sequence[str]) -> Path:

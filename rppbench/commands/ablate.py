@@ -1,4 +1,4 @@
-"""`rppbench ablate`: vary options of a method, and say what each is worth."""
+"""`rppbench ablate`: vary options of a method and compare the variants."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes, and what to vary."""
+    """Add the flags of `run`, and what to vary."""
     run.flags(parser)
     parser.add_argument(
         "--vary",
@@ -36,7 +36,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="KEY=V,...",
-        help="the combination that all others are compared with [first value of each]",
+        help="combination that all others are compared with [first value of each]",
     )
     parser.add_argument(
         "--one-at-a-time",
@@ -47,10 +47,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--metric",
         action="append",
         metavar="M",
-        help="report on this metric too (loss_gap, say), beside the main one; may be repeated",
+        help="also report on this metric, e.g. loss_gap; may be repeated",
     )
     parser.add_argument(
-        "--name", metavar="NAME", help="of the report, ablation-NAME.md [config file or options]"
+        "--name",
+        metavar="NAME",
+        help="name of the report, ablation-NAME.md [config file or options]",
     )
 
 
@@ -60,20 +62,20 @@ def ablate(arguments: argparse.Namespace) -> int:
     if helps():
         return help_on(chosen)
     registry = run.loaded(chosen)
-    found = designed(registry, chosen)
+    design = designed(registry, chosen)
     from rppbench.planning.status import survey
 
     store = Store(Path(chosen.output))
-    planned, problems = survey(found.cells, store)
+    planned, problems = survey(design.cells, store)
     if chosen.dry_run:
-        return run.print_plan(registry, planned, chosen, problems, found.names)
+        return run.print_plan(registry, planned, chosen, problems, design.names)
     from rppbench.reporting.ablation_page import page
     from rppbench.reporting.interval_chart import strips
 
     due = run.execute(registry, planned, store, chosen)
     records, _ = run.records_and_pages(store)
     notes = console(stderr=True)
-    for report in reported(found.grid, chosen, records, store.root):
+    for report in reported(design.grid, chosen, records, store.root):
         sys.stdout.write(page(report))
         sys.stdout.flush()
         for line in strips(report):
@@ -82,7 +84,7 @@ def ablate(arguments: argparse.Namespace) -> int:
 
 
 def designed(registry: Registry, chosen: GridSettings) -> Design:
-    """The grid that is asked for, with its cells. UsageError for one that makes no sense."""
+    """The requested grid with its cells. UsageError for a grid that makes no sense."""
     from rppbench.planning.grids import design  # needs torch
 
     with run.plugins_named(registry):
@@ -99,18 +101,18 @@ def designed(registry: Registry, chosen: GridSettings) -> Design:
 def reported(
     grid: Grid, chosen: GridSettings, records: Sequence[Record], folder: Path
 ) -> list[Ablation]:
-    """Write the reports on a grid, one for each metric; none while no cell has a record."""
+    """Write the reports on a grid, one for each metric; none if no cell has a record."""
     from rppbench.comparison.ablation import ablation
     from rppbench.reporting.ablation_page import write
 
     grids = [replace(grid, metric=metric) for metric in ("", *chosen.metric)]
-    found = [report for one in grids if (report := ablation(one, records)) is not None]
+    reports = [report for one in grids if (report := ablation(one, records)) is not None]
     try:
-        for report in found:
+        for report in reports:
             write(report, folder)
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
-    return found
+    return reports
 
 
 def _settings(arguments: argparse.Namespace) -> GridSettings:
@@ -127,9 +129,9 @@ def _varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     keys = [text.partition("=")[0].strip() for text in texts]
     twice = next((key for key in keys if keys.count(key) > 1), None)
     if twice:
-        raise UsageError(f"--vary {twice} is given twice; write all values behind one: A,B,C")
-    found = run.pairs("--vary", texts)
+        raise UsageError(f"--vary {twice} is given twice; give all values at once: A,B,C")
+    pairs = run.pairs("--vary", texts)
     return {
         key: tuple(value.strip() for value in values.split(",") if value.strip())
-        for key, values in found.items()
+        for key, values in pairs.items()
     }

@@ -14,7 +14,7 @@ from rppbench.errors import UsageError
 from rppbench.reporting.layout import NOTHING, conditions
 from rppbench.reporting.markdown import difference, grid, safe
 
-if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
+if TYPE_CHECKING:  # numpy takes longer to import than `--help`
     import numpy as np
     from numpy.typing import NDArray
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:  # numpy takes as long as all the rest of `--help`
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
-    add("first", metavar="A", help="a row as the leaderboard prints it, or as rpp:kd=off")
+    add("first", metavar="A", help="a row as printed in the leaderboard, or as rpp:kd=off")
     add("second", metavar="B", help="the row to compare with it: differences are B - A")
     add("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
     add("--task", metavar="TASK", help="only this task's tables")
@@ -34,16 +34,18 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> int:
-    """Print a page for each table in which both rows stand; 1 if a record is damaged."""
+    """Print a page for each table that has both rows; 1 if a record is damaged."""
     from rppbench.comparison import compare
 
     if arguments.images < 0:
         raise UsageError(f"--images must be at least 0, not {arguments.images}")
     records, problems = load(Path(arguments.output))
-    found, remarks = compare.compare(
+    comparisons, remarks = compare.compare(
         records, arguments.first, arguments.second, arguments.task, arguments.metric
     )
-    pages = ([*_page(comparison), *_images(comparison, arguments.images)] for comparison in found)
+    pages = (
+        [*_page(comparison), *_images(comparison, arguments.images)] for comparison in comparisons
+    )
     sys.stdout.write("\n".join("\n".join(page) for page in pages))
     sys.stdout.flush()
     for remark in remarks:
@@ -100,11 +102,13 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
 
 
 def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
-    """Both under the same seeds, where no image is right or wrong by itself."""
+    """Both under the same seeds, for metrics without an outcome for each image."""
     table = comparison.table
     rows = [
-        [safe(table.heading(column)), *_numbers(found, p)]
-        for (column, found), p in zip(comparison.by_seed, comparison.corrected_by_seed, strict=True)
+        [safe(table.heading(column)), *_numbers(paired, p)]
+        for (column, paired), p in zip(
+            comparison.by_seed, comparison.corrected_by_seed, strict=True
+        )
     ]
     if mean := comparison.average_by_seed:
         rows.append(["Average", *_numbers(mean, mean.difference.p if mean.difference else None)])
@@ -113,17 +117,17 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
     return grid(heads, rows, left=1)
 
 
-def _numbers(found: BySeed, p: float | None) -> list[str]:
-    """Means of both, the difference, where there is a spread its interval and p, and seeds."""
-    before, after = fmean(found.first), fmean(found.second)
+def _numbers(paired: BySeed, p: float | None) -> list[str]:
+    """Both means, the difference, its interval and p if there is a spread, and the seeds."""
+    before, after = fmean(paired.first), fmean(paired.second)
     shown = [f"{after - before:+.1f}", NOTHING, NOTHING]
-    if found.difference is not None and p is not None:
-        shown = difference(found.difference, p)
-    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(found.seeds))]
+    if paired.difference is not None and p is not None:
+        shown = difference(paired.difference, p)
+    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(paired.seeds))]
 
 
 def _each(count: int, seeds: int) -> str:
-    """A count a seed, whole where it is."""
+    """The count per seed, without decimals if it is an integer."""
     return f"{count / seeds:.1f}".removesuffix(".0")
 
 
@@ -191,8 +195,8 @@ def _images(comparison: Comparison, most: int) -> Iterator[str]:
 
 def _positions(pair: Pair, where: NDArray[np.bool_], most: int) -> str:
     counts = where.sum(axis=0).tolist()
-    found = sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
+    positions = sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
     many = len(pair.seeds) > 1
-    shown = [f"{i} ({counts[i]}/{len(pair.seeds)})" if many else str(i) for i in found[:most]]
-    more = f" and {len(found) - most} more" if len(found) > most else ""
+    shown = [f"{i} ({counts[i]}/{len(pair.seeds)})" if many else str(i) for i in positions[:most]]
+    more = f" and {len(positions) - most} more" if len(positions) > most else ""
     return ", ".join(shown) + more if shown else "none"

@@ -1,4 +1,4 @@
-"""`rppbench data`: what is there, what is missing, and how to get it. Needs no torch."""
+"""`rppbench data`: list, check, prepare, index or export data sets. Needs no torch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.terminal.console import console, print_table
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.contracts.dataset import Dataset
@@ -20,7 +21,7 @@ FORMATS = ("webdataset",)
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the verbs take."""
+    """Add the verbs and their flags."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def verb(name: str, text: str, execute: Callable[[argparse.Namespace], int]) -> Any:
@@ -31,12 +32,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
         )
         return added.add_argument
 
-    verb("list", "list the data sets, and which are there", listed)
-    add = verb("check", "say what is missing or wrong, and how to get it", check)
+    verb("list", "list the data sets, and which are present", listed)
+    add = verb("check", "report what is missing or wrong, and how to get it", check)
     add("names", nargs="*", metavar="NAME", help="data sets [all that need files]")
-    add("--read", action="store_true", help="decode every image, too")
+    add("--read", action="store_true", help="also decode every image")
     add("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode [cores]")
-    add = verb("prepare", "fetch what a data set lacks, and check it", prepared)
+    add = verb("prepare", "fetch the missing files of a data set, and check it", prepared)
     add("name", metavar="NAME", help="of a data set")
     add(
         "--from",
@@ -46,7 +47,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="address, file or folder, or hf:ORG/NAME, instead of the known addresses",
     )
-    add("--to", metavar="DIR", help="data root to prepare it in [that of --data]")
+    add("--to", metavar="DIR", help="data root to put it in [that of --data]")
     add("--md5", default="", help="of the file that --from names")
     add("--sha256", default="", help="of the file that --from names")
     add = verb("manifest", "list the images of a large data set ahead of time", manifested)
@@ -55,11 +56,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("name", metavar="NAME", help="of a data set")
     add("--format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
     add("--to", required=True, metavar="DIR", help="folder to make")
-    add("--split", nargs="+", metavar="SPLIT", help="[train and test, as far as they are there]")
+    add("--split", nargs="+", metavar="SPLIT", help="[those of train and test that it has]")
 
 
 def data(arguments: argparse.Namespace) -> int:
-    """Do what the verb says."""
+    """Run the verb that was called."""
     if arguments.data:
         use_data(Path(arguments.data))
     verb: Callable[[argparse.Namespace], int] = arguments.verb
@@ -67,7 +68,7 @@ def data(arguments: argparse.Namespace) -> int:
 
 
 def listed(arguments: argparse.Namespace) -> int:
-    """One line a data set."""
+    """Print a line for each data set."""
     from rppbench.contracts.dataset import data_root
 
     registry, root, out = _registry(), data_root(), console()
@@ -77,8 +78,8 @@ def listed(arguments: argparse.Namespace) -> int:
         size = f"{item.size:,}" if item.size else "–"
         role = f"large {item.role}" if item.large else item.role
         rows.append([name, item.suite, role, size, there, item.licence, item.origin])
-    print_table(out, ("Name", "Suite", "Role", "Classes", "There", "Licence", "SourceFile"), rows)
-    out.print(f"looked for below {root}; `rppbench data check NAME` says more", soft_wrap=True)
+    print_table(out, ("Name", "Suite", "Role", "Classes", "Present", "Licence", "Origin"), rows)
+    out.print(f"looked for below {root}; details: rppbench data check NAME", soft_wrap=True)
     for line in registry.complaints():
         out.print(line, soft_wrap=True)
     return 0
@@ -92,7 +93,7 @@ def _there(item: type[Dataset], root: Path) -> str:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """What is wrong with data sets; 1 if anything is."""
+    """Print what is wrong with data sets; 1 if anything is."""
     if arguments.workers < 1:
         raise UsageError("--workers must be at least 1")
     registry = _registry()
@@ -104,32 +105,32 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _check(item: type[Dataset], readers: int) -> bool:
-    """Check one data set and print what is to be said; whether nothing is wrong."""
+    """Check one data set and print the findings; whether it is complete and correct."""
     from rppbench.contracts.dataset import data_root
     from rppbench.data.check import check
-    from rppbench.terminal.step_progress import watching
 
     root, out = data_root(), console()
-    with watching(console(stderr=True)) as watch:
-        found, counts = check(item, root, watch, readers)
-    problems = list(dict.fromkeys(finding.problem for finding in found if finding.problem))
+    with step_progress() as begin_step:
+        findings, counts = check(item, root, begin_step, readers)
+    problems = list(dict.fromkeys(finding.problem for finding in findings if finding.problem))
     images = ", ".join(f"{count:,} {split}" for split, count in counts.items())
-    said = f" ({images} images{', all decoded' if readers and not problems else ''})"
+    summary = f" ({images} images{', all decoded' if readers and not problems else ''})"
     out.print(
-        f"{item.name}: {', '.join(problems) or 'present'}{said if counts else ''}", soft_wrap=True
+        f"{item.name}: {', '.join(problems) or 'present'}{summary if counts else ''}",
+        soft_wrap=True,
     )
-    said_once: set[str] = set()
-    for finding in found:
+    printed: set[str] = set()
+    for finding in findings:
         for line in finding.text.splitlines():
-            if not line.startswith("  see ") or line not in said_once:
+            if not line.startswith("  see ") or line not in printed:
                 out.print(f"  {line}", soft_wrap=True)
-            said_once.add(line)
+            printed.add(line)
     lacking = item.lacks(root)
     if any(source.addresses for source in lacking):
         out.print(f"  or: rppbench data prepare {item.name} --to {root}", soft_wrap=True)
     elif lacking:
         to = f"rppbench data prepare {item.name} --to {root} --from FILE"
-        out.print(f"  files that you have are put there by: {to}", soft_wrap=True)
+        out.print(f"  to add files that you have: {to}", soft_wrap=True)
     if lacking:
         out.print(f"  licence: {item.licence}; cite {item.paper}", soft_wrap=True)
     return not problems
@@ -139,13 +140,12 @@ def prepared(arguments: argparse.Namespace) -> int:
     """Fetch, unpack, check; 1 if something is still missing or wrong."""
     from rppbench.contracts.dataset import data_root
     from rppbench.data.prepare import Given, prepare
-    from rppbench.terminal.step_progress import watching
 
     item = _registry().get("datasets", arguments.name)
     root = Path(arguments.to).expanduser() if arguments.to else data_root()
     given = Given(tuple(arguments.places), arguments.md5, arguments.sha256)
-    with watching(console(stderr=True)) as watch:
-        problems = prepare(item, root, given, watch)
+    with step_progress() as begin_step:
+        problems = prepare(item, root, given, begin_step)
     out = console()
     for problem in problems:
         out.print(f"not fetched: {problem}", soft_wrap=True)
@@ -154,15 +154,14 @@ def prepared(arguments: argparse.Namespace) -> int:
 
 
 def manifested(arguments: argparse.Namespace) -> int:
-    """Make the index of a data set, and say where it is."""
-    from rppbench.terminal.step_progress import watching
+    """Make the index of a data set and print its path."""
 
     item = _registry().get("datasets", arguments.name)
-    with watching(console(stderr=True)) as watch:
-        files = item.index(watch(f"list {item.name}"))
+    with step_progress() as begin_step:
+        files = item.index(begin_step(f"list {item.name}"))
     out = console()
     if not files:
-        out.print(f"{item.name} needs no index: its lists are files, or it is made here")
+        out.print(f"{item.name} needs no index")
     for file in files:
         out.print(f"{file} ({file.stat().st_size / 2**20:,.1f} MiB)", soft_wrap=True)
     return 0
@@ -172,30 +171,29 @@ def exported(arguments: argparse.Namespace) -> int:
     """Write a data set in another format."""
     from rppbench.data.check import SPLITS
     from rppbench.exporters.webdataset import export
-    from rppbench.terminal.step_progress import watching
 
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
     opened = _registry().get("datasets", arguments.name)()
-    splits = arguments.split or _whole(opened, [split for split in SPLITS if split != "val"])
+    splits = arguments.split or _present(opened, [split for split in SPLITS if split != "val"])
     to = Path(arguments.to).expanduser()
-    with watching(console(stderr=True)) as watch:
-        shards = export(opened, splits, to, watch)
-    said = ", ".join(f"{count} of {split}" for split, count in shards.items())
-    console().print(f"{to}: {len(opened.classes):,} classes, shards: {said}", soft_wrap=True)
+    with step_progress() as begin_step:
+        shards = export(opened, splits, to, begin_step)
+    parts = ", ".join(f"{count} of {split}" for split, count in shards.items())
+    console().print(f"{to}: {len(opened.classes):,} classes, shards: {parts}", soft_wrap=True)
     return 0
 
 
-def _whole(opened: Dataset, splits: Sequence[str]) -> list[str]:
-    """The splits that a data set has."""
-    found = []
+def _present(opened: Dataset, splits: Sequence[str]) -> list[str]:
+    """Those of the splits that a data set has."""
+    present = []
     for split in splits:
         try:
             opened.samples(split)
         except UsageError:
             continue
-        found.append(split)
-    return found
+        present.append(split)
+    return present
 
 
 def _registry() -> Registry:

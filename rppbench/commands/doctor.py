@@ -1,4 +1,4 @@
-"""`rppbench doctor`: what to paste into a bug report; no names of people or folders."""
+"""`rppbench doctor`: text to paste into a bug report, without names of people or folders."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from rppbench.plugins.registry import GROUP, KINDS, Registry
 from rppbench.terminal.console import console
 
 FRAMES = 3
-"""Innermost calls shown of a plugin that failed."""
+"""Innermost calls printed of a plugin that failed."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """It takes nothing."""
+    """Add the flags of the command: none."""
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Print the report; never fails because of what it finds."""
+    """Print the report; never fails, whatever is broken."""
     out = console()
     out.print("Paste this into a bug report.", style="bold")
     for part in (_versions, _machine, _cache, _plugins):
@@ -51,7 +51,7 @@ def _machine() -> Iterator[str]:
     yield f"cores: {os.cpu_count()}"
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError: a library of torch that does not fit
+    except (ImportError, OSError) as error:  # OSError: a library of torch that does not match
         yield f"torch cannot be imported: {_private(error)}"
         return
     yield f"threads: {torch.get_num_threads()}"
@@ -72,11 +72,11 @@ def _cache() -> Iterator[str]:
 
 def _plugins() -> Iterator[str]:
     registry = Registry.load()
-    found = {}
+    components = {}
     for kind in KINDS:
         try:
-            found[kind] = registry.all(kind)
-        except UsageError as error:  # two of one name: worth a report, not the end of it
+            components[kind] = registry.all(kind)
+        except UsageError as error:  # two of one name: reported, and the rest still is
             yield f"{kind}: {error}"
     yield "plugins:"
     for entry in entry_points(group=GROUP):
@@ -85,9 +85,9 @@ def _plugins() -> Iterator[str]:
         yield f"  {entry.name} ({source}): {'failed' if reason else 'ok'}"
         if reason:
             yield from (f"    {line}" for line in _tail(reason))
-    for kind, components in found.items():
-        yield f"{kind}: {', '.join(components) or '(none)'}"
-    for backbone in found.get("backbones", {}).values():
+    for kind, names in components.items():
+        yield f"{kind}: {', '.join(names) or '(none)'}"
+    for backbone in components.get("backbones", {}).values():
         present = "present" if backbone.weights.is_file() else "missing"
         yield f"  weights of {backbone.name}: {present}"
 
@@ -100,5 +100,5 @@ def _tail(error: BaseException) -> Iterator[str]:
 
 
 def _private(error: BaseException) -> str:
-    """The message with the names of folders left out."""
+    """The message without the names of folders."""
     return re.sub(r"(?:/[^/\s'\"]+)+/", "…/", str(error))

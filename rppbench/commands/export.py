@@ -1,4 +1,4 @@
-"""`rppbench export`: a learned prompt of a run as a folder that others can use."""
+"""`rppbench export`: write a learned prompt of a run to a folder that others can use."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.records.store import Store
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.models.clip import Clip
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add("cell", metavar="CELL", help="a cell's key or its start, or a method: rpp:kd=off")
     add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
@@ -24,7 +25,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """See that the prompt can be used with what is installed; write it, its card and README."""
+    """Check that the prompt works with what is installed; write it, its card and README."""
     from rppbench.exporters import prompt_card, select
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
@@ -41,8 +42,10 @@ def export(arguments: argparse.Namespace) -> int:
     def model(name: str) -> Clip:
         return load_model(name, registry.all("backbones"), card.precision)
 
-    teacher = prompt_card.teacher_of(card, registry, model)
-    prompt_card.build(card, state, registry, model(card.backbone), teacher)
+    with step_progress() as begin_step:
+        begin_step("load the model")
+        teacher = prompt_card.teacher_of(card, registry, model)
+        prompt_card.build(card, state, registry, model(card.backbone), teacher)
     prompt_card.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)
     return 0

@@ -13,6 +13,7 @@ from rppbench.errors import UsageError, unknown
 from rppbench.planning.settings import settings
 from rppbench.records.cell import Choice
 from rppbench.records.store import Store
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,14 +26,18 @@ WORDING = "a photo of a {}."
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add(
         "--prompt",
         metavar="FOLDER|CELL",
-        help="made by `export` or `import`, or as `export` names it",
+        help="folder made by `export` or `import`, or a cell as for `export`",
     )
-    add("--method", metavar="NAME[:K=V,...]", help="instead: one that learns nothing: zeroshot")
+    add(
+        "--method",
+        metavar="NAME[:K=V,...]",
+        help="instead of --prompt: a method without training, such as zeroshot",
+    )
     add("--vocabulary", required=True, metavar="NAME|FILE", help="lvis, coco, ..., or a file")
     add("--format", default="detic", metavar="|".join(FORMATS), help="whose layout [detic]")
     add("--to", required=True, metavar="DIR", help="new folder for arrays and card")
@@ -40,7 +45,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, metavar="N", help="of the trainings of a CELL, the one with this seed")
     add("--model", metavar="MODEL", help="backbone of --method [demo]")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
-    add("--data", metavar="DIR", help="where data sets lie, for names that only their files tell")
+    add(
+        "--data",
+        metavar="DIR",
+        help="folder of real data, for class names that are only in its files",
+    )
 
 
 def export_classifier(arguments: argparse.Namespace) -> int:
@@ -48,7 +57,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
     if (arguments.prompt is None) == (arguments.method is None):
-        raise UsageError("say either --prompt or --method")
+        raise UsageError("give either --prompt or --method")
     from rppbench.exporters import classifier, prompt_card
     from rppbench.exporters.vocabulary import vocabulary
     from rppbench.models.clip import load as load_model
@@ -60,18 +69,21 @@ def export_classifier(arguments: argparse.Namespace) -> int:
     names = vocabulary(arguments.vocabulary, registry)
     card, state = _prompt(arguments, registry)
     prompt_card.check_backbone(card, registry)
-    clip = load_model(card.backbone, registry.all("backbones"), card.precision)
-    method = prompt_card.build(card, state, registry, clip)
-    prompts = prompt_card.prompts_for(card, method, list(names.names))
-    found = classifier.features(clip, prompts, names, arguments.format, card.wording)
-    classifier.write(Path(arguments.to), found, names, arguments.format, _provenance(card))
-    size = " x ".join(map(str, found.shape))
+    with step_progress() as begin_step:
+        begin_step("load the model")
+        clip = load_model(card.backbone, registry.all("backbones"), card.precision)
+        method = prompt_card.build(card, state, registry, clip)
+        begin_step(f"encode {len(names.names):,} class names")
+        prompts = prompt_card.prompts_for(card, method, list(names.names))
+        features = classifier.features(clip, prompts, names, arguments.format, card.wording)
+    classifier.write(Path(arguments.to), features, names, arguments.format, _provenance(card))
+    size = " x ".join(map(str, features.shape))
     print(f"{size} classifier and card: {arguments.to}", file=sys.stderr)
     return 0
 
 
 def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
-    """Card and state of what was named."""
+    """Card and state of the named prompt or method."""
     from rppbench.exporters import prompt_card, select
     from rppbench.training.state import learned_parameters
 
@@ -97,9 +109,9 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
     name, explicit = registry.choose("methods", arguments.method)
     method = registry.get("methods", name)
     if method.supervision is not None:
-        raise UsageError(f"{name!r} is learned: export a cell of a run, with --prompt")
-    said = {"model": arguments.model, "pretrained": arguments.pretrained}
-    backbone = settings({k: v for k, v in said.items() if v is not None}).backbone
+        raise UsageError(f"{name!r} learns a prompt: export a cell of a run with --prompt")
+    named = {"model": arguments.model, "pretrained": arguments.pretrained}
+    backbone = settings({k: v for k, v in named.items() if v is not None}).backbone
     choice: Choice = resolve(method, explicit)
     return Card(
         method=choice,
@@ -113,7 +125,7 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
 
 
 def _provenance(card: Card) -> dict[str, Any]:
-    """What a classifier's card says of the prompt."""
+    """The part of a classifier's card that describes the prompt."""
     data = card.to_json()
     kept = ("method", "backbone", "backbone_digest", "precision", "training", "imported")
     more = ("method_facts", "licences", "tensors")

@@ -1,4 +1,4 @@
-"""`rppbench gallery`: predictions of a cell next to the truth, as pictures on a page."""
+"""`rppbench gallery`: draw predictions of a cell next to the ground truth, on a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE = "index.html"
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add("cell", metavar="CELL", help="a cell's key or its start, or a method: rpp:kd=off")
     add("--task", metavar="TASK", help="of the method's cells, those of this task")
@@ -51,7 +51,7 @@ def gallery(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--images must be at least 1, not {arguments.images}")
     folder = Path(arguments.to).expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there and not empty; name a new folder")
+        raise UsageError(f"{folder} exists and is not an empty folder; name a new one")
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())
     runner = Runner(Path(arguments.output), device=torch_device(arguments.device))
@@ -75,7 +75,7 @@ def gallery(arguments: argparse.Namespace) -> int:
                 drawn.image.save(temporary, "PNG")
             pictures.append((name, scene.key, drawn.caption))
             console(stderr=True).print(f"[{number}/{total}] {scene.key}: {drawn.caption}")
-        # The page comes last: where it is, all of its pictures are.
+        # The page comes last: if it exists, so do all of its pictures.
         write_whole(folder / PAGE, page(record, pictures, len(data.samples("test"))))
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
@@ -84,7 +84,7 @@ def gallery(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
-    """The one record that is meant. UsageError if there are none or several, with their keys."""
+    """The one record that matches. UsageError if none or several do, with their keys."""
     from rppbench.exporters.select import cells_of
 
     meant = [
@@ -100,18 +100,20 @@ def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
         lines = [
             f"  {r.key}  {r.cell.task.name}, {r.cell.dataset}, seed {r.cell.seed}" for r in meant
         ]
-        head = f"{arguments.cell!r} may be any of these; say --task, --dataset, --seed or the key:"
+        head = (
+            f"{arguments.cell!r} matches several cells; give --task, --dataset, --seed or the key:"
+        )
         raise UsageError("\n".join([head, *lines]))
     return meant[0]
 
 
 def _check(record: Record, registry: Registry, store: Store) -> None:
-    """UsageError if the cell would not predict what it did: other data or weights, no prompt."""
+    """UsageError if the cell would not predict the same: other data or weights, or no prompt."""
     from rppbench.planning.fingerprints import Identities
 
     cell = record.cell
     if cell.imported:
-        raise UsageError(f"{record.key} was imported: nothing here can predict as it did")
+        raise UsageError(f"{record.key} was imported and cannot be predicted again")
     now = {
         **dict(Identities(registry).of(cell.dataset, cell.backbone, None)),
         f"task:{cell.task.name}": f"version {registry.get('tasks', cell.task.name).version}",

@@ -1,4 +1,4 @@
-"""`rppbench import`: a checkpoint of a method's official code as a prompt of ours; old runs."""
+"""`rppbench import`: read a checkpoint of a method's official code as a prompt, or other runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add(
         "words",
@@ -26,8 +26,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="[KIND] PATH",
         help="a checkpoint (.../model.pth.tar-50); or runs: dassl FOLDER, clip-benchmark FOLDER",
     )
-    add("--method", metavar="NAME[:K=V,...]", help="whose: coop, maple, pomp")
-    add("--model", metavar="MODEL", help="backbone it was learned on")
+    add("--method", metavar="NAME[:K=V,...]", help="method of the checkpoint: coop, maple, pomp")
+    add("--model", metavar="MODEL", help="backbone it was trained on")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     class_flags(parser)
     add("--to", metavar="FOLDER", help="new folder for the prompt and its card")
@@ -45,7 +45,9 @@ def adopt(arguments: argparse.Namespace) -> int:
         return bring(kind[0], Path(file), Path(arguments.output))
     lacking = [f"--{name}" for name in ("method", "model", "to") if not getattr(arguments, name)]
     if lacking:
-        raise UsageError(f"a checkpoint also needs {', '.join(lacking)}; runs need their kind")
+        raise UsageError(
+            f"a checkpoint also needs {', '.join(lacking)}; for runs give their kind first"
+        )
     names = class_names(arguments.classes, arguments.classes_file)
     from rppbench.exporters import prompt_card, select
     from rppbench.files.digests import sha256
@@ -59,21 +61,21 @@ def adopt(arguments: argparse.Namespace) -> int:
     method: type[Method] = registry.get("methods", method_name)
     path = Path(file)
     checkpoint, epoch = read_checkpoint(path)
-    found = method.adopt(checkpoint)
-    if found is None:
+    adopted = method.adopt(checkpoint)
+    if adopted is None:
         raise UsageError(
-            f"{method_name!r} reads no official checkpoints; these do: {_readers(registry)}"
+            f"{method_name!r} cannot read official checkpoints; these can: {_readers(registry)}"
         )
-    for name, value in found.options.items():
+    for name, value in adopted.options.items():
         if name in explicit and explicit[name] != value:
             raise UsageError(
                 f"{name}={spell(explicit[name])}, but the checkpoint has {name}={spell(value)}"
             )
-    _check_names(found, names)
-    said = {"model": arguments.model, "pretrained": arguments.pretrained}
-    clip = load(settings(said).backbone, registry.all("backbones"))
+    _check_names(adopted, names)
+    named = {"model": arguments.model, "pretrained": arguments.pretrained}
+    clip = load(settings(named).backbone, registry.all("backbones"))
     card = prompt_card.Card(
-        method=resolve(method, {**explicit, **found.options}),
+        method=resolve(method, {**explicit, **adopted.options}),
         backbone=clip.name,
         backbone_digest=clip.digest,
         precision="fp32",
@@ -87,24 +89,24 @@ def adopt(arguments: argparse.Namespace) -> int:
         method_facts=select.method_facts(method),
         licences=select.licences(registry, method, clip.name),
     )
-    prompt_card.build(card, found.state, registry, clip)
-    if found.start is not None:
-        check_start(found.start, clip)
-    prompt_card.write(Path(arguments.to), card, found.state)
+    prompt_card.build(card, adopted.state, registry, clip)
+    if adopted.start is not None:
+        check_start(adopted.start, clip)
+    prompt_card.write(Path(arguments.to), card, adopted.state)
     print(f"prompt and card: {arguments.to}", file=sys.stderr)
     return 0
 
 
-def _check_names(found: Adopted, names: list[str]) -> None:
-    """Class-specific contexts are of no use without the names of their classes."""
-    contexts = [value for value in found.state.values() if value.ndim == 3]
+def _check_names(adopted: Adopted, names: list[str]) -> None:
+    """UsageError for class-specific contexts without the names of their classes."""
+    contexts = [value for value in adopted.state.values() if value.ndim == 3]
     if not contexts:
         return
     if len(names) != len(contexts[0]):
-        said = f"{len(names)} names are" if names else "none is"
+        given = f"{len(names)} were" if names else "none was"
         raise UsageError(
-            f"the checkpoint has a context for each of {len(contexts[0])} classes, whose names it "
-            f"does not hold: say all with --classes-file, in the order of their labels; {said} said"
+            f"the checkpoint has a context for each of {len(contexts[0])} classes, but not their "
+            f"names: give all with --classes-file, in the order of their labels; {given} given"
         )
 
 

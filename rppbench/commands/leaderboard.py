@@ -15,37 +15,47 @@ from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.leaderboard_markdown import page
 from rppbench.reporting.pages import write_leaderboards
+from rppbench.terminal.step_progress import step_progress
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     parser.add_argument("task", nargs="?", metavar="TASK", help="print only this task's tables")
     parser.add_argument("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
     parser.add_argument("--metric", metavar="M", help="print this metric instead of the main one")
     parser.add_argument(
         "--allow-mixed",
         action="store_true",
-        help="print one table a task, also of what cannot be compared; the pages stay apart",
+        help="print one table a task, even of what cannot be compared; pages stay separate",
     )
 
 
 def leaderboard(arguments: argparse.Namespace) -> int:
-    """Print the tables and write them beside the records; 1 if something among them is damaged."""
+    """Print the tables and write them next to the records; 1 if one of those is damaged."""
     folder = Path(arguments.output)
     records, problems = load(folder)
-    tables = build(records)
-    words = (arguments.task, arguments.metric, arguments.allow_mixed)
-    sys.stdout.write(page(build(records, *words) if any(words) else tables))
+    chosen = (arguments.task, arguments.metric, arguments.allow_mixed)
+    with step_progress() as begin_step:
+        begin_step("make tables")
+        tables = build(records)
+        printed = build(records, *chosen) if any(chosen) else tables
+    sys.stdout.write(page(printed))
     write_all_pages(records, tables, folder)
     return 1 if problems else 0
 
 
+def read_records(store: Store) -> tuple[list[Record], list[Problem]]:
+    """All records under a folder and what is damaged, with a display of progress."""
+    with step_progress() as begin_step:
+        return store.all(begin_step(f"read records of {store.root}"))
+
+
 def load(folder: Path) -> tuple[list[Record], list[Problem]]:
-    """All records under a folder, and what is damaged, which is named too.
+    """All records under a folder, and what is damaged, which is printed too.
 
     UsageError if there are no records.
     """
-    records, problems = Store(folder).all()
+    records, problems = read_records(Store(folder))
     report_damage(problems)
     if not records:
         raise UsageError(
@@ -55,18 +65,18 @@ def load(folder: Path) -> tuple[list[Record], list[Problem]]:
 
 
 def write_all_pages(records: Sequence[Record], tables: Sequence[Table], folder: Path) -> None:
-    """The pages of all tasks, and again those of the ablations that are there."""
+    """Write the pages of all tasks and of the ablations in the folder."""
     write_pages(tables, folder)
     if any(folder.glob("ablation-*.json")):
         from rppbench.reporting.ablation_page import (
-            rewrite,  # numpy takes longer than a leaderboard
+            rewrite,  # numpy takes longer to import than a leaderboard
         )
 
         rewrite(records, folder, folder)
 
 
 def write_pages(tables: Sequence[Table], folder: Path) -> None:
-    """The pages of all tasks. UsageError if the folder cannot be written."""
+    """Write the pages of all tasks. UsageError if the folder cannot be written."""
     try:
         write_leaderboards(tables, folder)
     except OSError as error:
@@ -74,7 +84,7 @@ def write_pages(tables: Sequence[Table], folder: Path) -> None:
 
 
 def report_damage(problems: Sequence[Problem]) -> None:
-    """Say which files among the records do not count, and why."""
+    """Print which files among the records do not count, and why."""
     if problems:
         plural = "files do" if len(problems) > 1 else "file does"
         print(f"rppbench: {len(problems)} {plural} not count as a record:", file=sys.stderr)

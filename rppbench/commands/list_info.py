@@ -1,4 +1,4 @@
-"""`rppbench list` and `rppbench info`: what is installed, and all there is to say about it."""
+"""`rppbench list` and `rppbench info`: what is installed, and its details."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry
 
 LISTED = ("methods", "datasets", "tasks", "engines", "backbones")
-"""`plugins.KINDS`, which is not imported for the sake of `--help`."""
+"""As `plugins.registry.KINDS`, which `--help` need not import."""
 
 
 def list_flags(parser: argparse.ArgumentParser) -> None:
-    """What `list` takes."""
+    """Add the flags of `list`."""
     parser.add_argument("kind", metavar="KIND", help=", ".join(LISTED))
 
 
 def info_flags(parser: argparse.ArgumentParser) -> None:
-    """What `info` takes."""
-    parser.add_argument("name", metavar="NAME", help="of a method, data set, task, ...")
+    """Add the flags of `info`."""
+    parser.add_argument("name", metavar="NAME", help="name of a method, data set, task, ...")
 
 
 def listed(arguments: argparse.Namespace) -> int:
@@ -50,18 +50,18 @@ def listed(arguments: argparse.Namespace) -> int:
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """Print all that is known of a name, once for each kind that has it."""
+    """Print the details of a name, once for each kind that has it."""
     from rppbench.plugins.registry import KINDS, SINGULAR, Registry
 
     registry = Registry.load()
-    found = [
+    items = [
         (kind, item) for kind in KINDS if (item := registry.find(kind, arguments.name)) is not None
     ]
-    if not found:
+    if not items:
         names = {name for kind in KINDS for name in registry.all(kind)}
         raise unknown("component is named", arguments.name, names, "names", registry.complaints())
     out = console()
-    for index, (kind, item) in enumerate(found):
+    for index, (kind, item) in enumerate(items):
         if index:
             out.print()
         out.print(f"{item.name} ({SINGULAR[kind]}): {item.title}", style="bold", soft_wrap=True)
@@ -98,11 +98,11 @@ def _method(out: Console, method: type[Method], registry: Registry) -> None:
     out.print("recipes:" if method.recipes else "recipes: none of its own", style="bold")
     for recipe in method.recipes:
         values = recipe.values() | {"shots": recipe.shots} | dict(recipe.options)
-        said = [f"{name}={spell(value)}" for name, value in values.items()]
+        texts = [f"{name}={spell(value)}" for name, value in values.items()]
         scope = [*recipe.tasks, *([f"suite {recipe.suite}"] if recipe.suite else [])]
         scope += [*recipe.datasets, *(f"{shots} shots" for shots in recipe.at_shots)]
         made_for = f" (for {', '.join(scope)})" if scope else ""
-        out.print(f"  {recipe.name}{made_for}: {', '.join(said)}", soft_wrap=True)
+        out.print(f"  {recipe.name}{made_for}: {', '.join(texts)}", soft_wrap=True)
         if recipe.origin:
             out.print(f"    from {recipe.origin}", soft_wrap=True)
 
@@ -129,8 +129,8 @@ def _component(out: Console, component: type[Any], registry: Registry) -> None:
     from rppbench.plugins.options import choices, options
 
     out.print(inspect.getdoc(component) or "", soft_wrap=True)
-    said = [(name, getattr(component, name, "")) for name in ("paper", "licence", "origin")]
-    _facts(out, [*said, ("defined in", component.__module__)])
+    facts = [(name, getattr(component, name, "")) for name in ("paper", "licence", "origin")]
+    _facts(out, [*facts, ("defined in", component.__module__)])
     defaults, words = options(component), choices(component)
     if defaults:
         out.print("options:", style="bold")

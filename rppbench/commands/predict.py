@@ -6,27 +6,29 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.errors import UsageError
 from rppbench.execution.devices import torch_device
 from rppbench.terminal.console import console, print_table
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rppbench.contracts.dataset import ReportProgress
     from rppbench.models.clip import Clip
 
 BATCH = 64
 """Images a forward pass."""
 SHOWN_NAMES = 5
-"""Class names spelled out in a warning."""
+"""Class names printed in a warning."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="image files")
     add("--prompt", required=True, metavar="FOLDER", help="made by `export` or `import`")
@@ -37,7 +39,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def class_flags(parser: argparse.ArgumentParser) -> None:
-    """Two ways to name classes."""
+    """Add the two flags that name classes."""
     add = parser.add_argument
     add("--classes", metavar="A,B,C", help="names of the classes")
     add("--classes-file", metavar="FILE", help="their names, one a line")
@@ -47,7 +49,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """Print the likeliest classes of each image."""
     names = class_names(arguments.classes, arguments.classes_file)
     if len(names) < 2:
-        raise UsageError("say at least two classes: --classes A,B,... or --classes-file FILE")
+        raise UsageError("give at least two classes: --classes A,B,... or --classes-file FILE")
     if arguments.top < 1:
         raise UsageError(f"--top must be at least 1, not {arguments.top}")
     from rppbench.exporters import prompt_card
@@ -62,24 +64,27 @@ def predict(arguments: argparse.Namespace) -> int:
     def model(name: str) -> Clip:
         return load(name, registry.all("backbones"), card.precision, device)
 
-    clip, teacher = model(card.backbone), prompt_card.teacher_of(card, registry, model)
+    with step_progress() as begin_step:
+        begin_step("load the model")
+        clip, teacher = model(card.backbone), prompt_card.teacher_of(card, registry, model)
     method = prompt_card.build(card, state, registry, clip, teacher)
     if lost := clip.unknown_words(names):
-        shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
-        told = f"{len(lost)} of {len(names)} class names have words that backbone"
-        print(f"rppbench: {told} {card.backbone} never saw: {shown}", file=sys.stderr)
+        words = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
+        which = f"{len(lost)} of {len(names)} class names have words unknown to backbone"
+        print(f"rppbench: {which} {card.backbone}: {words}", file=sys.stderr)
     prompts = prompt_card.prompts_for(card, method, names)
 
     from rppbench.evaluation.classify import head_of, probabilities
 
     paths = [Path(image) for image in arguments.images]
-    batches = (_pixels(paths[start : start + BATCH], clip) for start in range(0, len(paths), BATCH))
     head = head_of(method, clip, prompt_card.ids_of(card, method, names), teacher)
-    found = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)  # (b, c)
-    values, ranked = found.topk(min(arguments.top, len(names)))
+    with step_progress() as begin_step:
+        batches = _batches(paths, clip, begin_step("classify images"))
+        shares = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)
+    values, ranked = shares.topk(min(arguments.top, len(names)))
     answers = [
-        (image, [(names[label], value) for label, value in zip(labels, shares, strict=True)])
-        for image, labels, shares in zip(
+        (image, [(names[label], value) for label, value in zip(labels, best, strict=True)])
+        for image, labels, best in zip(
             arguments.images, ranked.tolist(), values.tolist(), strict=True
         )
     ]
@@ -100,26 +105,33 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def class_names(text: str | None, path: str | None) -> list[str]:
-    """The names as prompts hold them, with spaces for underscores; [] if none are said.
+    """The names as prompts hold them, with spaces for underscores; [] if none are given.
 
-    UsageError if both ways are used, the file cannot be read, or a name comes twice.
+    UsageError if both are given, the file cannot be read, or a name is repeated.
     """
     if text is not None and path is not None:
-        raise UsageError("--classes and --classes-file exclude each other")
-    said: Sequence[str] = (text or "").split(",")
+        raise UsageError("--classes and --classes-file cannot be used together")
+    lines: Sequence[str] = (text or "").split(",")
     if path is not None:
         try:
-            said = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the class names in {path}: {error}") from error
-    names = [name for entry in said if (name := " ".join(entry.replace("_", " ").split()))]
+    names = [name for line in lines if (name := " ".join(line.replace("_", " ").split()))]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise UsageError(f"class {twice[0]!r} is named twice")
     return names
 
 
+def _batches(paths: Sequence[Path], clip: Clip, report: ReportProgress) -> Iterator[Tensor]:
+    """Pixels [B, 3, size, size] of the images, a batch at a time."""
+    for start in range(0, len(paths), BATCH):
+        yield _pixels(paths[start : start + BATCH], clip)
+        report(min(start + BATCH, len(paths)), len(paths))
+
+
 def _pixels(paths: Sequence[Path], clip: Clip) -> Tensor:
-    """(b, 3, size, size). UsageError for a file that is no image."""
+    """[B, 3, size, size]. UsageError for a file that is not an image."""
     import torch
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""`rppbench publish`: sound records into a folder that others see, and its pages."""
+"""`rppbench publish`: copy sound records to a shared folder and write its pages."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands import run
 from rppbench.commands.ablate import designed, reported
-from rppbench.commands.leaderboard import report_damage, write_all_pages
-from rppbench.commands.merge import told
+from rppbench.commands.leaderboard import read_records, report_damage, write_all_pages
+from rppbench.commands.merge import summary
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.planning.settings import GridSettings, grid_settings
 from rppbench.records.merge import publish as copy
 from rppbench.records.store import Store
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.planning.grids import Design
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add("source", metavar="FROM", help="folder of a run")
-    add("--to", metavar="DIR", help="where others look [leaderboards; with --grids its ablations]")
+    add("--to", metavar="DIR", help="shared folder [leaderboards; with --grids its ablations]")
     add(
         "--grids",
         metavar="PATH",
@@ -35,45 +36,46 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def publish(arguments: argparse.Namespace) -> int:
-    """Copy what is sound and make the pages again; 1 if something could not be published."""
+    """Copy sound records and write the pages again; 1 if some could not be published."""
     source = Path(arguments.source)
     home = "leaderboards/ablations" if arguments.grids else "leaderboards"
     into = Path(arguments.to or home)
     if not (source / "records").is_dir():
-        raise UsageError(f"no folder {source / 'records'}: {source} is not that of a run")
+        raise UsageError(f"no folder {source / 'records'}: {source} is not the folder of a run")
     if source.resolve() == into.resolve():
         raise UsageError(f"{source} cannot be published into itself")
     grids = designs(Path(arguments.grids)) if arguments.grids else []
-    only = {cell.key for _, found in grids for cell in found.cells} if grids else None
+    only = {cell.key for _, design in grids for cell in design.cells} if grids else None
     try:
-        result, left = copy(Store(source), Store(into), arguments.failed, only)
+        with step_progress() as begin_step:
+            result, left = copy(Store(source), Store(into), arguments.failed, only, begin_step)
     except OSError as error:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
-    records, problems = Store(into).all()
+    records, problems = read_records(Store(into))
     report_damage([*result.problems, *problems])
-    for chosen, found in grids:
-        reports = reported(found.grid, chosen, records, into)
+    for chosen, design in grids:
+        reports = reported(design.grid, chosen, records, into)
         done = sum(one.done for one in reports[0].results) if reports else 0
-        print(f"{chosen.name}: {done} of {len(found.cells)} cells", file=sys.stderr, flush=True)
+        print(f"{chosen.name}: {done} of {len(design.cells)} cells", file=sys.stderr, flush=True)
     if not grids:
         write_all_pages(records, build(records), into)
-    for line in told(result, len(records), into):
+    for line in summary(result, len(records), into):
         print(line, file=sys.stderr)
     if left:
-        print(f"{left} failed and were left out; --failed takes them too", file=sys.stderr)
+        print(f"{left} failed and were left out; --failed copies them too", file=sys.stderr)
     return 1 if result.conflicts or result.problems or problems else 0
 
 
 def designs(path: Path) -> list[tuple[GridSettings, Design]]:
     """The grids of a file, or of a folder's files that vary something, with their cells.
 
-    UsageError where there is none.
+    UsageError if there are none.
     """
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     chosen = [grid_settings({}, str(file)) for file in files]
     if path.is_dir():
         chosen = [one for one in chosen if one.vary]  # what several grids share varies nothing
     if not chosen:
-        raise UsageError(f"no grid is in {path}: files that end in .yaml and have `vary`")
+        raise UsageError(f"no grids in {path}: a grid is a .yaml file with `vary`")
     registry = run.loaded(chosen[0])
     return [(one, designed(registry, one)) for one in chosen]

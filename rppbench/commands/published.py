@@ -1,4 +1,4 @@
-"""`rppbench published`: what papers print, and what of it does not add up; needs no torch."""
+"""`rppbench published`: numbers printed in papers, and sums that do not match; needs no torch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rppbench.terminal.console import console, print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add("--task", metavar="TASK", help="only numbers of this task")
     add("--method", metavar="NAME", help="only numbers of this method")
-    add("--check", action="store_true", help="work out averages again; print what does not add up")
+    add("--check", action="store_true", help="compute averages again; print those that differ")
 
 
 def published(arguments: argparse.Namespace) -> int:
-    """Print the numbers, or with --check what is wrong with them; 1 if a file does not own up."""
+    """Print the numbers, or with --check the wrong sums; 1 if one is not marked as wrong."""
     lines = shipped()
     return _check(lines) if arguments.check else _show(lines, arguments)
 
@@ -27,14 +27,14 @@ def published(arguments: argparse.Namespace) -> int:
 def _check(lines: tuple[Line, ...]) -> int:
     from rppbench.leaderboard.published_check import check
 
-    found = check(lines)
+    findings = check(lines)
     out = console()
-    for finding in found:
+    for finding in findings:
         out.print(str(finding), soft_wrap=True)
-    unowned = [finding for finding in found if not finding.rounded and not finding.sic]
+    unmarked = [finding for finding in findings if not finding.rounded and not finding.sic]
     count = sum(len(line.sums) for line in lines)
-    out.print(f"{count} sums: {len(found)} differ from what is printed beside them", soft_wrap=True)
-    return 1 if unowned else 0
+    out.print(f"{count} sums: {len(findings)} differ from the printed average", soft_wrap=True)
+    return 1 if unmarked else 0
 
 
 def _show(lines: Iterable[Line], arguments: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ def _row(figure: Figure) -> list[str]:
 
 
 def where(figure: Figure) -> str:
-    """Paper or repository, place, and through whom if it was not read itself."""
+    """Paper or repository, place in it, and the source it was read in, if another."""
     via = f", read in {figure.facts.via}" if figure.facts.via else ""
     quoted = f", quoting {figure.quotes}.yaml" if figure.quotes else ""
     return f"{figure.origin}, {figure.place}{via}{quoted}"

@@ -1,4 +1,4 @@
-"""`rppbench run` and `rppbench plan`: from flags to cells, to records, to a leaderboard."""
+"""`rppbench run` and `rppbench plan`: run cells as flags ask and print the leaderboard."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands.leaderboard import report_damage, write_pages
+from rppbench.commands.leaderboard import read_records, report_damage, write_pages
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # all of these need torch
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
-    """What `plan` takes; None where nothing was said, so that a config file can say it."""
+    """Add the flags of `plan`; None where none was given, so that a config file can set it."""
     add = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend"}
     add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
@@ -49,10 +49,16 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--seed", **many, type=int, metavar="N", help="one training a seed [1]")
     add("--shots", **many, type=int, metavar="N", help="training images a class [the recipe's]")
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
-    add("--batch-size", type=int, metavar="N", help="images at once when scoring [128]")
+    add("--batch-size", type=int, metavar="N", help="images in a batch when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
-    add("--memory", metavar="SIZE", help="less at once, to fit into it: 4GB; results stay the same")
-    add("--precision", metavar="NAME", help="of the frozen towers: fp32, bf16, ... [fp32]")
+    add(
+        "--memory",
+        metavar="SIZE",
+        help="memory limit, e.g. 4GB: smaller batches with the same results",
+    )
+    add(
+        "--precision", metavar="NAME", help="precision of the frozen towers: fp32, bf16, ... [fp32]"
+    )
     add(
         "--compile",
         nargs="?",
@@ -60,7 +66,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         metavar="BACKEND",
         help="run the towers through torch.compile [backend inductor]",
     )
-    add("--recipe", metavar="NAME", help="how to optimise; `rppbench info METHOD` lists them")
+    add("--recipe", metavar="NAME", help="training recipe; `rppbench info METHOD` lists them")
     add(
         "--set",
         action="append",
@@ -71,7 +77,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--overwrite",
         metavar="|".join(OVERWRITE),
-        help="cells with a record: keep good ones, redo all, or refuse to start [only-missing]",
+        help="cells with a record: keep good ones, run all again, or refuse [only-missing]",
     )
     add(
         "--fail-on-error",
@@ -80,12 +86,12 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--limit", type=int, metavar="N", help="score only N test images of each data set")
     add("--engine", metavar="NAME[:K=V,...]", help="where cells run [inline]")
-    add("--track", metavar="NAME[:DIR]", help="send the course to tensorboard, wandb or mlflow")
+    add("--track", metavar="NAME[:DIR]", help="send progress to tensorboard, wandb or mlflow")
     add("--config", metavar="FILE", help="read settings from a .py (executed), .yaml or .json")
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What `run` takes: as `plan`, and `--dry-run`."""
+    """Add the flags of `run`: those of `plan`, and `--dry-run`."""
     plan_flags(parser)
     parser.add_argument(
         "--dry-run", action=argparse.BooleanOptionalAction, help="the same as `rppbench plan`"
@@ -93,7 +99,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(arguments: argparse.Namespace) -> int:
-    """Print the cells of a request and what would happen to each; 1 if a record is damaged."""
+    """Print the requested cells and what would happen to each; 1 if a record is damaged."""
     chosen = _settings(arguments)
     registry, planned, _, problems = _survey(chosen)
     return print_plan(registry, planned, chosen, problems)
@@ -118,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
-    """Run the cells that are due; which those were."""
+    """Run the cells that are due; returns them."""
     from rppbench.execution.tracking import Tracked, tracker
     from rppbench.planning.plan import cell_groups
     from rppbench.terminal.run_progress import display, titles
@@ -130,9 +136,9 @@ def execute(
             f"under torchrun cells run one after the other, each on all processes: engine "
             f"{engine.name!r} cannot be used"
         )
-    cache_limit()  # a limit that is none is said now, not in the record of each cell
+    cache_limit()  # an invalid limit fails now, not in each cell
     due = _due(planned, chosen.overwrite)
-    runner_options(chosen)  # a wrong one is told even where nothing is due
+    runner_options(chosen)  # an invalid one fails even if nothing is due
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     notes = console(stderr=True)
@@ -155,11 +161,11 @@ def execute(
 
 
 def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
-    """All records of a folder and their tables, of which the pages are written anew.
+    """All records of a folder and their tables; writes the pages again.
 
-    What is damaged is named.
+    Damaged records are printed.
     """
-    records, problems = store.all()
+    records, problems = read_records(store)
     report_damage(problems)
     tables = build(records)
     write_pages(tables, store.root)
@@ -168,13 +174,13 @@ def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
 
 def pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
     """'KEY=VALUE' texts of a flag by key."""
-    found = {}
+    values = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise UsageError(f"{flag} takes KEY=VALUE, not {text!r}")
-        found[key.strip().replace("-", "_")] = value.strip()
-    return found
+        values[key.strip().replace("-", "_")] = value.strip()
+    return values
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -199,7 +205,7 @@ def _note(line: str) -> None:
 
 
 def loaded(chosen: Settings) -> Registry:
-    """All plugins. UsageError if no method was named: it lists them."""
+    """All plugins. UsageError, which lists the methods, if none was named."""
     from rppbench.plugins.registry import Registry
 
     if chosen.data is not None:
@@ -209,14 +215,14 @@ def loaded(chosen: Settings) -> Registry:
         names = ", ".join(registry.all("methods")) or "(none)"
         notes = registry.complaints()
         raise UsageError(
-            "\n".join(["say which methods: --method NAME", f"methods: {names}", *notes])
+            "\n".join(["name one or more methods: --method NAME", f"methods: {names}", *notes])
         )
     return registry
 
 
 @contextmanager
 def plugins_named(registry: Registry) -> Iterator[None]:
-    """Add the plugins that did not load to an error: what is missing may be in one of them."""
+    """Add the plugins that did not load to an error: one of them may have what is missing."""
     try:
         yield
     except UsageError as error:
@@ -225,7 +231,7 @@ def plugins_named(registry: Registry) -> Iterator[None]:
 
 
 def request(chosen: Settings) -> Request:
-    """What is asked for, in the words of the plan."""
+    """The request to the planner."""
     from rppbench.contracts.backbone import PRECISIONS
     from rppbench.planning.plan import Request
 
@@ -263,14 +269,14 @@ def _make_folder(folder: Path) -> None:
 
 
 def _due(planned: Sequence[Planned], overwrite: str) -> list[Planned]:
-    """The cells to run now. UsageError where a record stands that must not be replaced."""
+    """The cells to run now. UsageError for a record that must not be replaced."""
     recorded = [entry for entry in planned if entry.state in ("done", "failed")]
     if overwrite == "never" and recorded:
         cell = recorded[0].cell
         raise UsageError(
             f"{len(recorded)} of {_counted(len(planned), 'cell')} already recorded, as "
             f"{cell.method.name} on {cell.dataset}, seed {cell.seed}\n"
-            "--overwrite never replaces none; choose another --output, or only-missing to go on"
+            "--overwrite=never keeps them; choose another --output, or only-missing to continue"
         )
     if overwrite == "always":
         return list(planned)
@@ -290,8 +296,8 @@ def conclude(
     for record in failed:
         assert record.failure is not None
         reason = (record.failure.message.splitlines() or [""])[0]
-        told = f"failed: {names[record.key]}: {record.failure.kind}: {reason}"
-        print(told, file=sys.stderr)
+        line = f"failed: {names[record.key]}: {record.failure.kind}: {reason}"
+        print(line, file=sys.stderr)
     counts = [
         f"{len(ran) - len(failed)} done",
         f"{len(planned) - len(due)} had a record",
@@ -309,9 +315,9 @@ def print_plan(
     problems: Sequence[Problem],
     names: Mapping[str, str] | None = None,
 ) -> int:
-    """Print the cells and the totals; `names` tells the cells of one method apart, by key.
+    """Print the cells and the totals; `names` distinguishes the cells of one method, by key.
 
-    1 if there are problems, which are named: damaged records count as cells that are to run.
+    1 if records are damaged: they are printed, and their cells are to run.
     """
     from rppbench.planning.plan import labels
 
@@ -343,8 +349,8 @@ def print_plan(
 def _totals(planned: Sequence[Planned], due: Sequence[Planned], chosen: Settings) -> str:
     states = [entry.state for entry in planned]
     counts = {name: states.count(name) for name in ("done", "failed", "blocked")}
-    told = [f"{len(due)} to run", *(f"{count} {name}" for name, count in counts.items() if count)]
-    text = f"{_counted(len(planned), 'cell')}: {', '.join(told)}"
+    parts = [f"{len(due)} to run", *(f"{count} {name}" for name, count in counts.items() if count)]
+    text = f"{_counted(len(planned), 'cell')}: {', '.join(parts)}"
     if chosen.overwrite == "always":  # neither stored prompts nor old estimates count then
         trainings = {entry.cell.training for entry in due if entry.cell.training}
         trainings |= {training.start for training in trainings if training.start}

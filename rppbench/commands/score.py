@@ -1,4 +1,4 @@
-"""`rppbench score`: what another program predicted, scored as our own, becomes a record."""
+"""`rppbench score`: score the predictions of another program and record the result."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rppbench.commands.leaderboard import report_damage, write_all_pages
-from rppbench.commands.merge import told
+from rppbench.commands.leaderboard import read_records, report_damage, write_all_pages
+from rppbench.commands.merge import summary
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
@@ -18,7 +18,7 @@ from rppbench.terminal.console import console, print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the flags of the command."""
     add = parser.add_argument
     add(
         "predictions",
@@ -26,18 +26,23 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="COCO results (.json), sem_seg_predictions.json, or a folder of PNG label maps",
     )
     add("--task", required=True, metavar="TASK", help="detection or segmentation")
-    add("--dataset", required=True, metavar="NAME", help="the set that was predicted: lvis, ...")
-    add("--variant", required=True, metavar="NAME", help="what tables call whoever predicted")
-    add("--seed", type=int, metavar="N", help="of its training; several seeds make one row")
-    add("--backbone", metavar="NAME", help="of its classifier; rows of one table share it")
-    add("--origin", default="", metavar="TEXT", help="program, commit, address: for the record")
-    add("--note", default="", metavar="TEXT", help="what else a reader should know")
+    add(
+        "--dataset",
+        required=True,
+        metavar="NAME",
+        help="the data set of the predictions: lvis, ...",
+    )
+    add("--variant", required=True, metavar="NAME", help="name of the program's row in tables")
+    add("--seed", type=int, metavar="N", help="seed of its training; several seeds make one row")
+    add("--backbone", metavar="NAME", help="backbone of its classifier; rows of one table share it")
+    add("--origin", default="", metavar="TEXT", help="program, commit and address, for the record")
+    add("--note", default="", metavar="TEXT", help="remark for readers")
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add("--output", default="runs", metavar="DIR", help="folder for the record [runs]")
 
 
 def score(arguments: argparse.Namespace) -> int:
-    """Score the predictions, add the record, make the pages again; 1 if another is in the way."""
+    """Score the predictions, add a record, write the pages again; 1 if another record conflicts."""
     from rppbench.contracts.engine import Event
     from rppbench.importers import predictions
     from rppbench.planning.status import Planned
@@ -73,13 +78,13 @@ def score(arguments: argparse.Namespace) -> int:
     result = Merged()
     try:
         merge_record(Store(into), record, str(path), result)
-        everything, damaged = Store(into).all()
+        everything, damaged = read_records(Store(into))
         report_damage(damaged)
         write_all_pages(everything, build(everything), into)
     except OSError as error:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
-    for line in told(result, len(everything), into):
+    for line in summary(result, len(everything), into):
         print(line, file=sys.stderr)
     if result.conflicts:
-        print("rppbench: say another --variant or --seed, or remove that record", file=sys.stderr)
+        print("rppbench: give another --variant or --seed, or remove that record", file=sys.stderr)
     return 1 if result.conflicts or damaged else 0

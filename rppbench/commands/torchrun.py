@@ -22,7 +22,7 @@ def helps() -> bool:
 
 
 def help_on(chosen: Settings) -> int:
-    """Help with the trainings of the process that runs the command; 1 if that one is gone."""
+    """Help with the trainings of the process that runs the command; 1 if that one died."""
     from rppbench.execution.runner import follow
     from rppbench.training.distributed import joined
 
@@ -40,16 +40,16 @@ def help_on(chosen: Settings) -> int:
 
 
 def runner_of(chosen: Settings) -> Runner:
-    """What runs cells as the settings say."""
+    """The runner of cells under these settings."""
     from rppbench.execution.runner import (
-        Runner,  # and open_clip, which a finished grid does without
+        Runner,  # imports open_clip, which a finished grid does not need
     )
 
     return Runner(Path(chosen.output), **runner_options(chosen))
 
 
 def runner_options(chosen: Settings) -> dict[str, Any]:
-    """What a runner is given beside its folder. UsageError for a setting that it cannot have."""
+    """Arguments of a runner besides its folder. UsageError for an invalid setting."""
     from rppbench.training.distributed import launched, own_device
 
     device = torch_device(chosen.device)

@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol
 from PIL import Image
 
 ReportProgress = Callable[[int, int], None]
-"""Told how far a long step is: how many are done, and of how many."""
+"""Progress callback of a long step: (done, total); total is 0 if it is unknown."""
 
 
 def data_root() -> Path:
@@ -157,7 +157,7 @@ class Dataset(Component, ABC):
         return [source for source in cls.sources if not (root / source.gives).exists()]
 
     @classmethod
-    def index(cls, tell: ReportProgress) -> Sequence[Path]:
+    def index(cls, report: ReportProgress) -> Sequence[Path]:
         """Make what is kept in the cache so that later starts are quick; the files. () if none."""
         return ()
 
@@ -180,4 +180,4 @@ def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:
 
 
 BeginStep = Callable[[str], ReportProgress]
-"""'unpack x.zip' -> what the step of this name tells its course; long work is given one."""
+"""Begins a named step of long work, 'unpack x.zip', and returns the callback for its progress."""

@@ -50,7 +50,7 @@ def training_view(
     transform = v2.Compose([*steps, *_to_tensor(preprocess)])
 
     def augmented(image: Image.Image, key: str, epoch: int, view: int) -> Tensor:
-        # torchvision draws from torch's global stream; it gets ours for the time of the call.
+        # torchvision draws from torch's global stream, which is seeded with ours during the call.
         # `torch.manual_seed` would seed every device as well, for each image.
         state = torch.get_rng_state()
         try:
@@ -63,7 +63,7 @@ def training_view(
 
 
 def normalised(preprocess: Preprocess, image: Image.Image) -> Tensor:
-    """(3, height, width) of an image as it is, neither scaled nor cropped."""
+    """Pixels [3, H, W] of an image, neither scaled nor cropped."""
     return v2.Compose(_to_tensor(preprocess))(image)
 
 

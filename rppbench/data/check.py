@@ -1,4 +1,4 @@
-"""Is a data set there, whole and the right one? What to fetch, and where to put it, if not."""
+"""Checks that a data set is complete and correct; if not, what to fetch and where to put it."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from rppbench.errors import MISSING, UNREADABLE, MissingDataError, UsageError
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
-"""Of a list of faulty files."""
+"""Names shown of a list of faulty files."""
 AT_ONCE = 1_000
-"""Images that wait for a worker."""
+"""Images handed to the threads at once."""
 
 
 def check(
-    component: type[Dataset], root: Path, watch: BeginStep, readers: int = 0
+    component: type[Dataset], root: Path, begin_step: BeginStep, readers: int = 0
 ) -> tuple[list[Finding], dict[str, int]]:
-    """What is to be said of a data set below a root, and the images of each split that it has.
+    """Findings on a data set below a root, and the number of images of each of its splits.
 
-    With `readers` every image is decoded, by so many threads (Pillow decodes outside the lock).
+    With `readers` > 0 that many threads decode every image (Pillow releases the lock).
     """
-    found = [Finding(MISSING, wanted(source, root)) for source in component.lacks(root)]
+    findings = [Finding(MISSING, wanted(source, root)) for source in component.lacks(root)]
     try:
         data = component()
     except MissingDataError as error:
-        if not found or error.problem != MISSING:
-            found.insert(0, Finding(error.problem, str(error)))
-        return found, {}
+        if not findings or error.problem != MISSING:
+            findings.insert(0, Finding(error.problem, str(error)))
+        return findings, {}
     counts: dict[str, int] = {}
     looked: set[tuple[int, str]] = set()
     for split in SPLITS:
         try:
             samples = data.samples(split)
         except MissingDataError as error:
-            if not found or error.problem != MISSING:
-                found.append(Finding(error.problem, str(error)))
+            if not findings or error.problem != MISSING:
+                findings.append(Finding(error.problem, str(error)))
             continue
         except UsageError:  # a data set without such a split
             continue
@@ -54,15 +54,15 @@ def check(
         if same in looked:  # 'val' and 'test' are one list in some sets
             continue
         looked.add(same)
-        found += _images(data, split, samples, watch, readers)
-    said = {finding.text for finding in found}
-    found += [finding for finding in data.findings() if finding.text not in said]
-    return found, counts
+        findings += _images(data, split, samples, begin_step, readers)
+    texts = {finding.text for finding in findings}
+    findings += [finding for finding in data.findings() if finding.text not in texts]
+    return findings, counts
 
 
 def wanted(source: SourceFile, root: Path) -> str:
     """What to fetch and where to put it, for a person."""
-    lines = [f"{root / source.gives} is not there"]
+    lines = [f"{root / source.gives} is missing"]
     name = source.filename
     digest = next((f" ({k} {v})" for k in ("md5", "sha256") if (v := getattr(source, k))), "")
     if source.addresses:
@@ -84,30 +84,30 @@ def _shown(address: str) -> str:
 
 
 def _images(
-    data: Dataset, split: str, samples: Sequence[Sample], watch: BeginStep, readers: int
+    data: Dataset, split: str, samples: Sequence[Sample], begin_step: BeginStep, readers: int
 ) -> Iterator[Finding]:
     if not data.scanned:
-        tell = watch(f"{data.name}: look for {split} images")
+        report = begin_step(f"{data.name}: look for {split} images")
         missing = []
         for done, sample in enumerate(samples, 1):
             path = data.file(sample)
             if path is not None and not path.is_file():
                 missing.append(str(path))
             if not done % AT_ONCE:
-                tell(done, len(samples))
+                report(done, len(samples))
         if missing:
             yield Finding(MISSING, _some(missing, len(samples), split, "are not there"))
     if readers:
-        tell = watch(f"{data.name}: read {split} images")
-        bad = [text for text in _read(data, samples, readers, tell) if text]
+        report = begin_step(f"{data.name}: read {split} images")
+        bad = [text for text in _read(data, samples, readers, report) if text]
         if bad:
             yield Finding(UNREADABLE, _some(bad, len(samples), split, "cannot be read"))
 
 
 def _read(
-    data: Dataset, samples: Sequence[Sample], readers: int, tell: ReportProgress
+    data: Dataset, samples: Sequence[Sample], readers: int, report: ReportProgress
 ) -> Iterator[str | None]:
-    """For each image what is wrong with it, or None; images that are not there count elsewhere."""
+    """For each image its fault, or None; missing images are counted elsewhere."""
 
     def look(sample: Sample) -> str | None:
         try:
@@ -123,7 +123,7 @@ def _read(
         while some := list(islice(waiting, AT_ONCE)):
             yield from pool.map(look, some)
             done += len(some)
-            tell(done, len(samples))
+            report(done, len(samples))
 
 
 def _some(faulty: Sequence[str], total: int, split: str, what: str) -> str:

@@ -1,7 +1,7 @@
-"""Files over HTTP: resumed where they broke off, held against digests, and never half there.
+"""Files over HTTP: resumed after a break, checked against digests, never left incomplete.
 
-torchvision's own helper starts anew after every break, so only Google Drive, whose pages need
-some persuasion, goes through it.
+torchvision's own helper starts again after every break, so it is only used for Google Drive, whose
+download pages it knows how to pass.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ BLOCK = 2**20
 TIMEOUT = 60.0
 """Seconds without a byte before the connection counts as broken."""
 TRIES = 5
-"""Breaks in a row without a byte in between; then it is given up, and what came is kept."""
+"""Breaks in a row without a byte in between, then it fails; the part that came is kept."""
 PAUSE = 1.0
 """Seconds before the second try; doubled with each."""
 RESERVE = 2**28
-"""Bytes of a disk that stay free."""
+"""Bytes of a disk that must stay free."""
 DRIVE = "drive:"
 
 
@@ -40,10 +40,10 @@ class FetchError(UsageError):
     """A file that could not be fetched, and why."""
 
 
-def fetch(address: str, to: Path, tell: ReportProgress) -> None:
-    """Fetch a file; what a call before this one left beside it is gone on with.
+def fetch(address: str, to: Path, report: ReportProgress) -> None:
+    """Fetch a file; continues with the part that an earlier call left.
 
-    Raises FetchError, and UsageError where the disk is too small.
+    Raises FetchError, and UsageError if the disk is too small.
     """
     if to.exists():
         return
@@ -57,7 +57,7 @@ def fetch(address: str, to: Path, tell: ReportProgress) -> None:
     while True:
         before = _size(_part(to))
         try:
-            _continue(address, to, tell)
+            _continue(address, to, report)
         except HTTPError as error:
             if error.code < 500:
                 raise FetchError(f"{address}: {error.code} {error.reason}") from error
@@ -72,13 +72,14 @@ def fetch(address: str, to: Path, tell: ReportProgress) -> None:
         if failures >= TRIES:
             kept = _size(_part(to))
             raise FetchError(
-                f"{address}: {reason}; {kept:,} bytes are kept, the same command goes on from there"
+                f"{address}: {reason}; {kept:,} bytes are kept; the same command "
+                "continues from there"
             )
         time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def verify(file: Path, source: SourceFile) -> None:
-    """FetchError unless a file has the digests that are known of it."""
+    """FetchError unless a file has the known digests of its source."""
     for name in ("md5", "sha256"):
         wanted = getattr(source, name)
         if not wanted:
@@ -90,16 +91,16 @@ def verify(file: Path, source: SourceFile) -> None:
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
-    """UsageError if a disk has not so many bytes to spare."""
+    """UsageError if a disk does not have that many bytes to spare."""
     free = shutil.disk_usage(folder).free
     if needed + RESERVE > free:
         raise UsageError(
             f"{what} needs {needed / 2**30:.2f} GiB in {folder}, where {free / 2**30:.2f} GiB are "
-            f"free ({RESERVE / 2**30:.2f} GiB stay so); name another place with --to"
+            f"free ({RESERVE / 2**30:.2f} GiB are kept free); name another folder with --to"
         )
 
 
-def _continue(address: str, to: Path, tell: ReportProgress) -> None:
+def _continue(address: str, to: Path, report: ReportProgress) -> None:
     """One connection. OSError or HTTPException if it breaks; the bytes that came are kept."""
     part, have = _part(to), _size(_part(to))
     headers = {"User-Agent": f"rppbench/{__version__}", "Accept-Encoding": "identity"}
@@ -107,12 +108,12 @@ def _continue(address: str, to: Path, tell: ReportProgress) -> None:
     mark = known.get("mark")
     if have and mark and known.get("address") == address:
         headers |= {"Range": f"bytes={have}-", "If-Range": mark}
-    else:  # without a mark nobody knows whether the rest belongs to what is here
+    else:  # without a mark the rest may belong to another version of the file
         have = 0
     try:
         response = urlopen(Request(address, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
-        if error.code == 416:  # what is here is as long as the file, or longer
+        if error.code == 416:  # the part is as long as the file, or longer
             part.unlink(missing_ok=True)
             raise ConnectionError("the file changed while it was fetched") from error
         raise
@@ -121,7 +122,7 @@ def _continue(address: str, to: Path, tell: ReportProgress) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length and length.isdecimal() else 0
         if response.headers.get_content_type() == "text/html":
-            raise FetchError(f"{address}: answered with a page for people, not with a file")
+            raise FetchError(f"{address}: answered with a web page instead of a file")
         check_space(to.parent, total - have, to.name)
         facts = {"address": address, "mark": _mark(response.headers)}
         _facts(to).write_text(json.dumps(facts), encoding="utf-8")
@@ -131,13 +132,13 @@ def _continue(address: str, to: Path, tell: ReportProgress) -> None:
                     check_space(to.parent, len(block), to.name)
                 out.write(block)
                 have += len(block)
-                tell(have, total)
+                report(have, total)
     if have < total:
         raise ConnectionError(f"the connection broke after {have:,} of {total:,} bytes")
 
 
 def _mark(headers: Any) -> str | None:
-    """What a server calls this very content; a weak tag does not promise the same bytes."""
+    """The server's identifier of this content; a weak tag does not promise the same bytes."""
     tag = headers.get("ETag")
     return headers.get("Last-Modified") if not tag or tag.startswith("W/") else tag
 
@@ -173,9 +174,9 @@ def _facts(to: Path) -> Path:
 
 def _read_facts(to: Path) -> Mapping[str, Any]:
     with suppress(OSError, ValueError):
-        found = json.loads(_facts(to).read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
+        facts = json.loads(_facts(to).read_text(encoding="utf-8"))
+        if isinstance(facts, dict):
+            return facts
     return {}
 
 

@@ -20,7 +20,7 @@ KEPT_BYTES = 512 * 1024**2
 """Unaugmented pixels up to this size stay in memory: the next epoch decodes nothing."""
 
 Notify = Callable[[str, int, int, Mapping[str, float]], None]
-"""Told how far a piece of work is: (phase, done, total, metrics); 'encode', 'train', 'evaluate'."""
+"""Progress callback: (phase, done, total, metrics); phases are 'encode', 'train', 'evaluate'."""
 
 View = tuple[int, int, int]
 """(position in the list, epoch, number of the view)"""
@@ -49,7 +49,7 @@ class Images(TorchDataset[Tensor]):
         return len(self.samples)
 
     def __getitem__(self, view: View) -> Tensor:
-        """(3, size, size) pixels of one view."""
+        """Pixels [3, size, size] of one view."""
         index, epoch, number = view
         if self._kept is not None and index in self._kept:
             return self._kept[index]
@@ -60,7 +60,7 @@ class Images(TorchDataset[Tensor]):
         return pixels
 
     def batches(self, views: Sequence[Sequence[View]]) -> Iterator[Tensor]:
-        """One (b, 3, size, size) tensor for each list of views, in order."""
+        """One tensor [B, 3, size, size] for each list of views, in order."""
         complete = self._kept is not None and len(self._kept) == len(self)
         if not self.workers or complete:
             yield from (torch.stack([self[view] for view in batch]) for batch in views)
@@ -88,7 +88,7 @@ class Images(TorchDataset[Tensor]):
         )
 
     def key(self, epoch: int = 0, view: int = 0) -> dict[str, object]:
-        """What the pixels depend on beside the image; epoch and view where it is augmented."""
+        """What the pixels depend on besides the image; with epoch and view if it is augmented."""
         key: dict[str, object] = {
             "kind": "images" if self.augment == "none" else "views",
             "dataset": self.dataset.name,
@@ -100,18 +100,18 @@ class Images(TorchDataset[Tensor]):
 
     @cached_property
     def contents(self) -> list[str]:
-        """What tells the images of the data set apart: the key, and a file's size and time.
+        """One text for each image that identifies it: the key, and its file's size and time.
 
-        Reading all files to compare pixels would cost more than it saves: who changes a file
-        leaves a new time, and what `cp -p`, `rsync -a` or tar copies keeps the old one.
+        Reading all files to compare pixels would cost more than it saves: a changed file has a
+        new time, and a copy made by `cp -p`, `rsync -a` or tar keeps the old one.
         """
-        found = []
+        contents = []
         for sample in self.samples:
             path = self.dataset.file(sample)
             try:
                 facts = path.stat() if path else None
-            except OSError:  # whoever reads it says what is wrong
+            except OSError:  # reading it will raise the proper error
                 facts = None
             version = f"{facts.st_size} {facts.st_mtime_ns}" if facts else "0"
-            found.append(f"{sample.key}\0{version}")
-        return found
+            contents.append(f"{sample.key}\0{version}")
+        return contents

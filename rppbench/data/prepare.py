@@ -1,8 +1,8 @@
 """Fetch the files of a data set and put them where its reader looks.
 
 Everything is fetched and unpacked in a hidden folder below the root, and moved to its place when it
-is whole: what stands in a place already is never written to. A kill costs at most the archive that
-was being unpacked; the same command goes on with what was fetched.
+is complete; existing files are never written to. A kill costs at most the archive that was being
+unpacked; the same command continues with what was fetched.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Given:
     """Addresses, files, folders, or 'hf:ORG/NAME' of the Hugging Face hub."""
     md5: str = ""
     sha256: str = ""
-    """Digests of the one file that is named; they count instead of the known ones."""
+    """Digests of the one file that is named; they replace the known ones."""
 
     @property
     def digest(self) -> bool:
@@ -42,24 +42,24 @@ class Given:
         return bool(self.md5 or self.sha256)
 
 
-def prepare(component: type[Dataset], root: Path, given: Given, watch: BeginStep) -> list[str]:
-    """Put what a data set lacks below a root; what could not be had, and why.
+def prepare(component: type[Dataset], root: Path, given: Given, begin_step: BeginStep) -> list[str]:
+    """Put the missing files of a data set below a root; returns what could not be fetched, and why.
 
-    Raises UsageError where nothing could be done, ArchiveError for an archive that is refused.
+    Raises UsageError if nothing could be done, ArchiveError for an archive that is refused.
     """
     if not component.sources:
-        raise UsageError(f"{component.name} is made of no files that could be fetched")
+        raise UsageError(f"{component.name} needs no files")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with _scratch(root, component.name) as scratch:
-            return _prepare(component, root, scratch, given, watch)
+            return _prepare(component, root, scratch, given, begin_step)
     except OSError as error:
         raise UsageError(f"cannot write below {root}: {error}") from error
 
 
 @contextmanager
 def _scratch(root: Path, name: str) -> Iterator[Path]:
-    """The folder to work in; UsageError if another process does so."""
+    """The folder to work in. UsageError if another process uses it."""
     folder = root / SCRATCH / name
     folder.mkdir(parents=True, exist_ok=True)
     with (root / SCRATCH / f"{name}.lock").open("w") as lock:
@@ -71,29 +71,29 @@ def _scratch(root: Path, name: str) -> Iterator[Path]:
 
 
 def _prepare(
-    component: type[Dataset], root: Path, scratch: Path, given: Given, watch: BeginStep
+    component: type[Dataset], root: Path, scratch: Path, given: Given, begin_step: BeginStep
 ) -> list[str]:
     files = scratch / "files"
     files.mkdir(exist_ok=True)
     problems = []
     if component.lacks(root):
-        named, whole = _sort_out(component, given, files, watch)
-        for place in whole:
-            with _thrown_away(place, files):
-                _take_whole(component, place, root, scratch, watch)
+        named, copies = _sort_out(component, given, files, begin_step)
+        for place in copies:
+            with _discarded(place, files):
+                _take_copy(component, place, root, scratch, begin_step)
         for source in component.lacks(root):
             file = named.get(source.filename)
             try:
                 if file is None:
-                    file = _fetched(source, files, watch)
+                    file = _fetched(source, files, begin_step)
                 elif not given.digest:
                     _check_given(file, source)
             except FetchError as error:
                 problems.append(f"{source.gives}: {error}")
                 continue
             if file is not None:
-                with _thrown_away(file, files):
-                    _take(component, file, source, root, scratch, watch)
+                with _discarded(file, files):
+                    _take(component, file, source, root, scratch, begin_step)
                 if file.parent == files:
                     file.unlink()
     if not problems:
@@ -105,8 +105,8 @@ def _prepare(
 
 
 @contextmanager
-def _thrown_away(file: Path, files: Path) -> Iterator[None]:
-    """A fetched archive that is refused is fetched again the next time."""
+def _discarded(file: Path, files: Path) -> Iterator[None]:
+    """Remove a fetched archive that is refused, so that it is fetched again the next time."""
     try:
         yield
     except ArchiveError:
@@ -116,42 +116,42 @@ def _thrown_away(file: Path, files: Path) -> Iterator[None]:
 
 
 def _sort_out(
-    component: type[Dataset], given: Given, files: Path, watch: BeginStep
+    component: type[Dataset], given: Given, files: Path, begin_step: BeginStep
 ) -> tuple[dict[str, Path], list[Path]]:
-    """What was given: files of the set by their names, and copies of the whole set."""
+    """What was given: files of the set by name, and copies of the complete set."""
     known = {source.filename for source in component.sources}
     named: dict[str, Path] = {}
-    whole: list[Path] = []
+    copies: list[Path] = []
     if given.digest and len(given.places) != 1:
         raise UsageError("a digest is that of one file: name one with --from")
     for place in given.places:
-        path = _local(place, files, watch)
+        path = _local(place, files, begin_step)
         if given.digest:
             _check_given(path, SourceFile("", "", md5=given.md5, sha256=given.sha256))
         if path.is_dir():
             inside = {file.name: file for file in path.iterdir() if file.name in known}
             named |= inside
-            whole += [] if inside else [path]
+            copies += [] if inside else [path]
         elif path.name in known:
             named[path.name] = path
         elif is_archive(path):
-            whole.append(path)
+            copies.append(path)
         else:
             names = ", ".join(sorted(known - {""}))
             raise UsageError(
-                f"{path} is no archive (zip, tar), and not called as a file of "
+                f"{path} is not an archive (zip, tar) and not named as a file of "
                 f"{component.name}: {names}"
             )
-    return named, whole
+    return named, copies
 
 
-def _local(place: str, files: Path, watch: BeginStep) -> Path:
-    """A place on this disk; what is elsewhere is fetched first."""
+def _local(place: str, files: Path, begin_step: BeginStep) -> Path:
+    """A local path; what is elsewhere is fetched first."""
     if place.startswith(HUB):
         return _from_hub(place.removeprefix(HUB), files / "hub")
     if place.startswith(DRIVE) or urlsplit(place).scheme in ("http", "https"):
         to = files / (PurePosixPath(urlsplit(place).path).name or "file")
-        fetch(place, to, watch(f"fetch {to.name}"))
+        fetch(place, to, begin_step(f"fetch {to.name}"))
         return to
     path = Path(place).expanduser()
     if not path.exists():
@@ -165,21 +165,21 @@ def _from_hub(name: str, to: Path) -> Path:
 
     try:
         return Path(snapshot_download(name, repo_type="dataset", local_dir=to))
-    except Exception as error:  # its client raises a zoo of errors
+    except Exception as error:  # its client raises many kinds of errors
         raise UsageError(f"cannot fetch hf:{name}: {error}") from error
 
 
-def _fetched(source: SourceFile, files: Path, watch: BeginStep) -> Path | None:
-    """The file of a source, verified; None where only a person can get it."""
+def _fetched(source: SourceFile, files: Path, begin_step: BeginStep) -> Path | None:
+    """The verified file of a source; None if only a person can get it."""
     to = files / source.filename
     failed = []
     for address in source.addresses:
         try:
-            fetch(address, to, watch(f"fetch {to.name}"))
+            fetch(address, to, begin_step(f"fetch {to.name}"))
             verify(to, source)
         except FetchError as error:
             failed.append(str(error))
-            to.unlink(missing_ok=True)  # of other content; a part stays
+            to.unlink(missing_ok=True)  # its content is wrong; a partial file stays
         else:
             return to
     if failed:
@@ -188,15 +188,13 @@ def _fetched(source: SourceFile, files: Path, watch: BeginStep) -> Path | None:
 
 
 def _check_given(file: Path, source: SourceFile) -> None:
-    """UsageError for a file of the user's that is not the one that is known."""
+    """UsageError for a file of the user that does not have the known digest."""
     if file.is_dir():
-        raise UsageError(f"{file} is a folder: a digest is that of a file")
+        raise UsageError(f"{file} is a folder, but a digest is that of a file")
     try:
         verify(file, source)
     except FetchError as error:
-        raise UsageError(
-            f"{error}\nif it is meant all the same, say so with --sha256 and its own digest"
-        ) from error
+        raise UsageError(f"{error}\nto use it anyway, give its own digest with --sha256") from error
 
 
 def _take(
@@ -205,13 +203,13 @@ def _take(
     source: SourceFile,
     root: Path,
     scratch: Path,
-    watch: BeginStep,
+    begin_step: BeginStep,
 ) -> None:
-    """Unpack or copy a file of the set, and move what it gives to its place."""
+    """Unpack or copy a file of the set, and move the result to its place."""
     tree = _empty(scratch / "tree")
     if source.into:
-        tell = watch(f"unpack {file.name}")
-        unpack(file, tree / source.into, tell, source.inside, source.nested)
+        report = begin_step(f"unpack {file.name}")
+        unpack(file, tree / source.into, report, source.inside, source.nested)
     else:
         (tree / source.gives).parent.mkdir(parents=True)
         shutil.copyfile(file, tree / source.gives)
@@ -222,17 +220,17 @@ def _take(
     _place(tree, PurePosixPath(source.into or source.gives), source.gives, root)
 
 
-def _take_whole(
-    component: type[Dataset], place: Path, root: Path, scratch: Path, watch: BeginStep
+def _take_copy(
+    component: type[Dataset], place: Path, root: Path, scratch: Path, begin_step: BeginStep
 ) -> None:
-    """Take the set's own folder from a copy of it: an archive or a folder, by whatever name."""
+    """Take the folder of the set from a copy of it: an archive or a folder of any name."""
     top = PurePosixPath(component.sources[0].gives).parts[0]
     tree, raw = _empty(scratch / "tree"), _empty(scratch / "raw")
-    tell: ReportProgress = watch(f"copy {place.name}")
+    report: ReportProgress = begin_step(f"copy {place.name}")
     if place.is_dir():
-        copy_tree(place / top if (place / top).is_dir() else place, raw, tell)
+        copy_tree(place / top if (place / top).is_dir() else place, raw, report)
     else:
-        unpack(place, raw, tell)
+        unpack(place, raw, report)
     os.rename(raw / top if (raw / top).is_dir() else raw, tree / top)
     before = component.lacks(root)
     lacking = component.lacks(tree)
@@ -247,9 +245,9 @@ def _take_whole(
 
 
 def _place(tree: Path, into: PurePosixPath, last: str, root: Path) -> None:
-    """Move what is in `tree / into` below the root, as it is there, where nothing is yet.
+    """Move what is in `tree / into` to the same place below the root, except what exists there.
 
-    `last` is moved last: it tells that all the rest is there.
+    `last` is moved last: once it exists, all the rest does.
     """
     target = root / into
     if not target.exists():
@@ -264,7 +262,7 @@ def _place(tree: Path, into: PurePosixPath, last: str, root: Path) -> None:
 
 
 def _empty(folder: Path) -> Path:
-    """A folder with nothing in it; what a broken attempt left is thrown away."""
+    """An empty folder; what an interrupted attempt left is removed."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

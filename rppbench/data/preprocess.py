@@ -19,7 +19,7 @@ class Preprocess:
     """From an image to the tensor a tower takes, the way its weights were trained."""
 
     size: int
-    """Pixels of a side."""
+    """Side length in pixels."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str = "bicubic"
@@ -39,7 +39,7 @@ class Preprocess:
         return image_transform_v2(facts, is_train=False)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """(3, size, size) float32."""
+        """Pixels [3, size, size], float32."""
         return self.transform(image)
 
 

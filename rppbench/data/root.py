@@ -1,4 +1,4 @@
-"""Where data sets lie."""
+"""The folder of real data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rppbench.errors import UsageError
 
 
 def use_data(folder: Path) -> None:
-    """Data sets look below this folder, in this process and in its workers."""
+    """Make data sets look below this folder, in this process and in its workers."""
     if not folder.is_dir():
         raise UsageError(f"--data: no folder {folder}")
     os.environ["RPPBENCH_DATA"] = str(folder.absolute())

@@ -25,14 +25,14 @@ def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
 
 
 def draw_digest(drawn: Sequence[Sample]) -> str:
-    """What two draws share if and only if they are the same images in the same order."""
+    """Digest that two draws share if and only if they hold the same images in the same order."""
     return digest([sample.key for sample in drawn], 16)
 
 
 def few_shot_with_val(
     train: Sequence[Sample], val: Sequence[Sample], shots: int, seed: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """`few_shot` of train, and CoOp's draw of val, which goes on with the same stream."""
+    """`few_shot` of train, and CoOp's draw of val, which continues on the same stream."""
     stream = random.Random(seed)
     drawn = _draw(train, shots, stream)
     return drawn, _draw(val, min(shots, VAL_SHOTS), stream)

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rppbench.contracts.dataset import ReportProgress
 from rppbench.contracts.regions import IGNORED, DetectionSet, SegmentationSet, Thing
 from rppbench.files import rle
 from rppbench.files.atomic import write_whole
 
 
-def write(data: DetectionSet, split: str, folder: Path) -> tuple[int, int]:
+def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) -> tuple[int, int]:
     """How many images and things were written; the JSON comes last, when all images are there."""
     samples = data.samples(split)
     categories = list(data.category_ids())
@@ -47,6 +48,7 @@ def write(data: DetectionSet, split: str, folder: Path) -> tuple[int, int]:
                     **_shape(thing),
                 }
             )
+        report(number + 1, len(samples))
     content = {
         "info": {"description": f"{data.title}, {split}", "version": data.fingerprint()},
         "images": images,

@@ -23,7 +23,7 @@ KINDS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
 """First bytes of files that any reader of these tars decodes; names may lie."""
 
 
-def export(data: Dataset, splits: Sequence[str], to: Path, watch: BeginStep) -> dict[str, int]:
+def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep) -> dict[str, int]:
     """Write splits of an opened data set to a folder that is not there yet; shards by split."""
     try:
         import webdataset
@@ -47,7 +47,7 @@ def export(data: Dataset, splits: Sequence[str], to: Path, watch: BeginStep) -> 
         _lines(partial / "zeroshot_classification_templates.txt", [wording])
         _lines(partial / "dataset_type.txt", ["zeroshot_classification"])
         shards = {
-            split: _write(data, listed, partial / split, watch(f"export {split}"), webdataset)
+            split: _write(data, listed, partial / split, begin_step(f"export {split}"), webdataset)
             for split, listed in samples.items()
         }
         os.rename(partial, to)
@@ -57,7 +57,7 @@ def export(data: Dataset, splits: Sequence[str], to: Path, watch: BeginStep) -> 
 
 
 def _write(
-    data: Dataset, samples: Sequence[Sample], to: Path, tell: ReportProgress, webdataset: Any
+    data: Dataset, samples: Sequence[Sample], to: Path, report: ReportProgress, webdataset: Any
 ) -> int:
     to.mkdir()
     with webdataset.ShardWriter(
@@ -66,7 +66,7 @@ def _write(
         for number, sample in enumerate(samples):
             kind, content = _encoded(data, sample)
             sink.write({"__key__": f"s{number:07}", kind: content, "cls": sample.label})
-            tell(number + 1, len(samples))
+            report(number + 1, len(samples))
         shards: int = sink.shard
     _lines(to / "nshards.txt", [str(shards)])
     return shards

@@ -1,4 +1,4 @@
-"""Files that are replaced in one step: a reader, or a kill at any moment, never meets a part."""
+"""Files replaced in one step: neither a reader nor a kill at any moment leaves a partial file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 STALE_SECONDS = 3600.0
-"""A write takes milliseconds; a temporary file this old was left by a writer that died."""
+"""A write takes milliseconds; a temporary file this old is from a writer that died."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Problem:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file, texts as UTF-8, so that nobody ever sees a part of it."""
+    """Write a file in one step, text as UTF-8, so that no reader ever sees a part of it."""
     with replacing(path) as temporary, temporary.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to; at the end of the block the file takes the place of `path`, whole.
+    """A temporary path to write to; at the end of the block the file replaces `path` in one step.
 
-    After an error, or an interrupt, `path` is as it was and nothing is left lying around.
+    After an error or an interrupt, `path` is unchanged and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path.parent)
@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left in a folder, but nothing a live one may still need."""
+    """Remove temporary files of killed writers from a folder, but none that may be in use."""
     for temporary in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
         try:
             if time.time() - temporary.stat().st_mtime > STALE_SECONDS:

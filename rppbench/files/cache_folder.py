@@ -1,4 +1,4 @@
-"""Where files are kept that can be made again, and how much of them."""
+"""The folder for files that can be computed again, and its size limit."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def cache_folder() -> Path:
 
 
 def cache_limit() -> int | None:
-    """Bytes that stored features may take, by $RPPBENCH_CACHE_SIZE; None if it is not set.
+    """Most bytes that stored features may take ($RPPBENCH_CACHE_SIZE); None if it is not set.
 
-    UsageError if it is no size.
+    UsageError if it is not a size.
     """
-    said = os.environ.get(LIMIT)
-    return parse_size(said, f"${LIMIT}") if said else None
+    text = os.environ.get(LIMIT)
+    return parse_size(text, f"${LIMIT}") if text else None

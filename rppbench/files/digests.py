@@ -1,4 +1,4 @@
-"""What files hold, as a digest: the identity of data that a path names."""
+"""Digests of what files hold: the identity of data that a path names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from rppbench.errors import MissingDataError
 
 
 def content_digest(path: Path) -> str:
-    """Of a file, or of all files below a folder with their names. MissingDataError without one."""
+    """Digest of a file, or of all files below a folder with their names.
+
+    MissingDataError if there is neither.
+    """
     if path.is_file():
         return sha256(path)[:32]
     if not path.is_dir():

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from rppbench.errors import UsageError
 
 LARGEST = 2**28
-"""Pixels of a mask that is read; a file must not ask for more memory than its image."""
+"""Most pixels of a mask that is read; a file must not demand more memory than its image."""
 
 
 def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """{'size': [h, w], 'counts': text} of a mask (h, w)."""
+    """{'size': [H, W], 'counts': text} of a mask [H, W]."""
     height, width = mask.shape
     flat = np.concatenate([[False], mask.ravel(order="F"), [False]])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
@@ -31,25 +31,25 @@ def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode(rle: object, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
-    """(h, w) of an encoded mask. UsageError if it is damaged, or is not of `size` (h, w)."""
+    """The mask [H, W] of an encoding. UsageError if it is damaged or not of `size` (H, W)."""
     (height, width), counts = _sound(rle, size)
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape((height, width), order="F")
 
 
 def checked(rle: object, size: tuple[int, int]) -> dict[str, Any]:
-    """The mask with its runs as COCO's text, without making it. UsageError as of `decode`."""
+    """The encoding with its runs as COCO's text, without decoding it. UsageError as `decode`."""
     (height, width), counts = _sound(rle, size)
     return {"size": [height, width], "counts": _text(counts)}
 
 
 def _sound(rle: object, size: tuple[int, int] | None) -> tuple[tuple[int, int], Sequence[int]]:
-    """Height and width of a mask, and runs that fill it."""
+    """Height and width of a mask, and runs that add up to them."""
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
         raise UsageError("a mask must be {'size': [height, width], 'counts': ...}")
     given, counts = rle["size"], rle["counts"]
-    whole = isinstance(given, Sequence) and all(type(side) is int for side in given)
-    if not whole or len(given) != 2 or min(given) < 1 or given[0] * given[1] > LARGEST:
+    integers = isinstance(given, Sequence) and all(type(side) is int for side in given)
+    if not integers or len(given) != 2 or min(given) < 1 or given[0] * given[1] > LARGEST:
         raise UsageError(f"{given!r} is not the height and width of a mask")
     height, width = given
     if size is not None and (height, width) != size:
@@ -67,22 +67,22 @@ def _sound(rle: object, size: tuple[int, int] | None) -> tuple[tuple[int, int], 
 
 
 def _text(runs: Sequence[int]) -> str:
-    signs = bytearray()
+    text = bytearray()
     for at, run in enumerate(runs):
         rest = run - runs[at - 2] if at > 2 else run
         more = True
         while more:
             bits, rest = rest & 31, rest >> 5
             more = rest != (-1 if bits & 16 else 0)
-            signs.append((bits | 32 if more else bits) + 48)
-    return signs.decode("ascii")
+            text.append((bits | 32 if more else bits) + 48)
+    return text.decode("ascii")
 
 
 def _runs(text: bytes) -> list[int]:
     runs: list[int] = []
     value = shift = 0
-    for sign in text:
-        bits = sign - 48
+    for character in text:
+        bits = character - 48
         if not 0 <= bits < 64 or shift > 40:
             raise UsageError("the text of a mask's runs is damaged")
         value |= (bits & 31) << shift

@@ -1,4 +1,4 @@
-"""Amounts of memory as people write and read them."""
+"""Sizes in bytes, as people write and read them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 def parse_size(text: str, where: str) -> int:
     """Bytes of '4GB', '500 MiB' or '1073741824'; a unit is a power of 1024, as tools here print it.
 
-    UsageError, which names `where` it was said, for anything else and for 0.
+    UsageError, which names `where` the text was given, for anything else and for 0.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
-    count = int(float(found[1]) * 1024 ** POWERS[found[2]]) if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
+    count = int(float(match[1]) * 1024 ** POWERS[match[2]]) if match else 0
     if not count:
         raise UsageError(f"{where} must be a size such as 500MB or 4GB, not {text!r}")
     return count

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file. OSError or SafetensorError if it is none."""
+    """Metadata and tensors of a safetensors file.
+
+    OSError if it cannot be read, SafetensorError if it is not such a file.
+    """
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import IO, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
 from rppbench.files.sizes import parse_size
@@ -110,15 +110,29 @@ def _together(kind: type[S], flags: Mapping[str, Any], path: str | None) -> S:
 def read(path: str, kind: type[Settings] = Settings) -> dict[str, Any]:
     """The settings in a .py, .yaml or .json file; `_base_` names files to inherit from.
 
-    A .py file is executed: only read what you trust. UsageError for a file that cannot be read,
-    an unknown key or a value of the wrong type.
+    A .py file is executed, also as a base: only read what you trust. UsageError for a file that
+    cannot be read, an unknown key or a value of the wrong type.
     """
-    from mmengine.config import Config  # takes as long as a whole leaderboard
+    import yaml
+    from mmengine.config import Config  # takes as long to import as a complete leaderboard
+    from mmengine.fileio import YamlHandler, register_handler
+
+    @register_handler(["yaml", "yml"])
+    class PlainYaml(YamlHandler):  # type: ignore[misc]
+        """mmengine's own calls whatever Python function a tag names."""
+
+        def load_from_fileobj(self, file: IO[str], **options: Any) -> Any:
+            return super().load_from_fileobj(file, Loader=yaml.SafeLoader)
 
     if not Path(path).is_file():
         raise UsageError(f"no config file {path!r}")
     try:
-        content = Config.fromfile(path).to_dict()
+        content = Config.fromfile(path, import_custom_modules=False).to_dict()
+    except yaml.constructor.ConstructorError as error:
+        raise UsageError(
+            f"cannot read {path}, or a file that it inherits from: {error}\n"
+            "a YAML file may hold texts, numbers, lists and mappings, but no Python objects"
+        ) from error
     except Exception as error:  # a Python config may raise anything
         raise UsageError(f"cannot read {path}: {type(error).__name__}: {error}") from error
     hints = get_type_hints(kind)

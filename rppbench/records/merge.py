@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rppbench.files.atomic import Problem
 from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
+
+Begin = Callable[[str], Callable[[int, int], object]]
+"""Called with the name of a step; returns what is called with steps done and all steps."""
+
+
+def _silent(name: str) -> Callable[[int, int], object]:
+    return lambda done, total: None
 
 
 @dataclass
@@ -25,7 +32,7 @@ class Merged:
     """Files in the other folders that are no records."""
 
 
-def merge(into: Store, others: Iterable[Store]) -> Merged:
+def merge(into: Store, others: Iterable[Store], begin_step: Begin = _silent) -> Merged:
     """Copy to `into` the records of the others that it has not.
 
     A number takes the place of a failure, as when the cell is run again. Two numbers of one cell
@@ -33,10 +40,12 @@ def merge(into: Store, others: Iterable[Store]) -> Merged:
     """
     result = Merged()
     for other in others:
-        records, problems = other.all()
+        records, problems = other.all(begin_step(f"read records of {other.root}"))
         result.problems += problems
-        for record in records:
+        report = begin_step(f"merge records of {other.root}")
+        for done, record in enumerate(records, 1):
             merge_record(into, record, str(other.record_path(record.cell)), result)
+            report(done, len(records))
     return result
 
 
@@ -85,7 +94,11 @@ SLACK = 1e-9
 
 
 def publish(
-    source: Store, into: Store, failed: bool = False, only: Collection[str] | None = None
+    source: Store,
+    into: Store,
+    failed: bool = False,
+    only: Collection[str] | None = None,
+    begin_step: Begin = _silent,
 ) -> tuple[Merged, int]:
     """Copy the sound records that `into` lacks; what came of it, and how many failures stayed.
 
@@ -93,10 +106,12 @@ def publish(
     is damaged, contradicts itself or is in conflict stays where it is and is named.
     """
     result = Merged()
-    records, damaged = source.all()
+    records, damaged = source.all(begin_step(f"read records of {source.root}"))
     result.problems += damaged
     left = 0
-    for record in records:
+    report = begin_step(f"publish records of {source.root}")
+    for done, record in enumerate(records, 1):
+        report(done, len(records))
         if only is not None and record.key not in only:
             continue
         wrong = next(faults(record), None)

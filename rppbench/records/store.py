@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,9 +57,18 @@ class Store:
         found = self._load(self.record_path(cell))
         return found if isinstance(found, Record) else None
 
-    def all(self) -> tuple[list[Record], list[Problem]]:
-        """Every record, ok and failed, and every JSON file that is none, both sorted by path."""
-        loaded = [self._load(path) for path in sorted(self.records.rglob("*.json"))]
+    def all(
+        self, report: Callable[[int, int], object] = lambda done, total: None
+    ) -> tuple[list[Record], list[Problem]]:
+        """Every record, ok and failed, and every JSON file that is not one, both sorted by path.
+
+        `report` is called with the number of files read and of all files.
+        """
+        loaded = []
+        paths = sorted(self.records.rglob("*.json"))
+        for done, path in enumerate(paths, 1):
+            loaded.append(self._load(path))
+            report(done, len(paths))
         return (
             [found for found in loaded if isinstance(found, Record)],
             [found for found in loaded if isinstance(found, Problem)],

@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 10_000
-"""Columns where nobody's window is too narrow: a file or a pipe."""
+"""Columns of a file or a pipe, which no window limits."""
 
 
 def console(stderr: bool = False) -> Console:
-    """Rich on a terminal; elsewhere plain text, so wide that no name is cut."""
+    """Rich in a terminal; elsewhere plain text, wide enough that no name is cut."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDE
-    # Names of classes and files are printed as they are, not read as markup.
+    # Names of classes and files may hold brackets, which are not markup.
     return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
 
 def print_table(to: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns under their heads, without lines; only the last one may wrap."""
+    """Print columns under their heads, without lines; only the last column may wrap."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")

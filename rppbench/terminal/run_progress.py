@@ -1,4 +1,4 @@
-"""How a run is watched: bars in a terminal, lines in a log."""
+"""Progress of a run: bars in a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
-    BarColumn,
     MofNCompleteColumn,
     Progress,
     TaskID,
@@ -23,57 +22,52 @@ from rich.progress import (
 
 from rppbench.contracts.engine import Event, Report
 from rppbench.records.cell import Cell, spell
+from rppbench.terminal.step_progress import LineTimer, bars
 
 if TYPE_CHECKING:  # a plan needs torch
     from rppbench.planning.status import Planned
 
-LINE_SECONDS = 10.0
-"""A log gets at most one line of a running cell in this time."""
 SPEED_SECONDS = 3600.0
-"""Bars take their speed from this long a past: cells and epochs are slow."""
+"""Period over which bars average their speed: cells and epochs are slow."""
 
 
 @contextmanager
 def display(planned: Sequence[Planned], console: Console) -> Iterator[Report]:
-    """Show the events of a run that runs these cells, and all of them."""
+    """Show the events of a run of these cells: a line or bar for each, and one for all."""
     names = titles([entry.cell for entry in planned])
     if not console.is_terminal:
         yield _Lines(console, names)
         return
-    bars = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+    columns = (
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        speed_estimate_period=SPEED_SECONDS,
+        TextColumn("{task.fields[note]}", markup=False),
     )
-    with bars:
-        yield _Bars(console, names, bars)
+    with bars(console, *columns, transient=False, speed_seconds=SPEED_SECONDS) as shown:
+        yield _Bars(console, names, shown)
 
 
 def titles(cells: Sequence[Cell]) -> dict[str, str]:
-    """What tells each cell from the others in a line, by key.
+    """A short text for each cell that distinguishes it from the others, by key.
 
-    Method, data set and seed always; of options, training and task what differs among the cells.
+    Always method, data set and seed; of options, training and task only what differs.
     """
     facts = {cell.key: _facts(cell) for cell in cells}
     values: dict[tuple[str, str], set[str]] = {}
     for cell in cells:
         for name, text in facts[cell.key].items():
             values.setdefault((cell.method.name, name), set()).add(text)
-    shown: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for cell in cells:
         method = cell.method.name
         differing = [t for name, t in facts[cell.key].items() if len(values[method, name]) > 1]
-        shown[cell.key] = f"{' '.join([method, *differing])}, {cell.dataset}, seed {cell.seed}"
-    return shown
+        texts[cell.key] = f"{' '.join([method, *differing])}, {cell.dataset}, seed {cell.seed}"
+    return texts
 
 
 def _facts(cell: Cell) -> dict[str, str]:
-    """What may differ between the cells of one method, spelled for people."""
+    """What may differ between the cells of one method, as text."""
     facts = {name: f"{name}={spell(value)}" for name, value in cell.method.options}
     facts |= {f"task.{name}": f"{name}={spell(value)}" for name, value in cell.task.options}
     facts["task"] = cell.task.name
@@ -86,42 +80,42 @@ def _facts(cell: Cell) -> dict[str, str]:
 
 
 class _Display(ABC):
-    """Called with each event; prints what is final and leaves the rest to its kind."""
+    """A callback for events: prints results and warnings; a subclass shows what is running."""
 
     def __init__(self, console: Console, names: Mapping[str, str]) -> None:
         self.console, self.names = console, names
         self.over = 0
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         name = self.names.get(event.key, event.key)
         if event.phase in ("done", "failed"):
             self.over += 1
             result = f"FAILED: {event.message}" if event.phase == "failed" else _numbers(event)
-            self.say(f"[{self.over}/{len(self.names)}] {name}: {result}")
+            self.print(f"[{self.over}/{len(self.names)}] {name}: {result}")
             self.finished(event)
         elif event.message:
-            if event.message not in self._said:
-                self._said.add(event.message)
-                self.say(f"warning: {event.message}")
+            if event.message not in self._warned:
+                self._warned.add(event.message)
+                self.print(f"warning: {event.message}")
         else:
             self.running(event, name)
 
-    def say(self, text: str) -> None:
-        """One line as it is: no markup, no wrapping."""
+    def print(self, text: str) -> None:
+        """Print one line without markup or wrapping."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @abstractmethod
     def running(self, event: Event, name: str) -> None:
-        """A cell began, or is further than before."""
+        """A cell has started or made progress."""
 
     @abstractmethod
     def finished(self, event: Event) -> None:
-        """A cell is over."""
+        """A cell is done or has failed."""
 
 
 class _Bars(_Display):
-    """One bar for all cells, and below it one for each that is running."""
+    """One bar for all cells, and below it one for each running cell."""
 
     def __init__(self, console: Console, names: Mapping[str, str], bars: Progress) -> None:
         super().__init__(console, names)
@@ -133,7 +127,7 @@ class _Bars(_Display):
     def running(self, event: Event, name: str) -> None:
         phase, bar = self.tasks.get(event.key, ("", None))
         if bar is None or phase != event.phase:
-            if bar is not None:  # the speed of another phase would spoil the time that is left
+            if bar is not None:  # the speed of another phase would distort the remaining time
                 self.bars.remove_task(bar)
             bar = self.bars.add_task(f"{name}: {event.phase}", total=None, note="")
             self.tasks[event.key] = (event.phase, bar)
@@ -147,15 +141,15 @@ class _Bars(_Display):
 
 
 @dataclass
-class _Course:
-    """How a phase of a cell goes on."""
+class _Phase:
+    """The phase that a cell is in."""
 
-    phase: str
+    name: str
     began: float
     done: int
     """Steps that were done when it began: a resumed training does not start at 0."""
-    said: float
-    """When a line told of this cell."""
+    timer: LineTimer
+    """Of the cell: a new phase does not print a line by itself."""
 
 
 class _Lines(_Display):
@@ -163,27 +157,26 @@ class _Lines(_Display):
 
     def __init__(self, console: Console, names: Mapping[str, str]) -> None:
         super().__init__(console, names)
-        self.courses: dict[str, _Course] = {}
+        self.phases: dict[str, _Phase] = {}
 
     def running(self, event: Event, name: str) -> None:
         now = time.monotonic()
-        course = self.courses.get(event.key)
-        if course is None:
-            self.say(f"{name}: start")
-        if course is None or course.phase != event.phase:
-            said = now if course is None else course.said
-            course = self.courses[event.key] = _Course(event.phase, now, event.done, said)
-        if now - course.said < LINE_SECONDS or not event.total:
+        phase = self.phases.get(event.key)
+        if phase is None:
+            self.print(f"{name}: start")
+        if phase is None or phase.name != event.phase:
+            timer = LineTimer() if phase is None else phase.timer
+            phase = self.phases[event.key] = _Phase(event.phase, now, event.done, timer)
+        if not event.total or not phase.timer.due():
             return
-        course.said = now
         parts = [f"{event.phase} {event.done}/{event.total}", _numbers(event)]
-        if event.done > course.done:
-            left = (now - course.began) / (event.done - course.done) * (event.total - event.done)
+        if event.done > phase.done:
+            left = (now - phase.began) / (event.done - phase.done) * (event.total - event.done)
             parts.append(f"{timedelta(seconds=round(left))} left")
-        self.say(f"{name}: {', '.join(filter(None, parts))}")
+        self.print(f"{name}: {', '.join(filter(None, parts))}")
 
     def finished(self, event: Event) -> None:
-        self.courses.pop(event.key, None)
+        self.phases.pop(event.key, None)
 
 
 def _numbers(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""How far a long step is: a bar in a terminal, a line now and then in a log. Without torch."""
+"""Progress of long work: a bar in a terminal, an occasional line in a log. Needs no torch."""
 
 from __future__ import annotations
 
@@ -8,45 +8,78 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rppbench.contracts.dataset import BeginStep, ReportProgress
+from rppbench.terminal.console import console
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 LINE_SECONDS = 10.0
-"""A log gets at most one line in this time."""
+"""A log gets at most one line of a running step or cell in this time."""
+
+
+class LineTimer:
+    """Decides when a log gets its next line."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether LINE_SECONDS have passed since the last line, or since the start."""
+        now = time.monotonic()
+        if now - self.last < LINE_SECONDS:
+            return False
+        self.last = now
+        return True
+
+
+def bars(to: Console, *columns: ProgressColumn, transient: bool, speed_seconds: float) -> Progress:
+    """Bars for a terminal: a description, the bar, then `columns`.
+
+    The remaining time is estimated from the speed of the last `speed_seconds`.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),  # names may hold brackets
+        BarColumn(bar_width=24),
+        *columns,
+        console=to,
+        transient=transient,
+        speed_estimate_period=speed_seconds,
+    )
 
 
 @contextmanager
-def watching(console: Console) -> Iterator[BeginStep]:
-    """Show steps one after the other, each under its name."""
-    if not console.is_terminal:
-        yield lambda name: _Lines(console, name)
+def step_progress(to: Console | None = None) -> Iterator[BeginStep]:
+    """Show steps one after the other, each under its name, on stderr or another console."""
+    to = to or console(stderr=True)
+    if not to.is_terminal:
+        yield lambda name: _Lines(to, name)
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with bars(to, TimeRemainingColumn(), transient=True, speed_seconds=30.0) as shown:
 
-        def watch(name: str) -> ReportProgress:
-            for task in bars.task_ids:
-                bars.remove_task(task)
-            bar = bars.add_task(name, total=None)
-            return lambda done, total: bars.update(bar, completed=done, total=total or None)
+        def begin_step(name: str) -> ReportProgress:
+            for task in shown.task_ids:
+                shown.remove_task(task)
+            bar = shown.add_task(name, total=None)
+            return lambda done, total: shown.update(bar, completed=done, total=total or None)
 
-        yield watch
+        yield begin_step
 
 
 class _Lines:
-    """A step in a log; a short one says nothing."""
+    """A step in a log; a short one prints nothing."""
 
-    def __init__(self, console: Console, name: str) -> None:
-        self.console, self.name = console, name
-        self.said = time.monotonic()
+    def __init__(self, to: Console, name: str) -> None:
+        self.console, self.name = to, name
+        self.timer = LineTimer()
 
     def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self.said < LINE_SECONDS:
-            return
-        self.said = now
-        share = f"{done / total:.0%}" if total else f"{done:,}"
-        self.console.print(f"{self.name}: {share}", soft_wrap=True)
+        if self.timer.due():
+            share = f"{done / total:.0%}" if total else f"{done:,}"
+            self.console.print(
+                f"{self.name}: {share}", markup=False, highlight=False, soft_wrap=True
+            )

@@ -42,39 +42,39 @@ def designed(models: Path) -> Callable[..., Design]:
     return of
 
 
-def labels(found: Design) -> list[str]:
-    return [combination.label for combination in found.grid.combinations]
+def labels(grid_design: Design) -> list[str]:
+    return [combination.label for combination in grid_design.grid.combinations]
 
 
 def test_a_grid_is_the_product_with_the_baseline_first(designed: Callable[..., Design]) -> None:
     varied = {"length": ["2", "3"], "both": ["on", "off"]}
-    found = designed(varied, baseline={"both": "off"}, seeds=(1, 2))
-    assert labels(found) == [
+    grid_design = designed(varied, baseline={"both": "off"}, seeds=(1, 2))
+    assert labels(grid_design) == [
         "length=2, both=off",
         "length=2, both=on",
         "length=3, both=on",
         "length=3, both=off",
     ]
-    assert len(found.cells) == len({cell.key for cell in found.cells}) == 4 * 2 * 2
-    for combination in found.grid.combinations:
+    assert len(grid_design.cells) == len({cell.key for cell in grid_design.cells}) == 4 * 2 * 2
+    for combination in grid_design.grid.combinations:
         length, both = (level for _, level in combination.levels)
-        cells = {cell.key: cell for cell in found.cells}
+        cells = {cell.key: cell for cell in grid_design.cells}
         for place in combination.cells:
             cell = cells[place.key]
             assert (cell.dataset, cell.seed) == (place.dataset, place.seed)
             assert cell.method["length"] == int(length)
             assert cell.method["both"] is (both == "on")
-    assert found.grid.name == "context-length-both"
+    assert grid_design.grid.name == "context-length-both"
 
 
 def test_a_baseline_outside_of_the_values_is_run_too(designed: Callable[..., Design]) -> None:
-    found = designed({"length": ["2", "3"]}, baseline={"length": "4"})
-    assert labels(found) == ["length=4", "length=2", "length=3"]
+    grid_design = designed({"length": ["2", "3"]}, baseline={"length": "4"})
+    assert labels(grid_design) == ["length=4", "length=2", "length=3"]
 
 
 def test_one_at_a_time_changes_one_value_of_the_baseline(designed: Callable[..., Design]) -> None:
-    found = designed({"length": ["2", "3", "4"], "both": ["off", "on"]}, one_at_a_time=True)
-    assert labels(found) == [
+    grid_design = designed({"length": ["2", "3", "4"], "both": ["off", "on"]}, one_at_a_time=True)
+    assert labels(grid_design) == [
         "length=2, both=off",
         "length=3, both=off",
         "length=4, both=off",
@@ -83,14 +83,16 @@ def test_one_at_a_time_changes_one_value_of_the_baseline(designed: Callable[...,
 
 
 def test_sub_grids_unite_at_the_baseline(designed: Callable[..., Design]) -> None:
-    found = designed({"length": ["2", "3"]}, {"both": ["off", "on"], "length": ["2"]})
-    assert labels(found) == ["length=2, both=off", "length=3, both=off", "length=2, both=on"]
+    grid_design = designed({"length": ["2", "3"]}, {"both": ["off", "on"], "length": ["2"]})
+    assert labels(grid_design) == ["length=2, both=off", "length=3, both=off", "length=2, both=on"]
 
 
 def test_values_go_by_one_spelling(designed: Callable[..., Design]) -> None:
-    found = designed({"recipe.lr": ["0.1", "1e-1", ".123456789"], "both": ["yes", "on"]})
-    assert labels(found) == ["recipe.lr=0.1, both=on", "recipe.lr=0.123456789, both=on"]
-    rates = {dict(cell.training.recipe.options)["lr"] for cell in found.cells if cell.training}
+    grid_design = designed({"recipe.lr": ["0.1", "1e-1", ".123456789"], "both": ["yes", "on"]})
+    assert labels(grid_design) == ["recipe.lr=0.1, both=on", "recipe.lr=0.123456789, both=on"]
+    rates = {
+        dict(cell.training.recipe.options)["lr"] for cell in grid_design.cells if cell.training
+    }
     assert rates == {0.1, 0.123456789}
 
 
@@ -103,19 +105,19 @@ def test_the_recipes_own_value_is_the_cell_that_run_makes(designed: Callable[...
 def test_combinations_of_the_same_cells_are_one(designed: Callable[..., Design]) -> None:
     """The one with most in common with the baseline stays, whatever the order of values."""
     varied = {"kd": ["off", "on"], "teacher": ["tiny", "other"]}
-    found = designed(varied, baseline={"kd": "on", "teacher": "other"})
-    assert labels(found) == [
+    grid_design = designed(varied, baseline={"kd": "on", "teacher": "other"})
+    assert labels(grid_design) == [
         "kd=on, teacher=other",
         "kd=off, teacher=other",
         "kd=on, teacher=tiny",
     ]
-    assert found.grid.same == (("kd=off, teacher=tiny", "kd=off, teacher=other"),)
-    teachers = {cell.training.teacher for cell in found.cells if cell.training}
+    assert grid_design.grid.same == (("kd=off, teacher=tiny", "kd=off, teacher=other"),)
+    teachers = {cell.training.teacher for cell in grid_design.cells if cell.training}
     assert teachers == {None, "tiny", "other"}
 
 
 @pytest.mark.parametrize(
-    ("varied", "how", "told"),
+    ("varied", "how", "message"),
     [
         ({"lenght": ["2"]}, {}, "no option to vary is named 'lenght'; did you mean 'length'"),
         ({"recipe.lrr": ["2"]}, {}, "did you mean 'recipe.lr'"),
@@ -136,11 +138,11 @@ def test_a_grid_that_makes_no_sense_is_refused(
     designed: Callable[..., Design],
     varied: Mapping[str, Sequence[str]],
     how: dict[str, Any],
-    told: str,
+    message: str,
 ) -> None:
     with pytest.raises(UsageError) as caught:
         designed(varied, **how)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -151,16 +153,16 @@ WORDS = ("ablate", "--method", "context", *TOY, "--vary", "length=2,3", "--vary"
 
 def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
     say("run", "--method", "context", *TOY)
-    status, page, told = say(*WORDS, "--baseline", "length=2, both=off", "--name", "shape")
+    status, page, log = say(*WORDS, "--baseline", "length=2, both=off", "--name", "shape")
     assert status == 0
-    assert "8 cells: 6 to run, 2 done; 3 trainings" in told
-    assert told.splitlines()[-1].startswith("cells: 6 done, 2 had a record, 0 failed")
+    assert "8 cells: 6 to run, 2 done; 3 trainings" in log
+    assert log.splitlines()[-1].startswith("cells: 6 done, 2 had a record, 0 failed")
     assert page.startswith("# Ablation shape: context, Cross-dataset transfer\n")
     assert "| 2 | off |" in page
     assert "| baseline | – | – |" in page
     assert "## Main effects" in page
-    assert "differences from length=2, both=off, with 95 % intervals:" in told
-    assert sum("●" in line or "○" in line for line in told.splitlines()) == 3 + 1  # and the key
+    assert "differences from length=2, both=off, with 95 % intervals:" in log
+    assert sum("●" in line or "○" in line for line in log.splitlines()) == 3 + 1  # and the key
     assert "(ablation-shape.svg)" in page
     drawn = Path("runs/ablation-shape.svg").read_text()
     for title in ("length: main effect", "both: main effect", "length × both"):
@@ -174,9 +176,9 @@ def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
     assert Path("runs/ablation-shape.md").read_text() == page
     assert Path("runs/ablation-shape.json").read_bytes() == before
     assert Path("runs/ablation-shape.svg").read_text() == drawn
-    status, again, told = say(*WORDS, "--name", "shape")
+    status, again, log = say(*WORDS, "--name", "shape")
     assert (status, again) == (0, page)
-    assert "8 cells: 0 to run, 8 done" in told
+    assert "8 cells: 0 to run, 8 done" in log
 
 
 def test_an_option_of_the_task_can_be_varied(say: Say) -> None:
@@ -190,7 +192,7 @@ def test_an_option_of_the_task_can_be_varied(say: Say) -> None:
     assert "task option shots" not in report["setting"]
 
 
-def test_a_dry_run_tells_of_every_combination_and_writes_nothing(say: Say) -> None:
+def test_a_dry_run_lists_every_combination_and_writes_nothing(say: Say) -> None:
     status, table, _ = say(*WORDS, "--vary", "recipe.lr=0.1", "--one_at_a_time", "--dry-run")
     assert status == 0
     assert "context (length=3, both=off, recipe.lr=0.1)" in table
@@ -201,15 +203,15 @@ def test_a_dry_run_tells_of_every_combination_and_writes_nothing(say: Say) -> No
 
 def test_a_failed_combination_is_a_gap_and_status_1(say: Say) -> None:
     words = ("ablate", "--method", "context", *TOY, "--vary", "length=2,200")
-    status, page, told = say(*words)
+    status, page, log = say(*words)
     assert status == 1
     assert "| 200 | – (0/2) |" in page
     assert "length=200 is incomplete: Toy one, seed 1; Toy two, seed 1 (failed, usage: a " in page
-    assert "2 failed" in told
+    assert "2 failed" in log
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--vary", "length"), "--vary takes KEY=VALUE, not 'length'"),
         (("--vary", "length=2", "--vary", "length=3"), "--vary length is given twice"),
@@ -221,16 +223,18 @@ def test_a_failed_combination_is_a_gap_and_status_1(say: Say) -> None:
         ((), "say what to vary"),
     ],
 )
-def test_a_mistake_is_one_message_and_status_2(say: Say, words: Sequence[str], told: str) -> None:
+def test_a_mistake_is_one_message_and_status_2(
+    say: Say, words: Sequence[str], message: str
+) -> None:
     status, _, complaint = say("ablate", "--method", "context", *TOY, *words)
     assert status == 2
-    assert told in complaint
+    assert message in complaint
 
 
 def test_what_is_missing_may_be_in_a_plugin_that_did_not_load(say: Say) -> None:
-    status, _, told = say("ablate", "--method", "contxt", *TOY, "--vary", "length=2")
+    status, _, log = say("ablate", "--method", "contxt", *TOY, "--vary", "length=2")
     assert status == 2
-    assert "plugin 'old' did not load" in told
+    assert "plugin 'old' did not load" in log
 
 
 def test_a_grid_file_says_the_same_and_flags_win(say: Say) -> None:
@@ -278,11 +282,11 @@ def test_grids_are_published_with_their_records_pages_and_plots_alone(say: Say) 
     grid_files()
     say("run", "--method", "fixed", *TOY)
     say("ablate", "--config", "grids/shape.yaml")
-    status, _, told = say("publish", "runs", "--grids", "grids")
+    status, _, log = say("publish", "runs", "--grids", "grids")
     assert status == 0
-    assert "both: 4 of 8 cells" in told
-    assert "shape: 8 of 8 cells" in told
-    assert "records: 8 added" in told
+    assert "both: 4 of 8 cells" in log
+    assert "shape: 8 of 8 cells" in log
+    assert "records: 8 added" in log
     home = Path("leaderboards/ablations")
     reports = ("both", "shape", "shape-loss_gap")
     assert {path.stem for path in home.glob("*.*")} == {f"ablation-{name}" for name in reports}
@@ -300,9 +304,9 @@ def test_a_folder_without_grids_is_refused(say: Say) -> None:
     Path("grids/shape.yaml").unlink()
     Path("grids/both.yaml").unlink()
     for path in ("grids", "nowhere"):
-        status, _, told = say("publish", "runs", "--grids", path)
+        status, _, log = say("publish", "runs", "--grids", path)
         assert status == 2
-        assert ("no grid is in grids" if path == "grids" else "no config file 'nowhere'") in told
+        assert ("no grids in grids" if path == "grids" else "no config file 'nowhere'") in log
 
 
 # --- the committed grids ------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def left() -> list[str]:
     return [entry.kind for entry in stored_files(cache_folder())]
 
 
-def test_info_tells_kinds_counts_and_sizes(
+def test_info_prints_kinds_counts_and_sizes(
     say: Say, filled: list[StoredFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "2GB")

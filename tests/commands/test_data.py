@@ -22,7 +22,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return status, *capsys.readouterr()
 
 
-def whole(root: Path, name: str) -> None:
+def complete(root: Path, name: str) -> None:
     """All images of the lists, which the small roots leave out."""
     for entries in split_of(name).values():
         for path, _, _ in entries:
@@ -45,11 +45,11 @@ def test_someone_without_data_learns_what_to_fetch_and_where_to_put_it(
     assert "demo" not in out, "data that needs no files is not asked for"
 
 
-def test_a_set_that_is_whole_is_present(
+def test_a_complete_set_is_present(
     small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small("dtd")
-    whole(tmp_path / "root", "dtd")
+    complete(tmp_path / "root", "dtd")
     status, out, _ = run(capsys, "check", "dtd", "--read")
     assert status == 0
     assert out.startswith("dtd: present (")
@@ -79,7 +79,7 @@ def test_an_image_that_cannot_be_read_is_found_by_reading(
     small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small("dtd")
-    whole(tmp_path / "root", "dtd")
+    complete(tmp_path / "root", "dtd")
     broken = next((tmp_path / "root/dtd/images/banded").iterdir())
     broken.write_bytes(broken.read_bytes()[:80])
     assert run(capsys, "check", "dtd")[0] == 0
@@ -123,7 +123,7 @@ def test_a_known_split_file_is_recognised(
     import hashlib
 
     small("dtd")
-    whole(tmp_path / "root", "dtd")
+    complete(tmp_path / "root", "dtd")
     assert "has another sha256" in run(capsys, "check", "dtd")[1]
     file = tmp_path / "root/dtd" / DescribableTextures.split_file
     known = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
@@ -136,7 +136,7 @@ def test_renamed_copies_of_the_cars_fit_the_split_file(
     layout: str, small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual = small("stanford_cars").fingerprint()
-    whole(tmp_path / "root", "stanford_cars")
+    complete(tmp_path / "root", "stanford_cars")
     home = tmp_path / "root/stanford_cars"
     for rows in split_of("stanford_cars").values():
         for path, _, called in rows:
@@ -194,7 +194,7 @@ def test_an_export_is_read_as_the_same_images_and_classes(
     small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data, to = small("dtd"), tmp_path / "tars"
-    whole(tmp_path / "root", "dtd")
+    complete(tmp_path / "root", "dtd")
     assert run(capsys, "export", "dtd", "--format", "webdataset", "--to", str(to))[0] == 0
     again = Registry.load().get("datasets", f"wds:{to}")()
     assert list(again.classes) == list(data.classes)

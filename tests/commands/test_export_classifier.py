@@ -22,8 +22,8 @@ NAMES = ("red square", "blue lake", "great white shark", "x")
 def classifier(say: Say, toys: Registry, models: Path) -> torch.Tensor:
     """(c, e) unit text features with which the cell's own task would classify these names."""
     words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
-    status, _, told = say("run", *words, "--dataset", "toy-one", "--seed", "3")
-    assert status == 0, told
+    status, _, log = say("run", *words, "--dataset", "toy-one", "--seed", "3")
+    assert status == 0, log
     Path("names.json").write_text(json.dumps(NAMES))
     (record,), _ = Store(Path("runs")).all()
     runner = ToyRunner(Path("runs"), models=models)
@@ -46,9 +46,9 @@ def test_detic_gets_half_precision_rows_that_become_the_classifier(
     say: Say, classifier: torch.Tensor
 ) -> None:
     words = ("--prompt", "context", "--vocabulary", "names.json", "--to", "detic")
-    status, _, told = say("export-classifier", *words)
-    assert status == 0, told
-    assert "4 x 32 classifier" in told
+    status, _, log = say("export-classifier", *words)
+    assert status == 0, log
+    assert "4 x 32 classifier" in log
     array = np.load("detic/classifier.npy", allow_pickle=False)
     assert (array.dtype, array.shape) == (np.float16, (4, 32))
     lengths = np.linalg.norm(array.astype(np.float32), axis=1)
@@ -70,15 +70,15 @@ def test_zsseg_gets_unit_rows_and_a_folder_serves_as_the_prompt(
 ) -> None:
     assert say("export", "context", "--to", "prompt")[0] == 0
     words = ("--prompt", "prompt", "--vocabulary", "names.json", "--format", "zsseg")
-    status, _, told = say("export-classifier", *words, "--to", "zsseg")
-    assert status == 0, told
+    status, _, log = say("export-classifier", *words, "--to", "zsseg")
+    assert status == 0, log
     array = np.load("zsseg/classifier.npy", allow_pickle=False)
     assert array.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1, rtol=1e-5)
-    # None of these names ends in a sign that takes the full stop, so the wording is the same.
+    # None of these names ends in a character that takes the full stop, so the wording is the same.
     torch.testing.assert_close(torch.from_numpy(array), classifier, atol=1e-6, rtol=0)
     # And what the cell learned shows.
     words = ("--method", "fixed", "--model", "tiny", "--vocabulary", "names.json", "--to", "fixed")
-    status, _, told = say("export-classifier", *words)
-    assert status == 0, told
+    status, _, log = say("export-classifier", *words)
+    assert status == 0, log
     assert (unit(arrays("fixed")[0]) - classifier).abs().max() > 0.01

@@ -30,9 +30,9 @@ def test_other_tools_read_the_scenes(
         truth = data.label_map(sample)
         assert (labels == np.where(truth == IGNORED, 255, truth)).all()
         things = data.things(sample)
-        found = coco.loadAnns(coco.getAnnIds(number))
-        assert len(found) == len(things)
-        for one, thing in zip(found, things, strict=True):
+        annotations = coco.loadAnns(coco.getAnnIds(number))
+        assert len(annotations) == len(things)
+        for one, thing in zip(annotations, things, strict=True):
             assert one["category_id"] == data.category_ids()[thing.label]
             assert tuple(one["bbox"]) == thing.box
             assert (coco.annToMask(one).astype(bool) == thing.mask).all()

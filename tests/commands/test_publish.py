@@ -24,9 +24,9 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
     def run(*words: str) -> tuple[int, str]:
         status = main(words)
-        told = capsys.readouterr().err
-        assert "Traceback" not in told
-        return status, told
+        log = capsys.readouterr().err
+        assert "Traceback" not in log
+        return status, log
 
     return run
 
@@ -43,10 +43,10 @@ def content(folder: str) -> dict[str, bytes]:
 def test_good_records_are_copied_and_the_pages_made_from_them(say: Say) -> None:
     failed = record("rpp", seed=2, failure=Failure("oom", "out of memory"))
     fill("runs", record("coop"), record("rpp"), failed)
-    status, told = say("publish", "runs")
+    status, log = say("publish", "runs")
     assert status == 0
-    assert "2 added, 0 already there, 0 in conflict" in told
-    assert "1 failed and were left out; --failed takes them too" in told
+    assert "2 added, 0 already there, 0 in conflict" in log
+    assert "1 failed and were left out; --failed copies them too" in log
     assert "| CoOp |" in Path("leaderboards/cross-dataset.md").read_text()
     assert say("publish", "runs", "--failed", "--to", "leaderboards")[0] == 0
     assert content("leaderboards") == content("runs")
@@ -66,13 +66,13 @@ UNSOUND = {
 
 @pytest.mark.parametrize("what", UNSOUND)
 def test_a_record_that_contradicts_itself_is_named_and_stays(say: Say, what: str) -> None:
-    score, told = UNSOUND[what]
+    score, reason = UNSOUND[what]
     (bad, _) = fill("runs", record("coop", scores=(score,)), record("rpp"))
     before = content("runs")
-    status, said = say("publish", "runs")
+    status, log = say("publish", "runs")
     assert status == 1
-    assert f"{bad}: " in said
-    assert told in said
+    assert f"{bad}: " in log
+    assert reason in log
     assert [name.split("/")[2] for name in content("leaderboards")] == ["rpp"]
     assert content("runs") == before
 
@@ -80,9 +80,9 @@ def test_a_record_that_contradicts_itself_is_named_and_stays(say: Say, what: str
 def test_a_damaged_record_is_named_and_the_others_are_published(say: Say) -> None:
     bad, _ = fill("runs", record("coop"), record("rpp"))
     bad.write_text(bad.read_text().replace("50.0", "99.0"))
-    status, said = say("publish", "runs")
+    status, log = say("publish", "runs")
     assert status == 1
-    assert f"{bad}: the content does not match its digest: edited or damaged" in said
+    assert f"{bad}: the content does not match its digest: edited or damaged" in log
     assert len(content("leaderboards")) == 1
     assert "99.0" in bad.read_text()
 
@@ -91,21 +91,26 @@ def test_a_conflict_leaves_both_numbers_where_they_are(say: Say) -> None:
     fill("runs", record("coop", value=51.0))
     fill("leaderboards", record("coop", value=50.0))
     before = content("leaderboards")
-    status, said = say("publish", "runs")
+    status, log = say("publish", "runs")
     assert status == 1
-    assert "conflict: leaderboards/records/" in said
+    assert "conflict: leaderboards/records/" in log
     assert content("leaderboards") == before
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
-    [(("nowhere",), "not that of a run"), (("runs", "--to", "runs"), "published into itself")],
+    ("words", "message"),
+    [
+        (("nowhere",), "not the folder of a run"),
+        (("runs", "--to", "runs"), "published into itself"),
+    ],
 )
-def test_what_cannot_be_published_is_said(say: Say, words: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_published_is_reported(
+    say: Say, words: tuple[str, ...], message: str
+) -> None:
     fill("runs", record())
-    status, said = say("publish", *words)
+    status, log = say("publish", *words)
     assert status == 2
-    assert told in said
+    assert message in log
 
 
 def test_the_committed_records_are_sound() -> None:
@@ -148,11 +153,11 @@ def test_bad_input_is_named_counted_skipped_and_kept(say: Say, kind: str, comman
         "compare": ("compare", "rpp", "pomp", "--output", "runs"),
         "merge": ("merge", "all", "runs"),
     }
-    status, said = say(*words[command])
+    status, log = say(*words[command])
     assert status == 1
-    assert "1 file does not count as a record:" in said
-    assert f"{bad}: " in said
-    assert reason in said
+    assert "1 file does not count as a record:" in log
+    assert f"{bad}: " in log
+    assert reason in log
     assert content("runs") == before
 
 
@@ -160,9 +165,9 @@ def test_a_duplicate_of_a_cell_counts_once_and_is_named(say: Say) -> None:
     (path,) = fill("runs", record("coop"))
     copy = path.with_name("again.json")
     copy.write_bytes(path.read_bytes())
-    status, said = say("leaderboard", "--output", "runs")
+    status, log = say("leaderboard", "--output", "runs")
     assert status == 1
-    assert f"{copy}: a record in the wrong place; it belongs at {path}" in said
+    assert f"{copy}: a record in the wrong place; it belongs at {path}" in log
     data = json.loads(Path("runs/cross-dataset.json").read_text())
     assert data["tables"][0]["rows"][0]["entries"][0]["values"] == [[1, 50.0]]
 

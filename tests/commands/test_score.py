@@ -37,7 +37,7 @@ def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def boxes(seed: int = 0) -> list[dict[str, Any]]:
     """Boxes near those of the scenes, a third of them under another name; none on the last one."""
-    data, draw, found = Objects(), np.random.default_rng(seed), []
+    data, draw, rows = Objects(), np.random.default_rng(seed), []
     ids = data.category_ids()
     images = zip(data.samples("test")[:-1], data.image_ids("test"), strict=False)
     for sample, number in images:
@@ -46,7 +46,7 @@ def boxes(seed: int = 0) -> list[dict[str, Any]]:
             right = draw.random() < 0.7
             label = thing.label if right else int(draw.integers(len(ids)))
             mask = np.roll(np.asarray(thing.mask), int(draw.integers(4)), 1)
-            found.append(
+            rows.append(
                 {
                     "image_id": number,
                     "category_id": ids[label],
@@ -55,18 +55,18 @@ def boxes(seed: int = 0) -> list[dict[str, Any]]:
                     "segmentation": rle.encode(mask),
                 }
             )
-    return found
+    return rows
 
 
 def maps(seed: int = 0) -> dict[str, Any]:
     """The scenes' label maps with a quarter of the rows under another name, by file name."""
-    data, draw, found = Scenes(), np.random.default_rng(seed), {}
+    data, draw, maps = Scenes(), np.random.default_rng(seed), {}
     for sample in data.samples("test"):
         labels = data.label_map(sample).copy()
         labels[labels == IGNORED] = 5
         labels[::4] = draw.integers(len(data.classes))
-        found[data.stem(sample)] = labels
-    return found
+        maps[data.stem(sample)] = labels
+    return maps
 
 
 def as_detectron(predicted: dict[str, Any]) -> list[dict[str, Any]]:
@@ -104,15 +104,15 @@ def test_boxes_and_masks_of_a_file_score_as_pycocotools_says(
     assert main(["export-coco", "demo-objects", "--to", "scenes"]) == 0
     Path("boxes.json").write_text(json.dumps(boxes()))
     words = ["--task", "detection", "--dataset", "demo-objects", "--variant", "Detic + RPP"]
-    said = ["--origin", "Detic at commit 1", "--note", "trained on LVIS", "--backbone", "ViT-B/16"]
-    assert main(["score", "boxes.json", *words, *said]) == 0
+    facts = ["--origin", "Detic at commit 1", "--note", "trained on LVIS", "--backbone", "ViT-B/16"]
+    assert main(["score", "boxes.json", *words, *facts]) == 0
     assert "1 of 8 images have no detection" in capsys.readouterr().err
     record = only("detection")
-    found = {score.metric: score.value for score in record.scores}
+    values = {score.metric: score.value for score in record.scores}
     for prefix, kind in (("", "bbox"), ("mask_", "segm")):
-        ours = [found[prefix + name] for name in ("AP", "AP50", "AP75", "APs", "APm")]
+        ours = [values[prefix + name] for name in ("AP", "AP50", "AP75", "APs", "APm")]
         assert ours == pytest.approx(coco(kind, Path("boxes.json")), abs=1e-3)
-        assert 20 < found[f"{prefix}AP50"] < 80
+        assert 20 < values[f"{prefix}AP50"] < 80
     assert record.metric == "AP50"
     assert record.environment["imported file"] == "boxes.json"
     assert len(record.environment["imported sha256"]) == 64
@@ -127,9 +127,9 @@ def test_masks_without_boxes_have_the_boxes_around_them() -> None:
         del entry["bbox"]
     Path("masks.json").write_text(json.dumps(listed))
     results = scores(Objects(), Path("masks.json"), lambda a, b: None, lambda text: None)
-    found = {score.metric: score.value for score in results}
-    assert found["AP50"] > 20
-    assert found["mask_AP50"] > 20
+    values = {score.metric: score.value for score in results}
+    assert values["AP50"] > 20
+    assert values["mask_AP50"] > 20
 
 
 def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() -> None:
@@ -141,19 +141,19 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
     words = ["--task", "segmentation", "--dataset", "demo-scenes", "--variant"]
     assert main(["score", "sem_seg_predictions.json", *words, "ZSSeg", "--seed", "1"]) == 0
     record = only("segmentation")
-    found = {score.metric: score.value for score in record.scores}
+    values = {score.metric: score.value for score in record.scores}
     folder = map_results.scores(data, Path("png"), lambda done, total: None)
-    assert {score.metric: score.value for score in folder} == found
+    assert {score.metric: score.value for score in folder} == values
     truth = np.stack([data.label_map(sample) for sample in data.samples("test")])
     guess = np.stack([predicted[data.stem(sample)] for sample in data.samples("test")])
     scored = truth != IGNORED
-    assert found["pixel_accuracy"] == pytest.approx(100 * (truth == guess)[scored].mean())
+    assert values["pixel_accuracy"] == pytest.approx(100 * (truth == guess)[scored].mean())
     ious = []
     for label in range(len(data.classes)):
         one, two = (truth == label)[scored], (guess == label)[scored]
         if (one | two).any():
             ious.append((one & two).sum() / (one | two).sum())
-    assert found["miou"] == pytest.approx(100 * np.mean(ious))
+    assert values["miou"] == pytest.approx(100 * np.mean(ious))
 
 
 def test_imported_predictions_stand_apart_and_seeds_make_one_row(
@@ -179,9 +179,9 @@ def test_imported_predictions_stand_apart_and_seeds_make_one_row(
     assert main(["score", "POMP-1.json", *words, "POMP", "--seed", "1"]) == 0  # the same again
 
 
-def test_what_makes_no_sense_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_makes_no_sense_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("x.json").write_text("[]")
-    for words, told in [
+    for words, message in [
         (["no.json", "detection", "demo-objects", "A"], "nothing is at no.json"),
         (["x.json", "detectoin", "demo-objects", "A"], "did you mean 'detection'"),
         (["x.json", "detection", "demo-objcts", "A"], "did you mean 'demo-objects'"),
@@ -194,7 +194,7 @@ def test_what_makes_no_sense_is_told(capsys: pytest.CaptureFixture[str]) -> None
         path, task, data, variant = words
         asked = ["score", path, "--task", task, "--dataset", data, "--variant", variant]
         assert main(asked) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert not Path("runs").exists()
 
 
@@ -205,15 +205,15 @@ MASK = rle.encode(np.eye(200, dtype=bool))
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"image_id": 104}, "entry 2: no image of 'made' has the id 104"),
-        ({"image_id": "103"}, "'image_id' is no whole number"),
+        ({"image_id": "103"}, "'image_id' is not an integer"),
         ({"category_id": 3}, "no class of 'made' has the id 3; .* from 1 to 40"),
         ({"bbox": [1, 2, -3, 4]}, "'bbox' is not"),
         ({"bbox": [1, 2, 3]}, "'bbox' is not"),
-        ({"score": "high"}, "'score' is no number"),
-        ({"score": float("nan")}, "'score' is no number"),
+        ({"score": "high"}, "'score' is not a number"),
+        ({"score": float("nan")}, "'score' is not a number"),
         ({}, "entries 1 and 2 are the same detection"),
         ({"segmentation": MASK}, "others have none"),
         ({"segmentation": {"size": [200, 200]}}, "a mask must be"),
@@ -222,9 +222,9 @@ MASK = rle.encode(np.eye(200, dtype=bool))
         ({"segmentation": {**MASK, "counts": MASK["counts"][:-1]}}, "mask"),
     ],
 )
-def test_a_wrong_detection_is_named(change: dict[str, Any], told: str) -> None:
+def test_a_wrong_detection_is_named(change: dict[str, Any], message: str) -> None:
     Path("x.json").write_text(json.dumps([GOOD, {**GOOD, **change}]))
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         BoxResults(Made(), Path("x.json"))
 
 
@@ -241,23 +241,23 @@ Change = Callable[[list[dict[str, Any]]], object]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda rows: rows.pop(), "no prediction for 1 of 8 images of 'demo-scenes': 000007"),
         (lambda rows: rows.append(rows[0]), "'000000' comes again"),
         (lambda rows: rows.insert(1, rows[0]), "a pixel of image '000000' has two classes"),
         (lambda rows: rows[0].update(category_id=60), "id 60; ids go from 0 to 59"),
         (lambda rows: rows[0].update(file_name="a/b/17.jpg"), "'a/b/17.jpg' is none of the test"),
-        (lambda rows: rows[0].update(file_name=3), "'file_name' is no text"),
+        (lambda rows: rows[0].update(file_name=3), "'file_name' is not a text"),
         (lambda rows: rows[0].update(segmentation=None), "entry 1: a mask must be"),
         (lambda rows: rows[0]["segmentation"].update(size=[9, 9]), "entry 1: .* does not fit"),
     ],
 )
-def test_a_wrong_label_map_is_named(change: Change, told: str) -> None:
+def test_a_wrong_label_map_is_named(change: Change, message: str) -> None:
     rows = as_detectron({name: np.full_like(labels, 2) for name, labels in maps().items()})
     change(rows)
     Path("x.json").write_text(json.dumps(rows))
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         list(map_results.scores(Scenes(), Path("x.json"), lambda done, total: None))
 
 
@@ -265,13 +265,13 @@ def test_a_wrong_png_is_named() -> None:
     Path("png").mkdir()
     for name, labels in maps().items():
         Image.fromarray(labels.astype(np.uint8)).save(f"png/{name}.png")
-    for wrong, told in [
+    for wrong, message in [
         (Image.new("L", (144, 144), 60), "label 60 is none of the 60 classes"),
         (Image.new("L", (9, 9)), "not one number for each"),
         (Image.new("RGB", (144, 144)), "is RGB"),
     ]:
         wrong.save("png/000003.png")
-        with pytest.raises(UsageError, match=rf"000003\.png: .*{told}"):
+        with pytest.raises(UsageError, match=rf"000003\.png: .*{message}"):
             list(map_results.scores(Scenes(), Path("png"), lambda done, total: None))
     Image.new("L", (144, 144), 255).save("png/000003.png")  # no class anywhere: misses, no error
     assert list(map_results.scores(Scenes(), Path("png"), lambda done, total: None))

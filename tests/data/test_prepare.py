@@ -29,7 +29,7 @@ def nothing(done: int, total: int) -> None:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves bytes from memory with ranges; drops the connection where it is told to."""
+    """Serves bytes from memory with ranges; drops the connection where it is log to."""
 
     def __init__(self, files: Files) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
@@ -94,7 +94,7 @@ def tar(files: Files, mode: str = "w:gz", top: str = "") -> bytes:
         return out.getvalue()
 
 
-def test_a_broken_connection_is_gone_on_with(tmp_path: Path, serve: Callable[..., Server]) -> None:
+def test_a_broken_connection_is_resumed(tmp_path: Path, serve: Callable[..., Server]) -> None:
     content = os.urandom(300_000)
     server = serve({"x": content})
     server.drops = [100_000, 50_000]
@@ -146,11 +146,12 @@ def test_only_the_web_is_fetched(address: str, tmp_path: Path) -> None:
         download.fetch(address, tmp_path / "x", nothing)
 
 
-def linked(kind: bytes, name: str, target: str) -> bytes:
+def special(kind: bytes, name: str, target: str = "", mode: int = 0o644) -> bytes:
+    """A tar of one empty member that may be a link or a device."""
     with io.BytesIO() as out:
         with tarfile.open(fileobj=out, mode="w") as archive:
             info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, target
+            info.type, info.linkname, info.mode = kind, target, mode
             archive.addfile(info)
         return out.getvalue()
 
@@ -165,21 +166,28 @@ def zipped(files: Files, mode: int = 0o100644) -> bytes:
         return out.getvalue()
 
 
+OUT, LINK, KIND = "a path that leads out", "which leads out of its folder", "not a regular file"
 HOSTILE = {
-    "parent": tar({"../out": b"1"}),
-    "absolute": tar({"/tmp/out": b"1"}),
-    "windows": zipped({"C:\\out": b"1"}),
-    "backslash": zipped({"a\\..\\..\\out": b"1"}),
-    "zip-parent": zipped({"a/../../out": b"1"}),
-    "symlink": linked(tarfile.SYMTYPE, "a", "/etc"),
-    "hard-link": linked(tarfile.LNKTYPE, "a", "../../out"),
-    "device": linked(tarfile.CHRTYPE, "a", ""),
-    "fifo": linked(tarfile.FIFOTYPE, "a", ""),
-    "zip-symlink": zipped({"a": b"/etc/passwd"}, 0o120777),
-    "control": tar({"a\n": b"1"}),
-    "file-as-folder": tar({"a": b"1", "a/b": b"2"}),
-    "truncated": tar({"a": os.urandom(9_000)})[:4_000],
-    "no-files": tar({}) + b"",
+    "parent": (tar({"../out": b"1"}), OUT),
+    "parent-folder": (special(tarfile.DIRTYPE, "../out"), OUT),
+    "absolute": (tar({"/tmp/out": b"1"}), OUT),
+    "windows": (zipped({"C:\\out": b"1"}), OUT),
+    "backslash": (zipped({"a\\..\\..\\out": b"1"}), OUT),
+    "zip-parent": (zipped({"a/../../out": b"1"}), OUT),
+    "absolute-link": (special(tarfile.SYMTYPE, "a", "/etc"), LINK),
+    "outside-link": (special(tarfile.SYMTYPE, "a/b", "../../out"), LINK),
+    "inside-link": (special(tarfile.SYMTYPE, "a/b", "../c"), KIND),
+    "absolute-hard-link": (special(tarfile.LNKTYPE, "a", "/etc/passwd"), LINK),
+    "outside-hard-link": (special(tarfile.LNKTYPE, "a", "../../out"), LINK),
+    "inside-hard-link": (special(tarfile.LNKTYPE, "a", "b"), KIND),
+    "character-device": (special(tarfile.CHRTYPE, "a"), KIND),
+    "block-device": (special(tarfile.BLKTYPE, "a"), KIND),
+    "fifo": (special(tarfile.FIFOTYPE, "a"), KIND),
+    "zip-symlink": (zipped({"a": b"/etc/passwd"}, 0o120777), KIND),
+    "control": (tar({"a\n": b"1"}), "unprintable"),
+    "file-as-folder": (tar({"a": b"1", "a/b": b"2"}), "cannot unpack"),
+    "truncated": (tar({"a": os.urandom(9_000)})[:4_000], "is damaged"),
+    "no-files": (tar({}), "holds no files"),
 }
 
 
@@ -188,12 +196,22 @@ def test_hostile_archives_are_refused_and_nothing_leaves_the_folder(
     name: str, tmp_path: Path
 ) -> None:
     archive, to = tmp_path / "archive", tmp_path / "deep" / "to"
-    archive.write_bytes(HOSTILE[name])
-    with pytest.raises(archives.ArchiveError):
+    content, reason = HOSTILE[name]
+    archive.write_bytes(content)
+    with pytest.raises(archives.ArchiveError, match=reason):
         archives.unpack(archive, to, nothing)
     outside = [path for path in tmp_path.rglob("*") if to not in path.parents]
     assert {path.name for path in outside} == {"archive", "deep", "to"}
     assert not [path for path in to.rglob("*") if path.is_symlink()]
+
+
+@pytest.mark.parametrize(
+    "content", [special(tarfile.REGTYPE, "a", mode=0o6777), zipped({"a": b""}, 0o106777)]
+)
+def test_no_file_comes_out_with_special_rights(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "archive").write_bytes(content)
+    archives.unpack(tmp_path / "archive", tmp_path / "to", nothing)
+    assert not (tmp_path / "to" / "a").stat().st_mode & 0o7111, "setuid, setgid, executable"
 
 
 @pytest.mark.parametrize("pack", [zipped, tar])
@@ -256,7 +274,7 @@ def test_prepare_fetches_unpacks_and_checks(textures: Server, tmp_path: Path) ->
     assert len(textures.asked) == 3, "what is there is not fetched again"
 
 
-def test_an_interrupted_prepare_leaves_nothing_that_looks_complete_and_goes_on(
+def test_an_interrupted_prepare_leaves_nothing_that_looks_complete_and_resumes(
     textures: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["data", "prepare", "dtd", "--to", str(tmp_path / "new")]
@@ -278,7 +296,7 @@ def test_an_interrupted_prepare_leaves_nothing_that_looks_complete_and_goes_on(
     assert len(textures.asked) == 2, "the archive was there already"
 
 
-def test_a_wrong_digest_is_told_and_the_file_not_used(
+def test_a_wrong_digest_is_reported_and_the_file_not_used(
     textures: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     textures.files["dtd-r1.0.1.tar.gz"] = tar({"images/a/1.jpg": b"1"}, top="dtd/")
@@ -327,7 +345,7 @@ def test_a_digest_of_the_users_own_counts(textures: Server, tmp_path: Path) -> N
     assert main([*words, "--sha256", hashlib.sha256(file.read_bytes()).hexdigest()]) == 0
 
 
-def test_a_place_that_cannot_be_written_is_told(
+def test_a_place_that_cannot_be_written_is_reported(
     textures: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -349,10 +367,10 @@ def test_known_addresses_are_those_of_torchvision() -> None:
 
     from support.coop_root import KINDS
 
-    found = find_spec("torchvision")
-    assert found is not None
-    assert found.origin is not None
-    texts = [path.read_text() for path in Path(found.origin).parent.glob("datasets/*.py")]
+    spec = find_spec("torchvision")
+    assert spec is not None
+    assert spec.origin is not None
+    texts = [path.read_text() for path in Path(spec.origin).parent.glob("datasets/*.py")]
     for name in ("caltech101", "oxford_pets", "food101", "sun397", "dtd", "eurosat"):
         first = KINDS[name].sources[0]
         assert any(first.md5 in text and first.filename in text for text in texts), name

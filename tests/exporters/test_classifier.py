@@ -112,13 +112,13 @@ def test_categories_of_a_file_go_by_id_whatever_is_around_them(
     ("text", "reason"),
     [
         ('{"categories": [{"id": 1, "name": "a"}', "expected"),
-        ('{"categories": [{"id": 1, "name"', "no JSON"),
-        ('{"categories": [{"id": "1", "name": "a"}]}', "no whole number"),
+        ('{"categories": [{"id": 1, "name"', "no valid JSON"),
+        ('{"categories": [{"id": "1", "name": "a"}]}', "not an integer"),
         ('{"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}', "two categories"),
-        ('{"categories": []}', "names no categories"),
-        ('{"categories": [7]}', "no whole number"),
+        ('{"categories": []}', "has no categories"),
+        ('{"categories": [7]}', "not an integer"),
         ("", "expected"),
-        ('{"categories": [{"id": 1, "name": "a"}]} x', "behind the end"),
+        ('{"categories": [{"id": 1, "name": "a"}]} x', "after the end"),
     ],
 )
 def test_a_broken_file_is_told(text: str, reason: str, tmp_path: Path) -> None:

@@ -296,7 +296,7 @@ def test_predict_explains_what_is_wrong_with_a_request(say: Say, folder: Path) -
     assert "'red cat' is named twice" in refused(say, *head, image, "--classes", "red_cat,red cat")
     Path("names.txt").write_text("red square\nblack_cat\n\n")
     both = ("--classes", "a,b", "--classes-file", "names.txt")
-    assert "exclude each other" in refused(say, *head, image, *both)
+    assert "cannot be used together" in refused(say, *head, image, *both)
     assert "cannot read the class names" in refused(say, *head, image, "--classes-file", "no.txt")
     good = (*head, "--classes-file", "names.txt")
     Path("text.png").write_text("no image")

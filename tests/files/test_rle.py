@@ -14,10 +14,10 @@ from rppbench.files import rle
 
 def masks() -> list[Any]:
     draw = np.random.default_rng(0)
-    found = [draw.random((h, w)) < p for h, w, p in [(7, 5, 0.5), (40, 33, 0.1), (64, 64, 0.9)]]
+    masks = [draw.random((h, w)) < p for h, w, p in [(7, 5, 0.5), (40, 33, 0.1), (64, 64, 0.9)]]
     blob = np.zeros((480, 640), bool)
     blob[100:300, 50:600] = True
-    return [*found, blob, np.zeros((9, 4), bool), np.ones((3, 8), bool)]
+    return [*masks, blob, np.zeros((9, 4), bool), np.ones((3, 8), bool)]
 
 
 @pytest.mark.parametrize("mask", masks())
@@ -30,12 +30,12 @@ def test_masks_are_written_and_read_as_pycocotools_does(mask: Any) -> None:
 
 
 def test_runs_may_be_numbers() -> None:
-    found = rle.decode({"size": [2, 3], "counts": [1, 2, 3]})
-    assert found.tolist() == [[False, True, False], [True, False, False]]
+    mask = rle.decode({"size": [2, 3], "counts": [1, 2, 3]})
+    assert mask.tolist() == [[False, True, False], [True, False, False]]
 
 
 @pytest.mark.parametrize(
-    ("damaged", "told"),
+    ("damaged", "message"),
     [
         (None, "must be"),
         ({"size": [2, 2]}, "must be"),
@@ -54,8 +54,8 @@ def test_runs_may_be_numbers() -> None:
         ({"size": [2, 2], "counts": ""}, "add up"),
     ],
 )
-def test_a_damaged_mask_is_an_error_that_says_so(damaged: object, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_a_damaged_mask_is_an_error_that_says_so(damaged: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         rle.decode(damaged)
 
 

@@ -137,6 +137,45 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, text: st
     assert str(caught.value).startswith(f"cannot read {path}: ")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!python/object/apply:os.mkdir [hit]",
+        "!!python/object/new:os.mkdir [hit]",
+        "!!python/name:os.mkdir",
+        "!!python/tuple [1]",
+    ],
+)
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_yaml_file_runs_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, inherited: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, "a.yml", f"output: {value}\n")
+    if inherited:
+        path = write(tmp_path, "b.yaml", "_base_: a.yml\nlimit: 3\n")
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"cannot read {path}, or a file that it inherits from: ")
+    assert "tag:yaml.org,2002:python/" in str(caught.value)
+    assert "no Python objects" in str(caught.value)
+    assert not (tmp_path / "hit").exists()
+
+
+@pytest.mark.parametrize("name", ["a.yaml", "a.json"])
+def test_a_data_file_imports_no_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    module = f"hitting_{name[2:]}"  # one of its own: a module runs only once
+    write(tmp_path, f"{module}.py", "import os\nos.mkdir('hit')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path, name, f'{{"custom_imports": {{"imports": ["{module}"]}}}}\n')
+    with pytest.raises(UsageError, match="is named 'custom_imports'"):
+        read(path)
+    assert not (tmp_path / "hit").exists()
+
+
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(UsageError, match=r"no config file '/nowhere\.py'"):
         read("/nowhere.py")

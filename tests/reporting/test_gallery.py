@@ -133,7 +133,7 @@ def test_scenes_of_both_tasks_become_a_page_and_are_the_same_each_time(
     tasks = ("detection:proposals=true", "segmentation:proposals=regions")
     assert main(["run", "--method", "zeroshot", "--task", *tasks]) == 0
     assert main(["gallery", "zeroshot", "--to", "x"]) == 2
-    assert "may be any of these; say --task" in capsys.readouterr().err
+    assert "matches several cells; give --task" in capsys.readouterr().err
     for name in ("detection", "segmentation"):
         for folder in (f"{name}-1", f"{name}-2"):
             words = ("zeroshot", "--task", name, "--images", "2", "--to", folder)

@@ -146,8 +146,8 @@ def test_masks_come_from_json_and_png(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("{", "no JSON"),
-        ("[" * 100_000, "no JSON"),
+        ("{", "no valid JSON"),
+        ("[" * 100_000, "no valid JSON"),
         ("{}", "list"),
         (json.dumps([1] * 1001), "at most 1000"),
         ('[{"size": [4, 5], "counts": [20]}]', "does not fit an image of 4 x 6"),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rppbench.contracts.engine import Event
 from rppbench.planning.status import Planned
 from rppbench.records.cell import Cell, Choice, Options, Training
-from rppbench.terminal import run_progress
+from rppbench.terminal import run_progress, step_progress
 from rppbench.terminal.run_progress import display, titles
 
 TASK = Choice("transfer")
@@ -45,6 +45,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     clock = Clock()
     monkeypatch.setattr(run_progress, "time", clock)
+    monkeypatch.setattr(step_progress, "time", clock)
     return clock
 
 
@@ -98,7 +99,7 @@ def test_a_log_gets_a_line_at_start_and_end_and_few_between(clock: Clock) -> Non
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_warning_is_said_once(terminal: bool) -> None:
+def test_a_warning_is_printed_once(terminal: bool) -> None:
     console, text = screen(terminal)
     with display(plan(ONE, TWO), console) as report:
         for key in (ONE.key, TWO.key, ONE.key):
@@ -132,7 +133,7 @@ def test_a_terminal_shows_a_bar_for_each_running_cell_and_one_for_all() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_cell_that_died_before_it_spoke_is_shown(terminal: bool) -> None:
+def test_a_cell_that_died_before_its_first_event_is_shown(terminal: bool) -> None:
     console, text = screen(terminal)
     with display(plan(ONE, TWO), console) as report:
         report(Event(ONE.key, "failed", message="the worker died"))

@@ -110,9 +110,9 @@ class ImageNetFolders(OnDisk):
         return [s for s in lacking if not (shared and s.gives.endswith(f"/{NAMES}"))]
 
     @classmethod
-    def index(cls, tell: ReportProgress) -> Sequence[Path]:
+    def index(cls, report: ReportProgress) -> Sequence[Path]:
         tops = [cls.top(data_root() / cls.folder, folder) for folder in cls.folders.values()]
-        return [manifest(top.parent, (top.name,), tell).file for top in tops]
+        return [manifest(top.parent, (top.name,), report).file for top in tops]
 
     @classmethod
     def top(cls, home: Path, folder: str) -> Path:
