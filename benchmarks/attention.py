@@ -28,7 +28,7 @@ from torch import Tensor
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.models import text_tower
-from rppbench.models.blocks import attend_behind, leave, unit
+from rppbench.models.blocks import attend_with_prefix, finish_block, normalise
 from rppbench.models.clip import Clip
 from rppbench.models.tokens import Names
 
@@ -50,7 +50,7 @@ def plain(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def cut(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    return unit(clip.text._whole(names.ids, prompt.input, prompt))
+    return normalise(clip.text._run_unshared(names.ids, prompt.input, prompt))
 
 
 def grouped(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
@@ -59,7 +59,7 @@ def grouped(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def shared(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    return unit(clip.text._suffix(names.ids, clip.text._prefix(prompt)))
+    return normalise(clip.text._run_suffixes(names.ids, clip.text._run_prefix(prompt)))
 
 
 def ours(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
@@ -76,7 +76,7 @@ def copied(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
         seen = torch.ones(s, p + s, dtype=torch.bool, device=q.device).tril(p)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
 
-    with patch.object(text_tower, "attend_behind", attend):
+    with patch.object(text_tower, "attend_with_prefix", attend):
         return ours(clip, prompt, names)
 
 
@@ -85,8 +85,8 @@ def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
     Names of equal length have no padding, so this computes nothing that is not needed.
     """
-    text = clip.text.text
-    prefix = clip.text._prefix(prompt)
+    text = clip.text.module
+    prefix = clip.text._run_prefix(prompt)
     groups = [(names.lengths == s).nonzero()[:, 0] for s in names.lengths.unique()]
     shapes = [(len(rows), int(names.lengths[rows[0]])) for rows in groups]
     suffixes = [
@@ -102,18 +102,18 @@ def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
         heads = []
         for part, shape in zip(inside.split(sizes), shapes, strict=True):
             q, k, v = part.view(*shape, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-            mixed = attend_behind(q, k, v, keys, values)  # (c, h, s, d/h)
+            mixed = attend_with_prefix(q, k, v, keys, values)  # (c, h, s, d/h)
             heads.append(mixed.transpose(0, 1).flatten(1, 2))
-        x = leave(block, x, torch.cat(heads, 1)[None])
+        x = finish_block(block, x, torch.cat(heads, 1)[None])
     ends = [
         part.view(*shape, -1)[:, -1] for part, shape in zip(x[0].split(sizes), shapes, strict=True)
     ]
     features = text.ln_final(torch.cat(ends)) @ text.text_projection
-    return unit(features[torch.cat(groups).argsort()])
+    return normalise(features[torch.cat(groups).argsort()])
 
 
 def compiled(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    if clip.text.leave is leave:
+    if clip.text.finish_block is finish_block:
         clip.compile("inductor")
     return ours(clip, prompt, names)
 

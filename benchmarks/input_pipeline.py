@@ -24,7 +24,7 @@ from PIL import Image
 
 from rppbench.data.augmentation import training_view
 from rppbench.data.preprocess import Preprocess
-from rppbench_datasets import pictures
+from rppbench_datasets import image_files
 
 # isort: split
 from torchvision import transforms
@@ -61,17 +61,17 @@ def seconds(run: Callable[[Path], Any], paths: list[Path]) -> float:
 def measure(paths: list[Path], repeats: int) -> dict[str, Any]:
     facts = Preprocess(SIZE, MEAN, STD)
     view = training_view(facts, "crop-flip")
-    image = pictures.read(paths[0])
+    image = image_files.read_image(paths[0])
     short = image.resize((int(SIZE * WIDTH / HEIGHT), SIZE), Image.Resampling.BICUBIC)
     runs: dict[str, Callable[[Path], Any]] = {
-        "test, rppbench": lambda path: facts(pictures.read(path)),
+        "test, rppbench": lambda path: facts(image_files.read_image(path)),
         "test, plain": plain(transforms.Resize(SIZE, BICUBIC), transforms.CenterCrop(SIZE)),
-        "training, rppbench": lambda path: view(pictures.read(path), path.name, 0, 0),
+        "training, rppbench": lambda path: view(image_files.read_image(path), path.name, 0, 0),
         "training, plain": plain(
             transforms.RandomResizedCrop(SIZE, (0.08, 1.0), interpolation=BICUBIC),
             transforms.RandomHorizontalFlip(),
         ),
-        "part: decode": pictures.read,
+        "part: decode": image_files.read_image,
         "part: resize": lambda path: image.resize(short.size, Image.Resampling.BICUBIC),
         "part: crop, tensor, normalise": lambda path: facts(short),
     }

@@ -22,8 +22,14 @@ from gauge import child, taken
 from page import GIB, MIB, RESULTS, environment, table, write
 
 from rppbench.data.splits import few_shot
-from rppbench_datasets.manifest import Listed, Manifest, folders, manifest, place
-from rppbench_datasets.manifest import write as write_index
+from rppbench_datasets.manifest import (
+    Manifest,
+    ScannedFolder,
+    class_folders,
+    index_path,
+    open_manifest,
+    write_manifest,
+)
 
 PARTS = ("imagenet21k_train", "imagenet21k_val")
 VAL = 50
@@ -52,30 +58,30 @@ def make_folders(root: Path, classes: int) -> None:
             os.utime(folder, (LONG_AGO, LONG_AGO))
 
 
-def generated(options: argparse.Namespace) -> Iterator[Listed]:
-    """What a scan of a complete copy would list, folder by folder."""
+def generated(options: argparse.Namespace) -> Iterator[ScannedFolder]:
+    """What a scan of a full copy would find, folder by folder."""
     train = options.entries - VAL * options.classes
     for part in PARTS:
-        for number, (path, stamp) in enumerate(folders(options.root, part)):
+        for number, (path, stamp) in enumerate(class_folders(options.root, part)):
             each = VAL
             if part == PARTS[0]:  # as even as whole numbers allow
                 each = train // options.classes + (number < train % options.classes)
             wnid = path.rpartition("/")[2].encode()
             names = b"".join(b"%b_%07d.JPEG\0" % (wnid, image) for image in range(each))
-            yield Listed(path, stamp, names)
+            yield ScannedFolder(path, stamp, names)
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
     """One step in this process."""
     told: dict[str, Any] = {}
-    file = place(options.root, PARTS)
+    file = index_path(options.root, PARTS)
 
     def build() -> None:
-        write_index(file, generated(options))
+        write_manifest(file, generated(options))
 
     def opened() -> None:
         made = file.stat().st_mtime_ns
-        found = manifest(options.root, PARTS)
+        found = open_manifest(options.root, PARTS)
         assert file.stat().st_mtime_ns == made, "the index was made again"
         samples = train_of(found)
         told["entries"] = sum(folder.count for folder in found.folders)

@@ -1,7 +1,7 @@
-"""Named random streams: every draw comes from (what it belongs to, what it is for).
+"""Named random streams: a generator of its own for each owner (a cell, say) and purpose.
 
-There is no global seeding anywhere. Two cells never share a stream, and adding a draw to one
-purpose cannot shift another, so a record does not depend on order, engine or worker count.
+Nothing is seeded globally. Two cells never share a stream, and one more draw for one purpose
+cannot shift the draws for another, so a record does not depend on order, engine or worker count.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed from the parts' text; equal parts give equal seeds on every machine."""
+    """A 63-bit seed from the texts of the parts; equal parts give equal seeds on every machine."""
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def torch_stream(*parts: object) -> torch.Generator:
-    """A CPU `torch.Generator` of its own for the named purpose."""
+    """A CPU `torch.Generator` seeded with `seed_of(*parts)`."""
     import torch  # torch costs two seconds; the commands that only read records do not pay it
 
     return torch.Generator().manual_seed(seed_of(*parts))

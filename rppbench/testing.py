@@ -80,7 +80,7 @@ def examples_of(method: Method, clip: Clip) -> Examples:
         labels=labels,
         val_images=clip.image.encode(noise(clip, 2)),
         val_labels=labels,
-        texts=clip.text.templates(NAMES, text.wordings or ("a photo of a {}.",)),
+        texts=clip.text.encode_templates(NAMES, text.wordings or ("a photo of a {}.",)),
         scale=clip.scale,
     )
 
@@ -91,7 +91,7 @@ def step_of(method: Method, clip: Clip) -> Step:
     prompts = method.prompts()
     images = clip.image.encode(pixels, prompts.image)
     if isinstance(prompts.text, Templates):
-        texts = clip.text.templates(NAMES, prompts.text.wordings or ("a photo of a {}.",))
+        texts = clip.text.encode_templates(NAMES, prompts.text.wordings or ("a photo of a {}.",))
     elif isinstance(prompts.text, Conditional):
         names = Names(NAMES, clip.tokenizer)
         texts = clip.text.encode_each(prompts.text.contexts(images), names)
@@ -100,7 +100,7 @@ def step_of(method: Method, clip: Clip) -> Step:
     frozen_texts = frozen_images = None
     if (frozen := method.frozen) is not None:
         wordings = frozen.wordings or ("a photo of a {}.",)
-        frozen_texts = clip.text.templates(NAMES, wordings, raw=frozen.raw)
+        frozen_texts = clip.text.encode_templates(NAMES, wordings, raw=frozen.raw)
         frozen_images = clip.image.encode(pixels) if frozen.images else None
     classes = torch.arange(len(NAMES))
     teacher = None

@@ -1,7 +1,7 @@
-"""Lets torchvision be imported beside a torch it was not compiled for.
+"""A workaround that lets torchvision be imported with a torch it was not compiled for.
 
-torchvision registers fake kernels for `nms` and `qnms` at import and fails if the operators do
-not exist; they do not when its C++ library cannot be loaded (a `+cpu` torch beside the default
+At import, torchvision registers fake kernels for `nms` and `qnms` and fails if the operators do
+not exist; they do not when its C++ library cannot be loaded (a `+cpu` torch with the default
 torchvision, for example). Nothing here needs these operators: transforms work on PIL images. So
 their schemas are declared, without kernels, and only where the library does not load.
 
@@ -25,12 +25,12 @@ def library_loads() -> bool:
     """Whether torchvision's C++ operators can be loaded by this torch; loads them if so."""
     package = find_spec("torchvision")
     if package is None or not package.submodule_search_locations:
-        return True  # not installed: importing it will say so better than we can
+        return True  # not installed: importing it gives a better error message
     for folder in package.submodule_search_locations:
-        found = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)).find_spec("_C")
-        if found and found.origin:
+        library = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)).find_spec("_C")
+        if library and library.origin:
             try:
-                torch.ops.load_library(found.origin)
+                torch.ops.load_library(library.origin)
             except (OSError, RuntimeError):
                 return False
             return True
@@ -38,7 +38,7 @@ def library_loads() -> bool:
 
 
 LIBRARY = None if library_loads() else torch.library.Library("torchvision", "DEF")
-"""Kept for the life of the process: a collected Library takes its schemas with it."""
+"""Held for the life of the process: a Library that is garbage-collected takes its schemas along."""
 
 if LIBRARY is not None:
     for schema in SCHEMAS:

@@ -1,4 +1,4 @@
-"""The data sets and backbones that come with rppbench."""
+"""The data sets and backbones that come with rppbench, as a plugin."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
-    """The data sets of the embedded world, and published ones."""
-    from rppbench_datasets import coop, demo, detection, labelled
+    """The rendered data sets of the embedded world, and published data sets."""
+    from rppbench_datasets import coop, demo, detection, segmentation
     from rppbench_datasets.imagenet21k import ImageNet21K
     from rppbench_datasets.scenes import Scenes
 
-    return [*demo.SETS, *coop.SETS, ImageNet21K, Scenes, *labelled.SETS, *detection.SETS]
+    return [*demo.SETS, *coop.SETS, ImageNet21K, Scenes, *segmentation.SETS, *detection.SETS]
 
 
 @hookimpl
 def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
-    """'folder:/path', 'json:/path', 'wds:/path', 'wds/NAME' and 'hf:NAME'."""
-    from rppbench_datasets.named import resolve
+    """The data set of a name: 'folder:/path', 'json:/path', 'wds:/path', 'wds/NAME', 'hf:NAME'."""
+    from rppbench_datasets.named_by_path import resolve
 
     return resolve(name)
 
 
 @hookimpl
 def rppbench_backbones() -> list[Backbone]:
-    """The two CLIPs of the embedded world."""
+    """The two small CLIPs of the embedded world."""
     from rppbench_datasets.world.models import backbones
 
     return backbones()

@@ -1,7 +1,7 @@
-"""The data sets of the embedded world: a vocabulary, eleven subjects, four domain shifts.
+"""The rendered data sets of the embedded world: a vocabulary, eleven subjects, four domain shifts.
 
-All are rendered from the shipped drawings. For every class one artist's drawings are kept for
-the test split, so shots and test images never show the same drawing.
+All images are rendered from the shipped drawings. For every class one artist's drawings are
+reserved for the test split, so shots and test images never show the same drawing.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from rppbench_datasets.world.artwork import (
 )
 
 TRAIN, VAL = 16, 4
-"""Renders a class of the train-pool drawings."""
+"""Images a class in the train and val splits, rendered from train-pool drawings."""
 
 SHIFTED = 200
-"""Classes of the domain-shift sets."""
+"""Number of classes of the domain-shift sets."""
 
 SUBJECTS = (
     *("animals", "plants", "dishes", "faces", "transport", "places", "clothing", "household"),
     *("media", "sports", "flags"),
 )
-"""Subjects that are transfer sets; people, hands and signs stand in the vocabulary only."""
+"""Subjects that are transfer sets; people, hands and signs are in the vocabulary only."""
 
 
 @cache
-def _drawn() -> dict[tuple[str, str], Drawing]:
-    """Drawings by concept and vendor."""
+def _drawings() -> dict[tuple[str, str], Drawing]:
+    """All drawings by concept id and vendor."""
     return {(c.id, drawing.vendor): drawing for c in concepts() for drawing in c.drawings}
 
 
 class Rendered(Dataset):
-    """Classes from the concepts of the world, images drawn on demand."""
+    """A data set of the world: its classes are concepts, its images are rendered on demand."""
 
     suite: ClassVar[str] = "demo"
     licence: ClassVar[str] = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
@@ -55,7 +55,7 @@ class Rendered(Dataset):
     """Test images a class."""
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     pool: ClassVar[str] = "test"
-    """Drawings that the test split shows."""
+    """Pool of the drawings in the test split."""
 
     @cached_property
     def concepts(self) -> Sequence[Concept]:
@@ -75,11 +75,11 @@ class Rendered(Dataset):
                 f"{split}/{concept.id}/{drawings[number % len(drawings)].vendor}/{number}", label
             )
             for label, concept in enumerate(self.concepts)
-            for drawings in [self._drawings(concept, split)]
+            for drawings in [self._pool_of(concept, split)]
             for number in range(count)
         ]
 
-    def _drawings(self, concept: Concept, split: str) -> tuple[Drawing, ...]:
+    def _pool_of(self, concept: Concept, split: str) -> tuple[Drawing, ...]:
         if split == "test":
             return concept.pool(self.pool)
         return tuple(d for d in concept.pool("train") if d.vendor in COLOURED)
@@ -88,9 +88,9 @@ class Rendered(Dataset):
         return render.single(self.drawing(sample), f"{self.name}/{sample.key}")
 
     def drawing(self, sample: Sample) -> Drawing:
-        """The drawing that an image shows."""
+        """The drawing that the image of a sample shows."""
         _, concept, vendor, _ = sample.key.split("/")
-        return _drawn()[concept, vendor]
+        return _drawings()[concept, vendor]
 
     def fingerprint(self) -> str:
         facts = (
@@ -101,7 +101,7 @@ class Rendered(Dataset):
 
 
 class Vocabulary(Rendered):
-    """Every concept but flags: the large source that prompts are pretrained on."""
+    """Every concept but flags: the large source data set that prompts are pretrained on."""
 
     name = "demo-vocabulary"
     title = "Vocabulary"
@@ -121,7 +121,7 @@ class Vocabulary(Rendered):
         ]
 
     def transferred(self) -> Sequence[int]:
-        """Labels whose class stands in a transfer set too."""
+        """Labels of classes that are in a transfer set too."""
         return [label for label, c in enumerate(self.concepts) if c.subject in SUBJECTS]
 
 
@@ -236,19 +236,20 @@ class Flags(Subject):
 
 
 @cache
-def _shifted() -> Sequence[Concept]:
-    able = [
+def _shift_concepts() -> Sequence[Concept]:
+    """`SHIFTED` concepts that have a drawing in every pool that is tested on, by a fixed hash."""
+    candidates = [
         concept
         for concept in concepts()
         if concept.subject in SUBJECTS
         and all(concept.pool(pool) for pool in ("test", "rendition", "sketch"))
     ]
-    chosen = {c.id for c in sorted(able, key=lambda c: fraction("shift", c.id))[:SHIFTED]}
-    return tuple(concept for concept in able if concept.id in chosen)
+    chosen = {c.id for c in sorted(candidates, key=lambda c: fraction("shift", c.id))[:SHIFTED]}
+    return tuple(concept for concept in candidates if concept.id in chosen)
 
 
 class Shift(Rendered):
-    """The same 200 classes of the vocabulary, seen otherwise; for testing only."""
+    """A domain shift: the same 200 classes of the vocabulary in other images; for testing only."""
 
     role = "shift"
     renders = 4
@@ -256,11 +257,11 @@ class Shift(Rendered):
 
     @cached_property
     def concepts(self) -> Sequence[Concept]:
-        return _shifted()
+        return _shift_concepts()
 
 
 class Backgrounds(Shift):
-    """Test drawings on loud patterns instead of soft textures."""
+    """Test drawings on high-contrast patterns instead of soft textures."""
 
     name = "demo-backgrounds"
     title = "Backgrounds"
@@ -270,7 +271,7 @@ class Backgrounds(Shift):
 
 
 class Rendition(Shift):
-    """Drawings of a vendor that was never trained on."""
+    """Drawings of a vendor that nothing was trained on."""
 
     name = "demo-rendition"
     title = "Rendition"
@@ -279,7 +280,7 @@ class Rendition(Shift):
 
 
 class Sketch(Shift):
-    """Black-and-white silhouettes, none of them trained on."""
+    """Black-and-white silhouettes that nothing was trained on."""
 
     name = "demo-sketch"
     title = "Sketch"
@@ -294,10 +295,10 @@ class Clutter(Shift):
     title = "Clutter"
 
     def image(self, sample: Sample) -> Image.Image:
-        draw = render.stream(f"{self.name}/others/{sample.key}")
-        shown = [self.concepts[at] for at in draw.permutation(len(self.concepts))[:4]]
+        rng = render.stream(f"{self.name}/others/{sample.key}")
+        chosen = [self.concepts[at] for at in rng.permutation(len(self.concepts))[:4]]
         own = sample.key.split("/")[1]
-        others = [concept.pool("test")[0] for concept in shown if concept.id != own][:3]
+        others = [concept.pool("test")[0] for concept in chosen if concept.id != own][:3]
         return render.cluttered(self.drawing(sample), others, f"{self.name}/{sample.key}")
 
 

@@ -1,8 +1,9 @@
 """Hugging Face data sets: 'hf:/path' on disk, or 'hf:org/name' from the hub.
 
-On disk: what `save_to_disk` wrote, or parquet files named after their split. Code that comes with
-a data set is never run, and an image is taken only from the bytes in the table: a path in it
-could name any file. 'hf:NAME?image=COLUMN&label=COLUMN' chooses where several columns fit.
+On disk, a data set is the output of `save_to_disk`, or parquet files named after their split. Code
+that comes with a data set is never run, and an image is read only from the bytes in the table: a
+path in it could name any file. 'hf:NAME?image=COLUMN&label=COLUMN' chooses where several columns
+fit.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ from PIL import Image
 from rppbench import cache_folder
 from rppbench.contracts import Sample
 from rppbench.errors import MissingDataError, UsageError, unknown
-from rppbench_datasets import pictures
-from rppbench_datasets.own import Lists, Own
+from rppbench_datasets import image_files
+from rppbench_datasets.own_images import Lists, OwnDataset
 
 SPLITS = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
-"""Ours -> theirs; the first that is there."""
+"""Split -> its names on the hub, in the order to try."""
 COLUMNS = ("image", "label")
+"""Options that choose a column."""
 
 
-class HuggingFace(Own):
-    """A column of images and a column of class labels."""
+class HuggingFace(OwnDataset):
+    """A Hugging Face data set with a column of images and a column of class labels."""
 
     kind = "hf"
     licence = ""
@@ -40,32 +42,32 @@ class HuggingFace(Own):
         )
 
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
-        where, _, query = self.path.partition("?")
+        location, _, query = self.path.partition("?")
         chosen = dict(parse_qsl(query))
         for option in chosen:
             if option not in COLUMNS:
                 raise unknown(f"option of {self.kind}: is named", option, COLUMNS, "options")
-        place = Path(where).expanduser()
-        found = self._open(where, place)
+        place = Path(location).expanduser()
+        tables = self._open(location, place)
         self._tables: dict[str, Any] = {}
         names: list[str] | None = None
-        for split, theirs in SPLITS.items():
-            table = next((found[name] for name in theirs if name in found), None)
+        for split, hub_names in SPLITS.items():
+            table = next((tables[name] for name in hub_names if name in tables), None)
             if table is None:
                 continue
             image = self._column(table, "Image", "image", chosen)
             label = self._column(table, "ClassLabel", "label", chosen)
             if names not in (None, table.features[label].names):
-                raise self._wrong(f"{split!r} has other class names than the splits before")
+                raise self._error(f"{split!r} has other class names than the splits before")
             names = table.features[label].names
             self._tables[split] = (table, image, label)
         if names is None:
-            raise self._wrong(f"none of its splits is train, validation or test: {sorted(found)}")
+            raise self._error(f"none of its splits is train, validation or test: {sorted(tables)}")
         lists = {split: list(self._samples(split, len(names))) for split in self._tables}
         return place, [name.replace("_", " ").strip() for name in names], lists
 
-    def _open(self, where: str, place: Path) -> dict[str, Any]:
-        """Tables by split, as they are called there."""
+    def _open(self, location: str, place: Path) -> dict[str, Any]:
+        """Tables by the data set's own split names. MissingDataError if it cannot be opened."""
         if find_spec("datasets") is None:
             raise MissingDataError(
                 f"{self.name} needs the package datasets; pip install 'rppbench[hf]'"
@@ -75,35 +77,37 @@ class HuggingFace(Own):
         cache = str(cache_folder() / "huggingface")
         try:
             if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
-                found = datasets.load_from_disk(str(place))
+                opened = datasets.load_from_disk(str(place))
             elif place.is_dir():
                 files = _parquet(place)
                 if not files:
-                    raise self._wrong(f"{place} holds neither")
-                found = datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
-            elif where.count("/") == 1 and not where.startswith(("/", ".", "~")):
-                found = datasets.load_dataset(where)
+                    raise self._error(f"{place} holds neither of the two on disk")
+                opened = datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
+            elif location.count("/") == 1 and not location.startswith(("/", ".", "~")):
+                opened = datasets.load_dataset(location)
             else:
-                raise self._wrong(f"no folder {place}")
+                raise self._error(f"no folder {place}")
         except UsageError:
             raise
-        except Exception as error:  # the library and what it reads with raise anything
-            told = f"{type(error).__name__}: {error}"
-            raise self._wrong(f"cannot open {where}: {told}") from error
-        if isinstance(found, datasets.Dataset):
-            return {str(found.split or "test"): found}
-        return dict(found)
+        except Exception as error:  # the library and its readers raise errors of any type
+            reason = f"{type(error).__name__}: {error}"
+            raise self._error(f"cannot open {location}: {reason}") from error
+        if isinstance(opened, datasets.Dataset):
+            return {str(opened.split or "test"): opened}
+        return dict(opened)
 
     def _column(self, table: Any, kind: str, option: str, chosen: dict[str, str]) -> str:
+        """The column whose feature type is `kind`, by `option` where several fit."""
         fits = [name for name, f in table.features.items() if type(f).__name__ == kind]
         if option in chosen and chosen[option] not in fits:
             raise unknown(f"{kind} column of {self.name} is named", chosen[option], fits, "columns")
         if option in chosen:
             return chosen[option]
         if len(fits) != 1:
-            told = ", ".join(f"{n} ({type(f).__name__})" for n, f in table.features.items())
-            raise self._wrong(
-                f"{len(fits)} columns are a {kind}; name one with ?{option}=COLUMN\ncolumns: {told}"
+            columns = ", ".join(f"{n} ({type(f).__name__})" for n, f in table.features.items())
+            raise self._error(
+                f"{len(fits)} columns are a {kind}; name one with ?{option}=COLUMN\n"
+                f"columns: {columns}"
             )
         return fits[0]
 
@@ -111,7 +115,7 @@ class HuggingFace(Own):
         table, _, label = self._tables[split]
         for row, value in enumerate(table.data.column(label).to_pylist()):
             if value is None or not 0 <= value < classes:
-                raise self._wrong(f"image {row} of {split!r} has no label: {value}")
+                raise self._error(f"image {row} of {split!r} has an invalid label: {value}")
             yield Sample(f"{split}/{row}", value)
 
     def _measure(self) -> Iterator[tuple[str, int]]:
@@ -121,17 +125,17 @@ class HuggingFace(Own):
             sizes = compute.binary_length(compute.struct_field(table.data.column(image), "bytes"))
             for row, size in enumerate(sizes.to_pylist()):
                 if size is None:
-                    raise self._wrong(f"image {row} of {split!r} is not in the table, but a path")
+                    raise self._error(f"image {row} of {split!r} is a path, not bytes in the table")
                 yield f"{split}/{row}", size
 
     def image(self, sample: Sample) -> Image.Image:
         split, _, row = sample.key.partition("/")
         table, image, _ = self._tables[split]
         content = table.data.column(image)[int(row)]["bytes"].as_py()
-        return pictures.decode(io.BytesIO(content), f"{sample.key} of {self.name}")
+        return image_files.decode_image(io.BytesIO(content), f"{sample.key} of {self.name}")
 
-    def _wrong(self, what: str) -> MissingDataError:
-        return MissingDataError(f"{self.name}: {what}\n{self._layout()}")
+    def _error(self, problem: str) -> MissingDataError:
+        return MissingDataError(f"{self.name}: {problem}\n{self._layout()}")
 
 
 def _parquet(place: Path) -> dict[str, list[str]]:
@@ -139,6 +143,6 @@ def _parquet(place: Path) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {}
     for path in sorted([*place.glob("*.parquet"), *place.glob("data/*.parquet")]):
         head = path.stem.partition("-")[0]
-        if any(head in theirs for theirs in SPLITS.values()):
+        if any(head in hub_names for hub_names in SPLITS.values()):
             files.setdefault(head, []).append(str(path))
     return files

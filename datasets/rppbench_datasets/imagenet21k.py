@@ -1,7 +1,7 @@
 """ImageNet-21K, winter 2021, as processed by Alibaba MIIL: the large vocabulary of POMP and RPP.
 
-Ridnik et al., ImageNet-21K Pretraining for the Masses, 2021. Classes are the folders that are
-there; their names are the first words of the synsets in timm's tables.
+Ridnik et al., ImageNet-21K Pretraining for the Masses, 2021. The classes are the class folders on
+disk; their names are the first words of the synsets in timm's tables.
 """
 
 from __future__ import annotations
@@ -14,31 +14,31 @@ from pathlib import Path
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Finding, ReportProgress, Sample, SourceFile
+from rppbench.contracts import Dataset, Finding, ReportProgress, Sample, SourceFile, data_root
 from rppbench.errors import WRONG_COUNT, WRONG_VARIANT, MissingDataError, unknown
-from rppbench_datasets import pictures
-from rppbench_datasets.manifest import manifest
-from rppbench_datasets.root import data_root
+from rppbench_datasets import image_files
+from rppbench_datasets.manifest import open_manifest
 
 FOLDER = "imagenet21k_resized"
 TRAIN, VAL = "imagenet21k_train", "imagenet21k_val"
 SPLITS = {"train": TRAIN, "val": VAL, "test": VAL}
-"""The release has no other test images than its 'val', so nothing is to be selected on that."""
+"""The release has no test images but its 'val', so nothing may be selected on 'val'."""
 SHOWN = 5
-"""Of a list of folders in a message."""
+"""How many folders of a list stand in a message."""
 
 PAGE = "image-net.org after a log-in: 'Winter 2021 release, processed' (about 280 GB)"
 
 WINTER21 = "imagenet21k_miil_w21_synsets.txt"
 FALL11 = "imagenet21k_miil_synsets.txt"
 TREE = "imagenet21k_miil_tree.pth"
-"""MIIL's own table of names, a torch file beside the images; taken where timm is not installed."""
+"""MIIL's own table of names, a torch file beside the images; read if timm is not installed."""
 
 LEMMAS = "imagenet_synset_to_lemma.txt"
+"""Tables of timm: the synsets of both processed releases, and the words of each synset."""
 
 
 class ImageNet21K(Dataset):
-    """10,450 classes if the copy is complete, squashed to 224 x 224 by those who made it."""
+    """10,450 classes if the copy is complete; its authors squashed the images to 224 x 224."""
 
     name = "imagenet21k"
     title = "ImageNet-21K"
@@ -65,7 +65,7 @@ class ImageNet21K(Dataset):
                     "$RPPBENCH_DATA, else $DATA, else ./data; get the processed winter 2021 "
                     "release (about 280 GB) from image-net.org"
                 )
-        self.manifest = manifest(self.root, (TRAIN, VAL))
+        self.manifest = open_manifest(self.root, (TRAIN, VAL))
         paths = [folder.path.split("/") for folder in self.manifest.folders]
         train = [name for part, name in paths if part == TRAIN]
         val = [name for part, name in paths if part == VAL]
@@ -74,14 +74,16 @@ class ImageNet21K(Dataset):
         tree = self.root / TREE
         names = _tree(tree) if find_spec("timm") is None and tree.is_file() else None
         if names is None:
-            _refuse_others(self.root, {*train, *val})
-        elif strange := sorted({*train, *val} - set(names)):
-            raise MissingDataError(f"{self.root} has classes that {tree} lacks: {_some(strange)}")
-        for ours, theirs, part in ((train, val, VAL), (val, train, TRAIN)):
-            if missing := sorted(set(ours) - set(theirs)):
+            _refuse_other_releases(self.root, {*train, *val})
+        elif unknown_wnids := sorted({*train, *val} - set(names)):
+            raise MissingDataError(
+                f"{self.root} has classes that {tree} lacks: {_first(unknown_wnids)}"
+            )
+        for wnids, others, part in ((train, val, VAL), (val, train, TRAIN)):
+            if missing := sorted(set(wnids) - set(others)):
                 raise MissingDataError(
                     f"{TRAIN} has {len(train):,} class folders and {VAL} has {len(val):,}; "
-                    f"{self.root / part} lacks {_some(missing)}",
+                    f"{self.root / part} lacks {_first(missing)}",
                     WRONG_COUNT,
                 )
         self.wnids = train
@@ -102,77 +104,81 @@ class ImageNet21K(Dataset):
         )
 
     def image(self, sample: Sample) -> Image.Image:
-        return pictures.read(self.root / sample.key)
+        return image_files.read_image(self.root / sample.key)
 
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
 
     @classmethod
     def index(cls, report: ReportProgress) -> Sequence[Path]:
-        return [manifest(data_root() / FOLDER, (TRAIN, VAL), report).file]
+        return [open_manifest(data_root() / FOLDER, (TRAIN, VAL), report).file]
 
     def findings(self) -> Iterator[Finding]:
         yield Finding("", "the processed winter 2021 release, by its class folders")
         if len(self.wnids) != self.size:
             yield Finding(WRONG_COUNT, f"{len(self.wnids):,} classes, not {self.size:,}")
         for split in ("train", "val"):
-            images, whole = len(self.samples(split)), self.counts[split]
-            if images != whole:
+            images, expected = len(self.samples(split)), self.counts[split]
+            if images != expected:
                 folder = self.root / SPLITS[split]
-                yield Finding(WRONG_COUNT, f"{folder} has {images:,} images, not {whole:,}")
+                yield Finding(WRONG_COUNT, f"{folder} has {images:,} images, not {expected:,}")
 
     def fingerprint(self) -> str:
         facts = (1, self.template, self.classes, self.manifest.digest)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-def _refuse_others(root: Path, wnids: set[str]) -> None:
+def _refuse_other_releases(root: Path, wnids: set[str]) -> None:
     """MissingDataError unless all classes are those of winter 2021, processed."""
-    strange = sorted(wnids - set(_table(WINTER21)))
-    if not strange:
+    unknown_wnids = sorted(wnids - set(_table(WINTER21)))
+    if not unknown_wnids:
         return
     count = f"{root} has {len(wnids):,} classes"
-    wanted = "imagenet21k is the processed winter 2021 release: 10,450 classes"
+    expected = "imagenet21k is the processed winter 2021 release: 10,450 classes"
     if wnids <= set(_table(FALL11)):
         raise MissingDataError(
-            f"{count}, among them {_some(strange)}: this is the processed fall 2011 release "
-            f"(11,221 classes)\n{wanted}, among them none of these; the two are never mixed",
+            f"{count}, among them {_first(unknown_wnids)}: this is the processed fall 2011 release "
+            f"(11,221 classes)\n{expected}, among them none of these; the two are never mixed",
             WRONG_VARIANT,
         )
     raise MissingDataError(
-        f"{count}, among them {_some(strange)}, which the release does not have\n{wanted}; "
-        "its 'small classes' and the unprocessed releases do not belong here (the 10,451 folders "
+        f"{count}, among them {_first(unknown_wnids)}, which the release does not have\n"
+        f"{expected}; "
+        "its 'small classes' and the unprocessed releases are other data sets (the 10,451 folders "
         "of POMP's documentation count the folder itself)",
         WRONG_VARIANT,
     )
 
 
 def _lemmas() -> dict[str, str]:
-    """The first word or words of every synset."""
+    """Class name by WordNet id: the first word or words of the synset."""
     rows = (line.split("\t") for line in _table(LEMMAS))
     return {wnid: words.split(",")[0].replace("_", " ").strip() for wnid, words in rows}
 
 
 def _tree(path: Path) -> dict[str, str]:
-    """Class names by wnid from MIIL's file. MissingDataError for one that holds more than data."""
+    """Class names by WordNet id from MIIL's file.
+
+    MissingDataError if it cannot be read, or holds anything but plain data.
+    """
     import torch
 
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)["class_description"]
-        return {str(wnid): str(name).replace("_", " ").strip() for wnid, name in found.items()}
-    except Exception as error:  # its reader raises anything for a damaged or hostile file
-        told = f"cannot read the class names in {path}: {type(error).__name__}"
+        names = torch.load(path, map_location="cpu", weights_only=True)["class_description"]
+        return {str(wnid): str(name).replace("_", " ").strip() for wnid, name in names.items()}
+    except Exception as error:  # torch raises errors of any type for a damaged or hostile file
+        reason = f"cannot read the class names in {path}: {type(error).__name__}"
         raise MissingDataError(
-            f"{told}; only plain data is taken from it\n"
+            f"{reason}; only plain data is taken from it\n"
             "pip install 'rppbench[data]' has the names too"
         ) from error
 
 
 def _table(name: str) -> list[str]:
-    """Lines of a table of timm's, which is not imported: that takes seconds."""
-    found = find_spec("timm")
-    where: Iterable[str] = (found.submodule_search_locations or ()) if found else ()
-    for folder in where:
+    """Lines of a table of timm's. timm is not imported: that takes seconds."""
+    package = find_spec("timm")
+    folders: Iterable[str] = (package.submodule_search_locations or ()) if package else ()
+    for folder in folders:
         table = Path(folder) / "data" / "_info" / name
         if table.is_file():
             return table.read_text(encoding="utf-8").splitlines()
@@ -182,5 +188,5 @@ def _table(name: str) -> list[str]:
     )
 
 
-def _some(wnids: Sequence[str]) -> str:
+def _first(wnids: Sequence[str]) -> str:
     return ", ".join(wnids[:SHOWN]) + (", ..." if len(wnids) > SHOWN else "")

@@ -1,8 +1,8 @@
-"""An index of class folders, so that millions of images are listed once and not at each start.
+"""A manifest: an index of class folders, so that millions of images are listed only once.
 
-It lies in the cache, one file for a root and its parts; nothing is written under the root. Opening
-it asks for the modification times of the folders, never of the files, and lists again only folders
-that changed. Building streams from folder to folder; reading maps the file into memory.
+It is stored in the cache folder, one file for a root and its parts; nothing is written below the
+root. Opening it reads the modification times of the folders, never of the files, and lists again
+only folders that changed. It is built folder by folder and read as a memory-mapped file.
 
 The file: `MAGIC`, the image names of one folder after the other (UTF-8, sorted, each ended by a
 zero byte), a JSON table of the folders, and in the last 8 bytes the length of the table.
@@ -28,35 +28,37 @@ from typing import Any, overload
 from rppbench import cache_folder
 from rppbench.contracts import ReportProgress, Sample
 from rppbench.errors import MissingDataError, UsageError
-from rppbench_datasets.pictures import is_picture
+from rppbench_datasets.image_files import is_image_file
 
 MAGIC = b"rppbench manifest 1\n"
 END = b"\0"
 SETTLED = 2.0
-"""Seconds after which a further change is sure to change a folder's time stamp again."""
+"""Seconds after which a further change surely changes a folder's time stamp again."""
 
 UNSETTLED = 0
-"""Time stamp of a folder that may change again without changing its own; it never counts."""
+"""Time stamp of a folder that may change again without a new time stamp: always listed again."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A class folder and where its image names stand in the file."""
+    """A class folder, and where its image names are in the manifest."""
 
     path: str
     """Below the root, with '/'."""
     stamp: int
     """Modification time before it was listed, ns, or `UNSETTLED`."""
     count: int
+    """Number of images."""
     start: int
     stop: int
+    """Bytes of the image names in the manifest: from `start` to `stop`."""
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What a scan found in one folder: the names as they go into the file."""
+class ScannedFolder:
+    """A folder that was listed: its image names as they are written to the manifest."""
 
     path: str
     stamp: int
@@ -64,7 +66,7 @@ class Listed:
 
 
 class Manifest:
-    """An index that is open. ValueError or OSError for a file that is none, or not whole."""
+    """An open manifest. ValueError or OSError for a file that is invalid or incomplete."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -73,10 +75,10 @@ class Manifest:
         size = len(self._bytes)
         length = int.from_bytes(self._bytes[-8:], "little")
         if self._bytes[: len(MAGIC)] != MAGIC or length > size - len(MAGIC) - 8:
-            raise ValueError(f"{file} is no manifest")
+            raise ValueError(f"{file} is not a manifest")
         table = json.loads(self._bytes[size - 8 - length : size - 8])
         self.digest: str = table["digest"]
-        """Of all paths and names, not of the time stamps."""
+        """SHA-256 of all paths and names, not of the time stamps."""
         self.folders = [Folder(*row) for row in table["folders"]]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -87,16 +89,18 @@ class Manifest:
         return self.raw(folder).decode().split("\0")[:-1]
 
     def raw(self, folder: Folder) -> bytes:
-        """The names as they stand in the file."""
+        """The names as they are in the file, each ended by a zero byte."""
         return self._bytes[folder.start : folder.stop]
 
-    def samples(self, labels: Mapping[str, int]) -> Samples:
-        """The images of the folders with these paths, in the order of the index."""
-        return Samples(self, [folder for folder in self.folders if folder.path in labels], labels)
+    def samples(self, labels: Mapping[str, int]) -> ManifestSamples:
+        """Samples of the folders with these paths and labels, in the order of the manifest."""
+        return ManifestSamples(
+            self, [folder for folder in self.folders if folder.path in labels], labels
+        )
 
 
-class Samples(Sequence[Sample]):
-    """Samples that are made when they are read: a key is the path below the root."""
+class ManifestSamples(Sequence[Sample]):
+    """A sequence of samples that are created when they are read; keys are paths below the root."""
 
     def __init__(
         self, manifest: Manifest, folders: Sequence[Folder], labels: Mapping[str, int]
@@ -104,7 +108,10 @@ class Samples(Sequence[Sample]):
         self.manifest, self.folders = manifest, folders
         self.labels = [labels[folder.path] for folder in folders]
         self.stops = list(accumulate(folder.count for folder in folders))
-        self._last: tuple[int, list[str]] = (-1, [])  # neighbours are read together
+        self._last: tuple[int, list[str]] = (
+            -1,
+            [],
+        )  # (folder, its names): neighbours are in one folder
 
     def __len__(self) -> int:
         return self.stops[-1] if self.stops else 0
@@ -132,28 +139,30 @@ class Samples(Sequence[Sample]):
                 yield Sample(f"{folder.path}/{name}", label)
 
 
-def manifest(root: Path, parts: Sequence[str], report: ReportProgress | None = None) -> Manifest:
-    """The index of all images in ROOT/PART/FOLDER/*, made or brought up to date if need be.
+def open_manifest(
+    root: Path, parts: Sequence[str], report: ReportProgress | None = None
+) -> Manifest:
+    """The manifest of all images in ROOT/PART/FOLDER/*, built or updated if needed.
 
-    Raises MissingDataError for a part that is not there or a name that is not UTF-8, and
-    UsageError where the cache cannot be written.
+    MissingDataError for a part that is missing or a name that is not UTF-8; UsageError if the
+    cache cannot be written.
     """
-    file = place(root, parts)
+    file = index_path(root, parts)
     old = None
-    with suppress(OSError, ValueError, KeyError, TypeError):  # a bad file is made again
+    with suppress(OSError, ValueError, KeyError, TypeError):  # an invalid file is replaced
         old = Manifest(file)
-    found = [row for part in parts for row in folders(root, part)]
+    stamped = [row for part in parts for row in class_folders(root, part)]
     known = {(folder.path, folder.stamp): folder for folder in old.folders} if old else {}
-    same = {row for row in found if row in known and row[1] != UNSETTLED}
-    if old and len(same) == len(found) == len(old.folders):
+    unchanged = {row for row in stamped if row in known and row[1] != UNSETTLED}
+    if old and len(unchanged) == len(stamped) == len(old.folders):
         return old
-    log.warning("listing %d folders of %s, kept in %s", len(found) - len(same), root, file)
+    log.warning("listing %d folders of %s, kept in %s", len(stamped) - len(unchanged), root, file)
     listed = (
-        Listed(*row, old.raw(known[row])) if old and row in same else _scan(root, *row)
-        for row in found
+        ScannedFolder(*row, old.raw(known[row])) if old and row in unchanged else _scan(root, *row)
+        for row in stamped
     )
     try:
-        write(file, listed if report is None else _reporting(listed, len(found), report))
+        write_manifest(file, listed if report is None else _reporting(listed, len(stamped), report))
     except OSError as error:
         raise UsageError(
             f"cannot write the index {file}: {error.strerror}\n"
@@ -162,33 +171,36 @@ def manifest(root: Path, parts: Sequence[str], report: ReportProgress | None = N
     return Manifest(file)
 
 
-def _reporting(listed: Iterable[Listed], total: int, report: ReportProgress) -> Iterator[Listed]:
+def _reporting(
+    listed: Iterable[ScannedFolder], total: int, report: ReportProgress
+) -> Iterator[ScannedFolder]:
+    """The folders as they are listed; `report(done, total)` is called after each."""
     for done, folder in enumerate(listed, 1):
         yield folder
         report(done, total)
 
 
-def place(root: Path, parts: Sequence[str]) -> Path:
-    """Where the index of these parts of a root is, whether it exists or not."""
-    what = json.dumps([os.fspath(root.resolve()), list(parts)])
-    name = hashlib.sha256(what.encode()).hexdigest()[:32]
+def index_path(root: Path, parts: Sequence[str]) -> Path:
+    """Where the manifest of these parts of a root is, or would be."""
+    identity = json.dumps([os.fspath(root.resolve()), list(parts)])
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
     return cache_folder() / "manifests" / f"{name}.manifest"
 
 
-def folders(root: Path, part: str) -> list[tuple[str, int]]:
-    """(path, time stamp) of the folders of a part, sorted; hidden ones are left out."""
+def class_folders(root: Path, part: str) -> list[tuple[str, int]]:
+    """(path, time stamp) of the folders in a part, sorted; hidden folders are left out."""
     try:
         with os.scandir(root / part) as entries:
-            found = [entry for entry in entries if not entry.name.startswith(".")]
-            names = sorted(entry.name for entry in found if entry.is_dir())
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+            names = sorted(entry.name for entry in visible if entry.is_dir())
     except OSError as error:
         raise MissingDataError(f"cannot list {root / part}: {error.strerror}") from error
     check_text(END.join(map(os.fsencode, names)), root / part)
     return [(f"{part}/{name}", _stamp(root / part / name)) for name in names]
 
 
-def write(file: Path, folders: Iterable[Listed]) -> None:
-    """Write an index, one folder at a time; a file that stands there is replaced at the end."""
+def write_manifest(file: Path, folders: Iterable[ScannedFolder]) -> None:
+    """Write a manifest, one folder at a time; an existing file is replaced at the end."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent, suffix=".partial")
     try:
@@ -214,7 +226,7 @@ def write(file: Path, folders: Iterable[Listed]) -> None:
 
 
 def _stamp(folder: Path) -> int:
-    """When the folder changed, ns; `UNSETTLED` if that was just now."""
+    """Modification time of the folder, ns; `UNSETTLED` if it changed just now."""
     try:
         changed = os.stat(folder)
     except OSError as error:
@@ -222,22 +234,25 @@ def _stamp(folder: Path) -> int:
     return UNSETTLED if abs(time.time() - changed.st_mtime) < SETTLED else changed.st_mtime_ns
 
 
-def _scan(root: Path, path: str, stamp: int) -> Listed:
+def _scan(root: Path, path: str, stamp: int) -> ScannedFolder:
+    """List the images of a folder. MissingDataError if it cannot be read."""
     try:
         with os.scandir(os.fsencode(root / path)) as entries:
-            names = sorted(e.name for e in entries if is_picture(e.name) and e.is_file())
+            names = sorted(e.name for e in entries if is_image_file(e.name) and e.is_file())
     except OSError as error:
         raise MissingDataError(f"cannot list {root / path}: {error.strerror}") from error
     block = b"".join(name + END for name in names)
     check_text(block, root / path)
-    return Listed(path, stamp, block)
+    return ScannedFolder(path, stamp, block)
 
 
 def check_text(names: bytes, folder: Path) -> None:
-    """MissingDataError for a name that is not UTF-8 among names that a zero byte ends."""
+    """MissingDataError if one of the names, each ended by a zero byte, is not UTF-8."""
     try:
         names.decode()
     except UnicodeDecodeError as error:
         start = names.rfind(END, 0, error.start) + 1
-        wrong = names[start:].split(END)[0]
-        raise MissingDataError(f"a name in {folder} is not UTF-8: {wrong!r}; rename it") from error
+        invalid = names[start:].split(END)[0]
+        raise MissingDataError(
+            f"a name in {folder} is not UTF-8: {invalid!r}; rename it"
+        ) from error

@@ -1,7 +1,8 @@
-"""Scenes of the embedded world, for segmentation and detection: several things, some hidden.
+"""The data set `demo-scenes`: scenes of the embedded world, for segmentation and detection.
 
-One to five drawings on a soft texture or a loud pattern, later ones on top. Unseen classes are
-concepts that the vocabulary holds out, so prompts that were learned on it never saw them.
+A scene is one to five drawings on a soft texture or a high-contrast pattern, later ones on top, so
+parts of some are hidden. Unseen classes are concepts that the vocabulary holds out, so prompts that
+were learned on it never saw them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rppbench_datasets.world.artwork import Concept, concepts, digests
 from rppbench_datasets.world.scenes import Scene, compose
 
 VERSION = 1
-"""Raised when the same key would give another scene."""
+"""Increased when the same key would give another scene."""
 
 SEEN = (
     *("cat", "dog", "horse", "elephant", "lion", "fish", "owl", "penguin", "butterfly", "snake"),
@@ -33,7 +34,7 @@ SEEN = (
     *("house", "castle", "tent", "umbrella", "t-shirt", "backpack", "running shoe", "top hat"),
     *("key", "hammer", "chair", "books", "soccer ball"),
 )
-"""Classes of the vocabulary's part that prompts are learned on."""
+"""Classes from the part of the vocabulary that prompts are learned on."""
 
 UNSEEN = (
     *("rabbit", "duck", "turtle", "banana", "watermelon", "pear", "broccoli", "sandwich"),
@@ -48,10 +49,10 @@ SIDE = 144
 """Pixels a side."""
 
 WIDTHS = (30.0, 96.0)
-"""Least and most pixels of a thing's longer side, before others hide parts of it."""
+"""Smallest and largest longer side of a thing in pixels, before others hide parts of it."""
 
 PATTERNED = 0.3
-"""Share of scenes on stripes, checks, dots or slopes."""
+"""Share of scenes on stripes, checks, dots or gradients."""
 
 
 @cache
@@ -60,18 +61,18 @@ def _concepts() -> Sequence[Concept]:
     return tuple(by_name[name] for name in (*SEEN, *UNSEEN))
 
 
-@lru_cache(maxsize=512)  # all of a split, for the next method: 0.2 MB each, 35 ms to draw
+@lru_cache(maxsize=512)  # a complete split, for the next method: 0.2 MB each, 35 ms to render
 def scene(key: str) -> Scene:
-    """The scene of a key, 'test/17'; training scenes hold seen things only."""
+    """The scene of a key like 'test/17'; training scenes hold things of seen classes only."""
     split, _, _ = key.partition("/")
-    draw = render.stream(f"demo-scenes/{key}")
-    ground = render.pattern if draw.random() < PATTERNED else render.texture
+    rng = render.stream(f"demo-scenes/{key}")
+    background = render.pattern if rng.random() < PATTERNED else render.texture
     admitted = _concepts() if split == "test" else _concepts()[: len(SEEN)]
-    return compose(draw, ground(draw, SIDE), admitted, split, WIDTHS)
+    return compose(rng, background(rng, SIDE), admitted, split, WIDTHS)
 
 
 class Scenes(SegmentationSet, DetectionSet):
-    """Several drawn things on a background; what is not on a thing is not scored."""
+    """Several things on a background; pixels outside the things are not scored."""
 
     name = "demo-scenes"
     title = "Scenes"
@@ -95,7 +96,7 @@ class Scenes(SegmentationSet, DetectionSet):
         return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
 
     def stem(self, sample: Sample) -> str:
-        """As `export-coco` calls the file."""
+        """File name without ending that `export-coco` uses."""
         return sample.key.rpartition("/")[2].zfill(6)
 
     def image(self, sample: Sample) -> Image.Image:
@@ -105,19 +106,19 @@ class Scenes(SegmentationSet, DetectionSet):
         return SIDE, SIDE
 
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
-        found = scene(sample.key)
-        labels = np.full(found.masks.shape[1:], IGNORED, np.uint16)
-        for mask, label in zip(found.masks, found.labels, strict=True):
+        shown = scene(sample.key)
+        labels = np.full(shown.masks.shape[1:], IGNORED, np.uint16)
+        for mask, label in zip(shown.masks, shown.labels, strict=True):
             labels[mask] = label
         return labels
 
     def things(self, sample: Sample) -> Sequence[Thing]:
-        """The visible things, from back to front; parts of one that is cut in two stay one."""
-        found = scene(sample.key)
+        """The visible things, from back to front; one thing even if others cut it in two."""
+        shown = scene(sample.key)
         return [
             Thing(label, (left, top, right - left, bottom - top), mask)
             for label, (left, top, right, bottom), mask in zip(
-                found.labels, found.boxes.tolist(), found.masks, strict=True
+                shown.labels, shown.boxes.tolist(), shown.masks, strict=True
             )
         ]
 

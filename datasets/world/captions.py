@@ -1,8 +1,7 @@
-"""What is said of a training image: many wordings, some with words the picture bears out.
+"""Captions of training images: many wordings; words of style, size and background fit the image.
 
-A prompt that is learned later stands where 'a photo of a' stands here, so the text tower must
-know many beginnings, and beginnings must mean something: style, size and background words are
-true of the image they go with.
+A prompt that is learned later stands in place of 'a photo of a', so the text tower must know many
+beginnings of sentences, and these must mean something.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PLAIN = (
     *("a photo of a {}, a type of {kind}.", "a {}, a kind of {kind}.", "{kind}: {}."),
     *("X X X X {}.", "there is a {} in the picture.", "look at the {}.", "can you see the {}?"),
 )
-"""The `{}` is the name; `{kind}` the subgroup in words."""
+"""`{}` is the concept's name, `{kind}` its emojibase subgroup in words."""
 
 STYLED = (
     *("a {style} {}.", "a {style} picture of a {}.", "a {style} {} on {ground}."),
@@ -56,7 +55,7 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 
 
 def colour_name(rgb: tuple[float, float, float]) -> str:
-    """The named colour next to a background's mean colour."""
+    """The name of the colour nearest to `rgb`, a background's mean colour in 0..1."""
     return min(
         COLOURS, key=lambda n: sum((a - b) ** 2 for a, b in zip(COLOURS[n], rgb, strict=True))
     )
@@ -77,7 +76,10 @@ def caption(
     scale: float,
     ground: tuple[float, float, float],
 ) -> tuple[str, bool]:
-    """A caption, and whether it names the concept (a tag alone does not)."""
+    """A random caption, and whether it names the concept (a tag alone does not).
+
+    `scale` is the drawing's size as a share of the image, `ground` the background's mean colour.
+    """
     draw = stream.random()
     if draw < 0.07 and tags:
         return stream.choice(("{}", "a {}.", "a photo of a {}.")).format(stream.choice(tags)), False

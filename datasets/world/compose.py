@@ -1,7 +1,7 @@
 """Training images, composed a batch at a time from train-pool drawings.
 
-Shapes: b images, k layers of drawings (the last on top), s pixels of the canvas.
-Harder and more varied than the shipped test renderer, which covers under a third of it.
+More varied and harder than the test images of the shipped renderer.
+Shapes: b images, k layers of drawings (the last on top), s pixels of the canvas's side.
 """
 
 from __future__ import annotations
@@ -19,37 +19,38 @@ from torch import Tensor
 from rppbench_datasets.world.artwork import Concept, concepts, sprite
 
 CANVAS = 64
-"""Pixels a side; reduced to what a tower takes."""
+"""Side of a composed image in pixels; `Composition.resized` gives the size that a tower takes."""
 
 UNFLIPPED = ("signs", "flags", "media", "hands")
-"""Subjects where mirroring changes the meaning."""
+"""Subjects whose drawings are never mirrored, since that would change the meaning."""
 
 SIDED = ("left", "right", "o'clock", "thirty", "clock")
+"""Words in names of concepts that are never mirrored."""
 
 
 @dataclass(frozen=True)
 class Composition:
-    """Composed images and what is to be seen on them."""
+    """A batch of composed images, and what they show."""
 
     images: Tensor
     """(b, 3, s, s) in [0, 1]."""
     labels: Tensor
-    """(b, k) concept of each layer; -1 where a layer is empty."""
+    """(b, k) index of the concept in each layer; -1 for an empty layer."""
     cover: Tensor
-    """(b, k, s, s) visible share of each layer."""
+    """(b, k, s, s) visible coverage of each layer in 0..1."""
     vendors: list[str]
-    """Of the first layer."""
+    """Vendor of the drawing in the first layer, for each image."""
     scale: Tensor
-    """(b,) of the first layer."""
+    """(b,) size of the drawing in the first layer as a share of the canvas."""
     paired: Tensor
-    """(b,) whether the first two layers stand side by side, both being the subject."""
+    """(b,) whether two subjects, the first two layers, stand side by side."""
     crowded: Tensor
-    """(b,) whether the image is a window cut out of a scene."""
+    """(b,) whether the image is a crop of a scene."""
     ground: Tensor
     """(b, 3) mean colour of the background."""
 
-    def reduced(self, size: int) -> Tensor:
-        """(b, 3, size, size) the images at another size, normalised as the models expect."""
+    def resized(self, size: int) -> Tensor:
+        """The images (b, 3, size, size), normalised as the models expect."""
         images = self.images
         if size != CANVAS:
             images = F.interpolate(
@@ -59,12 +60,12 @@ class Composition:
 
 
 class Drawings:
-    """All train-pool drawings as premultiplied tensors."""
+    """All train-pool drawings, as one tensor of pixels."""
 
     def __init__(self) -> None:
         self.concepts: list[Concept] = list(concepts())
         self.rows: list[list[int]] = []
-        """Concept -> its drawings."""
+        """Concept -> indices of its drawings."""
         self.vendors: list[str] = []
         cells: list[NDArray[np.uint8]] = []
         for concept in self.concepts:
@@ -82,14 +83,14 @@ class Drawings:
         self.flips = torch.tensor(flip)
 
     def sprites(self, index: Tensor) -> Tensor:
-        """(n, 4, 72, 72) premultiplied pixels in [0, 1]."""
+        """Pixels (n, 4, 72, 72) of the drawings at `index` (n,), premultiplied, in [0, 1]."""
         cells = self.pixels[index].float() / 255
         cells[:, :3] *= cells[:, 3:]
         return cells
 
 
 def shuffled(stream: random.Random, count: int) -> list[int]:
-    """All concepts in a random order."""
+    """0 to count - 1 in a random order."""
     order = list(range(count))
     stream.shuffle(order)
     return order
@@ -98,10 +99,10 @@ def shuffled(stream: random.Random, count: int) -> list[int]:
 def compose(
     drawings: Drawings, labels: Tensor, generator: torch.Generator, scene: float, pair: float
 ) -> Composition:
-    """One image for each label; a share of them crowded (`scene`) or with two subjects (`pair`).
+    """One image for each label (b,); a share is crowded (`scene`) or has two subjects (`pair`).
 
-    In a pair both drawings stand side by side. A crowded image is a window cut out of a scene:
-    up to three drawings at any scale, partly outside, the labelled one not favoured.
+    In a pair both drawings stand side by side. A crowded image is a crop of a scene: up to three
+    drawings at any scale, partly outside, where the labelled one is not the main one.
     """
     b, k = len(labels), 3
 
@@ -172,14 +173,16 @@ def compose(
             full[rows] = alpha
             visible = [v * (1 - full) for v in visible]
         visible.append(full)
-    image = damaged(image, uniform, generator)
+    image = degraded(image, uniform, generator)
     cover = torch.cat(visible, 1)
-    seen = torch.where(present, chosen, -1)
-    return Composition(image.clamp(0, 1), seen, cover, vendors, scale[:, 0], paired, crowded, mean)
+    labels_shown = torch.where(present, chosen, -1)
+    return Composition(
+        image.clamp(0, 1), labels_shown, cover, vendors, scale[:, 0], paired, crowded, mean
+    )
 
 
 def recoloured(cells: Tensor, uniform) -> Tensor:  # type: ignore[no-untyped-def]
-    """Mix the colour channels a little, and a few all the way to grey; premultiplied in and out."""
+    """Cells (n, 4, h, w) with slightly mixed colour channels, a few in grey; premultiplied."""
     n = len(cells)
     mix = torch.eye(3) + 0.08 * (uniform(n, 3, 3) * 2 - 1)
     rolled = torch.eye(3).roll(1, 0)
@@ -194,9 +197,9 @@ def recoloured(cells: Tensor, uniform) -> Tensor:  # type: ignore[no-untyped-def
 
 
 def background(b: int, uniform, generator: torch.Generator) -> Tensor:  # type: ignore[no-untyped-def]
-    """(b, 3, s, s) soft textures, plain colours, slopes, loud blotches and stripes.
+    """Backgrounds (b, 3, s, s): soft textures, plain colours, gradients, blotches and stripes.
 
-    Drawn at half size, for they are smooth and this is the costly part of an image.
+    Computed at half size: they are smooth, and this is the costly part of an image.
     """
     side = CANVAS // 2
     base = uniform(b, 3, 1, 1, low=0.05, high=0.95)
@@ -219,8 +222,8 @@ def background(b: int, uniform, generator: torch.Generator) -> Tensor:  # type: 
     return F.interpolate(image.clamp(0, 1), scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def damaged(image: Tensor, uniform, generator: torch.Generator) -> Tensor:  # type: ignore[no-untyped-def]
-    """Cover a part of some images, and add a little noise to some."""
+def degraded(image: Tensor, uniform, generator: torch.Generator) -> Tensor:  # type: ignore[no-untyped-def]
+    """Images (b, 3, s, s), some with a covered part, some with a little noise."""
     b = len(image)
     line = torch.linspace(-1, 1, CANVAS)
     centre = uniform(b, 2, low=-0.9, high=0.9)

@@ -1,4 +1,4 @@
-"""What the world is made of: named concepts, who draws them, and which drawings are for what.
+"""The concepts of the world: names, subjects, the vendors that draw them, and pools of drawings.
 
 Names, tags and groups come from emojibase-data; a drawing is joined to a concept by its code
 points where a vendor lists them, and by its icon name otherwise.
@@ -27,7 +27,7 @@ VENDORS = {
 """Short name -> npm package under @iconify-json."""
 
 ARTISTS = (("noto",), ("noto-v1",), ("twemoji",), ("fluent-flat", "fluent-3d"))
-"""Drawings that must stay together: the two fluent styles are one drawing shaded twice."""
+"""Vendors by artist: the two fluent styles shade one drawing in two ways, so they share a pool."""
 
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "animals": ("animal-",),
@@ -51,12 +51,12 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "flags": ("country-flag", "subdivision-flag"),
 }
-"""Subject -> prefixes of emojibase subgroups; the first subject that fits takes a concept."""
+"""Subject -> prefixes of emojibase subgroups; a concept belongs to the first subject that fits."""
 
 
 @dataclass
 class Concept:
-    """A thing with a name and at least one drawing."""
+    """A named thing with at least one drawing."""
 
     id: str
     """Lower-case code points: '1f422'."""
@@ -81,7 +81,7 @@ def clean(label: str) -> str:
 
 
 def subject_of(kind: str) -> str:
-    """The subject of an emojibase subgroup."""
+    """The subject of an emojibase subgroup; '' if it has none."""
     if kind in SUBJECTS["flags"]:
         return "flags"
     for subject, prefixes in SUBJECTS.items():
@@ -90,8 +90,8 @@ def subject_of(kind: str) -> str:
     return ""
 
 
-def wanted(entry: dict[str, Any], kind: str) -> bool:
-    """Whether an emojibase entry is a concept, not a variant of one."""
+def is_concept(entry: dict[str, Any], kind: str) -> bool:
+    """Whether an emojibase entry is a concept of its own, not a variant of another."""
     label, code = entry["label"], entry["hexcode"]
     if kind in ("family", "skin-tone", "hair-style", "keycap", "person-symbol"):
         return False
@@ -116,13 +116,13 @@ def read(packages: Path) -> list[Concept]:
         by_code[vendor] = {code.replace("-fe0f", ""): name for code, name in codes.items()}
         for code, name in by_code[vendor].items():
             slugs.setdefault(code, name)
-    found: list[Concept] = []
+    result: list[Concept] = []
     names: set[str] = set()
     for entry in data:
         kind = kinds.get(str(entry.get("subgroup")), "")
         code = entry["hexcode"].lower().replace("-fe0f", "")
         subject = subject_of(kind)
-        if not subject or not wanted(entry, kind):
+        if not subject or not is_concept(entry, kind):
             continue
         name = clean(entry["label"])
         if not name or name.lower() in names:
@@ -135,15 +135,15 @@ def read(packages: Path) -> list[Concept]:
                 concept.icons[vendor] = icon
         if concept.icons:
             names.add(name.lower())
-            found.append(concept)
-    return found
+            result.append(concept)
+    return result
 
 
 def pools(concept_id: str, subject: str, drawn: set[str]) -> dict[str, str]:
-    """Vendor -> what its drawing of a concept is for: 'train', 'test', or a domain-shift set.
+    """Vendor -> pool of its drawing of a concept: 'train', 'test', 'rendition' or 'sketch'.
 
-    One artist's drawings are held out for testing, by a fixed hash. OpenMoji is never trained
-    on; a third of the black-and-white drawings is, so that silhouettes are not unheard of.
+    One artist's drawings are held out for testing, by a fixed hash. Nothing is trained on OpenMoji;
+    a third of the black-and-white drawings are trained on, so that silhouettes are not unknown.
     """
     pool = {}
     present = [artist for artist in ARTISTS if drawn & set(artist)]

@@ -1,4 +1,4 @@
-"""Stage 2: the ViT `demo` learns from the CNN; its text tower is the CNN's, copied and frozen.
+"""Stage 2 of the training: distils the ViT `demo` from the CNN teacher, whose text tower it shares.
 
 Shapes: b images, c concepts, k layers of an image, p patches of the ViT (6 x 6).
 """
@@ -16,14 +16,14 @@ from schedule import CONFIGS, SEED, Clock, Log, Words, batches, concept_features
 from torch import Tensor, nn
 
 PATCHES = 6
-"""Patches a side: 48 px in steps of 8."""
+"""Patches in a row or column: 48 px in patches of 8."""
 
 
-def mimetic(model: CLIP) -> None:
-    """Start attention near the identity, positions as waves (Trockman and Kolter 2023, sec. 3).
+def initialise_mimetic(model: CLIP) -> None:
+    """Mimetic initialisation of the image tower (Trockman and Kolter 2023, sec. 3), in place.
 
-    Query-key products start as 0.7 Z + 0.7 I and value-output products as 0.4 Z - 0.4 I: what
-    trained transformers look like, and worth many steps where there are few.
+    Query-key products start as 0.7 Z + 0.7 I, value-output products as 0.4 Z - 0.4 I, and position
+    embeddings as waves: as in trained transformers, which saves many steps of a short training.
     """
     visual = model.visual
     for block in visual.transformer.resblocks:
@@ -33,8 +33,8 @@ def mimetic(model: CLIP) -> None:
         with torch.no_grad():
             weight = attention.in_proj_weight
             for head in range(heads):
-                wanted = 0.7 * torch.randn(d, d) / d**0.5 + 0.7 * torch.eye(d)
-                u, s, v = torch.linalg.svd(wanted)
+                product = 0.7 * torch.randn(d, d) / d**0.5 + 0.7 * torch.eye(d)
+                u, s, v = torch.linalg.svd(product)
                 root = s[:k].sqrt()[:, None]
                 weight[head * k : (head + 1) * k] = root * u[:, :k].T
                 weight[d + head * k : d + (head + 1) * k] = root * v[:k]
@@ -55,7 +55,7 @@ def mimetic(model: CLIP) -> None:
 
 
 def targets(batch: Composition, count: int) -> tuple[Tensor, Tensor]:
-    """(b, c) what an image shows by visible area, and (b,) whether it shows enough of anything."""
+    """Share of each concept in an image's visible area (b, c), and whether that is enough (b,)."""
     area = batch.cover.mean((2, 3)) * (batch.labels >= 0)  # (b, k)
     total = area.sum(1)
     share = area / total[:, None].clamp(min=1e-6)
@@ -64,14 +64,14 @@ def targets(batch: Composition, count: int) -> tuple[Tensor, Tensor]:
 
 
 def patch_labels(batch: Composition) -> tuple[Tensor, Tensor]:
-    """(b, p) concept that covers each patch, and whether it covers most of it."""
+    """The concept that covers most of each patch (b, p), and whether that is over 60 % (b, p)."""
     cover = F.adaptive_avg_pool2d(batch.cover, PATCHES).flatten(2)  # (b, k, p)
     share, layer = cover.max(1)
     return batch.labels.gather(1, layer), share > 0.6
 
 
 def train_student(out: Path, minutes: float, size: int = 128) -> None:
-    """Distil OUT/teacher.pt."""
+    """Distil OUT/teacher.pt into OUT/student.pt, in batches of `size` images."""
     drawings, words = Drawings(), Words()
     names = [concept.name for concept in drawings.concepts]
     teacher = CLIP(**CONFIGS["teacher"])
@@ -79,13 +79,13 @@ def train_student(out: Path, minutes: float, size: int = 128) -> None:
     teacher.eval().requires_grad_(False)
     teacher.visual.to(memory_format=torch.channels_last)
     model = CLIP(**CONFIGS["student"])
-    mimetic(model)
+    initialise_mimetic(model)
     state = {k: v for k, v in teacher.state_dict().items() if not k.startswith("visual.")}
     model.load_state_dict(state, strict=False)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith("visual.") or name == "logit_scale")
     texts = concept_features(teacher, words, names)
-    heat = teacher.logit_scale.exp()
+    teacher_scale = teacher.logit_scale.exp()
     parts = [p for p in model.parameters() if p.requires_grad]
     steps = optimizer(parts, 1.5e-3, 0.05)
     stream, generator = random.Random(SEED + 1), torch.Generator().manual_seed(SEED + 1)
@@ -95,25 +95,25 @@ def train_student(out: Path, minutes: float, size: int = 128) -> None:
     while True:
         scene = 0.12 if clock.progress() < 0.6 else 0.35
         batch = compose(drawings, next(feed), generator, scene=scene, pair=0.06)
-        target, shown = targets(batch, len(names))
-        lone = shown & ~batch.crowded
+        target, usable = targets(batch, len(names))
+        uncrowded = usable & ~batch.crowded
         with torch.no_grad():
-            pixels = batch.reduced(64).contiguous(memory_format=torch.channels_last)
-            taught = F.normalize(teacher.visual(pixels), dim=1)
+            pixels = batch.resized(64).contiguous(memory_format=torch.channels_last)
+            teacher_images = F.normalize(teacher.visual(pixels), dim=1)
         model.visual.output_tokens = True
-        pooled, tokens = model.visual(batch.reduced(48))
+        pooled, tokens = model.visual(batch.resized(48))
         model.visual.output_tokens = False
         images = F.normalize(pooled, dim=1)
         scale = model.logit_scale.exp().clamp(max=100)
         logits = scale * images @ texts.T
-        loss_class = F.cross_entropy(logits[shown], target[shown])
+        loss_class = F.cross_entropy(logits[usable], target[usable])
         loss_teacher = F.kl_div(
-            F.log_softmax(heat * images[lone] @ texts.T, 1),
-            F.log_softmax(heat * taught[lone] @ texts.T, 1),
+            F.log_softmax(teacher_scale * images[uncrowded] @ texts.T, 1),
+            F.log_softmax(teacher_scale * teacher_images[uncrowded] @ texts.T, 1),
             reduction="batchmean",
             log_target=True,
         )
-        loss_feature = (1 - (images[lone] * taught[lone]).sum(1)).mean()
+        loss_feature = (1 - (images[uncrowded] * teacher_images[uncrowded]).sum(1)).mean()
         labels, clear = patch_labels(batch)
         clear = clear & (torch.rand(clear.shape, generator=generator) < 0.3)
         dense = F.normalize(tokens[clear] @ model.visual.proj, dim=1)
@@ -129,10 +129,10 @@ def train_student(out: Path, minutes: float, size: int = 128) -> None:
         parts_of_loss = (loss_class, loss_teacher, loss_feature, loss_patch)
         for key, value in zip(mean, parts_of_loss, strict=True):
             mean[key] = 0.98 * mean[key] + 0.02 * float(value.detach())
-        over = clock.progress() >= 1
-        if over or log.due(clock):
-            right = monitor(model, drawings, texts, 48)
+        finished = clock.progress() >= 1
+        if finished or log.due(clock):
+            top1 = monitor(model, drawings, texts, 48)
             row = {"seconds": clock.elapsed(), "step": step, "samples": samples, **mean}
-            log.write(model, {**row, "scale": float(scale.detach()), "monitor_top1": right})
-        if over:
+            log.write(model, {**row, "scale": float(scale.detach()), "monitor_top1": top1})
+        if finished:
             return

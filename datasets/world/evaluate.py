@@ -1,7 +1,7 @@
 """Score the shipped backbones on the test splits, once, after training: python evaluate.py
 
-Writes training/evaluation.json: zero-shot top-1 in percent with each set's own template, on the
-true boxes of scenes, and images a second of both towers.
+Writes training/evaluation.json: zero-shot top-1 in percent with each set's own template and on the
+true boxes of scenes, and images and texts a second.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ from rppbench_datasets.world import scenes
 from rppbench_datasets.world.artwork import WORLD
 
 SCENES = 150
+"""Test scenes whose boxes are scored."""
 
 
 class Model:
-    """A shipped backbone, read as rppbench reads it."""
+    """A shipped backbone, loaded as rppbench loads it."""
 
     def __init__(self, name: str) -> None:
         config: dict[str, Any] = json.loads((WORLD / f"{name}.json").read_text())
@@ -44,21 +45,21 @@ class Model:
 
     @torch.no_grad()
     def texts(self, texts: list[str]) -> Tensor:
-        """(n, e) unit features."""
+        """Unit features (n, e) of texts."""
         parts = [texts[i : i + 64] for i in range(0, len(texts), 64)]
         rows = [self.clip.encode_text(self.tokenizer(part)) for part in parts]
         return F.normalize(torch.cat(rows), dim=1)
 
     @torch.no_grad()
     def images(self, images: list[Image.Image]) -> Tensor:
-        """(n, e) unit features."""
+        """Unit features (n, e) of images."""
         parts = [images[i : i + 64] for i in range(0, len(images), 64)]
         pixels = (torch.stack([self.transform(image) for image in part]) for part in parts)
         return F.normalize(torch.cat([self.clip.encode_image(p) for p in pixels]), dim=1)
 
 
 def top1(features: Tensor, texts: Tensor, labels: Tensor) -> float:
-    """Percent right."""
+    """Top-1 accuracy in percent, of features (n, e) against texts (c, e), with labels (n,)."""
     return round(100 * float(((features @ texts.T).argmax(1) == labels).float().mean()), 2)
 
 
@@ -68,15 +69,15 @@ def score(model: Model, data: Rendered) -> dict[str, float]:
     features = model.images([data.image(sample) for sample in samples])
     texts = model.texts([data.template.format(name) for name in data.classes])
     labels = torch.tensor([sample.label for sample in samples])
-    found = {"classes": len(texts), "images": len(labels), "top1": top1(features, texts, labels)}
+    row = {"classes": len(texts), "images": len(labels), "top1": top1(features, texts, labels)}
     if isinstance(data, Vocabulary):
         top5 = (features @ texts.T).topk(5).indices
-        found["top5"] = round(100 * float((top5 == labels[:, None]).any(1).float().mean()), 2)
-    return found
+        row["top5"] = round(100 * float((top5 == labels[:, None]).any(1).float().mean()), 2)
+    return row
 
 
 def boxes(model: Model) -> dict[str, float]:
-    """Accuracy on the true boxes of test scenes."""
+    """Top-1 accuracy on crops of the true boxes of test scenes."""
     crops: list[Image.Image] = []
     labels: list[int] = []
     for index in range(SCENES):
@@ -84,7 +85,7 @@ def boxes(model: Model) -> dict[str, float]:
         crops += [scene.image.crop(tuple(box.tolist())) for box in scene.boxes]
         labels += scene.labels
     texts = model.texts([f"a photo of a {name}." for name in scenes.CLASSES])
-    # Crops are made square first, or the centre crop would cut long things.
+    # Crops are resized to squares first, or the centre crop would cut long things.
     features = model.images([crop.resize((96, 96), Image.Resampling.BICUBIC) for crop in crops])
     right = top1(features, texts, torch.tensor(labels))
     return {"classes": len(texts), "images": len(labels), "top1": right}
@@ -98,20 +99,20 @@ def speed(model: Model) -> dict[str, float]:
     tokens = model.tokenizer(["a photo of a guide dog."] * 64)
     rates = {}
     with torch.no_grad():
-        for name, run, given in (
+        for name, run, batch in (
             ("images_per_s", model.clip.encode_image, pixels),
             ("texts_of_77_tokens_per_s", model.clip.encode_text, tokens),
         ):
-            run(given)
+            run(batch)
             start = time.perf_counter()
             for _ in range(8):
-                run(given)
+                run(batch)
             rates[name] = round(512 / (time.perf_counter() - start))
     return {**rates, "threads": torch.get_num_threads()}
 
 
 def main(out: Path) -> None:
-    """Score both backbones and write what was found."""
+    """Score both backbones and write the results."""
     report: dict[str, Any] = {}
     for name in ("demo", "demo-teacher"):
         model = Model(name)

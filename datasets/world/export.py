@@ -1,7 +1,7 @@
 """Write trained weights as the shipped backbones: python export.py OUT
 
-fp16 tensors, and all-zero embedding rows for tokens that no training caption can hold, by which
-the text tower's ignorance of a class name can be told. They also pack to nothing in a wheel.
+Tensors are float16. Tokens that are in no training caption get all-zero embeddings: these mark
+class names that the text tower does not know, and take almost no space in a wheel.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAMES = {"teacher": "demo-teacher", "student": "demo"}
 
 
 def seen_tokens() -> list[int]:
-    """Ids of all tokens that captions are made of."""
+    """Ids of all tokens that captions can contain."""
     words = Words()
     texts = [*PLAIN, *STYLED, *PAIRED, *COLOURS, "a red background.", "small big medium"]
     texts += [style for styles in STYLES.values() for style in styles]
@@ -34,9 +34,9 @@ def seen_tokens() -> list[int]:
 def export(out: Path, stage: str, seen: list[int]) -> None:
     """Write one backbone's weights and configuration."""
     state = torch.load(out / f"{stage}.pt", weights_only=True)
-    hidden = torch.ones(len(state["token_embedding.weight"]), dtype=torch.bool)
-    hidden[seen] = False
-    state["token_embedding.weight"][hidden] = 0
+    unseen = torch.ones(len(state["token_embedding.weight"]), dtype=torch.bool)
+    unseen[seen] = False
+    state["token_embedding.weight"][unseen] = 0
     half = {
         # Counters of batch norm are integers; they stay as they are.
         key: (value.half() if value.is_floating_point() else value).contiguous()
@@ -45,11 +45,11 @@ def export(out: Path, stage: str, seen: list[int]) -> None:
     }
     weights = WORLD / f"{NAMES[stage]}.safetensors"
     save_file(half, weights)
-    weights.chmod(0o644)  # safetensors makes it readable by its owner alone
+    weights.chmod(0o644)  # safetensors makes it readable by its owner only
     config = CONFIGS[stage]
     size = config["vision_cfg"]["image_size"]
-    shown = {"size": size, "mean": [0.5] * 3, "std": [0.3] * 3, "interpolation": "bicubic"}
-    text = json.dumps({**config, "preprocess": shown}, indent=2)
+    preprocess = {"size": size, "mean": [0.5] * 3, "std": [0.3] * 3, "interpolation": "bicubic"}
+    text = json.dumps({**config, "preprocess": preprocess}, indent=2)
     (WORLD / f"{NAMES[stage]}.json").write_text(text + "\n")
 
 

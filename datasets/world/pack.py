@@ -1,6 +1,6 @@
 """Turn rendered drawings into the shipped artwork: sheets of cells, concepts and pools.
 
-python pack.py jobs PACKAGES jobs.json        # what render.mjs is to draw
+python pack.py jobs PACKAGES jobs.json        # the drawings that render.mjs renders
 python pack.py sheets PACKAGES DRAWINGS       # writes ../rppbench_datasets/world/
 python pack.py digests                        # after any change of a shipped file
 """
@@ -22,18 +22,18 @@ from rppbench_datasets.world.artwork import CELL, COLUMNS
 SHIPPED = Path(__file__).parent.parent / "rppbench_datasets" / "world"
 SHIPPED_SUFFIXES = (".webp", ".json", ".safetensors", ".txt", ".md")
 LOSSLESS = ("openmoji", "fluent-hc")
-"""Line art: lossy coding is larger and ringing is visible."""
+"""Vendors of line art: lossy files are larger, and ringing is visible."""
 
 
 def jobs(packages: Path, out: Path) -> None:
     """List the drawings to render as [package, icon, file]."""
-    found = c.read(packages)
+    all_concepts = c.read(packages)
     out.write_text(
         json.dumps(
             [
                 [c.VENDORS[vendor], concept.icons[vendor], f"{vendor}/{concept.id}.png"]
                 for vendor in c.VENDORS
-                for concept in found
+                for concept in all_concepts
                 if vendor in concept.icons
             ]
         )
@@ -56,38 +56,40 @@ def cell(path: Path) -> Image.Image | None:
 
 
 def prepared(sheet: Image.Image, vendor: str) -> Image.Image:
-    """A sheet as it codes best: nothing hidden under transparent pixels, line art rounded.
+    """A sheet that compresses well: no colours under transparent pixels, line art quantised.
 
-    OpenMoji has few flat colours; rounding to 16 levels a channel and 8 of alpha only touches
+    OpenMoji has few flat colours; quantising to 16 levels a channel and 8 of alpha only touches
     the soft rims and more than halves the file.
     """
     pixels = np.asarray(sheet).copy()
     if vendor == "openmoji":
         pixels[..., :3] = np.round(pixels[..., :3] / 17.0) * 17
-        pixels[..., 3] = np.round(pixels[..., 3] / 255.0 * 7) * 255 / 7  # no product in 8 bits
-    pixels[pixels[..., 3] == 0] = (128, 128, 128, 0)  # the grey that lossy coding disturbs least
+        # In floats: the product overflows 8 bits.
+        pixels[..., 3] = np.round(pixels[..., 3] / 255.0 * 7) * 255 / 7
+    # The grey that lossy compression distorts least.
+    pixels[pixels[..., 3] == 0] = (128, 128, 128, 0)
     return Image.fromarray(pixels)
 
 
 def encode(sheet: Image.Image, vendor: str) -> bytes:
-    """The smaller of lossy (quality 80) and lossless WebP; line art is always lossless."""
-    coded = []
+    """The smaller of lossy (quality 80) and lossless WebP files; line art is always lossless."""
+    candidates = []
     lossy = {"quality": 80, "alpha_quality": 80}
     lossless = {"lossless": True, "quality": 100}
     for options in (lossless,) if vendor in LOSSLESS else (lossy, lossless):
         buffer = io.BytesIO()
         sheet.save(buffer, "WEBP", method=5, **options)
-        coded.append(buffer.getvalue())
-    return min(coded, key=len)
+        candidates.append(buffer.getvalue())
+    return min(candidates, key=len)
 
 
 def sheets(packages: Path, drawings: Path) -> None:
     """Write one sheet a vendor and the table of concepts."""
-    found = c.read(packages)
-    cells: dict[str, dict[str, int]] = {concept.id: {} for concept in found}
+    all_concepts = c.read(packages)
+    cells: dict[str, dict[str, int]] = {concept.id: {} for concept in all_concepts}
     for vendor in c.VENDORS:
         images: list[Image.Image] = []
-        for concept in found:
+        for concept in all_concepts:
             path = drawings / vendor / f"{concept.id}.png"
             image = cell(path) if vendor in concept.icons and path.exists() else None
             if image is not None:
@@ -101,7 +103,7 @@ def sheets(packages: Path, drawings: Path) -> None:
         (SHIPPED / f"{vendor}.webp").write_bytes(data)
         print(vendor, len(images), "drawings", len(data), "bytes", flush=True)
     lines = []
-    for concept in found:
+    for concept in all_concepts:
         drawn = cells[concept.id]
         pool = c.pools(concept.id, concept.subject, set(drawn))
         row = {

@@ -1,4 +1,4 @@
-"""What both stages of the training share: configurations, captions as tokens, schedule and log."""
+"""Shared by both stages of the training: configurations, text features, schedule and log."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ TEMPLATES = (
 
 
 class Words:
-    """Tokenised captions and the text tower on them, cut at the longest end token."""
+    """Text features of captions, computed only up to the longest end token of a batch."""
 
     def __init__(self) -> None:
         self.tokenizer = SimpleTokenizer()
         self._ids: dict[str, list[int]] = {}
 
     def ids(self, text: str) -> list[int]:
-        """Token ids with start and end; remembered."""
+        """Token ids with start and end token; cached."""
         if text not in self._ids:
             if len(self._ids) > 400_000:
                 self._ids.clear()
@@ -65,9 +65,10 @@ class Words:
         return self._ids[text]
 
     def features(self, model: CLIP, texts: list[str], noise: float = 0.0) -> Tensor:
-        """(n, 128) unit features. Causal attention makes the cut after the last end exact.
+        """Unit features (n, 128). Causal attention makes cutting after the last end token exact.
 
-        `noise` shakes the token embeddings of half of the texts, by that share of their spread.
+        `noise` is added to the token embeddings of half of the texts; it is a share of their
+        standard deviation.
         """
         rows = [self.ids(text)[:77] for text in texts]
         lengths = torch.tensor([len(row) for row in rows])
@@ -75,8 +76,8 @@ class Words:
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
         x = model.token_embedding(ids)
         if noise:
-            shaken = (torch.rand(len(ids), 1, 1) < 0.5) * noise * x.detach().std()
-            x = x + shaken * torch.randn_like(x)
+            amplitude = (torch.rand(len(ids), 1, 1) < 0.5) * noise * x.detach().std()
+            x = x + amplitude * torch.randn_like(x)
         x = x + model.positional_embedding[:longest]
         x = model.transformer(x, attn_mask=model.attn_mask[:longest, :longest])
         x = model.ln_final(x)[torch.arange(len(ids)), lengths - 1]
@@ -85,7 +86,7 @@ class Words:
 
 @torch.no_grad()
 def concept_features(model: CLIP, words: Words, names: list[str]) -> Tensor:
-    """(c, 128) mean text feature of every concept over TEMPLATES."""
+    """Mean text feature of every concept over TEMPLATES: unit vectors (c, 128)."""
     total = torch.zeros(len(names), 128)
     for template in TEMPLATES:
         parts = [names[i : i + 256] for i in range(0, len(names), 256)]
@@ -94,7 +95,7 @@ def concept_features(model: CLIP, words: Words, names: list[str]) -> Tensor:
 
 
 class Clock:
-    """Where a run stands between its start (0) and its end (1)."""
+    """The elapsed share of a run's time, 0 at its start and 1 at its end."""
 
     def __init__(self, minutes: float) -> None:
         self.start, self.seconds = time.monotonic(), minutes * 60
@@ -104,11 +105,11 @@ class Clock:
         return time.monotonic() - self.start
 
     def progress(self) -> float:
-        """The share of the allowed time that is used."""
+        """The share of the allowed time that has elapsed, at most 1."""
         return min(self.elapsed() / self.seconds, 1.0)
 
     def rate(self, peak: float) -> float:
-        """Learning rate: 3 % linear warm-up, then a cosine to zero."""
+        """The learning rate now: 3 % linear warm-up to `peak`, then a cosine to zero."""
         at = self.progress()
         if at < 0.03:
             return peak * (0.05 + 0.95 * at / 0.03)
@@ -116,7 +117,7 @@ class Clock:
 
 
 def optimizer(parts: list[nn.Parameter], rate: float, decay: float) -> torch.optim.AdamW:
-    """AdamW; matrices decay, gains, biases and scalars do not."""
+    """AdamW with weight decay on matrices only, not on gains, biases and scalars."""
     groups = [
         {"params": [p for p in parts if p.ndim >= 2], "weight_decay": decay},
         {"params": [p for p in parts if p.ndim < 2], "weight_decay": 0.0},
@@ -125,7 +126,7 @@ def optimizer(parts: list[nn.Parameter], rate: float, decay: float) -> torch.opt
 
 
 def batches(count: int, size: int, stream: random.Random) -> Iterator[Tensor]:
-    """Endless label batches; every concept comes equally often."""
+    """Endless batches of labels (size,); every concept occurs equally often."""
     queue: list[int] = []
     while True:
         if len(queue) < size:
@@ -136,21 +137,24 @@ def batches(count: int, size: int, stream: random.Random) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def monitor(model: CLIP, drawings: Drawings, texts: Tensor, size: int) -> float:
-    """Top-1 in percent over the whole vocabulary, on 830 single train-pool drawings."""
+    """Top-1 in percent among all concepts, on images of single train-pool drawings.
+
+    They are of every second concept; `texts` are the concepts' features (c, 128).
+    """
     model.eval()
     generator = torch.Generator().manual_seed(1)
     labels = torch.arange(0, len(drawings.concepts), 2)
     right = 0
     for part in labels.split(208):
         batch = compose(drawings, part, generator, scene=0.0, pair=0.0)
-        features = F.normalize(model.visual(batch.reduced(size)), dim=1)
+        features = F.normalize(model.visual(batch.resized(size)), dim=1)
         right += int(((features @ texts.T).argmax(1) == part).sum())
     model.train()
     return 100 * right / len(labels)
 
 
 class Log:
-    """The curve of a run: one JSON line a minute, and a checkpoint beside it."""
+    """The training curve: one JSON line a minute in OUT/NAME.jsonl, and a checkpoint NAME.pt."""
 
     def __init__(self, out: Path, name: str) -> None:
         self.path, self.checkpoint = out / f"{name}.jsonl", out / f"{name}.pt"
@@ -158,14 +162,14 @@ class Log:
         self.next = 60.0
 
     def due(self, clock: Clock) -> bool:
-        """True once every 60 s."""
+        """Whether 60 s have passed since it was last True."""
         if clock.elapsed() < self.next:
             return False
         self.next += 60
         return True
 
     def write(self, model: CLIP, row: dict[str, float]) -> None:
-        """Append to the curve and save the weights."""
+        """Append a line to the curve and replace the checkpoint."""
         with self.path.open("a") as file:
             file.write(json.dumps({key: round(v, 4) for key, v in row.items()}) + "\n")
         torch.save(model.state_dict(), self.checkpoint.with_suffix(".part"))

@@ -5,8 +5,8 @@
 
 Stage 1 trains a small CNN (`demo-teacher`) with its text tower: image and caption against a
 table of concepts, and against each other. Stage 2 distils the ViT (`demo`) from it, its text
-tower copied and frozen. Schedules follow the clock, so a run ends when it was meant to; the last
-weights are the model. Only train-pool drawings are seen, the monitor's included.
+tower copied and frozen. Schedules follow the clock, so a run ends on time; the last weights are the
+model. Only train-pool drawings are used, in the monitor too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from torch import Tensor, nn
 def captions_of(
     batch: Composition, drawings: Drawings, stream: random.Random
 ) -> tuple[list[str], Tensor]:
-    """One caption an image, and which of them name their concept alone."""
+    """One caption an image, and (b,) which of them name one concept."""
     texts, naming = [], []
     for i, row in enumerate(batch.labels.tolist()):
         concept = drawings.concepts[row[0]]
@@ -62,7 +62,7 @@ def captions_of(
 
 
 def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
-    """Stage 1: CNN and text tower, from scratch."""
+    """Stage 1: train CNN and text tower from scratch, in batches of `size` images."""
     drawings, words = Drawings(), Words()
     names = [concept.name for concept in drawings.concepts]
     config = CONFIGS["teacher"]
@@ -80,9 +80,9 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
     while True:
         batch = compose(drawings, next(feed), generator, scene=0.0, pair=0.08)
         texts, naming = captions_of(batch, drawings, stream)
-        pixels = batch.reduced(64).contiguous(memory_format=torch.channels_last)
+        pixels = batch.resized(64).contiguous(memory_format=torch.channels_last)
         images = F.normalize(model.visual(pixels), dim=1)
-        told = words.features(model, texts, noise=0.4)
+        captions = words.features(model, texts, noise=0.4)
         scale = model.logit_scale.exp().clamp(max=100)
         rows = F.normalize(table, dim=1)
         first = batch.labels[:, 0]
@@ -90,10 +90,10 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
         both = batch.paired.nonzero()[:, 0]
         target[both] = 0.5 * (target[both] + F.one_hot(batch.labels[both, 1], len(names)))
         loss_table = F.cross_entropy(scale * images @ rows.T, target)
-        loss_text = F.cross_entropy(scale * told[naming] @ rows.T, first[naming])
-        logits = scale * images @ told.T
-        twins = (first[:, None] == first[None]) & ~torch.eye(len(first), dtype=torch.bool)
-        logits = logits.masked_fill(twins, -1e4)
+        loss_text = F.cross_entropy(scale * captions[naming] @ rows.T, first[naming])
+        logits = scale * images @ captions.T
+        duplicates = (first[:, None] == first[None]) & ~torch.eye(len(first), dtype=torch.bool)
+        logits = logits.masked_fill(duplicates, -1e4)
         own = torch.arange(len(first))
         loss_pairs = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
         loss = loss_table + 0.5 * loss_text + loss_pairs
@@ -106,12 +106,12 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
         step, samples = step + 1, samples + len(first)
         for key, value in (("table", loss_table), ("text", loss_text), ("pairs", loss_pairs)):
             mean[key] = 0.98 * mean[key] + 0.02 * float(value.detach())
-        over = clock.progress() >= 1
-        if over or log.due(clock):
-            right = monitor(model, drawings, concept_features(model, words, names), 64)
+        finished = clock.progress() >= 1
+        if finished or log.due(clock):
+            top1 = monitor(model, drawings, concept_features(model, words, names), 64)
             row = {"seconds": clock.elapsed(), "step": step, "samples": samples, **mean}
-            log.write(model, {**row, "scale": float(scale.detach()), "monitor_top1": right})
-        if over:
+            log.write(model, {**row, "scale": float(scale.detach()), "monitor_top1": top1})
+        if finished:
             return
 
 
@@ -121,15 +121,15 @@ def main() -> None:
     parser.add_argument("stage", choices=("teacher", "student"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, required=True)
-    asked = parser.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
-    if asked.stage == "teacher":
-        train_teacher(asked.out, asked.minutes)
+    if options.stage == "teacher":
+        train_teacher(options.out, options.minutes)
     else:
         from distil import train_student
 
-        train_student(asked.out, asked.minutes)
+        train_student(options.out, options.minutes)
 
 
 if __name__ == "__main__":

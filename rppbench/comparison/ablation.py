@@ -22,7 +22,8 @@ from rppbench.leaderboard.variants import Variant, grouped, setting
 from rppbench.records.cell import Pairs
 from rppbench.records.grid import Combination, Grid
 from rppbench.records.record import Record
-from rppbench.stats.bootstrap import Difference, difference, holm
+from rppbench.stats.bootstrap import Difference, difference
+from rppbench.stats.p_values import holm
 
 NOT_RUN = "not run"
 """Why a cell without a record has no number."""

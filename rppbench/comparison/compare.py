@@ -22,7 +22,8 @@ from rppbench.plugins.options import parse_value
 from rppbench.records.cell import Option
 from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Record, Score
-from rppbench.stats.bootstrap import Difference, difference, holm, mcnemar
+from rppbench.stats.bootstrap import Difference, difference
+from rppbench.stats.p_values import holm, mcnemar
 
 NOT_KEPT = "is not kept image by image"
 

@@ -13,9 +13,9 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.data.images import Notify
 from rppbench.features.store import FeatureStore
-from rppbench.features.text_features import fixed_texts
+from rppbench.features.text_features import frozen_text_features
 from rppbench.models.clip import Clip
-from rppbench.models.memory import with_less
+from rppbench.models.memory import retry_with_less_memory
 from rppbench.models.tokens import Names
 
 
@@ -55,16 +55,18 @@ def similarities(
         tokens = Names(names, clip.tokenizer)
         for done, image in enumerate(features.to(clip.device).split(1), 1):
             each = partial(clip.text.encode_each, text.contexts(image), tokens)
-            texts = with_less(clip.text, each)
+            texts = retry_with_less_memory(clip.text, each)
             yield image @ texts[0].T
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
-        texts = fixed_texts(store, head.teacher or clip, names, text.wordings or (wording,))
+        texts = frozen_text_features(
+            store, head.teacher or clip, names, text.wordings or (wording,)
+        )
     else:
         words = Names(names, clip.tokenizer)
-        texts = with_less(clip.text, partial(clip.text.encode, text, words))
-    for part in features.split(clip.scored(len(names))):
+        texts = retry_with_less_memory(clip.text, partial(clip.text.encode, text, words))
+    for part in features.split(clip.scored_images_at_once(len(names))):
         images = part.to(texts.device)
         logits = head.logits(images, texts)
         yield images @ texts.T if logits is None else logits / clip.scale

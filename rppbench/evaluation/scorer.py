@@ -14,7 +14,7 @@ from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.prompts import Prompts
 from rppbench.data.images import Images, Notify
 from rppbench.evaluation.classify import Head, similarities
-from rppbench.features.image_features import encode, frozen_features
+from rppbench.features.image_features import encode_images, frozen_image_features
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 
@@ -75,9 +75,9 @@ class Scorer:
         if prompts.image is None:
 
             def compute(picks: Sequence[int]) -> Iterator[Tensor]:
-                return encode(clip, images, size, self.notify, picks=picks)
+                return encode_images(clip, images, size, self.notify, picks=picks)
 
-            return frozen_features(self.features, clip, images, compute)
+            return frozen_image_features(self.features, clip, images, compute)
         total, done, parts = len(images), 0, []
         for batch in images.in_order(size):
             parts.append(clip.image.encode(batch.to(clip.device), prompts.image).cpu())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
 from rppbench.evaluation.classify import COSINES, Head, head_of, similarities
 from rppbench.evaluation.scorer import Scorer
+from rppbench.features.keys import dataset_key, part_key
 from rppbench.features.store import FeatureStore
-from rppbench.files.digests import digest
 from rppbench.models.clip import Clip, embed_width
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.registry import Registry
@@ -214,24 +214,14 @@ class CellBench:
         """Features (rows, e) from the store, or computed (and stored, if the tower is frozen)."""
         if prompted and not self.frozen_images:
             return compute()
-        own = {
-            **self._data,
-            "kind": "parts",
-            "preprocess": digest(asdict(self.clip.preprocess), 32),
-            "tower": self.clip.digest,
-            "precision": str(self.clip.dtype),
-        }
-        return self.resources.features.get({**key, **own}, rows, compute)
+        full_key = {**key, **part_key(self.clip, self.dataset)}
+        return self.resources.features.get(full_key, rows, compute)
 
     def kept(
         self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
     ) -> Mapping[str, NDArray[Any]]:
         """Arrays from the store, or computed and stored."""
-        return self.resources.features.arrays({**key, **self._data}, compute)
-
-    @property
-    def _data(self) -> dict[str, str]:
-        return {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint()}
+        return self.resources.features.arrays({**key, **dataset_key(self.dataset)}, compute)
 
     @torch.inference_mode()
     def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:

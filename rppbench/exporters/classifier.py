@@ -31,9 +31,9 @@ from rppbench.errors import UsageError
 from rppbench.exporters.vocabulary import Vocabulary
 from rppbench.files.atomic import replacing, write_whole
 from rppbench.files.digests import digest
-from rppbench.models.blocks import unit, wide
+from rppbench.models.blocks import at_least_float32, normalise
 from rppbench.models.clip import Clip
-from rppbench.models.tokens import Names, fill
+from rppbench.models.tokens import Names, fill_wording
 
 FORMAT = 1
 FORMATS = ("detic", "zsseg", "plain")
@@ -56,8 +56,10 @@ def features(
     if isinstance(text, Templates):
         wordings = text.wordings or (wording,)
         if len(wordings) > 1:
-            return clip.text.templates(vocabulary.names, wordings).cpu()
-        return wide(clip.text.sentences(fill(wordings[0], vocabulary.names))).cpu()
+            return clip.text.encode_templates(vocabulary.names, wordings).cpu()
+        return at_least_float32(
+            clip.text.encode_sentences(fill_wording(wordings[0], vocabulary.names))
+        ).cpu()
     names = Names(vocabulary.names, clip.tokenizer, stop_apart=layout == "zsseg")
     return clip.text.encode(text, names, raw=True).cpu()
 
@@ -101,7 +103,7 @@ def write(
 
 
 def _array(found: Tensor, layout: str) -> bytes:
-    array = (found.half() if layout == "detic" else unit(found)).numpy()
+    array = (found.half() if layout == "detic" else normalise(found)).numpy()
     if not np.isfinite(array).all():
         raise UsageError("the features hold values that half precision cannot")
     buffer = io.BytesIO()

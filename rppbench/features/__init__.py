@@ -1,1 +1,1 @@
-"""Features of frozen towers: computed once, stored on disk, fetched again."""
+"""Features of frozen towers, computed once and stored on disk: keys, store, files."""

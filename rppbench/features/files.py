@@ -1,8 +1,8 @@
-"""Files of stored features: how large they are, how old, which of them are damaged.
+"""The files of stored features: their size, kind and last use, and which of them are damaged.
 
-Stored features are safetensors files. The metadata of each says what its features show, and holds
-a digest. Whoever uses a file sets its time of change, so the oldest is the least recently used.
-Needs no torch.
+Features are stored as safetensors files whose metadata holds their key and a digest of the
+content. Every use of a file sets its modification time, so the oldest file is the least recently
+used. Loads no torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from rppbench.files.atomic import STALE_SECONDS, Problem
 
 FOREIGN = "unknown"
-"""Kind of a file that is not one of stored features as this version writes them."""
+"""Kind of a file that was not written by this version of the store."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class StoredFile:
 
     path: Path
     size: int
+    """Bytes."""
     used: float
-    """When it was made or last served, in seconds of `time.time`."""
+    """When it was written or last used, in seconds of `time.time`."""
 
     @property
     def kind(self) -> str:
-        """What it is of: 'images', 'views' (augmented), 'texts', 'parts' of images, 'proposals'."""
+        """'images', 'views' (augmented), 'texts', 'parts' of images, 'proposals', or `FOREIGN`."""
         if self.path.suffix == ".npz":
             return "proposals"
         try:
@@ -47,68 +48,72 @@ class StoredFile:
 
 
 def features_folder(cache: Path) -> Path:
-    """Where features are below the cache's folder."""
+    """The folder of stored features in the cache folder."""
     return cache / "features"
 
 
 def stored_files(cache: Path) -> list[StoredFile]:
     """All files of stored features, least recently used first.
 
-    What is being written is none of them, but what a writer left that died is.
+    Files that are being written are left out; temporary files of a killed writer are not.
     """
-    found = []
+    files = []
     for path in features_folder(cache).rglob("*"):
         with suppress(OSError):  # another process removed it
-            facts = path.stat()
+            stat = path.stat()
             unfinished = path.name.startswith(".")  # written now, or a lock
-            stale = path.suffix == ".tmp" and time.time() - facts.st_mtime > STALE_SECONDS
+            stale = path.suffix == ".tmp" and time.time() - stat.st_mtime > STALE_SECONDS
             if path.is_file() and (not unfinished or stale):
-                found.append(StoredFile(path, facts.st_size, facts.st_mtime))
-    return sorted(found, key=lambda entry: (entry.used, entry.path))
+                files.append(StoredFile(path, stat.st_size, stat.st_mtime))
+    return sorted(files, key=lambda file: (file.used, file.path))
 
 
 def surplus(
-    found: Sequence[StoredFile], max_size: int | None = None, unused_since: float | None = None
+    files: Sequence[StoredFile], max_size: int | None = None, unused_since: float | None = None
 ) -> list[StoredFile]:
-    """What has to go, of stored_files sorted by use, so that the rest is no larger and no older."""
-    over = sum(entry.size for entry in found) - max_size if max_size is not None else 0
-    gone = []
-    for entry in found:
-        if over > 0 or (unused_since is not None and entry.used < unused_since):
-            gone.append(entry)
-            over -= entry.size
-    return gone
+    """The files to remove so that the others hold at most `max_size` bytes and were used lately.
+
+    `files` are sorted as by `stored_files`; `unused_since` is in seconds of `time.time`.
+    """
+    excess = sum(file.size for file in files) - max_size if max_size is not None else 0
+    to_remove = []
+    for file in files:
+        if excess > 0 or (unused_since is not None and file.used < unused_since):
+            to_remove.append(file)
+            excess -= file.size
+    return to_remove
 
 
-def remove(gone: Iterable[StoredFile]) -> None:
-    """Unlink the files, and folders of which nothing is left.
+def remove(files: Iterable[StoredFile]) -> None:
+    """Delete the files, and folders that are empty then.
 
     A process that has a file mapped keeps its pages: the system frees them when it is done.
     """
-    for entry in gone:
+    for file in files:
         with suppress(OSError):  # another process was faster
-            entry.path.unlink()
+            file.path.unlink()
         with suppress(OSError):  # not empty
-            entry.path.parent.rmdir()
+            file.path.parent.rmdir()
 
 
-def problems(found: Iterable[StoredFile]) -> Iterator[Problem | None]:
-    """What is wrong with each file, None if nothing is; reads all of it."""
-    for entry in found:
+def problems(files: Iterable[StoredFile]) -> Iterator[Problem | None]:
+    """One value a file: what is wrong with it, or None. Reads the complete file."""
+    for file in files:
         try:
-            reason = _reason(entry.path)
-        except FileNotFoundError:  # pruned meanwhile
+            reason = _problem(file.path)
+        except FileNotFoundError:  # removed by another process
             reason = ""
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
         except (SafetensorError, ValueError, BadZipFile, zlib.error) as error:
-            reason = f"no whole file of features: {error}"
-        yield Problem(entry.path, reason) if reason else None
+            reason = f"not a complete file of features: {error}"
+        yield Problem(file.path, reason) if reason else None
 
 
-def _reason(path: Path) -> str:
+def _problem(path: Path) -> str:
+    """What is wrong with a file; '' if nothing is."""
     if path.suffix == ".tmp":
-        return "left by a writer that died"
+        return "left by a process that was killed while writing"
     if path.suffix == ".npz":
         import numpy as np  # slow to import, and nothing else here needs it
 
@@ -120,16 +125,16 @@ def _reason(path: Path) -> str:
         metadata = file.metadata() or {}
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if "sha256" not in metadata:
-        return "says no digest: not made by this version"
+        return "holds no digest: not written by this version"
     if metadata["sha256"] != arrays_digest(arrays):
-        return "its content is not what was written"
+        return "its content has another digest than when it was written"
     return ""
 
 
 def arrays_digest(arrays: dict[str, Any]) -> str:
-    """SHA-256 of numpy arrays under their names."""
-    found = hashlib.sha256()
+    """SHA-256 of numpy arrays with their names, types and shapes."""
+    sha = hashlib.sha256()
     for name, array in sorted(arrays.items()):
-        found.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        found.update(array.data if array.flags.c_contiguous else array.tobytes())
-    return found.hexdigest()
+        sha.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        sha.update(array.data if array.flags.c_contiguous else array.tobytes())
+    return sha.hexdigest()

@@ -1,4 +1,4 @@
-"""Image features of a frozen tower: from the store where they are, else encoded in batches."""
+"""Image features of a frozen tower: read from the store, or computed in batches and stored."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from rppbench.data.images import Images, Notify
+from rppbench.features.keys import image_key
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip, embed_width
 
 
-def frozen_features(
+def frozen_image_features(
     store: FeatureStore,
     clip: Clip,
     images: Images,
@@ -20,15 +21,15 @@ def frozen_features(
     epoch: int = 0,
     view: int = 0,
 ) -> Tensor:
-    """(n, e) features of the frozen image tower, on the CPU; each image's view runs once, ever.
+    """(n, e) unit features of the images without a prompt, on the CPU.
 
-    `compute` gives those of the images at some positions, as `encode` does.
+    What the store lacks is computed and stored, so each view of an image passes the tower once,
+    ever. `compute` gives blocks (b, e) for the images at some positions, as `encode_images` does.
     """
-    key = {**images.key(epoch, view), "tower": clip.digest, "precision": str(clip.dtype)}
-    return store.rows(key, images.contents, compute)
+    return store.rows(image_key(clip, images, epoch, view), images.contents, compute)
 
 
-def encode(
+def encode_images(
     clip: Clip,
     images: Images,
     size: int,
@@ -39,17 +40,18 @@ def encode(
     done: int = 0,
     total: int | None = None,
 ) -> Iterator[Tensor]:
-    """(b, e) features of the images at `picks` (None: all), `size` at a time, not stored.
+    """Blocks (b, e) of unit features without a prompt, on the CPU; nothing is stored.
 
-    The first block is empty, so that those of no images have a width too. `done` and `total` tell
-    where these images stand in a longer list.
+    They are of the images at positions `picks` (None: all), `size` at a time. The first block is
+    empty, so that the features of no images have a width too. For `notify`, `done` images of
+    `total` were encoded before.
     """
     yield torch.zeros(0, embed_width(clip.model))
     if total is None:
         total = len(images) if picks is None else len(picks)
     for batch in images.in_order(size, epoch, view, picks):
         with torch.no_grad():
-            features = clip.image.encode(batch, alone=True).cpu()
+            features = clip.image.encode(batch, batch_invariant=True).cpu()
         yield features
         done += len(features)
         notify("encode", done, total, {})

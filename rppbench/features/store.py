@@ -1,15 +1,15 @@
-"""Features of frozen towers and proposals on disk, addressed by all that made them; safe to delete.
+"""The store: features of frozen towers and proposals on disk, found by their key (`keys`).
 
-All files are written whole. Features are memory-mapped files of safetensors:
+It is a cache: deleting any of it is safe. Every file is written in one step. Features are
+memory-mapped safetensors files:
 
-    features/<ab>/<key>.safetensors          one array that is asked for as a whole
-    features/<ab>/<key>/<rows>.safetensors   some of the rows of a key, with the digests of their
-                                             names: any list of rows is put together from them
-
+    features/<ab>/<key>.safetensors          one array that is always used complete
+    features/<ab>/<key>/<rows>.safetensors   some rows of a key, with the digests of the rows'
+                                             names: any list of rows is gathered from these files
     features/<ab>/<key>.npz                  other arrays, compressed
 
-So an image that any list held before passes the tower no second time, in whatever company it is
-asked for. Rows that take long are kept piece by piece, so a kill does not lose them all.
+So an image that was part of any list before passes the tower no second time, whatever list it is
+in now. Rows that take long to compute are saved piece by piece, so a kill does not lose them all.
 """
 
 from __future__ import annotations
@@ -39,64 +39,67 @@ from rppbench.files.atomic import replacing
 from rppbench.files.digests import digest
 
 WAIT_SECONDS = 3600.0
-"""Another process that computes the same is waited for this long; then the work is done twice."""
+"""How long to wait for another process that computes the same; then the work is done twice."""
 
 SAVE_SECONDS = 30.0
-"""A kill loses at most this much of the work on the rows of a list, and the block at hand."""
+"""Computed rows are saved this often: a kill loses at most so much work, and the current block."""
 
 NAME_BYTES = 16
-"""Of the SHA-256 of a row's name."""
+"""How much of the SHA-256 of a row's name is stored."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Arrays of unit features; several processes may use one folder."""
+    """Stored arrays by key; several processes may use one folder at the same time."""
 
     folder: Path
-    """The cache's."""
+    """The cache folder; features are in `features` in it."""
     limit: int | None = None
-    """Bytes; the least recently used files go when a new one exceeds it."""
+    """Bytes; when a new file exceeds it, the least recently used files are removed."""
 
     def path(self, key: Mapping[str, object]) -> Path:
-        """Where the array of this key is, whether it exists or not; without suffix, its rows."""
+        """Where the array of this key is, or would be; without the suffix, the folder of its rows.
+
+        The name is a digest of the key's names and values (as texts), in any order.
+        """
         name = digest({name: str(value) for name, value in key.items()}, 32)
         return features_folder(self.folder) / name[:2] / f"{name}.safetensors"
 
     def get(self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]) -> Tensor:
-        """The (rows, e) float32 array of `key`; `compute` runs only if it is not there yet.
+        """The (rows, e) float32 array of `key`, on the CPU; `compute` runs only if it is missing.
 
-        A file that cannot be read, or has another number of rows, is made again: the store is a
+        A file that cannot be read, or has another number of rows, is replaced: the store is a
         cache, and a bad file in it must never become a number.
         """
         path = self.path(key)
-        stored = _read(path)
+        stored = _read_tensors(path)
         if stored is not None and len(stored["features"]) == rows:
             _mark_used(path)
             return stored["features"]
         features = compute().detach().to("cpu", torch.float32)
-        self._write(path, key, {"features": features})
+        self._write_tensors(path, key, {"features": features})
         self._make_room(path)
         return features
 
     def arrays(self, key: Mapping[str, object], compute: Callable[[], Arrays]) -> Arrays:
-        """Several arrays of any shape under one `key`, compressed; as `get` for the rest."""
+        """Several arrays of any shape under one `key`, compressed; otherwise as `get`."""
         path = self.path(key).with_suffix(".npz")
         try:
             with np.load(path, allow_pickle=False) as stored:
-                found = {name: stored[name] for name in stored.files}
+                arrays = {name: stored[name] for name in stored.files}
         except FileNotFoundError:
             pass
         except (OSError, ValueError, EOFError, BadZipFile, zlib.error):
             path.unlink(missing_ok=True)
         else:
             _mark_used(path)
-            return found
-        made = compute()
-        self._place(path, lambda temporary: _compress(temporary, made))
+            return arrays
+        computed = compute()
+        self._write_file(path, lambda temporary: _compress(temporary, computed))
         self._make_room(path)
-        return made
+        return computed
 
     def rows(
         self,
@@ -104,116 +107,120 @@ class FeatureStore:
         names: Sequence[str],
         compute: Callable[[Sequence[int]], Iterable[Tensor]],
     ) -> Tensor:
-        """The (n, e) float32 rows of these names, each computed once under one key.
+        """The (n, e) float32 rows of these names, on the CPU, each computed once under one key.
 
-        `compute` gets the positions of those that are not there and gives their rows in blocks.
-        Another process that is at the same key is waited for.
+        `compute` is called with the positions of the missing names and gives their rows in blocks
+        (b, e). While another process computes rows of the same key, this one waits.
         """
         folder = self.path(key).with_suffix("")
-        wanted = [_name(name) for name in names]
-        whole = _read(folder / _part(wanted))
-        if whole is not None and len(whole["features"]) == len(wanted):
-            _mark_used(folder / _part(wanted))
-            return whole["features"]  # as one of the lists before: mapped, nothing is copied
-        gathered = _Gathered(wanted)
-        gathered.add_all(folder)
+        wanted = [_name_digest(name) for name in names]
+        complete = folder / _rows_file(wanted)
+        stored = _read_tensors(complete)
+        if stored is not None and len(stored["features"]) == len(wanted):
+            _mark_used(complete)
+            return stored["features"]  # the same list as before: mapped, nothing is copied
+        gathered = _GatheredRows(wanted)
+        gathered.copy_from_files(folder)
         if gathered.missing:
-            with _alone(folder.parent):
-                gathered.add_all(folder)  # what another process made meanwhile
+            with _lock(folder.parent):
+                gathered.copy_from_files(folder)  # what another process wrote meanwhile
                 if missing := gathered.missing:
-                    fresh = [wanted[at] for at in missing]
-                    computed = self._computed(folder, key, fresh, compute(missing))
+                    missing_names = [wanted[at] for at in missing]
+                    computed = self._compute_rows(folder, key, missing_names, compute(missing))
                     if len(missing) == len(wanted):
                         return computed
-                    gathered.take(fresh, computed)
+                    gathered.copy(missing_names, computed)
         assert gathered.rows is not None
         return gathered.rows
 
-    def _computed(
+    def _compute_rows(
         self,
         folder: Path,
         key: Mapping[str, object],
         names: Sequence[bytes],
         blocks: Iterable[Tensor],
     ) -> Tensor:
-        """All blocks in one, and in one file; until that is there, in files of their own."""
+        """All blocks in one tensor, and in one file; until it is written, in a file a piece."""
         parts: list[Tensor] = []
         pieces: list[Path] = []
-        first, kept, done, saved = 0, 0, 0, time.monotonic()
+        first_part, rows_saved, rows_done, saved_at = 0, 0, 0, time.monotonic()
         for block in blocks:
             parts.append(block.detach().to("cpu", torch.float32))
-            done += len(block)
-            if kept < done < len(names) and time.monotonic() - saved > SAVE_SECONDS:
-                piece = torch.cat(parts[first:])
-                pieces.append(self._keep(folder, key, names[kept:done], piece))
+            rows_done += len(block)
+            due = time.monotonic() - saved_at > SAVE_SECONDS
+            if rows_saved < rows_done < len(names) and due:
+                piece = torch.cat(parts[first_part:])
+                pieces.append(self._write_rows(folder, key, names[rows_saved:rows_done], piece))
                 self._make_room(pieces[-1])
-                first, kept, saved = len(parts), done, time.monotonic()
+                first_part, rows_saved, saved_at = len(parts), rows_done, time.monotonic()
         computed = torch.cat(parts)
-        path = self._keep(folder, key, names, computed)
+        path = self._write_rows(folder, key, names, computed)
         if path.exists():
-            for piece_path in pieces:  # before room is made: they need none any more
+            for piece_path in pieces:  # before other files are removed to make room
                 with suppress(OSError):
                     piece_path.unlink()
         self._make_room(path)
         return computed
 
-    def _keep(
+    def _write_rows(
         self, folder: Path, key: Mapping[str, object], names: Sequence[bytes], features: Tensor
     ) -> Path:
         digests = np.frombuffer(b"".join(names), np.uint8).reshape(-1, NAME_BYTES).copy()
-        parts = {"features": features, "names": torch.from_numpy(digests)}
-        path = folder / _part(names)
-        self._write(path, key, parts)
+        path = folder / _rows_file(names)
+        self._write_tensors(path, key, {"features": features, "names": torch.from_numpy(digests)})
         return path
 
-    def _write(self, path: Path, key: Mapping[str, object], parts: dict[str, Tensor]) -> None:
-        parts = {name: part.contiguous() for name, part in parts.items()}
+    def _write_tensors(
+        self, path: Path, key: Mapping[str, object], tensors: dict[str, Tensor]
+    ) -> None:
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
         metadata = {name: str(value) for name, value in key.items()}
-        metadata["sha256"] = arrays_digest({name: part.numpy() for name, part in parts.items()})
-        self._place(path, lambda temporary: save_file(parts, temporary, metadata))
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        metadata["sha256"] = arrays_digest(arrays)
+        self._write_file(path, lambda temporary: save_file(tensors, temporary, metadata))
 
-    def _place(self, path: Path, save: Callable[[Path], None]) -> None:
-        """Put a file in its place; a disk that is full or read-only costs only its use."""
+    def _write_file(self, path: Path, save: Callable[[Path], None]) -> None:
+        """Write a file in one step; if the disk is full or read-only, only warn."""
         try:
             with replacing(path) as temporary:
                 save(temporary)
         except (OSError, SafetensorError) as error:
-            warnings.warn(f"features are not kept in {self.folder}: {error}", stacklevel=4)
+            warnings.warn(f"features are not stored in {self.folder}: {error}", stacklevel=4)
 
     def _make_room(self, path: Path) -> None:
         """Remove what exceeds the limit, the least recently used first; the new file stays."""
         if self.limit is None:
             return
-        with suppress(OSError):  # the file could not be kept, or another process removed it
+        with suppress(OSError):  # the file could not be written, or another process removed it
             size = path.stat().st_size
-            others = [entry for entry in stored_files(self.folder) if entry.path != path]
+            others = [file for file in stored_files(self.folder) if file.path != path]
             remove(surplus(others, self.limit - size))
 
 
 def _compress(path: Path, arrays: Arrays) -> None:
-    with path.open("xb") as file:  # a path would be given the suffix once more
+    with path.open("xb") as file:  # numpy would add the suffix to a path once more
         np.savez_compressed(file, **dict[str, Any](arrays))
 
 
 def _mark_used(path: Path) -> None:
-    """The least recently used go first."""
-    with suppress(OSError):  # the folder of another person, which can only be read
+    """Set the modification time: the least recently used files are removed first."""
+    with suppress(OSError):  # another person's folder, which can only be read
         os.utime(path)
 
 
-def _part(names: Sequence[bytes]) -> str:
-    """File name of rows in this order; equal rows have one place, whoever writes them."""
+def _rows_file(names: Sequence[bytes]) -> str:
+    """File name of rows in this order; equal lists have one place, whoever writes them."""
     return hashlib.sha256(b"".join(names)).hexdigest()[:32] + ".safetensors"
 
 
-def _name(text: str) -> bytes:
+def _name_digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:NAME_BYTES]
 
 
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file, mapped so that nobody can write back; None if there is none.
+def _read_tensors(path: Path) -> dict[str, Tensor] | None:
+    """The tensors of a file, mapped so that nobody can write back; None if there is no file.
 
-    A file that is damaged is removed. Whoever uses what is in it marks it as used.
+    A damaged file is removed. The caller marks the file as used if it uses what is in it.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -230,59 +237,60 @@ def _read(path: Path) -> dict[str, Tensor] | None:
     return stored
 
 
-class _Gathered:
-    """Rows put together from several files."""
+class _GatheredRows:
+    """The rows of a list of names, gathered from several files."""
 
-    def __init__(self, wanted: Sequence[bytes]) -> None:
+    def __init__(self, names: Sequence[bytes]) -> None:
         self.rows: Tensor | None = None
         """(n, e); None as long as no row is known."""
-        self.places: dict[bytes, list[int]] = {}
-        """Of the names whose rows are missing."""
-        for at, name in enumerate(wanted):
-            self.places.setdefault(name, []).append(at)
-        self.total = len(wanted)
-        self.seen: set[Path] = set()
-        """Files that were taken from."""
+        self.positions: dict[bytes, list[int]] = {}
+        """Positions in the list of each name whose row is missing."""
+        for at, name in enumerate(names):
+            self.positions.setdefault(name, []).append(at)
+        self.total = len(names)
+        self.read: set[Path] = set()
+        """Files whose rows were copied already."""
 
     @property
     def missing(self) -> list[int]:
-        """Positions of missing rows, in order; the first one of each name."""
-        return sorted(places[0] for places in self.places.values())
+        """Positions of missing rows, ascending; the first one of each name."""
+        return sorted(positions[0] for positions in self.positions.values())
 
-    def add_all(self, folder: Path) -> None:
-        """Take what those files of a folder hold that were not taken from yet."""
-        for path in sorted(set(folder.glob("[!.]*.safetensors")) - self.seen):
-            if not self.places:
+    def copy_from_files(self, folder: Path) -> None:
+        """Copy missing rows from those files of a folder that were not read yet."""
+        for path in sorted(set(folder.glob("[!.]*.safetensors")) - self.read):
+            if not self.positions:
                 return
-            self.seen.add(path)
-            stored = _read(path)
+            self.read.add(path)
+            stored = _read_tensors(path)
             if stored is None or len(stored.get("names", ())) != len(stored["features"]):
                 continue
-            names = stored["names"].numpy().tobytes()
-            each = [names[at : at + NAME_BYTES] for at in range(0, len(names), NAME_BYTES)]
-            if self.take(each, stored["features"]):  # not for rows that nobody asks for any more
+            digests = stored["names"].numpy().tobytes()
+            starts = range(0, len(digests), NAME_BYTES)
+            names = [digests[start : start + NAME_BYTES] for start in starts]
+            if self.copy(names, stored["features"]):  # a file that gave no row grows old
                 _mark_used(path)
 
-    def take(self, names: Sequence[bytes], features: Tensor) -> bool:
-        """Copy those of the named rows (m, e) that are missing; whether any was."""
-        to: list[int] = []
-        source: list[int] = []
+    def copy(self, names: Sequence[bytes], features: Tensor) -> bool:
+        """Copy those of the named rows (m, e) that are missing; whether there was any."""
+        targets: list[int] = []
+        sources: list[int] = []
         for row, name in enumerate(names):
-            places = self.places.pop(name, [])
-            to += places
-            source += [row] * len(places)
-        if to:
+            positions = self.positions.pop(name, [])
+            targets += positions
+            sources += [row] * len(positions)
+        if targets:
             if self.rows is None:
                 self.rows = torch.empty(self.total, features.shape[1])
-            self.rows[to] = features[source]
-        return bool(to)
+            self.rows[targets] = features[sources]
+        return bool(targets)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system takes from a process that dies.
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which the system releases if the process dies.
 
-    Where a lock cannot be had, go on without: nothing but time is lost.
+    Where a lock cannot be had, continue without: only time is lost, as work may be done twice.
     """
     lock = filelock.FileLock(folder / ".lock", timeout=WAIT_SECONDS)
     with suppress(OSError, NotImplementedError):  # Timeout is an OSError

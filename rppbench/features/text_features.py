@@ -1,4 +1,4 @@
-"""Text features of fixed wordings."""
+"""Text features of class names in fixed wordings: read from the store, or computed and stored."""
 
 from __future__ import annotations
 
@@ -7,33 +7,28 @@ from functools import partial
 
 from torch import Tensor
 
+from rppbench.features.keys import text_key
 from rppbench.features.store import FeatureStore
-from rppbench.files.digests import digest
 from rppbench.models.clip import Clip
-from rppbench.models.memory import with_less
+from rppbench.models.memory import retry_with_less_memory
 
 
-def fixed_texts(
+def frozen_text_features(
     store: FeatureStore | None,
     clip: Clip,
     names: Sequence[str],
     wordings: Sequence[str],
     raw: bool = False,
 ) -> Tensor:
-    """Unit features (c, e) of `TextTower.templates`, on the model's device, from the store."""
+    """Unit features (c, e) of the names, averaged over the wordings, on the model's device.
+
+    They are those of `TextTower.encode_templates`; without a `store` they are computed each time.
+    """
 
     def compute() -> Tensor:
-        run = partial(clip.text.templates, names, wordings, raw=raw)
-        return with_less(clip.text, run)
+        run = partial(clip.text.encode_templates, names, wordings, raw=raw)
+        return retry_with_less_memory(clip.text, run)
 
     if store is None:
         return compute()
-    key = {
-        "kind": "texts",
-        "names": digest(list(names), 32),
-        "wordings": digest(list(wordings), 32),
-        "raw": raw,
-        "tower": clip.digest,
-        "precision": str(clip.dtype),
-    }
-    return store.get(key, len(names), compute).to(clip.device)
+    return store.get(text_key(clip, names, wordings, raw), len(names), compute).to(clip.device)

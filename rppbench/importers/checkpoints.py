@@ -82,7 +82,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
 
 def check_start(start: Tensor, clip: Clip) -> None:
     """UsageError unless (d,) is the backbone's embedding of the start token, up to float16."""
-    embedding = clip.text.text.token_embedding.weight
+    embedding = clip.text.module.token_embedding.weight
     own = embedding[clip.tokenizer.sot_token_id].detach().float().cpu()
     if start.shape != own.shape or (start - own).norm() > 0.01 * own.norm():
         raise UsageError(

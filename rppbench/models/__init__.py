@@ -1,1 +1,1 @@
-"""CLIP: identity and loading of backbones, prompted towers, tokens, memory."""
+"""Frozen CLIP models: identity, loading, tokens, two towers that take learned tokens, memory."""

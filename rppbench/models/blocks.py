@@ -1,7 +1,10 @@
-"""What the towers do with open_clip's residual blocks, step by step, so that tokens can enter.
+"""One residual block of open_clip, computed step by step so that learned tokens can enter it.
+
+A tower runs `insert_prompt` (learned tokens enter the block), `project_qkv`, attention, and
+`finish_block` for each block of its transformer.
 
 Shapes: b sequences, c classes, s suffix tokens, p prefix tokens, l tokens, m tokens that replace
-others, d width, h heads.
+others, d width, h heads, e embedding.
 """
 
 from __future__ import annotations
@@ -15,31 +18,36 @@ from torch import Tensor
 
 from rppbench.contracts.prompts import Prompt
 
-Leave = Callable[[Any, Tensor, Tensor], Tensor]
-"""The function `leave`, or what a compiler made of it."""
+FinishBlock = Callable[[Any, Tensor, Tensor], Tensor]
+"""`finish_block`, or what `torch.compile` made of it."""
 
 
-def enter(
+def insert_prompt(
     block: Any, i: int, x: Tensor, prompt: Prompt, slot: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The stream (b, l, d) with block i's vectors in place, and what q, k and v are made of."""
+    """Put the prompt's vectors for block `i` into rows `slot` and following of x (b, l, d).
+
+    Returns the residual stream and the normalised inputs of the query, key and value
+    projections, each (b, l, d). The three inputs are one tensor where the prompt does not tell
+    them apart.
+    """
     if i in prompt.stream:
-        x = overwrite(x, prompt.stream[i], slot)
+        x = overwrite_rows(x, prompt.stream[i], slot)
     y = block.ln_1(x)
     q, k, v = (
-        overwrite(y, block.ln_1(given[i].to(x)), slot) if i in given else y
-        for given in (prompt.queries, prompt.keys, prompt.values)
+        overwrite_rows(y, block.ln_1(learned[i].to(x)), slot) if i in learned else y
+        for learned in (prompt.queries, prompt.keys, prompt.values)
     )
     return x, q, k, v
 
 
-def overwrite(x: Tensor, learned: Tensor, slot: int) -> Tensor:
-    """(b, l, d) with rows from `slot` on replaced by (m, d)."""
+def overwrite_rows(x: Tensor, learned: Tensor, slot: int) -> Tensor:
+    """x (b, l, d) with its rows from `slot` on replaced by `learned` (m, d)."""
     learned = learned.to(x).expand(len(x), -1, -1)
     return torch.cat([x[:, :slot], learned, x[:, slot + learned.shape[1] :]], 1)
 
 
-def project(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project_qkv(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values (b, h, l, d/h) of inputs (b, l, d), by the block's own weights."""
     weight, bias = attention.in_proj_weight, attention.in_proj_bias
     if q is k is v:
@@ -52,35 +60,40 @@ def project(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Te
     return q, k, v
 
 
-def attend_behind(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention (c, h, s, d/h) of q, k, v behind a prefix (1, h, p, d/h), which all see.
+def attend_with_prefix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention (c, h, s, d/h) over a shared prefix and each class's own suffix.
 
-    Spelled out because `scaled_dot_product_attention` wants the prefix copied for each class,
-    and the copies (17 tokens for a name of 5) would be most of what the backward pass keeps.
+    `q`, `k` and `v` (c, h, s, d/h) are of the suffixes, `keys` and `values` (1, h, p, d/h) of the
+    prefix, which every suffix token sees. Spelled out because `scaled_dot_product_attention`
+    needs a copy of the prefix for each class, and the copies (17 tokens for a name of 5) would be
+    most of what is kept for the backward pass.
     """
     (c, h, s, width), p = q.shape, keys.shape[2]
     rows = q.transpose(0, 1).reshape(h, c * s, width)  # all classes at once against the prefix
-    before = (rows @ keys[0].transpose(1, 2)).view(h, c, s, p).transpose(0, 1)
+    prefix_scores = (rows @ keys[0].transpose(1, 2)).view(h, c, s, p).transpose(0, 1)
     later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
-    own = (q @ k.transpose(2, 3)).masked_fill(later, -torch.inf)  # (c, h, s, s)
-    scores = torch.cat([before, own], 3) * width**-0.5
-    wide = torch.promote_types(q.dtype, torch.float32)  # as the fused kernels do
-    weights = scores.softmax(-1, dtype=wide).to(q.dtype)
-    seen = weights[..., :p].transpose(0, 1).reshape(h, c * s, p) @ values[0]
-    return seen.view(h, c, s, width).transpose(0, 1) + weights[..., p:] @ v
+    suffix_scores = (q @ k.transpose(2, 3)).masked_fill(later, -torch.inf)  # (c, h, s, s)
+    scores = torch.cat([prefix_scores, suffix_scores], 3) * width**-0.5
+    dtype = torch.promote_types(q.dtype, torch.float32)  # as the fused kernels do
+    weights = scores.softmax(-1, dtype=dtype).to(q.dtype)
+    from_prefix = weights[..., :p].transpose(0, 1).reshape(h, c * s, p) @ values[0]
+    return from_prefix.view(h, c, s, width).transpose(0, 1) + weights[..., p:] @ v
 
 
-def leave(block: Any, x: Tensor, heads: Tensor) -> Tensor:
-    """The rest of a residual block, once attention has mixed its heads (b, h, l, d/h)."""
+def finish_block(block: Any, x: Tensor, heads: Tensor) -> Tensor:
+    """The output (b, l, d) of a block: attention's output projection, the MLP, both residuals.
+
+    `x` (b, l, d) is the residual stream, `heads` (b, h, l, d/h) the output of the attention heads.
+    """
     x = x + block.ls_1(block.attn.out_proj(heads.transpose(1, 2).flatten(2)))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
-def unit(features: Tensor) -> Tensor:
-    """Rows of length one, in float32 at least."""
-    return F.normalize(wide(features), dim=-1)
+def normalise(features: Tensor) -> Tensor:
+    """Features (..., e) as unit vectors, in float32 or wider."""
+    return F.normalize(at_least_float32(features), dim=-1)
 
 
-def wide(features: Tensor) -> Tensor:
-    """In float32 at least."""
+def at_least_float32(features: Tensor) -> Tensor:
+    """The tensor in float32, or unchanged if it is float64."""
     return features.to(torch.promote_types(features.dtype, torch.float32))

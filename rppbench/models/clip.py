@@ -1,4 +1,4 @@
-"""A frozen CLIP-like model of open_clip, by name: towers, preprocessing, identity."""
+"""A frozen CLIP-like model of open_clip, loaded by name: both towers, preprocessing, digest."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from rppbench.contracts.prompts import Space
 from rppbench.data.preprocess import Preprocess
 from rppbench.errors import unknown
 from rppbench.models import memory
-from rppbench.models.blocks import leave
+from rppbench.models.architecture import text_part, weight_dtype
+from rppbench.models.blocks import finish_block
 from rppbench.models.identity import identify, resolve
 from rppbench.models.image_tower import ImageTower
 from rppbench.models.loading import read_open_clip, read_shipped
-from rppbench.models.support import text_part, weight_dtype
 from rppbench.models.text_tower import TextTower
 from rppbench.models.tokens import Names, Tokenizer
 
 __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
 
 
-SCORED = 4096
-"""Images whose similarities are held at once, if memory is not bounded."""
+MAX_SCORED_IMAGES = 4096
+"""Images whose similarities are held at once where `--memory` sets no lower number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A frozen model with both towers ready to take prompts."""
+    """A frozen model; `text` and `image` are its towers, which take prompts."""
 
     name: str
     digest: str
-    """Of weights and configuration."""
+    """SHA-256 of weights and configuration, 16 digits: `identity.identify`."""
     model: Any
-    """open_clip's model, in evaluation mode, nothing of it requires a gradient."""
+    """open_clip's model, in evaluation mode; none of its parameters requires a gradient."""
     tokenizer: Tokenizer
     preprocess: Preprocess
     memory: int | None = None
-    """Bytes that work with it may take; what is computed at once follows from it."""
+    """Bytes that the process may take (`--memory`); bounds what is computed at once."""
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
@@ -54,7 +54,7 @@ class Clip:
     def text(self) -> TextTower:
         tower = TextTower(self.model, self.tokenizer, self.name)
         if self.memory is not None:
-            most = memory.text_tokens(self.model, self.memory, self.name)
+            most = memory.text_tokens_at_once(self.model, self.memory, self.name)
             tower.chunk_tokens = min(tower.chunk_tokens, most)
         return tower
 
@@ -63,23 +63,29 @@ class Clip:
         tower = ImageTower(self.model, self.name)
         if self.memory is not None:
             side = self.preprocess.size
-            tower.most = memory.images_at_once(self.model, side, self.memory, self.name)
+            tower.max_images = memory.images_at_once(self.model, side, self.memory, self.name)
         return tower
 
-    def scored(self, classes: int) -> int:
-        """Images whose similarities to so many classes are held at once."""
+    def scored_images_at_once(self, classes: int) -> int:
+        """Images whose similarities to so many classes are held at once.
+
+        UsageError if not even the weights fit in `memory`.
+        """
         if self.memory is None:
-            return SCORED
-        return min(SCORED, memory.scored_at_once(self.model, classes, self.memory, self.name))
+            return MAX_SCORED_IMAGES
+        most = memory.scored_images_at_once(self.model, classes, self.memory, self.name)
+        return min(MAX_SCORED_IMAGES, most)
 
     def compile(self, backend: str) -> None:
-        """Let `torch.compile` have the larger part of each residual block, in both towers.
+        """Compile the larger part of each transformer block, `finish_block`, in both towers.
 
-        Values then differ by rounding. Blocks share what is compiled; sizes, and whether there is
-        a gradient, need variants, of which torch makes only eight unless told.
+        `backend` is one of `torch.compile`. Values then differ by rounding. Blocks share the
+        compiled code; each size, and whether there is a gradient, needs its own variant, of which
+        torch makes only eight by default.
         """
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-        self.text.leave = self.image.leave = torch.compile(leave, backend=backend)
+        compiled = torch.compile(finish_block, backend=backend)
+        self.text.finish_block = self.image.finish_block = compiled
 
     @property
     def device(self) -> torch.device:
@@ -87,12 +93,12 @@ class Clip:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Type in which the towers compute."""
+        """The data type in which the towers compute."""
         return weight_dtype(self.model.visual)
 
     @property
     def scale(self) -> Tensor:
-        """() what cosines are multiplied with to give logits."""
+        """() exp(logit_scale): cosines are multiplied with it to give logits."""
         return self.model.logit_scale.detach().float().exp().reshape(())
 
     def names(self, names: Sequence[str]) -> Names:
@@ -100,14 +106,14 @@ class Clip:
         return Names(names, self.tokenizer)
 
     def unknown_words(self, names: Sequence[str]) -> list[str]:
-        """Names with a token whose embedding is all zero: the text tower never saw it."""
+        """Names with a token whose embedding is all zero: the text tower was not trained on it."""
         if self.text.obstacle:
             return []
-        seen = (self.text.text.token_embedding.weight != 0).any(1).cpu()  # (vocabulary,)
+        trained = (self.text.module.token_embedding.weight != 0).any(1).cpu()  # (vocabulary,)
         tokens = self.names(names)
         inside = torch.arange(tokens.ids.shape[1]) < tokens.lengths[:, None]
-        missing = (inside & ~seen[tokens.ids]).any(1)
-        return [name for name, lost in zip(names, missing.tolist(), strict=True) if lost]
+        unknown = (inside & ~trained[tokens.ids]).any(1)
+        return [name for name, flag in zip(names, unknown.tolist(), strict=True) if flag]
 
     def space(
         self,
@@ -116,18 +122,21 @@ class Clip:
         shots: int = 1,
         teacher: Clip | None = None,
     ) -> Space:
-        """What a method may build on; widths are 0 for a tower that cannot be prompted."""
+        """Widths and depths that a method's parameters are made for, and its random stream.
+
+        Widths and layers are 0 for a tower that cannot be prompted.
+        """
         text, visual = self.text, self.model.visual
-        text_blocks = [] if text.obstacle else text.text.transformer.resblocks
+        text_blocks = [] if text.obstacle else text.module.transformer.resblocks
         image_blocks = [] if self.image.obstacle else visual.transformer.resblocks
         return Space(
-            text_width=text.text.token_embedding.embedding_dim if text_blocks else 0,
+            text_width=text.module.token_embedding.embedding_dim if text_blocks else 0,
             text_layers=len(text_blocks),
             image_width=visual.conv1.out_channels if image_blocks else 0,
             image_layers=len(image_blocks),
             embed=embed_width(self.model),
             classes=classes,
-            words=text.words,
+            words=text.embed_words,
             generator=generator,
             shots=shots,
             taught=0 if teacher is None else embed_width(teacher.model),
@@ -143,7 +152,8 @@ def load(
 ) -> Clip:
     """The named model with its weights, frozen.
 
-    UsageError if the name means nothing, if weights cannot be fetched, are damaged or do not fit.
+    `shipped` holds the backbones of plugins by name. UsageError if no backbone or precision has
+    the name, or if its weights cannot be fetched, are damaged or do not fit the model.
     """
     if precision not in PRECISIONS:
         raise unknown("precision is named", precision, PRECISIONS, "precisions")
@@ -163,7 +173,7 @@ def load(
 
 
 def embed_width(model: Any) -> int:
-    """Width of the space that both towers share."""
+    """e, the width of the embedding that both towers share."""
     for part in (text_part(model), model.visual):
         if width := getattr(part, "output_dim", None):
             return int(width)

@@ -1,7 +1,7 @@
-"""Which model a backbone's name means, and a digest of it, without building it.
+"""Names of backbones: which model a name means, and the digest of that model. Loads no weights.
 
-Spellings: a name that a plugin ships ('demo'); 'MODEL/TAG' or 'MODEL/FILE' with a model of
-open_clip ('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; 'local-dir:/folder'.
+A name is one that a plugin ships ('demo'); 'MODEL/TAG' or 'MODEL/FILE' with a model of open_clip
+('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; or 'local-dir:/folder'.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ HUB, FOLDER = "hf-hub:", "local-dir:"
 
 @dataclass(frozen=True)
 class BackboneSource:
-    """Where a backbone comes from."""
+    """What a backbone's name means: a model and where its weights come from."""
 
     kind: Literal["shipped", "tag", "file", "hub", "folder"]
     model: str
-    """Name of the shipped backbone or of open_clip's model; the whole spelling otherwise."""
+    """Name of the shipped backbone or of open_clip's model; the complete spelling otherwise."""
     weights: str = ""
-    """Tag, file, repository or folder."""
+    """Tag, file, repository or folder, by `kind`; '' for a shipped backbone."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class BackboneSource:
 
 
 def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
-    """What the spelling means. UsageError if it means nothing."""
+    """The model and weights that a name means. UsageError if it means none."""
     if backbone in shipped:
         return BackboneSource("shipped", backbone)
     if backbone.startswith(HUB) and backbone != HUB:
@@ -67,7 +67,7 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
         return BackboneSource("tag", model, tag)
     if (model := backbone.replace("/", "-")) in model_configs():
         raise UsageError(
-            f"backbone {backbone!r} says no weights: write {model}/TAG or {model}/FILE\n"
+            f"backbone {backbone!r} names no weights: write {model}/TAG or {model}/FILE\n"
             f"tags: {', '.join(sorted(tags(model))) or '(none)'}"
         )
     notes = ["also: MODEL/TAG or MODEL/FILE of open_clip, hf-hub:ORG/NAME, local-dir:FOLDER"]
@@ -75,10 +75,11 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
 
 
 def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
-    """Digest of weights and configuration, equal on every machine, without building the model.
+    """Digest (16 hex digits) of weights and configuration, equal on every machine.
 
-    A tag counts by what open_clip publishes of it (address, checksum, preprocessing), a
-    repository of the Hugging Face hub by its name: nothing is downloaded.
+    For a tag it covers what open_clip publishes of it (address, checksum, preprocessing), for a
+    repository of the Hugging Face hub its name: nothing is downloaded. UsageError as in `resolve`,
+    and for a file that cannot be read.
     """
     source = resolve(backbone, shipped)
     facts: dict[str, Any] = {"kind": source.kind}
@@ -95,17 +96,17 @@ def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
         facts |= {"published": published(source), "quick_gelu": quick_gelu(source)}
     else:
         folder = Path(source.weights)
-        found = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth"))
-        facts |= {"weights": {path.name: sha256(path) for path in found}}
+        paths = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth"))
+        facts |= {"weights": {path.name: sha256(path) for path in paths}}
         facts |= {"config": read_json(folder / "open_clip_config.json")}
     return digest(facts, 16)
 
 
 def published(source: BackboneSource) -> Mapping[str, Any]:
-    """What open_clip's table says of a tag, or of the tag that a file is.
+    """open_clip's entry for a tag (address, preprocessing, ...), or for the tag that a file is.
 
-    A file is the tag whose checksum it has, or whose name stands in its path; of any other file
-    only what all tags of the model agree on is known.
+    A file is the tag whose checksum it has, or whose name stands in its path; for any other file
+    the entry holds only what all tags of the model agree on.
     """
     known = tags(source.model)
     if source.kind == "tag":
@@ -127,7 +128,7 @@ def published(source: BackboneSource) -> Mapping[str, Any]:
 
 
 def quick_gelu(source: BackboneSource) -> bool | None:
-    """Whether the weights were trained with QuickGELU; None if nothing tells.
+    """Whether the weights were trained with QuickGELU; None if unknown.
 
     open_clip builds 'ViT-B-16' with GELU and only warns if the tag was trained with QuickGELU,
     which costs 4 points on ImageNet (mlfoundations/open_clip issue 1109).
@@ -142,7 +143,7 @@ def quick_gelu(source: BackboneSource) -> bool | None:
 
 
 def is_openai_archive(source: BackboneSource) -> bool:
-    """Whether the file is the TorchScript archive that OpenAI published for this model.
+    """Whether the file of weights is the TorchScript archive that OpenAI published for the model.
 
     UsageError for any other TorchScript archive: those are programs, not weights.
     """
@@ -163,7 +164,7 @@ def is_openai_archive(source: BackboneSource) -> bool:
 
 @cache
 def model_configs() -> Mapping[str, Path]:
-    """The configuration files of open_clip's models by name, without importing it."""
+    """Paths of open_clip's model configurations by model name; open_clip is not imported."""
     package = find_spec("open_clip")
     assert package, "open_clip is a dependency"
     assert package.origin
@@ -171,7 +172,7 @@ def model_configs() -> Mapping[str, Path]:
 
 
 def tags(model: str) -> Mapping[str, Mapping[str, Any]]:
-    """What open_clip publishes of a model's weights, by tag."""
+    """open_clip's entries (address, checksum, preprocessing) for a model's weights, by tag."""
     import rppbench.torchvision_shim  # noqa: F401, I001  # before open_clip; both cost seconds
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 
@@ -179,6 +180,6 @@ def tags(model: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def published_checksum(facts: Mapping[str, Any]) -> str:
-    """The SHA-256 (or its start) that stands in the address of a tag's file, '' if none does."""
-    found = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", str(facts.get("url", "")))
-    return (found[1] or found[2]) if found else ""
+    """The SHA-256 (or its start) in the address of a tag's file, '' if there is none."""
+    match = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", str(facts.get("url", "")))
+    return (match[1] or match[2]) if match else ""

@@ -1,4 +1,6 @@
-"""Weights into models of open_clip, with the activation and preprocessing they were trained with.
+"""Loading of backbones: open_clip models with their weights, tokenizer and preprocessing.
+
+A model is built with the activation and preprocessing that its weights were trained with.
 
 Only tensors are read: safetensors, or `torch.load` with `weights_only`. OpenAI's own archives are
 TorchScript and are read if their checksum is the published one.
@@ -30,14 +32,17 @@ DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), st
 
 
 def read_shipped(entry: Backbone, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
-    """A backbone whose files come with a plugin. UsageError if they are missing or damaged."""
+    """Model, tokenizer and preprocessing of a backbone whose files come with a plugin.
+
+    UsageError if the files are missing or damaged.
+    """
     for path in (entry.config, entry.weights):
         if not path.is_file():
             raise UsageError(f"backbone {entry.name!r}: no file {path}; install its plugin again")
-    if (found := sha256(entry.weights)) != entry.sha256:
+    if (checksum := sha256(entry.weights)) != entry.sha256:
         raise UsageError(
             f"backbone {entry.name!r}: {entry.weights} is damaged or was replaced\n"
-            f"its SHA-256 is {found}, not {entry.sha256}; install its plugin again"
+            f"its SHA-256 is {checksum}, not {entry.sha256}; install its plugin again"
         )
     config = read_json(entry.config)
     facts = config.pop("preprocess")
@@ -56,8 +61,9 @@ def build(config: Mapping[str, Any], precision: str = "fp32") -> Any:
 
 
 def read_open_clip(source: BackboneSource, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
-    """A backbone of open_clip's tables, of the hub, or of a folder in the hub's layout.
+    """Model, tokenizer and preprocessing of a model that open_clip knows or can read.
 
+    That is one of its own tables, of the Hugging Face hub, or of a folder in the hub's layout.
     UsageError, with what to do, if its weights cannot be fetched or do not fit.
     """
     try:
@@ -69,16 +75,16 @@ def read_open_clip(source: BackboneSource, precision: str) -> tuple[Any, Tokeniz
                 precision=precision,
                 require_pretrained=True,
                 weights_only=True,
-                **table_options(source),
+                **create_model_options(source),
             )
         tokenizer = open_clip.get_tokenizer(source.model)
     except (OSError, RuntimeError, ValueError, UnpicklingError, SafetensorError) as error:
-        raise UsageError(f"{advice(source)}\n{error}") from error
+        raise UsageError(f"{load_failure(source)}\n{error}") from error
     return model, tokenizer, preprocess(open_clip.get_model_preprocess_cfg(model))
 
 
-def table_options(source: BackboneSource) -> dict[str, Any]:
-    """What must be said to open_clip beside the name, so that model and weights agree."""
+def create_model_options(source: BackboneSource) -> dict[str, Any]:
+    """Options of `open_clip.create_model` beside the name, so that model and weights agree."""
     if source.kind not in ("tag", "file"):
         return {}  # the configuration comes with the weights
     options: dict[str, Any] = {"pretrained": source.weights}
@@ -86,7 +92,7 @@ def table_options(source: BackboneSource) -> dict[str, Any]:
     options |= {"force_quick_gelu": True} if quick else {"quick_gelu": False}
     if quick is None:
         warnings.warn(
-            f"nothing tells which activation {source.weights} was trained with: taking GELU. For"
+            f"the activation that {source.weights} was trained with is unknown: taking GELU. For"
             f" weights trained with QuickGELU (OpenAI, MetaCLIP, DFN) name the backbone"
             f" {source.model}-quickgelu/{source.weights}",
             stacklevel=2,
@@ -99,8 +105,8 @@ def table_options(source: BackboneSource) -> dict[str, Any]:
     return options
 
 
-def advice(source: BackboneSource) -> str:
-    """What failed, and how to go on."""
+def load_failure(source: BackboneSource) -> str:
+    """Message for weights that could not be loaded, with what to do."""
     if source.kind == "tag":
         facts = published(source)
         origin = facts.get("url") or f"https://huggingface.co/{facts.get('hf_hub', '')}"

@@ -1,15 +1,15 @@
-"""Prompted encoders: the frozen towers of an open_clip model, with room for learned tokens.
+"""The frozen text tower: learned tokens enter behind the start token and in each block.
 
-Nothing here knows a method. A method says which vectors enter which block (`Prompt`); the towers
-do the rest with open_clip's own modules, unchanged.
+Where they enter: `TextTower._embed` puts `Prompt.input` between the start token and the class
+name, and `blocks.insert_prompt` puts the vectors of a block into those rows.
 
-The text tower of CLIP is causal: what stands before the class name never sees the name, and what
-follows the end token cannot reach it. So the start token and the learned tokens are run once,
-their keys and values are kept for each block, and only '<name>.<end>' is run for each class.
-This is exact in value and in gradient.
+CLIP's text tower is causal: what stands before the class name never sees the name, and what
+follows the end token cannot reach it. So the start token and the learned tokens, the prefix, are
+run once and their keys and values are kept for each block; for each class only its suffix,
+'<name>.<end>', is run. This is exact in value and in gradient.
 
-Shapes: b images, c classes, p prefix tokens, s suffix tokens, l tokens, n learned tokens, d width,
-h heads, e embedding.
+Shapes: c classes, k selected classes, b contexts, p prefix tokens, s suffix tokens, l tokens,
+n learned tokens, d width, h heads, e embedding.
 """
 
 from __future__ import annotations
@@ -25,15 +25,18 @@ from torch.utils.checkpoint import checkpoint
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
-from rppbench.models.blocks import Leave, attend_behind, enter, leave, project, unit, wide
-from rppbench.models.memory import warn_of
-from rppbench.models.support import (
-    is_causal,
-    text_obstacle,
-    text_part,
-    weight_dtype,
+from rppbench.models.architecture import is_causal, text_obstacle, text_part, weight_dtype
+from rppbench.models.blocks import (
+    FinishBlock,
+    at_least_float32,
+    attend_with_prefix,
+    finish_block,
+    insert_prompt,
+    normalise,
+    project_qkv,
 )
-from rppbench.models.tokens import Names, Tokenizer, chunks, fill
+from rppbench.models.memory import warn_of_smaller_groups
+from rppbench.models.tokens import Names, Tokenizer, fill_wording, group_by_length
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Prefix:
 
     @property
     def tokens(self) -> int:
+        """p, the length of the prefix."""
         return self.keys[0].shape[2]
 
 
@@ -54,17 +58,18 @@ class TextTower:
     chunk_tokens: int = 8192
     """Classes are run in groups of at most this many tokens."""
     checkpoint: bool | Literal["auto"] = "auto"
-    """Forget the activations of a group and compute them again in the backward pass, so that
-    memory stays that of one group; 'auto' does it when the tokens that are run for each class
+    """Whether the activations of a group are dropped and computed again in the backward pass, so
+    that memory stays that of one group; 'auto' does it when the tokens that are run for each class
     (a shared prefix is not) exceed `chunk_tokens` in all."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer, name: str = "this backbone") -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
-        self.text = text_part(model)
+        self.module = text_part(model)
+        """open_clip's module with the tower's embeddings, transformer and projection."""
         self.obstacle = text_obstacle(model, tokenizer)
         """Why the tower cannot be prompted; None if it can."""
-        self.leave: Leave = leave
-        self.causal = self.obstacle is None and is_causal(self.text)
+        self.finish_block: FinishBlock = finish_block
+        self.causal = self.obstacle is None and is_causal(self.module)
 
     def encode(
         self,
@@ -75,72 +80,79 @@ class TextTower:
         plain: bool = False,
         raw: bool = False,
     ) -> Tensor:
-        """Unit features (k, e) of the names at `classes` (None: all) behind the prompt.
+        """Unit features (k, e) of the names at `classes` (k,) (None: all) behind the prompt.
 
-        With `raw`, features as long as they are. `plain` runs every class in the full context, the
-        published way. UsageError if the tower cannot be prompted, or if the prompt leaves no room
-        for a name.
+        With `raw`, the features are not normalised. `plain` runs every class in the full context,
+        as the published code does. UsageError if the tower cannot be prompted, or if the prompt
+        leaves no room for a name.
         """
-        final = wide if raw else unit
-        self._require()
+        finish = at_least_float32 if raw else normalise
+        self._require_promptable()
         p = 1 + prompt.input.shape[-2]
-        room = self.text.context_length - p
+        room = self.module.context_length - p
         if room < 3:  # a token of the name, the full stop, the end token
             raise UsageError(
                 f"a prompt of {p - 1} tokens leaves no room for a class name: the text tower of"
-                f" {self.name} takes {self.text.context_length} tokens in all"
+                f" {self.name} takes {self.module.context_length} tokens in all"
             )
         contexts = prompt.input
         if contexts.ndim == 3 and classes is not None:
             contexts = contexts[classes.to(contexts.device)]
-        names = names.select(classes).fit(room)
+        names = names.select(classes).truncate(room)
         if plain or not self.causal:
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
-            return final(self._whole(ids, contexts, prompt))
+            return finish(self._run_unshared(ids, contexts, prompt))
         if contexts.ndim == 3:
-            return final(
-                self._grouped(names, p, lambda ids, at: self._whole(ids, contexts[at], prompt))
+            return finish(
+                self._run_in_groups(
+                    names, p, lambda ids, rows: self._run_unshared(ids, contexts[rows], prompt)
+                )
             )
-        prefix = self._prefix(prompt)
-        return final(self._grouped(names, p, lambda ids, _: self._suffix(ids, prefix), shared=True))
+        prefix = self._run_prefix(prompt)
+        return finish(
+            self._run_in_groups(
+                names, p, lambda ids, _: self._run_suffixes(ids, prefix), shared=True
+            )
+        )
 
     def shrink(self) -> bool:
-        """Halve the groups; False where each holds one class already."""
+        """Halve `chunk_tokens`; False where each group holds one class already."""
         if self.chunk_tokens <= 1:
             return False
         self.chunk_tokens //= 2
-        warn_of(self.chunk_tokens, "tokens of class names")
+        warn_of_smaller_groups(self.chunk_tokens, "tokens of class names")
         return True
 
     def encode_each(self, contexts: Tensor, names: Names, classes: Tensor | None = None) -> Tensor:
-        """Unit features (b, k, e) of the names behind each of the contexts (b, n, d)."""
-        return torch.stack([self.encode(Prompt(own), names, classes) for own in contexts])
+        """Unit features (b, k, e) of the names behind each of the contexts (b, n, d).
 
-    def words(self, text: str) -> Tensor:
-        """Frozen embeddings (n, d) of a text's tokens, float32. UsageError like `encode`."""
-        self._require()
+        UsageError as in `encode`.
+        """
+        return torch.stack([self.encode(Prompt(context), names, classes) for context in contexts])
+
+    def embed_words(self, text: str) -> Tensor:
+        """Frozen token embeddings (n, d) of a text, float32. UsageError as in `encode`."""
+        self._require_promptable()
         ids = torch.tensor(self.tokenizer.encode(text), dtype=torch.int64)
-        embedding = self.text.token_embedding.weight
+        embedding = self.module.token_embedding.weight
         return embedding[ids.to(embedding.device)].detach().float()
 
     @torch.no_grad()
-    def templates(
+    def encode_templates(
         self, names: Sequence[str], wordings: Sequence[str], *, raw: bool = False
     ) -> Tensor:
         """Unit features (c, e): the normalised mean over the wordings of unit features.
 
-        With `raw`, of features as long as they are. Texts without a prompt are all that a tower
-        that cannot be prompted is asked for; it uses its own `encode_text`.
+        With `raw`, the mean is of features that are not normalised. Any tower can do this, one
+        that cannot be prompted with its own `encode_text`.
         """
-        features = torch.stack([self.sentences(fill(wording, names)) for wording in wordings])
-        return unit((wide(features) if raw else unit(features)).mean(0))
+        features = torch.stack(
+            [self.encode_sentences(fill_wording(wording, names)) for wording in wordings]
+        )
+        return normalise((at_least_float32(features) if raw else normalise(features)).mean(0))
 
-    def _require(self) -> None:
-        if self.obstacle:
-            raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
-
-    def sentences(self, texts: list[str]) -> Tensor:
-        """Features (c, e) of whole sentences, as long as they are."""
+    def encode_sentences(self, texts: list[str]) -> Tensor:
+        """Features (c, e) of complete sentences, without a prompt, not normalised."""
         rows = self.tokenizer(texts)  # (c, context)
         if not self.causal:
             device = next(self.model.parameters()).device
@@ -149,11 +161,17 @@ class TextTower:
             return torch.cat(parts)
         ends = rows.argmax(-1)  # the end token has the highest id
         sentences = Names.of(texts, rows[:, 1 : int(ends.max()) + 1], ends)
-        embedding = self.text.token_embedding.weight
-        prefix = self._prefix(Prompt(embedding.new_empty(0, embedding.shape[1])))
-        return self._grouped(sentences, 1, lambda ids, _: self._suffix(ids, prefix), shared=True)
+        embedding = self.module.token_embedding.weight
+        prefix = self._run_prefix(Prompt(embedding.new_empty(0, embedding.shape[1])))
+        return self._run_in_groups(
+            sentences, 1, lambda ids, _: self._run_suffixes(ids, prefix), shared=True
+        )
 
-    def _grouped(
+    def _require_promptable(self) -> None:
+        if self.obstacle:
+            raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
+
+    def _run_in_groups(
         self,
         names: Names,
         p: int,
@@ -161,76 +179,85 @@ class TextTower:
         *,
         shared: bool = False,
     ) -> Tensor:
-        """Features (c, e) of all names from `run(ids, rows)` on groups of like length."""
-        on_cpu = self.text.token_embedding.weight.device.type == "cpu"
+        """Features (c, e) of all names, by `run(ids, rows)` on groups of similar length.
+
+        `shared` says that the prefix of `p` tokens is not run again for each class.
+        """
+        on_cpu = self.module.token_embedding.weight.device.type == "cpu"
         # A group costs the launch of its kernels: worth few tokens on a CPU, many on a GPU.
         overhead = 64 if on_cpu else 2048
-        groups = list(chunks(names.lengths, shared=p, limit=self.chunk_tokens, overhead=overhead))
-        again = self.checkpoint
-        if again == "auto":
+        groups = list(
+            group_by_length(names.lengths, shared=p, limit=self.chunk_tokens, overhead=overhead)
+        )
+        recompute = self.checkpoint
+        if recompute == "auto":
             run_for_each = int(names.lengths.sum()) + (0 if shared else p * len(names))
-            again = run_for_each > self.chunk_tokens
+            recompute = run_for_each > self.chunk_tokens
         parts = []
         for rows in groups:
             ids = names.ids[rows, : int(names.lengths[rows].max())]
-            if again and torch.is_grad_enabled():
+            if recompute and torch.is_grad_enabled():
                 part = checkpoint(run, ids, rows, use_reentrant=False, preserve_rng_state=False)
             else:
                 part = run(ids, rows)
             parts.append(part)
         return torch.cat(parts)[torch.cat(groups).argsort()]
 
-    def _prefix(self, prompt: Prompt) -> Prefix:
+    def _run_prefix(self, prompt: Prompt) -> Prefix:
         """Run what stands before every class name once."""
         x = self._embed(self._start, prompt.input[None])  # (1, p, d)
         keys, values = [], []
-        for i, block in enumerate(self.text.transformer.resblocks):
-            x, *inputs = enter(block, i, x, prompt, slot=1)
-            q, k, v = project(block.attn, *inputs)
+        for i, block in enumerate(self.module.transformer.resblocks):
+            x, *inputs = insert_prompt(block, i, x, prompt, slot=1)
+            q, k, v = project_qkv(block.attn, *inputs)
             keys.append(k)
             values.append(v)
-            x = self.leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = self.finish_block(block, x, heads)
         return Prefix(tuple(keys), tuple(values))
 
-    def _suffix(self, ids: Tensor, prefix: Prefix) -> Tensor:
+    def _run_suffixes(self, ids: Tensor, prefix: Prefix) -> Tensor:
         """Features (c, e) of ids (c, s) that end in the end token, behind the prefix."""
         x = self._embed(ids, at=prefix.tokens)
-        blocks = zip(self.text.transformer.resblocks, prefix.keys, prefix.values, strict=True)
+        blocks = zip(self.module.transformer.resblocks, prefix.keys, prefix.values, strict=True)
         for block, keys, values in blocks:
             y = block.ln_1(x)
-            x = self.leave(block, x, attend_behind(*project(block.attn, y, y, y), keys, values))
-        return self._read(x, ids.argmax(-1))
+            heads = attend_with_prefix(*project_qkv(block.attn, y, y, y), keys, values)
+            x = self.finish_block(block, x, heads)
+        return self._read_features(x, ids.argmax(-1))
 
-    def _whole(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
-        """Features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), all in full."""
+    def _run_unshared(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
+        """Features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), nothing shared."""
         c, p = len(ids), 1 + contexts.shape[-2]
         x = self._embed(self._start.expand(c, -1), contexts.expand(c, -1, -1), ids)
-        for i, block in enumerate(self.text.transformer.resblocks):
-            x, *inputs = enter(block, i, x, prompt, slot=1)
-            q, k, v = project(block.attn, *inputs)
-            x = self.leave(block, x, F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
-        return self._read(x, p + ids.argmax(-1))
+        for i, block in enumerate(self.module.transformer.resblocks):
+            x, *inputs = insert_prompt(block, i, x, prompt, slot=1)
+            q, k, v = project_qkv(block.attn, *inputs)
+            heads = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+            x = self.finish_block(block, x, heads)
+        return self._read_features(x, p + ids.argmax(-1))
 
     @property
     def _start(self) -> Tensor:
+        """(1, 1) id of the start token."""
         return torch.tensor([[self.tokenizer.sot_token_id]])
 
     def _embed(self, *parts: Tensor, at: int = 0) -> Tensor:
-        """Ids (c, l) and vectors (c, l, d) in a row, with the positions from `at` on added."""
-        embedding, dtype = self.text.token_embedding, weight_dtype(self.text.transformer)
+        """Token ids (c, l) and vectors (c, l, d) joined, with positions from `at` on: (c, l, d)."""
+        embedding, dtype = self.module.token_embedding, weight_dtype(self.module.transformer)
         device = embedding.weight.device
         vectors = [
             (part.to(device) if part.is_floating_point() else embedding(part.to(device))).to(dtype)
             for part in parts
         ]
         x = torch.cat(vectors, 1)
-        return x + self.text.positional_embedding[at : at + x.shape[1]].to(dtype)
+        return x + self.module.positional_embedding[at : at + x.shape[1]].to(dtype)
 
-    def _read(self, x: Tensor, ends: Tensor) -> Tensor:
-        """Features (c, e) at the end tokens of (c, l, d)."""
+    def _read_features(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Features (c, e) at the end tokens `ends` (c,) of x (c, l, d)."""
         ends = ends.to(x.device)
-        x = self.text.ln_final(x[torch.arange(len(x), device=x.device), ends])
-        projection = self.text.text_projection
+        x = self.module.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        projection = self.module.text_projection
         if isinstance(projection, nn.Linear):
             x = projection(x)
         elif projection is not None:

@@ -1,4 +1,4 @@
-"""Class names and wordings as token ids, grouped so that little padding is computed.
+"""Tokenised class names, and groups of similar length that need little padding.
 
 Shapes: c classes, s tokens of the longest name with its full stop and end token.
 """
@@ -29,7 +29,7 @@ class Tokenizer(Protocol):
 
 
 class Names:
-    """Class names as '<name>.' and the end token, without a start token.
+    """Tokenised class names: '<name>.' and the end token each, without a start token.
 
     Name and full stop are tokenised as one string, as CoOp does: CLIP's tokenizer merges runs
     of punctuation, so a name that ends in ')' gives one token ').'. With `stop_apart` the full
@@ -47,12 +47,12 @@ class Names:
     ) -> None:
         end = [*(tokenizer.encode(".") if stop_apart else ()), tokenizer.eot_token_id]
         self.texts = tuple(names)
-        whole = names if stop_apart else fill("{}.", names)
-        self.ids, self.lengths = pack([[*tokenizer.encode(name), *end] for name in whole])
+        texts = names if stop_apart else fill_wording("{}.", names)
+        self.ids, self.lengths = pad_rows([[*tokenizer.encode(text), *end] for text in texts])
 
     @classmethod
     def of(cls, texts: Sequence[str], ids: Tensor, lengths: Tensor) -> Names:
-        """Names that are tokenised already."""
+        """Names that are tokenised already: `ids` (c, s) and `lengths` (c,)."""
         names = cls.__new__(cls)
         names.texts, names.ids, names.lengths = tuple(texts), ids, lengths
         return names
@@ -61,17 +61,17 @@ class Names:
         return len(self.texts)
 
     def select(self, classes: Tensor | None) -> Names:
-        """The names at the given positions, in that order; None keeps all."""
+        """The names at the positions `classes` (k,), in that order; None keeps all."""
         if classes is None:
             return self
         rows = classes.cpu()
         texts = [self.texts[row] for row in rows.tolist()]
         return Names.of(texts, self.ids[rows], self.lengths[rows])
 
-    def fit(self, room: int) -> Names:
+    def truncate(self, room: int) -> Names:
         """The names in at most `room` tokens, with a warning for every one that is cut.
 
-        What is dropped stands before the full stop, so that every name still ends alike.
+        The tokens before the full stop are dropped, so that every name still ends alike.
         """
         longest = self.ids.shape[1]
         if longest <= room:
@@ -88,12 +88,12 @@ class Names:
         return Names.of(self.texts, ids[:, :room], lengths)
 
 
-def fill(wording: str, names: Sequence[str]) -> list[str]:
+def fill_wording(wording: str, names: Sequence[str]) -> list[str]:
     """The wording with each name in place of its '{}'."""
     return [wording.replace("{}", name) for name in names]
 
 
-def pack(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Rows of ids as one zero-padded tensor (c, s), and their lengths (c,)."""
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
     ids = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
@@ -102,12 +102,13 @@ def pack(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     return ids, lengths
 
 
-def chunks(lengths: Tensor, *, shared: int, limit: int, overhead: int) -> Iterator[Tensor]:
+def group_by_length(lengths: Tensor, *, shared: int, limit: int, overhead: int) -> Iterator[Tensor]:
     """Positions of `lengths` (c,), split into groups that are computed together.
 
     A group is padded to its longest member. Splitting by length saves padding and costs
-    `overhead` (in tokens) for each group; the cheapest split is found exactly. A group holds at
-    most `limit` tokens (but at least one row), `shared` tokens a row counted too.
+    `overhead` (in tokens) for each group; this is the split of the lowest total cost. A group
+    holds at most `limit` tokens (but at least one row), where each row counts `shared` tokens more
+    than its length.
     """
     order = lengths.argsort(stable=True)
     values, counts = lengths[order].unique_consecutive(return_counts=True)

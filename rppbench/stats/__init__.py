@@ -1,1 +1,1 @@
-"""Statistics without project types: intervals, bootstrap, ranks, distributions."""
+"""Statistics of plain numbers: intervals, paired bootstrap, p-values, ranks, distributions."""

@@ -1,7 +1,8 @@
-"""How sure a difference between two methods is, from what each got right on the same images.
+"""Paired bootstrap: the difference between two methods that are scored on the same images.
 
-b - a is held as one array a data set, (s, n) for s seeds and n images: 1 where only b is right, -1
-where only a is, else 0. Seeds and images are crossed: each seed's prompts see the same images.
+The changes from method a to method b are one array (s, n) a data set, for s seeds and n images: 1
+where only b is right, -1 where only a is, else 0. Seeds and images are crossed: each seed's prompts
+see the same images.
 """
 
 from __future__ import annotations
@@ -14,29 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Changes = NDArray[np.int8 | np.float64]
-"""Whole for one comparison; a mean over several has parts of one."""
+"""(s, n); integers for one comparison, fractions for a mean over several."""
 DRAWS = 20_000
+"""Bootstrap samples."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A mean difference in percentage points, and how far the truth may be from it."""
+    """A mean difference with its confidence interval, in percentage points."""
 
     mean: float
     low: float
     high: float
     p: float
-    """Two-sided, of no difference."""
+    """Two-sided p-value of no difference, in 0..1."""
 
 
 def difference(parts: Sequence[Changes], confidence: float = 0.95) -> Difference:
-    """The mean over data sets (same seeds in each) of the mean change, by a paired bootstrap.
+    """The mean over data sets of the mean change, with an interval by a paired bootstrap.
 
-    Every draw is a mean over resampled images plus, with several seeds, an error of the seeds'
-    mean. That error is drawn from Student's t: resampling three seeds gives intervals that miss
-    the truth three times as often as they say. The noise of single images under single seeds is
-    already in it, so the images' part is narrowed by as much. With one seed the interval is about
-    images alone.
+    `parts` holds the changes (s, n) of each data set, all with the same seeds. Every draw is a
+    mean over resampled images plus, with several seeds, an error of the seeds' mean. That error is
+    drawn from Student's t: resampling three seeds gives intervals that miss the truth three times
+    as often as they should. The interaction of images and seeds is already in it, so the variance
+    of the images' part is reduced by as much. With one seed the interval covers the choice of
+    images only.
     """
     random = np.random.default_rng(0)  # the same records give the same interval
     seeds = len(parts[0])
@@ -52,34 +55,18 @@ def difference(parts: Sequence[Changes], confidence: float = 0.95) -> Difference
 
 
 def _image_draws(changes: Changes, random: np.random.Generator) -> NDArray[np.float64]:
-    """(DRAWS,) means over images drawn with replacement."""
+    """(DRAWS,) means of changes (s, n) over images drawn with replacement."""
     seeds, images = changes.shape
     means = changes.mean(axis=0)  # (n,)
-    # One more image that only a gets right and one that only b does: or few changes would look
-    # certain (Bonett and Price, Adjusted Wald intervals for paired proportions, 2012).
+    # One more image that only a gets right and one that only b does; without them few changes would
+    # look certain (Bonett and Price, Adjusted Wald intervals for paired proportions, 2012).
     values, counts = np.unique(np.append(means, [-1.0, 1.0]), return_counts=True)
-    # Drawing images with replacement is drawing how often each value comes up.
+    # Drawing images with replacement is drawing how often each value occurs.
     drawn = random.multinomial(images, counts / (images + 2), DRAWS) @ values / images
     spread = means.var(ddof=1) if images > 1 else 0.0
     if seeds > 1 and spread > 0:
-        rest = changes - means - changes.mean(axis=1, keepdims=True) + means.mean()
-        shared = (rest**2).sum() / ((seeds - 1) * (images - 1)) / seeds
+        # What neither the image nor the seed explains; its variance is in the seeds' part too.
+        residual = changes - means - changes.mean(axis=1, keepdims=True) + means.mean()
+        shared = (residual**2).sum() / ((seeds - 1) * (images - 1)) / seeds
         drawn = drawn.mean() + sqrt(max(0.0, 1 - shared / spread)) * (drawn - drawn.mean())
     return np.asarray(drawn, dtype=np.float64)
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p of McNemar's test: whether changes go both ways alike."""
-    from scipy.special import bdtr
-
-    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
-
-
-def holm(values: Sequence[float]) -> list[float]:
-    """The p-values, raised so that all claims below a level hold together (Holm, 1979)."""
-    raised = [0.0] * len(values)
-    least = 0.0
-    for rank, index in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
-        least = max(least, min(1.0, (len(values) - rank) * values[index]))
-        raised[index] = least
-    return raised

@@ -1,6 +1,8 @@
-"""Tails and quantiles of the distributions that intervals and tests need.
+"""Student's t, chi-square and the normal range: the tails and quantiles that are needed.
 
-Without scipy, which takes a third of a second to import; tests hold them to scipy."""
+Written without scipy, whose distributions take longer to import than a leaderboard takes to print;
+the tests compare them with scipy's.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,11 @@ from functools import lru_cache
 
 @lru_cache
 def t_quantile(degrees: int, confidence: float) -> float:
-    """The t that |T| stays below with this probability, for Student's T of `degrees` >= 1.
+    """The t with P(|T| < t) = `confidence`, for Student's T with `degrees` >= 1 of freedom.
 
-    Bisects the closed form of the probability for whole degrees of freedom (Abramowitz and
-    Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4). ValueError off its domain.
+    Bisects the closed form of the probability for integer degrees of freedom (Abramowitz and
+    Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4). ValueError unless `degrees` is
+    at least 1 and `confidence` between 0 and 1.
     """
     if degrees < 1 or not 0 < confidence < 1:
         raise ValueError(f"no t for {degrees} degrees of freedom at confidence {confidence}")
@@ -28,7 +31,7 @@ def t_quantile(degrees: int, confidence: float) -> float:
 
 
 def t_probability(t: float, degrees: int) -> float:
-    """P(|T| < t) of Student's T."""
+    """P(|T| < t) for Student's T with `degrees` >= 1 of freedom."""
     return _probability(math.atan(t / math.sqrt(degrees)), degrees)
 
 
@@ -47,10 +50,9 @@ def _probability(angle: float, degrees: int) -> float:
 
 
 def chi_square_tail(freedom: int, value: float) -> float:
-    """How likely a chi-square number of so many degrees of freedom is to exceed the value.
+    """P(X > `value`) for a chi-square X with so many degrees of freedom.
 
-    The closed form for whole degrees (Abramowitz and Stegun 26.4.4-5); scipy's takes longer to
-    import than a leaderboard may take.
+    The closed form for integer degrees (Abramowitz and Stegun 26.4.4-5).
     """
     half, odd = value / 2, freedom % 2
     total = math.erfc(math.sqrt(half)) if odd else 0.0
@@ -63,12 +65,13 @@ def chi_square_tail(freedom: int, value: float) -> float:
 
 @lru_cache
 def range_quantile(k: int, confidence: float) -> float:
-    """What the range of `k` standard normal values stays below with this probability.
+    """The q with P(range < q) = `confidence`, for the range of `k` standard normal values.
 
-    Bisects k * ∫ φ(z) (Φ(z) - Φ(z - q))^(k - 1) dz; scipy's studentized range takes a second to
-    import.
+    Bisects P = k * ∫ φ(z) (Φ(z) - Φ(z - q))^(k - 1) dz.
     """
-    steps = [index / 20 for index in range(-160, 161)]  # φ(8) is nothing in double precision
+    steps = [
+        index / 20 for index in range(-160, 161)
+    ]  # beyond 8, φ adds nothing in double precision
     density = [math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / 20 for z in steps]
     low, high = 0.0, 16.0
     for _ in range(60):

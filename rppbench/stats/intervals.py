@@ -1,7 +1,4 @@
-"""Means with intervals over seeds.
-
-No scipy here: importing its distributions takes longer than printing a leaderboard may.
-"""
+"""Means with t-intervals over seeds, and the harmonic mean of base and new accuracy."""
 
 from __future__ import annotations
 
@@ -15,18 +12,18 @@ from rppbench.stats.distributions import t_quantile
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and how far the truth may be from it."""
+    """The mean of `n` values and its confidence interval, mean ± half_width."""
 
     mean: float
     half_width: float | None
-    """None where a single value says nothing about its spread."""
+    """None for a single value, which says nothing about its spread."""
     n: int
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Mean with its t-interval: mean ± t * s / sqrt(n), s with n - 1 in the denominator.
+    """The mean with its t-interval: mean ± t * s / sqrt(n), s with n - 1 in the denominator.
 
-    Raises ValueError without values.
+    ValueError without values.
     """
     n = len(values)
     if n == 0:
@@ -38,5 +35,5 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def harmonic_mean(base: float, new: float) -> float:
-    """Of two percentages; 0 where either is."""
+    """Harmonic mean of two percentages; 0 if either is 0."""
     return 2 * base * new / (base + new) if base and new else 0.0

@@ -1,4 +1,4 @@
-"""Average ranks over data sets, and which of them the data sets cannot tell apart.
+"""Average ranks of methods over data sets, and groups of methods that do not differ significantly.
 
 Friedman's test and Nemenyi's critical difference, as in Demšar, Statistical Comparisons of
 Classifiers over Multiple Data Sets, JMLR 2006.
@@ -14,60 +14,65 @@ from string import ascii_letters
 
 from rppbench.stats.distributions import chi_square_tail, range_quantile
 
-LEAST_SETS = 5
-LEAST_ROWS = 3
+MIN_DATASETS = 5
+"""With fewer, no ranks are given."""
+MIN_ROWS = 3
 """Two rows are for `rppbench compare`, which looks at images."""
-MOST_ROWS = len(ascii_letters)
+MAX_ROWS = len(ascii_letters)
+"""Each group of rows has a letter."""
 LEVEL = 0.05
+"""Significance level of both tests."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Of one row."""
+    """The average rank of one row (a method)."""
 
     mean: float
     """1 is best."""
     groups: str
-    """Rows that share a letter cannot be told apart."""
+    """Letters; rows that share a letter do not differ significantly."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the ranks of a table rest on."""
+    """The tests behind the ranks of a table."""
 
     datasets: int
+    """Number of data sets."""
     critical: float
-    """Difference of mean ranks that is significant, for all pairs of rows together."""
+    """Nemenyi's critical difference of mean ranks, for all pairs of rows together."""
     p: float
-    """Friedman's, that all rows are equally good."""
+    """P-value of Friedman's test, that all rows are equally good."""
 
 
 def rank(values: Sequence[Sequence[float]]) -> tuple[Ranking, list[Rank]] | None:
-    """Ranks of rows by values (rows, data sets) that are better when higher; ties share theirs.
+    """Ranks of rows by values (rows, data sets), the highest first; ties share a mean rank.
 
-    None where data sets or rows are too few for an answer, or rows too many for the letters.
+    None if there are too few data sets or rows for a test, or more rows than letters.
     """
     rows, sets = len(values), len(values[0]) if values else 0
-    if not LEAST_ROWS <= rows <= MOST_ROWS or sets < LEAST_SETS:
+    if not MIN_ROWS <= rows <= MAX_ROWS or sets < MIN_DATASETS:
         return None
     columns = list(zip(*values, strict=True))
-    ranks = [[_rank(value, column) for value in column] for column in columns]  # (sets, rows)
-    means = [sum(of_row) / sets for of_row in zip(*ranks, strict=True)]
+    by_set = [[_rank(value, column) for value in column] for column in columns]  # (sets, rows)
+    means = [sum(row) / sets for row in zip(*by_set, strict=True)]
     p = _friedman(means, columns)
     critical = range_quantile(rows, 1 - LEVEL) * math.sqrt(rows * (rows + 1) / (12 * sets))
     width = critical if p < LEVEL else math.inf
     groups = _letters(means, width)
-    found = [Rank(mean, letters) for mean, letters in zip(means, groups, strict=True)]
-    return Ranking(sets, critical, p), found
+    ranks = [Rank(mean, letters) for mean, letters in zip(means, groups, strict=True)]
+    return Ranking(sets, critical, p), ranks
 
 
 def _rank(value: float, column: Sequence[float]) -> float:
+    """Rank of a value among all of its data set; equal values share the mean of their ranks."""
     better = sum(other > value for other in column)
     return better + (column.count(value) + 1) / 2
 
 
 def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
-    """P of ranks as different as these if all rows were alike; corrected for ties."""
+    """P-value of Friedman's test, that all rows are equally good; corrected for ties."""
     sets, rows = len(columns), len(means)
     tied = sum(column.count(v) ** 3 - column.count(v) for column in columns for v in set(column))
     varied = 1 - tied / (sets * rows * (rows**2 - 1))
@@ -78,9 +83,9 @@ def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> flo
 
 
 def _letters(means: Sequence[float], critical: float) -> list[str]:
-    """The letters of the largest groups whose means differ by less than `critical`."""
+    """The letters of each row: one a maximal group whose means differ by less than `critical`."""
     order = sorted(means)
-    # The last row of the group that starts at each; a group within the one before is not new.
+    # The last row of the group that starts at each row; a group inside the one before is not new.
     ends = [max(j for j, mean in enumerate(order) if mean - low < critical) for low in order]
     new = [True, *(end > before for before, end in pairwise(ends))]
     groups = [(order[i], order[ends[i]]) for i in range(len(order)) if new[i]]

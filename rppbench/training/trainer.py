@@ -22,10 +22,10 @@ from rppbench.data.splits import draw_digest, few_shot, of_classes, spread, trai
 from rppbench.errors import DivergedError, UsageError
 from rppbench.evaluation.classify import head_of
 from rppbench.evaluation.scorer import LEARNED_IMAGES, Scorer
-from rppbench.features.image_features import encode, frozen_features
-from rppbench.features.text_features import fixed_texts
+from rppbench.features.image_features import encode_images, frozen_image_features
+from rppbench.features.text_features import frozen_text_features
 from rppbench.models.clip import Clip
-from rppbench.models.memory import with_less
+from rppbench.models.memory import retry_with_less_memory
 from rppbench.models.tokens import Names
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Training
@@ -89,14 +89,18 @@ class Trainer:
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
             worded = teacher if method.teacher_texts and teacher is not None else clip
-            self.template_texts = fixed_texts(self.features, worded, names, wordings)
+            self.template_texts = frozen_text_features(self.features, worded, names, wordings)
         if teacher is not None:
             self.teacher_images = Images(dataset, samples, teacher.preprocess, augment, workers)
-            self.teacher_texts = fixed_texts(self.features, teacher, names, (dataset.template,))
+            self.teacher_texts = frozen_text_features(
+                self.features, teacher, names, (dataset.template,)
+            )
         self.frozen_texts: Tensor | None = None
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
-            self.frozen_texts = fixed_texts(self.features, clip, names, wordings, frozen.raw)
+            self.frozen_texts = frozen_text_features(
+                self.features, clip, names, wordings, frozen.raw
+            )
         self.batch = min(int(self.recipe["batch"]), len(samples))
         self.views = int(self.recipe["views"])
         self.scaler = scaler_of(clip.device.type, clip.dtype)
@@ -133,7 +137,9 @@ class Trainer:
                 # the same step.
                 take = partial(self._step, progress, step, batch, optimiser)
                 if self.group.size == 1:
-                    take = partial(with_less, self.clip.text, with_same_buffers(self.method, take))
+                    take = partial(
+                        retry_with_less_memory, self.clip.text, with_same_buffers(self.method, take)
+                    )
                 progress = take()
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
@@ -247,10 +253,12 @@ class Trainer:
         """(n, e) of one view."""
 
         def encoded(picks: Sequence[int], done: int, total: int) -> Iterator[Tensor]:
-            return encode(clip, images, ENCODED, self.notify, epoch, view, picks, done, total)
+            return encode_images(
+                clip, images, ENCODED, self.notify, epoch, view, picks, done, total
+            )
 
         def get(compute: Callable[[Sequence[int]], Iterable[Tensor]]) -> Tensor:
-            return frozen_features(self.features, clip, images, compute, epoch, view)
+            return frozen_image_features(self.features, clip, images, compute, epoch, view)
 
         return self.group.stored(get, encoded, ENCODED)
 

@@ -83,9 +83,9 @@ def test_verify_names_what_is_damaged(say: Say, filled: list[StoredFile]) -> Non
     foreign.write_bytes(b"\x93NUMPY")
     status, text, _ = say("cache", "verify")
     assert status == 1
-    assert f"{flipped}: its content is not what was written" in text
-    assert f"{cut}: no whole file" in text
-    assert f"{foreign}: no whole file" in text
+    assert f"{flipped}: its content has another digest" in text
+    assert f"{cut}: not a complete file" in text
+    assert f"{foreign}: not a complete file" in text
     assert "3 damaged" in text
 
 
@@ -98,7 +98,7 @@ def test_what_a_dead_writer_left_is_named_and_goes(say: Say, filled: list[Stored
     os.utime(stale, (moment, moment))
     status, text, _ = say("cache", "verify")
     assert status == 1
-    assert f"{stale}: left by a writer that died" in text
+    assert f"{stale}: left by a process that was killed" in text
     assert str(fresh) not in text
     say("cache", "prune", "--all")
     assert not stale.exists()

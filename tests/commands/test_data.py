@@ -41,7 +41,7 @@ def test_someone_without_data_learns_what_to_fetch_and_where_to_put_it(
         for source in kind.sources:
             assert str(tmp_path / "no-data" / source.gives) in out
             assert all(a.removeprefix("drive:") in out for a in source.addresses)
-    assert "gone since 2023" in out
+    assert "offline since 2023" in out
     assert "demo" not in out, "data that needs no files is not asked for"
 
 

@@ -21,8 +21,8 @@ from rppbench.files import rle
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench_datasets.detection import Objects
-from rppbench_datasets.labelled.coco_stuff import CocoStuff
 from rppbench_datasets.scenes import Scenes
+from rppbench_datasets.segmentation.coco_stuff import CocoStuff
 from rppbench_tasks.box_results import BoxResults, scores
 from rppbench_tasks.segmenting import map_results
 

@@ -1,4 +1,4 @@
-"""CoOp's sets on roots that lack a file or hold a wrong one: what stands in, what is refused."""
+"""CoOp's data sets on roots where a file is missing or invalid: substitutes and refusals."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from rppbench.testing import check_dataset
 
 
 def side_files(home: Path, name: str) -> None:
-    """The data's own test list in its own format."""
+    """Write the test list that the data set itself comes with, in its format."""
     tests = split_of(name)["test"]
     if name == "stanford_cars":
         matlab_files(home, tests)
         return
     if name == "oxford_pets":
-        found = [f"{path[:-4]} {label + 1} 1 2" for path, label, _ in tests]
-        texts = {"annotations/test.txt": ["# stem class species breed", *found][1:]}
+        lines = [f"{path[:-4]} {label + 1} 1 2" for path, label, _ in tests]
+        texts = {"annotations/test.txt": ["# stem class species breed", *lines][1:]}
     elif name == "sun397":
         texts = {
             "ClassName.txt": [f"/{folder}" for folder, _ in FOLDERS[name]],
@@ -56,9 +56,9 @@ def side_files(home: Path, name: str) -> None:
                 for path, _, _ in tests
             ],
         }
-    for path, found in texts.items():
+    for path, lines in texts.items():
         (home / path).parent.mkdir(exist_ok=True)
-        (home / path).write_text("".join(f"{line}\n" for line in found))
+        (home / path).write_text("".join(f"{line}\n" for line in lines))
 
 
 def matlab_files(home: Path, tests: list[list[Any]]) -> None:
@@ -71,7 +71,7 @@ def matlab_files(home: Path, tests: list[list[Any]]) -> None:
 
 
 @pytest.mark.parametrize("name", ["oxford_pets", "stanford_cars", "sun397", "ucf101"])
-def test_official_test_lists_stand_in_for_a_split_file(
+def test_official_test_lists_replace_a_missing_split_file(
     name: str, small: Make, tmp_path: Path
 ) -> None:
     known = small(name)
@@ -120,7 +120,7 @@ def test_side_files_that_cannot_be_read_are_named(
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_a_split_is_never_made_anew(name: str, small: Make, tmp_path: Path) -> None:
+def test_a_split_is_never_drawn_again(name: str, small: Make, tmp_path: Path) -> None:
     small(name)
     path = tmp_path / "root" / KINDS[name].folder / KINDS[name].split_file
     path.unlink()
@@ -135,7 +135,7 @@ def test_a_split_is_never_made_anew(name: str, small: Make, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_data_that_is_not_there_says_where_it_was_looked_for(name: str, tmp_path: Path) -> None:
+def test_missing_data_is_refused_with_the_place(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingDataError) as caught:
         open_set(name)
     assert str(tmp_path / "no-data" / KINDS[name].folder) in str(caught.value)
@@ -143,7 +143,7 @@ def test_data_that_is_not_there_says_where_it_was_looked_for(name: str, tmp_path
 
 
 def refused(tmp_path: Path, patch: pytest.MonkeyPatch, name: str, change: Any) -> str:
-    """What is said of a split file whose content was changed; the file is always named."""
+    """The error for a split file whose content was changed; it always names the file."""
     split = split_of(name)
     path = write_split(tmp_path / KINDS[name].folder, name, split, patch)
     patch.setenv("RPPBENCH_DATA", str(tmp_path))
@@ -169,7 +169,7 @@ def test_a_wrong_class_order_is_refused(
     assert "class order wrong" in refused(tmp_path, monkeypatch, name, swap)
 
 
-def test_side_files_tell_a_wrong_class_order(
+def test_side_files_reveal_a_wrong_class_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flowers = {str(label + 1): name for label, name in enumerate(FLOWERS)}
@@ -217,7 +217,7 @@ def test_wrong_counts_labels_and_doubles_are_refused(
         split["test"][0] = list(split["train"][0])
 
     def truth(split: Any) -> None:
-        split["test"][-1][1] = True  # which Python takes for 1
+        split["test"][-1][1] = True  # which equals 1 in Python
 
     assert "not ['polka-dotted" in refused(tmp_path / "truth", monkeypatch, "dtd", truth)
     cases = ((more, "has 11 'val' images, not 10"), (gap, "from 0 to 2"), (leak, "twice"))
@@ -238,7 +238,7 @@ def test_a_path_that_leads_out_of_the_root_is_refused(
     def change(split: Any) -> None:
         split["test"][1][0] = path
 
-    assert "no path below" in refused(tmp_path, monkeypatch, "dtd", change)
+    assert "not a path below" in refused(tmp_path, monkeypatch, "dtd", change)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_split_file_that_cannot_be_read_is_named(
     assert str(path) in str(caught.value)
 
 
-def test_a_renamed_folder_of_images_is_told(small: Make, tmp_path: Path) -> None:
+def test_a_renamed_folder_of_images_is_reported(small: Make, tmp_path: Path) -> None:
     small("stanford_cars")
     home = tmp_path / "root" / "stanford_cars"
     (home / "cars_test").rename(home / "cars_testing")
@@ -289,7 +289,7 @@ def test_aircraft_lists_that_do_not_fit_are_named(small: Make, tmp_path: Path) -
         (good.replace("707-320", "707-321", 1), "'707-321'"),
         (good + "0000099\n", "the line '0000099'"),
         (good + "0000099 707-320\n", "5 'test' images, not 4"),
-        (good.replace("0000020", "../0000020"), "no path below"),
+        (good.replace("0000020", "../0000020"), "not a path below"),
     ):
         path.write_text(text)
         with pytest.raises(MissingDataError) as caught:
@@ -300,7 +300,7 @@ def test_aircraft_lists_that_do_not_fit_are_named(small: Make, tmp_path: Path) -
         open_set("fgvc_aircraft")
 
 
-def test_imagenet_that_is_not_whole_is_told(small: Make, tmp_path: Path) -> None:
+def test_an_incomplete_imagenet_is_reported(small: Make, tmp_path: Path) -> None:
     small("imagenet")
     home = tmp_path / "root" / "imagenet"
     write_names(home, [(wnid, name) for wnid, name in zip(WNIDS[::-1], NAMES, strict=True)])
@@ -313,9 +313,9 @@ def test_imagenet_that_is_not_whole_is_told(small: Make, tmp_path: Path) -> None
     folder = home / "images" / "val" / WNIDS[3]
     (folder / "test_b.JPEG").unlink()
     data = open_set("imagenet")
-    for ask in (data.fingerprint, lambda: data.samples("test")):
+    for use in (data.fingerprint, lambda: data.samples("test")):
         with pytest.raises(MissingDataError, match="has 35 'test' images, not 36"):
-            ask()
+            use()
     folder.rename(home / "elsewhere")
     with pytest.raises(MissingDataError, match=r"images/val has 11 class folders, not 12"):
         open_set("imagenet")

@@ -1,4 +1,4 @@
-"""CoOp's sets on small roots in their real layout: lists, names, draws, and what is refused."""
+"""CoOp's data sets on small roots in their real layout: lists, names, draws and fingerprints."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from support.coop_root import (
 )
 
 from rppbench.cli import main
+from rppbench.contracts import data_root
 from rppbench.contracts.dataset import Sample
 from rppbench.data.splits import few_shot, few_shot_with_val
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plugins.registry import Registry
 from rppbench.testing import check_dataset
-from rppbench_datasets import root
 
 TRANSFER = ["caltech101", "oxford_pets", "stanford_cars", "oxford_flowers", "food101"]
 TRANSFER += ["fgvc_aircraft", "sun397", "dtd", "eurosat", "ucf101"]
@@ -59,10 +59,10 @@ def test_the_suite_has_a_source_ten_transfer_sets_and_four_shifts() -> None:
 
 def test_counts_add_up_to_the_images_that_all_test_sets_have() -> None:
     assert sum(kind.counts["test"] for kind in KINDS.values()) == 232_085
-    # Sets that CoOp divides completely: the size of the whole data set.
-    whole = {"oxford_pets": 7349, "stanford_cars": 16_185, "oxford_flowers": 8189, "dtd": 5640}
-    whole |= {"food101": 101_000, "eurosat": 27_000, "ucf101": 13_320, "fgvc_aircraft": 10_000}
-    assert {name: sum(KINDS[name].counts.values()) for name in whole} == whole
+    # Data sets that CoOp divides completely: the size of the complete data set.
+    complete = {"oxford_pets": 7349, "stanford_cars": 16_185, "oxford_flowers": 8189, "dtd": 5640}
+    complete |= {"food101": 101_000, "eurosat": 27_000, "ucf101": 13_320, "fgvc_aircraft": 10_000}
+    assert {name: sum(KINDS[name].counts.values()) for name in complete} == complete
     assert KINDS["food101"].counts["test"] == 101 * 300
     assert KINDS["sun397"].counts == {"train": 397 * 40, "val": 397 * 10, "test": 397 * 50}
 
@@ -74,8 +74,8 @@ def test_the_table_of_the_sets_says_what_the_readers_expect() -> None:
     assert list(table) == list(KINDS)
     for name, (_, role, layout, counts) in table.items():
         kind = KINDS[name]
-        found = [kind.counts.get(split) for split in ("train", "val", "test")]
-        assert counts == " / ".join("–" if n is None else f"{n:,}" for n in found), name
+        images = [kind.counts.get(split) for split in ("train", "val", "test")]
+        assert counts == " / ".join("–" if n is None else f"{n:,}" for n in images), name
         assert role == kind.role
         assert layout.startswith(f"`{kind.folder}/")
         assert getattr(kind, "split_file", "") in layout
@@ -87,7 +87,7 @@ def test_the_table_of_the_sets_says_what_the_readers_expect() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_every_set_is_a_data_set_and_leaves_its_root_alone(
+def test_every_set_passes_the_checks_and_does_not_change_its_root(
     name: str, small: Make, tmp_path: Path
 ) -> None:
     small(name)
@@ -108,6 +108,8 @@ def test_every_set_is_a_data_set_and_leaves_its_root_alone(
 
 
 class Trap:
+    """An object that fails the test if it is unpickled."""
+
     def __reduce__(self) -> Any:
         return (pytest.fail, ("a pickle was read from the data root",))
 
@@ -157,12 +159,13 @@ def test_draws_equal_those_of_coop(shots: int, seed: int, small: Make) -> None:
         random.setstate(state)
         drawn = few_shot_with_val(data.samples("train"), data.samples("val"), shots, seed)
         top = "/".join(filter(None, (KINDS[name].folder, KINDS[name].images)))
-        for found, known in zip(drawn, expected, strict=True):
-            assert [(s.key.removeprefix(f"{top}/"), s.label) for s in found] == known, name
+        for samples, known in zip(drawn, expected, strict=True):
+            pairs = [(s.key.removeprefix(f"{top}/"), s.label) for s in samples]
+            assert pairs == known, name
         assert few_shot(data.samples("train"), shots, seed) == drawn[0]
 
 
-def test_aircraft_go_by_the_lists_of_the_data(small: Make) -> None:
+def test_aircraft_use_the_lists_of_the_data_set(small: Make) -> None:
     data = small("fgvc_aircraft")
     assert data.samples("val")[:2] == [
         Sample("fgvc_aircraft/images/0000010.jpg", 2),
@@ -170,7 +173,7 @@ def test_aircraft_go_by_the_lists_of_the_data(small: Make) -> None:
     ]
 
 
-def test_imagenet_is_listed_sorted_without_what_is_no_image(
+def test_imagenet_is_listed_sorted_and_images_only(
     small: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = os.listdir
@@ -215,7 +218,7 @@ def odd_images(folder: Path) -> dict[str, Path]:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     rgb = Image.fromarray(pixels[..., :3].copy())
-    made = {
+    images = {
         "cmyk": (Image.fromarray(pixels.copy(), "CMYK"), {"format": "JPEG"}),
         "grey": (rgb.convert("L"), {"format": "JPEG"}),
         "palette": (rgb.convert("P"), {"format": "PNG", "transparency": 3}),
@@ -223,26 +226,26 @@ def odd_images(folder: Path) -> dict[str, Path]:
         "bilevel": (rgb.convert("1"), {"format": "PNG"}),
         "exif": (rgb, {"format": "JPEG", "exif": exif}),
     }
-    for name, (picture, options) in made.items():
+    for name, (picture, options) in images.items():
         picture.save(folder / f"{name}.jpg", **options)
-    return {name: folder / f"{name}.jpg" for name in made}
+    return {name: folder / f"{name}.jpg" for name in images}
 
 
 def test_images_of_any_mode_are_rgb_as_coop_reads_them(small: Make, tmp_path: Path) -> None:
     data = small("dtd")
     folder = tmp_path / "root" / "dtd" / "images"
     for name, path in odd_images(folder).items():
-        found = data.image(Sample(f"dtd/images/{name}.jpg", 0))
-        assert (found.mode, found.size) == ("RGB", (20, 14)), name  # EXIF does not turn it
-        assert found == Image.open(path).convert("RGB"), name
+        image = data.image(Sample(f"dtd/images/{name}.jpg", 0))
+        assert (image.mode, image.size) == ("RGB", (20, 14)), name  # EXIF does not rotate it
+        assert image == Image.open(path).convert("RGB"), name
 
 
 def test_images_that_cannot_be_decoded_are_named(small: Make, tmp_path: Path) -> None:
     data = small("dtd")
     sample = data.samples("test")[0]
     path = tmp_path / "root" / sample.key
-    whole = path.read_bytes()
-    for content in (b"", b"no image", whole[: len(whole) // 2]):
+    complete = path.read_bytes()
+    for content in (b"", b"no image", complete[: len(complete) // 2]):
         path.write_bytes(content)
         with pytest.raises(MissingDataError) as caught:
             data.image(sample)
@@ -255,7 +258,7 @@ def test_images_that_cannot_be_decoded_are_named(small: Make, tmp_path: Path) ->
 # --- identity -----------------------------------------------------------------------------------
 
 
-def test_a_fingerprint_holds_lists_labels_and_names_and_no_place(
+def test_a_fingerprint_covers_lists_labels_and_names_but_not_the_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def swapped(split: Any) -> None:
@@ -274,18 +277,18 @@ def test_a_fingerprint_holds_lists_labels_and_names_and_no_place(
         for entry in everything(split):
             entry[2] = entry[2].replace("pink", "red")
 
-    found = []
+    fingerprints = []
     for number, change in enumerate((lambda _: None, swapped, moved, relabelled, renamed)):
         split = split_of("oxford_flowers")
         change(split)
         home = tmp_path / str(number) / "oxford_flowers"
         write_split(home, "oxford_flowers", split, monkeypatch)
         monkeypatch.setenv("RPPBENCH_DATA", str(home.parent))
-        found.append(open_set("oxford_flowers").fingerprint())
-    assert len(set(found)) == len(found)
+        fingerprints.append(open_set("oxford_flowers").fingerprint())
+    assert len(set(fingerprints)) == len(fingerprints)
     (tmp_path / "0").rename(tmp_path / "other")
     monkeypatch.setenv("RPPBENCH_DATA", str(tmp_path / "other"))
-    assert open_set("oxford_flowers").fingerprint() == found[0]
+    assert open_set("oxford_flowers").fingerprint() == fingerprints[0]
 
 
 # --- the data root ------------------------------------------------------------------------------
@@ -296,11 +299,11 @@ def test_the_root_is_named_by_the_first_variable_that_is_set(
 ) -> None:
     monkeypatch.setenv("RPPBENCH_DATA", "/one")
     monkeypatch.setenv("DATA", "~/two")
-    assert root.data_root() == Path("/one")
+    assert data_root() == Path("/one")
     monkeypatch.setenv("RPPBENCH_DATA", "")
-    assert root.data_root() == Path.home() / "two"
+    assert data_root() == Path.home() / "two"
     monkeypatch.delenv("DATA")
-    assert root.data_root() == Path("data")
+    assert data_root() == Path("data")
 
 
 PLAN = ("plan", "--method", "zeroshot", "--task", "cross-dataset:suite=coop")
@@ -325,7 +328,7 @@ def test_plan_blocks_only_what_is_missing(
     assert os.environ["RPPBENCH_DATA"] == str(tmp_path / "root")  # which workers inherit
 
 
-def test_a_data_folder_that_is_not_there_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_data_folder_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*PLAN, "--data", "/nowhere"]) == 2
     assert "--data: no folder /nowhere" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""One generated set in every format: equal classes, labels, pixels and draws; what is refused."""
+"""One data set in every format: equal classes, labels, pixels and draws; refusals."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from rppbench.contracts.dataset import Dataset
 from rppbench.data.splits import few_shot
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.testing import check_dataset
-from rppbench_datasets import huggingface, tars
-from rppbench_datasets.named import resolve
+from rppbench_datasets import huggingface, webdataset_archives
+from rppbench_datasets.named_by_path import resolve
 
 CLASSES = ["blue_bird", "red fox", "yak"]
 WDS = "wds:{}"
 
 
 def opened(name: str) -> Dataset:
-    form = resolve(name)
-    assert form is not None
-    return form()
+    dataset = resolve(name)
+    assert dataset is not None
+    return dataset()
 
 
 def content(split: str, label: int, number: int) -> bytes:
-    """A JPEG of its own for every image."""
-    draw = np.random.default_rng([len(split), label, number])
-    pixels = draw.integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    """The bytes of a JPEG, different for every image."""
+    rng = np.random.default_rng([len(split), label, number])
+    pixels = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     return file.getvalue()
@@ -90,7 +90,7 @@ def tables(root: Path, parquet: bool = False, **more: Any) -> str:
     features = datasets.Features(
         {"photo": datasets.Image(), "kind": datasets.ClassLabel(names=CLASSES), **more}
     )
-    found = {}
+    splits = {}
     for split in ("train", "test"):
         rows = [row for row in ROWS if row[0] == split]
         columns = {
@@ -98,17 +98,19 @@ def tables(root: Path, parquet: bool = False, **more: Any) -> str:
             "kind": [row[1] for row in rows],
             **{name: [row[1] for row in rows] for name in more},
         }
-        found[split] = datasets.Dataset.from_dict(columns, features=features)
+        splits[split] = datasets.Dataset.from_dict(columns, features=features)
     if parquet:
         root.mkdir()
-        for split, table in found.items():
+        for split, table in splits.items():
             table.to_parquet(root / f"{split}-00000-of-00001.parquet")
     else:
-        datasets.DatasetDict(found).save_to_disk(root)
+        datasets.DatasetDict(splits).save_to_disk(root)
     return f"hf:{root}"
 
 
 class Trap:
+    """An object that fails the test if it is unpickled."""
+
     def __reduce__(self) -> Any:
         return (pytest.fail, ("a pickle was read",))
 
@@ -136,9 +138,9 @@ def test_every_format_gives_the_same_classes_labels_pixels_and_draws(
     plain = list(reference.samples("train"))
     drawn = [train.index(sample) for sample in few_shot(train, 2, 1)]
     assert drawn == [plain.index(sample) for sample in few_shot(plain, 2, 1)]
-    form = resolve(name)
-    assert form is not None
-    check_dataset(form)
+    dataset = resolve(name)
+    assert dataset is not None
+    check_dataset(dataset)
     copy = pickle.loads(pickle.dumps(data))
     assert copy.fingerprint() == data.fingerprint()
     assert sorted((p, p.stat().st_mtime_ns) for p in (tmp_path / "set").rglob("*")) == before
@@ -152,7 +154,9 @@ def test_an_archive_is_indexed_once_and_again_when_it_changed(
 ) -> None:
     name = archives(tmp_path / "set")
     first = opened(name).fingerprint()
-    monkeypatch.setattr(tars.tarfile, "open", lambda *a, **k: pytest.fail("read again"))
+    monkeypatch.setattr(
+        webdataset_archives.tarfile, "open", lambda *a, **k: pytest.fail("read again")
+    )
     assert opened(name).fingerprint() == first
     monkeypatch.undo()
     monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "rppbench-cache"))
@@ -173,7 +177,7 @@ def test_names_of_clip_benchmark_lie_below_the_data_root(
         assert data.template == "a drawing of a {}."
     with pytest.raises(MissingDataError, match=r"no folder .*wds_imagenet1k"):
         opened("wds/imagenet1k")
-    with pytest.raises(UsageError, match="no data set of CLIP_benchmark"):
+    with pytest.raises(UsageError, match="not a data set of CLIP_benchmark"):
         resolve("wds/../etc")
 
 
@@ -205,13 +209,13 @@ def test_links_in_an_archive_are_no_images(tmp_path: Path) -> None:
     ("members", "expected"),
     [
         ([("a.jpg", b"x")], r"has no label a\.cls"),
-        ([("a.jpg", b"x"), ("a.cls", b"three")], "holds 'three', which is no label"),
+        ([("a.jpg", b"x"), ("a.cls", b"three")], "holds 'three', which is not a label"),
         ([("a.jpg", b"x"), ("a.cls", b"3")], "has label 3, classnames.txt has 3 names"),
         ([("a.jpg", b"x"), ("a.cls", b"1" * 99)], "says it has 99 bytes"),
         ([("a.jpg", b"x"), ("a.cls", b"1"), ("a.jpg", b"y")], r"has 'a\.jpg' twice"),
     ],
 )
-def test_an_archive_that_is_wrong_says_where(
+def test_an_invalid_archive_is_refused_with_the_place(
     tmp_path: Path, members: list[tuple[str, bytes]], expected: str
 ) -> None:
     name = archives(tmp_path / "set", shards=1)
@@ -223,16 +227,16 @@ def test_an_archive_that_is_wrong_says_where(
 def test_an_image_that_is_said_to_be_huge_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tars, "LONGEST", 10)
+    monkeypatch.setattr(webdataset_archives, "MAX_IMAGE_BYTES", 10)
     with pytest.raises(MissingDataError, match="says it has"):
         opened(archives(tmp_path / "set"))
 
 
 @pytest.mark.parametrize("content", [b"no archive", b"\x1f\x8b" + b"0" * 600])
-def test_a_file_that_is_no_archive_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_named(tmp_path: Path, content: bytes) -> None:
     name = archives(tmp_path / "set", shards=1)
     (tmp_path / "set/test/0.tar").write_bytes(content)
-    with pytest.raises(MissingDataError, match=r"0\.tar is no archive that can be read"):
+    with pytest.raises(MissingDataError, match=r"0\.tar is not an archive that can be read"):
         opened(name)
 
 
@@ -287,5 +291,5 @@ def test_an_image_that_is_only_a_path_is_not_opened(tmp_path: Path) -> None:
     )
     rows = {"image": [{"bytes": None, "path": "/etc/passwd"}], "label": [0]}
     datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "test.parquet")
-    with pytest.raises(MissingDataError, match="is not in the table, but a path"):
+    with pytest.raises(MissingDataError, match="is a path, not bytes in the table"):
         opened(f"hf:{tmp_path}")

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from rppbench.cli import main
+from rppbench.contracts import data_root
 from rppbench.errors import MissingDataError
 from rppbench.plugins.registry import Registry
 from rppbench.testing import check_dataset
 from rppbench_datasets import imagenet21k
 from rppbench_datasets.imagenet21k import TRAIN, VAL, ImageNet21K
-from rppbench_datasets.root import data_root
 
 WNIDS = {"n00005787": "benthos", "n00007846": "person", "n03764276": "military vehicle"}
 FALL_ONLY = "n09505153"
@@ -87,11 +87,11 @@ def test_the_fingerprint_is_of_the_images_and_not_of_their_place(
     assert ImageNet21K().fingerprint() != first
 
 
-def test_it_is_what_methods_for_large_vocabularies_learn_on(root: Path) -> None:
+def test_it_is_the_large_source_of_its_suite(root: Path) -> None:
     assert Registry.load().source("coop", large=True) == "imagenet21k"
 
 
-def test_data_that_is_not_there_says_what_to_get(
+def test_missing_data_is_refused_with_what_to_get(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RPPBENCH_DATA", str(tmp_path))
@@ -127,6 +127,8 @@ def test_classes_that_only_one_part_has_are_named(root: Path, lacking: str, has:
 
 
 class Trap:
+    """An object that fails the test if it is unpickled."""
+
     def __reduce__(self) -> Any:
         return (pytest.fail, ("the file was run",))
 
@@ -149,7 +151,7 @@ def test_without_timm_names_are_those_of_the_tree(
         ImageNet21K()
 
 
-@pytest.mark.parametrize("hostile", [b"no torch file", Trap()])
+@pytest.mark.parametrize("hostile", [b"not a torch file", Trap()])
 def test_a_tree_that_holds_code_is_refused_and_not_run(
     root: Path, monkeypatch: pytest.MonkeyPatch, hostile: Any
 ) -> None:

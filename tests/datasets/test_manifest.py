@@ -1,4 +1,4 @@
-"""The index of many images: what it lists, when it is made again, and what it costs."""
+"""The manifest of many images: what it lists, when it is rebuilt, and what it costs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rppbench.contracts.dataset import Sample
 from rppbench.data.splits import few_shot
 from rppbench.errors import MissingDataError, UsageError
 from rppbench_datasets import manifest as module
-from rppbench_datasets.manifest import Listed, Manifest, manifest, write
+from rppbench_datasets.manifest import Manifest, ScannedFolder, open_manifest, write_manifest
 
 LONG_AGO = 1_000_000_000
 
 
 def settle(root: Path) -> None:
-    """Folders as they are when nobody changed them for a while."""
+    """Set the folders' time stamps to long ago."""
     for number, folder in enumerate(sorted(path for path in root.rglob("*") if path.is_dir())):
         os.utime(folder, (LONG_AGO + number, LONG_AGO + number))
 
@@ -52,32 +52,32 @@ def scanned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     scan = module._scan
 
-    def noted(root: Path, path: str, stamp: int) -> Listed:
+    def recording(root: Path, path: str, stamp: int) -> ScannedFolder:
         seen.append(path)
         return scan(root, path, stamp)
 
-    monkeypatch.setattr(module, "_scan", noted)
+    monkeypatch.setattr(module, "_scan", recording)
     return seen
 
 
-def keys(found: Manifest) -> list[str]:
-    labels = {folder.path: label for label, folder in enumerate(found.folders)}
-    return [sample.key for sample in found.samples(labels)]
+def keys(index: Manifest) -> list[str]:
+    labels = {folder.path: label for label, folder in enumerate(index.folders)}
+    return [sample.key for sample in index.samples(labels)]
 
 
 def test_images_are_listed_by_folder_and_name(root: Path) -> None:
-    found = manifest(root, ("val", "train"))
-    assert [(folder.path, folder.count) for folder in found.folders] == [
+    index = open_manifest(root, ("val", "train"))
+    assert [(folder.path, folder.count) for folder in index.folders] == [
         ("val/a", 1),
         ("train/a", 1),
         ("train/b", 2),
         ("train/empty", 0),
     ]
-    assert keys(found) == ["val/a/1.webp", "train/a/ü.PNG", "train/b/10.jpeg", "train/b/2.JPEG"]
+    assert keys(index) == ["val/a/1.webp", "train/a/ü.PNG", "train/b/10.jpeg", "train/b/2.JPEG"]
 
 
 def test_samples_are_a_sequence(root: Path) -> None:
-    samples = manifest(root, ("train",)).samples({"train/a": 7, "train/b": 3, "train/gone": 1})
+    samples = open_manifest(root, ("train",)).samples({"train/a": 7, "train/b": 3, "train/gone": 1})
     listed = list(samples)
     assert listed == [
         Sample("train/a/ü.PNG", 7),
@@ -91,53 +91,56 @@ def test_samples_are_a_sequence(root: Path) -> None:
             samples[outside]
 
 
-def test_what_did_not_change_is_not_listed_again(root: Path, scanned: list[str]) -> None:
-    first = manifest(root, ("train", "val"))
+def test_unchanged_folders_are_not_listed_again(root: Path, scanned: list[str]) -> None:
+    first = open_manifest(root, ("train", "val"))
     assert len(scanned) == 4
-    again = manifest(root, ("train", "val"))
+    again = open_manifest(root, ("train", "val"))
     assert len(scanned) == 4
     assert (keys(again), again.digest) == (keys(first), first.digest)
 
 
 def test_only_folders_that_changed_are_listed_again(root: Path, scanned: list[str]) -> None:
-    first = manifest(root, ("train",))
+    first = open_manifest(root, ("train",))
     scanned.clear()
     (root / "train" / "b" / "3.png").touch()
     os.utime(root / "train" / "b", (LONG_AGO + 500, LONG_AGO + 500))
-    found = manifest(root, ("train",))
+    index = open_manifest(root, ("train",))
     assert scanned == ["train/b"]
-    assert keys(found)[-1] == "train/b/3.png"
-    assert found.digest != first.digest
+    assert keys(index)[-1] == "train/b/3.png"
+    assert index.digest != first.digest
     (root / "train" / "empty").rmdir()
-    assert [folder.path for folder in manifest(root, ("train",)).folders] == ["train/a", "train/b"]
+    assert [folder.path for folder in open_manifest(root, ("train",)).folders] == [
+        "train/a",
+        "train/b",
+    ]
     assert scanned == ["train/b"]
 
 
 def test_a_folder_that_has_just_changed_is_not_trusted(root: Path, scanned: list[str]) -> None:
     """Within one tick of the clock another file would leave the same time stamp."""
-    manifest(root, ("val",))
+    open_manifest(root, ("val",))
     (root / "val" / "a" / "2.png").touch()
     now = time.time_ns()
     os.utime(root / "val" / "a", ns=(now, now))
-    manifest(root, ("val",))
+    open_manifest(root, ("val",))
     (root / "val" / "a" / "3.png").touch()
     os.utime(root / "val" / "a", ns=(now, now))
-    assert len(keys(manifest(root, ("val",)))) == 3
+    assert len(keys(open_manifest(root, ("val",)))) == 3
 
 
 def test_time_stamps_are_no_part_of_the_digest(root: Path) -> None:
-    first = manifest(root, ("train",))
+    first = open_manifest(root, ("train",))
     for folder in (root / "train").iterdir():
         os.utime(folder, (LONG_AGO + 900, LONG_AGO + 900))
-    assert manifest(root, ("train",)).digest == first.digest
+    assert open_manifest(root, ("train",)).digest == first.digest
 
 
 @pytest.mark.parametrize("damage", [b"", b"rppbench manifest 1\n", b"\xff" * 300, None])
-def test_a_damaged_index_is_made_again(root: Path, damage: bytes | None) -> None:
-    first = manifest(root, ("train",))
+def test_a_damaged_index_is_rebuilt(root: Path, damage: bytes | None) -> None:
+    first = open_manifest(root, ("train",))
     whole = first.file.read_bytes()
     first.file.write_bytes(whole[:-30] if damage is None else damage)
-    assert keys(manifest(root, ("train",))) == [
+    assert keys(open_manifest(root, ("train",))) == [
         "train/a/ü.PNG",
         "train/b/10.jpeg",
         "train/b/2.JPEG",
@@ -148,7 +151,7 @@ def test_nothing_is_written_under_the_root_and_roots_do_not_mix(root: Path, tmp_
     before = sorted(root.rglob("*"))
     other = tmp_path / "other"
     (other / "train" / "a").mkdir(parents=True)
-    one, two = manifest(root, ("train",)), manifest(other, ("train",))
+    one, two = open_manifest(root, ("train",)), open_manifest(other, ("train",))
     assert sorted(root.rglob("*")) == before
     assert one.file != two.file
     assert one.file.is_relative_to(tmp_path / "rppbench-cache")
@@ -156,41 +159,41 @@ def test_nothing_is_written_under_the_root_and_roots_do_not_mix(root: Path, tmp_
 
 
 def test_a_worker_that_is_sent_an_index_opens_it(root: Path) -> None:
-    samples = manifest(root, ("train",)).samples({"train/b": 0})
+    samples = open_manifest(root, ("train",)).samples({"train/b": 0})
     assert list(pickle.loads(pickle.dumps(samples))) == list(samples)
 
 
-def test_a_part_that_is_not_there_is_named(root: Path) -> None:
+def test_a_missing_part_is_named(root: Path) -> None:
     with pytest.raises(MissingDataError, match=r"cannot list .*root/test: No such file"):
-        manifest(root, ("train", "test"))
+        open_manifest(root, ("train", "test"))
 
 
-def test_a_name_that_is_no_text_is_named(root: Path) -> None:
+def test_a_name_that_is_not_utf8_is_named(root: Path) -> None:
     wrong = os.fsencode(root / "train" / "a") + b"/caf\xe9.png"
     try:
         open(wrong, "wb").close()
     except OSError:
         pytest.skip("this file system takes UTF-8 only")
     with pytest.raises(MissingDataError, match=r"train/a is not UTF-8: b'caf\\xe9\.png'"):
-        manifest(root, ("train",))
+        open_manifest(root, ("train",))
 
 
-def test_a_cache_that_cannot_be_written_is_the_users_to_mend(
+def test_a_cache_that_cannot_be_written_is_an_error_for_the_user(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(UsageError, match="set RPPBENCH_CACHE to a folder that can be written"):
-        manifest(root, ("train",))
+        open_manifest(root, ("train",))
 
 
 def test_an_interrupted_scan_leaves_nothing_behind(tmp_path: Path) -> None:
-    def broken() -> Iterator[Listed]:
-        yield Listed("train/a", 1, b"1.png\0")
+    def broken() -> Iterator[ScannedFolder]:
+        yield ScannedFolder("train/a", 1, b"1.png\0")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write(tmp_path / "cache" / "x.manifest", broken())
+        write_manifest(tmp_path / "cache" / "x.manifest", broken())
     assert not list((tmp_path / "cache").iterdir())
 
 
@@ -198,11 +201,11 @@ def test_many_images_open_at_once_and_keep_little_in_memory(tmp_path: Path) -> N
     """200,000 entries; `benchmarks/manifest.py` does the same with 11 million."""
     folders = [f"train/n{number:08}" for number in range(2000)]
     names = b"".join(b"n00000000_%07d.JPEG\0" % number for number in range(100))
-    write(tmp_path / "many", (Listed(path, 1, names) for path in folders))
+    write_manifest(tmp_path / "many", (ScannedFolder(path, 1, names) for path in folders))
     assert (tmp_path / "many").stat().st_size < 25 * 200_000
     started = time.perf_counter()
-    found = Manifest(tmp_path / "many")
-    samples = found.samples({path: label for label, path in enumerate(folders)})
+    index = Manifest(tmp_path / "many")
+    samples = index.samples({path: label for label, path in enumerate(folders)})
     assert len(samples) == 200_000
     assert samples[123_456] == Sample("train/n00001234/n00000000_0000056.JPEG", 1234)
     assert time.perf_counter() - started < 1.0  # milliseconds; far less than reading them all

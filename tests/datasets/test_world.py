@@ -1,4 +1,4 @@
-"""The embedded world: what is shipped, who may see which drawing, and that images are fixed."""
+"""The embedded world: shipped files, pools of drawings, and images that depend on keys only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def names(kinds: list[type[demo.Rendered]]) -> list[str]:
 
 
 def shown(data: demo.Rendered, split: str) -> set[str]:
-    """The drawings that a split shows."""
+    """Keys of the drawings in the images of a split."""
     return {data.drawing(sample).key for sample in data.samples(split)}
 
 
@@ -74,9 +74,9 @@ def test_a_damaged_sheet_is_named_in_the_error(
         file.write(b"damage")
     monkeypatch.setattr(artwork, "WORLD", tmp_path)
     with pytest.raises(MissingDataError, match=r"noto\.webp"):
-        artwork.checked(name)
+        artwork.read_checked(name)
     with pytest.raises(MissingDataError, match=r"twemoji\.webp"):
-        artwork.checked("twemoji.webp")
+        artwork.read_checked("twemoji.webp")
 
 
 def test_artwork_and_scenes_are_read_without_torch() -> None:
@@ -142,8 +142,8 @@ def test_the_pools_are_what_the_build_script_assigns(monkeypatch: pytest.MonkeyP
 
     for concept in artwork.concepts():
         drawn = {drawing.vendor for drawing in concept.drawings}
-        given = {drawing.vendor: drawing.pool for drawing in concept.drawings}
-        assert given == build.pools(concept.id, concept.subject, drawn)
+        shipped = {drawing.vendor: drawing.pool for drawing in concept.drawings}
+        assert shipped == build.pools(concept.id, concept.subject, drawn)
 
 
 def test_every_artist_is_held_out_for_a_fair_share_of_the_concepts() -> None:
@@ -189,8 +189,8 @@ def test_splits_cover_every_class_equally(kind: type[demo.Rendered]) -> None:
         assert 200 <= len(data.samples("test")) <= 800
 
 
-def test_every_drawing_is_there_to_be_seen() -> None:
-    """Almost all of it is opaque: an overflow once made a whole sheet transparent."""
+def test_every_drawing_is_visible() -> None:
+    """Almost all drawings are opaque: an overflow once made a complete sheet transparent."""
     for vendor in {d.vendor for concept in artwork.concepts() for d in concept.drawings}:
         drawings = [d for c in artwork.concepts() for d in c.drawings if d.vendor == vendor]
         opaque = [artwork.sprite(drawing)[..., 3].max() >= 250 for drawing in drawings]
@@ -206,7 +206,7 @@ def test_shots_of_a_class_show_all_its_drawings_in_turn() -> None:
         assert len(counts) >= 2
 
 
-def test_shift_sets_have_the_same_classes_and_all_stand_in_the_vocabulary() -> None:
+def test_shift_sets_have_the_same_classes_and_all_are_in_the_vocabulary() -> None:
     kinds = [kind().classes for kind in SHIFTS]
     assert all(classes == kinds[0] for classes in kinds)
     assert len(kinds[0]) == 200
@@ -220,11 +220,11 @@ def test_a_split_that_a_shift_set_lacks_is_a_clear_error() -> None:
 
 def test_the_vocabulary_marks_held_out_and_transferred_classes() -> None:
     data = demo.Vocabulary()
-    held, moved = set(data.held_out()), set(data.transferred())
+    held, transferred = set(data.held_out()), set(data.transferred())
     assert 0.15 < len(held) / len(data.classes) < 0.25
-    transferred = {name for kind in TRANSFER for name in kind().classes}
-    assert {data.classes[label] for label in moved} == transferred & set(data.classes)
-    assert 0 < len(moved) < len(data.classes)
+    names = {name for kind in TRANSFER for name in kind().classes}
+    assert {data.classes[label] for label in transferred} == names & set(data.classes)
+    assert 0 < len(transferred) < len(data.classes)
 
 
 @pytest.mark.parametrize("kind", SETS, ids=names(SETS))
@@ -282,7 +282,7 @@ def test_scene_masks_boxes_and_labels_agree(split: str) -> None:
         assert scene.masks.sum(0).max() <= 1, "things overlap"
         for mask, (left, top, right, bottom) in zip(scene.masks, scene.boxes, strict=True):
             inside = mask[top:bottom, left:right]
-            assert inside.sum() == mask.sum() >= scenes.LEAST
+            assert inside.sum() == mask.sum() >= scenes.MIN_VISIBLE
             assert inside.any(0)[[0, -1]].all()
             assert inside.any(1)[[0, -1]].all()
         again = scenes.scene(index, split)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from support.tiny import NAMES, Draw, sapl
+from support.tiny import NAMES, LeafDraw, sapl
 
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.exporters import classifier
 from rppbench.exporters.vocabulary import Vocabulary, vocabulary
 from rppbench.files import coco_json
-from rppbench.models.blocks import unit
+from rppbench.models.blocks import normalise
 from rppbench.models.clip import Clip
 from rppbench.models.tokens import Names
 from rppbench.plugins.registry import Registry
@@ -25,20 +25,20 @@ WORDS = Vocabulary("few", NAMES, "a test")
 
 
 def test_normalised_features_are_those_that_classify(tiny_clip: Clip) -> None:
-    prompts = Prompts(sapl(Draw(), 32, 3))
+    prompts = Prompts(sapl(LeafDraw(), 32, 3))
     found = classifier.features(tiny_clip, prompts, WORDS, "detic", "")
     assert not torch.allclose(found.norm(dim=1), torch.ones(len(NAMES)), atol=0.01)
-    assert isinstance(prompts.text, type(sapl(Draw(), 32, 3)))
+    assert isinstance(prompts.text, type(sapl(LeafDraw(), 32, 3)))
     expected = tiny_clip.text.encode(prompts.text, Names(NAMES, tiny_clip.tokenizer))
-    torch.testing.assert_close(unit(found), expected.detach())
+    torch.testing.assert_close(normalise(found), expected.detach())
 
 
 def test_fixed_wordings_are_those_of_zero_shot(tiny_clip: Clip) -> None:
     for wordings in ((), ("a {}.", "my {}.")):
         prompts = Prompts(Templates(wordings))
         found = classifier.features(tiny_clip, prompts, WORDS, "detic", "a photo of a {}.")
-        expected = tiny_clip.text.templates(NAMES, wordings or ("a photo of a {}.",))
-        torch.testing.assert_close(unit(found), expected)
+        expected = tiny_clip.text.encode_templates(NAMES, wordings or ("a photo of a {}.",))
+        torch.testing.assert_close(normalise(found), expected)
 
 
 def test_zsseg_keeps_the_full_stop_apart(tiny_clip: Clip) -> None:

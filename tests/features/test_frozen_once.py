@@ -1,4 +1,4 @@
-"""What text-only methods cost the image tower over a whole series of runs: each view once."""
+"""Methods that leave the image tower frozen run each view of an image once, over many runs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from support.toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, reg
 
 from rppbench.contracts.dataset import Sample
 from rppbench.models.clip import Clip
-from rppbench.models.image_tower import FULL
+from rppbench.models.image_tower import FULL_BATCH
 
 
-class Own(Toy):
-    """Toys of one key show the same in all toy sets; these do not."""
+class Salted(Toy):
+    """Images differ between data sets; those of `Toy` are equal where the keys are."""
 
     def image(self, sample: Sample) -> Image.Image:
         salt = hashlib.sha256(self.name.encode()).digest()[0]
         return super().image(sample).point([value ^ salt for value in range(256)] * 3)
 
 
-class OwnOne(Own, ToyOne):
+class SaltedOne(Salted, ToyOne):
     pass
 
 
-class OwnTwo(Own, ToyTwo):
+class SaltedTwo(Salted, ToyTwo):
     pass
 
 
-TOYS = Bringing([Fixed, Context], [Toy, OwnOne, OwnTwo])
+TOYS = Bringing([Fixed, Context], [Toy, SaltedOne, SaltedTwo])
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 def watch(clip: Clip) -> list[str]:
-    """Digests of all images that pass a tower from now on, without what only fills a batch."""
+    """Digests of all images that pass a tower from now on, without the padding of a batch."""
     seen: list[str] = []
 
     def note(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -55,9 +55,11 @@ def watch(clip: Clip) -> list[str]:
 
 
 @pytest.mark.parametrize("augment", ["none", "crop-flip"])
-def test_no_image_passes_a_frozen_tower_twice_in_a_whole_series(place: Place, augment: str) -> None:
+def test_no_image_passes_a_frozen_tower_twice_in_a_series_of_runs(
+    place: Place, augment: str
+) -> None:
     clip, teacher = place.clips["tiny"], place.clips["teacher"]
-    seen, taught = watch(clip), watch(teacher)
+    seen, seen_by_teacher = watch(clip), watch(teacher)
     settings = (("recipe.augment", augment), ("recipe.epochs", "2"), ("recipe.batch", "14"))
     for task, methods, seeds, shots in (
         ("few-shot", ("fixed", "context"), (1, 2), 1),
@@ -72,22 +74,22 @@ def test_no_image_passes_a_frozen_tower_twice_in_a_whole_series(place: Place, au
         assert planned
         assert {record.failure for record in place.run(planned, place.new())} == {None}
     assert len(seen) == len(set(seen)) == clip.image.images_encoded
-    assert len(taught) == len(set(taught)) == teacher.image.images_encoded
+    assert len(seen_by_teacher) == len(set(seen_by_teacher)) == teacher.image.images_encoded
     assert len(seen) > 14 + 28  # all test images, and what was learned on
     count = len(seen)
     place.run(planned, place.new("again"))
     assert len(seen) == count
 
 
-def test_features_do_not_depend_on_the_company_of_an_image(place: Place) -> None:
+def test_features_do_not_depend_on_the_other_images_of_the_batch(place: Place) -> None:
     """Or a record would differ in its last digits by what was stored before it."""
     clip = place.clips["tiny"]
-    pixels = torch.randn(3 * FULL, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pixels = torch.randn(3 * FULL_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        whole = clip.image.encode(pixels, alone=True)
-        for count in (1, 2, 3, 5, FULL - 1, FULL, 2 * FULL + 1):
-            part = clip.image.encode(pixels[-count:], alone=True)
-            assert torch.equal(part, whole[-count:]), count
+        together = clip.image.encode(pixels, batch_invariant=True)
+        for count in (1, 2, 3, 5, FULL_BATCH - 1, FULL_BATCH, 2 * FULL_BATCH + 1):
+            part = clip.image.encode(pixels[-count:], batch_invariant=True)
+            assert torch.equal(part, together[-count:]), count
 
 
 def test_records_are_equal_whatever_was_stored_before(place: Place) -> None:

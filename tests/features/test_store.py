@@ -1,3 +1,5 @@
+"""The feature store: each array or row computed once, damaged files replaced, size limited."""
+
 from __future__ import annotations
 
 import os
@@ -22,14 +24,14 @@ def refuse() -> Tensor:
 
 
 def test_features_are_computed_once_and_come_back_exactly(tmp_path: Path) -> None:
-    store = torch.randn(5, 4)
-    FeatureStore(tmp_path).get(KEY, 5, lambda: store)
+    features = torch.randn(5, 4)
+    FeatureStore(tmp_path).get(KEY, 5, lambda: features)
     again = FeatureStore(tmp_path).get(KEY, 5, refuse)
-    assert torch.equal(again, store)
+    assert torch.equal(again, features)
 
 
 @pytest.mark.parametrize("field", list(KEY))
-def test_a_change_of_any_field_misses(tmp_path: Path, field: str) -> None:
+def test_a_change_of_any_field_of_the_key_is_another_array(tmp_path: Path, field: str) -> None:
     store = FeatureStore(tmp_path)
     store.get(KEY, 5, lambda: torch.zeros(5, 4))
     other = store.get({**KEY, field: "other"}, 5, lambda: torch.ones(5, 4))
@@ -37,7 +39,7 @@ def test_a_change_of_any_field_misses(tmp_path: Path, field: str) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"not an array", b"\x93NUMPY\x01\x00v\x00{'descr'"])
-def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
     store = FeatureStore(tmp_path)
     store.get(KEY, 5, lambda: torch.zeros(5, 4))
     store.path(KEY).write_bytes(damage)
@@ -45,7 +47,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: bytes) -> None:
     assert store.get(KEY, 5, refuse).sum() == 20
 
 
-def test_a_cut_file_is_made_again(tmp_path: Path) -> None:
+def test_a_truncated_file_is_replaced(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     store.get(KEY, 5, lambda: torch.zeros(5, 4))
     path = store.path(KEY)
@@ -81,37 +83,37 @@ def test_changing_what_was_returned_does_not_change_the_store(tmp_path: Path) ->
 
 
 def row(name: str) -> Tensor:
-    """What the features of an image are a function of: itself."""
+    """The features of an image: a function of the image and nothing else."""
     return torch.full((4,), float(int(name)))
 
 
 class Tower:
-    """Computes rows and remembers of which it did."""
+    """Computes rows and records the names whose rows it computed."""
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
+        self.computed: list[str] = []
 
     def of(self, names: Sequence[str]) -> Callable[[Sequence[int]], Iterator[Tensor]]:
         def compute(picks: Sequence[int]) -> Iterator[Tensor]:
             for at in picks:
-                self.seen.append(names[at])
+                self.computed.append(names[at])
                 yield row(names[at])[None]
 
         return compute
 
     def ask(self, store: FeatureStore, names: Sequence[str], **key: object) -> None:
-        found = store.rows({**KEY, **key}, names, self.of(names))
-        assert torch.equal(found, torch.stack([row(name) for name in names]))
+        rows = store.rows({**KEY, **key}, names, self.of(names))
+        assert torch.equal(rows, torch.stack([row(name) for name in names]))
 
 
 def test_a_row_of_any_list_before_is_computed_no_second_time(tmp_path: Path) -> None:
     tower = Tower()
     for names in ("0 1 2 3", "3 4 1", "1 3", "5 4 0", "4 3 1", "3 3 6 6"):
         tower.ask(FeatureStore(tmp_path), names.split())
-    assert sorted(tower.seen) == ["0", "1", "2", "3", "4", "5", "6"]
+    assert sorted(tower.computed) == ["0", "1", "2", "3", "4", "5", "6"]
 
 
-def test_a_kill_loses_only_what_was_not_kept_yet(
+def test_a_kill_loses_only_rows_that_were_not_saved_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
@@ -127,11 +129,11 @@ def test_a_kill_loses_only_what_was_not_kept_yet(
         store.rows(KEY, list("01234"), killed)
     assert len(stored_files(tmp_path)) == 3
     tower.ask(store, list("01234"))
-    assert tower.seen == list("0123") + list("34")
+    assert tower.computed == list("0123") + list("34")
     assert not any(problems(stored_files(tmp_path)))
 
 
-def test_what_was_kept_on_the_way_is_one_file_at_the_end(
+def test_rows_saved_piece_by_piece_are_one_file_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
@@ -139,7 +141,7 @@ def test_what_was_kept_on_the_way_is_one_file_at_the_end(
     assert len(stored_files(tmp_path)) == 1
 
 
-def test_pieces_that_go_at_the_end_cost_no_other_file_its_place(
+def test_pieces_that_are_removed_at_the_end_displace_no_other_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tower = Tower()
@@ -148,11 +150,11 @@ def test_pieces_that_go_at_the_end_cost_no_other_file_its_place(
     both = sum(entry.size for entry in stored_files(tmp_path))
     stored_files(tmp_path)[1].path.unlink()
     monkeypatch.setattr(feature_store, "SAVE_SECONDS", -1.0)
-    tower.ask(FeatureStore(tmp_path, limit=both), ["0", "1"], epoch=2)  # with a piece on the way
+    tower.ask(FeatureStore(tmp_path, limit=both), ["0", "1"], epoch=2)  # a piece is saved first
     assert sum(entry.size for entry in stored_files(tmp_path)) == both
 
 
-def test_rows_that_nobody_asks_for_grow_old(tmp_path: Path) -> None:
+def test_a_file_whose_rows_are_not_asked_for_is_not_marked_as_used(tmp_path: Path) -> None:
     store, tower = FeatureStore(tmp_path), Tower()
     tower.ask(store, ["0"])
     (old,) = stored_files(tmp_path)
@@ -162,11 +164,11 @@ def test_rows_that_nobody_asks_for_grow_old(tmp_path: Path) -> None:
     assert stored_files(tmp_path)[0].used == 1
 
 
-def test_rows_of_another_epoch_are_others(tmp_path: Path) -> None:
+def test_rows_of_another_epoch_are_computed_for_it(tmp_path: Path) -> None:
     store, tower = FeatureStore(tmp_path), Tower()
     tower.ask(store, ["0", "1"])
     tower.ask(store, ["0", "1"], epoch=1)
-    assert tower.seen == ["0", "1", "0", "1"]
+    assert tower.computed == ["0", "1", "0", "1"]
 
 
 def test_the_same_list_is_mapped_and_writing_to_it_changes_no_file(tmp_path: Path) -> None:
@@ -175,22 +177,22 @@ def test_the_same_list_is_mapped_and_writing_to_it_changes_no_file(tmp_path: Pat
     store.rows(KEY, ["0", "1"], tower.of(["0", "1"])).add_(1)
     tower.ask(store, ["0", "1"])
     tower.ask(store, ["1"])
-    assert tower.seen == ["0", "1"]
+    assert tower.computed == ["0", "1"]
 
 
 @pytest.mark.parametrize("cut", [0, 5, 60, -8])
-def test_damaged_rows_are_made_again(tmp_path: Path, cut: int) -> None:
+def test_damaged_rows_are_computed_again(tmp_path: Path, cut: int) -> None:
     store, tower = FeatureStore(tmp_path), Tower()
     tower.ask(store, ["0", "1"])
     (entry,) = stored_files(tmp_path)
     entry.path.write_bytes(entry.path.read_bytes()[:cut])
     tower.ask(store, ["1", "2"])
     tower.ask(store, ["0", "1"])
-    assert sorted(tower.seen) == ["0", "0", "1", "1", "2"]
+    assert sorted(tower.computed) == ["0", "0", "1", "1", "2"]
     assert not any(problems(stored_files(tmp_path)))
 
 
-def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) -> None:
+def test_the_least_recently_used_files_are_removed_at_the_limit(tmp_path: Path) -> None:
     tower = Tower()
     tower.ask(FeatureStore(tmp_path), ["0"])
     size = stored_files(tmp_path)[0].size
@@ -202,27 +204,27 @@ def test_the_least_recently_used_go_when_the_limit_is_reached(tmp_path: Path) ->
     time.sleep(0.02)
     tower.ask(store, ["0"], epoch=3)
     assert len(stored_files(tmp_path)) == 3
-    tower.seen.clear()
+    tower.computed.clear()
     for epoch in (0, 2, 3):
         tower.ask(store, ["0"], epoch=epoch)
-    assert tower.seen == []
+    assert tower.computed == []
     tower.ask(store, ["0"], epoch=1)
-    assert tower.seen == ["0"]
+    assert tower.computed == ["0"]
 
 
-def test_what_is_in_use_survives_that_it_is_removed(tmp_path: Path) -> None:
+def test_an_array_in_use_survives_the_removal_of_its_file(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
     rows = torch.randn(2000, 64)
     store.get(KEY, 2000, lambda: rows)
     mapped = store.get(KEY, 2000, refuse)
     FeatureStore(tmp_path, limit=1000).get({"other": 1}, 1, lambda: torch.zeros(1, 4))
     assert [entry.size < 1000 for entry in stored_files(tmp_path)] == [True]
-    assert torch.equal(mapped, rows)  # not one page of it was read before
+    assert torch.equal(mapped, rows)  # no page of it was read before
 
 
-def test_features_that_cannot_be_kept_are_used_all_the_same(tmp_path: Path) -> None:
+def test_features_that_cannot_be_stored_are_returned_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("no folder")
-    with pytest.warns(UserWarning, match="not kept"):
+    with pytest.warns(UserWarning, match="not stored"):
         assert FeatureStore(tmp_path).get(KEY, 5, lambda: torch.ones(5, 4)).sum() == 20
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

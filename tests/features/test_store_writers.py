@@ -1,4 +1,4 @@
-"""Several processes at one store, some of them killed: real processes, real signals."""
+"""Several processes that write to one store, some of them killed: real processes and signals."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def some_of(names: Sequence[str], picks: Sequence[int]) -> list[Tensor]:
 
 
 def work(connection: Connection[Any, Any], folder: Path, seed: int) -> None:
-    """Ask for the same as all others, tell of it, then for lists of its own for ever."""
+    """Ask for the same rows as all others, report it, then ask for lists of its own for ever."""
     connection.recv()
     ask(folder, NAMES[:20], seconds=0.5)
     connection.send("done")
@@ -58,8 +58,8 @@ def work(connection: Connection[Any, Any], folder: Path, seed: int) -> None:
         key = {"epoch": stream.randrange(100)}
         store = FeatureStore(folder)
         names = stream.sample(NAMES, stream.randrange(1, len(NAMES)))
-        found = store.rows({**KEY, **key}, names, partial(some_of, names))
-        if not torch.equal(found, rows_of(names)):
+        rows = store.rows({**KEY, **key}, names, partial(some_of, names))
+        if not torch.equal(rows, rows_of(names)):
             connection.send("wrong")
 
 
@@ -67,28 +67,28 @@ def test_writers_share_their_work_and_killed_ones_leave_a_valid_store(tmp_path: 
     context = multiprocessing.get_context("spawn")
     workers = []
     for seed in range(3):
-        near, far = context.Pipe()
-        process = context.Process(target=work, args=(far, tmp_path, seed), daemon=True)
+        parent_end, child_end = context.Pipe()
+        process = context.Process(target=work, args=(child_end, tmp_path, seed), daemon=True)
         process.start()
-        far.close()  # so that a worker that fails is seen
-        workers.append((process, near))
-    for _, near in workers:
-        near.send("go")
-    assert [near.recv() for _, near in workers] == ["done"] * 3
+        child_end.close()  # so that a worker that fails is seen
+        workers.append((process, parent_end))
+    for _, parent_end in workers:
+        parent_end.send("go")
+    assert [parent_end.recv() for _, parent_end in workers] == ["done"] * 3
     computed = (tmp_path / "computed.txt").read_text().split()
     assert sorted(computed) == sorted(NAMES[:20])  # once, though all three asked at one time
 
     stream = random.Random(0)
-    for _, near in workers:
-        near.send("go")
+    for _, parent_end in workers:
+        parent_end.send("go")
     time.sleep(0.3)
-    for process, near in workers:
+    for process, parent_end in workers:
         assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)  # others go on: a dead one holds no lock
+        os.kill(process.pid, signal.SIGKILL)  # others continue: a dead one holds no lock
         process.join()
         assert process.exitcode == -signal.SIGKILL
         with pytest.raises(EOFError):
-            near.recv()  # it never told of a wrong row
+            parent_end.recv()  # it never reported a wrong row
         before = len(stored_files(tmp_path))
         if process is not workers[-1][0]:
             deadline = time.monotonic() + 20
@@ -96,8 +96,8 @@ def test_writers_share_their_work_and_killed_ones_leave_a_valid_store(tmp_path: 
                 time.sleep(0.05)
             assert len(stored_files(tmp_path)) > before
         time.sleep(stream.random() * 0.05)
-    found = stored_files(tmp_path)
-    assert len(found) > 3
-    assert not any(problems(found))
+    files = stored_files(tmp_path)
+    assert len(files) > 3
+    assert not any(problems(files))
     ask(tmp_path, NAMES)
     assert len((tmp_path / "computed.txt").read_text().split()) == len(NAMES)

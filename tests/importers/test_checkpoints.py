@@ -125,7 +125,7 @@ def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
     clip = make_tiny_clip()
     prompts = prompt_card.build(card, state, toys, clip).prompts()
     half = {name.removeprefix("prompt_learner."): v.half().float() for name, v in official.items()}
-    words = clip.text.words("a photo of a")
+    words = clip.text.embed_words("a photo of a")
     text: Any = prompts.text
     assert torch.equal(text.input, torch.cat([half["ctx"], words[2:]]))
     assert prompts.image is not None

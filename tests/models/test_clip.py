@@ -1,3 +1,5 @@
+"""Backbones: names, digests, loading of weights, and the facts of a loaded model."""
+
 import dataclasses
 import hashlib
 import json
@@ -78,7 +80,7 @@ def test_the_published_spelling_of_a_model_means_the_one_of_open_clip() -> None:
     assert resolve("ViT-B-16/laion2b-s34b-b88k", {}).weights == "laion2b_s34b_b88k"
 
 
-def test_a_path_behind_a_model_is_a_file_of_weights(tmp_path: Path) -> None:
+def test_a_path_after_a_model_is_a_file_of_weights(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.touch()
     assert resolve(f"ViT-B-16/{file}", {}) == BackboneSource("file", "ViT-B-16", str(file))
@@ -89,15 +91,15 @@ def test_a_path_behind_a_model_is_a_file_of_weights(tmp_path: Path) -> None:
     ("backbone", "message"),
     [
         ("dmeo", "no backbone is named 'dmeo'; did you mean 'demo'"),
-        ("ViT-B-16", "says no weights.*\ntags: .*openai"),
-        ("ViT-B/16", "says no weights"),
+        ("ViT-B-16", "names no weights.*\ntags: .*openai"),
+        ("ViT-B/16", "names no weights"),
         ("ViT-B-16/opnai", "no weights of ViT-B-16 are tagged 'opnai'; did you mean 'openai'"),
         ("ViT-B-16/gone.pt", "no file 'gone.pt'"),
         ("local-dir:/nowhere", "no file /nowhere/open_clip_config.json"),
         ("hf-hub:", "no backbone is named 'hf-hub:'"),
     ],
 )
-def test_a_name_that_means_nothing_is_answered_with_what_there_is(
+def test_an_unknown_name_is_refused_with_the_known_ones(
     shipped: dict[str, Backbone], backbone: str, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -175,8 +177,8 @@ def test_a_shipped_backbone_is_identified_without_torch(shipped: dict[str, Backb
 def test_every_tag_of_open_clip_gets_the_activation_it_was_trained_with() -> None:
     for model, known in _PRETRAINED.items():
         for tag, facts in known.items():
-            wanted = bool(facts.get("quick_gelu"))
-            assert quick_gelu(BackboneSource("tag", model, tag)) == wanted, (model, tag)
+            expected = bool(facts.get("quick_gelu"))
+            assert quick_gelu(BackboneSource("tag", model, tag)) == expected, (model, tag)
     assert quick_gelu(resolve("ViT-B-16/openai", {}))
     assert not quick_gelu(resolve("ViT-B-16/laion2b_s34b_b88k", {}))
 
@@ -193,7 +195,7 @@ def test_a_tag_is_built_with_its_activation_and_preprocessing(
     assert clip.preprocess == Preprocess(224, MEAN, (0.5, 0.5, 0.5), "bilinear", "squash")
 
 
-def test_a_file_is_taken_for_the_tag_in_its_path(
+def test_a_file_is_treated_as_the_tag_in_its_path(
     small_tag: dict[str, object], small_weights: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "some_tag"
@@ -205,14 +207,14 @@ def test_a_file_is_taken_for_the_tag_in_its_path(
     assert clip.preprocess.std == (0.5, 0.5, 0.5)
 
 
-def test_openais_own_file_is_known_by_its_checksum() -> None:
+def test_the_checksum_of_openais_file_is_read_from_its_address() -> None:
     from rppbench.models.identity import published_checksum, tags
 
     published = "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
     assert published_checksum(tags("ViT-B-16")["openai"]) == published
 
 
-def test_a_file_of_unknown_activation_is_not_taken_silently(
+def test_a_file_of_unknown_activation_is_loaded_with_a_warning(
     small_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = {"one": {"quick_gelu": True}, "two": {"quick_gelu": False}}
@@ -230,14 +232,16 @@ def test_the_digest_of_a_file_changes_with_its_content(tmp_path: Path) -> None:
     assert identify(f"ViT-B-32/{file}", {}) != first
 
 
-class Boom:
+class RunsCode:
+    """An object whose pickle runs code when it is loaded."""
+
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return exec, ("raise SystemExit('a pickle was run')",)
 
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
-    file.write_bytes(pickle.dumps(Boom(), protocol=2))
+    file.write_bytes(pickle.dumps(RunsCode(), protocol=2))
     with pytest.raises(UsageError, match="does not hold weights of ViT-S-32-alt that can be read"):
         load(f"{SMALL}/{file}", {})
 
@@ -273,8 +277,8 @@ def test_a_folder_in_the_layout_of_the_hub_is_a_backbone(tmp_path: Path) -> None
     original = make_tiny_clip(quick_gelu=True)
     save_file(original.model.state_dict(), tmp_path / "open_clip_model.safetensors")
     clip = load(f"local-dir:{tmp_path}", {})
-    expected = original.text.templates(["cat"], ["a photo of a {}."])
-    assert torch.equal(clip.text.templates(["cat"], ["a photo of a {}."]), expected)
+    expected = original.text.encode_templates(["cat"], ["a photo of a {}."])
+    assert torch.equal(clip.text.encode_templates(["cat"], ["a photo of a {}."]), expected)
     assert activation(clip) == {"QuickGELU"}
     before = identify(f"local-dir:{tmp_path}", {})
     save_file(make_tiny_clip(seed=1).model.state_dict(), tmp_path / "open_clip_model.safetensors")
@@ -284,7 +288,7 @@ def test_a_folder_in_the_layout_of_the_hub_is_a_backbone(tmp_path: Path) -> None
 # --- facts of a model ---------------------------------------------------------------------------
 
 
-def test_a_space_tells_widths_depths_and_words(tiny_clip: Clip) -> None:
+def test_a_space_holds_widths_depths_and_word_embeddings(tiny_clip: Clip) -> None:
     space = tiny_clip.space(7, torch.Generator().manual_seed(0))
     assert (space.text_width, space.text_layers) == (32, 4)
     assert (space.image_width, space.image_layers) == (48, 4)
@@ -303,7 +307,7 @@ def test_words_whose_embeddings_are_zero_are_unknown() -> None:
 
 def test_padding_with_an_unknown_token_makes_no_name_unknown() -> None:
     clip = make_tiny_clip()
-    clip.model.token_embedding.weight[0] = 0  # the id that fills up short names
+    clip.model.token_embedding.weight[0] = 0  # the id that pads short names
     assert clip.unknown_words(["cat", "great white shark"]) == []
 
 

@@ -1,4 +1,4 @@
-"""Towers that are not plain ones: they encode, and take no prompt."""
+"""Towers other than plain transformers: they encode, but take no prompt."""
 
 import dataclasses
 
@@ -48,7 +48,7 @@ def test_any_image_tower_encodes_images_but_only_a_plain_one_takes_a_prompt(
 
 
 def test_learned_tokens_are_not_averaged_into_an_image() -> None:
-    # Blocks that add nothing: only the pooling could tell that tokens were appended.
+    # The blocks add nothing, so only the pooling could let appended tokens matter.
     clip = other_clip(vision={"pool_type": "avg", "ls_init_value": 0.0})
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(3, 48, generator=torch.Generator().manual_seed(1))
@@ -71,7 +71,7 @@ def test_any_text_tower_encodes_templates_but_only_a_plain_one_takes_a_prompt(
     tokens = open_clip.SimpleTokenizer(context_length=clip.model.context_length)
     clip = dataclasses.replace(clip, tokenizer=tokens)
     expected = clip.model.encode_text(tokens(["a photo of a cat."]), normalize=True)
-    features = clip.text.templates(["cat"], ["a photo of a {}."])
+    features = clip.text.encode_templates(["cat"], ["a photo of a {}."])
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(UsageError, match=f"text tower of other cannot be prompted: .*{reason}"):
         clip.text.encode(Prompt(torch.zeros(1, 32)), clip.names(["cat"]))
@@ -81,21 +81,21 @@ def test_any_text_tower_encodes_templates_but_only_a_plain_one_takes_a_prompt(
         space.words("a photo of a")
 
 
-def test_a_text_tower_that_sees_both_ways_is_run_in_full() -> None:
+def test_a_text_tower_without_a_causal_mask_is_run_without_a_shared_prefix() -> None:
     clip = other_clip(text={"no_causal_mask": True})
     names = ["cat", "great white shark"]
-    prompt = Prompt(clip.text.words("a photo of a"))
+    prompt = Prompt(clip.text.embed_words("a photo of a"))
     expected = clip.model.encode_text(
         clip.tokenizer([f"a photo of a {name}." for name in names]), normalize=True
     )
     for plain in (False, True):
         features = clip.text.encode(prompt, clip.names(names), plain=plain)
         torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
-    features = clip.text.templates(names, ["a photo of a {}."])
+    features = clip.text.encode_templates(names, ["a photo of a {}."])
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_tokenizer_that_is_not_clips_is_refused_for_prompts() -> None:
+def test_prompts_need_clips_own_tokenizer() -> None:
     class Other:
         """Like the tokenizers of open_clip's other models."""
 
@@ -103,4 +103,4 @@ def test_a_tokenizer_that_is_not_clips_is_refused_for_prompts() -> None:
 
     clip = dataclasses.replace(make_tiny_clip(), tokenizer=Other())
     with pytest.raises(UsageError, match="tokenizer is a Other, not CLIP's own"):
-        clip.text.words("cat")
+        clip.text.embed_words("cat")

@@ -1,3 +1,5 @@
+"""Tokenised names: full stops, truncation, and groups of similar length."""
+
 import warnings
 from itertools import product
 
@@ -5,7 +7,7 @@ import pytest
 import torch
 from support.tiny import tokenizer
 
-from rppbench.models.tokens import Names, chunks, fill
+from rppbench.models.tokens import Names, fill_wording, group_by_length
 
 NAMES = ["cat", "great white shark", "cart (wheeled)", "x", "Saint Bernard, St Bernard"]
 
@@ -16,15 +18,15 @@ def cost(groups: list[list[int]], overhead: int) -> int:
 
 def splits(ordered: list[int]) -> list[list[list[int]]]:
     """Every way to cut a list into runs."""
-    found = []
+    cut_lists = []
     for cuts in product([False, True], repeat=len(ordered) - 1):
         groups = [[ordered[0]]]
         for length, cut in zip(ordered[1:], cuts, strict=True):
             if cut:
                 groups.append([])
             groups[-1].append(length)
-        found.append(groups)
-    return found
+        cut_lists.append(groups)
+    return cut_lists
 
 
 def test_a_name_is_tokenised_with_its_full_stop_as_the_published_code_does() -> None:
@@ -45,9 +47,9 @@ def test_a_closing_bracket_and_the_full_stop_are_one_token() -> None:
 
 def test_selected_names_keep_the_order_asked_for() -> None:
     names = Names(NAMES, tokenizer())
-    some = names.select(torch.tensor([3, 1]))
-    assert some.texts == ("x", "great white shark")
-    assert torch.equal(some.ids, names.ids[[3, 1]])
+    selected = names.select(torch.tensor([3, 1]))
+    assert selected.texts == ("x", "great white shark")
+    assert torch.equal(selected.ids, names.ids[[3, 1]])
     assert names.select(None) is names
 
 
@@ -55,7 +57,7 @@ def test_a_name_that_is_too_long_is_cut_before_its_full_stop_and_named_in_a_warn
     tokenize = tokenizer()
     names = Names(["cat", "one two three four five six"], tokenize)
     with pytest.warns(UserWarning, match="cut from 8 to 5 tokens.*'one two three four five six'"):
-        cut = names.fit(5)
+        cut = names.truncate(5)
     expected = [*tokenize.encode("one two three."), tokenize.eot_token_id]
     assert cut.ids[1].tolist() == expected
     assert cut.lengths.tolist() == [3, 5]
@@ -63,11 +65,11 @@ def test_a_name_that_is_too_long_is_cut_before_its_full_stop_and_named_in_a_warn
     assert names.lengths.tolist() == [3, 8]
 
 
-def test_names_that_fit_are_left_alone_without_a_warning() -> None:
+def test_names_that_fit_are_not_changed_and_warn_of_nothing() -> None:
     names = Names(NAMES, tokenizer())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert names.fit(70) is names
+        assert names.truncate(70) is names
 
 
 @pytest.mark.parametrize("overhead", [0, 3, 10, 1000])
@@ -77,7 +79,7 @@ def test_no_other_grouping_by_length_is_cheaper(overhead: int, seed: int) -> Non
     lengths = torch.randint(2, 12, (9,), generator=generator)
     groups = [
         lengths[rows].tolist()
-        for rows in chunks(lengths, shared=5, limit=10_000, overhead=overhead)
+        for rows in group_by_length(lengths, shared=5, limit=10_000, overhead=overhead)
     ]
     best = min(cost(split, overhead) for split in splits(sorted(lengths.tolist())))
     assert cost(groups, overhead) == best
@@ -86,11 +88,11 @@ def test_no_other_grouping_by_length_is_cheaper(overhead: int, seed: int) -> Non
 @pytest.mark.parametrize("limit", [1, 30, 64, 1000])
 def test_every_row_is_in_exactly_one_group_and_no_group_exceeds_the_limit(limit: int) -> None:
     lengths = torch.randint(2, 20, (200,), generator=torch.Generator().manual_seed(0))
-    groups = list(chunks(lengths, shared=17, limit=limit, overhead=64))
+    groups = list(group_by_length(lengths, shared=17, limit=limit, overhead=64))
     assert torch.cat(groups).sort().values.tolist() == list(range(200))
     for rows in groups:
         assert len(rows) == 1 or len(rows) * (int(lengths[rows].max()) + 17) <= limit
 
 
 def test_a_wording_takes_the_name_wherever_it_has_braces() -> None:
-    assert fill("{} or {}", ["cat", "{dog}"]) == ["cat or cat", "{dog} or {dog}"]
+    assert fill_wording("{} or {}", ["cat", "{dog}"]) == ["cat or cat", "{dog} or {dog}"]

@@ -1,3 +1,5 @@
+"""The towers against a slow reference and open_clip: values, gradients, memory, refusals."""
+
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,9 +10,9 @@ from support.tiny import (
     IMAGE,
     NAMES,
     TEXT,
-    Draw,
+    LeafDraw,
     make_tiny_clip,
-    pictures,
+    random_images,
     reference_image,
     reference_text,
     sapl,
@@ -27,11 +29,11 @@ NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
-def maple(draw: Draw, clip: Clip) -> tuple[Prompt, Prompt]:
+def maple(draw: LeafDraw, clip: Clip) -> tuple[Prompt, Prompt]:
     """Two learned words before the frozen 'of a'; the image side is linear in the text side."""
     words = {i: draw(2, TEXT) for i in range(3)}
     linear = {i: (draw(IMAGE, TEXT), draw(IMAGE)) for i in range(3)}
-    frozen = clip.text.words("of a").to(draw.dtype)
+    frozen = clip.text.embed_words("of a").to(draw.dtype)
     image = {i: words[i] @ weight.T + bias for i, (weight, bias) in linear.items()}
     deep = (1, 2)
     return (
@@ -40,7 +42,7 @@ def maple(draw: Draw, clip: Clip) -> tuple[Prompt, Prompt]:
     )
 
 
-TEXT_STRUCTURES: dict[str, Callable[[Draw, Clip], Prompt]] = {
+TEXT_STRUCTURES: dict[str, Callable[[LeafDraw, Clip], Prompt]] = {
     "shared context": lambda draw, clip: Prompt(draw(4, TEXT)),
     "one token": lambda draw, clip: Prompt(draw(1, TEXT)),
     "context of each class": lambda draw, clip: Prompt(draw(len(NAMES), 4, TEXT)),
@@ -59,7 +61,7 @@ TEXT_STRUCTURES: dict[str, Callable[[Draw, Clip], Prompt]] = {
     "queries and keys": lambda draw, clip: sapl(draw, TEXT, 3, parts="qk"),
 }
 
-IMAGE_STRUCTURES: dict[str, Callable[[Draw, Clip], Prompt]] = {
+IMAGE_STRUCTURES: dict[str, Callable[[LeafDraw, Clip], Prompt]] = {
     "shallow": lambda draw, clip: Prompt(draw(4, IMAGE)),
     "deep": lambda draw, clip: Prompt(draw(4, IMAGE), {i: draw(4, IMAGE) for i in (1, 2, 3)}),
     "coupled to the text": lambda draw, clip: maple(draw, clip)[1],
@@ -72,21 +74,23 @@ IMAGE_STRUCTURES: dict[str, Callable[[Draw, Clip], Prompt]] = {
 
 
 @dataclass
-class Passed:
+class FeaturesAndGradients:
     features: Tensor
     gradients: Sequence[Tensor]
 
 
-def passed(features: Tensor, leaves: Sequence[Tensor]) -> Passed:
+def with_gradients(features: Tensor, leaves: Sequence[Tensor]) -> FeaturesAndGradients:
     """Features, and gradients of a fixed function of them."""
     generator = torch.Generator().manual_seed(2)
     weights = torch.randn(features.shape, generator=generator, dtype=torch.float64)
     loss = (features * weights.to(features.dtype)).sum()
     gradients = torch.autograd.grad(loss, leaves, retain_graph=True, materialize_grads=True)
-    return Passed(features.detach(), gradients)
+    return FeaturesAndGradients(features.detach(), gradients)
 
 
-def assert_equal(ours: Passed, theirs: Passed, dtype: torch.dtype) -> None:
+def assert_equal(
+    ours: FeaturesAndGradients, theirs: FeaturesAndGradients, dtype: torch.dtype
+) -> None:
     tolerance = TOLERANCE[dtype]
     torch.testing.assert_close(ours.features, theirs.features, rtol=tolerance, atol=tolerance)
     for mine, other in zip(ours.gradients, theirs.gradients, strict=True):
@@ -111,12 +115,12 @@ def clip(request: pytest.FixtureRequest, quick: bool) -> Clip:
 def test_prompted_text_equals_the_slow_reference_in_value_and_gradient(
     clip: Clip, structure: str
 ) -> None:
-    draw = Draw(clip.dtype)
+    draw = LeafDraw(clip.dtype)
     prompt = TEXT_STRUCTURES[structure](draw, clip)
-    theirs = passed(reference_text(clip, prompt), draw.leaves)
+    theirs = with_gradients(reference_text(clip, prompt), draw.leaves)
     names = clip.names(NAMES)
     for plain in (False, True):
-        ours = passed(clip.text.encode(prompt, names, plain=plain), draw.leaves)
+        ours = with_gradients(clip.text.encode(prompt, names, plain=plain), draw.leaves)
         assert_equal(ours, theirs, clip.dtype)
 
 
@@ -124,24 +128,24 @@ def test_prompted_text_equals_the_slow_reference_in_value_and_gradient(
 def test_prompted_images_equal_the_slow_reference_in_value_and_gradient(
     clip: Clip, structure: str
 ) -> None:
-    draw = Draw(clip.dtype)
+    draw = LeafDraw(clip.dtype)
     prompt = IMAGE_STRUCTURES[structure](draw, clip)
-    images = pictures(clip.dtype)
-    theirs = passed(reference_image(clip, images, prompt), draw.leaves)
-    assert_equal(passed(clip.image.encode(images, prompt), draw.leaves), theirs, clip.dtype)
+    images = random_images(clip.dtype)
+    theirs = with_gradients(reference_image(clip, images, prompt), draw.leaves)
+    assert_equal(with_gradients(clip.image.encode(images, prompt), draw.leaves), theirs, clip.dtype)
 
 
 def test_the_gradient_of_a_coupled_prompt_flows_through_both_towers(clip: Clip) -> None:
-    draw = Draw(clip.dtype)
+    draw = LeafDraw(clip.dtype)
     text, image = maple(draw, clip)
-    images = pictures(clip.dtype)
+    images = random_images(clip.dtype)
 
     def logits(texts: Tensor, features: Tensor) -> Tensor:
         return features @ texts.T
 
     ours = logits(clip.text.encode(text, clip.names(NAMES)), clip.image.encode(images, image))
     theirs = logits(reference_text(clip, text), reference_image(clip, images, image))
-    assert_equal(passed(ours, draw.leaves), passed(theirs, draw.leaves), clip.dtype)
+    assert_equal(with_gradients(ours, draw.leaves), with_gradients(theirs, draw.leaves), clip.dtype)
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 20, 60, 8192])
@@ -151,19 +155,19 @@ def test_chunks_and_checkpoints_change_neither_features_nor_gradients(
     chunk_tokens: int, checkpoint: bool | str, structure: str
 ) -> None:
     clip = make_tiny_clip(torch.float64)
-    draw = Draw(torch.float64)
+    draw = LeafDraw(torch.float64)
     prompt = TEXT_STRUCTURES[structure](draw, clip)
-    theirs = passed(reference_text(clip, prompt), draw.leaves)
+    theirs = with_gradients(reference_text(clip, prompt), draw.leaves)
     clip.text.chunk_tokens, clip.text.checkpoint = chunk_tokens, checkpoint
-    ours = passed(clip.text.encode(prompt, clip.names(NAMES)), draw.leaves)
+    ours = with_gradients(clip.text.encode(prompt, clip.names(NAMES)), draw.leaves)
     assert_equal(ours, theirs, torch.float64)
 
 
-def test_a_checkpointed_chunk_keeps_nothing_for_the_backward_pass() -> None:
+def test_a_checkpointed_group_saves_little_for_the_backward_pass() -> None:
     clip = make_tiny_clip()
-    prompt = Prompt(Draw()(4, TEXT))
+    prompt = Prompt(LeafDraw()(4, TEXT))
 
-    def kept(checkpoint: bool) -> int:
+    def saved_numbers(checkpoint: bool) -> int:
         sizes = []
         clip.text.checkpoint = checkpoint
         with torch.autograd.graph.saved_tensors_hooks(
@@ -172,28 +176,28 @@ def test_a_checkpointed_chunk_keeps_nothing_for_the_backward_pass() -> None:
             clip.text.encode(prompt, clip.names(NAMES))
         return sum(sizes)
 
-    assert kept(True) < kept(False) / 2
+    assert saved_numbers(True) < saved_numbers(False) / 2
 
 
 @pytest.mark.parametrize("structure", ["shared context", "context of each class"])
 def test_classes_are_encoded_in_the_order_asked_for(tiny_clip: Clip, structure: str) -> None:
-    prompt = TEXT_STRUCTURES[structure](Draw(), tiny_clip)
+    prompt = TEXT_STRUCTURES[structure](LeafDraw(), tiny_clip)
     names = tiny_clip.names(NAMES)
     classes = torch.tensor([5, 0, 2, 6])
     everything = tiny_clip.text.encode(prompt, names)
     for plain in (False, True):
-        some = tiny_clip.text.encode(prompt, names, classes, plain=plain)
-        torch.testing.assert_close(some, everything[classes], rtol=1e-5, atol=1e-5)
+        selected = tiny_clip.text.encode(prompt, names, classes, plain=plain)
+        torch.testing.assert_close(selected, everything[classes], rtol=1e-5, atol=1e-5)
 
 
-def alive(features: Tensor, prompts: dict[int, Tensor]) -> list[bool]:
+def learns(features: Tensor, prompts: dict[int, Tensor]) -> list[bool]:
     loss = (features * torch.linspace(-1, 1, features.numel()).view_as(features)).sum()
     leaves = [prompts[i] for i in sorted(prompts)]
     gradients = torch.autograd.grad(loss, leaves, retain_graph=True, materialize_grads=True)
     return [bool(gradient.abs().max() > 1e-8) for gradient in gradients]
 
 
-QUERIES_ALIVE = {  # (residual, prompted blocks) -> which query prompts learn; 4 blocks in all
+QUERIES_THAT_LEARN = {  # (residual, prompted blocks) -> which query prompts learn; 4 blocks in all
     ("keep", 4): [False] * 4,
     ("keep", 2): [True] * 2,
     ("q", 4): [False] * 4,
@@ -204,27 +208,27 @@ QUERIES_ALIVE = {  # (residual, prompted blocks) -> which query prompts learn; 4
 
 
 @pytest.mark.parametrize("tower", ["text", "image"])
-@pytest.mark.parametrize(("residual", "depth"), QUERIES_ALIVE)
+@pytest.mark.parametrize(("residual", "depth"), QUERIES_THAT_LEARN)
 def test_query_prompts_learn_only_where_something_reads_their_rows(
     tower: str, residual: str, depth: int
 ) -> None:
     # The attention output of a row depends on the query of that row alone, so a query prompt
     # acts on the prompt rows only, and is dead where these are overwritten or read by no one.
     clip = make_tiny_clip(torch.float64)
-    draw = Draw(torch.float64)
+    draw = LeafDraw(torch.float64)
     if tower == "text":
         prompt = sapl(draw, TEXT, depth, residual)
         features = clip.text.encode(prompt, clip.names(NAMES))
     else:
         prompt = sapl(draw, IMAGE, depth, residual)
-        features = clip.image.encode(pictures(torch.float64), prompt)
-    assert alive(features, dict(prompt.queries)) == QUERIES_ALIVE[residual, depth]
-    assert alive(features, dict(prompt.keys)) == [True] * depth
-    assert alive(features, dict(prompt.values)) == [True] * depth
+        features = clip.image.encode(random_images(torch.float64), prompt)
+    assert learns(features, dict(prompt.queries)) == QUERIES_THAT_LEARN[residual, depth]
+    assert learns(features, dict(prompt.keys)) == [True] * depth
+    assert learns(features, dict(prompt.values)) == [True] * depth
 
 
 def test_prompts_equal_to_the_rows_they_replace_change_nothing(tiny_clip: Clip) -> None:
-    draw = Draw()
+    draw = LeafDraw()
     model, names = tiny_clip.model, tiny_clip.names(NAMES)
     context = draw(4, TEXT).detach()
     rows = {0: context + model.positional_embedding[1:5]}
@@ -232,7 +236,7 @@ def test_prompts_equal_to_the_rows_they_replace_change_nothing(tiny_clip: Clip) 
     deep = tiny_clip.text.encode(Prompt(context, rows, rows, rows, rows), names)
     torch.testing.assert_close(deep, shallow, rtol=1e-5, atol=1e-5)
 
-    tokens, images = draw(4, IMAGE).detach(), pictures(torch.float32)
+    tokens, images = draw(4, IMAGE).detach(), random_images(torch.float32)
     rows = {0: model.visual.ln_pre(tokens)}
     shallow = tiny_clip.image.encode(images, Prompt(tokens))
     deep = tiny_clip.image.encode(images, Prompt(tokens, rows, rows, rows, rows))
@@ -242,7 +246,7 @@ def test_prompts_equal_to_the_rows_they_replace_change_nothing(tiny_clip: Clip) 
 def test_equal_query_key_and_value_prompts_over_an_overwritten_stream_are_a_shared_deep_prompt(
     tiny_clip: Clip,
 ) -> None:
-    draw = Draw()
+    draw = LeafDraw()
     context, deep = draw(4, TEXT), {i: draw(4, TEXT) for i in range(3)}
     names = tiny_clip.names(NAMES)
     unshared = tiny_clip.text.encode(Prompt(context, deep, deep, deep, deep), names)
@@ -259,21 +263,21 @@ def test_templates_equal_the_encoder_of_open_clip(clip: Clip, raw: bool) -> None
         expected.append(clip.model.encode_text(rows, normalize=not raw))
     mean = torch.stack(expected).mean(0)
     expected_features = mean / mean.norm(dim=-1, keepdim=True)
-    features = clip.text.templates(NAMES, wordings, raw=raw)
+    features = clip.text.encode_templates(NAMES, wordings, raw=raw)
     tolerance = TOLERANCE[clip.dtype]
     torch.testing.assert_close(features, expected_features, rtol=tolerance, atol=tolerance)
     assert not features.requires_grad
 
 
 def test_a_prompt_of_frozen_words_equals_the_template(clip: Clip) -> None:
-    prompt = Prompt(clip.text.words("a photo of a"))
+    prompt = Prompt(clip.text.embed_words("a photo of a"))
     features = clip.text.encode(prompt, clip.names(NAMES))
-    expected = clip.text.templates(NAMES, ["a photo of a {}."])
+    expected = clip.text.encode_templates(NAMES, ["a photo of a {}."])
     torch.testing.assert_close(features, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_without_a_prompt_images_are_encoded_as_by_open_clip(clip: Clip) -> None:
-    images = pictures(clip.dtype)
+    images = random_images(clip.dtype)
     expected = clip.model.encode_image(images, normalize=True)
     assert torch.equal(clip.image.encode(images), expected)
     tolerance = TOLERANCE[clip.dtype]
@@ -283,25 +287,27 @@ def test_without_a_prompt_images_are_encoded_as_by_open_clip(clip: Clip) -> None
 
 def test_every_image_that_passes_the_tower_is_counted() -> None:
     clip = make_tiny_clip()
-    clip.image.encode(pictures(torch.float32, 2))
-    clip.image.encode(pictures(torch.float32, 3), Prompt(torch.zeros(1, IMAGE)))
+    clip.image.encode(random_images(torch.float32, 2))
+    clip.image.encode(random_images(torch.float32, 3), Prompt(torch.zeros(1, IMAGE)))
     assert clip.image.images_encoded == 5
 
 
 def test_layer_scale_is_applied() -> None:
     clip = make_tiny_clip(torch.float64, layer_scale=0.3)
-    draw = Draw(torch.float64)
+    draw = LeafDraw(torch.float64)
     text, image = sapl(draw, TEXT, 3), sapl(draw, IMAGE, 3)
-    ours = passed(clip.text.encode(text, clip.names(NAMES)), draw.leaves)
-    assert_equal(ours, passed(reference_text(clip, text), draw.leaves), torch.float64)
-    images = pictures(torch.float64)
-    ours = passed(clip.image.encode(images, image), draw.leaves)
-    assert_equal(ours, passed(reference_image(clip, images, image), draw.leaves), torch.float64)
+    ours = with_gradients(clip.text.encode(text, clip.names(NAMES)), draw.leaves)
+    assert_equal(ours, with_gradients(reference_text(clip, text), draw.leaves), torch.float64)
+    images = random_images(torch.float64)
+    ours = with_gradients(clip.image.encode(images, image), draw.leaves)
+    assert_equal(
+        ours, with_gradients(reference_image(clip, images, image), draw.leaves), torch.float64
+    )
 
 
 def test_a_tower_used_in_inference_mode_can_be_trained_through_afterwards() -> None:
     clip = make_tiny_clip()
-    draw = Draw()
+    draw = LeafDraw()
     prompt = Prompt(draw(4, TEXT))
     with torch.inference_mode():
         names = clip.names(NAMES)
@@ -338,7 +344,7 @@ def test_a_prompt_that_leaves_no_room_for_a_name_is_refused(tiny_clip: Clip) -> 
 
 @pytest.mark.parametrize(("first", "learned"), [(0, True), (2, False)])
 def test_nothing_below_the_first_learned_tokens_keeps_a_graph(first: int, learned: bool) -> None:
-    clip, draw = make_tiny_clip(), Draw()
+    clip, draw = make_tiny_clip(), LeafDraw()
     seen: dict[str, list[bool]] = {}
 
     def watch(tower: str) -> Callable[..., None]:
@@ -356,7 +362,7 @@ def test_nothing_below_the_first_learned_tokens_keeps_a_graph(first: int, learne
             draw(3, width).detach().requires_grad_(learned),
             {} if learned else {first: draw(3, width).detach().requires_grad_()},
         )
-    images = clip.image.encode(pictures(torch.float32), prompts["image"])
+    images = clip.image.encode(random_images(torch.float32), prompts["image"])
     clip.text.checkpoint = False
     texts = clip.text.encode(prompts["text"], clip.names(NAMES))
     assert seen["image"] == [block >= first for block in range(4)]
@@ -374,21 +380,21 @@ def test_nothing_below_the_first_learned_tokens_keeps_a_graph(first: int, learne
     "with_backend",
     ["aot_eager", pytest.param("inductor", marks=(pytest.mark.slow, NEEDS_COMPILER))],
 )
-def test_compiled_towers_give_what_eager_ones_give(with_backend: str) -> None:
+def test_compiled_towers_equal_eager_ones(with_backend: str) -> None:
     """`aot_eager` traces the graphs and needs no C++; `inductor` is what `--compile` uses."""
-    found = []
+    values = []
     for backend in (None, with_backend):
-        clip, draw = make_tiny_clip(), Draw()
+        clip, draw = make_tiny_clip(), LeafDraw()
         if backend:
             clip.compile(backend)
         text, image = sapl(draw, TEXT, 2), sapl(draw, IMAGE, 2)
         texts = clip.text.encode(text, clip.names(NAMES))
-        images = clip.image.encode(pictures(torch.float32), image)
+        images = clip.image.encode(random_images(torch.float32), image)
         (images[:1] @ texts.T).sum().backward()
         leaves = [text.input, *text.values.values(), image.input, *image.queries.values()]
         with torch.inference_mode():
-            again = clip.image.encode(pictures(torch.float32)[:1], image)
-        found.append([texts, images, again, *(leaf.grad for leaf in leaves)])
-    assert all(value is not None for value in found[0])
-    for eager, compiled in zip(*found, strict=True):
+            again = clip.image.encode(random_images(torch.float32)[:1], image)
+        values.append([texts, images, again, *(leaf.grad for leaf in leaves)])
+    assert all(value is not None for value in values[0])
+    for eager, compiled in zip(*values, strict=True):
         torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-6)

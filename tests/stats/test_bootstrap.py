@@ -1,4 +1,4 @@
-"""Paired differences: exact where theory is exact, and right as often as they say elsewhere."""
+"""Paired differences and p-values: exact where theory is, and of the stated coverage elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from scipy import stats
 from scipy.special import ndtr
 
 from rppbench.stats import bootstrap
-from rppbench.stats.bootstrap import difference, holm, mcnemar
+from rppbench.stats.bootstrap import difference
+from rppbench.stats.p_values import holm, mcnemar
 
 Random = np.random.Generator
 
@@ -45,19 +46,19 @@ def test_the_mean_is_that_of_seeds_and_images_then_of_data_sets() -> None:
 
 def test_with_one_seed_and_many_images_it_is_the_textbook_interval() -> None:
     sample = changes(300, 200, 2000)
-    found = difference([sample])
+    result = difference([sample])
     half = 1.96 * 100 * sample.std() / math.sqrt(2000)
-    assert found.low == pytest.approx(found.mean - half, abs=0.1)
-    assert found.high == pytest.approx(found.mean + half, abs=0.1)
-    assert found.p < 0.001
+    assert result.low == pytest.approx(result.mean - half, abs=0.1)
+    assert result.high == pytest.approx(result.mean + half, abs=0.1)
+    assert result.p < 0.001
 
 
 def test_where_seeds_are_all_that_varies_it_is_the_t_interval_over_seeds() -> None:
     """Every image changes the same way within a seed, in four seeds of 1, -1, 1, 0."""
     sample = np.array([[1], [-1], [1], [0]], dtype=np.int8).repeat(5000, axis=1)
     low, high = stats.t.interval(0.95, 3, loc=25, scale=stats.sem([100, -100, 100, 0]))
-    found = difference([sample])
-    assert (found.low, found.high) == (
+    result = difference([sample])
+    assert (result.low, result.high) == (
         pytest.approx(low, rel=0.05),
         pytest.approx(high, rel=0.05),
     )
@@ -70,10 +71,10 @@ def test_the_same_images_say_less_than_new_ones() -> None:
 
 
 def test_no_change_is_no_difference_but_no_certainty_either() -> None:
-    found = difference([changes(0, 0, 50)])
-    assert found.mean == 0
-    assert found.low < 0 < found.high
-    assert found.p > 0.9
+    result = difference([changes(0, 0, 50)])
+    assert result.mean == 0
+    assert result.low < 0 < result.high
+    assert result.p > 0.9
 
 
 def test_one_image_is_enough_for_an_answer() -> None:
@@ -90,18 +91,21 @@ def test_the_answer_is_the_same_every_time() -> None:
 # --- coverage -----------------------------------------------------------------------------------
 
 
-def world(
+def simulated_changes(
     random: Random, seeds: int, images: int, noise: tuple[float, float, float]
 ) -> NDArray[np.int8]:
-    """Whether each method is right, from skill, seed, image and what is left, on a common scale."""
-    of_seed, of_image, rest = noise
+    """Changes (seeds, images) of two methods, right where skill plus noise is above 0.
+
+    `noise` holds the standard deviations of the seeds, the images and the residual.
+    """
+    of_seed, of_image, residual = noise
     hard = random.normal(0, 1.5, images)
     right = [
         skill
         + random.normal(0, of_seed, (seeds, 1))
         + hard
         + random.normal(0, of_image, images)
-        + random.normal(0, rest, (seeds, images))
+        + random.normal(0, residual, (seeds, images))
         > 0
         for skill in (0.5, 0.7)
     ]
@@ -127,20 +131,20 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(
     truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     trials, covered = 500, 0
     for trial in range(trials):
-        found = difference([world(np.random.default_rng(trial), seeds, images, noise)])
-        covered += found.low <= truth <= found.high
+        result = difference([simulated_changes(np.random.default_rng(trial), seeds, images, noise)])
+        covered += result.low <= truth <= result.high
     error = math.sqrt(0.95 * 0.05 / trials)
     assert 0.95 - 3 * error <= covered / trials <= 0.99
 
 
 def test_resampling_a_few_seeds_would_miss_the_truth_too_often() -> None:
-    """Why the seeds' part is drawn from t: the plain bootstrap, in the same world."""
+    """Why the seeds' part is drawn from t: the plain bootstrap, in the same simulation."""
     noise, trials, missed = (0.3, 0.2, 0.1), 300, 0
     scale = math.sqrt(1.5**2 + sum(part**2 for part in noise))
     truth = float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     for trial in range(trials):
         random = np.random.default_rng(trial)
-        by_seed = world(random, 3, 300, noise).mean(axis=1)
+        by_seed = simulated_changes(random, 3, 300, noise).mean(axis=1)
         draws = by_seed[random.integers(3, size=(1000, 3))].mean(axis=1)
         low, high = np.quantile(draws, [0.025, 0.975])
         missed += not low <= truth <= high
@@ -159,8 +163,8 @@ def test_data_sets_share_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
             - (random.random((3, 200)) < 0.5).astype(np.int8)
             for _ in range(5)
         ]
-        found = difference(parts)
-        covered += found.low <= truth <= found.high
+        result = difference(parts)
+        covered += result.low <= truth <= result.high
     assert covered / trials == pytest.approx(0.95, abs=0.04)
 
 
@@ -184,9 +188,9 @@ def test_settings_of_the_same_images_are_averaged_before_images_are_drawn(
                 for skill, images in sides
             )
             settings.append(gained.astype(np.int8) - lost.astype(np.int8))
-        found = difference([np.mean(settings, axis=0)])
-        covered += found.low <= truth <= found.high
-        found = difference(settings)
-        apart += found.low <= truth <= found.high
+        result = difference([np.mean(settings, axis=0)])
+        covered += result.low <= truth <= result.high
+        result = difference(settings)
+        apart += result.low <= truth <= result.high
     assert 0.90 <= covered / trials <= 0.99
     assert apart / trials < 0.88

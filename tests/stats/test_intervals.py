@@ -1,3 +1,5 @@
+"""Student's t and the intervals over seeds, held against scipy."""
+
 import math
 
 import numpy as np
@@ -20,11 +22,11 @@ def test_the_interval_equals_scipys():
     low, high = scipy_stats.t.interval(
         0.95, 3, loc=np.mean(values), scale=scipy_stats.sem(values, ddof=1)
     )
-    found = interval(values)
-    assert found.n == 4
-    assert found.half_width is not None
-    assert found.mean - found.half_width == pytest.approx(low, rel=1e-12)
-    assert found.mean + found.half_width == pytest.approx(high, rel=1e-12)
+    result = interval(values)
+    assert result.n == 4
+    assert result.half_width is not None
+    assert result.mean - result.half_width == pytest.approx(low, rel=1e-12)
+    assert result.mean + result.half_width == pytest.approx(high, rel=1e-12)
 
 
 def test_one_value_has_no_interval_rather_than_one_of_width_zero():
@@ -46,8 +48,8 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(n):
     samples = np.random.default_rng(n).normal(truth, 2.0, (draws, n))
     covered = 0
     for sample in samples:
-        found = interval(sample.tolist())
-        assert found.half_width is not None
-        covered += abs(found.mean - truth) <= found.half_width
+        result = interval(sample.tolist())
+        assert result.half_width is not None
+        covered += abs(result.mean - truth) <= result.half_width
     error = math.sqrt(0.95 * 0.05 / draws)  # standard error of the measured coverage
     assert covered / draws == pytest.approx(0.95, abs=4 * error)

@@ -1,4 +1,4 @@
-"""Small data roots in the real layout of each CoOp set: few classes, tiny images, real formats."""
+"""Small data roots in the real layout of each CoOp data set: few classes, tiny images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 from rppbench_datasets import coop
-from rppbench_datasets.coop import folders
-from rppbench_datasets.coop.files import OnDisk
+from rppbench_datasets.coop import imagenet_folders
+from rppbench_datasets.coop.base import CoopDataset
 
 KINDS: dict[str, Any] = {kind.name: kind for kind in coop.SETS}
 LISTED = [name for name, kind in KINDS.items() if hasattr(kind, "split_file")]
-FAMILY = [name for name, kind in KINDS.items() if issubclass(kind, folders.ImageNetFolders)]
+FAMILY = [
+    name for name, kind in KINDS.items() if issubclass(kind, imagenet_folders.ImageNetFolders)
+]
 
 TRAIN, VAL, TEST = (20, 16, 5), 5, 2
 """Training images of the classes in turn: more than 16, exactly 16, fewer than the shots."""
@@ -73,22 +75,22 @@ ORDER = {"oxford_flowers": (2, 0, 1), "stanford_cars": (1, 2, 0)}
 """Labels in the order in which these split files first have them; others go by label."""
 
 Split = dict[str, list[list[Any]]]
-Make = Callable[[str], OnDisk]
+Make = Callable[[str], CoopDataset]
 
 
-def image(path: Path, shade: int = 90) -> None:
+def save_image(path: Path, shade: int = 90) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (20, 14), (shade % 256, 60, 120)).save(path, "JPEG")
 
 
 def shrink(patch: pytest.MonkeyPatch, name: str, size: int, counts: Mapping[str, int]) -> None:
-    """The facts of a set as a small root has them."""
+    """Set a data set's number of classes and images to those of its small root."""
     patch.setattr(KINDS[name], "size", size)
     patch.setattr(KINDS[name], "counts", dict(counts))
 
 
-def make(root: Path, name: str, patch: pytest.MonkeyPatch) -> OnDisk:
-    """Write the small root of a set and open it."""
+def make(root: Path, name: str, patch: pytest.MonkeyPatch) -> CoopDataset:
+    """Write the small root of a data set and open it."""
     patch.setenv("RPPBENCH_DATA", str(root))
     home = root / KINDS[name].folder
     if name in FAMILY:
@@ -100,9 +102,9 @@ def make(root: Path, name: str, patch: pytest.MonkeyPatch) -> OnDisk:
     return open_set(name)
 
 
-def open_set(name: str) -> OnDisk:
-    found: OnDisk = KINDS[name]()
-    return found
+def open_set(name: str) -> CoopDataset:
+    data: CoopDataset = KINDS[name]()
+    return data
 
 
 def paths(name: str, label: int, split: str) -> list[tuple[str, str]]:
@@ -147,7 +149,7 @@ def write_split(home: Path, name: str, split: Split, patch: pytest.MonkeyPatch) 
     kind = KINDS[name]
     for entries, count in ((split["test"], None), (split["train"], 1), (split["val"], 1)):
         for at, entry in enumerate(entries[:count]):
-            image(home / kind.images / entry[0], 10 * at)
+            save_image(home / kind.images / entry[0], 10 * at)
     path: Path = home / kind.split_file
     path.write_text(json.dumps(split, indent=4, separators=(",", ": ")))
     labels = {entry[1] for entry in split["test"]}
@@ -159,11 +161,11 @@ def make_aircraft(home: Path, patch: pytest.MonkeyPatch) -> None:
     home.mkdir(parents=True)
     (home / "variants.txt").write_text("".join(f"{variant}\n" for variant in AIRCRAFT))
     for number, split in enumerate(("train", "val", "test")):
-        found = []
+        lines: list[str] = []
         for at in (2, 0, 1, 0):
-            found.append(f"{len(found) + 10 * number:07} {AIRCRAFT[at]}")
-            image(home / "images" / f"{found[-1].split(' ')[0]}.jpg", 10 * at)
-        (home / f"images_variant_{split}.txt").write_text("\n".join(found) + "\n")
+            lines.append(f"{len(lines) + 10 * number:07} {AIRCRAFT[at]}")
+            save_image(home / "images" / f"{lines[-1].split(' ')[0]}.jpg", 10 * at)
+        (home / f"images_variant_{split}.txt").write_text("\n".join(lines) + "\n")
     shrink(patch, "fgvc_aircraft", 3, {"train": 4, "val": 4, "test": 4})
 
 
@@ -174,7 +176,7 @@ def write_names(home: Path, names: Sequence[tuple[str, str]] = ()) -> None:
 
 
 def make_folders(home: Path, name: str, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(folders, "CLASSES", len(WNIDS))
+    patch.setattr(imagenet_folders, "CLASSES", len(WNIDS))
     write_names(home)
     kind = KINDS[name]
     used = WNIDS[1::2] if name in ("imagenet_a", "imagenet_r") else WNIDS
@@ -184,7 +186,7 @@ def make_folders(home: Path, name: str, patch: pytest.MonkeyPatch) -> None:
     for split, top in kind.folders.items():
         for folder in used:
             for stem in ("b", "a_2", "a_10"):
-                image(home / top / folder / f"{split}_{stem}{suffix}")
+                save_image(home / top / folder / f"{split}_{stem}{suffix}")
         (home / top / ".hidden").mkdir()
         (home / top / used[0] / ".hidden.jpg").write_text("no image")
         (home / top / "README.txt").write_text("not a class")

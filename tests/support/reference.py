@@ -1,7 +1,7 @@
-"""Prompted CLIP the slow and plain way, written from the papers, to compare the towers with.
+"""A slow reference of prompted CLIP, written from the papers, to compare the towers with.
 
 Every class runs its own 77 tokens; queries, keys and values have separate matrices; the softmax
-is spelled out. Only the weights (a state dict in OpenAI's naming) and `Prompt` are shared with
+is written out. Only the weights (a state dict in OpenAI's naming) and `Prompt` are shared with
 the code under test.
 
 CLIP: Radford et al., arXiv 2103.00020. Layout of learned tokens: CoOp, arXiv 2109.01134 (text);
@@ -22,8 +22,8 @@ Weights = Mapping[str, Tensor]
 def layer_norm(x: Tensor, weights: Weights, name: str) -> Tensor:
     mean = x.mean(-1, keepdim=True)
     variance = ((x - mean) ** 2).mean(-1, keepdim=True)
-    unit = (x - mean) / torch.sqrt(variance + 1e-5)
-    return unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+    standardised = (x - mean) / torch.sqrt(variance + 1e-5)
+    return standardised * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
 def activation(x: Tensor, quick: bool) -> Tensor:
@@ -54,7 +54,7 @@ def attention(
     )
 
 
-def rep(x: Tensor, learned: Tensor | None, slot: int) -> Tensor:
+def replaced(x: Tensor, learned: Tensor | None, slot: int) -> Tensor:
     """Rep(X, P): the rows from `slot` on are the learned ones."""
     if learned is None:
         return x
@@ -79,9 +79,9 @@ def transformer(
         name = f"{prefix}.{layer}"
         star = [x, x, x]
         if prompt is not None:
-            x = rep(x, prompt.stream.get(layer), slot)
-            given = (prompt.queries, prompt.keys, prompt.values)
-            star = [rep(x, learned.get(layer), slot) for learned in given]
+            x = replaced(x, prompt.stream.get(layer), slot)
+            parts = (prompt.queries, prompt.keys, prompt.values)
+            star = [replaced(x, learned.get(layer), slot) for learned in parts]
         q, k, v = (layer_norm(stream, weights, f"{name}.ln_1") for stream in star)
         mixed = attention(q, k, v, weights, f"{name}.attn", heads, mask)
         x = x + mixed * weights.get(f"{name}.ls_1.gamma", 1)  # LayerScale, arXiv 2103.17239

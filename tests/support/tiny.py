@@ -1,4 +1,4 @@
-"""A small CLIP with random weights and CLIP's real vocabulary, and prompts to try it with."""
+"""A tiny CLIP with random weights and CLIP's real vocabulary, and prompts and images for it."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -50,7 +50,7 @@ def tokenizer() -> Tokenizer:
 
 
 def randomise(model: torch.nn.Module, seed: int) -> None:
-    """Move every weight, norms and biases included, so that a forgotten one shows."""
+    """Add noise to every weight, norms and biases included, so that an unused one shows."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -80,7 +80,7 @@ def make_tiny_clip(
     )
 
 
-# --- what towers are tested with ------------------------------------------------------------------
+# --- prompts and images ---------------------------------------------------------------------------
 
 NAMES = (
     "cat",
@@ -95,8 +95,8 @@ TEXT, IMAGE = 32, 48
 HEADS = 4
 
 
-class Draw:
-    """Leaf tensors from one stream, remembered."""
+class LeafDraw:
+    """Draws random leaf tensors from one stream and collects them in `leaves`."""
 
     def __init__(self, dtype: torch.dtype = torch.float32, seed: int = 1) -> None:
         self.dtype, self.generator = dtype, torch.Generator().manual_seed(seed)
@@ -109,15 +109,21 @@ class Draw:
         return leaf
 
 
-def sapl(draw: Draw, width: int, depth: int, residual: str = "keep", parts: str = "qkv") -> Prompt:
-    given = {part: {i: draw(4, width) for i in range(depth)} for part in parts}
+def sapl(
+    draw: LeafDraw, width: int, depth: int, residual: str = "keep", parts: str = "qkv"
+) -> Prompt:
+    """SAPL's unshared query, key and value prompts of 4 tokens in the first `depth` blocks.
+
+    `residual` says what overwrites the stream: nothing ('keep'), the queries ('q') or the mean.
+    """
+    learned = {part: {i: draw(4, width) for i in range(depth)} for part in parts}
     stream: dict[int, Tensor] = {}
     if residual == "q":
-        stream = given["q"]
+        stream = learned["q"]
     if residual == "mean":
-        stream = {i: sum(given[part][i] for part in parts) / len(parts) for i in range(depth)}
+        stream = {i: sum(learned[part][i] for part in parts) / len(parts) for i in range(depth)}
     return Prompt(
-        draw(4, width), stream, given.get("q", {}), given.get("k", {}), given.get("v", {})
+        draw(4, width), stream, learned.get("q", {}), learned.get("k", {}), learned.get("v", {})
     )
 
 
@@ -131,6 +137,7 @@ def reference_image(clip: Clip, images: Tensor, prompt: Prompt | None) -> Tensor
     return image_features(clip.model.state_dict(), images, prompt, HEADS, quick)
 
 
-def pictures(dtype: torch.dtype, count: int = 3) -> Tensor:
+def random_images(dtype: torch.dtype, count: int = 3) -> Tensor:
+    """Normal noise (count, 3, 32, 32), the same in every type up to rounding."""
     generator = torch.Generator().manual_seed(3)
     return torch.randn(count, 3, 32, 32, generator=generator, dtype=torch.float64).to(dtype)

@@ -1,4 +1,4 @@
-"""Randomly initialised models of transformers as folders: what they propose means nothing."""
+"""Folders of tiny randomly initialised proposal models (DETR, Mask2Former, SAM) of transformers."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _save(folder: Path, build: Callable[[], Any], processor: Any) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build()
-    with torch.no_grad():  # queries that are alike would find the same things
+    with torch.no_grad():  # equal queries would give equal proposals
         for name, weight in model.named_parameters():
             weight.mul_(20 if "quer" in name else 1)
     model.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""A generated data set for tests: coloured shapes, three images a class and split by default."""
+"""A generated data set for tests: seven colours with noise, three images a class and split."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Toy(Dataset):
         self.opened.append(sample.key)
         seed = int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big")
         noise = np.random.default_rng(seed).integers(-30, 30, (40, 36, 3))
-        own = int(sample.key.split("/")[1])  # the sample's label may count among chosen classes
+        own = int(
+            sample.key.split("/")[1]
+        )  # the sample's label may be an index into chosen classes
         colour = np.array(list(COLOURS.values())[own])
         return Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8))
 

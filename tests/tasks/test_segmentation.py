@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from support.tiny import Draw, make_tiny_clip, pictures, sapl
+from support.tiny import LeafDraw, make_tiny_clip, random_images, sapl
 from support.toy_run import ToyPlugin, ToyRunner, registry_of
 
 import rppbench_methods
@@ -22,7 +22,7 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
-from rppbench.models.image_tower import positions
+from rppbench.models.image_tower import position_embeddings
 from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.records.record import Record
 from rppbench_tasks.proposing.files import MaskFiles
@@ -55,8 +55,8 @@ def plain_patches(model: Any, images: torch.Tensor, tokens: torch.Tensor | None)
 @pytest.mark.parametrize("prompted", [False, True])
 def test_features_of_patches_are_those_of_a_plain_reference(prompted: bool) -> None:
     clip = make_tiny_clip(torch.float64)
-    images = pictures(torch.float64)
-    tokens = Draw(torch.float64)(3, 48) if prompted else None
+    images = random_images(torch.float64)
+    tokens = LeafDraw(torch.float64)(3, 48) if prompted else None
     found = clip.image.patches(images, None if tokens is None else Prompt(tokens))
     assert found.shape == (3, 4, 4, 32)
     expected = plain_patches(clip.model, images, tokens)
@@ -65,9 +65,9 @@ def test_features_of_patches_are_those_of_a_plain_reference(prompted: bool) -> N
 
 def test_every_part_of_a_deep_prompt_reaches_the_patches_where_it_can() -> None:
     clip = make_tiny_clip(torch.float64)
-    draw = Draw(torch.float64)
+    draw = LeafDraw(torch.float64)
     prompt = sapl(draw, 48, 4)
-    clip.image.patches(pictures(torch.float64), prompt).sum().backward()
+    clip.image.patches(random_images(torch.float64), prompt).sum().backward()
     for part in (prompt.queries, prompt.keys, prompt.values):
         assert part[1].grad is not None
     assert prompt.values[1].grad is not None
@@ -77,8 +77,8 @@ def test_every_part_of_a_deep_prompt_reaches_the_patches_where_it_can() -> None:
 def test_positions_are_interpolated_for_larger_images() -> None:
     clip = make_tiny_clip(torch.float64)
     visual = clip.model.visual
-    assert positions(visual, 4, 4) is visual.positional_embedding
-    larger = positions(visual, 6, 9)
+    assert position_embeddings(visual, 4, 4) is visual.positional_embedding
+    larger = position_embeddings(visual, 6, 9)
     assert larger.shape == (1 + 54, 48)
     assert torch.equal(larger[0], visual.positional_embedding[0])
     grid = visual.positional_embedding[1:].unflatten(0, (4, 4))

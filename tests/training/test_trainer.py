@@ -205,7 +205,7 @@ def test_a_loss_sees_the_frozen_features_it_asks_for(tmp_path: Path, both: bool)
     assert isinstance(trainer.method, Averaged)
     order = torch.randperm(15, generator=trainer._stream("order", 0))
     names = list(Toy().classes)[:5]
-    texts = clip.text.templates(names, ["a {}.", "some {}."])
+    texts = clip.text.encode_templates(names, ["a {}.", "some {}."])
     views = [torch.cat(list(trainer.images.in_order(5, 0, view))) for view in range(2)]
     for number, step in enumerate(trainer.method.steps):
         pick = order[4 * number : 4 * number + 4]

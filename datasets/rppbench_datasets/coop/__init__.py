@@ -1,6 +1,6 @@
-"""The fifteen sets of CoOp, in the folders, files and splits that its users already have.
+"""The fifteen data sets of CoOp, in the folders, files and splits that its users already have.
 
-KaiyangZhou/CoOp, DATASETS.md and datasets/. Names are those of CoOp's configuration files.
+Source: KaiyangZhou/CoOp, DATASETS.md and datasets/. Names are those of CoOp's configuration files.
 """
 
 from __future__ import annotations

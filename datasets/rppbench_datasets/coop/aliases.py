@@ -1,6 +1,7 @@
-"""Renamed layouts: copies of a data set whose folders are called otherwise than its lists say.
+"""Other layouts: copies of a data set whose folders have other names than its lists say.
 
-Only where a file is read from changes. Keys, draws and fingerprints are those of the usual layout.
+They change only where a file is read from. Keys, draws and fingerprints are those of the usual
+layout.
 """
 
 from __future__ import annotations
@@ -11,32 +12,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 Aliases = Mapping[str, tuple[str, ...]]
-"""Folder -> where other copies have it, both below the set's own folder, in the order to try.
+"""Folder -> its paths in other copies, in the order to try; all below the set's own folder.
 
-'test/*' is for copies that sort their images by class: the folder must tell the class that the
-lists tell, word for word in any order, so images that were numbered anew are not taken for others.
+'test/*' is for copies that sort their images by class: the folder's name must have the words of the
+class name in the lists, in any order, so renumbered images are not mistaken for others.
 """
 
 
-def places(folder: str, aliases: Aliases) -> tuple[str, ...]:
-    """Where a folder may be, its own place first; archives often unpack into their own name."""
+def candidate_paths(folder: str, aliases: Aliases) -> tuple[str, ...]:
+    """Paths where a folder may be, the usual one first; archives often nest one of their name."""
     return (folder, f"{folder}/{PurePosixPath(folder).name}", *aliases.get(folder, ()))
 
 
-def found(home: Path, folder: str, aliases: Aliases) -> Path | None:
-    """The folder, or the first of its aliases that is there; None if none is."""
-    for place in places(folder, aliases):
+def find_folder(home: Path, folder: str, aliases: Aliases) -> Path | None:
+    """The folder, or the first of its aliases that exists; None if there is none."""
+    for place in candidate_paths(folder, aliases):
         for path in home.glob(place):
             return path
     return None
 
 
-def moved(
+def find_moved_images(
     home: Path, entries: Iterable[tuple[str, str]], folders: Sequence[str], aliases: Aliases
 ) -> dict[str, str]:
-    """Listed path -> where it really is, for folders that are elsewhere; empty if none is.
+    """Listed path -> actual path, for the images of folders that are elsewhere.
 
-    `entries` are (path, class name); all paths are below `home`. One image of a folder decides.
+    `entries` are (path, class name); all paths are below `home`. The first image of a folder
+    decides whether it was moved. Empty if every folder has its usual path.
     """
     result: dict[str, str] = {}
     entries = list(entries)
@@ -44,18 +46,18 @@ def moved(
         inside = [entry for entry in entries if entry[0].startswith(f"{folder}/")]
         if not inside or (home / inside[0][0]).is_file():
             continue
-        for place in places(folder, aliases)[1:]:
-            there = dict(_there(home, inside, folder, place))
-            if inside[0][0] in there:
-                result |= there
+        for place in candidate_paths(folder, aliases)[1:]:
+            actual = dict(_actual_paths(home, inside, folder, place))
+            if inside[0][0] in actual:
+                result |= actual
                 break
     return result
 
 
-def _there(
+def _actual_paths(
     home: Path, entries: Sequence[tuple[str, str]], folder: str, place: str
 ) -> Iterator[tuple[str, str]]:
-    """(listed path, real path) of the entries that another place of their folder may have."""
+    """(listed path, actual path) of the entries that are in `place` instead of `folder`."""
     if not place.endswith("/*"):
         first = f"{place}{entries[0][0].removeprefix(folder)}"
         if (home / first).is_file():
@@ -68,12 +70,12 @@ def _there(
         if path.is_dir()
         for name in os.listdir(path)
     }
-    for path, called in entries:
-        real = known.get((words(called), PurePosixPath(path).name))
-        if real is not None:
-            yield path, real
+    for path, class_name in entries:
+        actual = known.get((words(class_name), PurePosixPath(path).name))
+        if actual is not None:
+            yield path, actual
 
 
 def words(name: str) -> tuple[str, ...]:
-    """'2012 Ram C/V' and 'Ram C-V 2012' have the same."""
+    """The words of a name, sorted: equal for '2012 Ram C/V' and 'Ram C-V 2012'."""
     return tuple(sorted(re.findall(r"[a-z0-9]+", name.lower())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.split_zhou import ClassFolders, published
+from rppbench_datasets.coop.split_zhou import ClassFolders, split_file_source
 
 
 class Caltech101(ClassFolders):
@@ -30,7 +30,9 @@ class Caltech101(ClassFolders):
             nested=("101_ObjectCategories.tar.gz",),
             md5="3138e1922a9193bfa496528edbbc45d0",
         ),
-        published("caltech-101", split_file, "1hyarUivQE36mY6jSomru6Fjd-JzwcCzN", split_sha256),
+        split_file_source(
+            "caltech-101", split_file, "1hyarUivQE36mY6jSomru6Fjd-JzwcCzN", split_sha256
+        ),
     )
     renamed = {
         "airplanes": "airplane",

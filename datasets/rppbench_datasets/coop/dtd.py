@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.split_zhou import ClassFolders, published
+from rppbench_datasets.coop.split_zhou import ClassFolders, split_file_source
 
 
 class DescribableTextures(ClassFolders):
@@ -29,5 +29,5 @@ class DescribableTextures(ClassFolders):
             inside="dtd",
             md5="fff73e5086ae6bdbea199a49dfb8a4c1",
         ),
-        published("dtd", split_file, "1u3_QfB467jqHgNXC00UIzbLZRQCg2S7x", split_sha256),
+        split_file_source("dtd", split_file, "1u3_QfB467jqHgNXC00UIzbLZRQCg2S7x", split_sha256),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.split_zhou import ClassFolders, published
+from rppbench_datasets.coop.split_zhou import ClassFolders, split_file_source
 
 
 class EuroSAT(ClassFolders):
@@ -31,7 +31,7 @@ class EuroSAT(ClassFolders):
             md5="c8fa014336c82ac7804f0398fcb19387",
             instead=("http://madm.dfki.de/files/sentinel/EuroSAT.zip",),
         ),
-        published("eurosat", split_file, "1Ip7yaCWFi0eaOFUGga0lUdVi_DDQth1o", split_sha256),
+        split_file_source("eurosat", split_file, "1Ip7yaCWFi0eaOFUGga0lUdVi_DDQth1o", split_sha256),
     )
     renamed = {
         "AnnualCrop": "Annual Crop Land",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from rppbench.contracts import SourceFile
 from rppbench.errors import MissingDataError
-from rppbench_datasets.coop.files import Listed, ListedImage, Lists, fields, lines
+from rppbench_datasets.coop.base import ListedDataset, ListedImage, Lists, fields, lines
 
 
-class FGVCAircraft(Listed):
+class FGVCAircraft(ListedDataset):
     """Variants of aircraft; the data's own lists are the split."""
 
     name = "fgvc_aircraft"

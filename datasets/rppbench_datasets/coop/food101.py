@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.split_zhou import ClassFolders, published
+from rppbench_datasets.coop.split_zhou import ClassFolders, split_file_source
 
 
 class Food101(ClassFolders):
@@ -28,5 +28,5 @@ class Food101(ClassFolders):
             inside="food-101",
             md5="85eeb15f3717b99a5da872d97d918f87",
         ),
-        published("food-101", split_file, "1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl"),
+        split_file_source("food-101", split_file, "1QK0tGi096I0Ba6kggatX1ee6dJFIcEJl"),
     )

@@ -1,9 +1,9 @@
-"""ImageNet: a thousand classes to learn on; the validation images are the test set."""
+"""ImageNet: the source data set of 1,000 classes; its validation images are the test split."""
 
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.folders import ImageNetFolders, names_of
+from rppbench_datasets.coop.imagenet_folders import ImageNetFolders, classnames_source
 
 PAGE = (
     "image-net.org after a log-in: ILSVRC2012, unpacked to one folder a class, the validation "
@@ -27,5 +27,5 @@ class ImageNet(ImageNetFolders):
     sources = (
         SourceFile("", "imagenet/images/train", into="imagenet/images/train", pages=(PAGE,)),
         SourceFile("", "imagenet/images/val", into="imagenet/images/val", pages=(PAGE,)),
-        names_of(folder),
+        classnames_source(folder),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.folders import ImageNetFolders, names_of
+from rppbench_datasets.coop.imagenet_folders import ImageNetFolders, classnames_source
 
 
 class ImageNetA(ImageNetFolders):
@@ -25,5 +25,5 @@ class ImageNetA(ImageNetFolders):
             "imagenet-adversarial/imagenet-a",
             into="imagenet-adversarial",
         ),
-        names_of(folder),
+        classnames_source(folder),
     )

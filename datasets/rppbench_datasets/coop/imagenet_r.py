@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.folders import ImageNetFolders, names_of
+from rppbench_datasets.coop.imagenet_folders import ImageNetFolders, classnames_source
 
 
 class ImageNetR(ImageNetFolders):
@@ -26,5 +26,5 @@ class ImageNetR(ImageNetFolders):
             into="imagenet-rendition",
             md5="a61312130a589d0ca1a8fca1f2bd3337",
         ),
-        names_of(folder),
+        classnames_source(folder),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.folders import ImageNetFolders, names_of
+from rppbench_datasets.coop.imagenet_folders import ImageNetFolders, classnames_source
 
 
 class ImageNetSketch(ImageNetFolders):
@@ -28,5 +28,5 @@ class ImageNetSketch(ImageNetFolders):
             into="imagenet-sketch",
             instead=("drive:1Mj0i5HBthqH1p_yeXzsg22gZduvgoNeA",),
         ),
-        names_of(folder),
+        classnames_source(folder),
     )

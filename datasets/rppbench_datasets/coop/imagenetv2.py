@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.folders import ImageNetFolders, names_of
+from rppbench_datasets.coop.imagenet_folders import ImageNetFolders, classnames_source
 
 
 class ImageNetV2(ImageNetFolders):
@@ -32,7 +32,7 @@ class ImageNetV2(ImageNetFolders):
                 "imagenetv2-matched-frequency.tar.gz",
             ),
         ),
-        names_of(folder),
+        classnames_source(folder),
     )
 
     def vocabulary(self) -> Sequence[tuple[str, str]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rppbench.contracts import SourceFile
 from rppbench.errors import WRONG_ORDER, MissingDataError
-from rppbench_datasets.coop.split_zhou import SplitFile, published, read_json
+from rppbench_datasets.coop.split_zhou import SplitFileDataset, read_json, split_file_source
 
 
-class OxfordFlowers(SplitFile):
+class OxfordFlowers(SplitFileDataset):
     """Flowers of Great Britain."""
 
     name = "oxford_flowers"
@@ -32,13 +32,15 @@ class OxfordFlowers(SplitFile):
             into="oxford_flowers",
             md5="52808999861908f626f3c1f4e79d11fa",
         ),
-        published("oxford_flowers", split_file, "1Pp0sRXzZFZq15zVOzKjKBu4A9i01nozT", split_sha256),
+        split_file_source(
+            "oxford_flowers", split_file, "1Pp0sRXzZFZq15zVOzKjKBu4A9i01nozT", split_sha256
+        ),
     )
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         path = self.home / "cat_to_name.json"
         if not path.is_file():
-            return  # the split file names the classes too; this one can only confirm them
+            return  # the split file names the classes too; this file only confirms them
         known = read_json(path, self.name)
         for label, name in enumerate(names):
             expected = known.get(str(label + 1)) if isinstance(known, dict) else None

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from rppbench.contracts import SourceFile
-from rppbench_datasets.coop.files import ListedImage, check_sorted, fields, lines, number
-from rppbench_datasets.coop.split_zhou import SplitFile, published
+from rppbench_datasets.coop.base import ListedImage, check_sorted, fields, lines, number
+from rppbench_datasets.coop.split_zhou import SplitFileDataset, split_file_source
 
 
-class OxfordPets(SplitFile):
+class OxfordPets(SplitFileDataset):
     """Breeds of cats and dogs."""
 
     name = "oxford_pets"
@@ -37,7 +37,9 @@ class OxfordPets(SplitFile):
             into="oxford_pets",
             md5="95a8c909bbe2e81eed6a22bccdf3f68f",
         ),
-        published("oxford_pets", split_file, "1501r8Ber4nNKvmlFVQZ8SeUHTcdTTEqs", split_sha256),
+        split_file_source(
+            "oxford_pets", split_file, "1501r8Ber4nNKvmlFVQZ8SeUHTcdTTEqs", split_sha256
+        ),
     )
 
     def class_name(self, path: str) -> str:
@@ -47,7 +49,7 @@ class OxfordPets(SplitFile):
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         check_sorted(self, names, where)
 
-    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
+    def official_test_list(self) -> tuple[Sequence[ListedImage], Path] | None:
         path = self.home / "annotations" / "test.txt"
         if not path.is_file():
             return None

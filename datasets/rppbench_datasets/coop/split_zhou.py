@@ -1,4 +1,4 @@
-"""Sets whose train, val and test lists are published as a `split_zhou_*.json`."""
+"""Base classes of data sets whose train, val and test lists are a `split_zhou_*.json` of CoOp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from rppbench.contracts import Finding, SourceFile
 from rppbench.errors import MISSING, UNREADABLE, MissingDataError
-from rppbench_datasets.coop.files import GUIDE, Listed, ListedImage, Lists, check_sorted
+from rppbench_datasets.coop.base import GUIDE, ListedDataset, ListedImage, Lists, check_sorted
 
 SPLITS = ("train", "val", "test")
 
@@ -22,8 +22,11 @@ MIRROR = (
 """Seven of CoOp's nine split files, published again by Lin et al. (arXiv:2301.06267)."""
 
 
-def published(folder: str, file: str, drive: str, sha256: str = "") -> SourceFile:
-    """A list of CoOp's: on Google Drive, by CoOp's DATASETS.md, or where its digest was taken."""
+def split_file_source(folder: str, file: str, drive: str, sha256: str = "") -> SourceFile:
+    """Where a split file comes from: Google Drive, as in CoOp's DATASETS.md, or `MIRROR`.
+
+    It is the mirror if `sha256` is known, since it was computed from that copy.
+    """
     if sha256:
         return SourceFile(
             f"{MIRROR}{file}", f"{folder}/{file}", sha256=sha256, instead=(f"drive:{drive}",)
@@ -31,27 +34,27 @@ def published(folder: str, file: str, drive: str, sha256: str = "") -> SourceFil
     return SourceFile(f"drive:{drive}", f"{folder}/{file}", file=file)
 
 
-class SplitFile(Listed):
-    """Lists from the split file; without it, the test list if side files of the data have it."""
+class SplitFileDataset(ListedDataset):
+    """A data set with a split file; without it, only the official test list can be read."""
 
     split_file: ClassVar[str]
     split_sha256: ClassVar[str] = ""
-    """First digits of the published split file's; '' if nobody has told."""
+    """First digits of the published split file's SHA-256; '' if unknown."""
 
     def read(self) -> tuple[Lists, Path]:
         path = self.home / self.split_file
         if path.is_file():
             return read_split(path, self.name), path
-        found = self.side_files()
-        if found is None:
+        test_list = self.official_test_list()
+        if test_list is None:
             raise MissingDataError(self._missing())
-        tests, where = found
-        return {"test": tests}, where
+        images, where = test_list
+        return {"test": images}, where
 
-    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
-        """The official test list and the file that has it; None where there is none.
+    def official_test_list(self) -> tuple[Sequence[ListedImage], Path] | None:
+        """The test list that the data set itself comes with, and its file; None if it has none.
 
-        Only the test list follows from such files: train and val of the split were drawn.
+        Train and val cannot be read from the data set: CoOp drew them at random.
         """
         return None
 
@@ -71,21 +74,22 @@ class SplitFile(Listed):
                 yield Finding(
                     "",
                     f"{path} has another sha256 than the published one ({self.split_sha256}...): "
-                    "written anew it may hold the same, drawn anew it is another data set",
+                    "the lists may be the same if it was only written again; if they were drawn "
+                    "again, it is another data set",
                 )
 
     def _missing(self) -> str:
         return (
             f"{self.name}: no file {self.home / self.split_file}; fetch it from {GUIDE} "
-            "(it was drawn at random: a split made anew would be another data set)"
+            "(it was drawn at random: another draw would be another data set)"
         )
 
 
-class ClassFolders(SplitFile):
-    """A split file over one folder of images a class, numbered in order of the folders' names."""
+class ClassFolders(SplitFileDataset):
+    """A data set with a split file and one folder a class; labels count the sorted folder names."""
 
     renamed: ClassVar[dict[str, str]] = {}
-    """Class names that are not the folder's own."""
+    """Folder -> class name, where the two differ."""
 
     def class_name(self, path: str) -> str | None:
         folder = PurePosixPath(path).parent.name
@@ -96,7 +100,7 @@ class ClassFolders(SplitFile):
 
 
 def read_json(path: Path, name: str) -> Any:
-    """What a JSON file of a data set holds. MissingDataError if it cannot be read."""
+    """The content of a JSON file of a data set. MissingDataError if it cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -104,24 +108,24 @@ def read_json(path: Path, name: str) -> Any:
 
 
 def read_split(path: Path, name: str) -> Lists:
-    """The three lists of a split file. MissingDataError if it is not what it must be."""
+    """The three lists of a split file. MissingDataError if it is not a valid split file."""
     content = read_json(path, name)
     if not isinstance(content, dict) or set(content) != set(SPLITS):
-        told = f"{name}: {path} must hold the lists {', '.join(SPLITS)}, no other"
-        raise MissingDataError(told, UNREADABLE)
+        message = f"{name}: {path} must hold the lists {', '.join(SPLITS)}, no other"
+        raise MissingDataError(message, UNREADABLE)
     return {split: [_entry(item, path, name) for item in _list(content, split)] for split in SPLITS}
 
 
 def _list(content: dict[str, Any], split: str) -> list[Any]:
-    found = content[split]
-    return found if isinstance(found, list) else [found]  # which `_entry` then refuses
+    value = content[split]
+    return value if isinstance(value, list) else [value]  # which `_entry` then refuses
 
 
 def _entry(item: Any, path: Path, name: str) -> ListedImage:
     if isinstance(item, list) and len(item) == 3:
-        image, label, called = item
-        if isinstance(image, str) and type(label) is int and isinstance(called, str) and called:
-            return ListedImage(image, label, called)
-    shown = repr(item)[:80]
-    told = f"{name}: {path} must hold [path, label, class name], not {shown}"
-    raise MissingDataError(told, UNREADABLE)
+        image, label, class_name = item
+        types = (type(image), type(label), type(class_name))
+        if types == (str, int, str) and class_name:
+            return ListedImage(image, label, class_name)
+    message = f"{name}: {path} must hold [path, label, class name], not {repr(item)[:80]}"
+    raise MissingDataError(message, UNREADABLE)

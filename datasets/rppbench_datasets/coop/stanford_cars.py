@@ -8,22 +8,22 @@ from typing import Any
 
 from rppbench.contracts import SourceFile
 from rppbench.errors import WRONG_ORDER, MissingDataError
-from rppbench_datasets.coop.files import ListedImage
-from rppbench_datasets.coop.split_zhou import SplitFile, published
+from rppbench_datasets.coop.base import ListedImage
+from rppbench_datasets.coop.split_zhou import SplitFileDataset, split_file_source
 
 COPIES = (
-    "its own server (ai.stanford.edu/~jkrause/car196) has been gone since 2023",
+    "its own server (ai.stanford.edu/~jkrause/car196) has been offline since 2023",
     "https://www.kaggle.com/datasets/jessicali9530/stanford-cars-dataset has the same files one "
     "folder deeper (cars_train/cars_train), which is recognised",
     "https://www.kaggle.com/datasets/jutrera/stanford-car-dataset-by-classes-folder has them by "
     "class (car_data/car_data/train/<class>), which is recognised if the numbers are the same",
-    "https://github.com/pytorch/vision/issues/7545 tells more; copies with six digits "
-    "(car_ims/000001.jpg) number the images otherwise and do not fit the split file",
+    "https://github.com/pytorch/vision/issues/7545 says more; copies with six digits "
+    "(car_ims/000001.jpg) number the images in another way and do not fit the split file",
 )
-"""Known by their pages and by who used them; they were not fetched for this list."""
+"""Known from their pages and their users; they were not downloaded for this list."""
 
 
-class StanfordCars(SplitFile):
+class StanfordCars(SplitFileDataset):
     """Makes, models and years of cars."""
 
     name = "stanford_cars"
@@ -56,7 +56,9 @@ class StanfordCars(SplitFile):
             file="cars_test.tgz",
             pages=COPIES,
         ),
-        published("stanford_cars", split_file, "1ObCFbaAgVu0I-k_Au-gIUcefirdAuizT", split_sha256),
+        split_file_source(
+            "stanford_cars", split_file, "1ObCFbaAgVu0I-k_Au-gIUcefirdAuizT", split_sha256
+        ),
     )
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
@@ -68,7 +70,7 @@ class StanfordCars(SplitFile):
                     WRONG_ORDER,
                 )
 
-    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
+    def official_test_list(self) -> tuple[Sequence[ListedImage], Path] | None:
         path = self.home / "cars_test_annos_withlabels.mat"
         if not path.is_file():
             return None
@@ -84,12 +86,12 @@ class StanfordCars(SplitFile):
         return entries, path
 
     def _matlab(self, path: Path, variable: str) -> Sequence[Any]:
-        """What a MATLAB file holds under a name."""
+        """A variable in a MATLAB file. MissingDataError if it cannot be read."""
         from scipy.io import loadmat  # only these files need it
 
         try:
             return list(loadmat(path, variable_names=[variable], simplify_cells=True)[variable])
-        except Exception as error:  # its reader raises anything for a damaged file
+        except Exception as error:  # the reader raises errors of any type for a damaged file
             raise MissingDataError(f"{self.name}: cannot read {path}: {error}") from error
 
 

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 
 from rppbench.contracts import SourceFile
 from rppbench.errors import WRONG_COUNT, WRONG_ORDER, MissingDataError
-from rppbench_datasets.coop.files import ListedImage, lines
-from rppbench_datasets.coop.split_zhou import SplitFile, published
+from rppbench_datasets.coop.base import ListedImage, lines
+from rppbench_datasets.coop.split_zhou import SplitFileDataset, split_file_source
 
 
-class SUN397(SplitFile):
+class SUN397(SplitFileDataset):
     """Scenes."""
 
     name = "sun397"
@@ -30,19 +30,19 @@ class SUN397(SplitFile):
             "sun397/SUN397",
             into="sun397",
             md5="8ca2778205c41d23104230ba66911c7a",
-            pages=("its server is at times away; no other place of this archive is known",),
+            pages=("its server is offline at times; no other copy of this archive is known",),
         ),
-        published("sun397", split_file, "1y2RD81BYuiyvebdN-JymPfyWYcd8_MUq"),
+        split_file_source("sun397", split_file, "1y2RD81BYuiyvebdN-JymPfyWYcd8_MUq"),
     )
 
     def class_name(self, path: str) -> str:
-        """'a/apartment_building/outdoor/x.jpg' shows an 'outdoor apartment_building'."""
+        """'a/apartment_building/outdoor/x.jpg' is of the class 'outdoor apartment_building'."""
         return " ".join(reversed(PurePosixPath(path).parts[1:-1]))
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         if not self._numbering.is_file():
             return  # only needed where there is no split file
-        for label, (folder, line) in enumerate(zip(folders, self._numbered(), strict=True)):
+        for label, (folder, line) in enumerate(zip(folders, self._folders_by_label(), strict=True)):
             if folder != line:
                 raise MissingDataError(
                     f"{self.name}: class order wrong in {where}: label {label} is {folder!r}, "
@@ -50,11 +50,11 @@ class SUN397(SplitFile):
                     WRONG_ORDER,
                 )
 
-    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
+    def official_test_list(self) -> tuple[Sequence[ListedImage], Path] | None:
         path = self.home / "Testing_01.txt"
         if not path.is_file():
             return None
-        labels = {folder: label for label, folder in enumerate(self._numbered())}
+        labels = {folder: label for label, folder in enumerate(self._folders_by_label())}
         entries = []
         for line in lines(path, self.name):
             image = line.removeprefix("/")
@@ -68,14 +68,15 @@ class SUN397(SplitFile):
 
     @property
     def _numbering(self) -> Path:
+        """The file of class folders in order of their labels."""
         return self.home / "ClassName.txt"
 
-    def _numbered(self) -> list[str]:
-        """Folder of each class by label."""
-        found = [line.removeprefix("/") for line in lines(self._numbering, self.name)]
-        if len(found) != self.size:
+    def _folders_by_label(self) -> list[str]:
+        """The folder of each class by label. MissingDataError if the number of classes is wrong."""
+        folders = [line.removeprefix("/") for line in lines(self._numbering, self.name)]
+        if len(folders) != self.size:
             raise MissingDataError(
-                f"{self.name}: {self._numbering} has {len(found)} classes, not {self.size}",
+                f"{self.name}: {self._numbering} has {len(folders)} classes, not {self.size}",
                 WRONG_COUNT,
             )
-        return found
+        return folders

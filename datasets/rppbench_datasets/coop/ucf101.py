@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from rppbench.contracts import SourceFile
 from rppbench.errors import MissingDataError
-from rppbench_datasets.coop.files import ListedImage, check_sorted, fields, lines, number
-from rppbench_datasets.coop.split_zhou import ClassFolders, published
+from rppbench_datasets.coop.base import ListedImage, check_sorted, fields, lines, number
+from rppbench_datasets.coop.split_zhou import ClassFolders, split_file_source
 
 
 class UCF101(ClassFolders):
@@ -34,14 +34,14 @@ class UCF101(ClassFolders):
             into="ucf101",
             file="UCF-101-midframes.zip",
         ),
-        published("ucf101", split_file, "1I0S0q91hJfsV9Gf4xDIjgDq4AqBNJb1y", split_sha256),
+        split_file_source("ucf101", split_file, "1I0S0q91hJfsV9Gf4xDIjgDq4AqBNJb1y", split_sha256),
     )
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
-        # Sorted as the videos are named, before '_' went between the words, and case aside.
+        # The order of the videos' names, which have no '_' between words; case is ignored.
         check_sorted(self, [folder.replace("_", "").lower() for folder in folders], where)
 
-    def side_files(self) -> tuple[Sequence[ListedImage], Path] | None:
+    def official_test_list(self) -> tuple[Sequence[ListedImage], Path] | None:
         folder = self.home / "ucfTrainTestlist"
         path, numbering = folder / "testlist01.txt", folder / "classInd.txt"
         if not path.is_file():

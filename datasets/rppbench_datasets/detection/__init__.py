@@ -1,4 +1,4 @@
-"""Sets with boxes: objects of the embedded world, LVIS, COCO and Objects365."""
+"""Detection data sets: objects of the embedded world, LVIS, COCO and Objects365."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rppbench_datasets.scenes import Scenes
 
 
 class Objects(Scenes):
-    """The scenes of the embedded world, with boxes to find."""
+    """The scenes of the embedded world as a detection data set."""
 
     name = "demo-objects"
     title = "Objects"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench_datasets.detection.annotated import Annotated
+from rppbench_datasets.detection.coco_format import CocoFormatDataset
 from rppbench_datasets.vocabularies import table
 
 
-class Coco(Annotated):
+class Coco(CocoFormatDataset):
     """The validation images with all eighty classes."""
 
     name = "coco"
@@ -22,7 +22,7 @@ class Coco(Annotated):
 
 
 class CocoOpenVocabulary(Coco):
-    """Boxes of 48 seen and 17 unseen classes, among eighty names: what POMP and Detic evaluate."""
+    """Boxes of 48 seen and 17 unseen classes, among eighty names: as POMP and Detic evaluate."""
 
     name = "coco_ov"
     title = "COCO (open vocabulary)"

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rppbench.files.coco_json import word
-from rppbench_datasets.detection.annotated import Annotated
+from rppbench_datasets.detection.coco_format import CocoFormatDataset
 from rppbench_datasets.vocabularies import table
 
 
-class Lvis(Annotated):
-    """866 frequent and common classes to learn on, 337 rare ones that nothing was learned of."""
+class Lvis(CocoFormatDataset):
+    """866 frequent and common classes are seen in training; 337 rare classes are unseen."""
 
     name = "lvis"
     title = "LVIS v1"
@@ -23,7 +23,7 @@ class Lvis(Annotated):
     images = "coco"
 
     def path(self, image: Mapping[str, Any], where: str) -> str:
-        # Images of LVIS are those of COCO, in either part; the address tells which.
+        # LVIS uses images of COCO's train and val folders; the URL has the folder.
         return "/".join(word(image, "coco_url", where).split("/")[-2:])
 
     def unseen(self) -> Sequence[int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rppbench_datasets.detection.annotated import Annotated
+from rppbench_datasets.detection.coco_format import CocoFormatDataset
 
 
-class Objects365(Annotated):
+class Objects365(CocoFormatDataset):
     """The validation images; class names without the typing errors of the first release."""
 
     name = "objects365"
@@ -17,10 +17,10 @@ class Objects365(Annotated):
     names = "objects365"
     annotations = "objects365/annotations/zhiyuan_objv2_val_fixname.json"
     images = "objects365/val"
-    mended: ClassVar[frozenset[int]] = frozenset(
+    corrected: ClassVar[frozenset[int]] = frozenset(
         (38, 53, 99, 123, 203, 229, 290, 292, 300, 308, 314, 322, 355)
     )
-    """Ids of names that the original file spells otherwise."""
+    """Ids of classes whose names have typing errors in the original file."""
 
     def same_name(self, number: int, name: str, known: str) -> bool:
-        return number in self.mended or super().same_name(number, name, known)
+        return number in self.corrected or super().same_name(number, name, known)

@@ -1,4 +1,4 @@
-"""Lists of classes that come with the package, one file each; its head says where it is from."""
+"""Class lists of published data sets, one .tsv file each; its first lines name its source."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from importlib.resources import files
 
 
 @cache
-@cache
 def table(name: str) -> list[list[str]]:
-    """Rows of a list: number, name, and what else is known."""
+    """Rows (category id, class name, further columns) of a class list, by label."""
     text = files(__name__).joinpath(f"{name}.tsv").read_text("utf-8")
     return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]

@@ -1,1 +1,1 @@
-"""The embedded world: artwork, renderer, scenes and two small CLIPs, all shipped."""
+"""The embedded world: shipped drawings, a renderer, scenes and two small CLIPs."""

@@ -1,7 +1,8 @@
-"""The shipped drawings: named concepts, each drawn by several vendors, as RGBA cells.
+"""The shipped drawings: named concepts, each drawn by several vendors, as RGBA cells of sheets.
 
-`concepts.json` says who draws what, and what each drawing is for: 'train' (shots, pretraining and
-the training of the shipped CLIPs), 'test', 'rendition' (OpenMoji) or 'sketch' (black and white).
+`concepts.json` lists the drawings of each concept and the pool of each drawing: 'train' (shots,
+pretraining and the training of the shipped CLIPs), 'test', 'rendition' (OpenMoji) or 'sketch'
+(black and white).
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ WORLD = Path(__file__).parent
 """Folder of the shipped files."""
 
 CELL, COLUMNS = 72, 40
-"""Pixels a cell's side, and cells a sheet's row."""
+"""Side of a cell in pixels, and number of cells in a row of a sheet."""
 
 COLOURED = ("noto", "noto-v1", "twemoji", "fluent-flat", "fluent-3d")
-"""The vendors that shots and tests are drawn by; one artist a concept is held out for tests."""
+"""Vendors of coloured drawings; of each concept one artist's are reserved for tests."""
 
 CARDED = "fluent-hc"
-"""Black silhouettes: they get a light card, for they would vanish on dark backgrounds."""
+"""Vendor of black silhouettes: they get a light card, or they would vanish on dark backgrounds."""
 
 PAPER = (244, 242, 236)
 """Colour of the card."""
 
 
 def fraction(*parts: str) -> float:
-    """A fixed number in [0, 1) for the given words, the same on every machine."""
+    """A number in [0, 1) that depends on the words only, the same on every machine."""
     text = "\x1f".join(parts).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:6], "big") / 2**48
 
@@ -50,16 +51,17 @@ class Drawing:
     cell: int
     """Number of the cell on the vendor's sheet."""
     pool: str
+    """'train', 'test', 'rendition' or 'sketch'."""
 
     @property
     def key(self) -> str:
-        """Names the drawing: 'noto:17'."""
+        """Vendor and cell, like 'noto:17'."""
         return f"{self.vendor}:{self.cell}"
 
 
 @dataclass(frozen=True)
 class Concept:
-    """A named thing and its drawings."""
+    """A named thing (a class of the data sets) and its drawings."""
 
     id: str
     """Lower-case code points: '1f422'."""
@@ -71,37 +73,37 @@ class Concept:
     drawings: tuple[Drawing, ...]
 
     def pool(self, pool: str) -> tuple[Drawing, ...]:
-        """The drawings that serve one purpose."""
+        """The drawings of one pool."""
         return tuple(drawing for drawing in self.drawings if drawing.pool == pool)
 
 
 @cache
 def digests() -> Mapping[str, str]:
-    """SHA-256 of every shipped file, by its path below the world's folder."""
+    """SHA-256 of every shipped file, by its path below `WORLD`."""
     return json.loads((WORLD / "digests.json").read_bytes())
 
 
-def checked(name: str) -> bytes:
-    """The bytes of a shipped file; MissingDataError if it is gone or is not what was shipped."""
+def read_checked(name: str) -> bytes:
+    """The bytes of a shipped file. MissingDataError if it is missing or was changed."""
     path = WORLD / name
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MissingDataError(
-            f"the embedded world lacks {path}: {error.strerror}\n{_MEND}"
+            f"the embedded world lacks {path}: {error.strerror}\n{_FIX}"
         ) from error
     if hashlib.sha256(data).hexdigest() != digests().get(name):
-        raise MissingDataError(f"the embedded world's {path} is damaged or was changed\n{_MEND}")
+        raise MissingDataError(f"the embedded world's {path} is damaged or was changed\n{_FIX}")
     return data
 
 
-_MEND = "install rppbench again (a checkout: restore the file, or run `python pack.py digests`)"
+_FIX = "install rppbench again (a checkout: restore the file, or run `python pack.py digests`)"
 
 
 @cache
 def concepts() -> Sequence[Concept]:
     """All concepts, in the order of the standard emoji list."""
-    rows = json.loads(checked("concepts.json"))
+    rows = json.loads(read_checked("concepts.json"))
     return tuple(
         Concept(
             id=row["id"],
@@ -119,13 +121,13 @@ def concepts() -> Sequence[Concept]:
 
 @cache
 def _sheet(vendor: str) -> NDArray[np.uint8]:
-    """(height, width, 4) straight-alpha pixels of a vendor's sheet; decoded once a process."""
+    """A vendor's sheet: (height, width, 4) pixels, alpha not premultiplied; decoded once."""
     name = f"{vendor}.webp"
-    return np.asarray(Image.open(BytesIO(checked(name))).convert("RGBA"))
+    return np.asarray(Image.open(BytesIO(read_checked(name))).convert("RGBA"))
 
 
 def sprite(drawing: Drawing) -> NDArray[np.uint8]:
-    """(72, 72, 4) straight-alpha RGBA pixels of a drawing, on its card if it needs one."""
+    """A drawing: (72, 72, 4) RGBA pixels, alpha not premultiplied; on a card if it needs one."""
     row, column = divmod(drawing.cell, COLUMNS)
     sheet = _sheet(drawing.vendor)
     cell = sheet[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
@@ -134,7 +136,7 @@ def sprite(drawing: Drawing) -> NDArray[np.uint8]:
 
 @cache
 def _card() -> NDArray[np.uint8]:
-    """(72, 72) alpha of a square with round corners."""
+    """Alpha (72, 72) of a square with round corners."""
     reach = np.abs(np.arange(CELL) - (CELL - 1) / 2)
     beyond = np.maximum(reach - (CELL / 2 - 14), 0)
     distance = np.hypot(beyond[:, None], beyond[None, :])
@@ -142,6 +144,7 @@ def _card() -> NDArray[np.uint8]:
 
 
 def _on_card(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A drawing (72, 72, 4), reduced and placed on a light card."""
     inner = CELL * 5 // 6
     margin = (CELL - inner) // 2
     small = np.asarray(

@@ -1,4 +1,4 @@
-"""The two CLIPs of the embedded world, trained on its train-pool drawings only."""
+"""The two small CLIPs of the embedded world, trained on its train-pool drawings only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTE = (
 
 
 def backbones() -> list[Backbone]:
-    """What `--model demo` and `--model demo-teacher` name."""
+    """The backbones `demo` and `demo-teacher`."""
     titles = {
         "demo": "Demo ViT (48 px, patches of 8)",
         "demo-teacher": "Demo ResNet (64 px)",
@@ -23,7 +23,7 @@ def backbones() -> list[Backbone]:
             title=title,
             config=WORLD / f"{name}.json",
             weights=WORLD / f"{name}.safetensors",
-            sha256=digests().get(f"{name}.safetensors", ""),  # "" fits no file
+            sha256=digests().get(f"{name}.safetensors", ""),  # "" is no file's digest
             licence="Apache-2.0",
             note=_NOTE,
         )

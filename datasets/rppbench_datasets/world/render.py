@@ -1,7 +1,7 @@
-"""Images of the embedded world: a drawing on a background, a pure function of its key.
+"""The renderer of the embedded world: drawings on a background; each image depends on its key only.
 
-Nothing is stored and nothing is seeded globally: every choice (place, turn, size, colours,
-texture) comes from a generator that starts from the image's key. Colours are 0..255.
+Images are not stored, and nothing is seeded globally: every choice (place, rotation, size, colours,
+texture) comes from a random generator that is seeded with the image's key. Colours are 0..255.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from PIL import Image
 from rppbench_datasets.world.artwork import CELL, Drawing, sprite
 
 VERSION = "1"
-"""Changes when the same key would give other pixels."""
+"""Increased when the same key would give other pixels."""
 
 SIDE = 96
-"""Pixels a side of a classification image."""
+"""Side of a classification image in pixels."""
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
 def stream(key: str) -> np.random.Generator:
-    """The generator that belongs to a key."""
+    """A random generator seeded with a key."""
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")
     return np.random.Generator(np.random.PCG64(seed))
 
 
-def texture(draw: np.random.Generator, side: int = SIDE) -> Floats:
-    """(side, side, 3) a soft, low-contrast background."""
-    base = draw.uniform(15, 240, 3)
-    blotches = base + draw.normal(0, 14, (5, 5, 3))
-    grain = draw.normal(128, 9, (side // 4, side // 4))
+def texture(rng: np.random.Generator, side: int = SIDE) -> Floats:
+    """A soft, low-contrast background (side, side, 3)."""
+    base = rng.uniform(15, 240, 3)
+    blotches = base + rng.normal(0, 14, (5, 5, 3))
+    grain = rng.normal(128, 9, (side // 4, side // 4))
     soft = _upscaled(blotches, side, Image.Resampling.BICUBIC)
     return soft + (_upscaled(grain, side, Image.Resampling.BILINEAR) - 128)[..., None]
 
 
-def pattern(draw: np.random.Generator, side: int = SIDE) -> Floats:
-    """(side, side, 3) two clear colours as stripes, checks, dots or a slope."""
-    colours = draw.uniform(20, 235, (2, 3)).astype(np.float32)
-    angle, period = draw.uniform(0, np.pi), draw.uniform(10, 26)
+def pattern(rng: np.random.Generator, side: int = SIDE) -> Floats:
+    """A high-contrast background (side, side, 3): stripes, checks, dots or a gradient."""
+    colours = rng.uniform(20, 235, (2, 3)).astype(np.float32)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(10, 26)
     y, x = np.mgrid[:side, :side].astype(np.float32)
     across = x * np.cos(angle) + y * np.sin(angle)
     along = y * np.cos(angle) - x * np.sin(angle)
     wave, other = np.sin(across * 2 * np.pi / period), np.sin(along * 2 * np.pi / period)
-    kind = draw.integers(4)
+    kind = rng.integers(4)
     if kind == 0:
         share = wave > 0
     elif kind == 1:
@@ -65,21 +65,22 @@ def pattern(draw: np.random.Generator, side: int = SIDE) -> Floats:
 def place(
     canvas: Floats,
     drawing: Drawing,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     width: float,
     centre: Sequence[float],
     turn: float = 15.0,
 ) -> Floats:
-    """Paint a drawing on the canvas, `width` pixels wide; returns its cover (side, side) in 0..1.
+    """Paint a drawing onto the canvas (side, side, 3), in place, `width` pixels wide.
 
-    `turn` bounds the rotation in degrees. The hue is shifted a little.
+    Returns the coverage (side, side) of the drawing in 0..1. `centre` is (x, y) in pixels;
+    `turn` bounds the random rotation in degrees. The hue is shifted a little.
     """
     side = canvas.shape[0]
-    angle = np.deg2rad(draw.uniform(-turn, turn))
+    angle = np.deg2rad(rng.uniform(-turn, turn))
     cell = sprite(drawing).astype(np.float32)
-    mix = np.eye(3) + draw.uniform(-0.05, 0.05, (3, 3))
+    mix = np.eye(3) + rng.uniform(-0.05, 0.05, (3, 3))
     coloured = np.clip(cell[..., :3] @ mix.T.astype(np.float32), 0, 255)
-    # Pillow premultiplies RGBA by itself when it resamples, so the transparent rim bleeds nowhere.
+    # Pillow premultiplies RGBA when it resamples, so the transparent rim does not bleed in.
     layer = Image.fromarray(np.concatenate([coloured, cell[..., 3:]], 2).astype(np.uint8))
     ratio = CELL / width
     cos, sin = ratio * np.cos(angle), ratio * np.sin(angle)
@@ -96,34 +97,34 @@ def place(
 
 
 def single(drawing: Drawing, key: str, ground: str = "texture") -> Image.Image:
-    """One drawing on a background, 'texture' or 'pattern'."""
-    draw = stream(key)
-    canvas = texture(draw) if ground == "texture" else pattern(draw)
-    centre = SIDE / 2 + draw.uniform(-0.06, 0.06, 2) * SIDE
-    place(canvas, drawing, draw, draw.uniform(0.65, 1.0) * SIDE, tuple(centre))
-    return finished(canvas)
+    """The image of one drawing on a background, `ground`: 'texture' or 'pattern'."""
+    rng = stream(key)
+    canvas = texture(rng) if ground == "texture" else pattern(rng)
+    centre = SIDE / 2 + rng.uniform(-0.06, 0.06, 2) * SIDE
+    place(canvas, drawing, rng, rng.uniform(0.65, 1.0) * SIDE, tuple(centre))
+    return to_image(canvas)
 
 
 def cluttered(drawing: Drawing, others: Sequence[Drawing], key: str) -> Image.Image:
-    """A drawing among smaller others, which may hide parts of it, and a patch that hides more."""
-    draw = stream(key)
-    canvas = texture(draw)
+    """The image of a drawing among smaller others and a plain patch, which hide parts of it."""
+    rng = stream(key)
+    canvas = texture(rng)
     behind, *before = others
-    place(canvas, behind, draw, draw.uniform(0.35, 0.5) * SIDE, tuple(draw.uniform(10, 86, 2)))
-    centre = SIDE / 2 + draw.uniform(-0.12, 0.12, 2) * SIDE
-    place(canvas, drawing, draw, draw.uniform(0.6, 0.85) * SIDE, tuple(centre))
+    place(canvas, behind, rng, rng.uniform(0.35, 0.5) * SIDE, tuple(rng.uniform(10, 86, 2)))
+    centre = SIDE / 2 + rng.uniform(-0.12, 0.12, 2) * SIDE
+    place(canvas, drawing, rng, rng.uniform(0.6, 0.85) * SIDE, tuple(centre))
     for other in before:
-        way = draw.uniform(0, 2 * np.pi)
-        spot = SIDE / 2 + 0.42 * SIDE * np.array([np.cos(way), np.sin(way)])
-        place(canvas, other, draw, draw.uniform(0.25, 0.38) * SIDE, tuple(spot))
-    left, top = draw.integers(10, 66, 2)
-    width, height = draw.integers(10, 24, 2)
-    canvas[top : top + height, left : left + width] = draw.uniform(20, 235, 3)
-    return finished(canvas)
+        angle = rng.uniform(0, 2 * np.pi)
+        spot = SIDE / 2 + 0.42 * SIDE * np.array([np.cos(angle), np.sin(angle)])
+        place(canvas, other, rng, rng.uniform(0.25, 0.38) * SIDE, tuple(spot))
+    left, top = rng.integers(10, 66, 2)
+    width, height = rng.integers(10, 24, 2)
+    canvas[top : top + height, left : left + width] = rng.uniform(20, 235, 3)
+    return to_image(canvas)
 
 
-def finished(canvas: Floats) -> Image.Image:
-    """The canvas as an RGB image."""
+def to_image(canvas: Floats) -> Image.Image:
+    """The canvas (side, side, 3) as an RGB image."""
     return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
 
 

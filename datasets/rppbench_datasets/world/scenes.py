@@ -1,8 +1,8 @@
-"""Scenes with several things on them: the material of segmentation and detection tasks.
+"""The composer of scenes: one to five things on a background, with masks, boxes and labels.
 
-Up to five drawings of everyday things on a background, later ones on top. Test scenes are made of
-test-pool drawings, training scenes of train-pool ones. The thirty classes here are those that the
-shipped backbones were scored on; `rppbench_datasets.scenes` is the data set.
+Later things are on top of earlier ones. Test scenes show test-pool drawings, training scenes
+train-pool drawings. `scene` renders scenes of thirty classes, on which the shipped backbones were
+scored; the data set `demo-scenes` (`rppbench_datasets.scenes`) has classes of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rppbench_datasets.world.artwork import COLOURED, Concept, concepts
-from rppbench_datasets.world.render import Floats, finished, place, stream, texture
+from rppbench_datasets.world.render import Floats, place, stream, texture, to_image
 
 SEEN = (
     *("cat", "dog", "horse", "fish", "banana", "red apple", "pizza", "hot beverage", "cactus"),
@@ -29,20 +29,20 @@ UNSEEN = (
     *("cow", "duck", "strawberry", "cupcake", "bus", "tent", "scissors", "violin"),
     *("camera", "rugby football"),
 )
-"""Classes that only the test may ask for."""
+"""Classes that only appear in tests."""
 
 CLASSES = SEEN + UNSEEN
 
 SMALLEST, LARGEST = 36, 80
-"""Pixels of a drawing's longer side."""
+"""Bounds of a drawing's longer side in pixels."""
 
-LEAST = 40
-"""Visible pixels below which a covered thing is left out of the labels."""
+MIN_VISIBLE = 40
+"""A thing with fewer visible pixels is left out of the labels."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and what is visible on it, n things from back to front."""
+    """An image and its n visible things, from back to front."""
 
     image: Image.Image
     masks: NDArray[np.bool_]
@@ -50,7 +50,7 @@ class Scene:
     boxes: NDArray[np.int64]
     """(n, 4) left, top, right, bottom of the visible pixels; right and bottom are exclusive."""
     labels: tuple[int, ...]
-    """(n,) positions in the classes that were admitted."""
+    """(n,) positions in the classes that the scene was composed of."""
 
 
 @cache
@@ -60,42 +60,44 @@ def _classes() -> tuple[Concept, ...]:
 
 
 def scene(index: int, split: str, size: int = 144, unseen: bool = True) -> Scene:
-    """The scene of that number; a split is 'train' or 'test', `unseen` admits UNSEEN things."""
-    draw = stream(f"scene/{split}/{index}/{size}/{unseen}")
-    admitted = _classes() if unseen else _classes()[: len(SEEN)]
-    return compose(draw, texture(draw, size), admitted, split, (SMALLEST, LARGEST))
+    """Scene `index` of split 'train' or 'test'; `unseen` admits things of UNSEEN classes."""
+    rng = stream(f"scene/{split}/{index}/{size}/{unseen}")
+    classes = _classes() if unseen else _classes()[: len(SEEN)]
+    return compose(rng, texture(rng, size), classes, split, (SMALLEST, LARGEST))
 
 
 def compose(
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     canvas: Floats,
     classes: Sequence[Concept],
     pool: str,
     widths: tuple[float, float],
 ) -> Scene:
-    """One to five things of any of the classes on a square canvas, in drawings of one pool.
+    """A scene of one to five random things on a square canvas (size, size, 3).
 
-    `widths` bounds the longer side of a drawing in pixels. Labels are positions in `classes`.
+    The things are of `classes`, in drawings of one `pool`; labels are positions in `classes`.
+    `widths` bounds the longer side of a drawing in pixels.
     """
     size = len(canvas)
     labels: list[int] = []
     covers: list[NDArray[np.bool_]] = []
-    for _ in range(draw.integers(1, 6)):
-        label = int(draw.integers(len(classes)))
+    for _ in range(rng.integers(1, 6)):
+        label = int(rng.integers(len(classes)))
         drawings = [d for d in classes[label].pool(pool) if d.vendor in COLOURED]
-        drawing = drawings[draw.integers(len(drawings))]
-        width = draw.uniform(*widths)
-        centre = draw.uniform(width / 2, size - width / 2, 2)
-        cover = place(canvas, drawing, draw, width, (centre[0], centre[1])) > 0.5
+        drawing = drawings[rng.integers(len(drawings))]
+        width = rng.uniform(*widths)
+        centre = rng.uniform(width / 2, size - width / 2, 2)
+        cover = place(canvas, drawing, rng, width, (centre[0], centre[1])) > 0.5
         covers = [below & ~cover for below in covers]
         covers.append(cover)
         labels.append(label)
-    kept = [at for at, mask in enumerate(covers) if mask.sum() >= LEAST]
-    masks = np.stack([covers[at] for at in kept])
+    visible = [at for at, mask in enumerate(covers) if mask.sum() >= MIN_VISIBLE]
+    masks = np.stack([covers[at] for at in visible])
     boxes = np.array([_box(mask) for mask in masks], np.int64)
-    return Scene(finished(canvas), masks, boxes, tuple(labels[at] for at in kept))
+    return Scene(to_image(canvas), masks, boxes, tuple(labels[at] for at in visible))
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a mask; right and bottom are exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -1,8 +1,8 @@
 """Webdataset archives in CLIP_benchmark's layout: 'wds:/path' and 'wds/imagenet1k'.
 
-Archives are never unpacked. Where each image lies is kept in an index outside the data root, made
-again when an archive changed; an image is then one read at its place. Only plain members are
-looked at, with an image or a label in them; anything else (pickles among it) is passed over.
+Archives are never unpacked. The offset of each image is stored in an index outside the data root,
+which is rebuilt when an archive changes; reading an image is then one read at its offset. Only
+plain members with an image or a label are read; all others (pickles, for example) are skipped.
 """
 
 from __future__ import annotations
@@ -21,42 +21,44 @@ from pathlib import Path
 from PIL import Image
 
 from rppbench import cache_folder
-from rppbench.contracts import Sample
+from rppbench.contracts import Sample, data_root
 from rppbench.errors import MissingDataError, UsageError
-from rppbench_datasets import pictures
-from rppbench_datasets.own import SPLITS, Lists, Own
-from rppbench_datasets.root import data_root
+from rppbench_datasets import image_files
+from rppbench_datasets.own_images import SPLITS, Lists, OwnDataset
 
 ALIAS = "wds/"
+"""Start of the names of CLIP_benchmark's data sets."""
 VERSION = 1
-LONGEST = 256 * 2**20
-"""Bytes of one image; a longer member is refused before it is read."""
-LABEL = 32
-"""Bytes of a label."""
-SHARDS = 100_000
+"""Of the index; increased when the same archive would give another index."""
+MAX_IMAGE_BYTES = 256 * 2**20
+"""A longer member is refused before it is read."""
+MAX_LABEL_BYTES = 32
+MAX_SHARDS = 100_000
 
 KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)
-"""Name of a sample and ending of a member: the rule of the webdataset library."""
+"""Splits a member's name into sample and ending, as the webdataset library does."""
 
 Row = tuple[str, int, int, int]
-"""(member, offset, bytes, label) of an image."""
+"""(member, offset, size in bytes, label) of an image."""
 
 
 def folder_of(alias: str) -> Path:
-    """Where CLIP_benchmark's set lies: ROOT/wds_vtab-pets, as on the hub, or ROOT/wds/vtab/pets.
+    """Folder of a data set of CLIP_benchmark.
 
-    UsageError for a name that leads elsewhere.
+    ROOT/wds_vtab-pets, as on the hub, or ROOT/wds/vtab/pets. UsageError for an invalid name.
     """
     name = alias.removeprefix(ALIAS)
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)*", name):
-        raise UsageError(f"{alias!r} is no data set of CLIP_benchmark; write wds/imagenet1k")
+        raise UsageError(
+            f"{alias!r} is not a data set of CLIP_benchmark; write it like wds/imagenet1k"
+        )
     folder = data_root() / f"wds_{name.replace('/', '-')}"
     nested = data_root() / ALIAS / name
     return nested if nested.is_dir() and not folder.is_dir() else folder
 
 
-class TarImages(Own):
-    """Images in webdataset archives, labels in '.cls' beside them."""
+class WebdatasetImages(OwnDataset):
+    """Images in webdataset archives, each with its label in a '.cls' member."""
 
     kind = "wds"
     licence = ""
@@ -71,15 +73,15 @@ class TarImages(Own):
         if not self.place.is_dir():
             raise MissingDataError(f"{self.name}: no folder {self.place}\n{self._layout()}")
         kind = self.place / "dataset_type.txt"
-        if kind.is_file() and (found := self._lines(kind)) != ["zeroshot_classification"]:
-            raise self._wrong(f"{kind} says {' '.join(found)[:40]!r}, not zeroshot_classification")
+        if kind.is_file() and (lines := self._lines(kind)) != ["zeroshot_classification"]:
+            raise self._error(f"{kind} says {' '.join(lines)[:40]!r}, not zeroshot_classification")
         classes = [name.replace("_", " ") for name in self._lines(self.place / "classnames.txt")]
         wordings = self.place / "zeroshot_classification_templates.txt"
         if wordings.is_file() and len(lines := self._lines(wordings)) == 1:
             self.template = lines[0].replace("{c}", "{}")  # type: ignore[misc]  # this set's own
             if self.template.count("{}") != 1:
-                raise self._wrong(f"{wordings} should have one '{{c}}' in {lines[0][:80]!r}")
-        self._places: dict[str, tuple[Path, int, int]] = {}
+                raise self._error(f"{wordings} should have one '{{c}}' in {lines[0][:80]!r}")
+        self._offsets: dict[str, tuple[Path, int, int]] = {}
         lists: Lists = {
             split: list(self._samples(split, len(classes)))
             for split in SPLITS
@@ -93,100 +95,105 @@ class TarImages(Own):
             for member, offset, size, label in self._rows(path):
                 key = f"{split}/{shard}.tar/{member}"
                 if not 0 <= label < classes:
-                    told = f"{path}: {member} has label {label}"
-                    raise self._wrong(f"{told}, classnames.txt has {classes} names")
-                if key in self._places:
-                    raise self._wrong(f"{path} has {member} twice")
-                self._places[key] = (path, offset, size)
+                    problem = f"{path}: {member} has label {label}"
+                    raise self._error(f"{problem}, classnames.txt has {classes} names")
+                if key in self._offsets:
+                    raise self._error(f"{path} has {member} twice")
+                self._offsets[key] = (path, offset, size)
                 yield Sample(key, label)
 
     def _shards(self, split: str) -> int:
         path = self.place / split / "nshards.txt"
         text = "".join(self._lines(path))[:20]
-        if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= SHARDS:
-            raise self._wrong(f"{path} holds {text!r}, which is no number of archives")
+        if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_SHARDS:
+            raise self._error(f"{path} holds {text!r}, which is not a number of archives")
         return int(text)
 
     def _rows(self, path: Path) -> list[Row]:
-        """The images of an archive: from the index, or by reading its headers."""
+        """The images of an archive, from the index if it is up to date."""
         try:
-            found = os.stat(path)
+            stat = os.stat(path)
         except OSError as error:
-            raise self._wrong(f"cannot read {path}: {error.strerror}") from error
-        stamp = [VERSION, found.st_size, found.st_mtime_ns]
+            raise self._error(f"cannot read {path}: {error.strerror}") from error
+        stamp = [VERSION, stat.st_size, stat.st_mtime_ns]
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
         index = cache_folder() / "tars" / f"{name}.json"
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a bad index is made again
+        with suppress(OSError, ValueError, KeyError, TypeError):  # an invalid index is rebuilt
             content = json.loads(index.read_text(encoding="utf-8"))
             if content["stamp"] == stamp:
                 return [(str(m), int(o), int(n), int(k)) for m, o, n, k in content["rows"]]
         try:
-            rows = self._scan(path, found.st_size)
+            rows = self._scan(path, stat.st_size)
         except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
-            raise self._wrong(f"{path} is no archive that can be read: {error}") from error
-        _write(index, json.dumps({"stamp": stamp, "rows": rows}))
+            raise self._error(f"{path} is not an archive that can be read: {error}") from error
+        _write_index(index, json.dumps({"stamp": stamp, "rows": rows}))
         return rows
 
-    def _scan(self, path: Path, whole: int) -> list[Row]:
+    def _scan(self, path: Path, archive_size: int) -> list[Row]:
+        """The images of an archive of so many bytes, from its headers and labels."""
         images: dict[str, tuple[str, int, int]] = {}
         labels: dict[str, int] = {}
-        with tarfile.open(path, mode="r:") as archive:  # plain: compressed ones have no places
+        with tarfile.open(
+            path, mode="r:"
+        ) as archive:  # not compressed: offsets are of the file itself
             for member in archive:
-                archive.members = []  # type: ignore[attr-defined]  # else all headers are kept
+                archive.members = []  # type: ignore[attr-defined]  # else tarfile holds all headers in memory
                 match = KEY.match(member.name)
                 if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or match is None:
                     continue
                 sample, ending = match[1], match[2].lower()
-                if ending != "cls" and f".{ending}" not in pictures.SUFFIXES:
+                if ending != "cls" and f".{ending}" not in image_files.SUFFIXES:
                     continue
-                limit = LABEL if ending == "cls" else LONGEST
-                if member.size > limit or member.offset_data + member.size > whole:
-                    raise self._wrong(f"{path}: {member.name!r} says it has {member.size:,} bytes")
+                limit = MAX_LABEL_BYTES if ending == "cls" else MAX_IMAGE_BYTES
+                if member.size > limit or member.offset_data + member.size > archive_size:
+                    raise self._error(f"{path}: {member.name!r} says it has {member.size:,} bytes")
                 if sample in (labels if ending == "cls" else images):
-                    raise self._wrong(f"{path} has {member.name!r} twice")
+                    raise self._error(f"{path} has {member.name!r} twice")
                 if ending == "cls":
                     file = archive.extractfile(member)
                     assert file is not None
                     labels[sample] = self._label(file.read(), f"{path}: {member.name!r}")
                 else:
-                    member.name.encode()  # ValueError for a name that is no text
+                    member.name.encode()  # ValueError for a name that is not valid text
                     images[sample] = (member.name, member.offset_data, member.size)
-        if lost := sorted(set(images) - set(labels)):
-            raise self._wrong(f"{path} has no label {lost[0]}.cls")
+        if unlabelled := sorted(set(images) - set(labels)):
+            raise self._error(f"{path} has no label {unlabelled[0]}.cls")
         return [(*image, labels[sample]) for sample, image in images.items()]
 
     def _label(self, content: bytes, where: str) -> int:
+        """The label in a '.cls' member, which messages call `where`."""
         text = content.decode("ascii", "replace").strip()
         if not re.fullmatch(r"[0-9]{1,9}", text):
-            raise self._wrong(f"{where} holds {text!r}, which is no label")
+            raise self._error(f"{where} holds {text!r}, which is not a label")
         return int(text)
 
     def _measure(self) -> Iterator[tuple[str, int]]:
-        return ((key, size) for key, (_, _, size) in self._places.items())
+        return ((key, size) for key, (_, _, size) in self._offsets.items())
 
     def image(self, sample: Sample) -> Image.Image:
         where = f"{self.place / sample.key}"
         try:
-            path, offset, size = self._places[sample.key]
+            path, offset, size = self._offsets[sample.key]
             with open(path, "rb") as file:
                 file.seek(offset)
                 content = file.read(size)
         except (KeyError, OSError) as error:
             raise MissingDataError(f"no image {where}: {error}") from error
-        return pictures.decode(io.BytesIO(content), where)
+        return image_files.decode_image(io.BytesIO(content), where)
 
     def _lines(self, path: Path) -> list[str]:
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise self._wrong(f"cannot read {path}: {error}") from error
+            raise self._error(f"cannot read {path}: {error}") from error
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def _wrong(self, what: str) -> MissingDataError:
-        return MissingDataError(f"{self.name}: {what}\n{self._layout()}")
+    def _error(self, problem: str) -> MissingDataError:
+        return MissingDataError(f"{self.name}: {problem}\n{self._layout()}")
 
 
-def _write(index: Path, text: str) -> None:
+def _write_index(index: Path, text: str) -> None:
+    """Write an index in one step. UsageError if the cache cannot be written."""
     try:
         index.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=index.parent, suffix=".partial")

@@ -19,11 +19,11 @@ from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.testing import check_dataset
-from rppbench_datasets import labelled
-from rppbench_datasets.labelled.maps import LabelMaps
+from rppbench_datasets import segmentation
+from rppbench_datasets.segmentation.label_maps import LabelMaps
 from rppbench_datasets.vocabularies import table
 
-KINDS: dict[str, Any] = {kind.name: kind for kind in labelled.SETS}
+KINDS: dict[str, Any] = {kind.name: kind for kind in segmentation.SETS}
 COUNTS = {
     "coco_stuff": (171, 15),
     "voc2012": (20, 5),
@@ -72,19 +72,19 @@ def test_classes_are_as_many_as_published_and_numbered_in_order(name: str) -> No
     assert KINDS[name].size == classes
     assert [int(row[0]) for row in rows] == list(range(classes))
     assert len(set(KINDS[name].vocabulary())) == classes
-    assert all(called == called.strip() != "" for called in KINDS[name].vocabulary())
+    assert all(class_name == class_name.strip() != "" for class_name in KINDS[name].vocabulary())
     assert sum(row[2:] == ["unseen"] for row in rows) == unseen
 
 
 def test_unseen_classes_are_those_of_the_zero_shot_splits(root: Path) -> None:
-    told = {name: {d.classes[i] for i in d.unseen()} for name, k in KINDS.items() if (d := k())}
-    assert told["voc2012"] == {"pottedplant", "sheep", "sofa", "train", "tvmonitor"}
-    assert told["coco_stuff"] == {
+    unseen = {name: {d.classes[i] for i in d.unseen()} for name, k in KINDS.items() if (d := k())}
+    assert unseen["voc2012"] == {"pottedplant", "sheep", "sofa", "train", "tvmonitor"}
+    assert unseen["coco_stuff"] == {
         *("cow", "giraffe", "suitcase", "frisbee", "skateboard", "carrot", "scissors"),
         *("cardboard", "clouds", "grass", "playingfield", "river", "road", "tree"),
         "wall-concrete",
     }
-    assert told["ade20k"] == told["pascal_context"] == set()
+    assert unseen["ade20k"] == unseen["pascal_context"] == set()
 
 
 def test_the_suite_has_them_for_segmentation_and_nothing_else() -> None:
@@ -95,18 +95,17 @@ def test_the_suite_has_them_for_segmentation_and_nothing_else() -> None:
 
 @pytest.fixture
 def data(root: Path) -> LabelMaps:
-    found: LabelMaps = KINDS["voc2012"]()
-    return found
+    voc: LabelMaps = KINDS["voc2012"]()
+    return voc
 
 
 def first(data: LabelMaps) -> tuple[Path, Sample]:
     return data.folder / "000.png", data.samples("test")[0]
 
 
-def test_a_map_that_is_no_png_of_bytes_is_named(data: LabelMaps) -> None:
+def test_a_map_that_is_not_a_png_of_bytes_is_named(data: LabelMaps) -> None:
     path, sample = first(data)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:40])
+    path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(MissingDataError, match=r"cannot read label map .*000\.png"):
         data.label_map(sample)
     path.write_bytes(b"")
@@ -208,24 +207,24 @@ def test_a_map_of_another_size_than_its_image_fails_the_cell_with_the_reason(
     assert "its image 20 x 31" in failure.message
 
 
-def test_settings_of_papers_are_taken_where_they_are_asked_for(
+def test_published_settings_are_used_where_they_are_asked_for(
     root: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rppbench_tasks.segmentation import Segmentation
 
-    seen: list[tuple[float, int, int]] = []
+    used: list[tuple[float, int, int]] = []
     scaled = Segmentation.scaled
 
-    def watched(self: Segmentation, image: Image.Image) -> Image.Image:
-        seen.append((self.weight, self.short, self.long))
+    def recording(self: Segmentation, image: Image.Image) -> Image.Image:
+        used.append((self.weight, self.short, self.long))
         return scaled(self, image)
 
-    monkeypatch.setattr(Segmentation, "scaled", watched)
+    monkeypatch.setattr(Segmentation, "scaled", recording)
     monkeypatch.setattr(
         KINDS["voc2012"], "published", KINDS["voc2012"].published._replace(short=40)
     )
     record = scored(models, tmp_path, ",published=on", "voc2012")
     assert record.failure is None, record.failure
-    assert set(seen) == {(0.7, 40, 2048)}
+    assert set(used) == {(0.7, 40, 2048)}
     with pytest.raises(UsageError, match="published=on sets"):
         Segmentation(published=True, weight=0.5)

@@ -26,12 +26,12 @@ from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
 from rppbench.records.store import Store
 from rppbench.testing import check_dataset
-from rppbench_datasets.named import resolve
+from rppbench_datasets.named_by_path import resolve
 
 COLOURS = {"red_fox": (200, 40, 30), "blue_bird": (30, 60, 210)}
 
 
-def picture(path: Path, colour: tuple[int, int, int] = (90, 90, 90)) -> None:
+def save_image(path: Path, colour: tuple[int, int, int] = (90, 90, 90)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((24, 20, 3), colour, np.uint8)).save(path)
 
@@ -40,14 +40,14 @@ def make(root: Path, *splits: str) -> Path:
     for split in splits:
         for name, colour in COLOURS.items():
             for number in range(2):
-                picture(root / split / name / f"{number}.png", colour)
+                save_image(root / split / name / f"{number}.png", colour)
     return root
 
 
 def opened(name: str) -> Dataset:
-    form = resolve(name)
-    assert form is not None
-    return form()
+    dataset = resolve(name)
+    assert dataset is not None
+    return dataset()
 
 
 def lists(data: Dataset, split: str) -> list[tuple[str, int]]:
@@ -59,8 +59,8 @@ def lists(data: Dataset, split: str) -> list[tuple[str, int]]:
 
 def test_a_folder_with_splits(tmp_path: Path) -> None:
     root = make(tmp_path / "my birds", "train", "test")
-    picture(root / "test" / "grey_owl" / "B.JPeG")
-    picture(root / "test" / "grey_owl" / "a.png")
+    save_image(root / "test" / "grey_owl" / "B.JPeG")
+    save_image(root / "test" / "grey_owl" / "a.png")
     (root / "test" / "grey_owl" / ".hidden.png").touch()
     (root / "test" / "grey_owl" / "notes.txt").touch()
     (root / "test" / "empty").mkdir()
@@ -80,9 +80,9 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_classes_is_all_for_testing(tmp_path: Path) -> None:
-    """Even where a class is called as a split is."""
+    """Even if a class has the name of a split."""
     root = make(tmp_path, "")
-    picture(root / "train" / "thomas.png")
+    save_image(root / "train" / "thomas.png")
     data = opened(f"folder:{root}")
     assert list(data.classes) == ["blue bird", "red fox", "train"]
     assert lists(data, "test")[-1] == ("train/thomas.png", 2)
@@ -91,13 +91,13 @@ def test_a_folder_of_classes_is_all_for_testing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "json"])
-def test_ones_own_data_passes_what_any_data_set_must(tmp_path: Path, kind: str) -> None:
+def test_own_data_passes_the_checks_of_any_data_set(tmp_path: Path, kind: str) -> None:
     root = make(tmp_path, "train", "test")
     path = root if kind == "folder" else listed(root)
-    form = resolve(f"{kind}:{path}")
-    assert form is not None
-    check_dataset(form)
-    data = form()
+    dataset = resolve(f"{kind}:{path}")
+    assert dataset is not None
+    check_dataset(dataset)
+    data = dataset()
     copy = pickle.loads(pickle.dumps(data))
     assert (copy.name, copy.fingerprint()) == (data.name, data.fingerprint())
 
@@ -121,7 +121,9 @@ def test_the_fingerprint_sees_images_names_and_labels_but_not_the_place(tmp_path
 
 
 @pytest.mark.parametrize("content", ["nothing", "no folder", "a file"])
-def test_a_folder_without_images_says_how_they_should_lie(tmp_path: Path, content: str) -> None:
+def test_a_folder_without_images_is_refused_with_the_expected_layout(
+    tmp_path: Path, content: str
+) -> None:
     path = tmp_path / "x"
     if content == "nothing":
         (path / "train").mkdir(parents=True)
@@ -149,8 +151,8 @@ def listed(root: Path, **changes: Any) -> Path:
         for number in range(2)
     ]
     content = {
-        "train": [[f"train/{path}", *rest] for path, *rest in rows],
-        "test": [[f"test/{path}", *rest] for path, *rest in rows],
+        "train": [[f"train/{path}", label, name] for path, label, name in rows],
+        "test": [[f"test/{path}", label, name] for path, label, name in rows],
         **changes,
     }
     path = root / "split_mine.json"
@@ -173,24 +175,27 @@ def test_a_list_keeps_its_order_and_its_labels(tmp_path: Path, place: str) -> No
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"test": {"a": 1}}, "'test' is no list"),
+        ({"test": {"a": 1}}, "'test' is not a list"),
         ({"trian": []}, "it has a split 'trian'"),
         ({"test": [["a.png", 0]]}, "'test' has the row"),
         ({"test": [["a.png", "0", "fox"]]}, "'test' has the row"),
         ({"test": [["a.png", True, "fox"]]}, "'test' has the row"),
         ({"test": [["a.png", -1, "fox"]]}, "'test' has the row"),
         ({"test": [["a.png", 0, "_"]]}, "'test' has the row"),
-        ({"test": [["a.png", 2, "\ud800"]]}, "which is no text"),
+        ({"test": [["a.png", 2, "\ud800"]]}, "which is not valid text"),
         ({"test": [["../../etc/passwd", 0, "red_fox"]]}, "leads out of the folder"),
         ({"test": [["/etc/passwd", 0, "red_fox"]]}, "leads out of the folder"),
         ({"test": [["a.png", 0, "wolf"]]}, "label 0 is both 'red_fox' and 'wolf'"),
-        ({"test": [["a.png", 5, "wolf"]]}, "labels count from 0 without gaps, but there is no 2"),
+        (
+            {"test": [["a.png", 5, "wolf"]]},
+            "labels must count from 0 without gaps, but there is no 2",
+        ),
         ({"test": [["a.png", 0, "red_fox"]] * 2}, "'test' has an image twice"),
         ({"test": [["a.png", 0, "red_fox"]]}, r"1 of 5 images are not in .*: a\.png"),
         ({"train": None, "test": []}, "no images"),
     ],
 )
-def test_a_list_that_is_wrong_says_where(
+def test_an_invalid_list_is_refused_with_the_place(
     tmp_path: Path, changes: dict[str, Any], expected: str
 ) -> None:
     make(tmp_path, "train", "test")
@@ -199,7 +204,7 @@ def test_a_list_that_is_wrong_says_where(
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 200_000, b"[]", None])
-def test_a_file_that_is_no_list_says_what_it_should_hold(
+def test_a_file_that_is_not_a_list_is_refused_with_the_expected_content(
     tmp_path: Path, content: bytes | None
 ) -> None:
     path = tmp_path / "x.json"
@@ -212,31 +217,31 @@ def test_a_file_that_is_no_list_says_what_it_should_hold(
 # --- names --------------------------------------------------------------------------------------
 
 
-def test_other_names_are_left_to_others() -> None:
+def test_other_names_resolve_to_nothing() -> None:
     assert resolve("demo-animals") is None
     assert resolve("ftp:/somewhere") is None
     assert resolve("tests") is None
 
 
 def test_one_place_has_one_name_and_one_class() -> None:
-    form = resolve("folder:/x/y")
-    assert form is not None
-    assert form.name == "folder:/x/y"
-    assert resolve("folder:/x/y/") is form
-    assert resolve("folder:/x//y") is form
+    dataset = resolve("folder:/x/y")
+    assert dataset is not None
+    assert dataset.name == "folder:/x/y"
+    assert resolve("folder:/x/y/") is dataset
+    assert resolve("folder:/x//y") is dataset
 
 
-def test_a_path_may_start_at_home_and_hold_any_sign(
+def test_a_path_may_start_at_home_and_hold_any_character(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     make(tmp_path / "a,b=c:d ü", "test")
     data = opened("folder:~/a,b=c:d ü")
-    assert data.name == "folder:~/a,b=c:d ü", "records do not tell whose home it is"
+    assert data.name == "folder:~/a,b=c:d ü", "records do not say whose home it is"
     assert len(data.samples("test")) == 4
 
 
-def test_a_bare_path_says_how_it_is_written(tmp_path: Path) -> None:
+def test_a_bare_path_is_refused_with_its_name(tmp_path: Path) -> None:
     make(tmp_path, "train", "test")
     with pytest.raises(UsageError, match=f"is written folder:{tmp_path}"):
         resolve(str(tmp_path))
@@ -268,7 +273,7 @@ Plan = Callable[..., list[tuple[str, str]]]
 
 @pytest.fixture
 def plan(place: Path) -> Plan:
-    """What is scored and what is learned on, for a request."""
+    """Plans a request: (data set that is scored, source that is learned on) of each cell."""
 
     def planned(
         *datasets: str,
@@ -285,17 +290,17 @@ def plan(place: Path) -> Plan:
     return planned
 
 
-def test_ones_own_data_is_one_more_transfer_set(plan: Plan) -> None:
+def test_own_data_is_one_more_transfer_set(plan: Plan) -> None:
     assert plan("toy-one", "folder:/x/") == [("toy-one", "toy"), ("folder:/x", "toy")]
     assert plan("folder:/x", "folder:/x/") == [("folder:/x", "toy")]
     assert plan() == [("toy-one", "toy"), ("toy-two", "toy")]
 
 
-def test_a_task_that_learns_where_it_scores_learns_on_ones_own_data(plan: Plan) -> None:
+def test_a_task_that_learns_where_it_scores_learns_on_own_data(plan: Plan) -> None:
     assert plan("folder:/x", tasks=("few-shot:suite=toy",)) == [("folder:/x", "folder:/x")]
 
 
-def test_so_is_a_set_of_another_suite(plan: Plan) -> None:
+def test_a_set_of_another_suite_is_one_more_transfer_set(plan: Plan) -> None:
     assert plan("demo-sketch") == [("demo-sketch", "toy")]
 
 
@@ -312,7 +317,7 @@ def test_a_task_without_transfer_sets_scores_no_other_data(plan: Plan) -> None:
         plan("folder:/x", tasks=("pretraining:suite=toy",))
 
 
-def test_ones_own_data_can_be_learned_on(plan: Plan) -> None:
+def test_own_data_can_be_learned_on(plan: Plan) -> None:
     task = "cross-dataset:suite=toy,source=folder:/x/y/,shots=1"
     assert plan("toy-one", tasks=(task,)) == [("toy-one", "folder:/x/y")]
     assert plan(tasks=("pretraining:source=folder:/x",)) == [("folder:/x", "folder:/x")]
@@ -326,12 +331,12 @@ def test_a_comma_in_a_path_goes_with_set(plan: Plan) -> None:
     assert plan("toy-one", settings=settings) == [("toy-one", "folder:/a,b=c")]
 
 
-def test_a_source_that_is_no_data_set_is_refused_at_once(plan: Plan) -> None:
+def test_an_unknown_source_is_refused_at_once(plan: Plan) -> None:
     with pytest.raises(UsageError, match="no data set is named 'foldr:/x'"):
         plan("toy-one", tasks=("cross-dataset:suite=toy,source=foldr:/x",))
 
 
-def test_a_run_learns_and_scores_on_ones_own_data(
+def test_a_run_learns_and_scores_on_own_data(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(place / "birds", "train", "test")
@@ -340,9 +345,9 @@ def test_a_run_learns_and_scores_on_ones_own_data(
     words += ["--task", "cross-dataset:suite=toy,source=folder:birds"]
     words += ["--dataset", "folder:holiday", "folder:gone", "toy-one"]
     assert main(words) == 1
-    page, told = capsys.readouterr()
+    page, messages = capsys.readouterr()
     assert "| Method | Toy one | gone | holiday | Average |" in page
-    assert "4 done, 0 had a record, 2 failed" in told
+    assert "4 done, 0 had a record, 2 failed" in messages
     records, _ = Store(place / "runs").all()
     failures = {record.failure.kind for record in records if record.failure}
     assert failures == {"missing-data"}
@@ -352,7 +357,7 @@ def test_a_run_learns_and_scores_on_ones_own_data(
     assert not any(os.fspath(place / "birds") in text for text in texts), "as it was written"
 
 
-def test_info_tells_of_ones_own_data(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_info_describes_own_data(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make(place / "birds", "test")
     assert main(["info", "folder:birds"]) == 0
     page = capsys.readouterr().out

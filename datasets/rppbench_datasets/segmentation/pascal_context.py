@@ -1,9 +1,9 @@
-"""PASCAL-Context: VOC 2010 photographs with the 59 most frequent classes of everything in them."""
+"""PASCAL-Context: VOC 2010 photographs labelled with the 59 most frequent classes."""
 
 from __future__ import annotations
 
 from rppbench.contracts import Published
-from rppbench_datasets.labelled.maps import LabelMaps, prepared
+from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
 
 class PascalContext(LabelMaps):

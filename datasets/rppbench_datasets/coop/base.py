@@ -1,4 +1,4 @@
-"""What all CoOp sets share: a folder below the data root, lists that are checked, images on disk.
+"""Base classes of CoOp's data sets: a folder below the data root, checked lists, image files.
 
 Nothing is ever written below the data root, and no pickle (CoOp's caches) is ever read from it.
 """
@@ -16,42 +16,43 @@ from typing import ClassVar, NamedTuple
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample, SourceFile
+from rppbench.contracts import Dataset, Sample, SourceFile, data_root
 from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
-from rppbench_datasets.coop.aliases import Aliases, found, moved
-from rppbench_datasets.root import data_root
+from rppbench_datasets.coop.aliases import Aliases, find_folder, find_moved_images
 
 VERSION = 1
-"""Raised when the same files would be read to other lists or other pixels."""
+"""Increased when the same files would give other lists or other pixels."""
 
 GUIDE = "https://github.com/KaiyangZhou/CoOp/blob/main/DATASETS.md"
-"""Folder layout and downloads, with the split files."""
+"""CoOp's page of folder layouts and downloads, split files among them."""
 
 
 class ListedImage(NamedTuple):
-    """One line of a list."""
+    """One entry of a list of images."""
 
     path: str
     """Below the folder of images."""
     label: int
     name: str
-    """Of the class, underscores kept."""
+    """The class name, with its underscores."""
 
 
 Lists = Mapping[str, Sequence[ListedImage]]
-"""By split."""
+"""Split -> its list."""
 
 
-class OnDisk(Dataset):
-    """A folder of image files below the data root."""
+class CoopDataset(Dataset):
+    """A data set of CoOp: a folder of image files below the data root."""
 
     suite: ClassVar[str] = "coop"
     folder: ClassVar[str]
     """Below the data root."""
     size: ClassVar[int]
+    """Number of classes."""
     counts: ClassVar[Mapping[str, int]]
+    """Split -> number of images."""
     aliases: ClassVar[Aliases] = {}
-    """Other names that copies have for folders of this one."""
+    """Paths of its folders in other copies."""
 
     def __init__(self) -> None:
         self.root = data_root()
@@ -79,7 +80,7 @@ class OnDisk(Dataset):
         return [Sample(key, label) for key, label in self.entries(split)]
 
     def absent(self, split: str) -> MissingDataError:
-        """What to say where the files have no list of a split that the data set has."""
+        """The error for a split that the data set has, but no file lists."""
         return MissingDataError(f"{self.name}: nothing in {self.home} lists its {split!r} images")
 
     def image(self, sample: Sample) -> Image.Image:
@@ -91,8 +92,8 @@ class OnDisk(Dataset):
         except FileNotFoundError:
             raise MissingDataError(f"{self.name}: no image {path}") from None
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            told = f"{self.name}: cannot decode {path}: {error}"
-            raise MissingDataError(told, UNREADABLE) from error
+            message = f"{self.name}: cannot decode {path}: {error}"
+            raise MissingDataError(message, UNREADABLE) from error
 
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
@@ -103,7 +104,7 @@ class OnDisk(Dataset):
         return [
             source
             for source in cls.sources
-            if found(home, source.gives.removeprefix(f"{cls.folder}/"), cls.aliases) is None
+            if find_folder(home, source.gives.removeprefix(f"{cls.folder}/"), cls.aliases) is None
         ]
 
     def fingerprint(self) -> str:
@@ -112,23 +113,23 @@ class OnDisk(Dataset):
     @cached_property
     def _fingerprint(self) -> str:
         facts = (VERSION, self.name, self.template, list(self.classes))
-        found = hashlib.sha256(json.dumps(facts).encode())
+        sha = hashlib.sha256(json.dumps(facts).encode())
         for split in self.present:
             for key, label in self.entries(split):
-                found.update(f"{split}\0{key}\0{label}\n".encode("utf-8", "surrogatepass"))
-        return found.hexdigest()[:32]
+                sha.update(f"{split}\0{key}\0{label}\n".encode("utf-8", "surrogatepass"))
+        return sha.hexdigest()[:32]
 
-    def counted(self, split: str, found: int, where: Path) -> None:
-        """Raise MissingDataError if a list has not as many images as it must."""
-        if found != self.counts[split]:
+    def check_count(self, split: str, count: int, where: Path) -> None:
+        """MissingDataError if a list does not have `self.counts[split]` images."""
+        if count != self.counts[split]:
             raise MissingDataError(
-                f"{self.name}: {where} has {found:,} {split!r} images, not {self.counts[split]:,}",
+                f"{self.name}: {where} has {count:,} {split!r} images, not {self.counts[split]:,}",
                 WRONG_COUNT,
             )
 
 
-class Listed(OnDisk):
-    """Images that files list, a label and a class name with each."""
+class ListedDataset(CoopDataset):
+    """A data set whose files list its images, each with a label and a class name."""
 
     images: ClassVar[str] = "images"
     """Folder of images below `folder`; '' is `folder` itself."""
@@ -142,7 +143,7 @@ class Listed(OnDisk):
             split: [(str(prefix / entry.path), entry.label) for entry in entries]
             for split, entries in lists.items()
         }
-        self._moved = moved(
+        self._moved = find_moved_images(
             self.home,
             (
                 (str(PurePosixPath(self.images, entry.path)), entry.name)
@@ -152,7 +153,10 @@ class Listed(OnDisk):
             [self.images] if self.images else list(self.aliases),
             self.aliases,
         )
-        for split, entries in self._lists.items():  # one look tells a moved or renamed folder
+        for (
+            split,
+            entries,
+        ) in self._lists.items():  # one file shows whether a folder was moved or renamed
             first = self.file(Sample(*entries[0]))
             if not first.is_file():
                 raise MissingDataError(
@@ -162,16 +166,16 @@ class Listed(OnDisk):
 
     @abstractmethod
     def read(self) -> tuple[Lists, Path]:
-        """The lists, and the file (or folder) to name where they are wrong."""
+        """The lists, and the file (or folder) that error messages name."""
 
     def class_name(self, path: str) -> str | None:
-        """The class that a path tells, as lists write it; None where it tells none."""
+        """The class name in a path, as lists write it; None if paths hold none."""
         return None
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
-        """Raise MissingDataError if labels number the classes in another order than they must.
+        """MissingDataError if the labels do not number the classes in the published order.
 
-        `folders` holds a folder of each class, by label.
+        `names` and `folders` hold the name and a folder of each class, by label.
         """
 
     @property
@@ -186,18 +190,18 @@ class Listed(OnDisk):
         yield from self._lists[split]
 
     def file(self, sample: Sample) -> Path:
-        if self._moved:  # a copy whose folders are called otherwise
+        if self._moved:  # a copy whose folders have other names
             listed = sample.key.removeprefix(f"{self.folder}/")
             return self.home / self._moved.get(listed, listed)
         return super().file(sample)
 
     def _check(self, lists: Lists, where: Path) -> list[str]:
-        """The class names by label, once nothing is wrong with the lists."""
+        """The class names by label. MissingDataError if anything is wrong with the lists."""
         names: dict[int, str] = {}
         folders: dict[int, str] = {}
         seen: set[str] = set()
         for split, entries in lists.items():
-            self.counted(split, len(entries), where)
+            self.check_count(split, len(entries), where)
             for path, label, name in entries:
                 check_path(path, f"{self.name}: {where}")
                 for expected in (self.class_name(path), names.setdefault(label, name)):
@@ -223,7 +227,7 @@ class Listed(OnDisk):
 
 
 def check_sorted(data: Dataset, keys: Sequence[str], where: Path) -> None:
-    """Raise MissingDataError unless the keys of the classes ascend with their labels."""
+    """MissingDataError unless the keys, one a class by label, are in ascending order."""
     for label, (one, two) in enumerate(pairwise(keys)):
         if not one < two:
             raise MissingDataError(
@@ -234,14 +238,14 @@ def check_sorted(data: Dataset, keys: Sequence[str], where: Path) -> None:
 
 
 def check_path(path: str, where: str) -> None:
-    """Raise MissingDataError for a path that leads out of its folder, on any system."""
+    """MissingDataError for a path that leads out of its folder, on any operating system."""
     foreign = PureWindowsPath(path)  # knows drives and both separators
     if not path or "\0" in path or "\\" in path or foreign.anchor or ".." in foreign.parts:
-        raise MissingDataError(f"{where}: {path!r} is no path below the folder of images")
+        raise MissingDataError(f"{where}: {path!r} is not a path below the folder of images")
 
 
 def lines(path: Path, name: str) -> list[str]:
-    """The lines of a text file that hold anything. MissingDataError if it cannot be read."""
+    """The stripped non-empty lines of a text file. MissingDataError if it cannot be read."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -252,18 +256,21 @@ def lines(path: Path, name: str) -> list[str]:
 
 
 def fields(line: str, count: int, path: Path, name: str) -> list[str]:
-    """The first `count` words of a line, the last with all the rest. MissingDataError if fewer."""
+    """A line split at spaces into `count` fields, the last one with all further words.
+
+    MissingDataError if there are fewer.
+    """
     words = line.split(" ", count - 1)
     if len(words) < count:
-        told = f"{name}: cannot read {path}: the line {line!r}"
-        raise MissingDataError(told, UNREADABLE)
+        message = f"{name}: cannot read {path}: the line {line!r}"
+        raise MissingDataError(message, UNREADABLE)
     return words
 
 
 def number(word: str, path: Path, name: str) -> int:
-    """A word of a line as a number. MissingDataError if it is none."""
+    """A word of a line as an integer. MissingDataError if it is not one."""
     try:
         return int(word)
     except ValueError:
-        told = f"{name}: cannot read {path}: {word!r} is no number"
-        raise MissingDataError(told, UNREADABLE) from None
+        message = f"{name}: cannot read {path}: {word!r} is not a number"
+        raise MissingDataError(message, UNREADABLE) from None

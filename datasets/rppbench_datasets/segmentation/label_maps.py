@@ -1,7 +1,7 @@
-"""A folder of PNG label maps and one of images with the same names.
+"""Base class of segmentation data sets: a folder of images and a folder of PNG label maps.
 
-The maps are what the scripts of detectron2, ZSSeg and POMP prepare: one byte a pixel, labels from
-0, 255 where nothing is scored. Nothing is written below the data root.
+The scripts of detectron2, ZSSeg and POMP prepare the maps: one byte a pixel, labels from 0, and 255
+for pixels that are not scored. Nothing is written below the data root.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import IGNORED, UNLABELLED, Sample, SegmentationSet, SourceFile
+from rppbench.contracts import IGNORED, UNLABELLED, Sample, SegmentationSet, SourceFile, data_root
 from rppbench.errors import MissingDataError, unknown
-from rppbench_datasets.pictures import read
-from rppbench_datasets.root import data_root
+from rppbench_datasets.image_files import read_image
 from rppbench_datasets.vocabularies import table
 
 VERSION = 1
-"""Raised when the same files would be read to other labels or names."""
+"""Increased when the same files would give other labels or names."""
 
 NOT_SCORED = 255
-"""In the files."""
+"""Value in the label maps of pixels that are not scored."""
 
 
 class LabelMaps(SegmentationSet):
-    """One list of images, 'test': the official validation images."""
+    """A segmentation data set with one split, 'test': the official validation images."""
 
     suite: ClassVar[str] = "coop"
     role: ClassVar[str] = "segmentation"
     names: ClassVar[str]
-    """File of the class names, without its ending."""
+    """Name of its class list in `vocabularies`."""
     maps: ClassVar[str]
     """Folder of label maps (.png) below the data root."""
     images: ClassVar[str]
@@ -51,8 +50,8 @@ class LabelMaps(SegmentationSet):
                 f"{self.name}: no folder {self.folder}; prepare the label maps as for detectron2 "
                 "(see datasets/README.md), or name another root with --data or RPPBENCH_DATA"
             )
-        with os.scandir(self.folder) as found:
-            sizes = {e.name: e.stat().st_size for e in found if _is_map(e.name)}
+        with os.scandir(self.folder) as entries:
+            sizes = {e.name: e.stat().st_size for e in entries if _is_map(e.name)}
         if len(sizes) != (count := self.counts["test"]):
             raise MissingDataError(
                 f"{self.name}: {self.folder} has {len(sizes):,} label maps, not {count:,}"
@@ -76,7 +75,7 @@ class LabelMaps(SegmentationSet):
         return [Sample(f"{self.images}/{name[:-4]}.jpg", UNLABELLED) for name in self._sizes]
 
     def image(self, sample: Sample) -> Image.Image:
-        return read(self.root / sample.key)
+        return read_image(self.root / sample.key)
 
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         path = self.folder / f"{Path(sample.key).stem}.png"
@@ -95,14 +94,14 @@ class LabelMaps(SegmentationSet):
 
     @cached_property
     def _fingerprint(self) -> str:
-        """A map that is replaced under its name shows as far as its file has another size."""
+        """Covers the size of each label map: a map that is replaced shows if its size changed."""
         facts = (VERSION, self.name, self.template, list(self.classes), list(self.unseen()))
         text = json.dumps((*facts, self._sizes))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def prepared(images: str, maps: str, page: str) -> tuple[SourceFile, ...]:
-    """Both folders, which only a person can make: nothing fetches and converts them."""
+    """The two folders as sources that the user prepares by hand; `page` says how."""
     return tuple(SourceFile("", folder, pages=(page,)) for folder in (images, maps))
 
 
@@ -111,10 +110,10 @@ def _is_map(name: str) -> bool:
 
 
 def _bytes(path: Path) -> NDArray[np.uint8]:
-    """(h, w) of a PNG of one byte a pixel. MissingDataError names a file that is none."""
+    """(h, w) pixels of a PNG of one byte a pixel. MissingDataError if the file is not one."""
     try:
         with Image.open(path, formats=["PNG"]) as file:
-            if file.mode not in ("L", "P"):  # a palette's colours are for the eye only
+            if file.mode not in ("L", "P"):  # palette colours only serve for display
                 raise MissingDataError(f"{path} is {file.mode}, not a byte (L or P) for each pixel")
             return np.asarray(file)
     except FileNotFoundError:

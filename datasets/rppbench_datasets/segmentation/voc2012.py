@@ -6,10 +6,10 @@ import os
 
 from rppbench.contracts import Published
 from rppbench.errors import MissingDataError
-from rppbench_datasets.labelled.maps import LabelMaps, prepared
+from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
 SHOWN = 3
-"""Names of leaked masks in the message."""
+"""How many names of leaked masks stand in the message."""
 
 
 class VOC2012(LabelMaps):
@@ -33,7 +33,7 @@ class VOC2012(LabelMaps):
         self._check_leak()
 
     def _check_leak(self) -> None:
-        """MissingDataError if masks that are scored here lie among those of seen-class training.
+        """MissingDataError if masks that are scored here are among those of seen-class training.
 
         POMP's `prepare_voc_sem_seg.py` puts them there with more than one process; images pair
         with masks by name, so whoever trains on that folder learns from validation images.
@@ -46,5 +46,5 @@ class VOC2012(LabelMaps):
             raise MissingDataError(
                 f"{self.name}: {folder} holds {len(leaked):,} validation masks "
                 f"({', '.join(leaked[:SHOWN])}, ...), so proposals or prompts that were trained on "
-                "it have seen the test images; prepare it anew with --nproc 1"
+                "it have seen the test images; prepare it again with --nproc 1"
             )

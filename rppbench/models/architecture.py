@@ -1,6 +1,7 @@
-"""What the towers of an open_clip model are made of, and whether learned tokens can enter.
+"""The parts of an open_clip model, and whether its towers are ones that can take learned tokens.
 
-Encoding without a prompt needs none of this: any tower of open_clip does.
+A tower that cannot be prompted still encodes: the `*_obstacle` functions say why no prompt can
+enter it.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ from torch import nn
 
 
 def text_part(model: Any) -> Any:
-    """The module that holds the text tower: `CLIP` keeps its parts at the top level."""
+    """The module with the text tower's parts: `model.text`, or the model itself.
+
+    open_clip's class `CLIP` keeps the parts of its text tower at its own top level.
+    """
     return getattr(model, "text", model)
 
 
 def weight_dtype(tower: nn.Module) -> torch.dtype:
-    """The type of the matrices: norms and positions stay float32 in open_clip's half modes."""
+    """The type of a tower's matrices.
+
+    Norms and positions stay float32 in open_clip's half-precision modes, so they do not tell.
+    """
     layers = (nn.Linear, nn.Conv2d)
     return next(part.weight.dtype for part in tower.modules() if isinstance(part, layers))
 
 
 def is_causal(text: Any) -> bool:
-    """Whether every token of a plain text tower sees only what stands before it."""
+    """Whether every token of the text tower attends only to itself and the tokens before it."""
     mask = getattr(text, "attn_mask", None)
     return mask is not None and torch.equal(mask.isneginf(), torch.ones_like(mask).triu(1).bool())
 
@@ -37,7 +44,7 @@ def is_causal(text: Any) -> bool:
 def text_obstacle(model: Any, tokenizer: object) -> str | None:
     """Why the text tower cannot be prompted; None if it can."""
     text = text_part(model)
-    # `CLIP` takes the parts of a TextTransformer over and drops the object itself.
+    # `CLIP` takes over the parts of a TextTransformer and drops the object itself.
     if text is not model and type(text) is not TextTransformer:
         return f"it is a {type(text).__name__}, not open_clip's own transformer"
     if not isinstance(tokenizer, SimpleTokenizer):
@@ -61,7 +68,7 @@ def image_obstacle(visual: nn.Module) -> str | None:
 
 
 def blocks_obstacle(blocks: Iterable[nn.Module]) -> str | None:
-    """Why learned tokens cannot enter these residual blocks; None if they can."""
+    """Why learned tokens cannot enter these transformer blocks; None if they can."""
     for block in blocks:
         if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv"):
             return f"its blocks are {type(block).__name__}, with an attention of their own"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rppbench.contracts import Published
-from rppbench_datasets.labelled.maps import LabelMaps, prepared
+from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
 
 class ADE20K(LabelMaps):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rppbench.contracts import Published
-from rppbench_datasets.labelled.maps import LabelMaps, prepared
+from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 from rppbench_datasets.vocabularies import table
 
 

@@ -1,7 +1,7 @@
-"""One's own image files without code: what 'folder:/path' and 'json:/path' stand for.
+"""Data sets of a user's own images, without code: 'folder:/path' and 'json:/path'.
 
-The fingerprint holds the size of every file, so an image that is replaced under its old name makes
-another data set; that takes one look at each file whenever the data is opened.
+The fingerprint covers the size of every file, so an image that is replaced under its old name makes
+another data set; for that, each file's size is read whenever the data set is opened.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from PIL import Image
 
 from rppbench.contracts import Dataset, Sample
 from rppbench.errors import MissingDataError, unknown
-from rppbench_datasets import pictures
+from rppbench_datasets import image_files
 from rppbench_datasets.manifest import END, check_text
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
-"""Of a list of faulty files in a message."""
+"""How many missing files stand in a message."""
 
 Lists = dict[str, list[Sample]]
 """Split -> its images."""
 
 
-class Own(Dataset):
-    """Images of one's own; `named.resolve` makes the class of a name with `of_name`."""
+class OwnDataset(Dataset):
+    """The base of data sets named by a path; `dataset_class` makes the class of a name."""
 
     licence = "your own"
     kind: ClassVar[str]
-    """The word before the colon."""
+    """The format, which stands before the colon of the name."""
     path: ClassVar[str]
-    """As it was written, which is how it stands in records."""
+    """The path as it was written, which is how it stands in records."""
 
     def __init__(self) -> None:
         self.place = Path(self.path).expanduser()
@@ -47,16 +47,16 @@ class Own(Dataset):
         self._sizes = dict(self._measure())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A worker cannot import a class that a name was turned into, only the form it has.
-        return _again, (type(self).__base__, self.name, self.path, self.title)
+        # A worker cannot import a class that was made from a name, only its base.
+        return _unpickle, (type(self).__base__, self.name, self.path, self.title)
 
     @abstractmethod
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
-        """The folder that keys start from, class names, and lists by split."""
+        """The folder that keys are relative to, class names, and samples by split."""
 
     @abstractmethod
     def _layout(self) -> str:
-        """How the data should lie, for messages."""
+        """The expected layout of the data, for messages."""
 
     def _measure(self) -> Iterator[tuple[str, int]]:
         """(key, bytes) of every file. MissingDataError if files are missing."""
@@ -68,10 +68,10 @@ class Own(Dataset):
             except OSError:
                 missing.append(sample.key)
         if missing:
-            shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+            first = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise MissingDataError(
                 f"{self.name}: {len(missing)} of {len(samples)} images are not in {self.root}: "
-                f"{shown}"
+                f"{first}"
             )
 
     @property
@@ -80,12 +80,13 @@ class Own(Dataset):
 
     def samples(self, split: str) -> Sequence[Sample]:
         if split not in self._lists:
-            what = f"split of {self.name} is named"
-            raise unknown(what, split, self._lists, "splits", [self._layout()])
+            raise unknown(
+                f"split of {self.name} is named", split, self._lists, "splits", [self._layout()]
+            )
         return self._lists[split]
 
     def image(self, sample: Sample) -> Image.Image:
-        return pictures.read(self.root / sample.key)
+        return image_files.read_image(self.root / sample.key)
 
     def fingerprint(self) -> str:
         lists = {
@@ -97,20 +98,20 @@ class Own(Dataset):
 
 
 @cache
-def of_name(form: type[Own], name: str, path: str, title: str) -> type[Own]:
-    """The class of the data set that a name stands for: one of the forms, at a path."""
-    facts = {"name": name, "title": title, "path": path}
-    facts |= {"__doc__": str(form.__doc__), "__module__": form.__module__}
-    return type(form.__name__, (form,), facts)
+def dataset_class(base: type[OwnDataset], name: str, path: str, title: str) -> type[OwnDataset]:
+    """The class of one data set: its base reads a format, `path` says where from."""
+    attributes = {"name": name, "title": title, "path": path}
+    attributes |= {"__doc__": str(base.__doc__), "__module__": base.__module__}
+    return type(base.__name__, (base,), attributes)
 
 
-def _again(form: type[Own], name: str, path: str, title: str) -> Own:
-    """The data set in another process."""
-    return of_name(form, name, path, title)()
+def _unpickle(base: type[OwnDataset], name: str, path: str, title: str) -> OwnDataset:
+    """The data set, opened again in another process."""
+    return dataset_class(base, name, path, title)()
 
 
-class FolderImages(Own):
-    """train, val and test/<class>/*, or <class>/*, which is all for testing."""
+class FolderImages(OwnDataset):
+    """Images in train, val and test/<class>/*, or in <class>/*, which are then all for testing."""
 
     kind = "folder"
 
@@ -126,25 +127,25 @@ class FolderImages(Own):
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
         if not self.place.is_dir():
             raise MissingDataError(f"{self.name}: no folder {self.place}\n{self._layout()}")
-        tops = _folders(self.place)
+        top_folders = _folders(self.place)
         # A class may be called 'train': a split holds folders, a class holds images.
-        parts = {split: f"{split}/" for split in SPLITS if split in tops}
+        parts = {split: f"{split}/" for split in SPLITS if split in top_folders}
         parts = {split: part for split, part in parts.items() if _folders(self.place / part)}
         parts = parts or {"test": ""}
-        found = {
+        files_by_split = {
             split: {
-                name: _pictures(self.place / part / name) for name in _folders(self.place / part)
+                name: _image_files(self.place / part / name) for name in _folders(self.place / part)
             }
             for split, part in parts.items()
         }
-        names = sorted({name for files in found.values() for name in files if files[name]})
+        names = sorted({name for files in files_by_split.values() for name in files if files[name]})
         lists: Lists = {
             split: [
                 Sample(f"{parts[split]}{name}/{file}", label)
                 for label, name in enumerate(names)
                 for file in files.get(name, ())
             ]
-            for split, files in found.items()
+            for split, files in files_by_split.items()
         }
         return self.place, [self._class_name(name) for name in names], lists
 
@@ -155,8 +156,8 @@ class FolderImages(Own):
         return name
 
 
-class ListedImages(Own):
-    """A JSON file like CoOp's split files: {"test": [["cat/1.jpg", 0, "cat"], ...], ...}."""
+class JsonListedImages(OwnDataset):
+    """Images listed in a JSON file like CoOp's: {"test": [["cat/1.jpg", 0, "cat"], ...], ...}."""
 
     kind = "json"
 
@@ -177,13 +178,13 @@ class ListedImages(Own):
         for split in (split for split in SPLITS if split in content):
             rows = content[split]
             if not isinstance(rows, list):
-                raise self._wrong(f"{split!r} is no list")
+                raise self._error(f"{split!r} is not a list")
             lists[split] = [self._sample(split, row, names) for row in rows]
             if len({sample.key for sample in lists[split]}) < len(rows):
-                raise self._wrong(f"{split!r} has an image twice")
+                raise self._error(f"{split!r} has an image twice")
         if sorted(names) != list(range(len(names))):
-            lost = min(set(range(len(names))) - set(names))
-            raise self._wrong(f"labels count from 0 without gaps, but there is no {lost}")
+            gap = min(set(range(len(names))) - set(names))
+            raise self._error(f"labels must count from 0 without gaps, but there is no {gap}")
         classes = [names[label].replace("_", " ").strip() for label in range(len(names))]
         return self._images(lists), classes, lists
 
@@ -191,37 +192,36 @@ class ListedImages(Own):
         try:
             content = json.loads(self.place.read_text(encoding="utf-8"))
         except OSError as error:
-            told = f"{self.name}: cannot read {self.place}: {error.strerror}"
-            raise MissingDataError(f"{told}\n{self._layout()}") from error
+            raise self._error(f"cannot read {self.place}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
-            raise self._wrong(f"it is no JSON: {error}") from error
+            raise self._error(f"it is not JSON: {error}") from error
         if not isinstance(content, dict):
-            raise self._wrong("it is no JSON object")
-        if strange := sorted(set(content) - set(SPLITS)):
-            raise self._wrong(f"it has a split {strange[0]!r}")
+            raise self._error("it is not a JSON object")
+        if others := sorted(set(content) - set(SPLITS)):
+            raise self._error(f"it has a split {others[0]!r}")
         return content
 
     def _sample(self, split: str, row: Any, names: dict[int, str]) -> Sample:
-        """The image of a row; its class name is noted in `names`."""
-        where = f"{split!r} has the row {json.dumps(row)[:100]}"
+        """The sample of a row; its class name is added to `names` (label -> name)."""
+        row_text = f"{split!r} has the row {json.dumps(row)[:100]}"
         if not isinstance(row, list) or [type(value) for value in row] != [str, int, str]:
-            raise self._wrong(where)
+            raise self._error(row_text)
         key, label, name = row
         path = PurePosixPath(key)
         if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in key:
-            raise self._wrong(f"{where}, whose path leads out of the folder")
+            raise self._error(f"{row_text}, whose path leads out of the folder")
         if label < 0 or not name.replace("_", " ").strip():
-            raise self._wrong(where)
+            raise self._error(row_text)
         if names.setdefault(label, name) != name:
-            raise self._wrong(f"label {label} is both {names[label]!r} and {name!r}")
+            raise self._error(f"label {label} is both {names[label]!r} and {name!r}")
         try:
             f"{key}{name}".encode()
         except UnicodeEncodeError as error:
-            raise self._wrong(f"{where}, which is no text") from error
+            raise self._error(f"{row_text}, which is not valid text") from error
         return Sample(str(path), label)
 
     def _images(self, lists: Lists) -> Path:
-        """The folder that paths start from: the file's own, or 'images' in it."""
+        """The folder that paths are relative to: the file's own, or 'images' in it."""
         folder = self.place.parent
         first = next((samples[0].key for samples in lists.values() if samples), "")
         for root in (folder, folder / "images"):
@@ -229,8 +229,8 @@ class ListedImages(Own):
                 return root
         return folder
 
-    def _wrong(self, what: str) -> MissingDataError:
-        return MissingDataError(f"{self.name}: {what}\n{self._layout()}")
+    def _error(self, problem: str) -> MissingDataError:
+        return MissingDataError(f"{self.name}: {problem}\n{self._layout()}")
 
 
 def _folders(place: Path) -> list[str]:
@@ -244,11 +244,13 @@ def _folders(place: Path) -> list[str]:
     return names
 
 
-def _pictures(place: Path) -> list[str]:
+def _image_files(place: Path) -> list[str]:
     """Names of the image files in a folder, sorted."""
     try:
         with os.scandir(os.fsencode(place)) as entries:
-            names = sorted(e.name for e in entries if pictures.is_picture(e.name) and e.is_file())
+            names = sorted(
+                e.name for e in entries if image_files.is_image_file(e.name) and e.is_file()
+            )
     except OSError as error:
         raise MissingDataError(f"cannot list {place}: {error.strerror}") from error
     check_text(END.join(names), place)

@@ -1,4 +1,4 @@
-"""The ImageNet family: a folder of images a class, and `classnames.txt` for what they show.
+"""ImageNet and its variants: one folder of images a class, class names in `classnames.txt`.
 
 Images are listed in sorted order, class by class. CoOp draws its ImageNet shots from an unsorted
 directory listing, which differs between machines: the draws from these lists are rppbench's own.
@@ -12,28 +12,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from rppbench.contracts import ReportProgress, Sample, SourceFile
+from rppbench.contracts import ReportProgress, Sample, SourceFile, data_root
 from rppbench.errors import WRONG_COUNT, MissingDataError
-from rppbench_datasets.coop.aliases import places
-from rppbench_datasets.coop.files import GUIDE, OnDisk, check_sorted, fields, lines
-from rppbench_datasets.manifest import manifest
-from rppbench_datasets.root import data_root
+from rppbench_datasets.coop.aliases import candidate_paths
+from rppbench_datasets.coop.base import GUIDE, CoopDataset, check_sorted, fields, lines
+from rppbench_datasets.manifest import open_manifest
 
 NAMES = "classnames.txt"
 CLASSES = 1000
-"""Its lines."""
+"""Lines of `classnames.txt`."""
 
 SUFFIXES = (".jpeg", ".jpg", ".png")
 WNID = re.compile(r"n\d{8}")
 
 
-def names_of(folder: str) -> SourceFile:
-    """CoOp's list of the classes, which is CLIP's, for one set; ImageNet's own serves them all."""
+def classnames_source(folder: str) -> SourceFile:
+    """Where one set's `classnames.txt` comes from: CoOp's copy of CLIP's class names.
+
+    The one in ImageNet's folder serves all sets.
+    """
     return SourceFile("drive:1-61f_ol79pViBFDG_IDlUQSwoLcn2XXF", f"{folder}/{NAMES}", file=NAMES)
 
 
-class ImageNetFolders(OnDisk):
-    """Folders named by WordNet id; labels are ranks among the sorted names of the folders."""
+class ImageNetFolders(CoopDataset):
+    """A data set of class folders named by WordNet id; labels count the sorted folder names."""
 
     folders: ClassVar[Mapping[str, str]]
     """Split -> folder of class folders, below `folder`."""
@@ -42,10 +44,12 @@ class ImageNetFolders(OnDisk):
     def __init__(self) -> None:
         super().__init__()
         known = dict(self.vocabulary())
-        self._tops = {split: self.top(self.home, folder) for split, folder in self.folders.items()}
+        self._split_folders = {
+            split: self.split_folder(self.home, folder) for split, folder in self.folders.items()
+        }
         for split in self.folders:
-            found = self._class_folders(split, set(known))
-        self._folders = [folder for folder in known if folder in found]
+            present = self._class_folders(split, set(known))
+        self._folders = [folder for folder in known if folder in present]
         self._names = [known[folder] for folder in self._folders]
         self._listed: dict[str, list[list[str]]] = {}
 
@@ -56,7 +60,7 @@ class ImageNetFolders(OnDisk):
     def named_wnids(self) -> list[tuple[str, str]]:
         """(WordNet id, class name) of each line of `classnames.txt`."""
         path = self.home / NAMES
-        if not path.is_file():  # CoOp copies ImageNet's file; the original does as well
+        if not path.is_file():  # CoOp copies ImageNet's file; the original serves too
             path = self.root / "imagenet" / NAMES
         pairs = [fields(line, 2, path, self.name) for line in lines(path, self.name)]
         if len(pairs) != CLASSES or not all(WNID.fullmatch(wnid) for wnid, _ in pairs):
@@ -85,14 +89,14 @@ class ImageNetFolders(OnDisk):
     def _files(self, split: str) -> list[list[str]]:
         """Names of the images of each class, sorted; listed once."""
         if split not in self._listed:
-            top = self._tops[split]
-            index = manifest(top.parent, (top.name,))
-            there = {PurePosixPath(folder.path).name: folder for folder in index.folders}
+            top = self._split_folders[split]
+            index = open_manifest(top.parent, (top.name,))
+            by_name = {PurePosixPath(folder.path).name: folder for folder in index.folders}
             listed = [
-                [name for name in index.names(there[folder]) if _is_image(name)]
+                [name for name in index.names(by_name[folder]) if _is_image(name)]
                 for folder in self._folders
             ]
-            self.counted(split, sum(map(len, listed)), top)
+            self.check_count(split, sum(map(len, listed)), top)
             self._listed[split] = listed
         return self._listed[split]
 
@@ -100,7 +104,7 @@ class ImageNetFolders(OnDisk):
         inside = PurePosixPath(sample.key).relative_to(self.folder)
         for split, folder in self.folders.items():
             if inside.is_relative_to(folder):
-                return self._tops[split] / inside.relative_to(folder)
+                return self._split_folders[split] / inside.relative_to(folder)
         return super().file(sample)
 
     @classmethod
@@ -111,31 +115,33 @@ class ImageNetFolders(OnDisk):
 
     @classmethod
     def index(cls, report: ReportProgress) -> Sequence[Path]:
-        tops = [cls.top(data_root() / cls.folder, folder) for folder in cls.folders.values()]
-        return [manifest(top.parent, (top.name,), report).file for top in tops]
+        tops = [
+            cls.split_folder(data_root() / cls.folder, folder) for folder in cls.folders.values()
+        ]
+        return [open_manifest(top.parent, (top.name,), report).file for top in tops]
 
     @classmethod
-    def top(cls, home: Path, folder: str) -> Path:
-        """A folder of class folders, or what a copy has in its place."""
-        for place in places(folder, cls.aliases):
+    def split_folder(cls, home: Path, folder: str) -> Path:
+        """The path of a split's class folders, which another copy may have elsewhere."""
+        for place in candidate_paths(folder, cls.aliases):
             if any(True for _ in (home / place).glob("*/")) and not _is_nest(home / place):
                 return home / place
         return home / folder
 
     def _class_folders(self, split: str, known: set[str]) -> set[str]:
-        """Names of a split's class folders. MissingDataError if they are not the set's."""
-        top = self._tops[split]
-        found = known.intersection(self._names_in(top))
-        if len(found) != self.size:
+        """Names of a split's class folders. MissingDataError if not all classes have one."""
+        top = self._split_folders[split]
+        folders = known.intersection(self._names_in(top))
+        if len(folders) != self.size:
             raise MissingDataError(
-                f"{self.name}: {top} has {len(found):,} class folders, not {self.size:,}; "
+                f"{self.name}: {top} has {len(folders):,} class folders, not {self.size:,}; "
                 f"the layout must be that of {GUIDE}",
                 WRONG_COUNT,
             )
-        return found
+        return folders
 
     def _names_in(self, folder: Path) -> list[str]:
-        """What is in a folder, sorted."""
+        """Names of files and folders in a folder, sorted."""
         try:
             return sorted(os.listdir(folder))
         except OSError as error:
@@ -144,7 +150,7 @@ class ImageNetFolders(OnDisk):
 
 
 def _is_nest(folder: Path) -> bool:
-    """Whether a folder holds nothing but a folder of its own name, as unpacked archives may."""
+    """Whether a folder holds only a folder of its own name, as unpacked archives may."""
     return os.listdir(folder) == [folder.name]
 
 

@@ -1,6 +1,6 @@
-"""Images with boxes below the data root, listed in one file of COCO's format.
+"""Base class of detection data sets whose boxes are in one JSON file of COCO's format.
 
-Boxes are kept in arrays: a million of them are tens of megabytes, not gigabytes of objects.
+Boxes are held in arrays: a million of them are tens of megabytes, not gigabytes of objects.
 """
 
 from __future__ import annotations
@@ -17,26 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import UNLABELLED, Checked, DetectionSet, Sample, Thing
+from rppbench.contracts import UNLABELLED, Checked, DetectionSet, Sample, Thing, data_root
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench.files.coco_json import box, entries, real, whole, word
-from rppbench_datasets.pictures import read
-from rppbench_datasets.root import data_root
+from rppbench_datasets.image_files import read_image
 from rppbench_datasets.vocabularies import table
 
 VERSION = 1
-"""Raised when the same files would be read to other boxes or names."""
+"""Increased when the same files would give other boxes or names."""
 
 
-class Annotated(DetectionSet):
-    """One list of images, 'test', with boxes of published classes."""
+class CocoFormatDataset(DetectionSet):
+    """A detection data set with one split, 'test'; its class list comes with the package."""
 
     suite: ClassVar[str] = "coop"
     role: ClassVar[str] = "detection"
     names: ClassVar[str]
-    """File of the class names, without its ending."""
+    """Name of its class list in `vocabularies`."""
     annotations: ClassVar[str]
-    """Below the data root."""
+    """The JSON file, below the data root."""
     images: ClassVar[str]
     """Folder of images below the data root."""
 
@@ -72,7 +71,7 @@ class Annotated(DetectionSet):
         return [Sample(key, UNLABELLED) for key in self._at]
 
     def image(self, sample: Sample) -> Image.Image:
-        return read(self.root / sample.key)
+        return read_image(self.root / sample.key)
 
     def shape(self, sample: Sample) -> tuple[int, int]:
         return self._sizes[self._at[sample.key]]
@@ -103,20 +102,20 @@ class Annotated(DetectionSet):
     @cached_property
     def _fingerprint(self) -> str:
         facts = (VERSION, self.name, self.template, self.vocabulary(), list(self.unseen()))
-        found = hashlib.sha256(json.dumps(facts).encode())
+        sha = hashlib.sha256(json.dumps(facts).encode())
         for key in self._at:
-            found.update(f"{key}\n".encode("utf-8", "surrogatepass"))
+            sha.update(f"{key}\n".encode("utf-8", "surrogatepass"))
         for values in (self._labels, self._boxes, self._crowds, self._areas, self._starts):
-            found.update(np.ascontiguousarray(values).tobytes())
-        found.update("\n".join(self._masks).encode())
-        return found.hexdigest()[:32]
+            sha.update(np.ascontiguousarray(values).tobytes())
+        sha.update("\n".join(self._masks).encode())
+        return sha.hexdigest()[:32]
 
     def path(self, image: Mapping[str, Any], where: str) -> str:
         """The image's path below `images`."""
         return word(image, "file_name", where)
 
     def _read(self) -> None:
-        """Read the file; entries may come in any order. UsageError if one is not as it must be."""
+        """Read the annotations; entries may come in any order. UsageError if one is invalid."""
         label_of = {number: label for label, number in enumerate(self.category_ids())}
         at_of: dict[int, int] = {}
         keys: list[str] = []
@@ -125,18 +124,18 @@ class Annotated(DetectionSet):
         owners, labels, crowds = array("q"), array("q"), array("b")
         numbers = array("d")
         self._masks: list[str] = []
-        for what, entry in entries(self.listed, "images", "annotations", "categories"):
-            where = f"{self.listed}, {what}"
-            if what == "categories":
+        for section, entry in entries(self.listed, "images", "annotations", "categories"):
+            where = f"{self.listed}, {section}"
+            if section == "categories":
                 self._check_category(entry, label_of, where)
-            elif what == "images":
+            elif section == "images":
                 if (number := whole(entry, "id", where)) in at_of:
                     raise UsageError(f"{where}: two images have the id {number}")
                 at_of[number] = len(keys)
                 keys.append(str(PurePosixPath(self.images, _below(self.path(entry, where), where))))
                 self._sizes.append((whole(entry, "height", where), whole(entry, "width", where)))
                 self._checked.append(_checked(entry, label_of))
-            elif what == "annotations":
+            elif section == "annotations":
                 category = whole(entry, "category_id", where)
                 if category not in label_of:
                     raise UsageError(f"{where}: no category has the id {category}")
@@ -176,20 +175,20 @@ class Annotated(DetectionSet):
             raise UsageError(f"{where}: category {number} is {name!r}, not {known!r}")
 
     def same_name(self, number: int, name: str, known: str) -> bool:
-        """Whether a file may call the class so."""
+        """Whether `name` in a file is an accepted spelling of the class name `known`."""
         return name.lower() == known.lower()
 
 
 def _below(path: str, where: str) -> str:
-    """The path, if it leads below its folder on any system."""
+    """The path. UsageError if it leads out of its folder on any operating system."""
     foreign = PureWindowsPath(path)
     if "\0" in path or "\\" in path or foreign.anchor or ".." in foreign.parts:
-        raise UsageError(f"{where}: {path!r} is no path below the folder of images")
+        raise UsageError(f"{where}: {path!r} is not a path below the folder of images")
     return path
 
 
 def _checked(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> Checked:
-    """LVIS's lists of an image; ids of no category are left out."""
+    """LVIS's two lists of an image, as labels; unknown category ids are left out."""
     absent, incomplete = (
         tuple(label_of[number] for number in entry.get(name) or () if number in label_of)
         for name in ("neg_category_ids", "not_exhaustive_category_ids")

@@ -1,0 +1,67 @@
+"""The keys of stored features: all that a feature depends on.
+
+A stored feature is used again only where its complete key is equal, so whatever changes a feature
+must stand here. Nothing of the method stands here: only frozen towers are stored.
+
+- Image features: `image_key`, and for each row the image itself (`Images.contents`: the sample's
+  key, and size and modification time of its file).
+- Text features of fixed wordings: `text_key`.
+- Features of image parts (crops, windows), for tasks: `part_key` and what the task adds.
+- Proposals (boxes, masks), for tasks: `dataset_key` and what the task adds.
+
+`FeatureStore.path` turns a key into a file name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rppbench.contracts.dataset import Dataset
+from rppbench.data.images import Images
+from rppbench.files.digests import digest
+from rppbench.models.clip import Clip
+
+
+def image_key(clip: Clip, images: Images, epoch: int = 0, view: int = 0) -> dict[str, object]:
+    """Data set, its fingerprint, preprocessing, augmentation, tower and precision.
+
+    With augmentation also the epoch and the number of the view. `kind` is 'images' or 'views'.
+    """
+    return {**images.key(epoch, view), **tower_key(clip)}
+
+
+def text_key(
+    clip: Clip, names: Sequence[str], wordings: Sequence[str], raw: bool
+) -> dict[str, object]:
+    """Class names, wordings, whether features are averaged `raw`, tower and precision."""
+    return {
+        "kind": "texts",
+        "names": digest(list(names), 32),
+        "wordings": digest(list(wordings), 32),
+        "raw": raw,
+        **tower_key(clip),
+    }
+
+
+def part_key(clip: Clip, dataset: Dataset) -> dict[str, object]:
+    """Data set, its fingerprint, preprocessing, tower and precision; not which part of which image.
+
+    The task that cuts the parts adds that.
+    """
+    return {
+        **dataset_key(dataset),
+        "kind": "parts",
+        "preprocess": digest(asdict(clip.preprocess), 32),
+        **tower_key(clip),
+    }
+
+
+def dataset_key(dataset: Dataset) -> dict[str, object]:
+    """Name and fingerprint of a data set."""
+    return {"dataset": dataset.name, "fingerprint": dataset.fingerprint()}
+
+
+def tower_key(clip: Clip) -> dict[str, object]:
+    """Digest of the model's weights and configuration, and the data type it computes in."""
+    return {"tower": clip.digest, "precision": str(clip.dtype)}
