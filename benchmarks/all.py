@@ -1,8 +1,8 @@
-"""All benchmarks of speed in one run, and one table of goals and what was reached.
+"""The benchmarks of speed in one run, and a table of all goals with what was measured.
 
 python benchmarks/all.py            # more than an hour on two cores that nobody else uses
-python benchmarks/all.py --quick --output try    # a minute: tries every part, measures nothing
-python benchmarks/all.py --table    # only the table, from existing results
+python benchmarks/all.py --quick --output try    # a minute: tries every part, measures none
+python benchmarks/all.py --table    # only the table, from results that exist
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from page import RESULTS, Goal, environment, table, write
+from report import RESULTS, Goal, environment, table, write_report
 
 PARTS = {
     "step": "train steps with 100, 1,000 and 10,450 classes, and their peak memory",
@@ -26,7 +26,7 @@ PARTS = {
     "scaling": "growth with classes, images and workers",
     "gpu": "absolute speed, where there is a GPU",
 }
-SMALL = {
+QUICK_OPTIONS = {
     "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1 --jobs 1",
     "attention": "--ways shared packed copied --classes 8 --names 100 --repeats 1",
     "fewshot": "--sets none --model demo --classes 4 --ran 2",
@@ -35,12 +35,12 @@ SMALL = {
     "scaling": "--model demo --classes 4 8 --images 8 16 --workers",
     "gpu": "--device cpu --precision fp32 --models demo --classes 8 --repeats 1 --side 256",
 }
-"""What a try of every part takes; its numbers mean nothing."""
+"""Options with which `--quick` runs each part; such numbers mean nothing."""
 
 
-def gathered(folder: Path) -> tuple[list[Goal], list[str]]:
-    """The goals of all parts with results, and the names of parts without."""
-    found: list[Goal] = []
+def read_goals(folder: Path) -> tuple[list[Goal], list[str]]:
+    """The goals of all parts that have results, and the names of parts that have none."""
+    goals: list[Goal] = []
     missing = []
     for part in PARTS:
         file = folder / f"{part}.json"
@@ -48,9 +48,9 @@ def gathered(folder: Path) -> tuple[list[Goal], list[str]]:
             missing.append(part)
             continue
         module: Any = importlib.import_module(part)
-        if hasattr(module, "goals"):  # not every part has one
-            found += module.goals(json.loads(file.read_text()))
-    return found, missing
+        if hasattr(module, "goals"):  # some parts have none
+            goals += module.goals(json.loads(file.read_text()))
+    return goals, missing
 
 
 def main() -> None:
@@ -61,28 +61,28 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     if options.quick:
-        os.environ["BENCHMARKS_TOGETHER"] = "yes"
+        os.environ["BENCHMARKS_IN_ONE_PROCESS"] = "yes"
         if options.output == RESULTS:
-            raise SystemExit("--quick measures nothing: say with --output where it may write")
+            raise SystemExit("--quick measures nothing: name another folder with --output")
     seconds = {}
     for part in [] if options.table else options.parts:
         started = time.perf_counter()
         print(f"{part}: {PARTS[part]}", flush=True)
-        small = SMALL[part].split() if options.quick else []
-        importlib.import_module(part).main([*small, "--output", str(options.output)])
+        quick = QUICK_OPTIONS[part].split() if options.quick else []
+        importlib.import_module(part).main([*quick, "--output", str(options.output)])
         seconds[part] = round(time.perf_counter() - started, 1)
-    reached, missing = gathered(options.output)
+    goals, missing = read_goals(options.output)
     result = {
-        "goals": [goal.__dict__ for goal in reached],
+        "goals": [goal.__dict__ for goal in goals],
         "missing": missing,
         "seconds": seconds,
         "environment": environment("torch", "open_clip_torch"),
     }
-    lines = table(("what", "measured", "goal", "reached"), [goal.row() for goal in reached])
+    lines = table(("what", "measured", "goal", "reached"), [goal.row() for goal in goals])
     lines += ["", "How it was measured stands on the pages of the parts."]
     if missing:
         lines[-1] += f" Not measured here: {', '.join(missing)}."
-    write(options.output, "all", "Goals of speed", result, lines)
+    write_report(options.output, "all", "Goals of speed", result, lines)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Ways to run class names through the text tower, forward and backward, in one table.
 
-Each way is a process of its own and must give the features and the gradient of the way that
-rppbench takes, which is checked on some of the names. The table shows what each idea gains on its
-own: cutting the padding, grouping names of similar length, running the prompt once, packing without
-any padding, copying the prefix for the fused attention, and compiling.
+Each way is a process of its own and must give the same features and gradient as rppbench's, which
+is checked on some of the names. The table shows what each idea brings on its own: cutting the
+padding, grouping names of like length, running the prompt once, packing without any
+padding, copying the prefix for the fused attention, and compiling.
 
     python benchmarks/attention.py --classes 1000 --length 16
 """
@@ -20,11 +20,11 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from gauge import child, least, taken
-from generated import class_names
-from page import GIB, RESULTS, environment, load, table, write
+from generated_inputs import class_names
+from report import GIB, RESULTS, environment, machine_load, table, write_report
 from text_encoding import prompt_of, text_clip
 from torch import Tensor
+from usage import quickest, run_child, usage_of
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.models import text_tower
@@ -131,7 +131,7 @@ WAYS: dict[str, tuple[str, Way]] = {
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One way in this process: seconds, memory, and its difference from rppbench's numbers."""
+    """Usage of one way in this process, and its largest difference from rppbench's numbers."""
     torch.set_num_threads(1)
     clip, names = text_clip(options.model), class_names(options.classes)
     clip.text.checkpoint = False  # to compare ways, not what is computed again
@@ -154,13 +154,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"{options.way} is {apart:.1e} away from what rppbench computes")
     part = clip.names(names[: options.whole] if options.way == "plain" else names)
     step(run, part)  # what is compiled or reserved once is not timed
-    spent = least([taken(partial(step, run, part)) for _ in range(options.repeats)])
+    spent = quickest([usage_of(partial(step, run, part)) for _ in range(options.repeats)])
     return {**spent.times(len(names) / len(part)).json(), "apart": apart}
 
 
 def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
-    """How many tokens would be left if names with a common beginning ran it once."""
-    found = []
+    """How many tokens would be left if names that begin alike ran what they share once."""
+    rows_by_count = []
     tokenizer = open_clip.SimpleTokenizer()
     for count in counts:
         ids = Names(class_names(count), tokenizer)
@@ -170,23 +170,23 @@ def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
         ]
         distinct = {row[:end] for row in rows for end in range(1, len(row) + 1)}
         tokens = int(ids.lengths.sum())
-        found.append(
+        rows_by_count.append(
             {"classes": len(rows), "tokens": tokens / len(rows), "left": len(distinct) / tokens}
         )
-    return found
+    return rows_by_count
 
 
 def markdown(result: Mapping[str, Any]) -> list[str]:
     base = result["ways"]["ours"]
     rows = [
         [
-            told,
+            title,
             f"{one['cpu']:.2f} s",
             f"{one['cpu'] / base['cpu']:.2f}",
             f"{one['peak'] / GIB:.2f}",
             f"{one['apart']:.0e}",
         ]
-        for way, (told, _) in WAYS.items()
+        for way, (title, _) in WAYS.items()
         if (one := result["ways"].get(way))
     ]
     prefixes = [
@@ -228,22 +228,22 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.way:
         print(json.dumps(measure(options)))
         return
-    given = []
+    arguments = []
     for name in ("model", "classes", "length", "whole", "repeats"):
-        given += [f"--{name}", str(getattr(options, name))]
-    before, ways = load(), {}
+        arguments += [f"--{name}", str(getattr(options, name))]
+    before, ways = machine_load(), {}
     for way in dict.fromkeys([*options.ways, "ours"]):
-        ways[way] = child(__file__, [*given, "--way", way])
+        ways[way] = run_child(__file__, [*arguments, "--way", way])
         print(f"{way}: {ways[way]['cpu']:.2f} s", flush=True)
     result = {
         "ways": ways,
         "prefixes": common_prefixes(options.names),
         **{name: getattr(options, name) for name in ("model", "classes", "length", "whole")},
         "repeats": options.repeats,
-        "load": [before, load()],
+        "load": [before, machine_load()],
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "attention", "The text side, way by way", result, markdown(result))
+    write_report(options.output, "attention", "The text side, way by way", result, markdown(result))
 
 
 if __name__ == "__main__":

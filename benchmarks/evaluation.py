@@ -1,9 +1,9 @@
 """Scoring many images by ten methods, with an empty store, a full one, and the published way.
 
-Every method is scored on the same generated images, by the embedded world's model unless another
-is named; prompts are those that a training starts from, which cost the same. The plain way passes
-each image through the tower for each method; it is run on a part of the images, and its time
-is multiplied up to all of them.
+Every method is scored on the same generated images, with the embedded world's model unless another
+is named. Prompts are those that a training starts from: scoring learned ones costs the same. The
+plain way passes each image through the tower for each method; it is run on a part of the images
+and counted as often as that part fits in.
 
     python benchmarks/evaluation.py --images 50000
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gauge import child, taken
-from generated import Generated, clip_of
-from page import GIB, RESULTS, environment, load, table, write
-from sides import Side, bench, cell, resources
+from both_sides import Side, bench, cell, resources
+from generated_inputs import GeneratedDataset, make_clip
+from report import GIB, RESULTS, environment, machine_load, table, write_report
+from usage import run_child, usage_of
 
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.execution.bench import CellBench, Resources
@@ -35,14 +35,16 @@ METHODS = (
     *("zeroshot", "linear-probe", "clip-adapter", "tip-adapter", "coop", "kgcoop", "pomp"),
     *("vpt", "maple", "rpp"),
 )
-"""Seven leave the image tower alone, three prompt it."""
+"""The first seven leave the image tower alone, the last three prompt it."""
 RUNS = ("plain", "cold", "warm")
 DEPTH = 3
 """Blocks with prompts: MaPLe's and RPP's number where prompts are transferred."""
 
 
-def fresh(work: Resources, method: str, dataset: Generated, model: str) -> CellBench:
-    """A bench whose method has its initial parameters."""
+def untrained_bench(
+    work: Resources, method: str, dataset: GeneratedDataset, model: str
+) -> CellBench:
+    """A bench whose method has the parameters that a training starts from."""
     component = Registry.load().get("methods", method)
     chosen = dict(options_of(component))
     chosen |= {"depth": DEPTH} if "depth" in chosen else {}
@@ -50,41 +52,41 @@ def fresh(work: Resources, method: str, dataset: Generated, model: str) -> CellB
     one = bench(work, cell(method, chosen, FALLBACK, 1, dataset.name, model))
     if (training := one.cell.training) is not None:
         own = {name: value for name, value in chosen.items() if name not in SUPERVISION}
-        made = component(one.clip.space(len(dataset.classes), torch.Generator()), **own)
-        work.fitted = {training.key: (made.eval(), Progress(log=({"epoch": 1},)))}
+        method_module = component(one.clip.space(len(dataset.classes), torch.Generator()), **own)
+        work.fitted = {training.key: (method_module.eval(), Progress(log=({"epoch": 1},)))}
     one.fit()
     return one
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
-    """All methods in turn in this process: what each takes, and how many images it gets right."""
+    """Score with all methods in turn in this process: by method, usage and images right."""
     torch.set_num_threads(1)
     side: Side = "plain" if options.run == "plain" else "ours"
-    clip = clip_of(options.model)
-    dataset = Generated(options.classes, options.images, clip.preprocess.size)
+    clip = make_clip(options.model)
+    dataset = GeneratedDataset(options.classes, options.images, clip.preprocess.size)
     work = resources(side, clip, dataset, options.folder, options.folder)
-    found = {}
+    results = {}
     for method in options.methods:
-        one = fresh(work, method, dataset, options.model)
+        one = untrained_bench(work, method, dataset, options.model)
         right: list[int] = []
 
         def score(one: CellBench = one, right: list[int] = right) -> None:
             evaluation = one.evaluate()
             right.append(int((evaluation.ranked[:, 0] == evaluation.labels).sum()))
 
-        spent = taken(partial(score))
-        found[method] = {**spent.json(), "correct": right[0], "frozen": one.frozen_images}
-    return found
+        spent = usage_of(partial(score))
+        results[method] = {**spent.json(), "correct": right[0], "frozen": one.frozen_images}
+    return results
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        given = ["--model", options.model, "--classes", str(options.classes), "--folder", folder]
-        given += ["--methods", *options.methods]
+        words = ["--model", options.model, "--classes", str(options.classes), "--folder", folder]
+        words += ["--methods", *options.methods]
         runs = {}
         for run in RUNS:
             images = options.part if run == "plain" else options.images
-            runs[run] = child(__file__, [*given, "--run", run, "--images", str(images)])
+            runs[run] = run_child(__file__, [*words, "--run", run, "--images", str(images)])
             print(f"{run}: {sum(m['cpu'] for m in runs[run].values()):.1f} s", flush=True)
     for method, cold in runs["cold"].items():
         if cold["correct"] != runs["warm"][method]["correct"]:
@@ -157,17 +159,19 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.run:
         print(json.dumps(perform(options)))
         return
-    before = load()
+    before = machine_load()
     result = {
         "runs": compare(options),
         "images": options.images,
         "part": options.part,
         "classes": options.classes,
         "model": options.model,
-        "load": [before, load()],
+        "load": [before, machine_load()],
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "evaluation", "Evaluation by ten methods", result, markdown(result))
+    write_report(
+        options.output, "evaluation", "Evaluation by ten methods", result, markdown(result)
+    )
 
 
 if __name__ == "__main__":

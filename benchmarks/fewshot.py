@@ -1,10 +1,10 @@
 """CoOp's few-shot training of one set from start to end, and its test, against the published way.
 
 Three processes for each set: ours with an empty feature store, ours with a full one, and the plain
-way (`sides.py`). Everything counts, the start of Python included. The embedded world is run with
-its complete recipe. The set of generated images has the shape of a real one and the published
-recipe, of which all sides run the first epochs: each epoch after the first is the same work, and is
-counted as often as the recipe has it.
+side (`both_sides.py`). Everything counts, the start of Python included. The embedded world is
+trained by its complete recipe. The generated set is as large as a real one and has the published
+recipe, of which all sides run the first epochs: each epoch after the first is the same work, and
+is counted as often as the recipe has it.
 
     python benchmarks/fewshot.py --model ViT-B-16 --ran 3
 """
@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gauge import child
-from generated import Generated, clip_of
-from page import GIB, RESULTS, Goal, environment, load, table, write
-from sides import bench, cell, resources
+from both_sides import bench, cell, resources
+from generated_inputs import GeneratedDataset, make_clip
+from report import GIB, RESULTS, Goal, environment, machine_load, table, write_report
+from usage import run_child
 
 from rppbench.contracts.recipe import override
 from rppbench.execution.peak_memory import peak_bytes
@@ -37,15 +37,15 @@ AUGMENTED = {"none": f"{RECIPE}, without augmentation", "crop-flip": RECIPE}
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
-    """One run in this process."""
+    """Train and score once in this process: usage, and the images that it got right."""
     torch.set_num_threads(1)
-    clip = clip_of(options.model)
+    clip = make_clip(options.model)
     component = Registry.load().get("methods", "coop")
     size = clip.preprocess.size
     if options.set not in AUGMENTED:
         dataset, name, shots = Registry.load().get("datasets", options.set)(), "coop-demo-few-1", 4
     else:
-        dataset, name, shots = Generated(options.classes, options.classes, size), RECIPE, 1
+        dataset, name, shots = GeneratedDataset(options.classes, options.classes, size), RECIPE, 1
     recipe = next(recipe for recipe in component.recipes if recipe.name == name)
     published = recipe.epochs
     if options.set in AUGMENTED:
@@ -65,7 +65,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
         notify,
     )
     learned.fit()
-    found = learned.evaluate()
+    evaluation = learned.evaluate()
     ran = time.process_time()
     steps = len(moments) // recipe.epochs
     epoch = (moments[-1] - moments[steps - 1]) / max(1, recipe.epochs - 1)
@@ -74,8 +74,8 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
         "ran": ran,
         "epoch": epoch,
         "peak": peak_bytes("cpu"),
-        "correct": int((found.ranked[:, 0] == found.labels).sum()),
-        "images": len(found.labels),
+        "correct": int((evaluation.ranked[:, 0] == evaluation.labels).sum()),
+        "images": len(evaluation.labels),
         "classes": len(dataset.classes),
         "shots": shots,
         "epochs": published,
@@ -89,16 +89,16 @@ def compare(options: argparse.Namespace, name: str) -> dict[str, Any]:
     """All runs of a set; SystemExit if they do not agree."""
     model = options.model if name in AUGMENTED else "demo"
     with tempfile.TemporaryDirectory() as folder:
-        given = ["--set", name, "--model", model, "--folder", folder, "--cache", f"{folder}/cache"]
-        for word in ("classes", "ran"):
-            given += [f"--{word}", str(getattr(options, word))]
+        words = ["--set", name, "--model", model, "--folder", folder, "--cache", f"{folder}/cache"]
+        for option in ("classes", "ran"):
+            words += [f"--{option}", str(getattr(options, option))]
         runs = {}
         for run in RUNS:
             wall = time.perf_counter()
-            runs[run] = child(__file__, [*given, "--run", run])
+            runs[run] = run_child(__file__, [*words, "--run", run])
             runs[run]["wall"] = time.perf_counter() - wall
-            ran, whole = runs[run]["ran"], runs[run]["cpu"]
-            print(f"{name} {run}: {ran:.1f} s, whole {whole:.1f} s", flush=True)
+            ran, total = runs[run]["ran"], runs[run]["cpu"]
+            print(f"{name} {run}: {ran:.1f} s, whole {total:.1f} s", flush=True)
     right = {run["correct"] for run in runs.values()}
     if len(right) > 1:
         raise SystemExit(f"the sides do not agree on {name}: {sorted(right)} images right")
@@ -117,7 +117,7 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
     """The goals, and what came out."""
     return [
         Goal(
-            f"CoOp few-shot end to end, {said(row)}, {kind}",
+            f"CoOp few-shot end to end, {described(row)}, {kind}",
             f"{row[kind]:.1f} times faster",
             f"{least} times",
             row[kind] >= least,
@@ -127,7 +127,8 @@ def goals(result: Mapping[str, Any]) -> list[Goal]:
     ]
 
 
-def said(row: Mapping[str, Any]) -> str:
+def described(row: Mapping[str, Any]) -> str:
+    """'ViT-B-16, 100 classes x 1 shots, 50 epochs, coop-50-1'."""
     one = row["runs"]["plain"]
     recipe = AUGMENTED.get(row["set"], one["recipe"])
     shape = f"{one['classes']} classes x {one['shots']} shots, {one['epochs']} epochs"
@@ -137,7 +138,7 @@ def said(row: Mapping[str, Any]) -> str:
 def markdown(result: Mapping[str, Any]) -> list[str]:
     rows = [
         [
-            said(row),
+            described(row),
             *(f"{row['runs'][run]['cpu']:.1f} s" for run in RUNS),
             *(f"{row['runs'][run]['peak'] / GIB:.2f}" for run in RUNS),
             f"**{row['cold']:.1f}**",
@@ -179,18 +180,20 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args(words)
     if options.ran < 2:
-        parser.error("--ran: the first epoch alone says nothing of the others; at least 2")
+        parser.error("--ran: at least 2, as the first epoch costs more than the others")
     if options.run:
         print(json.dumps(perform(options)))
         return
-    before = load()
+    before = machine_load()
     result = {
         "rows": [compare(options, name) for name in options.sets],
         "ran": options.ran,
-        "load": [before, load()],
+        "load": [before, machine_load()],
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "fewshot", "Few-shot training, end to end", result, markdown(result))
+    write_report(
+        options.output, "fewshot", "Few-shot training, end to end", result, markdown(result)
+    )
 
 
 if __name__ == "__main__":

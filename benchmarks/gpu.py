@@ -1,4 +1,4 @@
-"""Absolute speed on a GPU: steps and images a second, and the share of what the card can do.
+"""Absolute speed on a GPU: steps and images a second, and the share of the card's peak.
 
 The card's peak is measured too, by a product of large matrices in the same precision; the
 operations of a step are counted by torch. Without CUDA it says so and writes no results.
@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from generated import class_names, clip_of
-from page import GIB, RESULTS, environment, table, write
-from plain import RECIPES, Plain, Setting
+from generated_inputs import class_names, make_clip
+from plain_step import RECIPES, MethodSetting, PlainStep
+from report import GIB, RESULTS, environment, table, write_report
 from torch.utils.flop_counter import FlopCounterMode
 
 from rppbench.contracts.prompts import Prompt
@@ -31,18 +31,18 @@ CLASSES = (100, 1000, 10450)
 
 
 def seconds(run: Callable[[], Any], device: str, repeats: int) -> float:
-    """Seconds of wall time of one run, after one to warm up."""
+    """Wall-clock seconds of a run, the mean of several after one to warm up."""
     run()
-    _finish(device)
+    _synchronise(device)
     started = time.perf_counter()
     for _ in range(repeats):
         run()
-    _finish(device)
+    _synchronise(device)
     return (time.perf_counter() - started) / repeats
 
 
 def flops(run: Callable[[], Any]) -> int:
-    """Floating-point operations of matrix products and attention in one run, both passes."""
+    """Floating-point operations of matrix products and attention in one run."""
     counter = FlopCounterMode(display=False)
     with counter:
         run()
@@ -55,8 +55,8 @@ def peak_rate(device: str, dtype: torch.dtype, side: int, repeats: int) -> float
     return 2 * side**3 / seconds(lambda: matrix @ matrix, device, repeats)
 
 
-def step(plain: Plain, classes: int) -> Callable[[], None]:
-    """A complete step with the shared prefix; images pass the tower only if it is prompted."""
+def step(plain: PlainStep, classes: int) -> Callable[[], None]:
+    """Our complete step: a shared prefix, and images only through a tower with prompts."""
     clip, method, setting = plain.clip, plain.method, plain.setting
     names = clip.names(class_names(classes)).select(torch.arange(setting.candidates(classes)))
     stored = plain.images().detach()
@@ -67,9 +67,9 @@ def step(plain: Plain, classes: int) -> Callable[[], None]:
         images = stored if prompts.image is None else plain.images()
         assert isinstance(prompts.text, Prompt)
         texts = clip.text.encode(prompts.text, names)
-        plain.optimiser.zero_grad(set_to_none=True)
+        plain.optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(clip.scale * images @ texts.T, labels).backward()
-        plain.optimiser.step()
+        plain.optimizer.step()
 
     return run
 
@@ -79,9 +79,9 @@ def measure(options: argparse.Namespace, device: str) -> list[dict[str, Any]]:
     rows = []
     best = peak_rate(device, DTYPES[options.precision], options.side, options.repeats)
     for model in options.models:
-        clip = clip_of(model, device, options.precision)
+        clip = make_clip(model, device, options.precision)
         for name in options.methods:
-            plain = Plain(Setting.of(name, clip))
+            plain = PlainStep(MethodSetting.of(name, clip))
             with torch.no_grad():
                 spent = seconds(partial(clip.image.encode, plain.pixels), device, options.repeats)
             for classes in options.classes:
@@ -127,7 +127,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _finish(device: str) -> None:
+def _synchronise(device: str) -> None:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
@@ -153,7 +153,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "precision": options.precision,
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "gpu", "Absolute speed", result, markdown(result))
+    write_report(options.output, "gpu", "Absolute speed", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What is left to gain in a step with prompts in the image tower: patches, layout, attention.
+"""Parts of a step with prompts in the image tower, and alternatives: patches, layout, attention.
 
-Times parts of a step of a model with random weights, forward and backward where the step needs
-both, and checks whether the alternatives are bit-identical.
+The model has random weights; forward, and backward where the step needs it. Alternatives are
+checked for the same bits.
 
     python benchmarks/image_side.py --batch 4 --length 4
 """
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gauge import least, taken
-from generated import clip_of
-from page import RESULTS, environment, load, table, write
+from generated_inputs import make_clip
+from report import RESULTS, environment, machine_load, table, write_report
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+from usage import quickest, usage_of
 
 from rppbench.contracts.prompts import Prompt
 
@@ -27,7 +27,7 @@ from rppbench.contracts.prompts import Prompt
 def seconds(run: Callable[[], object], repeats: int) -> float:
     """Processor seconds of the quickest run, after one to warm up."""
     run()
-    return least([taken(run) for _ in range(repeats)]).cpu
+    return quickest([usage_of(run) for _ in range(repeats)]).cpu
 
 
 def spelled_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def spelled_out(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
-    clip = clip_of(options.model)
+    clip = make_clip(options.model)
     tower, visual = clip.image, clip.model.visual
     blocks, size = visual.transformer.resblocks, clip.preprocess.size
     stream = torch.Generator().manual_seed(0)
@@ -89,7 +89,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         "",
         *table(
             ("part", "time", "of the step"),
-            [[what, f"{1000 * s:.1f} ms", f"{s / spent['step']:.2%}"] for what, s in rows],
+            [[part, f"{1000 * s:.1f} ms", f"{s / spent['step']:.2%}"] for part, s in rows],
         ),
     ]
 
@@ -102,14 +102,16 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(words)
-    before = load()
+    before = machine_load()
     result = {
         **measure(options),
         **{name: getattr(options, name) for name in ("model", "batch", "length", "repeats")},
-        "load": [before, load()],
+        "load": [before, machine_load()],
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "image_side", "The image side, part by part", result, markdown(result))
+    write_report(
+        options.output, "image_side", "The image side, part by part", result, markdown(result)
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Images per second and core from JPEG files to tensors: rppbench against PIL and torchvision v1.
 
-Pictures are generated (500 x 375, smooth noise of four scales, JPEG quality 90). Both sides run in
+Images are generated (500 x 375, smooth noise of four scales, JPEG quality 90). Both sides run in
 this process on one thread, in turn, and are timed in processor seconds, so that a busy machine
 matters less. Test pixels must be bit-identical.
 
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from page import RESULTS, environment, table, write
 from PIL import Image
+from report import RESULTS, environment, table, write_report
 
 from rppbench.data.augmentation import training_view
 from rppbench.data.preprocess import Preprocess
@@ -78,16 +78,16 @@ def measure(paths: list[Path], repeats: int) -> dict[str, Any]:
     for path in paths:
         if not torch.equal(runs["test, rppbench"](path), runs["test, plain"](path)):
             raise SystemExit(f"the test pixels of {path} are not equal")
-    taken: dict[str, list[float]] = {name: [] for name in runs}
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            taken[name].append(seconds(run, paths))
-    return {name: 1000 * statistics.median(times) for name, times in taken.items()}
+            times[name].append(seconds(run, paths))
+    return {name: 1000 * statistics.median(each) for name, each in times.items()}
 
 
 def markdown(result: dict[str, Any]) -> list[str]:
-    taken = result["milliseconds"]
-    rows = [[name, f"{ms:.2f}", f"{1000 / ms:.0f}"] for name, ms in taken.items()]
+    milliseconds = result["milliseconds"]
+    rows = [[name, f"{ms:.2f}", f"{1000 / ms:.0f}"] for name, ms in milliseconds.items()]
     ratios = ", ".join(f"{name} {value:.2f}" for name, value in result["ratio"].items())
     return [
         f"{result['images']} generated JPEG files of {WIDTH} x {HEIGHT} to tensors of {SIZE},"
@@ -111,18 +111,18 @@ def main() -> None:
         paths = [Path(folder) / f"{number}.jpg" for number in range(options.images)]
         for number, path in enumerate(paths):
             picture(number).save(path, "JPEG", quality=90)
-        taken = measure(paths, options.repeats)
+        milliseconds = measure(paths, options.repeats)
     result = {
         "images": options.images,
         "repeats": options.repeats,
-        "milliseconds": taken,
+        "milliseconds": milliseconds,
         "ratio": {
-            part: taken[f"{part}, plain"] / taken[f"{part}, rppbench"]
+            part: milliseconds[f"{part}, plain"] / milliseconds[f"{part}, rppbench"]
             for part in ("test", "training")
         },
         "environment": environment("pillow", "torch", "torchvision"),
     }
-    write(options.output, "input_pipeline", "Input pipeline", result, markdown(result))
+    write_report(options.output, "input_pipeline", "Input pipeline", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Time and memory of the index that keeps ImageNet-21K from being listed at each start.
+"""Time and memory of ImageNet-21K's index, which saves listing its folders at each start.
 
-Folders are real, so that opening the index asks the file system what it would ask for real data;
-the names of the images are generated. Each step is a process of its own: its peak is the high-water
-mark of its resident set minus what was resident before it (the libraries).
+Folders are real, so that opening the index makes the same requests to the file system as for real
+data; the names of the images are generated. Each step is a process of its own: its peak is the
+high-water mark of its resident set minus what was resident before it (the libraries).
 
     python benchmarks/manifest.py --entries 1000000
 """
@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gauge import child, taken
-from page import GIB, MIB, RESULTS, environment, table, write
+from report import GIB, MIB, RESULTS, environment, table, write_report
+from usage import run_child, usage_of
 
 from rppbench.data.splits import few_shot
 from rppbench_datasets.manifest import (
@@ -33,7 +33,7 @@ from rppbench_datasets.manifest import (
 
 PARTS = ("imagenet21k_train", "imagenet21k_val")
 VAL = 50
-"""Images a class of the second part."""
+"""Images a class in the second part."""
 STEPS = ("build", "open", "draw")
 SHOTS = 16
 LONG_AGO = 1_000_000_000
@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make_folders(root: Path, classes: int) -> None:
-    """Empty class folders with modification times years ago."""
+    """Make empty class folders with an old time of change."""
     for part in PARTS:
         for number in range(classes):
             folder = root / part / f"n{number:08}"
@@ -58,13 +58,13 @@ def make_folders(root: Path, classes: int) -> None:
             os.utime(folder, (LONG_AGO, LONG_AGO))
 
 
-def generated(options: argparse.Namespace) -> Iterator[ScannedFolder]:
-    """What a scan of a full copy would find, folder by folder."""
+def generated_folders(options: argparse.Namespace) -> Iterator[ScannedFolder]:
+    """The folders that a scan of a full copy would list, with generated image names."""
     train = options.entries - VAL * options.classes
     for part in PARTS:
         for number, (path, stamp) in enumerate(class_folders(options.root, part)):
             each = VAL
-            if part == PARTS[0]:  # as even as whole numbers allow
+            if part == PARTS[0]:  # as even as integers allow
                 each = train // options.classes + (number < train % options.classes)
             wnid = path.rpartition("/")[2].encode()
             names = b"".join(b"%b_%07d.JPEG\0" % (wnid, image) for image in range(each))
@@ -72,31 +72,32 @@ def generated(options: argparse.Namespace) -> Iterator[ScannedFolder]:
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
-    """One step in this process."""
-    told: dict[str, Any] = {}
+    """One step in this process: its seconds and peak memory, and what it counted."""
+    counts: dict[str, Any] = {}
     file = index_path(options.root, PARTS)
 
     def build() -> None:
-        write_manifest(file, generated(options))
+        write_manifest(file, generated_folders(options))
 
     def opened() -> None:
-        made = file.stat().st_mtime_ns
-        found = open_manifest(options.root, PARTS)
-        assert file.stat().st_mtime_ns == made, "the index was made again"
-        samples = train_of(found)
-        told["entries"] = sum(folder.count for folder in found.folders)
+        written = file.stat().st_mtime_ns
+        index = open_manifest(options.root, PARTS)
+        assert file.stat().st_mtime_ns == written, "the index was written again"
+        samples = train_samples(index)
+        counts["entries"] = sum(folder.count for folder in index.folders)
         if options.step == "draw":
-            told["drawn"] = len(few_shot(samples, SHOTS, 42))
+            counts["drawn"] = len(few_shot(samples, SHOTS, 42))
 
-    spent = taken(build if options.step == "build" else opened)
+    spent = usage_of(build if options.step == "build" else opened)
     if options.step == "build":
-        told["bytes"] = file.stat().st_size
-    return {**told, "seconds": spent.wall, "peak_bytes": spent.peak}
+        counts["bytes"] = file.stat().st_size
+    return {**counts, "seconds": spent.wall, "peak_bytes": spent.peak}
 
 
-def train_of(found: Manifest) -> Any:
-    paths = [f.path for f in found.folders if f.path.startswith(PARTS[0])]
-    return found.samples({path: label for label, path in enumerate(paths)})
+def train_samples(index: Manifest) -> Any:
+    """The samples of the first part, a label for each folder."""
+    paths = [f.path for f in index.folders if f.path.startswith(PARTS[0])]
+    return index.samples({path: label for label, path in enumerate(paths)})
 
 
 def spawn(options: argparse.Namespace, step: str, root: Path) -> dict[str, Any]:
@@ -104,20 +105,20 @@ def spawn(options: argparse.Namespace, step: str, root: Path) -> dict[str, Any]:
     for name in ("entries", "classes"):
         words += [f"--{name}", str(getattr(options, name))]
     os.environ["RPPBENCH_CACHE"] = str(root / "cache")
-    result = child(__file__, words)
+    result = run_child(__file__, words)
     print(f"{step:6} {result['seconds']:8.2f} s {result['peak_bytes'] / MIB:8.0f} MiB", flush=True)
     return result
 
 
 def markdown(result: dict[str, Any]) -> list[str]:
     steps = result["steps"]
-    said = {
+    titles = {
         "build": "build it (without listing: the names are generated)",
         "open": f"open it and ask {len(PARTS) * result['classes']:,} folders whether they changed",
         "draw": f"open it and draw {SHOTS} images of each class",
     }
     rows = [
-        [said[step], f"{steps[step]['seconds']:.2f}", f"{steps[step]['peak_bytes'] / GIB:.2f}"]
+        [titles[step], f"{steps[step]['seconds']:.2f}", f"{steps[step]['peak_bytes'] / GIB:.2f}"]
         for step in STEPS
     ]
     return [
@@ -147,7 +148,7 @@ def main() -> None:
         "steps": steps,
         "environment": environment("numpy"),
     }
-    write(options.output, "manifest", "Manifest", result, markdown(result))
+    write_report(options.output, "manifest", "Manifest", result, markdown(result))
 
 
 if __name__ == "__main__":

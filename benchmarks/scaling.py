@@ -1,4 +1,4 @@
-"""How cost grows: of a step with classes, of scoring with images, of a grid with workers.
+"""Growth of cost: of a step with its classes, scoring with its images, a grid with its workers.
 
 python benchmarks/scaling.py --classes 100 1000 10450 --images 1000 4000
 """
@@ -13,49 +13,52 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evaluation import fresh
-from gauge import child, least, taken
-from generated import Generated, clip_of
-from page import GIB, RESULTS, environment, load, table, write
-from plain import Setting
-from sides import resources
+from both_sides import resources
+from evaluation import untrained_bench
+from generated_inputs import GeneratedDataset, make_clip
+from plain_step import MethodSetting
+from report import GIB, RESULTS, environment, machine_load, table, write_report
 from startup import command
-from step import ours
+from step import our_steps
+from usage import quickest, run_child, usage_of
 
 GRID = ("--method", "zeroshot", "coop", "--set", "recipe.epochs=1", "--limit", "40")
 """Two methods on the eleven sets of the embedded world, learned on each of them."""
 
 
 def classes_and_images(options: argparse.Namespace) -> dict[str, Any]:
-    """CoOp's step with more and more classes; zero-shot scoring of more and more images."""
+    """CoOp's step with each number of classes; zero-shot scoring of each number of images."""
     torch.set_num_threads(1)
-    clip = clip_of(options.model)
+    clip = make_clip(options.model)
     steps = [
-        {"classes": n, **least(ours(Setting.of("coop", clip), n, 1 if n > 1000 else 2)).json()}
+        {
+            "classes": n,
+            **quickest(our_steps(MethodSetting.of("coop", clip), n, 1 if n > 1000 else 2)).json(),
+        }
         for n in options.classes
     ]
-    images, demo = [], clip_of("demo")
+    images, demo = [], make_clip("demo")
     for count in options.images:
         with tempfile.TemporaryDirectory() as name:
-            dataset = Generated(100, count, demo.preprocess.size)
+            dataset = GeneratedDataset(100, count, demo.preprocess.size)
             work = resources("ours", demo, dataset, Path(name), Path(name))
-            bench = fresh(work, "zeroshot", dataset, "demo")
-            runs = {run: taken(bench.evaluate).json() for run in ("cold", "warm")}
+            bench = untrained_bench(work, "zeroshot", dataset, "demo")
+            runs = {run: usage_of(bench.evaluate).json() for run in ("cold", "warm")}
         images.append({"images": count, **runs})
     return {"steps": steps, "images": images}
 
 
 def workers(counts: list[int]) -> list[dict[str, Any]]:
-    """The same grid with an empty cache by one worker and by more."""
-    found = []
+    """The same grid with an empty cache, by each number of workers."""
+    rows = []
     for count in counts:
         with tempfile.TemporaryDirectory() as name:
             engine = f"processes:workers={count}"
             words = ["run", "--task", "few-shot", *GRID, "--engine", engine]
-            before = load()
+            before = machine_load()
             one = command(words, Path(name))
-        found.append({"workers": count, "cpu": one["cpu"], "wall": one["wall"], "load": before})
-    return found
+        rows.append({"workers": count, "cpu": one["cpu"], "wall": one["wall"], "load": before})
+    return rows
 
 
 def markdown(result: Mapping[str, Any]) -> list[str]:
@@ -110,18 +113,18 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.inside:
         print(json.dumps(classes_and_images(options)))
         return
-    given = ["--inside", "--model", options.model]
+    arguments = ["--inside", "--model", options.model]
     for name in ("classes", "images"):
-        given += [f"--{name}", *map(str, getattr(options, name))]
-    before = load()
+        arguments += [f"--{name}", *map(str, getattr(options, name))]
+    before = machine_load()
     result = {
-        **child(__file__, given),
+        **run_child(__file__, arguments),
         "workers": workers(options.workers),
-        "load": [before, load()],
+        "load": [before, machine_load()],
         "model": options.model,
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "scaling", "Scaling", result, markdown(result))
+    write_report(options.output, "scaling", "Scaling", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What rppbench itself costs: its start, finished cells, and the loop around a training step.
+"""Overhead of rppbench itself: its start, finished cells, and the loop around a training step.
 
-Commands are processes of their own, run in turn; the quickest of each counts. A finished grid
-is one whose records are the committed ones of the embedded world.
+Commands are processes of their own, run in turn; the quickest of each counts. The finished grids
+have the committed records of the embedded world.
 
     python benchmarks/startup.py
 """
@@ -25,11 +25,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from gauge import child
-from generated import class_names, clip_of
-from page import RESULTS, Goal, environment, load, table, write
-from plain import Setting
-from step import ours
+from generated_inputs import class_names, make_clip
+from plain_step import MethodSetting
+from report import RESULTS, Goal, environment, machine_load, table, write_report
+from step import our_steps
+from usage import run_child
 
 RECORDS = Path(__file__).parent.parent / "leaderboards" / "records" / "cross-dataset"
 SMALL, LARGE = ["zeroshot"], ["zeroshot", "coop", "kgcoop", "pomp", "vpt", "maple", "rpp"]
@@ -40,7 +40,7 @@ BASE, EACH, LOOP = 1.0, 0.010, 0.05
 
 
 def command(words: Sequence[str], folder: Path) -> dict[str, Any]:
-    """Seconds of one command; SystemExit if it fails."""
+    """Seconds and output of one command; SystemExit if it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(
@@ -56,25 +56,26 @@ def command(words: Sequence[str], folder: Path) -> dict[str, Any]:
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed\n{done.stderr[-2000:]}")
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return {"cpu": cpu, "wall": wall, "told": done.stdout + done.stderr}
+    return {"cpu": cpu, "wall": wall, "output": done.stdout + done.stderr}
 
 
 def grid(methods: Sequence[str], output: str) -> list[str]:
+    """Words of a command on all data sets of the embedded world, with three seeds."""
     return ["--method", *methods, "--seed", "1", "2", "3", "--output", output]
 
 
 def commands(repeats: int) -> dict[str, dict[str, float]]:
-    """The quickest run of each command."""
-    found: dict[str, dict[str, float]] = {}
+    """Seconds of the quickest run of each command."""
+    fastest: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for output, methods in (("small", SMALL), ("large", LARGE)):
             for records in (r for m in methods for r in RECORDS.glob(f"*/{m}")):
                 where = records.relative_to(RECORDS.parent)
                 shutil.copytree(records, folder / output / "records" / where)
-            told = command(["plan", *grid(methods, output)], folder)["told"]
-            if f"{CELLS[output]} cells: 0 to run" not in told:  # `run` would begin to learn
-                raise SystemExit(f"the committed records do not finish the grid\n{told[-300:]}")
+            planned = command(["plan", *grid(methods, output)], folder)["output"]
+            if f"{CELLS[output]} cells: 0 to run" not in planned:  # `run` would begin to learn
+                raise SystemExit(f"the committed records do not finish the grid\n{planned[-300:]}")
         timed = {
             "--help": ["--help"],
             "plan, nothing done": ["plan", *grid(SMALL, "none")],
@@ -83,10 +84,10 @@ def commands(repeats: int) -> dict[str, dict[str, float]]:
             "run again, large": ["run", *grid(LARGE, "large")],
         }
         for _ in range(repeats):
-            for what, words in timed.items():
-                one = {k: v for k, v in command(words, folder).items() if k != "told"}
-                found[what] = min(found.get(what, one), one, key=lambda run: run["cpu"])
-    return found
+            for title, words in timed.items():
+                one = {k: v for k, v in command(words, folder).items() if k != "output"}
+                fastest[title] = min(fastest.get(title, one), one, key=lambda run: run["cpu"])
+    return fastest
 
 
 def torch_alone(repeats: int) -> float:
@@ -100,26 +101,26 @@ def torch_alone(repeats: int) -> float:
 
 
 def loop(options: argparse.Namespace) -> dict[str, Any]:
-    """Steps of the training loop and bare steps of the same work, in turn."""
+    """The training loop's share in a step: its steps and bare steps of the same work, in turn."""
     torch.set_num_threads(1)
-    clip = clip_of(options.model)
-    setting = Setting.of("coop", clip)
+    clip = make_clip(options.model)
+    setting = MethodSetting.of("coop", clip)
     names = clip.names(class_names(options.classes))
     method = setting.method(options.classes)
     images = F.normalize(torch.randn(setting.recipe.batch, clip.model.text_projection.shape[1]))
     labels = torch.arange(len(images)) % options.classes
-    optimiser = torch.optim.SGD(method.parameters(), lr=0.001, momentum=0.9)
+    optimizer = torch.optim.SGD(method.parameters(), lr=0.001, momentum=0.9)
 
     def bare() -> None:
         texts = clip.text.encode(method.prompts().text, names)  # type: ignore[arg-type]
         loss = F.cross_entropy(clip.scale * images @ texts.T, labels)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     shares, own = [], []
     for _ in range(options.repeats):
-        steps = median(t.cpu for t in ours(setting, options.classes, options.steps))
+        steps = median(t.cpu for t in our_steps(setting, options.classes, options.steps))
         moments = []
         for _ in range(options.steps + 1):  # from end to end: what a step leaves is freed in both
             bare()
@@ -136,24 +137,24 @@ def loop(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """The goals, and what came out."""
-    found = []
+    """What issue 5 asks of it."""
+    goals = []
     for size, cells in CELLS.items():
         spent = result["commands"][f"run again, {size}"]["cpu"]
         most = BASE + EACH * cells
-        what = f"finished grid of {cells} cells run again (processor time)"
-        found.append(Goal(what, f"{spent:.2f} s", f"{most:.2f} s", spent < most))
+        subject = f"finished grid of {cells} cells run again (processor time)"
+        goals.append(Goal(subject, f"{spent:.2f} s", f"{most:.2f} s", spent < most))
     for row in result["loop"]:
-        what = f"loop around the step, {row['model']}, {row['classes']} classes"
+        subject = f"loop around the step, {row['model']}, {row['classes']} classes"
         share = row["share"]
-        found.append(Goal(what, f"{share:.1%}", f"{LOOP:.0%}", share < LOOP))
-    return found
+        goals.append(Goal(subject, f"{share:.1%}", f"{LOOP:.0%}", share < LOOP))
+    return goals
 
 
 def markdown(result: Mapping[str, Any]) -> list[str]:
     rows = [
-        [f"`{what}`", f"{one['cpu']:.2f} s", f"{one['wall']:.2f} s"]
-        for what, one in result["commands"].items()
+        [f"`{title}`", f"{one['cpu']:.2f} s", f"{one['wall']:.2f} s"]
+        for title, one in result["commands"].items()
     ]
     small, large = (result["commands"][f"run again, {size}"]["cpu"] for size in CELLS)
     each = (large - small) / (CELLS["large"] - CELLS["small"])
@@ -190,17 +191,17 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.model:
         print(json.dumps(loop(options)))
         return
-    given = [f"--{name}={getattr(options, name)}" for name in ("classes", "steps", "repeats")]
-    before = load()
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("classes", "steps", "repeats")]
+    before = machine_load()
     result = {
         "commands": commands(options.repeats),
         "torch": torch_alone(options.repeats),
-        "loop": [child(__file__, [*given, "--model", model]) for model in options.models],
+        "loop": [run_child(__file__, [*arguments, "--model", model]) for model in options.models],
         "repeats": options.repeats,
-        "load": [before, load()],
+        "load": [before, machine_load()],
         "environment": environment("torch", "open_clip_torch"),
     }
-    write(options.output, "startup", "Start and overhead", result, markdown(result))
+    write_report(options.output, "startup", "Start and overhead", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The train step (forward, backward, optimiser) against the published way.
+"""The train step (forward, backward, optimizer) of rppbench against the published way.
 
-Ours is a step of the real training loop. The plain way runs every candidate class in its 77 tokens
-and every image through the image tower, in one graph, as the official codes do; data loading is
-left out. It is measured in one piece with `--whole` classes. For more classes the text part of that
-step is multiplied, since classes do not see each other; the page says by how much.
+Ours is a step of the real training loop. The plain step runs every candidate class in 77 tokens
+and every image through the image tower, in one graph, as the official codes do, without data
+loading. It is measured in one piece with `--whole` classes. For more classes its text part is
+counted several times, since classes do not interact there; the report says how many times.
 
     python benchmarks/step.py --models ViT-B-16 --methods coop maple
 """
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gauge import Taken, child, least, taken
-from generated import Full, Generated, class_names, clip_of
-from page import GIB, RESULTS, Goal, environment, load, table, write
-from plain import RECIPES, Plain, Setting, official_texts
+from generated_inputs import FilledStore, GeneratedDataset, class_names, make_clip
+from plain_step import RECIPES, MethodSetting, PlainStep, official_texts
+from report import GIB, RESULTS, Goal, environment, machine_load, table, write_report
+from usage import Usage, quickest, run_child, usage_of
 
 from rppbench.evaluation.scorer import Scorer
 from rppbench.models.clip import embed_width
@@ -39,14 +39,14 @@ FASTER, LESS, CLASSIFIER = {"coop": 12, "maple": 4, "rpp": 4}, 10, 12
 """Goals of issue 5 at 1,000 classes, and for the classifier."""
 
 
-class Enough(Exception):  # noqa: N818  no error: the steps that were asked for are done
-    """Ends a training that has run as far as it is timed."""
+class Enough(Exception):  # noqa: N818  not an error: the steps to be timed are done
+    """Ends a training after the steps that are timed."""
 
 
-def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
-    """Times the first steps of the training loop; what precedes the first is left out."""
+def our_steps(setting: MethodSetting, classes: int, steps: int) -> list[Usage]:
+    """Usage of each of the first steps of the training loop, without what precedes the first."""
     clip, recipe = setting.clip, setting.recipe
-    dataset = Generated(classes, recipe.batch * steps, clip.preprocess.size)
+    dataset = GeneratedDataset(classes, recipe.batch * steps, clip.preprocess.size)
     training = Training(
         method=Choice(setting.name),
         recipe=recipe.choice(),
@@ -66,7 +66,7 @@ def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
         if done == steps:
             raise Enough
 
-    scorer = Scorer(clip, Full(Path(), width=embed_width(clip.model)), 128, 0, notify)
+    scorer = Scorer(clip, FilledStore(Path(), width=embed_width(clip.model)), 128, 0, notify)
     trainer = Trainer(training, method, setting.supervision, clip, None, dataset, scorer)
 
     def run() -> None:
@@ -77,24 +77,24 @@ def ours(setting: Setting, classes: int, steps: int) -> list[Taken]:
             except Enough:
                 return
 
-    peak = taken(run).peak
-    return [Taken(b[0] - a[0], b[1] - a[1], peak) for a, b in pairwise(moments)]
+    peak = usage_of(run).peak
+    return [Usage(b[0] - a[0], b[1] - a[1], peak) for a, b in pairwise(moments)]
 
 
-def control(plain: Plain, names: Names, repeats: int) -> dict[str, float]:
-    """The plain text pass against open_clip's own forward: whether numbers agree, and the times."""
+def compare_with_official(plain: PlainStep, names: Names, repeats: int) -> dict[str, float]:
+    """The plain text pass against CoOp's own code: largest difference, and ratio of times."""
     context = plain.method.prompts().text.input  # type: ignore[union-attr]
     with torch.no_grad():
         difference = plain.texts(names) - official_texts(plain.clip, context, names)
-    runs: dict[str, list[Taken]] = {"plain": [], "official": []}
+    runs: dict[str, list[Usage]] = {"plain": [], "official": []}
     for _ in range(repeats):
-        runs["plain"].append(taken(lambda: plain.texts(names).sum().backward()))
+        runs["plain"].append(usage_of(lambda: plain.texts(names).sum().backward()))
         runs["official"].append(
-            taken(lambda: official_texts(plain.clip, context, names).sum().backward())
+            usage_of(lambda: official_texts(plain.clip, context, names).sum().backward())
         )
     return {
         "largest_difference": float(difference.abs().max()),
-        "official_over_plain": least(runs["official"]).cpu / least(runs["plain"]).cpu,
+        "official_over_plain": quickest(runs["official"]).cpu / quickest(runs["plain"]).cpu,
     }
 
 
@@ -103,25 +103,25 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(options.threads)
     rows: list[dict[str, Any]] = []
     result: dict[str, Any] = {"rows": rows}
-    known: dict[tuple[object, int], Taken] = {}
+    known: dict[tuple[object, int], Usage] = {}
     for model in options.models:
-        clip = clip_of(model)
-        setting = Setting.of(options.only, clip)
+        clip = make_clip(model)
+        setting = MethodSetting.of(options.only, clip)
         part = min(options.whole, setting.candidates(max(options.classes)))
-        plain, names = Plain(setting), clip.names(class_names(part))
+        plain, names = PlainStep(setting), clip.names(class_names(part))
         plain.step(names.select(torch.arange(2)))  # libraries start up
-        image = least([taken(partial(plain.step, None)) for _ in range(2)])
-        whole: list[Taken] = []
+        image = quickest([usage_of(partial(plain.step, None)) for _ in range(2)])
+        whole: list[Usage] = []
         for classes in options.classes:
             # Ours reads the features of images that it leaves alone: only the text tower counts.
-            towers = (str(clip.model.transformer), 0 if not setting.prompted else model)
+            towers = (str(clip.model.transformer), 0 if not setting.prompts_images else model)
             steps = 1 if classes > 1000 else options.steps
             if (key := (towers, classes)) not in known:
-                known[key] = least(ours(setting, classes, steps))
+                known[key] = quickest(our_steps(setting, classes, steps))
             while len(whole) < options.repeats:
-                whole.append(taken(partial(plain.step, names)))
-            text = least(whole)
-            text = Taken(text.cpu - image.cpu, text.wall - image.wall, text.peak - image.peak)
+                whole.append(usage_of(partial(plain.step, names)))
+            text = quickest(whole)
+            text = Usage(text.cpu - image.cpu, text.wall - image.wall, text.peak - image.peak)
             multiple = setting.candidates(classes) / part
             published = image.plus(text.times(multiple))
             rows.append(
@@ -132,7 +132,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                     "candidates": setting.candidates(classes),
                     "batch": setting.recipe.batch,
                     "recipe": setting.recipe.name,
-                    "prompted": setting.prompted,
+                    "prompted": setting.prompts_images,
                     "text_times": multiple,
                     "ours": known[key].json(),
                     "plain": published.json(),
@@ -143,17 +143,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             )
         if options.only == "coop" and model == options.models[-1]:
             few = names.select(torch.arange(min(25, options.whole)))
-            result["control"] = control(plain, few, options.repeats)
-            result["linear"] = linear(plain, names, options.repeats)
+            result["control"] = compare_with_official(plain, few, options.repeats)
+            result["linear"] = class_seconds(plain, names, options.repeats)
             result["classifier"] = classifier(setting, plain, names, max(options.classes))
     return result
 
 
-def settled(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that pass the same names through the same text tower share the quickest measurement.
+def share_text_part(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows whose plain text part is the same work, with the quickest measurement of it in all.
 
-    Else the noise of one, counted many times, would be a difference between methods or models.
-    All models here have one text tower; without prompts inside it, CoOp and POMP are alike too.
+    Otherwise its noise, counted many times, would look like a difference of methods or models.
+    All models here have the same text tower; CoOp and POMP, without prompts inside it, are alike.
     """
     texts: dict[tuple[str, float], float] = {}
     keys = [
@@ -171,26 +171,28 @@ def settled(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return result
 
 
-def linear(plain: Plain, names: Names, repeats: int) -> dict[str, float]:
-    """Whether a class costs the same alone and among many: seconds a class, a quarter and all."""
+def class_seconds(plain: PlainStep, names: Names, repeats: int) -> dict[str, float]:
+    """Seconds a class among a quarter of the names and among all: the cost should be linear."""
     few = names.select(torch.arange(max(1, len(names) // 4)))
     return {
-        str(len(some)): least(
-            [taken(lambda some=some: plain.texts(some).sum().backward()) for _ in range(repeats)]
+        str(len(some)): quickest(
+            [usage_of(lambda some=some: plain.texts(some).sum().backward()) for _ in range(repeats)]
         ).cpu
         / len(some)
         for some in (few, names)
     }
 
 
-def classifier(setting: Setting, plain: Plain, part: Names, classes: int) -> dict[str, Any]:
-    """All classes to features once, without gradients."""
+def classifier(
+    setting: MethodSetting, plain: PlainStep, part: Names, classes: int
+) -> dict[str, Any]:
+    """Encoding of all classes without gradients, ours and plain; the latter extrapolated."""
     method = setting.method(classes)
     names = setting.clip.names(class_names(classes))
     text = method.prompts().text
     with torch.no_grad():
-        own = taken(lambda: setting.clip.text.encode(text, names))  # type: ignore[arg-type]
-        some = taken(lambda: plain.texts(part))
+        own = usage_of(lambda: setting.clip.text.encode(text, names))  # type: ignore[arg-type]
+        some = usage_of(lambda: plain.texts(part))
     multiple = classes / len(part)
     return {
         "classes": classes,
@@ -202,43 +204,44 @@ def classifier(setting: Setting, plain: Plain, part: Names, classes: int) -> dic
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """The goals, and what came out."""
-    found = []
+    """What issue 5 asks of it."""
+    goals = []
     for row in result["rows"]:
-        what = f"{row['method']} step, {row['model']}, {row['classes']:,} classes"
+        subject = f"{row['method']} step, {row['model']}, {row['classes']:,} classes"
         faster, less = row["faster"], row["less_memory"]
         if row["method"] == "pomp" and row["candidates"] == 1000:
             peak = row["ours"]["peak"] / 1e9
-            found.append(Goal(f"{what}, peak", f"{peak:.2f} GB", "2 GB", peak < 2))
+            goals.append(Goal(f"{subject}, peak", f"{peak:.2f} GB", "2 GB", peak < 2))
         if row["classes"] == 1000 and row["method"] in FASTER:
             least = FASTER[row["method"]]
-            told = f"{faster:.1f} times faster"
-            found.append(Goal(what, told, f"{least} times", faster >= least))
+            measured = f"{faster:.1f} times faster"
+            goals.append(Goal(subject, measured, f"{least} times", faster >= least))
             if row["method"] == "coop":
-                told = f"{less:.1f} times less"
-                found.append(Goal(f"{what}, peak", told, f"{LESS} times", less >= LESS))
-    if told := result.get("classifier"):
-        what, ratio = f"classifier of {told['classes']:,} classes", told["faster"]
+                measured = f"{less:.1f} times less"
+                goals.append(Goal(f"{subject}, peak", measured, f"{LESS} times", less >= LESS))
+    if encoding := result.get("classifier"):
+        subject, ratio = f"classifier of {encoding['classes']:,} classes", encoding["faster"]
         reached = ratio >= CLASSIFIER
-        found.append(Goal(what, f"{ratio:.1f} times faster", f"{CLASSIFIER} times", reached))
-    return found
+        goals.append(Goal(subject, f"{ratio:.1f} times faster", f"{CLASSIFIER} times", reached))
+    return goals
 
 
-def beside(result: Mapping[str, Any]) -> list[str]:
-    """What is measured once, with CoOp's context."""
+def coop_lines(result: Mapping[str, Any]) -> list[str]:
+    """Lines of the report on what is measured once, with CoOp's context."""
     if "control" not in result:
         return []
-    control, told = result["control"], result["classifier"]
+    official, encoding = result["control"], result["classifier"]
     linear = ", ".join(f"{1000 * s:.0f} ms among {n}" for n, s in result["linear"].items())
     return [
         "",
-        f"Classifier of {told['classes']:,} classes without gradients: {told['ours']['cpu']:.1f} s"
-        f" against {told['plain']['cpu']:.0f} s (x {told['times']:g}):"
-        f" **{told['faster']:.1f} times faster**.",
+        f"Classifier of {encoding['classes']:,} classes without gradients:"
+        f" {encoding['ours']['cpu']:.1f} s against {encoding['plain']['cpu']:.0f} s"
+        f" (x {encoding['times']:g}):"
+        f" **{encoding['faster']:.1f} times faster**.",
         "",
         f"A class costs the plain text pass {linear}. Its features are those of open_clip's own"
-        f" modules in CoOp's code (largest difference {control['largest_difference']:.0e}), which"
-        f" take {control['official_over_plain']:.2f} of its time.",
+        f" modules in CoOp's code (largest difference {official['largest_difference']:.0e}), which"
+        f" take {official['official_over_plain']:.2f} of its time.",
     ]
 
 
@@ -283,13 +286,13 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " rows that have the same one.",
         "",
         *table(heads, rows),
-        *beside(result),
-        *left_out(result),
+        *coop_lines(result),
+        *missing_lines(result),
     ]
 
 
-def left_out(result: Mapping[str, Any]) -> list[str]:
-    """Which methods, models and numbers of classes were not run, in one line."""
+def missing_lines(result: Mapping[str, Any]) -> list[str]:
+    """The default methods, models and numbers of classes that the run left out, in one line."""
     rows = result["rows"]
     missing = [
         *(name for name in RECIPES if name not in {row["method"] for row in rows}),
@@ -315,19 +318,21 @@ def main(words: Sequence[str] | None = None) -> None:
     if options.only:
         print(json.dumps(measure(options)))
         return
-    given = []
+    arguments = []
     for name in ("models", "classes", "whole", "steps", "repeats", "threads"):
         value = getattr(options, name)
-        given += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    loads, found = [load()], []
+        arguments += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    loads, parts = [machine_load()], []
     with ThreadPoolExecutor(options.jobs) as pool:
-        runs = [pool.submit(child, __file__, [*given, "--only", m]) for m in options.methods]
-        for done in as_completed(runs):  # what is there is written: the next may take long
-            found.append(done.result())
-            loads.append(load())
+        runs = [
+            pool.submit(run_child, __file__, [*arguments, "--only", m]) for m in options.methods
+        ]
+        for done in as_completed(runs):  # results so far are written, as the next may take long
+            parts.append(done.result())
+            loads.append(machine_load())
             result = {
-                "rows": [row for part in found for row in part["rows"]],
-                **{k: v for part in found for k, v in part.items() if k != "rows"},
+                "rows": [row for part in parts for row in part["rows"]],
+                **{k: v for part in parts for k, v in part.items() if k != "rows"},
                 "whole": options.whole,
                 "threads": options.threads,
                 "load": [min(loads), max(loads)],
@@ -335,8 +340,8 @@ def main(words: Sequence[str] | None = None) -> None:
             }
             order = options.methods
             rows = sorted(result["rows"], key=lambda row: order.index(row["method"]))
-            result["rows"] = settled(rows)
-            write(options.output, "step", "Train step", result, markdown(result))
+            result["rows"] = share_text_part(rows)
+            write_report(options.output, "step", "Train step", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gauge import child, taken
-from generated import class_names
-from page import GIB, RESULTS, environment, table, write
+from generated_inputs import class_names
+from report import GIB, RESULTS, environment, table, write_report
+from usage import run_child, usage_of
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.models.clip import Clip, Preprocess
@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
 
 
 def text_clip(model: str) -> Clip:
-    """The model with its text tower in full size and a token image tower."""
+    """The model with its complete text tower and a minimal image tower."""
     config = open_clip.get_model_config(model)
     if config is None:
         raise SystemExit(f"open_clip has no model {model!r}")
@@ -72,7 +72,7 @@ def step(clip: Clip, prompt: Prompt, names: Names, path: str) -> tuple[torch.Ten
 
 
 def kept_bytes(clip: Clip, prompt: Prompt, names: Names, path: str) -> int:
-    """Bytes that autograd keeps between the passes, each storage counted once, weights not."""
+    """Bytes that autograd keeps for the backward pass, without weights; a storage counts once."""
     weights = {part.untyped_storage().data_ptr() for part in clip.model.parameters()}
     kept: dict[int, int] = {}
     alive = []
@@ -81,7 +81,7 @@ def kept_bytes(clip: Clip, prompt: Prompt, names: Names, path: str) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)  # else its address could be given out again
+            alive.append(tensor)  # otherwise its address could be reused
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         for part in rows:  # gradients of the parts would be added up
             step(clip, prompt, names.select(part), options.path)
 
-    spent = taken(run)
+    spent = usage_of(run)
     return {"seconds": spent.wall, "peak_bytes": spent.peak}
 
 
@@ -110,13 +110,13 @@ def spawn(options: argparse.Namespace, path: str, parts: int) -> dict[str, float
     words = ["--path", path, "--parts", str(parts)]
     for name in ("classes", "length", "model", "threads"):
         words += [f"--{name}", str(getattr(options, name))]
-    result = child(__file__, words)
+    result = run_child(__file__, words)
     print(f"{path:7} {result['seconds']:8.2f} s {result['peak_bytes'] / GIB:8.2f} GiB", flush=True)
     return result
 
 
 def available_bytes() -> int:
-    """Memory that can be allocated without swapping (Linux), elsewhere all memory."""
+    """Memory that is free without swapping (Linux); elsewhere no limit is known."""
     table = Path("/proc/meminfo")
     if not table.exists():
         return sys.maxsize
@@ -133,7 +133,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         step(clip, prompt, few, path) for path in PATHS
     )
     plain_kept = kept_bytes(clip, prompt, few, "plain") / 8  # a class
-    # The peak is above what is kept: 1.4 times in a run of 100 classes.
+    # The peak is higher than what is kept: 1.4 times in a run of 100 classes.
     needed, parts = 1.6 * plain_kept * options.classes, 1
     while parts < options.classes and needed / parts > available_bytes():
         parts *= 2
@@ -215,7 +215,7 @@ def main() -> None:
         return
     result = compare(options)
     name = f"text_encoding-{options.classes}"
-    write(options.output, name, "Text encoding", result, markdown(result))
+    write_report(options.output, name, "Text encoding", result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
+"""Fixtures of all tests: tiny models, a toy plugin, commands, and folders of their own."""
+
 from pathlib import Path
 
 import pytest
+from support.commands import Say
 from support.coop_root import Make, make
 from support.tiny import make_tiny_clip
-from support.toy_run import Say, ToyPlugin, registry_of, save_tiny
+from support.toy_plugin import ToyPlugin, registry_of, save_tiny
 
 from rppbench.cli import main
 from rppbench.execution import engines
@@ -19,19 +22,19 @@ def tiny_clip() -> Clip:
 
 @pytest.fixture(autouse=True)
 def cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the features of the person who runs it."""
+    """Every test has an empty feature cache, never that of the person who runs it."""
     monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "rppbench-cache"))
 
 
 @pytest.fixture(autouse=True)
 def no_real_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test finds the data of the person who runs it."""
+    """No test sees the data sets of the person who runs it."""
     monkeypatch.setenv("RPPBENCH_DATA", str(tmp_path / "no-data"))
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny CLIP as files of a plugin."""
+    """A folder with the tiny CLIP as a plugin's backbone."""
     folder = tmp_path_factory.mktemp("models")
     save_tiny(folder)
     return folder
@@ -41,7 +44,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toys(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: Path
 ) -> Registry:
-    """Only toys and the `MORE` of a test's module are installed; the test has its own folder."""
+    """The only plugins are the toys and `MORE` of a test's module; the test runs in its folder."""
     more = {"more": request.module.MORE} if hasattr(request.module, "MORE") else {}
     registry = registry_of(toys=ToyPlugin(models), **more, engines=engines)
     registry.broken["old"] = ImportError("no old times")
@@ -53,7 +56,7 @@ def toys(
 
 @pytest.fixture
 def say(toys: Registry, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Runs a command: say('plan', ...) is its status, what it printed, and its complaints."""
+    """Runs a command: say('plan', ...) is its exit status, standard output and standard error."""
 
     def run(*words: str) -> tuple[int, str, str]:
         status = main(words)
@@ -64,5 +67,5 @@ def say(toys: Registry, capsys: pytest.CaptureFixture[str]) -> Say:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes the small root of a set of CoOp and opens the set."""
+    """Writes a small copy of one of CoOp's data sets and opens it."""
     return lambda name: make(tmp_path / "root", name, monkeypatch)

@@ -1,4 +1,4 @@
-"""The benchmarks of speed, tried on a small model: whole results, sides that agree."""
+"""The benchmarks of speed with a small model: complete results, and sides that agree."""
 
 import json
 import os
@@ -13,7 +13,7 @@ PARTS = ("step", "attention", "fewshot", "evaluation", "scaling", "gpu")
 """All but the start of commands, which takes a process for each."""
 
 
-def tried(*words: str) -> subprocess.CompletedProcess[str]:
+def run_all(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(ALL), *words]
     return subprocess.run(
@@ -24,7 +24,7 @@ def tried(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    done = tried("--quick", "--output", str(folder), "--parts", *PARTS)
+    done = run_all("--quick", "--output", str(folder), "--parts", *PARTS)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -34,7 +34,7 @@ def read(results: Path, part: str) -> dict:
 
 
 @pytest.mark.slow
-def test_one_command_writes_a_page_and_everything_measured_for_each_part(results):
+def test_one_command_writes_a_report_and_all_measurements_of_each_part(results):
     names = sorted(path.name for path in results.iterdir())
     assert names == sorted(f"{part}.{kind}" for part in (*PARTS, "all") for kind in ("json", "md"))
     for part in (*PARTS, "all"):
@@ -43,13 +43,13 @@ def test_one_command_writes_a_page_and_everything_measured_for_each_part(results
 
 
 @pytest.mark.slow
-def test_every_method_is_timed_on_both_sides_with_what_was_declared(results):
+def test_every_method_is_timed_on_both_sides_with_the_extrapolation_declared(results):
     rows = read(results, "step")["rows"]
-    found = {(row["method"], row["classes"]): row for row in rows}
-    assert set(found) == {(m, c) for m in ("coop", "maple", "pomp", "rpp") for c in (8, 16)}
+    by_method = {(row["method"], row["classes"]): row for row in rows}
+    assert set(by_method) == {(m, c) for m in ("coop", "maple", "pomp", "rpp") for c in (8, 16)}
     assert all(row["ours"]["cpu"] > 0 and row["plain"]["cpu"] > 0 for row in rows)
-    assert found["coop", 8]["text_times"] == 1
-    assert found["coop", 16]["text_times"] == 2
+    assert by_method["coop", 8]["text_times"] == 1
+    assert by_method["coop", 16]["text_times"] == 2
     assert "(text x 2)" in (results / "step.md").read_text()
 
 
@@ -73,7 +73,7 @@ def test_the_sides_of_a_training_get_the_same_images_right(results):
 
 
 @pytest.mark.slow
-def test_only_prompts_in_the_image_tower_make_it_run_again(results):
+def test_only_prompts_in_the_image_tower_make_it_run_for_each_method(results):
     runs = read(results, "evaluation")["runs"]
     assert {m: one["frozen"] for m, one in runs["cold"].items()} == {
         "zeroshot": True,
@@ -83,12 +83,12 @@ def test_only_prompts_in_the_image_tower_make_it_run_again(results):
 
 
 @pytest.mark.slow
-def test_the_table_says_what_was_not_measured(results):
+def test_the_table_lists_the_parts_without_results(results):
     assert read(results, "all")["missing"] == ["startup"]
     assert "Not measured here: startup." in (results / "all.md").read_text()
 
 
-def test_a_try_never_replaces_committed_results():
-    done = tried("--quick")
+def test_a_quick_run_never_replaces_committed_results():
+    done = run_all("--quick")
     assert done.returncode == 1
     assert "--quick measures nothing" in done.stderr

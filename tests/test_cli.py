@@ -8,8 +8,9 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from support.commands import Say
 from support.toy_data import Toy
-from support.toy_run import Context, Say, ToyBroken
+from support.toy_plugin import Context, ToyBroken
 
 from rppbench import __version__, hookimpl
 from rppbench.cli import COMMANDS, main

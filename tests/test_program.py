@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.toy_run import Say
+from support.commands import Say
 
 from rppbench import __version__
 

@@ -26,7 +26,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def export(arguments: argparse.Namespace) -> int:
     """Check that the prompt works with what is installed; write it, its card and README."""
-    from rppbench.exporters import prompt_card, select
+    from rppbench.exporters import prompt_card, provenance, select
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
     from rppbench.training.state import learned_parameters
@@ -34,9 +34,9 @@ def export(arguments: argparse.Namespace) -> int:
     store, folder = Store(Path(arguments.output)), Path(arguments.to)
     registry = Registry.load()
     records, _ = load(store.root)
-    training = select.pick(records, arguments.cell, arguments.seed)
+    training = select.select_training(records, arguments.cell, arguments.seed)
     state = learned_parameters(store.training_path(training), training.key)
-    card = select.card(training, records, registry)
+    card = provenance.trained_card(training, records, registry)
     prompt_card.check_backbone(card, registry)
 
     def model(name: str) -> Clip:
@@ -44,8 +44,8 @@ def export(arguments: argparse.Namespace) -> int:
 
     with step_progress() as begin_step:
         begin_step("load the model")
-        teacher = prompt_card.teacher_of(card, registry, model)
-        prompt_card.build(card, state, registry, model(card.backbone), teacher)
+        teacher = prompt_card.text_teacher(card, registry, model)
+        prompt_card.build_method(card, state, registry, model(card.backbone), teacher)
     prompt_card.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)
     return 0

@@ -59,23 +59,23 @@ def export_classifier(arguments: argparse.Namespace) -> int:
     if (arguments.prompt is None) == (arguments.method is None):
         raise UsageError("give either --prompt or --method")
     from rppbench.exporters import classifier, prompt_card
-    from rppbench.exporters.vocabulary import vocabulary
+    from rppbench.exporters.vocabulary import read_vocabulary
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
 
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())
     registry = Registry.load()
-    names = vocabulary(arguments.vocabulary, registry)
+    names = read_vocabulary(arguments.vocabulary, registry)
     card, state = _prompt(arguments, registry)
     prompt_card.check_backbone(card, registry)
     with step_progress() as begin_step:
         begin_step("load the model")
         clip = load_model(card.backbone, registry.all("backbones"), card.precision)
-        method = prompt_card.build(card, state, registry, clip)
+        method = prompt_card.build_method(card, state, registry, clip)
         begin_step(f"encode {len(names.names):,} class names")
         prompts = prompt_card.prompts_for(card, method, list(names.names))
-        features = classifier.features(clip, prompts, names, arguments.format, card.wording)
+        features = classifier.class_features(clip, prompts, names, arguments.format, card.wording)
     classifier.write(Path(arguments.to), features, names, arguments.format, _provenance(card))
     size = " x ".join(map(str, features.shape))
     print(f"{size} classifier and card: {arguments.to}", file=sys.stderr)
@@ -84,7 +84,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
 
 def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
     """Card and state of the named prompt or method."""
-    from rppbench.exporters import prompt_card, select
+    from rppbench.exporters import prompt_card, provenance, select
     from rppbench.training.state import learned_parameters
 
     if arguments.prompt is None:
@@ -94,14 +94,14 @@ def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, di
         return prompt_card.read(folder)
     store = Store(Path(arguments.output))
     records, _ = load(store.root)
-    training = select.pick(records, arguments.prompt, arguments.seed)
+    training = select.select_training(records, arguments.prompt, arguments.seed)
     state = learned_parameters(store.training_path(training), training.key)
-    return select.card(training, records, registry), state
+    return provenance.trained_card(training, records, registry), state
 
 
 def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
     """The card of a method that learns nothing, on the named backbone."""
-    from rppbench.exporters import select
+    from rppbench.exporters import provenance
     from rppbench.exporters.prompt_card import Card
     from rppbench.models.clip import identify
     from rppbench.plugins.options import resolve
@@ -119,8 +119,8 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
         backbone_digest=identify(backbone, registry.all("backbones")),
         precision="fp32",
         wording=WORDING,
-        method_facts=select.method_facts(method),
-        licences=select.licences(registry, method, backbone),
+        method_facts=provenance.method_facts(method),
+        licences=provenance.licences(registry, method, backbone),
     )
 
 

@@ -85,11 +85,11 @@ def gallery(arguments: argparse.Namespace) -> int:
 
 def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
     """The one record that matches. UsageError if none or several do, with their keys."""
-    from rppbench.exporters.select import cells_of
+    from rppbench.exporters.select import matching_records
 
     meant = [
         record
-        for record in cells_of(records, arguments.cell)
+        for record in matching_records(records, arguments.cell)
         if arguments.task in (None, record.cell.task.name)
         and arguments.dataset in (None, record.cell.dataset)
         and arguments.seed in (None, record.cell.seed)

@@ -49,9 +49,9 @@ def adopt(arguments: argparse.Namespace) -> int:
             f"a checkpoint also needs {', '.join(lacking)}; for runs give their kind first"
         )
     names = class_names(arguments.classes, arguments.classes_file)
-    from rppbench.exporters import prompt_card, select
+    from rppbench.exporters import prompt_card, provenance
     from rppbench.files.digests import sha256
-    from rppbench.importers.checkpoints import check_start, read_checkpoint
+    from rppbench.importers.checkpoints import check_start_token, read_checkpoint
     from rppbench.models.clip import load
     from rppbench.plugins.options import resolve
     from rppbench.plugins.registry import Registry
@@ -86,12 +86,12 @@ def adopt(arguments: argparse.Namespace) -> int:
             "sha256": sha256(path),
             **({} if epoch is None else {"epoch": str(epoch)}),
         },
-        method_facts=select.method_facts(method),
-        licences=select.licences(registry, method, clip.name),
+        method_facts=provenance.method_facts(method),
+        licences=provenance.licences(registry, method, clip.name),
     )
-    prompt_card.build(card, adopted.state, registry, clip)
+    prompt_card.build_method(card, adopted.state, registry, clip)
     if adopted.start is not None:
-        check_start(adopted.start, clip)
+        check_start_token(adopted.start, clip)
     prompt_card.write(Path(arguments.to), card, adopted.state)
     print(f"prompt and card: {arguments.to}", file=sys.stderr)
     return 0

@@ -8,13 +8,13 @@ from pathlib import Path
 from rppbench.commands.leaderboard import read_records, report_damage, write_all_pages
 from rppbench.commands.merge import summary
 from rppbench.errors import UsageError
-from rppbench.importers.runs import clip_benchmark, dassl
+from rppbench.importers.runs import clip_benchmark_records, dassl_records
 from rppbench.leaderboard.build import build
 from rppbench.records.merge import Merged, merge_record
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
-KINDS = {"dassl": dassl, "clip-benchmark": clip_benchmark}
+KINDS = {"dassl": dassl_records, "clip-benchmark": clip_benchmark_records}
 
 
 def bring(kind: str, source: Path, into: Path) -> int:

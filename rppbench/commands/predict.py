@@ -66,8 +66,8 @@ def predict(arguments: argparse.Namespace) -> int:
 
     with step_progress() as begin_step:
         begin_step("load the model")
-        clip, teacher = model(card.backbone), prompt_card.teacher_of(card, registry, model)
-    method = prompt_card.build(card, state, registry, clip, teacher)
+        clip, teacher = model(card.backbone), prompt_card.text_teacher(card, registry, model)
+    method = prompt_card.build_method(card, state, registry, clip, teacher)
     if lost := clip.unknown_words(names):
         words = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
         which = f"{len(lost)} of {len(names)} class names have words unknown to backbone"
@@ -77,7 +77,7 @@ def predict(arguments: argparse.Namespace) -> int:
     from rppbench.evaluation.classify import head_of, probabilities
 
     paths = [Path(image) for image in arguments.images]
-    head = head_of(method, clip, prompt_card.ids_of(card, method, names), teacher)
+    head = head_of(method, clip, prompt_card.class_ids(card, method, names), teacher)
     with step_progress() as begin_step:
         batches = _batches(paths, clip, begin_step("classify images"))
         shares = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)

@@ -61,17 +61,17 @@ def score(arguments: argparse.Namespace) -> int:
         source=arguments.origin,
         note=arguments.note,
     )
-    place = predictions.cell(task, data, origin)
+    cell = predictions.imported_cell(task, data, origin)
     path, into = Path(arguments.predictions).expanduser(), Path(arguments.output)
-    with display([Planned(place, "todo", "none", 0, None)], console(stderr=True)) as report:
-        report(Event(place.key, "start"))
-        record = predictions.score(
+    with display([Planned(cell, "todo", "none", 0, None)], console(stderr=True)) as report:
+        report(Event(cell.key, "start"))
+        record = predictions.scored_record(
             registry,
-            place,
+            cell,
             path,
             origin,
-            lambda done, total: report(Event(place.key, "evaluate", done, total)),
-            lambda remark: report(Event(place.key, "evaluate", message=remark)),
+            lambda done, total: report(Event(cell.key, "evaluate", done, total)),
+            lambda remark: report(Event(cell.key, "evaluate", message=remark)),
         )
     rows = [(s.metric, f"{s.value:.{decimals(s.metric)}f}") for s in record.scores]
     print_table(console(), ("Metric", record.labels["dataset"]), rows)

@@ -1,1 +1,1 @@
-"""Writing for other programs: prompt folders, classifiers, COCO files, webdataset tars."""
+"""Writers of files for other programs: prompt folders, classifiers, COCO JSON, webdataset tars."""

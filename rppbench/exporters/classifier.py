@@ -1,14 +1,14 @@
-"""Class features of a prompt as files that detectors and segmenters load as their classifier.
+"""The text features of classes behind a prompt, as the classifier of a detector or segmenter.
 
-    classifier.safetensors   'features' (c, e) float32, as long as they are, and the names
-    classifier.npy           the same as the framework expects it
-    card.json                what they were made from, with digests
+    classifier.safetensors   'features' [C, E] float32, unnormalised, and the class names
+    classifier.npy           the same in the layout of a framework
+    card.json                what they were computed from, with digests
 
 Layouts. `detic`: fp16, unnormalised, classes by category id (Detic, tools/dump_clip_features.py,
 and POMP's copy of it; Detic normalises on loading). `zsseg`: fp32, unit rows, the full stop a
 token of its own (zsseg.baseline, mask_former/modeling/clip_adapter). `plain`: no array.
 
-Shapes: c classes, e embedding.
+Shapes: C classes, E width of the embedding.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ CARD, PLAIN, ARRAY = "card.json", "classifier.safetensors", "classifier.npy"
 
 
 @torch.no_grad()
-def features(
+def class_features(
     clip: Clip, prompts: Prompts, vocabulary: Vocabulary, layout: str, wording: str
 ) -> Tensor:
-    """(c, e) text features, as long as they are; an ensemble's are averages of unit ones.
+    """Text features of the class names, [C, E] float32 on the CPU, unnormalised.
 
-    UsageError for text that depends on the image: no fixed array is its classifier.
+    Those of an ensemble of wordings are averages of unit features. `wording` serves prompts that
+    bring none of their own. UsageError for text that depends on the image: no fixed array can
+    stand for it.
     """
     text = prompts.text
     if isinstance(text, Conditional):
@@ -66,23 +68,27 @@ def features(
 
 def write(
     folder: Path,
-    found: Tensor,
+    features: Tensor,
     vocabulary: Vocabulary,
     layout: str,
     provenance: Mapping[str, Any],
 ) -> None:
-    """Make the folder. UsageError if there is something in it, or it cannot be written."""
+    """Write features [C, E], their array and their card to a new folder.
+
+    provenance: the fields of the card that say which prompt the features were computed with.
+    UsageError if the folder holds files already, or cannot be written.
+    """
     metadata = {"names": json.dumps(vocabulary.names), "vocabulary": vocabulary.name}
-    files = {PLAIN: save({"features": found.contiguous()}, metadata)}
+    files = {PLAIN: save({"features": features.contiguous()}, metadata)}
     if layout != "plain":
-        files[ARRAY] = _array(found, layout)
+        files[ARRAY] = _array(features, layout)
     card = {
         "format": FORMAT,
         "layout": layout,
         "vocabulary": vocabulary.name,
         "source": vocabulary.source,
         "classes": len(vocabulary.names),
-        "width": found.shape[1],
+        "width": features.shape[1],
         "names": list(vocabulary.names),
         **provenance,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -102,10 +108,11 @@ def write(
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _array(found: Tensor, layout: str) -> bytes:
-    array = (found.half() if layout == "detic" else normalise(found)).numpy()
+def _array(features: Tensor, layout: str) -> bytes:
+    """The content of the .npy file in the layout of a framework."""
+    array = (features.half() if layout == "detic" else normalise(features)).numpy()
     if not np.isfinite(array).all():
-        raise UsageError("the features hold values that half precision cannot")
+        raise UsageError("the features hold values that half precision cannot represent")
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

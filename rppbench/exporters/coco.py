@@ -1,7 +1,7 @@
-"""Scenes as COCO-format JSON, PNG images and PNG label maps.
+"""A writer of detection and segmentation sets: COCO-format JSON, PNG images, PNG label maps.
 
 instances.json, images/<n>.png and labels/<n>.png below one folder. Label maps are 8-bit with 255
-where nothing is scored, as detectron2 prepares them, or 16-bit with 65535 where classes are many.
+where nothing is scored, as detectron2 prepares them; from 255 classes on, 16-bit with 65535.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from rppbench.files.atomic import write_whole
 
 
 def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) -> tuple[int, int]:
-    """How many images and things were written; the JSON comes last, when all images are there."""
+    """Write a split; the numbers of images and of things. The JSON comes last, after all images.
+
+    FileExistsError if the folder already holds images.
+    """
     samples = data.samples(split)
     categories = list(data.category_ids())
     images: list[dict[str, Any]] = []
@@ -64,7 +67,8 @@ def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) 
 
 
 def _shape(thing: Thing) -> dict[str, Any]:
-    found: dict[str, Any] = {"bbox": list(thing.box), "iscrowd": int(thing.crowd)}
+    """The fields of a COCO annotation that describe where a thing is."""
+    box: dict[str, Any] = {"bbox": list(thing.box), "iscrowd": int(thing.crowd)}
     if thing.mask is None:
-        return {**found, "area": thing.box[2] * thing.box[3]}
-    return {**found, "area": int(thing.mask.sum()), "segmentation": rle.encode(thing.mask)}
+        return {**box, "area": thing.box[2] * thing.box[3]}
+    return {**box, "area": int(thing.mask.sum()), "segmentation": rle.encode(thing.mask)}

@@ -1,11 +1,11 @@
-"""Learned prompts as files that travel: a folder with the tensors, a card, and the card to read.
+"""The folder of an exported prompt: the tensors, a card for programs, and a README for people.
 
     prompt.safetensors   the method's state
     card.json            everything needed to use it, and where it is from
-    README.md            the same for people; nothing reads it
+    README.md            the same for people; no program reads it
 
-The card holds digests of itself, of the tensors and of the backbone, so that a prompt is never
-used behind another model or after damage without a word.
+The card holds digests of itself, of the tensors and of the backbone, so a prompt that is damaged
+or meant for other weights is refused.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from rppbench.reporting.markdown import grid, safe
 
 FORMAT = 1
 """Version of the card; a reader of version n must read every version up to n."""
-CARD, TENSORS, PAGE = "card.json", "prompt.safetensors", "README.md"
+CARD, TENSORS, README = "card.json", "prompt.safetensors", "README.md"
 
 
 @dataclass(frozen=True)
-class Number:
-    """What the prompt reached somewhere."""
+class CardScore:
+    """A score that was measured with the prompt."""
 
     cell: str
     """Key of the cell."""
@@ -55,28 +55,28 @@ class Number:
 
 @dataclass(frozen=True)
 class Card:
-    """All there is to know of a prompt; plain data."""
+    """Everything needed to use a prompt, and where it is from; plain data."""
 
     method: Choice
     backbone: str
     backbone_digest: str
-    """As `weights.identify` gives it."""
+    """As `models.identity.identify` gives it."""
     precision: str
     wording: str
-    """Serves methods whose text is fixed and that bring no wording of their own."""
+    """The template of class names for methods that bring no text of their own."""
     classes: tuple[str, ...] = ()
-    """Names of the classes it was learned on, by label; () if that is not known."""
+    """Names of the classes it was learned on, by label; () if they are not known."""
     training: Mapping[str, Any] | None = None
     """`records.Training` as plain data with its key; None for a prompt learned elsewhere."""
     imported: Mapping[str, str] | None = None
     """File, checksum and epoch of the checkpoint it was read from; None if it was learned here."""
-    numbers: tuple[Number, ...] = ()
+    numbers: tuple[CardScore, ...] = ()
     method_facts: Mapping[str, str] | None = None
     """Title, paper and origin."""
     licences: Mapping[str, str] | None = None
-    """Of the code that was followed, the data and the backbone, as far as they say."""
+    """Of the method's code, the data and the backbone, where they are known."""
     version: str = __version__
-    """Of the rppbench that wrote it."""
+    """Of the rppbench that wrote the card."""
     tensors: str = ""
     """SHA-256 of prompt.safetensors; set on writing."""
 
@@ -87,7 +87,7 @@ class Card:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Card:
-        """The card that `to_json` wrote. KeyError, TypeError or ValueError if it is none."""
+        """The card that `to_json` wrote. KeyError, TypeError or ValueError if it is not one."""
         if data["format"] != FORMAT:
             raise ValueError(f"card format {data['format']} is not {FORMAT}")
         content = {name: value for name, value in data.items() if name != "digest"}
@@ -101,13 +101,13 @@ class Card:
                 **content,
                 "method": Choice(method["name"], options),
                 "classes": tuple(content["classes"]),
-                "numbers": tuple(Number(**number) for number in content["numbers"]),
+                "numbers": tuple(CardScore(**score) for score in content["numbers"]),
             }
         )
 
 
 def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
-    """Make the folder. UsageError if there is something in it, or it cannot be written."""
+    """Write a new folder. UsageError if it holds files already, or cannot be written."""
     try:
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty; name a new folder")
@@ -115,7 +115,7 @@ def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
         path = folder / TENSORS
         path.write_bytes(save({name: value.cpu().contiguous() for name, value in state.items()}))
         card = replace(card, tensors=sha256(path))
-        write_whole(folder / PAGE, page(card))
+        write_whole(folder / README, readme(card))
         # The card comes last: without it the folder is no prompt.
         write_whole(folder / CARD, json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n")
     except OSError as error:
@@ -123,7 +123,7 @@ def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
 
 
 def read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Card and state of a folder that `write` made. UsageError for anything else, or if damaged."""
+    """Card and state of a folder that `write` wrote. UsageError if it is another, or damaged."""
     path = folder / CARD
     try:
         card = Card.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -136,9 +136,9 @@ def read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
         raise UsageError(f"{path} is not the card of a prompt: {error}") from error
     tensors = folder / TENSORS
     try:
-        if (found := sha256(tensors)) != card.tensors:
+        if (actual := sha256(tensors)) != card.tensors:
             raise UsageError(
-                f"{tensors} is damaged or was replaced: its SHA-256 is {found}, "
+                f"{tensors} is damaged or was replaced: its SHA-256 is {actual}, "
                 f"the card says {card.tensors}"
             )
         return card, read_tensors(tensors)[1]
@@ -147,19 +147,19 @@ def read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
 
 
 def check_backbone(card: Card, registry: Registry) -> None:
-    """UsageError unless the backbone of the card's name is the one that the prompt is for."""
-    found = identify(card.backbone, registry.all("backbones"))
-    if found != card.backbone_digest:
+    """UsageError unless the backbone of that name has the weights that the prompt is for."""
+    actual = identify(card.backbone, registry.all("backbones"))
+    if actual != card.backbone_digest:
         raise UsageError(
-            f"the prompt was learned for other weights: {card.backbone!r} is {found} here, "
+            f"the prompt was learned for other weights: {card.backbone!r} is {actual} here, "
             f"the card says {card.backbone_digest}"
         )
 
 
-def teacher_of(card: Card, registry: Registry, load: Callable[[str], Clip]) -> Clip | None:
-    """The teacher where its text features are the classifier; None for other methods.
+def text_teacher(card: Card, registry: Registry, load: Callable[[str], Clip]) -> Clip | None:
+    """The teacher of a method that classifies by its text features; None for other methods.
 
-    UsageError if its weights are not those that the prompt was learned from.
+    UsageError if the teacher's weights are not those that the prompt was learned with.
     """
     training = card.training
     method: type[Method] = registry.get("methods", card.method.name)
@@ -171,7 +171,7 @@ def teacher_of(card: Card, registry: Registry, load: Callable[[str], Clip]) -> C
     return clip
 
 
-def build(
+def build_method(
     card: Card,
     state: Mapping[str, Tensor],
     registry: Registry,
@@ -180,11 +180,12 @@ def build(
 ) -> Method:
     """The card's method with this state, on the model's device and ready to use.
 
-    UsageError if the state is not what such a method has on this backbone, or no numbers.
+    UsageError if the names or shapes in the state are not the method's on this backbone, or
+    if a value is not finite.
     """
     component: type[Method] = registry.get("methods", card.method.name)
-    supervised = Supervision.__dataclass_fields__
-    options = {name: value for name, value in card.method.options if name not in supervised}
+    supervision = Supervision.__dataclass_fields__
+    options = {name: value for name, value in card.method.options if name not in supervision}
     shots = int(card.training["shots"]) if card.training else 1
     space = clip.space(len(card.classes), torch.Generator(), shots, teacher)
     try:
@@ -194,11 +195,11 @@ def build(
             f"{card.method.name!r} does not take the card's options: {error}"
         ) from error
     own = method.state_dict()
-    if other := sorted(own.keys() ^ state.keys()):
-        whose = "the prompt has none" if other[0] in own else f"{card.method.name!r} has none"
+    if unmatched := sorted(own.keys() ^ state.keys()):
+        lacking = "the prompt has none" if unmatched[0] in own else f"{card.method.name!r} has none"
         raise UsageError(
             f"not a prompt of this {card.method.name!r}, but of another version or method: "
-            f"{other[0]!r} is a parameter, and {whose}"
+            f"{unmatched[0]!r} is a parameter, and {lacking}"
         )
     for name, value in state.items():
         if value.shape != own[name].shape:
@@ -207,38 +208,39 @@ def build(
                 f"{card.backbone!r} takes {_shape(own[name])}"
             )
         if not value.isfinite().all():
-            raise UsageError(f"{name!r} holds values that are no numbers")
+            raise UsageError(f"{name!r} holds values that are not finite")
     method.load_state_dict(dict(state))
     return method.to(clip.device).eval()
 
 
-def ids_of(card: Card, method: Method, names: Sequence[str]) -> list[int]:
-    """Which learned classes the names are, for a method that knows no others; else their order.
+def class_ids(card: Card, method: Method, names: Sequence[str]) -> list[int]:
+    """The ids of the classes that a method takes for the names.
 
-    UsageError for a name that is none of them.
+    A method with an open vocabulary numbers them in their order, any other as in its training.
+    UsageError for a name that such a method was not trained on.
     """
     if method.open_vocabulary:
         return list(range(len(names)))
-    return [_learned(card, name) for name in names]
+    return [_learned_id(card, name) for name in names]
 
 
-def _learned(card: Card, name: str) -> int:
+def _learned_id(card: Card, name: str) -> int:
     if name not in card.classes:
-        what = f"class that this {card.method.name!r} prompt knows is named"
-        raise unknown(what, name, card.classes, "classes")
+        subject = f"class that this {card.method.name!r} prompt knows is named"
+        raise unknown(subject, name, card.classes, "classes")
     return card.classes.index(name)
 
 
 def prompts_for(card: Card, method: Method, names: list[str]) -> Prompts:
-    """What enters the towers to tell the named classes apart.
+    """The method's prompts for the named classes.
 
-    UsageError if each context belongs to a class and a name is not among those it was learned on.
+    Class-specific contexts are reordered to match the names; UsageError for a name that has none.
     """
     prompts = method.prompts()
     text = prompts.text
     if not isinstance(text, Prompt) or text.input.ndim != 3:
         return prompts
-    contexts = text.input[[_learned(card, name) for name in names]]
+    contexts = text.input[[_learned_id(card, name) for name in names]]
     return replace(prompts, text=replace(text, input=contexts))
 
 
@@ -246,11 +248,11 @@ def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a single number"
 
 
-# --- the card for people ------------------------------------------------------------------------
+# --- the README ---------------------------------------------------------------------------------
 
 
-def page(card: Card) -> str:
-    """The card as Markdown."""
+def readme(card: Card) -> str:
+    """The card as Markdown for people."""
     facts = card.method_facts or {}
     training = card.training
     lines = [f"# {facts.get('title', card.method.name)} prompt for {safe(card.backbone)}", ""]
@@ -278,11 +280,11 @@ def page(card: Card) -> str:
         lines += ["", "Options that the checkpoint does not tell are the method's defaults."]
     if card.numbers:
         lines += ["", "## Numbers", ""]
-        shown = [
+        scores = [
             [safe(n.task), safe(n.dataset), safe(n.metric), f"{n.value:.2f}", n.cell]
             for n in card.numbers
         ]
-        lines += grid(("Task", "Data set", "Metric", "Value", "Cell"), shown, left=3)
+        lines += grid(("Task", "Data set", "Metric", "Value", "Cell"), scores, left=3)
         lines += ["", "In percent unless the metric says otherwise."]
     lines += [
         "",

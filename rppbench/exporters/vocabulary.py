@@ -1,4 +1,4 @@
-"""Lists of class names that a classifier is made for: of a data set, or of a file."""
+"""Vocabularies: the class names that a classifier is exported for, of a data set or of a file."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from rppbench.files.coco_json import category_names
 from rppbench.files.digests import sha256
 from rppbench.plugins.registry import Registry
 
-LARGEST = 10_000_000
-"""Bytes of a plain list of names."""
+MAX_LIST_BYTES = 10_000_000
+"""Largest file that is read as a plain list of names."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Class names in the order in which a framework counts them."""
+    """Class names in the order of the classifier's rows."""
 
     name: str
     names: tuple[str, ...]
-    """Underscores turned into spaces, as prompts hold them."""
+    """With spaces in place of underscores, as they enter a prompt."""
     source: str
-    """Where they are from, for a reader."""
+    """Where the names are from, in words for a reader."""
 
 
-def vocabulary(text: str, registry: Registry) -> Vocabulary:
-    """The names that a word of the command line means.
+def read_vocabulary(text: str, registry: Registry) -> Vocabulary:
+    """The vocabulary of a file or of a data set, as the command line names it.
 
-    A file: annotations in COCO's or LVIS's format (.json, categories by id), a JSON list of
-    names, or one name a line. Otherwise a data set, with '-' or '_': its names come with the
-    package where they are published, else they are read from its files. UsageError if they
-    cannot be.
+    A file holds annotations in COCO's or LVIS's format (.json, categories by id), a JSON list of
+    names, or one name a line. A data set may be spelled with '-' or '_'; its names come with the
+    package where they are published, and from its files otherwise. UsageError for an unknown name
+    and for files that cannot be read.
     """
     path = Path(text)
     if path.suffix in (".json", ".txt") or path.is_file():
@@ -50,17 +50,18 @@ def vocabulary(text: str, registry: Registry) -> Vocabulary:
 
 
 def _of_file(path: Path) -> tuple[str, ...]:
-    if path.suffix == ".json" and not _is_plain(path):
-        found: Sequence[object] = [name for _, name in category_names(path)]
+    """Class names of a file, without underscores and blank ones."""
+    if path.suffix == ".json" and not _is_json_list(path):
+        texts: Sequence[object] = [name for _, name in category_names(path)]
     else:
-        found = _plain(path)
-    names = [name for text in found if (name := " ".join(str(text).replace("_", " ").split()))]
+        texts = _plain_list(path)
+    names = [name for text in texts if (name := " ".join(str(text).replace("_", " ").split()))]
     if not names:
         raise UsageError(f"{path} names no classes")
     return tuple(names)
 
 
-def _is_plain(path: Path) -> bool:
+def _is_json_list(path: Path) -> bool:
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(1000).lstrip().startswith("[")
@@ -68,20 +69,20 @@ def _is_plain(path: Path) -> bool:
         raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
 
 
-def _plain(path: Path) -> Sequence[object]:
-    """Names of a JSON list or of lines."""
+def _plain_list(path: Path) -> Sequence[object]:
+    """The names of a JSON list, or the lines of a text file."""
     try:
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_LIST_BYTES:
             raise UsageError(f"{path} is too large for a list of names")
         text = path.read_text(encoding="utf-8")
         if path.suffix != ".json":
             return text.splitlines()
-        found = json.loads(text)
+        names = json.loads(text)
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
-    if not all(isinstance(name, str) for name in found):
+    if not all(isinstance(name, str) for name in names):
         raise UsageError(f"{path} is not a list of names")
-    return list(found)
+    return list(names)
 
 
 def _digest(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""A data set as tars in the layout of CLIP_benchmark, written with the `webdataset` library.
+"""A writer of data sets as tar shards in CLIP_benchmark's layout, with the `webdataset` library.
 
-LAION-AI/CLIP_benchmark, clip_benchmark/webdataset_builder.py and datasets/builder.py.
-Files of images are copied as they are; other images are written as PNG, which keeps every pixel.
+Layout: LAION-AI/CLIP_benchmark, clip_benchmark/webdataset_builder.py and datasets/builder.py.
+JPEG and PNG files are copied byte by byte; other images are written as PNG, which keeps every
+pixel.
 """
 
 from __future__ import annotations
@@ -18,24 +19,30 @@ from rppbench.contracts.dataset import BeginStep, Dataset, ReportProgress, Sampl
 from rppbench.errors import UsageError
 
 SHARD_IMAGES, SHARD_BYTES = 10_000, 1_000_000_000
-"""Of a tar at most, as CLIP_benchmark has it."""
-KINDS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
-"""First bytes of files that any reader of these tars decodes; names may lie."""
+"""Most of a shard, as in CLIP_benchmark."""
+EXTENSIONS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
+"""By the first bytes of a file, since its name may be wrong; every reader decodes these two."""
 
 
 def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep) -> dict[str, int]:
-    """Write splits of an opened data set to a folder that is not there yet; shards by split."""
+    """Write splits of a data set to a new folder; the number of shards by split.
+
+    UsageError if `webdataset` is not installed, the folder exists or cannot be written, or a
+    class name has a line break.
+    """
     try:
         import webdataset
     except ImportError:
         raise UsageError(
-            "tars are written by the webdataset library: pip install 'rppbench[data]'"
+            "tar shards need the webdataset library: pip install 'rppbench[data]'"
         ) from None
     logging.getLogger("webdataset").setLevel(logging.WARNING)
     if to.exists():
         raise UsageError(f"{to} exists; an export is written to a new folder")
     if any("\n" in name for name in data.classes):
-        raise UsageError(f"{data.name}: a class name with a line break fits in no classnames.txt")
+        raise UsageError(
+            f"{data.name}: a class name has a line break, which classnames.txt cannot hold"
+        )
     samples = {split: data.samples(split) for split in splits}
     partial = to.with_name(f"{to.name}.partial")
     try:
@@ -59,13 +66,14 @@ def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep
 def _write(
     data: Dataset, samples: Sequence[Sample], to: Path, report: ReportProgress, webdataset: Any
 ) -> int:
+    """Write the shards of one split; how many there are."""
     to.mkdir()
     with webdataset.ShardWriter(
         f"{to}/%d.tar", maxcount=SHARD_IMAGES, maxsize=SHARD_BYTES, verbose=0
     ) as sink:
         for number, sample in enumerate(samples):
-            kind, content = _encoded(data, sample)
-            sink.write({"__key__": f"s{number:07}", kind: content, "cls": sample.label})
+            extension, content = _encoded(data, sample)
+            sink.write({"__key__": f"s{number:07}", extension: content, "cls": sample.label})
             report(number + 1, len(samples))
         shards: int = sink.shard
     _lines(to / "nshards.txt", [str(shards)])
@@ -73,13 +81,13 @@ def _write(
 
 
 def _encoded(data: Dataset, sample: Sample) -> tuple[str, bytes]:
-    """The ending that tells a reader what it is, and the bytes."""
+    """The file extension of an image, and its bytes."""
     path = data.file(sample)
     if path is not None and path.is_file():
         content = path.read_bytes()
-        for start, kind in KINDS.items():
+        for start, extension in EXTENSIONS.items():
             if content.startswith(start):
-                return kind, content
+                return extension, content
     with io.BytesIO() as out:
         data.image(sample).save(out, "PNG")
         return "png", out.getvalue()

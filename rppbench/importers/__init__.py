@@ -1,1 +1,1 @@
-"""Reading what other programs wrote: runs, predictions, checkpoints."""
+"""Readers of what other programs wrote: their runs, predictions and checkpoints."""

@@ -1,4 +1,4 @@
-"""Checkpoints of other people's code, read without running any of it."""
+"""A reader of untrusted torch checkpoints: tensors come out, and no code of the file runs."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from rppbench.errors import UsageError
 from rppbench.models.clip import Clip
 
 
-class _Skipped:
-    """Takes the place of an object in a checkpoint that nobody needs, whatever its state is."""
+class _Discarded:
+    """An empty object in place of one whose state nobody needs, such as an optimizer."""
 
     def __setstate__(self, state: object) -> None:
         pass
 
 
-class _Plain:
-    """Makes a plain dict where a checkpoint has one with a default."""
+class _PlainDict:
+    """A plain dict in place of a `defaultdict`, whose default factory would be code to call."""
 
-    def __new__(cls, default: object) -> Any:
+    def __new__(cls, factory: object) -> Any:
         return {}
 
 
 def _stand_in(kind: type, module: str, name: str) -> type:
-    """An own class that torch takes for the named one while it reads a file."""
+    """A subclass of `kind` that torch loads wherever a file names `module.name`."""
     return type(name, (kind,), {"__module__": module})
 
 
-# Dassl's trainers save their scheduler too, and in it a scheduler and an optimiser as objects.
+# Dassl's trainers also save their scheduler, which holds a second one and an optimizer.
 _STAND_INS: list[Any] = [
     *(
-        _stand_in(_Skipped, "torch.optim.lr_scheduler", name)
+        _stand_in(_Discarded, "torch.optim.lr_scheduler", name)
         for name in ("CosineAnnealingLR", "MultiStepLR", "StepLR")
     ),
-    _stand_in(_Skipped, "torch.optim.sgd", "SGD"),
-    _stand_in(_Plain, "collections", "defaultdict"),
+    _stand_in(_Discarded, "torch.optim.sgd", "SGD"),
+    _stand_in(_PlainDict, "collections", "defaultdict"),
     dict,
 ]
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
-    """The tensors of a checkpoint by name, floats in float32, and its epoch if it tells.
+    """The tensors of a checkpoint by name (floats as float32), and its epoch if the file has one.
 
-    Only tensors and plain values are read (`weights_only`). UsageError for a file that is not
-    there, not one of torch, or that holds no tensors under names.
+    Only tensors and plain values are read (`weights_only`). UsageError if the file cannot be
+    read, is not a torch checkpoint, or is not a mapping of names to tensors.
     """
     try:
         with torch.serialization.safe_globals(_STAND_INS):
@@ -57,22 +57,22 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        unsafe = re.search(r"GLOBAL ([\w.]+)", str(error))
         raise UsageError(
-            f"{path} is no checkpoint of torch, or holds more than tensors and plain values"
-            + (f": {found[1]}" if found else "")
-            + "\nnothing of it was run"
+            f"{path} is not a torch checkpoint, or holds more than tensors and plain values"
+            + (f": {unsafe[1]}" if unsafe else "")
+            + "\nno code in it was run"
         ) from error
-    except Exception as error:  # of a file that is none, any part of the reader may stumble
-        raise UsageError(f"{path} is no whole checkpoint of torch: {error!r}") from error
+    except Exception as error:  # any part of torch's reader may fail on a file of another format
+        raise UsageError(f"{path} is not a complete torch checkpoint: {error!r}") from error
     epoch: Any = None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content, epoch = content["state_dict"], content.get("epoch")
     if not isinstance(content, dict) or not content:
-        raise UsageError(f"{path} holds no tensors under names")
+        raise UsageError(f"{path} holds no named tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise UsageError(f"{path} holds no tensors under names: {name!r} is none")
+            raise UsageError(f"{path} holds no named tensors: {name!r} is not one")
     state = {
         name: value.float() if value.is_floating_point() else value
         for name, value in content.items()
@@ -80,8 +80,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     return state, epoch if isinstance(epoch, int) else None
 
 
-def check_start(start: Tensor, clip: Clip) -> None:
-    """UsageError unless (d,) is the backbone's embedding of the start token, up to float16."""
+def check_start_token(start: Tensor, clip: Clip) -> None:
+    """Check that the prompt was learned on this backbone, by its embedding of the start token.
+
+    start: [D], the embedding in the checkpoint, rounded to float16 at worst; D is the text width.
+    UsageError if the backbone's differs by more than 1 % of its length.
+    """
     embedding = clip.text.module.token_embedding.weight
     own = embedding[clip.tokenizer.sot_token_id].detach().float().cpu()
     if start.shape != own.shape or (start - own).norm() > 0.01 * own.norm():

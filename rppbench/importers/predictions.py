@@ -1,7 +1,7 @@
-"""Predictions of another program, scored here, as a record.
+"""Predictions that another program wrote, scored here and kept as a record.
 
-Its cell says 'imported' among its inputs, so it shares no table with what was predicted here. What
-is known of its origin stands in the record: the file with its digest, and what the user says.
+The cell has 'imported' among its inputs, so it shares no table with cells that were predicted
+here. The record holds what is known of the origin: the file's digest, and what the user states.
 """
 
 from __future__ import annotations
@@ -22,33 +22,36 @@ from rppbench.records.record import Record, now
 
 KIND = "predictions"
 UNKNOWN = "unknown"
-LONGEST = 80
-"""Letters of an variant's name."""
+MAX_NAME_LENGTH = 80
+"""Characters of a variant's name."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a user says of predictions."""
+    """Where predictions are from, as the user states it."""
 
     variant: str
-    """What tables call whoever predicted."""
+    """Name of the row: the model that predicted, as tables print it."""
     backbone: str = UNKNOWN
     seed: int | None = None
-    """Of the training; None if it is one of a kind."""
+    """Seed of its training; None if there is only one training."""
     source: str = ""
-    """Program, commit, page."""
+    """Program, commit or address."""
     note: str = ""
+    """Anything else a reader should know."""
 
 
-def cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
-    """The cell of imported predictions: task options are not known, so there are none.
+def imported_cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
+    """The cell of imported predictions, without task options, which are not known.
 
-    With a seed there is a training of which nothing else is known; several make one row.
-    UsageError for a name that no table can print.
+    With a seed it has a training, of which nothing else is known; cells that differ in the seed
+    make one row. UsageError for a variant's name that is empty or too long for a table.
     """
     name = " ".join(origin.variant.split())
-    if not name or len(name) > LONGEST:
-        raise UsageError(f"an variant's name has 1 to {LONGEST} letters: {origin.variant!r}")
+    if not name or len(name) > MAX_NAME_LENGTH:
+        raise UsageError(
+            f"a variant's name has 1 to {MAX_NAME_LENGTH} characters: {origin.variant!r}"
+        )
     inputs = (
         (f"dataset:{data.name}", data.fingerprint()),
         ("imported", KIND),
@@ -71,46 +74,52 @@ def cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
     )
 
 
-def score(
+def scored_record(
     registry: Registry,
-    place: Cell,
+    cell: Cell,
     predictions: Path,
     origin: Origin,
-    progress: Callable[[int, int], None],
-    tell: Callable[[str], None],
+    report_progress: Callable[[int, int], None],
+    report_remark: Callable[[str], None],
 ) -> Record:
-    """The record of a cell, from a file or a folder. UsageError if the task cannot read it."""
-    task, dataset = registry.get("tasks", place.task.name), registry.get("datasets", place.dataset)
+    """The record of a cell from `imported_cell`, whose task scores the predictions.
+
+    predictions: a file or a folder in a format that the task reads.
+    report_progress: called with the images that are done and their total.
+    report_remark: called with what the task has to say of the file, which the record keeps too.
+    UsageError if nothing is at the path, the task cannot read it, or there is nothing to score.
+    """
+    task, dataset = registry.get("tasks", cell.task.name), registry.get("datasets", cell.dataset)
     if not predictions.exists():
         raise UsageError(f"nothing is at {predictions}")
     started, remarks = now(), list[str]()
 
-    def heard(remark: str) -> None:
+    def keep_remark(remark: str) -> None:
         remarks.append(remark)
-        tell(remark)
+        report_remark(remark)
 
-    scores = tuple(task().score_file(dataset(), predictions, progress, heard))
+    scores = tuple(task().score_file(dataset(), predictions, report_progress, keep_remark))
     if not scores:
-        raise UsageError(f"{place.dataset!r} has nothing to find, so there is no score")
+        raise UsageError(f"{cell.dataset!r} has nothing to find, so there is no score")
     members = list(registry.names(dataset.suite, dataset.role))
-    said = {"origin": origin.source, "note": origin.note, "remarks": "; ".join(remarks)}
+    notes = {"origin": origin.source, "note": origin.note, "remarks": "; ".join(remarks)}
     return Record(
-        cell=place,
+        cell=cell,
         status="ok",
         metric=task.metric if any(s.metric == task.metric for s in scores) else scores[0].metric,
         scores=scores,
         labels={
-            "method": f"{place.method.name}, imported {KIND}",
+            "method": f"{cell.method.name}, imported {KIND}",
             "task": task.title,
             "dataset": dataset.title,
-            "dataset_order": str(members.index(place.dataset)) if place.dataset in members else "",
+            "dataset_order": str(members.index(cell.dataset)) if cell.dataset in members else "",
             "suite": dataset.suite,
         },
         environment={
             "imported file": predictions.name,
             "imported sha256": _digest(predictions),
             "rppbench": __version__,
-            **{name: text for name, text in said.items() if text},
+            **{name: text for name, text in notes.items() if text},
         },
         started=started,
         finished=now(),
@@ -118,10 +127,10 @@ def score(
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and digests of a folder's files."""
+    """SHA-256 of a file, or of the names and digests of a folder's PNG files."""
     if path.is_file():
         return sha256(path)
-    found = hashlib.sha256()
+    listing = hashlib.sha256()
     for file in sorted(path.glob("*.png")):
-        found.update(f"{file.name} {sha256(file)}\n".encode("utf-8", "surrogatepass"))
-    return found.hexdigest()
+        listing.update(f"{file.name} {sha256(file)}\n".encode("utf-8", "surrogatepass"))
+    return listing.hexdigest()

@@ -1,6 +1,6 @@
-"""Runs of other harnesses as records: logs of Dassl, and results of CLIP_benchmark.
+"""Readers of the runs of other harnesses: logs of Dassl and results of CLIP_benchmark as records.
 
-Such a cell says 'imported' among its inputs, so it shares no table with what was measured here.
+Their cells have 'imported' among their inputs, so they share no table with what was measured here.
 Formats: Dassl's evaluator (github.com/KaiyangZhou/Dassl.pytorch, dassl/evaluation/evaluator.py) and
 CoOp's train.py; github.com/LAION-AI/CLIP_benchmark, clip_benchmark/cli.py.
 """
@@ -22,8 +22,8 @@ from rppbench.stats.intervals import harmonic_mean
 
 R = TypeVar("R")
 
-LARGEST = 64 * 2**20
-"""Bytes; a log of a long training has a few million."""
+MAX_FILE_BYTES = 64 * 2**20
+"""The log of a long training has a few million."""
 DATASETS = {
     "ImageNet": "imagenet",
     "Caltech101": "caltech101",
@@ -37,14 +37,14 @@ DATASETS = {
     "EuroSAT": "eurosat",
     "UCF101": "ucf101",
 }
-"""Dassl's names of what is learned and scored on itself."""
+"""Our names of the data sets that have training images, by Dassl's."""
 SHIFTS = {
     "ImageNetV2": "imagenetv2",
     "ImageNetSketch": "imagenet_sketch",
     "ImageNetA": "imagenet_a",
     "ImageNetR": "imagenet_r",
 }
-"""Its names of what is only scored."""
+"""The same for those that have test images only."""
 TEST_IMAGES = {
     "imagenet1k": 50_000,
     "imagenetv2": 10_000,
@@ -54,30 +54,31 @@ TEST_IMAGES = {
     "cars": 8_041,
     "fgvc_aircraft": 3_333,
 }
-"""Of CLIP_benchmark's sets; others have no counts."""
-TESTED = "Evaluate on the *test* set"
+"""Numbers of test images by CLIP_benchmark's name; of other sets the number is not known."""
+TEST_HEADING = "Evaluate on the *test* set"
 RESULT = re.compile(
     r"=> result\n\* total: ([\d,]+)\n\* correct: ([\d,]+)\n\* accuracy: (\d+\.?(\d*))%"
 )
+"""Groups: total, correct, percent, the decimals of the percent."""
 SETTING = re.compile(r"^( *)([A-Z][A-Z0-9_]*):(?: (.*))?$")
+"""A line of the printed configuration. Groups: indent, key, value."""
 
 
-def dassl(folder: Path) -> tuple[list[Record], list[Problem]]:
-    """What the logs below a folder say, and the logs that give no record.
+def dassl_records(folder: Path) -> tuple[list[Record], list[Problem]]:
+    """Records from the Dassl logs below a folder, and the logs that give none, with the reason.
 
-    A run on all classes of a set is a few-shot cell; prompts of ImageNet scored on another set a
-    cell of cross-dataset or cross-domain; and the two halves of a set, of which the first was
-    learned on, are one cell of base-to-new, which takes both logs.
+    A run on all classes of a set is a few-shot cell; prompts of ImageNet scored on another set
+    are a cell of cross-dataset or cross-domain; the base and the new half of a set are one cell of
+    base-to-new, which takes both logs.
     """
-    found, problems = _each(folder, "log.txt*", _dassl)
-    records = [log.record for log in found if not log.half]
+    logs, problems = _read_files(folder, "log.txt*", _dassl_log)
+    records = [log.record for log in logs if not log.half]
     pairs: dict[str, dict[str, list[_Log]]] = {}
-    for log in found:
+    for log in logs:
         if log.half:
             pairs.setdefault(log.record.cell.key, {}).setdefault(log.half, []).append(log)
     for halves in pairs.values():
         base, new = halves.get("base", []), halves.get("new", [])
-        logs = [*base, *new]
         if len(base) == len(new) == 1:
             records.append(_both_halves(base[0], new[0]))
             continue
@@ -85,20 +86,23 @@ def dassl(folder: Path) -> tuple[list[Record], list[Problem]]:
         reason = (
             f"scores half of the classes; no log here has the {lacking} half of the same run"
             if lacking
-            else f"{len(logs)} logs are of the same halves and seed; keep one of each"
+            else f"{len(base) + len(new)} logs are of the same halves and seed; keep one of each"
         )
-        problems += [Problem(log.path, reason) for log in logs]
+        problems += [Problem(log.path, reason) for log in (*base, *new)]
     return records, problems
 
 
-def clip_benchmark(folder: Path) -> tuple[list[Record], list[Problem]]:
-    """Every JSON result below a folder, and the files that give no record."""
-    return _each(folder, "*.json", lambda text, origin, _: _clip_benchmark(text, origin))
+def clip_benchmark_records(folder: Path) -> tuple[list[Record], list[Problem]]:
+    """Records from the JSON results below a folder, and the files that give none, with the reason.
+
+    A result is a cell of cross-dataset with a zero-shot method.
+    """
+    return _read_files(folder, "*.json", _clip_benchmark_record)
 
 
 @dataclass(frozen=True)
 class _Log:
-    """What one log says."""
+    """The content of one Dassl log."""
 
     record: Record
     half: str
@@ -107,6 +111,7 @@ class _Log:
 
 
 def _both_halves(base: _Log, new: _Log) -> Record:
+    """The record of a base-to-new cell; its main score is the harmonic mean of the two logs'."""
     scores = [
         replace(log.record.scores[0], metric=half) for half, log in (("base", base), ("new", new))
     ]
@@ -119,50 +124,55 @@ def _both_halves(base: _Log, new: _Log) -> Record:
     return replace(base.record, metric="harmonic_mean", scores=(mean, *scores), environment=origin)
 
 
-def _each(
+def _read_files(
     folder: Path, pattern: str, read: Callable[[str, dict[str, str], Path], R]
 ) -> tuple[list[R], list[Problem]]:
-    records: list[R] = []
+    """What `read` makes of every file that matches below a folder, and the files it refused.
+
+    `read` gets the text, the facts that a record keeps of the file, and the path.
+    """
+    results: list[R] = []
     problems: list[Problem] = []
     for path in [folder] if folder.is_file() else sorted(folder.rglob(pattern)):
         try:
-            if path.stat().st_size > LARGEST:
-                raise ValueError(f"larger than {LARGEST} bytes")
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
             content = path.read_bytes()
             name = path.name if folder.is_file() else str(path.relative_to(folder))
             origin = {"imported file": name, "imported sha256": sha256(content).hexdigest()}
-            records.append(read(content.decode("utf-8"), origin, path))
+            results.append(read(content.decode("utf-8"), origin, path))
         except OSError as error:
             problems.append(Problem(path, f"cannot be read: {error.strerror}"))
         except (KeyError, TypeError, RecursionError) as error:
             problems.append(Problem(path, f"not a result of this kind: {error}"))
         except ValueError as error:
             problems.append(Problem(path, str(error)))
-    return records, problems
+    return results, problems
 
 
-def _dassl(text: str, origin: dict[str, str], path: Path) -> _Log:
+def _dassl_log(text: str, origin: dict[str, str], path: Path) -> _Log:
+    """The log as a record of imported numbers. ValueError if it does not give a cell."""
     config = dict(_settings(text))
     if "DATASET.NAME" not in config or "TRAINER.NAME" not in config:
         raise ValueError("no configuration is printed in this log")
     name, trainer = config["DATASET.NAME"], config["TRAINER.NAME"]
     known = {**DATASETS, **SHIFTS}
     if name not in known:
-        raise ValueError(f"data set {name!r} is none of {', '.join(known)}")
+        raise ValueError(f"data set {name!r} is not one of {', '.join(known)}")
     half = config.get("DATASET.SUBSAMPLE_CLASSES", "all")
     task, learned = _protocol(text, name, half)
-    last = text.replace("\r\n", "\n").rpartition(TESTED)[2].partition("Evaluate on")[0]
-    found = RESULT.search(last)
-    if TESTED not in text or found is None:
+    last = text.replace("\r\n", "\n").rpartition(TEST_HEADING)[2].partition("Evaluate on")[0]
+    result = RESULT.search(last)
+    if TEST_HEADING not in text or result is None:
         raise ValueError("no result on the test images: was the run finished?")
-    total, correct = (int(number.replace(",", "")) for number in found.groups()[:2])
+    total, correct = (int(number.replace(",", "")) for number in result.groups()[:2])
     if not 0 <= correct <= total or not total:
         raise ValueError(f"{correct} of {total} images cannot be right")
-    if abs(100 * correct / total - float(found[3])) > 0.51 * 10.0 ** -len(found[4]):
-        raise ValueError(f"{correct} of {total} images are right, but {found[3]}% are printed")
+    if abs(100 * correct / total - float(result[3])) > 0.51 * 10.0 ** -len(result[4]):
+        raise ValueError(f"{correct} of {total} images are right, but {result[3]}% is printed")
     seed = int(config.get("SEED", "-1"))
     if seed < 0:
-        raise ValueError("the run has no seed (SEED: -1), so nothing tells its draw from others")
+        raise ValueError("the run has no seed (SEED: -1), so its draw cannot be told from others")
     section = f"TRAINER.{trainer.upper()}."
     own = {key[len(section) :].lower(): v for key, v in config.items() if key.startswith(section)}
     precision = own.pop("prec", "unknown")
@@ -173,12 +183,12 @@ def _dassl(text: str, origin: dict[str, str], path: Path) -> _Log:
     backbone = config.get("MODEL.BACKBONE.NAME", "unknown").replace("/", "-") + "/openai"
     shots = int(config.get("DATASET.NUM_SHOTS", "-1"))
     if shots < 0 and (named := re.search(r"^model_dir: .*?(?:shots_(\d+)|(\d+)shots)", text, re.M)):
-        shots = int(named[1] or named[2])  # the scripts of transfer do not say it again
+        shots = int(named[1] or named[2])  # scripts that only evaluate do not repeat it
     loaded = re.search(r"^model_dir: .*seed(\d+)", text, re.M)
     if loaded and int(loaded[1]) != seed:
         raise ValueError(f"SEED is {seed}, but the prompts are of seed {loaded[1]}")
-    recipe = Choice(_stem(text) or "unknown", tuple(sorted(optim.items())))
-    mark = ("imported", "Dassl log")
+    recipe = Choice(_config_name(text) or "unknown", tuple(sorted(optim.items())))
+    imported = ("imported", "Dassl log")
     classes = "base" if task == "base-to-new" else "all"
     training = Training(
         method,
@@ -190,9 +200,9 @@ def _dassl(text: str, origin: dict[str, str], path: Path) -> _Log:
         backbone,
         None,
         precision,
-        ((f"dataset:{learned}", "imported"), mark),
+        ((f"dataset:{learned}", "imported"), imported),
     )
-    inputs = ((f"dataset:{dataset}", "imported"), mark)
+    inputs = ((f"dataset:{dataset}", "imported"), imported)
     choice = Choice(task, (("shots", shots), ("suite", "coop")))
     cell = Cell(choice, dataset, method, backbone, precision, seed, None, training, inputs)
     score = Score("top1", 100 * correct / total, correct, total)
@@ -203,34 +213,34 @@ def _dassl(text: str, origin: dict[str, str], path: Path) -> _Log:
 
 
 def _protocol(text: str, name: str, half: str) -> tuple[str, str]:
-    """The task of a log and what was learned on.
+    """Which task a log is a run of, and the data set that was learned on.
 
-    Prompts of another run are named by their folder (`model_dir`), in which the scripts of CoOp,
-    CoCoOp and MaPLe have the name of its data set: output/imagenet/..., output/base2new/
-    train_base/caltech101/... ValueError where that says something else or nothing.
+    A log that only evaluates names the run it took the prompts from by its folder (`model_dir`).
+    The scripts of CoOp, CoCoOp and MaPLe put the name of that run's data set into it:
+    output/imagenet/..., output/base2new/train_base/caltech101/... ValueError if no task fits.
     """
     folder = re.search(r"^model_dir: *(\S*)$", text, re.MULTILINE)
     parts = folder[1].replace("\\", "/").lower().split("/") if folder else []
     scored = {**DATASETS, **SHIFTS}[name]
-    another = "eval_only: True" in text.splitlines()
+    evaluates_only = "eval_only: True" in text.splitlines()
     if half in ("base", "new"):
         if name in SHIFTS:
             raise ValueError(f"scores half of the classes of {name}, which no protocol does")
-        if another and ("train_base" not in parts or scored not in _sets(parts)):
+        if evaluates_only and ("train_base" not in parts or scored not in _datasets_named(parts)):
             raise ValueError(
                 f"scores half of {name} with prompts of {folder[1] if folder else 'nowhere'!r}, "
                 f"whose path does not say train_base and {scored}"
             )
-        if half == "new" and not another:
+        if half == "new" and not evaluates_only:
             raise ValueError("learned on the new half of the classes, which no protocol does")
         return "base-to-new", scored
     if half != "all":
-        raise ValueError(f"SUBSAMPLE_CLASSES is {half!r}, none of all, base and new")
-    if not another:
+        raise ValueError(f"SUBSAMPLE_CLASSES is {half!r}, not one of all, base and new")
+    if not evaluates_only:
         if name in SHIFTS:
             raise ValueError(f"learned on {name}, which has no training images")
         return "few-shot", scored
-    if _sets(parts) != {"imagenet"} or "train_base" in parts:
+    if _datasets_named(parts) != {"imagenet"} or "train_base" in parts:
         raise ValueError(
             "scores prompts of another run, and its model_dir does not say that all classes of "
             "imagenet were learned on"
@@ -240,42 +250,44 @@ def _protocol(text: str, name: str, half: str) -> tuple[str, str]:
     return ("cross-domain" if name in SHIFTS else "cross-dataset"), "imagenet"
 
 
-def _sets(parts: list[str]) -> set[str]:
-    """The data sets that folders are named after."""
+def _datasets_named(parts: list[str]) -> set[str]:
+    """The data sets that parts of a path are named after."""
     return {*DATASETS.values(), *SHIFTS.values()} & set(parts)
 
 
 def _settings(text: str) -> Iterator[tuple[str, str]]:
-    """('TRAINER.COOP.N_CTX', '16') of the configuration that the log prints."""
+    """The configuration that a log prints, as pairs such as ('TRAINER.COOP.N_CTX', '16')."""
     _, _, printed = text.partition("** Config **")
-    above: list[tuple[int, str]] = []
+    sections: list[tuple[int, str]] = []  # indent and key of each
     for line in printed.splitlines()[2:]:
-        found = SETTING.match(line)
-        if found is None:
+        setting = SETTING.match(line)
+        if setting is None:
             return
-        depth, key, value = len(found[1]), found[2], found[3]
-        above = [(d, k) for d, k in above if d < depth] + [(depth, key)]
+        depth, key, value = len(setting[1]), setting[2], setting[3]
+        sections = [(d, k) for d, k in sections if d < depth] + [(depth, key)]
         if value is not None:
-            yield ".".join(k for _, k in above), value.strip()
+            yield ".".join(k for _, k in sections), value.strip()
 
 
-def _stem(text: str) -> str:
-    found = re.search(r"^config_file: (\S+)$", text, re.MULTILINE)
-    return Path(found[1]).stem if found else ""
+def _config_name(text: str) -> str:
+    """'vit_b16_ep50' of configs/trainers/CoOp/vit_b16_ep50.yaml; '' if the log names no file."""
+    config_file = re.search(r"^config_file: (\S+)$", text, re.MULTILINE)
+    return Path(config_file[1]).stem if config_file else ""
 
 
-def _clip_benchmark(text: str, origin: dict[str, str]) -> Record:
+def _clip_benchmark_record(text: str, origin: dict[str, str], path: Path) -> Record:
+    """A JSON result as a record. KeyError, TypeError or ValueError if it is not one."""
     data: dict[str, Any] = json.loads(text)
     task, named, metrics = data["task"], data["dataset"], data["metrics"]
     if task != "zeroshot_classification":
         raise ValueError(f"task {task!r}; only zeroshot_classification is imported")
     accuracy = metrics["acc1"]
-    if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:  # NaN too is not between
-        raise ValueError(f"acc1 is {accuracy!r}, which is no fraction")
+    if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:  # NaN fails the comparison too
+        raise ValueError(f"acc1 is {accuracy!r}, which is not a fraction from 0 to 1")
     total = TEST_IMAGES.get(str(named).removeprefix("wds/"))
     correct = None if total is None else round(accuracy * total)
     if total is None or correct is None or correct / total != accuracy:
-        total = correct = None  # the fraction of other images, or rounded
+        total = correct = None  # rounded, or not of the images that we know
     dataset = f"clip-benchmark:{named}"
     backbone = f"{data['model']}/{data['pretrained']}"
     method = Choice("zeroshot", (("template", f"clip-benchmark, {data.get('language', 'en')}"),))

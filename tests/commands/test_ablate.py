@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.toy_run import Say, toy_registry
+from support.commands import Say
+from support.toy_plugin import toy_registry
 
 from rppbench.cli import main
 from rppbench.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.toy_run import Say, refused
+from support.commands import Say, refused
 
 from rppbench.features.files import StoredFile, stored_files
 from rppbench.features.store import FeatureStore

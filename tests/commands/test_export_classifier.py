@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from support.toy_run import Say, ToyRunner
+from support.commands import Say
+from support.toy_runner import ToyRunner
 
 from rppbench.execution.bench import CellBench
 from rppbench.plugins.registry import Registry

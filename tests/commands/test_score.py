@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from support.detections import Made
+from support.detections import RandomDetectionSet
 
 from rppbench.cli import main
 from rppbench.contracts.regions import IGNORED
@@ -188,7 +188,7 @@ def test_what_makes_no_sense_is_refused(capsys: pytest.CaptureFixture[str]) -> N
         (["x.json", "few-shot", "demo-objects", "A"], "reads no files of predictions"),
         (["x.json", "detection", "demo-animals", "A"], "no boxes to find"),
         (["x.json", "segmentation", "demo-animals", "A"], "no label maps"),
-        (["x.json", "detection", "demo-objects", " "], "1 to 80 letters"),
+        (["x.json", "detection", "demo-objects", " "], "1 to 80 characters"),
         (["x.json", "segmentation", "demo-scenes", "A"], "no prediction for 8 of 8 images"),
     ]:
         path, task, data, variant = words
@@ -225,14 +225,14 @@ MASK = rle.encode(np.eye(200, dtype=bool))
 def test_a_wrong_detection_is_named(change: dict[str, Any], message: str) -> None:
     Path("x.json").write_text(json.dumps([GOOD, {**GOOD, **change}]))
     with pytest.raises(UsageError, match=message):
-        BoxResults(Made(), Path("x.json"))
+        BoxResults(RandomDetectionSet(), Path("x.json"))
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}}", "[1]", "[null]", '{"a": 1', "[" * 9000])
 def test_a_broken_file_is_named(text: str) -> None:
     Path("x.json").write_text(text)
     with pytest.raises(UsageError, match=r"x\.json"):
-        BoxResults(Made(), Path("x.json"))
+        BoxResults(RandomDetectionSet(), Path("x.json"))
     with pytest.raises(UsageError, match=r"x\.json"):
         list(map_results.scores(Scenes(), Path("x.json"), lambda done, total: None))
 

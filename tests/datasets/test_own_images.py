@@ -13,7 +13,7 @@ import numpy as np
 import pluggy
 import pytest
 from PIL import Image
-from support.toy_run import ToyPlugin, save_tiny
+from support.toy_plugin import ToyPlugin, save_tiny
 
 import rppbench_datasets
 import rppbench_tasks

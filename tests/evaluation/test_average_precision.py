@@ -13,7 +13,7 @@ import pytest
 from faster_coco_eval.core import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from support.detections import CLASSES, SIDE, Made
+from support.detections import CLASSES, SIDE, RandomDetectionSet
 
 from rppbench.contracts.regions import Detections
 from rppbench.evaluation import average_precision
@@ -22,10 +22,10 @@ from rppbench.evaluation.average_precision import AveragePrecision
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
 
-def ours(data: Made, masks: bool = False) -> dict[str, float]:
+def ours(data: RandomDetectionSet, masks: bool = False) -> dict[str, float]:
     scorer = AveragePrecision(data, masks)
     for sample in data.samples("test"):
-        found = data.found(sample)
+        found = data.detections(sample)
         scorer.add(sample, replace(found, masks=boxes_as_masks(found)) if masks else found)
     return {score.metric: score.value for score in scorer.scores()}
 
@@ -40,7 +40,10 @@ def boxes_as_masks(found: Detections) -> list[Any]:
 
 
 def reference(
-    data: Made, labels: Sequence[int], masks: bool = False, images: Sequence[int] | None = None
+    data: RandomDetectionSet,
+    labels: Sequence[int],
+    masks: bool = False,
+    images: Sequence[int] | None = None,
 ) -> Any:
     """pycocotools on the same boxes; its evaluation of the given classes and images."""
     truth: list[dict[str, Any]] = []
@@ -52,7 +55,7 @@ def reference(
             assert thing.mask is not None
             entry["segmentation"] = rle.encode(np.asfortranarray(thing.mask.astype(np.uint8)))
             truth.append(entry)
-        here = data.found(sample)
+        here = data.detections(sample)
         for box, score, label, mask in zip(
             here.boxes, here.scores, here.labels, boxes_as_masks(here), strict=True
         ):
@@ -80,7 +83,7 @@ def reference(
 @pytest.mark.parametrize("masks", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_numbers_are_those_of_pycocotools(seed: int, masks: bool) -> None:
-    data = Made(seed=seed)
+    data = RandomDetectionSet(seed=seed)
     found = ours(data, masks)
     prefix = "mask_" if masks else ""
     stats = 100 * reference(data, range(6), masks).stats
@@ -93,13 +96,13 @@ def test_numbers_are_those_of_pycocotools(seed: int, masks: bool) -> None:
 
 
 def test_classes_may_be_scored_in_groups_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once = ours(Made())
+    at_once = ours(RandomDetectionSet())
     monkeypatch.setattr(average_precision, "PAIRS", 1)
-    assert ours(Made()) == at_once
+    assert ours(RandomDetectionSet()) == at_once
 
 
 def test_lvis_counts_a_class_only_on_images_that_were_checked_for_it() -> None:
-    data = Made(federated=True)
+    data = RandomDetectionSet(federated=True)
     # Class 3 is absent from every checked image without it, and never incomplete: plain COCO on
     # the images that were checked. Class 4 is checked only where it is.
     for label in (1, 3, 4):
@@ -115,12 +118,12 @@ def test_lvis_counts_a_class_only_on_images_that_were_checked_for_it() -> None:
 
 
 def test_lvis_does_not_hold_unmatched_boxes_against_incomplete_annotations() -> None:
-    data = Made(federated=True)
+    data = RandomDetectionSet(federated=True)
     data.groups = ("r", "c", "f", "c", "c", "c")  # class 2 alone is incomplete wherever it is
     scorer, strict = AveragePrecision(data), AveragePrecision(data)
     for sample in data.samples("test"):
         things = data.things(sample)
-        found = data.found(sample)
+        found = data.detections(sample)
         extra = Detections(  # a high score on an empty corner
             np.concatenate([found.boxes, [[190, 190, 4, 4]]]).astype(np.float32),
             np.append(found.scores, np.float32(2)),
@@ -133,8 +136,8 @@ def test_lvis_does_not_hold_unmatched_boxes_against_incomplete_annotations() -> 
 
 
 def test_lvis_has_numbers_by_frequency_and_counts_three_hundred_an_image() -> None:
-    data = Made(images=2, federated=True)
-    found = ours(Made(federated=True))
+    data = RandomDetectionSet(images=2, federated=True)
+    found = ours(RandomDetectionSet(federated=True))
     assert list(found)[:3] == ["AP50", "AP", "AP75"]
     assert {"AP_rare", "AP_common", "AP_frequent"} <= set(found)
     assert not {name for name in found if "seen" in name}
@@ -150,7 +153,7 @@ def test_lvis_has_numbers_by_frequency_and_counts_three_hundred_an_image() -> No
 
 
 def test_nothing_found_is_zero_and_everything_found_is_all() -> None:
-    data = Made()
+    data = RandomDetectionSet()
     nothing, everything = AveragePrecision(data), AveragePrecision(data)
     for sample in data.samples("test"):
         nothing.add(sample, NOTHING)
@@ -168,4 +171,4 @@ def test_nothing_found_is_zero_and_everything_found_is_all() -> None:
 
 
 def test_no_images_at_all_are_no_number() -> None:
-    assert AveragePrecision(Made(images=0)).scores() == []
+    assert AveragePrecision(RandomDetectionSet(images=0)).scores() == []

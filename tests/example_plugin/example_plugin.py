@@ -1,4 +1,4 @@
-"""A method, a data set and a task for rppbench, installed like any other package."""
+"""An example plugin: a method, a data set and a task in a package outside of rppbench."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rppbench.contracts import (
     Prompts,
     Recipe,
     Sample,
+    Score,
     Space,
     Task,
 )
-from rppbench.records.record import Score
 
 DIRECTIONS = ("horizontal", "vertical")
 COLOURS = {"red": (200, 40, 40), "green": (40, 180, 60), "blue": (40, 60, 200)}
 
 
 class Opening(Method):
-    """Learned words after the start token, and nothing else."""
+    """Learned vectors between the start token and the class name."""
 
     name = "opening"
     title = "Opening words"

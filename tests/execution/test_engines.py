@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import jobs
-from support.jobs import Doing, cell
+from support.jobs import ScriptedJob, cell
 
 from rppbench.contracts.engine import CellGroup, Engine, Event
 from rppbench.errors import UsageError
@@ -29,7 +29,7 @@ def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(jobs.THREADS, "1")
 
 
-def run(engine: Engine, job: Doing, *cell_groups: str) -> list[Event]:
+def run(engine: Engine, job: ScriptedJob, *cell_groups: str) -> list[Event]:
     """Events of cell_groups that are written as words: 'ok-1 bad-2'."""
     events: list[Event] = []
     engine.run(job, [batch(words) for words in cell_groups], events.append)
@@ -40,7 +40,7 @@ def batch(words: str) -> CellGroup:
     return tuple(cell(word) for word in words.split())
 
 
-def begun(job: Doing) -> dict[str, str]:
+def begun(job: ScriptedJob) -> dict[str, str]:
     """The process that began each cell."""
     return {path.stem: path.read_text() for path in job.folder.glob("*.begun")}
 
@@ -63,7 +63,7 @@ def test_both_engines_are_plugins_and_workers_is_an_option() -> None:
 
 @BOTH
 def test_every_cell_runs_once_and_failures_stop_nothing(engine: Engine, tmp_path: Path) -> None:
-    events = run(engine, Doing(tmp_path), "a b", "bad-1 c", "d", "e")
+    events = run(engine, ScriptedJob(tmp_path), "a b", "bad-1 c", "d", "e")
     found = phases(events, "a", "b", "bad-1", "c", "d", "e")
     assert found == {**dict.fromkeys("abcde", "done"), "bad-1": "failed"}
     assert len(events) == 6
@@ -71,7 +71,7 @@ def test_every_cell_runs_once_and_failures_stop_nothing(engine: Engine, tmp_path
 
 @BOTH
 def test_no_batch_starts_after_a_failure_if_the_job_says_so(engine: Engine, tmp_path: Path) -> None:
-    job = Doing(tmp_path, stop_on_failure=True)
+    job = ScriptedJob(tmp_path, stop_on_failure=True)
     events = run(engine, job, "bad-1 a", "nap-1 b", "c", "d")
     assert "bad-1" in begun(job)
     assert not {"a", "c", "d"} & set(begun(job))
@@ -82,11 +82,11 @@ def test_no_batch_starts_after_a_failure_if_the_job_says_so(engine: Engine, tmp_
 
 @BOTH
 def test_nothing_to_do_is_no_error(engine: Engine, tmp_path: Path) -> None:
-    assert run(engine, Doing(tmp_path)) == []
+    assert run(engine, ScriptedJob(tmp_path)) == []
 
 
 def test_a_worker_lives_from_batch_to_batch(tmp_path: Path) -> None:
-    job = Doing(tmp_path)
+    job = ScriptedJob(tmp_path)
     run(Processes(workers=2), job, "nap-1", "nap-2", "nap-3", "nap-4", "nap-5")
     owners = set(begun(job).values())
     assert len(owners) == 2
@@ -98,7 +98,7 @@ def test_a_worker_lives_from_batch_to_batch(tmp_path: Path) -> None:
 def test_a_dead_worker_is_a_failure_of_its_cells_only(
     deed: str, reason: str, tmp_path: Path
 ) -> None:
-    job = Doing(tmp_path)
+    job = ScriptedJob(tmp_path)
     events = run(Processes(workers=1), job, "a", f"b {deed}-1 c", "d", "e")
     found = phases(events, "a", "b", f"{deed}-1", "c", "d", "e")
     assert found == {**dict.fromkeys("abde", "done"), f"{deed}-1": "failed", "c": "failed"}
@@ -110,7 +110,7 @@ def test_a_dead_worker_is_a_failure_of_its_cells_only(
 
 
 def test_a_worker_that_died_between_batches_costs_no_cell(tmp_path: Path) -> None:
-    job = Doing(tmp_path)
+    job = ScriptedJob(tmp_path)
     events: list[Event] = []
 
     def report(event: Event) -> None:
@@ -129,7 +129,7 @@ def test_a_reason_to_stop_in_the_parent_ends_the_workers(tmp_path: Path) -> None
     def report(event: Event) -> None:
         raise KeyboardInterrupt
 
-    job = Doing(tmp_path)
+    job = ScriptedJob(tmp_path)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         Processes(workers=2).run(job, [batch("nap-1"), batch("sleep-1")], report)
@@ -149,7 +149,7 @@ def test_an_interrupt_ends_everything_quietly(engine: str, tmp_path: Path) -> No
 
 
 def test_an_interrupt_leaves_it_to_the_parent_to_end_a_worker(tmp_path: Path) -> None:
-    events = run(Processes(workers=1), Doing(tmp_path), "interrupt-1 a")
+    events = run(Processes(workers=1), ScriptedJob(tmp_path), "interrupt-1 a")
     assert phases(events, "interrupt-1", "a") == {"interrupt-1": "done", "a": "done"}
 
 
@@ -165,19 +165,19 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
     # Here, not above: they load torch, and no other test needs it.
     import torch
-    from support import toy_run
+    from support import toy_plugin, toy_runner
 
     from rppbench.planning.plan import cell_groups
 
     models = tmp_path / "models"
-    toy_run.save_tiny(models)
-    planned = toy_run.toy_cells(models, "context:both=on", "context", "fixed")
+    toy_plugin.save_tiny(models)
+    planned = toy_runner.toy_cells(models, "context:both=on", "context", "fixed")
     found = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers: sums in another order differ in the last digits
     try:
         for engine in (Inline(), Processes(workers=2)):
-            runner = toy_run.ToyRunner(tmp_path / engine.name, batch_size=5, models=models)
+            runner = toy_runner.ToyRunner(tmp_path / engine.name, batch_size=5, models=models)
             events: list[Event] = []
             engine.run(runner, cell_groups(planned), events.append)
             ends = [event for event in events if event.phase == "done"]
@@ -196,7 +196,7 @@ def test_cores_are_divided_among_the_workers(
 ) -> None:
     monkeypatch.delenv(jobs.THREADS)
     monkeypatch.setattr(devices, "cores", lambda: 7)
-    events = run(Processes(workers=3), Doing(tmp_path), "a", "b", "c", "d")
+    events = run(Processes(workers=3), ScriptedJob(tmp_path), "a", "b", "c", "d")
     assert {event.metrics["threads"] for event in events} == {2.0}
     assert jobs.THREADS not in os.environ
     assert places("cpu", 5, 1) == [{jobs.THREADS: "7"}]
@@ -220,7 +220,7 @@ def start(engine: str, folder: Path, sleepers: int) -> tuple[subprocess.Popen[st
         stderr=subprocess.PIPE,
         text=True,
     )
-    job = Doing(folder)
+    job = ScriptedJob(folder)
     wait_for(lambda: len([owner for owner in begun(job).values() if owner]) == sleepers)
     return process, list(begun(job).values())
 

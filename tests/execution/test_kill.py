@@ -29,18 +29,18 @@ class Commands:
     def __init__(self, models: Path) -> None:
         self.models = models
         self.context = get_context("forkserver")
-        self.context.set_forkserver_preload(["support.toy_run"])
+        self.context.set_forkserver_preload(["support.toy_runner"])
 
     def issue(
         self, output: Path, phase: str = "", number: int = 0, seconds: float = 0.0
     ) -> list[Event]:
         """Run the command; kill it so long after the n-th event of a phase. Its events."""
         # Here, not above: the module loads torch, and the test need not.
-        from support import toy_run
+        from support import toy_runner
 
         near, far = self.context.Pipe()
         arguments: tuple[Any, ...] = (far, output, self.models)
-        process = self.context.Process(target=toy_run.command, args=arguments)
+        process = self.context.Process(target=toy_runner.run_missing_cells, args=arguments)
         process.start()
         far.close()
         found: list[Event] = []
@@ -61,9 +61,9 @@ class Commands:
 
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
-    from support import toy_run
+    from support import toy_plugin
 
-    toy_run.save_tiny(tmp_path / "models")
+    toy_plugin.save_tiny(tmp_path / "models")
     # The server's children import the helper modules from here, and compute alike.
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))

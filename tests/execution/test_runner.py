@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from support.toy_data import COLOURS, Toy
-from support.toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
+from support.toy_plugin import Context, Fixed, PluginOf, ToyOne, ToyTwo, registry_of
+from support.toy_runner import Workspace
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
@@ -21,29 +22,29 @@ from rppbench.records.outcomes import unpack_outcomes
 from rppbench.training.distributed import Group
 from rppbench_methods.cocoop import CoCoOp
 
-TOYS = Bringing([Fixed, Context, CoCoOp], [Toy, ToyOne, ToyTwo])
+TOYS = PluginOf([Fixed, Context, CoCoOp], [Toy, ToyOne, ToyTwo])
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    return Workspace(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
-def clip_of(place: Place) -> Clip:
-    return place.clips["tiny"]
+def clip_of(workspace: Workspace) -> Clip:
+    return workspace.clips["tiny"]
 
 
 GOOD = ("toy-one", "toy-two")
 
 
-def test_one_training_serves_all_targets_and_counts_are_kept(place: Place) -> None:
-    planned = place.plan("context", datasets=GOOD)
+def test_one_training_serves_all_targets_and_counts_are_kept(workspace: Workspace) -> None:
+    planned = workspace.plan("context", datasets=GOOD)
     assert [cell.dataset for cell in planned] == list(GOOD)
     assert len(cell_groups(planned)) == 1
-    records = place.run(planned)
+    records = workspace.run(planned)
     assert [record.status for record in records] == ["ok", "ok"]
     assert [record.cost.training_reused for record in records] == [False, True]
-    trained = {event.key for event in place.events if event.phase == "train"}
+    trained = {event.key for event in workspace.events if event.phase == "train"}
     assert trained == {planned[0].key}
     for record, total in zip(records, (14, 28), strict=True):
         score = record.score()
@@ -53,56 +54,58 @@ def test_one_training_serves_all_targets_and_counts_are_kept(place: Place) -> No
         assert sum(unpack_outcomes(score.outcomes or "", total)) == score.correct
 
 
-def test_the_same_cells_give_the_same_records_in_any_order(place: Place) -> None:
-    planned = place.plan("context", "context:both=on", "fixed", datasets=GOOD, seeds=(0, 1))
-    first = [record.measured() for record in place.run(planned)]
-    other = place.new("other", "other-cache")
+def test_the_same_cells_give_the_same_records_in_any_order(workspace: Workspace) -> None:
+    planned = workspace.plan("context", "context:both=on", "fixed", datasets=GOOD, seeds=(0, 1))
+    first = [record.measured() for record in workspace.run(planned)]
+    other = workspace.new("other", "other-cache")
     for cell in reversed(planned):
-        other((cell,), place.events.append)
+        other((cell,), workspace.events.append)
     second = [other.store.read(cell) for cell in planned]
     assert [record and record.measured() for record in second] == first
     assert first[0] != first[1]
 
 
-def test_a_second_evaluation_of_the_same_data_encodes_no_image(place: Place) -> None:
-    place.run(place.plan("fixed", datasets=GOOD))
-    before = place.encoded
+def test_a_second_evaluation_of_the_same_data_encodes_no_image(workspace: Workspace) -> None:
+    workspace.run(workspace.plan("fixed", datasets=GOOD))
+    before = workspace.images_encoded
     assert before == 14 + 28
-    place.run(place.plan("fixed", datasets=GOOD), place.new("again"))
-    assert place.encoded == before
-    place.run(place.plan("context", datasets=GOOD), place.new("third"))
-    assert place.encoded == before + 2 * 5  # the training images of the source, once
+    workspace.run(workspace.plan("fixed", datasets=GOOD), workspace.new("again"))
+    assert workspace.images_encoded == before
+    workspace.run(workspace.plan("context", datasets=GOOD), workspace.new("third"))
+    assert workspace.images_encoded == before + 2 * 5  # the training images of the source, once
 
 
-def test_stored_and_live_features_give_the_same_record(place: Place) -> None:
-    planned = place.plan("context", datasets=GOOD)
-    first = place.run(planned)
-    second = place.run(planned, place.new("again", "empty-cache"))
+def test_stored_and_live_features_give_the_same_record(workspace: Workspace) -> None:
+    planned = workspace.plan("context", datasets=GOOD)
+    first = workspace.run(planned)
+    second = workspace.run(planned, workspace.new("again", "empty-cache"))
     assert [a.measured() for a in first] == [b.measured() for b in second]
 
 
-def test_a_record_tells_which_images_were_drawn(place: Place) -> None:
+def test_a_record_tells_which_images_were_drawn(workspace: Workspace) -> None:
     planned = [
-        *place.plan("context", datasets=("toy-one",), seeds=(1, 2)),
-        *place.plan("context", task="pretraining"),  # the same training
+        *workspace.plan("context", datasets=("toy-one",), seeds=(1, 2)),
+        *workspace.plan("context", task="pretraining"),  # the same training
     ]
-    one, two, again = place.run(planned)
+    one, two, again = workspace.run(planned)
     assert one.cell.training is not None
     drawn = few_shot(Toy().samples("train"), one.cell.training.shots, 1)
     assert one.draw == again.draw == draw_digest(drawn)
     assert two.draw not in (one.draw, "")
     assert draw_digest(list(reversed(drawn))) != one.draw
-    (still,) = place.run(place.plan("fixed", datasets=("toy-one",)))
+    (still,) = workspace.run(workspace.plan("fixed", datasets=("toy-one",)))
     assert still.draw == ""
 
 
-def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(place: Place) -> None:
-    (record,) = place.run(place.plan("context", datasets=("toy-one",)))
+def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(
+    workspace: Workspace,
+) -> None:
+    (record,) = workspace.run(workspace.plan("context", datasets=("toy-one",)))
     assert record.status == "ok", record.failure
-    clip, data = clip_of(place), Toy()
+    clip, data = clip_of(workspace), Toy()
     training = record.cell.training
     assert training is not None
-    method, _ = place.runner.resources.fitted[training.key]
+    method, _ = workspace.runner.resources.fitted[training.key]
     seen = training_classes(data, training.classes)
     drawn = of_classes(few_shot(data.samples("train"), training.shots, training.seed), seen)
     with torch.no_grad():
@@ -121,12 +124,12 @@ def test_the_train_loss_is_that_of_the_learned_prompts_on_what_they_learned(plac
     assert scores["loss_gap"] == pytest.approx(gap, abs=1e-9)
 
 
-def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) -> None:
+def test_text_that_depends_on_the_image_is_encoded_for_each_image(workspace: Workspace) -> None:
     fast = (("recipe.epochs", "2"), ("recipe.lr", "0.5"), ("recipe.batch", "5"))
-    (record,) = place.run(place.plan("cocoop", datasets=("toy-one",), settings=fast))
+    (record,) = workspace.run(workspace.plan("cocoop", datasets=("toy-one",), settings=fast))
     assert record.status == "ok", record.failure
-    clip, data = clip_of(place), ToyOne()
-    method, _ = place.runner.resources.fitted[record.cell.training.key]  # type: ignore[union-attr]
+    clip, data = clip_of(workspace), ToyOne()
+    method, _ = workspace.runner.resources.fitted[record.cell.training.key]  # type: ignore[union-attr]
     assert isinstance(method, CoCoOp)
     right = []
     with torch.no_grad():
@@ -139,78 +142,78 @@ def test_text_that_depends_on_the_image_is_encoded_for_each_image(place: Place) 
     assert score is not None
     assert unpack_outcomes(score.outcomes or "", 14) == right
     assert any(right)
-    counted = [event.done for event in place.events if event.phase == "evaluate"]
+    counted = [event.done for event in workspace.events if event.phase == "evaluate"]
     learned = 15  # their loss is measured at the end of the training
     assert counted == [*range(1, learned + 1), *range(1, 15)]
 
 
-def test_words_the_text_tower_never_saw_are_named_once(place: Place) -> None:
-    clip = clip_of(place)
+def test_words_the_text_tower_never_saw_are_named_once(workspace: Workspace) -> None:
+    clip = clip_of(workspace)
     with torch.no_grad():
         for word in ("field", "stone"):
             clip.model.token_embedding.weight[clip.tokenizer.encode(word)] = 0
-    records = place.run(place.plan("fixed", "context", datasets=GOOD))
-    assert [event.message for event in place.events if event.message] == [
+    records = workspace.run(workspace.plan("fixed", "context", datasets=GOOD))
+    assert [event.message for event in workspace.events if event.message] == [
         f"2 of 7 class names of {name} have words that backbone tiny never saw: "
         "green field, grey stone"
         for name in GOOD
     ]
     assert {record.status for record in records} == {"ok"}
-    many = place.new("many")
+    many = workspace.new("many")
     with torch.no_grad():
         clip.model.token_embedding.weight[:] = 0
-    place.events.clear()
-    place.run(place.plan("fixed", datasets=GOOD[:1]), many)
-    (message,) = [event.message for event in place.events if event.message]
+    workspace.events.clear()
+    workspace.run(workspace.plan("fixed", datasets=GOOD[:1]), many)
+    (message,) = [event.message for event in workspace.events if event.message]
     assert message.startswith("7 of 7 class names")
     assert message.endswith("yellow sun, grey stone, ...")
 
 
-def test_pretraining_scores_all_base_and_held_out_classes(place: Place) -> None:
-    (record,) = place.run(place.plan("context", task="pretraining"))
+def test_pretraining_scores_all_base_and_held_out_classes(workspace: Workspace) -> None:
+    (record,) = workspace.run(workspace.plan("context", task="pretraining"))
     totals = {score.metric: score.total for score in record.scores if score.correct is not None}
     assert totals == {"top1": 21, "top5": 21, "base": 15, "held_out": 6}
     assert record.metric == "top1"
 
 
-def test_two_tasks_share_the_training_of_one_source(place: Place) -> None:
-    transfer = place.plan("context", datasets=("toy-one",))
-    pretraining = place.plan("context", task="pretraining")
+def test_two_tasks_share_the_training_of_one_source(workspace: Workspace) -> None:
+    transfer = workspace.plan("context", datasets=("toy-one",))
+    pretraining = workspace.plan("context", task="pretraining")
     assert transfer[0].training == pretraining[0].training
-    plan, _ = survey([*transfer, *pretraining], place.runner.store)
+    plan, _ = survey([*transfer, *pretraining], workspace.runner.store)
     assert [entry.training for entry in plan] == ["learn", "shared"]
-    place.run(transfer)
-    plan, _ = survey(pretraining, place.runner.store)
+    workspace.run(transfer)
+    plan, _ = survey(pretraining, workspace.runner.store)
     assert [entry.training for entry in plan] == ["stored"]
     assert plan[0].seconds is None
-    (record,) = place.run(pretraining, place.new())
+    (record,) = workspace.run(pretraining, workspace.new())
     assert record.cost.training_reused
 
 
-def test_retraining_learns_again_and_agrees(place: Place) -> None:
-    planned = place.plan("context", datasets=("toy-one",))
-    (first,) = place.run(planned)
-    (second,) = place.run(planned, place.new(retrain=True))
+def test_retraining_learns_again_and_agrees(workspace: Workspace) -> None:
+    planned = workspace.plan("context", datasets=("toy-one",))
+    (first,) = workspace.run(planned)
+    (second,) = workspace.run(planned, workspace.new(retrain=True))
     assert not second.cost.training_reused
     assert first.measured() == second.measured()
 
 
-def test_a_teacher_belongs_to_the_training_but_not_to_comparability(place: Place) -> None:
-    (plain,) = place.plan("context", datasets=("toy-one",))
-    (taught,) = place.plan("context:kd=on", datasets=("toy-one",), teacher="teacher")
+def test_a_teacher_belongs_to_the_training_but_not_to_comparability(workspace: Workspace) -> None:
+    (plain,) = workspace.plan("context", datasets=("toy-one",))
+    (taught,) = workspace.plan("context:kd=on", datasets=("toy-one",), teacher="teacher")
     assert plain.training is not None
     assert taught.training is not None
     assert taught.training.teacher == "teacher"
     assert plain.training.teacher is None
     assert plain.comparability == taught.comparability
     assert plain.training.key != taught.training.key
-    (record,) = place.run([taught])
+    (record,) = workspace.run([taught])
     assert record.status == "ok"
-    assert place.clips["teacher"].image.images_encoded == 2 * 5
+    assert workspace.clips["teacher"].image.images_encoded == 2 * 5
 
 
-def test_a_method_that_learns_nothing_runs_once_for_all_seeds(place: Place) -> None:
-    planned = place.plan("fixed", "context", datasets=("toy-one",), seeds=(1, 2, 3))
+def test_a_method_that_learns_nothing_runs_once_for_all_seeds(workspace: Workspace) -> None:
+    planned = workspace.plan("fixed", "context", datasets=("toy-one",), seeds=(1, 2, 3))
     assert [(cell.method.name, cell.seed) for cell in planned] == [
         ("fixed", 1),
         ("context", 1),
@@ -219,34 +222,34 @@ def test_a_method_that_learns_nothing_runs_once_for_all_seeds(place: Place) -> N
     ]
 
 
-def test_a_limit_is_part_of_the_identity_and_is_obeyed(place: Place) -> None:
-    (whole,) = place.plan("fixed", datasets=("toy-two",))
-    (part,) = place.plan("fixed", datasets=("toy-two",), limit=9)
+def test_a_limit_is_part_of_the_identity_and_is_obeyed(workspace: Workspace) -> None:
+    (whole,) = workspace.plan("fixed", datasets=("toy-two",))
+    (part,) = workspace.plan("fixed", datasets=("toy-two",), limit=9)
     assert whole.comparability != part.comparability
-    (record,) = place.run([part])
+    (record,) = workspace.run([part])
     score = record.score()
     assert score is not None
     assert score.total == 9
 
 
-def test_options_come_from_defaults_recipe_user_in_this_order(place: Place) -> None:
-    (cell,) = place.plan("context", datasets=("toy-one",))
+def test_options_come_from_defaults_recipe_user_in_this_order(workspace: Workspace) -> None:
+    (cell,) = workspace.plan("context", datasets=("toy-one",))
     assert cell.training is not None
     assert cell.method["length"] == 2
     assert cell.training.shots == 2
     assert dict(cell.training.recipe.options)["epochs"] == 2
     settings = (("length", "3"), ("recipe.lr", "0.5"), ("task.shots", "1"))
-    (cell,) = place.plan("context", datasets=("toy-one",), settings=settings)
+    (cell,) = workspace.plan("context", datasets=("toy-one",), settings=settings)
     assert cell.training is not None
     assert cell.method["length"] == 3
     assert cell.training.shots == 1
     assert cell.training.recipe.name == "context-1+lr=0.5"
 
 
-def test_the_record_is_plain_json_with_its_identity_spelled_out(place: Place) -> None:
-    (cell,) = place.plan("context", datasets=("toy-one",))
-    place.run([cell])
-    content = json.loads(place.runner.store.record_path(cell).read_text())
+def test_the_record_is_plain_json_with_its_identity_spelled_out(workspace: Workspace) -> None:
+    (cell,) = workspace.plan("context", datasets=("toy-one",))
+    workspace.run([cell])
+    content = json.loads(workspace.runner.store.record_path(cell).read_text())
     assert content["key"] == cell.key
     assert content["training_key"] == cell.training.key  # type: ignore[union-attr]
     assert content["labels"]["method"] == "Context"
@@ -254,19 +257,21 @@ def test_the_record_is_plain_json_with_its_identity_spelled_out(place: Place) ->
     assert content["cost"]["parameters"] == 2 * 32
 
 
-def test_the_names_in_a_table_do_not_depend_on_the_machine(place: Place, tmp_path: Path) -> None:
-    (record,) = place.run(place.plan("fixed", datasets=("toy-one",)))
+def test_the_names_in_a_table_do_not_depend_on_the_machine(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    (record,) = workspace.run(workspace.plan("fixed", datasets=("toy-one",)))
     assert str(tmp_path) not in json.dumps(record.to_json())
     moved = replace(record, started="", finished="")
     assert moved.key == record.key
 
 
-def test_the_accuracy_is_that_of_a_plain_reference(place: Place) -> None:
+def test_the_accuracy_is_that_of_a_plain_reference(workspace: Workspace) -> None:
     """Nearest class by cosine, image by image, with open_clip's own forward passes."""
     import open_clip
 
-    clip, toy = clip_of(place), ToyTwo()
-    (record,) = place.run(place.plan("fixed", datasets=("toy-two",)))
+    clip, toy = clip_of(workspace), ToyTwo()
+    (record,) = workspace.run(workspace.plan("fixed", datasets=("toy-two",)))
     tokens = open_clip.SimpleTokenizer()([f"a photo of a {name}." for name in COLOURS])
     with torch.no_grad():
         texts = clip.model.encode_text(tokens, normalize=True)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.toy_run import Say
+from support.commands import Say
 
 from rppbench.contracts.engine import Event
 from rppbench.execution.tracking import TRACKERS, Tracked

@@ -1,4 +1,4 @@
-"""Class features as files: what frameworks load is what the prompt says, and damage is told."""
+"""Exported classifiers hold the features of the prompt; bad vocabularies are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.tiny import NAMES, LeafDraw, sapl
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.exporters import classifier
-from rppbench.exporters.vocabulary import Vocabulary, vocabulary
+from rppbench.exporters.vocabulary import Vocabulary, read_vocabulary
 from rppbench.files import coco_json
 from rppbench.models.blocks import normalise
 from rppbench.models.clip import Clip
@@ -26,22 +26,22 @@ WORDS = Vocabulary("few", NAMES, "a test")
 
 def test_normalised_features_are_those_that_classify(tiny_clip: Clip) -> None:
     prompts = Prompts(sapl(LeafDraw(), 32, 3))
-    found = classifier.features(tiny_clip, prompts, WORDS, "detic", "")
-    assert not torch.allclose(found.norm(dim=1), torch.ones(len(NAMES)), atol=0.01)
+    features = classifier.class_features(tiny_clip, prompts, WORDS, "detic", "")
+    assert not torch.allclose(features.norm(dim=1), torch.ones(len(NAMES)), atol=0.01)
     assert isinstance(prompts.text, type(sapl(LeafDraw(), 32, 3)))
     expected = tiny_clip.text.encode(prompts.text, Names(NAMES, tiny_clip.tokenizer))
-    torch.testing.assert_close(normalise(found), expected.detach())
+    torch.testing.assert_close(normalise(features), expected.detach())
 
 
 def test_fixed_wordings_are_those_of_zero_shot(tiny_clip: Clip) -> None:
     for wordings in ((), ("a {}.", "my {}.")):
         prompts = Prompts(Templates(wordings))
-        found = classifier.features(tiny_clip, prompts, WORDS, "detic", "a photo of a {}.")
+        features = classifier.class_features(tiny_clip, prompts, WORDS, "detic", "a photo of a {}.")
         expected = tiny_clip.text.encode_templates(NAMES, wordings or ("a photo of a {}.",))
-        torch.testing.assert_close(normalise(found), expected)
+        torch.testing.assert_close(normalise(features), expected)
 
 
-def test_zsseg_keeps_the_full_stop_apart(tiny_clip: Clip) -> None:
+def test_zsseg_keeps_the_full_stop_a_token_of_its_own(tiny_clip: Clip) -> None:
     together, apart = (Names(NAMES, tiny_clip.tokenizer, stop_apart=on) for on in (False, True))
     ends = [name.endswith(")") for name in NAMES]
     assert (apart.lengths - together.lengths).tolist() == [int(end) for end in ends]
@@ -51,38 +51,38 @@ def test_zsseg_keeps_the_full_stop_apart(tiny_clip: Clip) -> None:
 def test_text_that_depends_on_the_image_is_refused(tiny_clip: Clip) -> None:
     prompts = Prompts(Conditional(lambda image: image))
     with pytest.raises(UsageError, match="anew for every image"):
-        classifier.features(tiny_clip, prompts, WORDS, "plain", "")
+        classifier.class_features(tiny_clip, prompts, WORDS, "plain", "")
 
 
 @pytest.mark.parametrize("layout", classifier.FORMATS)
 def test_the_folder_holds_array_names_and_card(layout: str, tmp_path: Path) -> None:
-    found = torch.randn(len(NAMES), 8) * 9
+    features = torch.randn(len(NAMES), 8) * 9
     folder = tmp_path / "to"
-    classifier.write(folder, found, WORDS, layout, {"prompt": {}})
+    classifier.write(folder, features, WORDS, layout, {"prompt": {}})
     card = json.loads((folder / "card.json").read_text())
     assert card["names"] == list(NAMES)
     with safe_open(folder / "classifier.safetensors", "pt") as file:
         assert json.loads(file.metadata()["names"]) == list(NAMES)
-        torch.testing.assert_close(file.get_tensor("features"), found)
+        torch.testing.assert_close(file.get_tensor("features"), features)
     if layout == "plain":
         assert set(card["files"]) == {"classifier.safetensors"}
         return
     array = np.load(folder / "classifier.npy", allow_pickle=False)
     if layout == "detic":
         assert array.dtype == np.float16
-        np.testing.assert_allclose(array, found, rtol=1e-3)
+        np.testing.assert_allclose(array, features, rtol=1e-3)
     else:
         assert array.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(array, axis=1), 1, rtol=1e-5)
     with pytest.raises(UsageError, match="not empty"):
-        classifier.write(folder, found, WORDS, layout, {})
+        classifier.write(folder, features, WORDS, layout, {})
 
 
 @pytest.mark.parametrize(
     ("name", "count"), [("lvis", 1203), ("coco", 80), ("objects365", 365), ("coco-ov", 80)]
 )
 def test_published_vocabularies_need_no_data(name: str, count: int) -> None:
-    names = vocabulary(name, Registry.load()).names
+    names = read_vocabulary(name, Registry.load()).names
     assert len(names) == count
     assert not any("_" in name or name != name.strip() for name in names)
 
@@ -97,7 +97,7 @@ def test_lvis_and_coco_have_their_published_parts() -> None:
     assert [row[0] for row in table("coco")][-1] == "90"  # eighty classes, ids with gaps
 
 
-def test_categories_of_a_file_go_by_id_whatever_is_around_them(
+def test_categories_of_a_file_are_sorted_by_id_whatever_else_it_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coco_json, "CHUNK", 7)
@@ -105,7 +105,7 @@ def test_categories_of_a_file_go_by_id_whatever_is_around_them(
     categories = [{"id": 90, "name": "fire_truck"}, {"id": 3, "name": "bus"}]
     data = {"info": {"a": [1, 2.5]}, "categories": categories, "images": [{"id": 1}], "n": 12}
     path.write_text(json.dumps(data, indent=1))
-    assert vocabulary(str(path), Registry.load()).names == ("bus", "fire truck")
+    assert read_vocabulary(str(path), Registry.load()).names == ("bus", "fire truck")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_categories_of_a_file_go_by_id_whatever_is_around_them(
         ('{"categories": [{"id": 1, "name": "a"}]} x', "after the end"),
     ],
 )
-def test_a_broken_file_is_told(text: str, reason: str, tmp_path: Path) -> None:
+def test_a_broken_file_is_refused(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=reason):

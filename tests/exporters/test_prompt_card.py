@@ -1,4 +1,4 @@
-"""Prompts that leave a run: exported, read again, and the official checkpoints of others."""
+"""Exported prompts: `export` and `predict`, the card, and folders that are refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support.commands import Say, predict_words, refused, save_test_images
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
-from support.toy_run import Context, Say, ToyPlugin, asked, images, refused
+from support.toy_plugin import Context, ToyPlugin
 from torch import Tensor
 
 from rppbench import hookimpl
@@ -39,7 +40,7 @@ RUN = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy
 SHORT = ("--set", "recipe.epochs=1", "--set", "recipe.batch=8", "--shots", "1")
 
 
-class Specific(Context):
+class ClassSpecific(Context):
     name, title = "specific", "Class-specific"
 
     def __init__(self, space: Space) -> None:
@@ -56,13 +57,13 @@ class Visual(VPT):
         super().__init__(space, length=2, depth=2)
 
 
-class More:
+class MoreMethods:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
-        return [CoOp, CoCoOp, POMP, MaPLe, Specific, Visual]
+        return [CoOp, CoCoOp, POMP, MaPLe, ClassSpecific, Visual]
 
 
-MORE = More()
+MORE = MoreMethods()
 
 
 def records() -> list[Record]:
@@ -94,26 +95,26 @@ def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
     say("run", "--method", method, *RUN, *SHORT)
     (record,) = records()
     assert say("export", record.key[:6], "--to", "mine")[0] == 0
-    paths, labels = images()
+    paths, labels = save_test_images()
     words = ("--prompt", "mine", "--classes", ",".join(NAMES).replace(" ", "_"))
     status, text, _ = say("predict", *words, *paths, "--json", "--top", "5")
     assert status == 0
-    told = json.loads(text)
-    assert [entry["image"] for entry in told] == paths
+    answers = json.loads(text)
+    assert [entry["image"] for entry in answers] == paths
     evaluation = cell_bench(record, toys).evaluate()
-    ranked = [[NAMES.index(guess["name"]) for guess in entry["classes"]] for entry in told]
+    ranked = [[NAMES.index(guess["name"]) for guess in entry["classes"]] for entry in answers]
     assert ranked == evaluation.ranked.tolist()
     assert labels == evaluation.labels.tolist()
     right = sum(best[0] == label for best, label in zip(ranked, labels, strict=True))
     score = record.score("top1")
     assert score is not None
     assert right == score.correct
-    for entry in told:
+    for entry in answers:
         shares = [guess["probability"] for guess in entry["classes"]]
         assert shares == sorted(shares, reverse=True)
         assert 0 < sum(shares) <= 1 + 1e-6
     assert evaluation.confidence is not None
-    surest = [entry["classes"][0]["probability"] for entry in told]
+    surest = [entry["classes"][0]["probability"] for entry in answers]
     assert surest == pytest.approx(evaluation.confidence.tolist(), rel=1e-5)
     assert record.score("ece") is not None
 
@@ -121,21 +122,22 @@ def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
 def test_probabilities_are_the_scaled_softmax_of_cosines(say: Say, toys: Registry) -> None:
     say("run", "--method", "context", *RUN, *SHORT)
     say("export", "context", "--to", "mine")
-    paths, _ = images()
+    paths, _ = save_test_images()
     words = ("--prompt", "mine", "--classes", "red square,blue lake", "--json", paths[0])
     (entry,) = json.loads(say("predict", *words)[1])
     card, state = prompt_card.read(Path("mine"))
     clip = make_tiny_clip()
-    method = prompt_card.build(card, state, toys, clip)
+    method = prompt_card.build_method(card, state, toys, clip)
     with torch.no_grad():
         texts = clip.text.encode(method.prompts().text, clip.names(["red square", "blue lake"]))  # type: ignore[arg-type]
         pixels = clip.preprocess(Image.open(paths[0]).convert("RGB"))[None]
         shares = (clip.scale * clip.image.encode(pixels) @ texts.T).softmax(-1)[0]
-    found = {guess["name"]: guess["probability"] for guess in entry["classes"]}
-    assert [found["red square"], found["blue lake"]] == pytest.approx(shares.tolist(), rel=1e-4)
+    probabilities = {guess["name"]: guess["probability"] for guess in entry["classes"]}
+    two = [probabilities["red square"], probabilities["blue lake"]]
+    assert two == pytest.approx(shares.tolist(), rel=1e-4)
 
 
-def test_the_card_says_what_the_records_say(say: Say, toys: Registry) -> None:
+def test_the_card_agrees_with_the_records(say: Say, toys: Registry) -> None:
     say("run", "--method", "context:length=3", *RUN[:-1], "toy-one", "toy-two", *SHORT)
     known = records()
     training = known[0].cell.training
@@ -164,11 +166,11 @@ def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(say: Say) -> 
     two = ("context", "context:both=on", "fixed")
     say("run", "--method", *two, *RUN, *SHORT, "--seed", "1", "2")
     keys = {(r.cell.method["both"], r.cell.seed): r.key for r in records() if r.cell.training}
-    told = refused(say, "export", "context", "--to", "mine")
-    assert "say --seed, or the key" in told
-    assert keys[False, 1] in told
-    assert keys[False, 2] in told
-    assert keys[True, 1] not in told
+    complaint = refused(say, "export", "context", "--to", "mine")
+    assert "say --seed, or the key" in complaint
+    assert keys[False, 1] in complaint
+    assert keys[False, 2] in complaint
+    assert keys[True, 1] not in complaint
     assert "seeds: 1, 2" in refused(say, "export", "context", "--seed", "3", "--to", "mine")
     assert "did you mean 'context'?" in refused(say, "export", "contxt", "--to", "mine")
     assert "learns nothing" in refused(say, "export", "fixed", "--to", "mine")
@@ -180,7 +182,7 @@ def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(say: Say) -> 
     assert "not empty" in refused(say, "export", "context", "--seed", "1", "--to", "mine")
 
 
-def test_what_an_export_needs_must_be_there(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_refuses_changed_inputs(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no records in" in refused(say, "export", "context", "--to", "mine")
     say("run", "--method", "context", *RUN, *SHORT)
     with monkeypatch.context() as patch:
@@ -199,31 +201,31 @@ def test_what_an_export_needs_must_be_there(say: Say, monkeypatch: pytest.Monkey
     assert not Path("mine").exists()
 
 
-def test_class_specific_contexts_serve_the_classes_they_are_for(say: Say) -> None:
+def test_class_specific_contexts_classify_the_classes_they_were_learned_for(say: Say) -> None:
     say("run", "--method", "specific", "--task", "few-shot:suite=toy", *RUN[2:4], *SHORT)
     key = next(r.key for r in records() if r.status == "ok")
     assert say("export", key, "--to", "mine")[0] == 0
-    paths, _ = images()
+    paths, _ = save_test_images()
     words = ("predict", "--prompt", "mine", paths[0], "--json", "--top", "9")
     few = json.loads(say(*words, "--classes", "black cat,red square")[1])[0]["classes"]
     every = json.loads(say(*words, "--classes", ",".join(NAMES))[1])[0]["classes"]
-    shares = [{c["name"]: c["probability"] for c in found} for found in (few, every)]
+    shares = [{c["name"]: c["probability"] for c in classes} for classes in (few, every)]
     ratios = [share["black cat"] / share["red square"] for share in shares]
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-3)
-    told = refused(say, *words, "--classes", "black cat,red squares")
-    assert "did you mean 'red square'?" in told
+    complaint = refused(say, *words, "--classes", "black cat,red squares")
+    assert "did you mean 'red square'?" in complaint
 
 
-# --- what must not be used ----------------------------------------------------------------------
+# --- folders that are refused ---------------------------------------------------------------------
 
 
 @pytest.fixture
 def folder(tmp_path: Path, toys: Registry) -> Path:
     """A prompt of CoOp for the tiny backbone."""
-    made = tmp_path / "prompt"
+    path = tmp_path / "prompt"
     state = build(CoOp, make_tiny_clip(), {}).state_dict()
-    prompt_card.write(made, coop_card(toys), state)
-    return made
+    prompt_card.write(path, coop_card(toys), state)
+    return path
 
 
 def coop_card(registry: Registry) -> prompt_card.Card:
@@ -243,18 +245,18 @@ def test_reading_gives_what_was_written(folder: Path, toys: Registry) -> None:
 
 
 def test_a_changed_file_is_refused(say: Say, folder: Path) -> None:
-    words = asked(folder)
+    words = predict_words(folder)
     assert say(*words)[0] == 0
     card, tensors = folder / "card.json", folder / "prompt.safetensors"
     written, kept = card.read_text(), tensors.read_bytes()
-    for found in (
+    for content in (
         written.replace("fp32", "bf16"),
         written[:-40],
         written.replace('"format": 1', '"format": 2'),
         "[]",
         '{"a": 1}',
     ):
-        card.write_text(found)
+        card.write_text(content)
         assert "is not the card of a prompt" in refused(say, *words)
     card.write_text(written)
     tensors.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
@@ -267,9 +269,9 @@ def test_a_changed_file_is_refused(say: Say, folder: Path) -> None:
 def test_a_prompt_for_other_weights_is_refused(say: Say, tmp_path: Path, toys: Registry) -> None:
     state = build(CoOp, make_tiny_clip(), {}).state_dict()
     prompt_card.write(tmp_path / "other", replace(coop_card(toys), backbone_digest="0" * 16), state)
-    assert "learned for other weights" in refused(say, *asked(tmp_path / "other"))
+    assert "learned for other weights" in refused(say, *predict_words(tmp_path / "other"))
     prompt_card.write(tmp_path / "none", replace(coop_card(toys), backbone="tinny"), state)
-    assert "did you mean 'tiny'?" in refused(say, *asked(tmp_path / "none"))
+    assert "did you mean 'tiny'?" in refused(say, *predict_words(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -279,18 +281,18 @@ def test_a_prompt_for_other_weights_is_refused(say: Say, tmp_path: Path, toys: R
         ({"context": torch.zeros(16, 32)}, "16 x 32"),
         ({"contxt": torch.zeros(4, 32)}, "'context' is a parameter, and the prompt has none"),
         ({"context": torch.zeros(4, 32), "a": torch.zeros(1)}, "'a' .* and 'coop' has none"),
-        ({"context": torch.full((4, 32), torch.nan)}, "no numbers"),
+        ({"context": torch.full((4, 32), torch.nan)}, "not finite"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(
     toys: Registry, state: dict[str, Tensor], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        prompt_card.build(coop_card(toys), state, toys, make_tiny_clip())
+        prompt_card.build_method(coop_card(toys), state, toys, make_tiny_clip())
 
 
 def test_predict_explains_what_is_wrong_with_a_request(say: Say, folder: Path) -> None:
-    head, image = ("predict", "--prompt", str(folder)), asked(folder)[-1]
+    head, image = ("predict", "--prompt", str(folder)), predict_words(folder)[-1]
     assert "at least two classes" in refused(say, *head, image)
     assert "at least two classes" in refused(say, *head, image, "--classes", "cat,")
     assert "'red cat' is named twice" in refused(say, *head, image, "--classes", "red_cat,red cat")

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from support.toy_data import Toy
-from support.toy_run import Bringing, Context, Fixed, Place, ToyOne, ToyTwo, registry_of
+from support.toy_plugin import Context, Fixed, PluginOf, ToyOne, ToyTwo, registry_of
+from support.toy_runner import Workspace
 
 from rppbench.contracts.dataset import Sample
 from rppbench.models.clip import Clip
@@ -33,12 +34,12 @@ class SaltedTwo(Salted, ToyTwo):
     pass
 
 
-TOYS = Bringing([Fixed, Context], [Toy, SaltedOne, SaltedTwo])
+TOYS = PluginOf([Fixed, Context], [Toy, SaltedOne, SaltedTwo])
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    return Workspace(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
 def watch(clip: Clip) -> list[str]:
@@ -56,9 +57,9 @@ def watch(clip: Clip) -> list[str]:
 
 @pytest.mark.parametrize("augment", ["none", "crop-flip"])
 def test_no_image_passes_a_frozen_tower_twice_in_a_series_of_runs(
-    place: Place, augment: str
+    workspace: Workspace, augment: str
 ) -> None:
-    clip, teacher = place.clips["tiny"], place.clips["teacher"]
+    clip, teacher = workspace.clips["tiny"], workspace.clips["teacher"]
     seen, seen_by_teacher = watch(clip), watch(teacher)
     settings = (("recipe.augment", augment), ("recipe.epochs", "2"), ("recipe.batch", "14"))
     for task, methods, seeds, shots in (
@@ -68,22 +69,22 @@ def test_no_image_passes_a_frozen_tower_twice_in_a_series_of_runs(
         ("cross-dataset", ("context:kd=on", "context"), (1, 2), 2),
         ("pretraining", ("context:kd=on",), (1,), 2),
     ):
-        planned = place.plan(
+        planned = workspace.plan(
             *methods, task=task, seeds=seeds, shots=(shots,), settings=settings, teacher="teacher"
         )
         assert planned
-        assert {record.failure for record in place.run(planned, place.new())} == {None}
+        assert {record.failure for record in workspace.run(planned, workspace.new())} == {None}
     assert len(seen) == len(set(seen)) == clip.image.images_encoded
     assert len(seen_by_teacher) == len(set(seen_by_teacher)) == teacher.image.images_encoded
     assert len(seen) > 14 + 28  # all test images, and what was learned on
     count = len(seen)
-    place.run(planned, place.new("again"))
+    workspace.run(planned, workspace.new("again"))
     assert len(seen) == count
 
 
-def test_features_do_not_depend_on_the_other_images_of_the_batch(place: Place) -> None:
+def test_features_do_not_depend_on_the_other_images_of_the_batch(workspace: Workspace) -> None:
     """Or a record would differ in its last digits by what was stored before it."""
-    clip = place.clips["tiny"]
+    clip = workspace.clips["tiny"]
     pixels = torch.randn(3 * FULL_BATCH, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         together = clip.image.encode(pixels, batch_invariant=True)
@@ -92,10 +93,10 @@ def test_features_do_not_depend_on_the_other_images_of_the_batch(place: Place) -
             assert torch.equal(part, together[-count:]), count
 
 
-def test_records_are_equal_whatever_was_stored_before(place: Place) -> None:
-    planned = place.plan("context", task="base-to-new", shots=(2,))
-    first = place.run(planned, place.new("first", "first-cache"))
-    other = place.plan("context", "fixed", task="few-shot", shots=(1,), seeds=(2,))
-    place.run(other, place.new("other", "full-cache"))
-    second = place.run(planned, place.new("second", "full-cache"))
+def test_records_are_equal_whatever_was_stored_before(workspace: Workspace) -> None:
+    planned = workspace.plan("context", task="base-to-new", shots=(2,))
+    first = workspace.run(planned, workspace.new("first", "first-cache"))
+    other = workspace.plan("context", "fixed", task="few-shot", shots=(1,), seeds=(2,))
+    workspace.run(other, workspace.new("other", "full-cache"))
+    second = workspace.run(planned, workspace.new("second", "full-cache"))
     assert [record.measured() for record in second] == [record.measured() for record in first]

@@ -1,4 +1,4 @@
-"""Prompts that the official code of others learned: read from its checkpoints, or refused."""
+"""Import of prompts from the checkpoints of official code, and the checkpoints it refuses."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from support.commands import Say, predict_words, refused
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
-from support.toy_run import Say, asked, refused
 from torch import Tensor
 
 from rppbench import hookimpl
@@ -26,24 +26,24 @@ from rppbench_methods.pomp import POMP
 NAMES = list(COLOURS)
 
 
-class More:
+class OfficialMethods:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
         return [CoOp, CoCoOp, POMP, MaPLe]
 
 
-MORE = More()
+MORE = OfficialMethods()
 
 
-class Warmup:
-    """Stands for Dassl's scheduler: its state holds another one, and an optimiser, as objects."""
+class WarmupScheduler:
+    """Dassl's scheduler in short: its state holds a second one, and an optimizer, as objects."""
 
     def __init__(self, parameter: torch.nn.Parameter) -> None:
-        optimiser = torch.optim.SGD([parameter], lr=0.002, momentum=0.9)
+        optimizer = torch.optim.SGD([parameter], lr=0.002, momentum=0.9)
         parameter.grad = torch.ones_like(parameter)
-        optimiser.step()
-        self.optimiser = optimiser
-        self.successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 50)
+        optimizer.step()
+        self.optimizer = optimizer
+        self.successor = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 50)
 
     def state_dict(self) -> dict[str, object]:
         return {"successor": self.successor, "warmup_epoch": 1, "last_epoch": 50}
@@ -52,11 +52,11 @@ class Warmup:
 def save_official(path: str, state: dict[str, Tensor], epoch: int = 50) -> None:
     """A checkpoint as Dassl's trainers write it, in half precision."""
     half = {name: value.detach().half() for name, value in state.items()}
-    warmup = Warmup(torch.nn.Parameter(torch.zeros(2)))
+    warmup = WarmupScheduler(torch.nn.Parameter(torch.zeros(2)))
     content = {
         "state_dict": OrderedDict(half),
         "epoch": epoch,
-        "optimizer": warmup.optimiser.state_dict(),
+        "optimizer": warmup.optimizer.state_dict(),
         "scheduler": warmup.state_dict(),
         "val_result": 71.5,
     }
@@ -64,7 +64,7 @@ def save_official(path: str, state: dict[str, Tensor], epoch: int = 50) -> None:
 
 
 def buffers(head: str = "token_", n: int = 4) -> dict[str, Tensor]:
-    """The token vectors of seven classes, start token and rest."""
+    """CoOp's buffers for seven classes: the embeddings before and after n context tokens."""
     clip = make_tiny_clip()
     rows = clip.tokenizer([f"{'X ' * n}{name}." for name in NAMES])
     vectors = clip.model.token_embedding(rows)
@@ -94,8 +94,8 @@ def maple_state(length: int = 2, depth: int = 3) -> dict[str, Tensor]:
 
 def imported(say: Say, method: str, *more: str) -> tuple[prompt_card.Card, dict[str, Tensor]]:
     words = ("import", "official.tar", "--method", method, "--model", "tiny", "--to", "mine")
-    status, _, told = say(*words, *more)
-    assert status == 0, told
+    status, _, complaints = say(*words, *more)
+    assert status == 0, complaints
     return prompt_card.read(Path("mine"))
 
 
@@ -113,7 +113,7 @@ def test_a_context_of_the_official_code_is_read(say: Say, method: str, heads: li
     assert state.keys() == {"context"}
     assert state["context"].dtype == torch.float32
     assert torch.equal(state["context"], random(16, 32).half().float())
-    assert say(*asked(Path("mine")))[0] == 0
+    assert say(*predict_words(Path("mine")))[0] == 0
     assert "Imported: sha256" in Path("mine/README.md").read_text()
 
 
@@ -123,7 +123,7 @@ def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
     card, state = imported(say, "maple")
     assert (card.method["length"], card.method["depth"]) == (2, 3)
     clip = make_tiny_clip()
-    prompts = prompt_card.build(card, state, toys, clip).prompts()
+    prompts = prompt_card.build_method(card, state, toys, clip).prompts()
     half = {name.removeprefix("prompt_learner."): v.half().float() for name, v in official.items()}
     words = clip.text.embed_words("a photo of a")
     text: Any = prompts.text
@@ -138,7 +138,7 @@ def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
         layer = f"compound_prompt_projections.{block - 1}"
         projected = deep @ half[f"{layer}.weight"].T + half[f"{layer}.bias"]
         torch.testing.assert_close(prompts.image.stream[block], projected)
-    assert say(*asked(Path("mine")))[0] == 0
+    assert say(*predict_words(Path("mine")))[0] == 0
 
 
 def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
@@ -148,9 +148,9 @@ def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
     assert "2 names are said" in refused(say, *words, "--classes", "a,b")
     card, _ = imported(say, "coop", "--classes", ",".join(NAMES))
     assert card.method["class_specific"] is True
-    assert say(*asked(Path("mine")))[0] == 0
+    assert say(*predict_words(Path("mine")))[0] == 0
     assert "did you mean" in refused(
-        say, *asked(Path("mine"))[:4], "red squares,black cat", "0.png"
+        say, *predict_words(Path("mine"))[:4], "red squares,black cat", "0.png"
     )
 
 
@@ -163,7 +163,7 @@ def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
         ("coop", {"ctx": random(32)}, "1 dimensions"),
         ("coop", {"ctx": random(4, 32), "meta_net.linear1.weight": random(2, 32)}, "meta_net"),
         ("pomp", {"ctx": random(7, 4, 32)}, "3 dimensions"),
-        ("coop", {"ctx": random(4, 32) / 0}, "no numbers"),
+        ("coop", {"ctx": random(4, 32) / 0}, "not finite"),
         ("coop", {"ctx": random(4, 32), "token_prefix": random(7, 1, 32)}, "another backbone"),
         ("coop", {"ctx": random(4, 32), "token_prefix": random(7, 32)}, "one for each class"),
         ("coop:length=8", {"ctx": random(4, 32)}, "length=8, but the checkpoint has length=4"),
@@ -183,28 +183,28 @@ def test_a_checkpoint_that_does_not_fit_is_explained(
     assert not Path("mine").exists()
 
 
-class Harm:
+class Malicious:
     def __reduce__(self) -> tuple[Any, ...]:
         return (os.mkdir, ("harm",))
 
 
-def test_a_foreign_file_is_explained_and_never_run(say: Say) -> None:
+def test_code_in_an_untrusted_file_never_runs(say: Say) -> None:
     words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
     assert "cannot read official.tar" in refused(say, *words)
     Path("official.tar").write_text("hello")
-    assert "checkpoint of torch" in refused(say, *words)
+    assert "torch checkpoint" in refused(say, *words)
     Path("official.tar").write_bytes(b"")
-    assert "checkpoint of torch" in refused(say, *words)
-    torch.save({"state_dict": {"ctx": random(4, 32)}, "more": Harm()}, "official.tar")
-    told = refused(say, *words)
-    assert "nothing of it was run" in told
-    assert "mkdir" in told
+    assert "torch checkpoint" in refused(say, *words)
+    torch.save({"state_dict": {"ctx": random(4, 32)}, "more": Malicious()}, "official.tar")
+    complaint = refused(say, *words)
+    assert "no code in it was run" in complaint
+    assert "mkdir" in complaint
     assert not Path("harm").exists()
     save_official("official.tar", {"ctx": random(4, 32)})
-    whole = Path("official.tar").read_bytes()
-    Path("official.tar").write_bytes(whole[: len(whole) // 2])
-    assert "checkpoint of torch" in refused(say, *words)
+    complete = Path("official.tar").read_bytes()
+    Path("official.tar").write_bytes(complete[: len(complete) // 2])
+    assert "torch checkpoint" in refused(say, *words)
     for content in ([1, 2], {}, {"state_dict": {"ctx": 3}}, {1: random(2)}):
         torch.save(content, "official.tar")
-        assert "no tensors under names" in refused(say, *words)
+        assert "no named tensors" in refused(say, *words)
     assert not Path("mine").exists()

@@ -1,4 +1,4 @@
-"""`rppbench import dassl` and `clip-benchmark`: what becomes a record, and what is named."""
+"""`rppbench import dassl` and `clip-benchmark`: files that become records, and refused files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rppbench.cli import main
-from rppbench.importers.runs import clip_benchmark, dassl
+from rppbench.importers.runs import clip_benchmark_records, dassl_records
 from rppbench.leaderboard.build import build
 from rppbench.records.store import Store
 
@@ -68,7 +68,7 @@ def test_a_log_becomes_a_cell_with_counts_seed_and_provenance(tmp_path: Path) ->
     path = tmp_path / "caltech101" / "seed2" / "log.txt"
     path.parent.mkdir(parents=True)
     path.write_text(LOG)
-    (record,), problems = dassl(tmp_path)
+    (record,), problems = dassl_records(tmp_path)
     assert problems == []
     cell, score = record.cell, record.score()
     assert score is not None
@@ -86,10 +86,10 @@ def test_a_log_becomes_a_cell_with_counts_seed_and_provenance(tmp_path: Path) ->
     assert ("imported", "Dassl log") in table.setting
 
 
-def scored(folder: str, name: str, half: str = "all") -> str:
-    """A log that scores prompts of another run, as the scripts of CoOp's family write it."""
-    other = LOG.replace("eval_only: False", f"eval_only: True\nmodel_dir: output/{folder}")
-    return other.replace("NAME: Caltech101", f"NAME: {name}").replace(
+def evaluation_log(folder: str, name: str, half: str = "all") -> str:
+    """A log that scores the prompts of the run in `folder`, as the scripts of CoOp write it."""
+    log = LOG.replace("eval_only: False", f"eval_only: True\nmodel_dir: output/{folder}")
+    return log.replace("NAME: Caltech101", f"NAME: {name}").replace(
         "CLASSES: all", f"CLASSES: {half}"
     )
 
@@ -99,43 +99,54 @@ REFUSED = {
     "cut off": (LOG.partition("* correct: 2,268")[0], "was the run finished?"),
     "a half": (LOG.replace("CLASSES: all", "CLASSES: base"), "no log here has the new half"),
     "learned on the new half": (LOG.replace("CLASSES: all", "CLASSES: new"), "learned on the new"),
-    "a part": (LOG.replace("CLASSES: all", "CLASSES: third"), "'third', none of all, base and new"),
+    "a part": (
+        LOG.replace("CLASSES: all", "CLASSES: third"),
+        "'third', not one of all, base and new",
+    ),
     "a shift that was learned on": (LOG.replace("Caltech101", "ImageNetA"), "no training images"),
     "no seed": (LOG.replace("SEED: 2", "SEED: -1"), "has no seed"),
     "of another run": (LOG.replace("eval_only: False", "eval_only: True"), "of another run"),
-    "of who knows what": (scored("pets_things", "Caltech101"), "does not say that all classes"),
-    "of half of ImageNet": (scored("train_base/imagenet", "Caltech101"), "does not say that all"),
+    "of an unknown set": (
+        evaluation_log("pets_things", "Caltech101"),
+        "does not say that all classes",
+    ),
+    "of half of ImageNet": (
+        evaluation_log("train_base/imagenet", "Caltech101"),
+        "does not say that all",
+    ),
     "of another seed": (
-        scored("imagenet/seed3", "Caltech101"),
+        evaluation_log("imagenet/seed3", "Caltech101"),
         "SEED is 2, but the prompts are of",
     ),
     "half of another set": (
-        scored("train_base/dtd", "Caltech101", "new"),
+        evaluation_log("train_base/dtd", "Caltech101", "new"),
         "whose path does not say train_base and caltech101",
     ),
-    "another set": (LOG.replace("Caltech101", "PACS"), "'PACS' is none of"),
+    "another set": (LOG.replace("Caltech101", "PACS"), "'PACS' is not one of"),
     "cut in a number": (LOG.partition(",268")[0], "was the run finished?"),
     "edited": (
         LOG.replace("2,268", "2,368"),
-        "2368 of 2465 images are right, but 92.0% are printed",
+        "2368 of 2465 images are right, but 92.0% is printed",
     ),
     "impossible": (LOG.replace("2,268", "2,999"), "2999 of 2465 images cannot be right"),
-    "foreign": ("hello", "no configuration"),
+    "not a log": ("hello", "no configuration"),
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_a_log_that_gives_no_cell_is_named_with_its_reason(tmp_path: Path, what: str) -> None:
-    text, told = REFUSED[what]
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_log_that_gives_no_cell_is_listed_with_its_reason(tmp_path: Path, case: str) -> None:
+    text, reason = REFUSED[case]
     (tmp_path / "log.txt").write_text(text)
-    records, (problem,) = dassl(tmp_path)
+    records, (problem,) = dassl_records(tmp_path)
     assert records == []
-    assert told in problem.reason
+    assert reason in problem.reason
 
 
 def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None:
     base = LOG.replace("CLASSES: all", "CLASSES: base")
-    new = scored("base2new/train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed2", "Caltech101")
+    new = evaluation_log(
+        "base2new/train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed2", "Caltech101"
+    )
     new = (
         new.replace("CLASSES: all", "CLASSES: new")
         .replace("2,268", "2,100")
@@ -145,7 +156,7 @@ def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None
         path = tmp_path / half / "caltech101" / "log.txt"
         path.parent.mkdir(parents=True)
         path.write_text(text)
-    (record,), problems = dassl(tmp_path)
+    (record,), problems = dassl_records(tmp_path)
     assert problems == []
     scores = {score.metric: (score.correct, score.total) for score in record.scores}
     assert scores == {"harmonic_mean": (None, None), "base": (2268, 2465), "new": (2100, 2465)}
@@ -161,7 +172,7 @@ def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None
     )
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "log.txt").write_text(new)
-    records, problems = dassl(tmp_path)
+    records, problems = dassl_records(tmp_path)
     assert records == []
     assert [problem.reason.partition(";")[0] for problem in problems] == [
         "3 logs are of the same halves and seed"
@@ -176,14 +187,14 @@ def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None
         ("ImageNet", "few-shot", "imagenet"),
     ],
 )
-def test_prompts_of_imagenet_scored_elsewhere_are_transfer(
+def test_prompts_of_imagenet_scored_on_another_set_are_a_transfer_cell(
     tmp_path: Path, name: str, task: str, dataset: str
 ) -> None:
-    text = scored("imagenet/CoOp/vit_b16_ep50_16shots/seed2", name).replace(
+    text = evaluation_log("imagenet/CoOp/vit_b16_ep50_16shots/seed2", name).replace(
         "SHOTS: 16", "SHOTS: -1"
     )
     (tmp_path / "log.txt").write_text(text)
-    (record,), problems = dassl(tmp_path)
+    (record,), problems = dassl_records(tmp_path)
     assert problems == []
     assert (record.cell.task.name, record.cell.dataset) == (task, dataset)
     assert record.cell.training is not None
@@ -206,30 +217,30 @@ def test_a_fraction_has_counts_only_where_it_is_exact(
     tmp_path: Path, change: dict[str, object], counts: tuple[int | None, int | None]
 ) -> None:
     (tmp_path / "one.json").write_text(json.dumps({**RESULT, **change}))
-    (record,), _ = clip_benchmark(tmp_path)
+    (record,), _ = clip_benchmark_records(tmp_path)
     score = record.score()
     assert score is not None
     assert (score.correct, score.total) == counts
 
 
-def test_what_was_imported_shares_no_table_with_what_was_measured(tmp_path: Path) -> None:
+def test_imported_cells_share_no_table_with_measured_ones(tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text(LOG)
-    (imported,), _ = dassl(tmp_path)
+    (imported,), _ = dassl_records(tmp_path)
     inputs = (("dataset:caltech101", "imported"),)  # even if only this pair were missing
     measured = replace(imported, cell=replace(imported.cell, inputs=inputs))
     assert imported.cell.comparability != measured.cell.comparability
     assert len(build([imported, measured])) == 2
 
 
-def test_the_result_on_the_test_images_counts_wherever_it_stands(tmp_path: Path) -> None:
+def test_the_result_on_the_test_images_counts_wherever_it_is_printed(tmp_path: Path) -> None:
     head, val, test = LOG.partition("Evaluate on the *val*")
     val, test = (val + test).split("Evaluate on the *test*")
     (tmp_path / "log.txt").write_text(f"{head}Evaluate on the *test*{test}{val}")
-    (record,), _ = dassl(tmp_path)
+    (record,), _ = dassl_records(tmp_path)
     assert record.scores[0].total == 2465
 
 
-def test_the_command_writes_records_names_the_rest_and_overwrites_nothing(
+def test_the_command_writes_records_lists_refused_files_and_overwrites_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -238,10 +249,10 @@ def test_the_command_writes_records_names_the_rest_and_overwrites_nothing(
     Path("old/nan.json").write_text(json.dumps({**RESULT, "metrics": {"acc1": float("nan")}}))
     Path("old/cut.json").write_text("{")
     assert main(["import", "clip-benchmark", "old"]) == 1
-    told = capsys.readouterr().err
-    assert "old/nan.json: acc1 is nan, which is no fraction" in told
-    assert "old/cut.json: " in told
-    assert "1 added" in told
+    complaints = capsys.readouterr().err
+    assert "old/nan.json: acc1 is nan, which is not a fraction" in complaints
+    assert "old/cut.json: " in complaints
+    assert "1 added" in complaints
     assert len(Store(Path("runs")).all()[0]) == 1
     Path("old/a.json").write_text(json.dumps({**RESULT, "metrics": {"acc1": 0.5}}))
     assert main(["import", "clip-benchmark", "old/a.json"]) == 1

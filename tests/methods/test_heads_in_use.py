@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.toy_run import Say, images, refused
+from support.commands import Say, refused, save_test_images
 
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
@@ -53,7 +53,7 @@ def test_what_is_exported_predicts_as_the_benchmark_scored(say: Say, name: str) 
     (record,) = records()
     status, _, told = say("export", record.key, "--to", "mine")
     assert status == 0, told
-    paths, labels = images()
+    paths, labels = save_test_images()
     asked = ("--prompt", "mine", "--classes", NAMES, "--json", *paths)
     status, found, told = say("predict", *asked)
     assert status == 0, told
@@ -68,7 +68,7 @@ def test_what_is_exported_predicts_as_the_benchmark_scored(say: Say, name: str) 
 def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(say: Say, name: str) -> None:
     say("run", "--method", name, *FEW_SHOT, *CASES[name])
     say("export", records()[0].key, "--to", "mine")
-    paths, _ = images()
+    paths, _ = save_test_images()
 
     def shares(names: str) -> dict[str, float]:
         words = ("--prompt", "mine", "--classes", names, "--json", paths[0])

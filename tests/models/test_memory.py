@@ -14,31 +14,23 @@ from typing import Any
 
 import pytest
 import torch
+from support.commands import Say, refused
 from support.tiny import LeafDraw, make_tiny_clip, sapl
 from support.toy_data import Toy
-from support.toy_run import (
-    Bringing,
-    Context,
-    Fixed,
-    Place,
-    Say,
-    ToyOne,
-    ToyTwo,
-    refused,
-    registry_of,
-)
+from support.toy_plugin import Context, Fixed, PluginOf, ToyOne, ToyTwo, registry_of
+from support.toy_runner import Workspace
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 from rppbench.models.clip import MAX_SCORED_IMAGES, Clip
 from rppbench.models.memory import BASE_BYTES, is_out_of_memory, retry_with_less_memory
 
-TOYS = Bringing([Fixed, Context], [Toy, ToyOne, ToyTwo])
+TOYS = PluginOf([Fixed, Context], [Toy, ToyOne, ToyTwo])
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    return Workspace(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
 def bounded(memory: int | None) -> Clip:
@@ -99,12 +91,12 @@ def test_a_bound_below_the_weights_says_how_much_is_needed() -> None:
         bounded(BASE_BYTES + weights()).text  # noqa: B018
 
 
-def test_a_bound_changes_neither_keys_nor_records(place: Place) -> None:
-    planned = place.plan("context", "context:both=on", datasets=("toy-one",))
-    first = place.run(planned)
-    place.clips = {"tiny": bounded(BASE_BYTES + weights() + 2_000_000)}
-    second = place.run(planned, place.new("bounded", "other-cache"))
-    assert place.clips["tiny"].text.chunk_tokens < 8192
+def test_a_bound_changes_neither_keys_nor_records(workspace: Workspace) -> None:
+    planned = workspace.plan("context", "context:both=on", datasets=("toy-one",))
+    first = workspace.run(planned)
+    workspace.clips = {"tiny": bounded(BASE_BYTES + weights() + 2_000_000)}
+    second = workspace.run(planned, workspace.new("bounded", "other-cache"))
+    assert workspace.clips["tiny"].text.chunk_tokens < 8192
     for one, two in zip(first, second, strict=True):
         assert one.key == two.key
         assert two.status == "ok", two.failure
@@ -231,17 +223,17 @@ def test_what_does_not_fit_even_one_by_one_fails_clearly() -> None:
     assert tried == [8192 >> halved for halved in range(14)]
 
 
-def test_a_cell_without_memory_is_a_record_that_says_so(place: Place) -> None:
+def test_a_cell_without_memory_is_a_record_that_says_so(workspace: Workspace) -> None:
     class Greedy(Context):
         name = "greedy"
 
         def loss(self, step: Any) -> torch.Tensor:
             return step.loss + torch.empty(1 << 60).sum()
 
-    place.registry = registry_of(toys=TOYS, greedy=Bringing([Greedy], []))
+    workspace.registry = registry_of(toys=TOYS, greedy=PluginOf([Greedy], []))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        (record,) = place.run(place.plan("greedy", datasets=("toy-one",)), place.new())
+        (record,) = workspace.run(workspace.plan("greedy", datasets=("toy-one",)), workspace.new())
     assert record.failure is not None
     assert record.failure.kind == "oom"
     assert record.failure.message.startswith("out of memory, even in the smallest groups: ")

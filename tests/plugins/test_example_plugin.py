@@ -1,4 +1,4 @@
-"""A package from outside adds a method, a data set and a task, and edits nothing of ours."""
+"""A separate package adds a method, a data set and a task without an edit in rppbench."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def rppbench(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """Runs a command in a folder where the example is installed beside rppbench."""
+    """Runs `rppbench` in a new process, with the example plugin installed."""
     folder = tmp_path_factory.mktemp("outside")
     source = Path(__file__).parents[1] / "example_plugin"
     quiet = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--no-cache-dir"]
@@ -37,16 +37,16 @@ def rppbench(tmp_path_factory: pytest.TempPathFactory) -> Command:
         "RPPBENCH_CACHE": str(folder / "cache"),
     }
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "rppbench", *words]
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rppbench", *arguments]
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
     return run
 
 
-def test_a_run_with_everything_from_outside_ends_in_a_leaderboard(rppbench: Command) -> None:
-    asked = ["--method", "opening:length=3", "--task", "same-data", "--model", "local-dir:tiny"]
-    done = rppbench("run", *asked, "--limit", "20")
+def test_a_run_with_components_of_the_plugin_ends_in_a_leaderboard(rppbench: Command) -> None:
+    words = ["--method", "opening:length=3", "--task", "same-data", "--model", "local-dir:tiny"]
+    done = rppbench("run", *words, "--limit", "20")
     assert done.returncode == 0, done.stderr
     assert "1 done, 0 had a record, 0 failed" in done.stderr
     table = rppbench("leaderboard", "same-data")
@@ -59,9 +59,9 @@ def test_a_run_with_everything_from_outside_ends_in_a_leaderboard(rppbench: Comm
 
 def test_its_components_are_listed(rppbench: Command) -> None:
     for kind, expected in (("methods", "Opening words"), ("datasets", "Stripes")):
-        found = rppbench("list", kind)
-        assert found.returncode == 0, found.stderr
-        assert expected in found.stdout
+        done = rppbench("list", kind)
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
 
 
 def test_a_misspelt_name_of_a_plugin_is_recognised(rppbench: Command) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.detections import CLASSES, Made
-from support.toy_run import Say
+from support.commands import Say
+from support.detections import CLASSES, RandomDetectionSet
 
 from rppbench import hookimpl
 from rppbench.cli import main
@@ -20,8 +20,8 @@ from rppbench_datasets.scenes import Scenes
 
 class Boxes:
     @hookimpl
-    def rppbench_datasets(self) -> list[type[Made]]:
-        return [Made]
+    def rppbench_datasets(self) -> list[type[RandomDetectionSet]]:
+        return [RandomDetectionSet]
 
 
 MORE = Boxes()

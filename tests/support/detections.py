@@ -1,4 +1,4 @@
-"""A made-up detection set, and detections of it, for tests of what is scored."""
+"""A detection set with random boxes and random detections of them, for tests of scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASSES = ("apple", "bus", "cat", "dog", "egg", "fig")
 SIDE = 200
 
 
-class Made(DetectionSet):
+class RandomDetectionSet(DetectionSet):
     """Images of nothing with random boxes; the last class is on none of them."""
 
     name, title, suite, role = "made", "Made", "toy", "detection"
@@ -25,15 +25,15 @@ class Made(DetectionSet):
         self.groups: tuple[str, ...] = ("r", "c", "f", "f", "c", "r")
         self.boxes: list[list[Thing]] = []
         for _ in range(images):
-            here = []
+            things = []
             for _ in range(draw.integers(0, 7)):
                 x, y = draw.uniform(0, SIDE - 10, 2)
                 w, h = draw.uniform(6, 130, 2)
                 label, crowd = int(draw.integers(len(CLASSES) - 1)), bool(draw.random() < 0.1)
                 mask = np.zeros((SIDE, SIDE), bool)
                 mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = True
-                here.append(Thing(label, (x, y, w, h), mask, crowd and not federated, w * h))
-            self.boxes.append(here)
+                things.append(Thing(label, (x, y, w, h), mask, crowd and not federated, w * h))
+            self.boxes.append(things)
 
     @property
     def classes(self) -> Sequence[str]:
@@ -67,12 +67,12 @@ class Made(DetectionSet):
         return self.groups if self.federated else ()
 
     def checked(self, sample: Sample) -> Checked:
-        here = {thing.label for thing in self.things(sample)}
-        absent = [label for label in range(len(CLASSES)) if label not in here and label % 2]
-        return Checked(absent, [label for label in here if label == 2])
+        present = {thing.label for thing in self.things(sample)}
+        absent = [label for label in range(len(CLASSES)) if label not in present and label % 2]
+        return Checked(absent, [label for label in present if label == 2])
 
-    def found(self, sample: Sample, seed: int = 1, extra: int = 8) -> Detections:
-        """The things with some noise, some of them under another name, and boxes of nothing."""
+    def detections(self, sample: Sample, seed: int = 1, extra: int = 8) -> Detections:
+        """The things' boxes with noise, some with another class, and boxes around nothing."""
         draw = np.random.default_rng([seed, int(sample.key)])
         boxes, labels, scores = [], [], []
         for thing in self.things(sample):

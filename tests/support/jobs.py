@@ -1,4 +1,4 @@
-"""Jobs without models for the tests of engines; a module of its own, so that workers import it."""
+"""A job without models for the tests of engines, in a module that worker processes can import."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ def cell(dataset: str) -> Cell:
 
 
 @dataclass
-class Doing:
-    """Does what a cell's data set says; leaves a file with its process id for each cell begun."""
+class ScriptedJob:
+    """A job that takes each cell's data set for an action, such as 'sleep-1'; see ACTIONS.
+
+    It writes its process id to a file for each cell that it begins.
+    """
 
     folder: Path
     device: str = "cpu"
@@ -32,14 +35,14 @@ class Doing:
     def __call__(self, batch: CellGroup, report: Report) -> None:
         for one in batch:
             (self.folder / f"{one.dataset}.begun").write_text(str(os.getpid()))
-            what = one.dataset.split("-")[0]
-            if what == "bad":
+            action = one.dataset.split("-")[0]
+            if action == "bad":
                 report(Event(one.key, "failed", message="bad data"))
                 if self.stop_on_failure:
                     return
                 continue
-            if what in DEEDS:
-                DEEDS[what]()
+            if action in ACTIONS:
+                ACTIONS[action]()
             report(Event(one.key, "done", metrics={"threads": float(os.environ[THREADS])}))
 
     def fail(self, one: Cell, kind: str, message: str) -> None:
@@ -47,7 +50,7 @@ class Doing:
 
 
 THREADS = "OMP_NUM_THREADS"
-DEEDS: dict[str, Callable[[], object]] = {
+ACTIONS: dict[str, Callable[[], object]] = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda: os._exit(3),
     "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
@@ -57,11 +60,11 @@ DEEDS: dict[str, Callable[[], object]] = {
 
 
 def main(engine: str, folder: str) -> None:
-    """Two batches that sleep; an interrupt must end in exit status 130."""
+    """Run two cell groups that sleep; an interrupt must end in exit status 130."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     try:
         ENGINES[engine]().run(
-            Doing(Path(folder)), [(cell("sleep-1"),), (cell("sleep-2"),)], lambda event: None
+            ScriptedJob(Path(folder)), [(cell("sleep-1"),), (cell("sleep-2"),)], lambda event: None
         )
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.toy_run import ToyPlugin, ToyRunner, registry_of
+from support.toy_plugin import ToyPlugin, registry_of
+from support.toy_runner import ToyRunner
 
 from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample

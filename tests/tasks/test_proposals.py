@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.detections import Made
+from support.detections import RandomDetectionSet
 
 from rppbench.contracts.dataset import Sample
 from rppbench.errors import MissingDataError, UsageError
@@ -93,7 +93,7 @@ def entry(image: int, score: float = 0.5, box: object = (1, 2, 3, 4)) -> dict[st
 
 
 def test_boxes_of_a_results_file_go_to_their_images_best_first(tmp_path: Path) -> None:
-    data, path = Made(4), tmp_path / "boxes.json"
+    data, path = RandomDetectionSet(4), tmp_path / "boxes.json"
     path.write_text(json.dumps([entry(103, 0.2), entry(109), entry(103, 0.9, (5, 6, 7, 8))]))
     found = BoxFile(data, path)
     one, two, three, four = (found.find(s, data.image(s)) for s in data.samples("test"))
@@ -117,7 +117,7 @@ def test_damaged_results_are_named(tmp_path: Path, text: str, told: str) -> None
     path = tmp_path / "boxes.json"
     path.write_text(text)
     with pytest.raises(UsageError, match=told) as caught:
-        BoxFile(Made(4), path)
+        BoxFile(RandomDetectionSet(4), path)
     assert "boxes.json" in str(caught.value)
 
 

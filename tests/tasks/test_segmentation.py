@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from support.tiny import LeafDraw, make_tiny_clip, random_images, sapl
-from support.toy_run import ToyPlugin, ToyRunner, registry_of
+from support.toy_plugin import ToyPlugin, registry_of
+from support.toy_runner import ToyRunner
 
 import rppbench_methods
 from rppbench import hookimpl

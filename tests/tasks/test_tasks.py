@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from support.toy_run import ToyOne, ToyRunner, toy_registry
+from support.toy_plugin import ToyOne, toy_registry
+from support.toy_runner import ToyRunner
 
 from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task

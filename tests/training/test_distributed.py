@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.toy_group import Pair
-from support.toy_run import save_tiny
+from support.distributed import ProcessPair
+from support.toy_plugin import save_tiny
 
 from rppbench.records.cell import Cell
 from rppbench.records.outcomes import unpack_outcomes
@@ -33,12 +33,12 @@ METHODS = (
 
 
 @pytest.fixture
-def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pair:
+def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessPair:
     save_tiny(tmp_path / "models")
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return Pair(tmp_path)
+    return ProcessPair(tmp_path)
 
 
 def record(output: Path, cell: Cell) -> Record:
@@ -52,7 +52,7 @@ def prompts(output: Path, cell: Cell) -> dict[str, torch.Tensor]:
     return learned_parameters(Store(output).training_path(cell.training), cell.training.key)
 
 
-def test_two_processes_learn_the_prompts_of_one(pair: Pair) -> None:
+def test_two_processes_learn_the_prompts_of_one(pair: ProcessPair) -> None:
     work = pair.plan(*METHODS)
     assert len(work) == len(METHODS)
     pair.alone(work)
@@ -77,7 +77,9 @@ def test_two_processes_learn_the_prompts_of_one(pair: Pair) -> None:
     assert not (helper / "prompts").exists()
 
 
-def test_what_one_process_fails_in_is_in_the_record_and_the_next_cell_runs(pair: Pair) -> None:
+def test_what_one_process_fails_in_is_in_the_record_and_the_next_cell_runs(
+    pair: ProcessPair,
+) -> None:
     work = pair.plan("breaking", "exploding", "context", seeds=(1,))
     events = pair.run(work)
     assert [event.phase for event in events if event.phase in ("done", "failed")] == [
@@ -97,7 +99,7 @@ def test_what_one_process_fails_in_is_in_the_record_and_the_next_cell_runs(pair:
     assert good.status == "ok"
 
 
-def test_a_process_that_dies_ends_the_run_with_a_record_that_says_so(pair: Pair) -> None:
+def test_a_process_that_dies_ends_the_run_with_a_record_that_says_so(pair: ProcessPair) -> None:
     work = pair.plan("dying", "context")
     pair.run(work)
     dead = record(pair.folder / "two", work[0])
@@ -107,7 +109,7 @@ def test_a_process_that_dies_ends_the_run_with_a_record_that_says_so(pair: Pair)
     assert Store(pair.folder / "two").read(work[1]) is None  # left for the next run
 
 
-def test_a_shared_training_goes_on_where_it_was_killed(pair: Pair) -> None:
+def test_a_shared_training_goes_on_where_it_was_killed(pair: ProcessPair) -> None:
     (cell,) = work = pair.plan("context:both=on")
     pair.run(work, "whole")
     pair.run(work, "two", kill=4)
@@ -121,7 +123,7 @@ def test_a_shared_training_goes_on_where_it_was_killed(pair: Pair) -> None:
     assert ours == theirs
 
 
-def test_a_batch_that_is_too_small_for_the_processes_is_refused_in_words(pair: Pair) -> None:
+def test_a_batch_that_is_too_small_for_the_processes_is_refused_in_words(pair: ProcessPair) -> None:
     settings = (("recipe.batch", "1"), ("recipe.epochs", "1"))
     (cell,) = work = pair.plan("context:both=on", settings=settings)
     pair.run(work)

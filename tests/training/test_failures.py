@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from support.toy_data import Toy
-from support.toy_run import Bringing, Context, Fixed, Place, ToyBroken, ToyOne, ToyTwo, registry_of
+from support.toy_plugin import Context, Fixed, PluginOf, ToyBroken, ToyOne, ToyTwo, registry_of
+from support.toy_runner import Workspace
 from torch import Tensor
 
 from rppbench.contracts.method import Method
@@ -47,35 +48,37 @@ class Infinite(CrossDataset):
         return [Score("top1", 50.0), Score("top5", float("nan"))]
 
 
-TOYS = Bringing([Fixed, Context, Specific, Exploding], [Toy, ToyOne, ToyTwo, ToyBroken], [Infinite])
+TOYS = PluginOf([Fixed, Context, Specific, Exploding], [Toy, ToyOne, ToyTwo, ToyBroken], [Infinite])
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    return Place(registry_of(toys=TOYS), tmp_path, monkeypatch)
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    return Workspace(registry_of(toys=TOYS), tmp_path, monkeypatch)
 
 
-def test_a_failing_cell_is_a_record_with_its_reason_and_stops_no_other(place: Place) -> None:
-    planned = place.plan("fixed")
-    records = {record.cell.dataset: record for record in place.run(planned)}
+def test_a_failing_cell_is_a_record_with_its_reason_and_stops_no_other(
+    workspace: Workspace,
+) -> None:
+    planned = workspace.plan("fixed")
+    records = {record.cell.dataset: record for record in workspace.run(planned)}
     assert records["toy-broken"].status == "failed"
     assert records["toy-broken"].failure is not None
     assert "cannot identify image file test/0/0" in records["toy-broken"].failure.message
     assert "Traceback" in records["toy-broken"].failure.details
     assert records["toy-two"].status == "ok"
-    states = {plan.cell.dataset: plan.state for plan in survey(planned, place.runner.store)[0]}
+    states = {plan.cell.dataset: plan.state for plan in survey(planned, workspace.runner.store)[0]}
     assert states == {"toy-one": "done", "toy-two": "done", "toy-broken": "failed"}
 
 
-def test_a_loss_that_explodes_is_recorded_as_nan(place: Place) -> None:
-    (record,) = place.run(place.plan("exploding", datasets=("toy-one",)))
+def test_a_loss_that_explodes_is_recorded_as_nan(workspace: Workspace) -> None:
+    (record,) = workspace.run(workspace.plan("exploding", datasets=("toy-one",)))
     assert record.failure is not None
     assert record.failure.kind == "nan"
     assert "at step 0" in record.failure.message
 
 
-def test_a_score_that_is_no_number_is_recorded_as_nan(place: Place) -> None:
-    (record,) = place.run(place.plan("context", task="infinite", datasets=("toy-one",)))
+def test_a_score_that_is_no_number_is_recorded_as_nan(workspace: Workspace) -> None:
+    (record,) = workspace.run(workspace.plan("context", task="infinite", datasets=("toy-one",)))
     assert record.status == "failed"
     assert record.scores == ()
     assert record.failure is not None
@@ -83,37 +86,37 @@ def test_a_score_that_is_no_number_is_recorded_as_nan(place: Place) -> None:
     assert record.failure.message == "the score 'top5' became nan"
 
 
-def test_a_cell_that_cannot_be_labelled_is_a_record_too(place: Place) -> None:
-    (cell,) = place.plan("fixed", datasets=("toy-one",))
+def test_a_cell_that_cannot_be_labelled_is_a_record_too(workspace: Workspace) -> None:
+    (cell,) = workspace.plan("fixed", datasets=("toy-one",))
     cell = replace(cell, dataset="gone")
-    (record,) = place.run([cell])
+    (record,) = workspace.run([cell])
     assert record.failure is not None
     assert "no data set is named 'gone'" in record.failure.message
     assert record.metric == "top1"
 
 
-def test_a_cell_whose_worker_died_is_recorded_for_it(place: Place) -> None:
-    (cell,) = place.plan("fixed", datasets=("toy-one",))
-    place.runner.fail(cell, "WorkerDied", "the worker died: SIGKILL")
-    record = place.runner.store.read(cell)
+def test_a_cell_whose_worker_died_is_recorded_for_it(workspace: Workspace) -> None:
+    (cell,) = workspace.plan("fixed", datasets=("toy-one",))
+    workspace.runner.fail(cell, "WorkerDied", "the worker died: SIGKILL")
+    record = workspace.runner.store.read(cell)
     assert record is not None
     assert record.failure is not None
     assert record.failure.kind == "WorkerDied"
     assert (record.metric, record.labels["dataset"]) == ("top1", "Toy one")
     gone = replace(cell, dataset="gone")
-    place.runner.fail(gone, "WorkerDied", "the worker died: SIGKILL")
-    assert place.runner.store.read(gone) is not None
+    workspace.runner.fail(gone, "WorkerDied", "the worker died: SIGKILL")
+    assert workspace.runner.store.read(gone) is not None
 
 
-def test_the_death_of_a_worker_does_not_erase_a_good_record(place: Place) -> None:
-    planned = place.plan("fixed", datasets=("toy-one",))
-    (record,) = place.run(planned)
-    place.runner.fail(planned[0], "WorkerDied", "the worker died: SIGKILL")
-    assert place.runner.store.read(planned[0]) == record
+def test_the_death_of_a_worker_does_not_erase_a_good_record(workspace: Workspace) -> None:
+    planned = workspace.plan("fixed", datasets=("toy-one",))
+    (record,) = workspace.run(planned)
+    workspace.runner.fail(planned[0], "WorkerDied", "the worker died: SIGKILL")
+    assert workspace.runner.store.read(planned[0]) == record
 
 
-def test_class_specific_contexts_refuse_other_classes_in_words(place: Place) -> None:
-    (record,) = place.run(place.plan("specific", datasets=("toy-one",)))
+def test_class_specific_contexts_refuse_other_classes_in_words(workspace: Workspace) -> None:
+    (record,) = workspace.run(workspace.plan("specific", datasets=("toy-one",)))
     assert record.failure is not None
     assert record.failure.kind == "usage"
     assert "cannot classify 'toy-one'" in record.failure.message

@@ -1,4 +1,4 @@
-"""A train step as the official codes do it, with the same towers and the same prompts."""
+"""The plain train step: as in the methods' official code, with rppbench's towers and prompts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
 
 RECIPES = {"coop": "coop-200-1", "maple": "maple-1", "pomp": "pomp-20-1", "rpp": "rpp-20-1"}
-"""Published settings; POMP and RPP with one view of each image and without a teacher."""
+"""Published recipes by method; POMP and RPP with one view of each image and without a teacher."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A method on a model, as its recipe trains it."""
+class MethodSetting:
+    """A method with the model, recipe and options that it is trained with."""
 
     name: str
     clip: Clip
@@ -36,58 +36,63 @@ class Setting:
     options: Mapping[str, Any]
 
     @classmethod
-    def of(cls, name: str, clip: Clip) -> Setting:
+    def of(cls, name: str, clip: Clip) -> MethodSetting:
+        """The published setting of a method by name."""
         component = Registry.load().get("methods", name)
         recipe = next(r for r in component.recipes if r.name == RECIPES[name])
         supervision = replace(component.supervision, kd=False)
         own = {**options_of(component), **dict(recipe.options)}
         options = {k: v for k, v in own.items() if k not in SUPERVISION}
         if "depth" in options:  # small towers have fewer blocks
-            room = clip.space(1, torch.Generator())
-            options["depth"] = min(options["depth"], room.text_layers, room.image_layers)
+            space = clip.space(1, torch.Generator())
+            options["depth"] = min(options["depth"], space.text_layers, space.image_layers)
         return cls(name, clip, override(recipe, {"views": 1}), supervision, options)
 
     def method(self, classes: int) -> Method:
+        """The method with the parameters that a training starts from."""
         component = Registry.load().get("methods", self.name)
         space = self.clip.space(classes, torch_stream("initialise", "generated", 0))
-        made: Method = component(space, **self.options)
-        return made.to(self.clip.device)
+        method: Method = component(space, **self.options)
+        return method.to(self.clip.device)
 
     def candidates(self, classes: int) -> int:
-        """Classes that a step of the published code compares."""
+        """Number of classes that a step of the published code compares."""
         return min(self.supervision.sampled or classes, classes)
 
     @property
-    def prompted(self) -> bool:
+    def prompts_images(self) -> bool:
+        """Whether the image tower has prompts, so that its features cannot be stored."""
         return self.method(2).prompts().image is not None
 
 
-class Plain:
-    """The published way: images not stored, 77 tokens for each class, one graph."""
+class PlainStep:
+    """The published train step: live images, 77 tokens for each class, one autograd graph."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: MethodSetting) -> None:
         self.setting, self.clip = setting, setting.clip
         self.method = setting.method(2)
-        self.optimiser = torch.optim.SGD(self.method.parameters(), lr=0.001, momentum=0.9)
+        self.optimizer = torch.optim.SGD(self.method.parameters(), lr=0.001, momentum=0.9)
         size = self.clip.preprocess.size
         stream = torch.Generator().manual_seed(0)
         self.pixels = torch.randn(setting.recipe.batch, 3, size, size, generator=stream)
         self.pixels = self.pixels.to(self.clip.device)
 
     def images(self) -> Tensor:
+        """Features [B, E] of a batch of random images."""
         prompt = self.method.prompts().image
         with torch.set_grad_enabled(prompt is not None):
             return self.clip.image.encode(self.pixels, prompt)
 
     def texts(self, names: Names) -> Tensor:
+        """Features [C, E] of the class names behind the method's prompt."""
         text = self.method.prompts().text
         assert isinstance(text, Prompt)
         return self.clip.text.encode(text, names, plain=True)
 
     def step(self, names: Names | None) -> None:
-        """One step with these candidates; None stops after the images."""
+        """One step with the names as candidate classes; None runs only its image part."""
         images = self.images()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         if names is None:
             if images.requires_grad:
                 images.sum().backward()
@@ -95,14 +100,17 @@ class Plain:
             labels = torch.arange(len(images), device=images.device) % len(names)
             logits = self.clip.scale * images @ self.texts(names).T
             F.cross_entropy(logits, labels).backward()
-        self.optimiser.step()
+        self.optimizer.step()
 
 
 def official_texts(clip: Clip, context: Tensor, names: Names) -> Tensor:
-    """CoOp's text encoder in open_clip's own modules: KaiyangZhou/CoOp `trainers/coop.py`."""
+    """Features [C, E] from CoOp's text encoder (KaiyangZhou/CoOp `trainers/coop.py`).
+
+    It runs open_clip's own modules. context: [length, D].
+    """
     model, count = clip.model, len(names)
-    room = model.context_length - 1 - len(context)
-    ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
+    free = model.context_length - 1 - len(context)
+    ids = F.pad(names.ids, (0, free - names.ids.shape[1]))
     start = model.token_embedding(torch.full((count, 1), clip.tokenizer.sot_token_id))
     x = torch.cat([start, context.expand(count, -1, -1), model.token_embedding(ids)], 1)
     x = model.transformer(x + model.positional_embedding, attn_mask=model.attn_mask)

@@ -1,8 +1,8 @@
-"""A cell run in two ways that give the same numbers: rppbench's and the published one.
+"""Cells run on both sides of a comparison: ours (rppbench's way) and plain (the published way).
 
-Both are the same program with the same draws. The plain side differs in what it computes again: its
-images pass the frozen tower in every epoch and for every method, and each of its class names is run
-in 77 tokens. The accuracies must be equal, and the benchmarks check that they are.
+Both sides are the same program with the same draws. The plain side computes more: its images pass
+the frozen tower in every epoch and for every method, and its class names have 77 tokens each. The
+accuracies must be equal, and the benchmarks check that they are.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from rppbench.records.cell import Cell, Choice, Training
 Side = Literal["ours", "plain"]
 
 
-class Live(FeatureStore):
-    """Stores nothing: features are computed whenever they are needed."""
+class NoStore(FeatureStore):
+    """A feature store that keeps nothing: every request computes."""
 
     def get(self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]) -> Tensor:
         return compute()
@@ -46,20 +46,20 @@ class Live(FeatureStore):
 
 
 class FullContext(TextTower):
-    """Every class in all 77 tokens."""
+    """A text tower that runs every class name in all 77 tokens."""
 
     def encode(self, *words: Any, **options: Any) -> Tensor:
         return super().encode(*words, **{**options, "plain": True})
 
 
 def resources(side: Side, clip: Clip, dataset: Dataset, folder: Path, cache: Path) -> Resources:
-    """Where one side runs its cells: prompts go to `folder`, features to `cache`."""
+    """The resources of one side's cells, with prompts in `folder` and features in `cache`."""
     if side == "plain":
         clip.__dict__["text"] = FullContext(clip.model, clip.tokenizer, clip.name)
     return Resources(
         registry=Registry.load(),
         load=lambda name, precision: clip,
-        features=FeatureStore(cache) if side == "ours" else Live(cache),
+        features=FeatureStore(cache) if side == "ours" else NoStore(cache),
         prompts=lambda training: folder / f"{training.key}.safetensors",
         datasets={dataset.name: dataset},
     )
@@ -68,7 +68,7 @@ def resources(side: Side, clip: Clip, dataset: Dataset, folder: Path, cache: Pat
 def cell(
     method: str, options: Mapping[str, Any], recipe: Recipe, shots: int, dataset: str, model: str
 ) -> Cell:
-    """A method that learns on a data set and is scored on it."""
+    """A few-shot cell: the method learns on a data set and is scored on it."""
     component = Registry.load().get("methods", method)
     choice = Choice(method, tuple(sorted(options.items())))
     training = Training(choice, recipe.choice(), dataset, "all", shots, 1, model, None, "fp32")
@@ -78,8 +78,9 @@ def cell(
 
 
 def silent(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
-    """Reports nothing."""
+    """Ignores progress."""
 
 
 def bench(work: Resources, cell: Cell, notify: Notify = silent) -> CellBench:
+    """The bench that trains and scores a cell."""
     return CellBench(cell, work, notify, retrain=False)

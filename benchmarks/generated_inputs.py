@@ -1,4 +1,4 @@
-"""What the benchmarks run on: random weights, the names of ImageNet-21K, generated images."""
+"""Inputs of the benchmarks: models with random weights, ImageNet-21K names, generated images."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ import open_clip
 from timm.data import ImageNetInfo
 
 
-def clip_of(model: str, device: str = "cpu", precision: str = "fp32") -> Clip:
-    """A model of open_clip with random weights, or a backbone that ships with a plugin."""
-    shipped = Registry.load().all("backbones")
-    if model in shipped:
-        return load(model, shipped, precision, device)
+def make_clip(model: str, device: str = "cpu", precision: str = "fp32") -> Clip:
+    """A model of open_clip with random weights, or a backbone of a plugin with its own."""
+    plugin_backbones = Registry.load().all("backbones")
+    if model in plugin_backbones:
+        return load(model, plugin_backbones, precision, device)
     config = open_clip.get_model_config(model)
     if config is None:
         raise SystemExit(f"open_clip has no model {model!r}")
@@ -37,13 +37,16 @@ def clip_of(model: str, device: str = "cpu", precision: str = "fp32") -> Clip:
 
 
 def class_names(classes: int) -> list[str]:
-    """The first synonyms of ImageNet-21K classes, evenly spaced in their list."""
+    """The first synonyms of ImageNet-21K classes, evenly spaced over all of them."""
     names = [text.split(",")[0] for text in ImageNetInfo("imagenet21k").label_descriptions()]
     return names[:: len(names) // classes][:classes]
 
 
-class Generated(Dataset):
-    """Noise images with class names of ImageNet-21K, as many for each class as asked."""
+class GeneratedDataset(Dataset):
+    """Images of noise with the class names of ImageNet-21K.
+
+    classes, images: their numbers. size: width and height of an image in pixels.
+    """
 
     name, title, suite = "generated", "Generated", "generated"
 
@@ -55,7 +58,7 @@ class Generated(Dataset):
         return self.names
 
     def samples(self, split: str) -> Sequence[Sample]:
-        """`images` samples in total, the classes in turn."""
+        """`images` samples, whose labels go through the classes in turn."""
         return [Sample(f"{split}/{at}", at % len(self.names)) for at in range(self.images)]
 
     def image(self, sample: Sample) -> Image.Image:
@@ -68,8 +71,8 @@ class Generated(Dataset):
 
 
 @dataclass(frozen=True)
-class Full(FeatureStore):
-    """A store that has everything: random unit features, so that no tower has to run."""
+class FilledStore(FeatureStore):
+    """A feature store that has every entry: random unit features [N, width], no tower runs."""
 
     width: int = 0
 

@@ -1,4 +1,4 @@
-"""Toy runs of several processes that share each training, started without torchrun: quicker."""
+"""Toy runs of two processes that share each training, started without torchrun: quicker."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ from rppbench_methods.clip_adapter import CLIPAdapter
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.promptkd import PromptKD
 from rppbench_methods.promptsrc import PromptSRC
-from support.toy_run import Context, ToyPlugin, ToyRunner, registry_of
+from support.toy_plugin import Context, ToyPlugin, registry_of
+from support.toy_runner import ToyRunner
 
 SETTINGS = (
     ("recipe.augment", "none"),
@@ -45,11 +46,11 @@ SETTINGS = (
     ("recipe.lr", "0.02"),
     ("recipe.warmup_epochs", "0"),
 )
-"""10 images of 5 classes in two cell_groups, which two processes cannot halve."""
+"""10 images of 5 classes in two batches of 5, which two processes cannot halve."""
 
 
 class Coupled(Context):
-    """Its loss knows the whole batch: differences between all images, and all texts."""
+    """Its loss depends on the entire batch: on distances from all images to all texts."""
 
     name, title = "coupled", "Coupled"
     frozen = Frozen(images=True)
@@ -65,7 +66,7 @@ class Coupled(Context):
 
 
 class Breaking(Context):
-    """Works in one process and in the first of several; another one fails in its third step."""
+    """Trains in one process; of two, the second fails in its third step."""
 
     name, title = "breaking", "Breaking"
 
@@ -84,6 +85,8 @@ class Breaking(Context):
 
 
 class Dying(Breaking):
+    """The same, but the process is killed."""
+
     name, title = "dying", "Dying"
 
     def end(self) -> None:
@@ -91,6 +94,8 @@ class Dying(Breaking):
 
 
 class Exploding(Context):
+    """Its loss is infinite from the fourth step on."""
+
     name, title = "exploding", "Exploding"
 
     def __init__(self, space: Space) -> None:
@@ -102,7 +107,9 @@ class Exploding(Context):
         return step.loss / (self.calls < 4)
 
 
-class Plugin:
+class DistributedPlugin:
+    """The methods above, and rppbench's own whose trainings are harder to share."""
+
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
         own: list[type[Method]] = [Coupled, Breaking, Dying, Exploding]
@@ -111,6 +118,8 @@ class Plugin:
 
 @dataclass
 class GroupRunner(ToyRunner):
+    """A toy runner whose trainings are shared by its group of processes."""
+
     @cached_property
     def resources(self) -> Resources:
         resources = ToyRunner.resources.func(self)  # type: ignore[attr-defined]
@@ -119,22 +128,22 @@ class GroupRunner(ToyRunner):
 
 
 def registry(models: Path) -> Registry:
-    return registry_of(toys=ToyPlugin(models), more=Plugin())
+    return registry_of(toys=ToyPlugin(models), more=DistributedPlugin())
 
 
 def planned(models: Path, *methods: str, **request: Any) -> list[Cell]:
-    asked = {"settings": SETTINGS, "shots": (2,), "teacher": "tiny", **request}
-    task = ("cross-dataset:suite=toy",)
+    options = {"settings": SETTINGS, "shots": (2,), "teacher": "tiny", **request}
+    tasks = ("cross-dataset:suite=toy",)
     return cells(
         registry(models),
-        Request(methods, task, backbone="tiny", datasets=("toy-one",), **asked),
+        Request(methods, tasks, backbone="tiny", datasets=("toy-one",), **options),
     )
 
 
 def run(
     connection: Connection[Any, Any], rank: int, port: int, output: Path, work: Sequence[Cell]
 ) -> None:
-    """One of two processes; the first tells of each event, and of its end with None."""
+    """Main function of one of two processes; the first sends each event, and None at the end."""
     trainer.SAVE_SECONDS = 0.0
     # Ten images are encoded and kept in several parts, as many images are.
     distributed.TOGETHER, trainer.ENCODED, store.SAVE_SECONDS = 1, 2, -1.0
@@ -155,19 +164,22 @@ def run(
     connection.send(None)
 
 
-class Pair:
-    """Starts two processes, quickly: they come from a server that has torch loaded."""
+class ProcessPair:
+    """Two processes that share a run; quick to start, as their server has torch loaded."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.models = folder, folder / "models"
         self.context = get_context("forkserver")
-        self.context.set_forkserver_preload(["support.toy_group"])
+        self.context.set_forkserver_preload(["support.distributed"])
 
     def plan(self, *methods: str, **request: Any) -> list[Cell]:
         return planned(self.models, *methods, **request)
 
     def run(self, work: Sequence[Cell], name: str = "two", kill: int = 0) -> list[Event]:
-        """Events of the first process; both are killed at the given step of a training."""
+        """Run the cells in both processes; the events of the first.
+
+        kill: the step of a training at which both are killed; 0 for none.
+        """
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -179,12 +191,12 @@ class Pair:
         for process, end in zip(both, far, strict=True):
             process.start()
             end.close()
-        found: list[Event] = []
+        events: list[Event] = []
         try:
             while isinstance(event := near[0].recv(), Event):
-                found.append(event)
+                events.append(event)
                 if kill and (event.phase, event.done) == ("train", kill):
-                    return found
+                    return events
             for process in both:
                 process.join(60)
                 assert process.exitcode is not None, "it hangs"
@@ -192,7 +204,7 @@ class Pair:
             for process in both:
                 process.kill()
                 process.join(60)
-        return found
+        return events
 
     def alone(self, work: Sequence[Cell]) -> GroupRunner:
         """The same cells in this process."""

@@ -1,4 +1,4 @@
-"""How every benchmark ends: the machine, tables, and results as JSON and as Markdown."""
+"""Reports of benchmarks: goals, tables, facts of the machine, and the files of results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GIB, MIB = 2**30, 2**20
 
 @dataclass(frozen=True)
 class Goal:
-    """A goal, and what was measured."""
+    """A goal of speed: what was measured, its value, the goal, and whether it was reached."""
 
     what: str
     measured: str
@@ -31,7 +31,7 @@ class Goal:
 
 
 def environment(*packages: str) -> dict[str, str]:
-    """Versions, and what a reader needs to know about the machine."""
+    """Versions of the packages and of Python, and the machine in one line."""
     return {
         **{name: version(name) for name in packages},
         "python": platform.python_version(),
@@ -41,17 +41,17 @@ def environment(*packages: str) -> dict[str, str]:
 
 def machine() -> str:
     """'Linux x86_64, AMD EPYC, 2 cores, 23 GiB'."""
-    told = [f"{platform.system()} {platform.machine()}"]
-    if model := _first("/proc/cpuinfo", "model name"):
-        told.append(model)
-    told.append(f"{os.cpu_count()} cores")
-    if total := _first("/proc/meminfo", "MemTotal"):
-        told.append(f"{int(total.split()[0]) * 1024 / GIB:.0f} GiB")
-    return ", ".join(told)
+    facts = [f"{platform.system()} {platform.machine()}"]
+    if model := _field("/proc/cpuinfo", "model name"):
+        facts.append(model)
+    facts.append(f"{os.cpu_count()} cores")
+    if total := _field("/proc/meminfo", "MemTotal"):
+        facts.append(f"{int(total.split()[0]) * 1024 / GIB:.0f} GiB")
+    return ", ".join(facts)
 
 
-def load() -> float:
-    """Processes that wanted a core in the last minute, this one included."""
+def machine_load() -> float:
+    """The load average of the last minute: processes that wanted a core, this one included."""
     return round(os.getloadavg()[0], 1)
 
 
@@ -61,12 +61,12 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def write(
+def write_report(
     folder: Path, name: str, title: str, result: dict[str, Any], lines: Sequence[str]
 ) -> None:
-    """Write NAME.json (everything that was measured) and NAME.md (what a reader wants); print it.
+    """Write NAME.json with all of `result`, and NAME.md with the lines; print the latter.
 
-    `load` before and after the run, where a result has it, stands below the lines.
+    Where `result` has the machine's `load` before and after the run, it is added to the lines.
     """
     if "load" in result:
         before, after = result["load"]
@@ -78,8 +78,8 @@ def write(
     print(text, flush=True)
 
 
-def _first(file: str, field: str) -> str | None:
-    """The value of a field in one of Linux's tables; None elsewhere."""
+def _field(file: str, field: str) -> str | None:
+    """The first value of a field in a file below /proc; None on other systems than Linux."""
     if not Path(file).exists():
         return None
     for line in Path(file).read_text().splitlines():

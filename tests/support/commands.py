@@ -1,0 +1,35 @@
+"""Helpers for tests that run commands: the type of the `say` fixture, and arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from support.toy_plugin import ToyOne
+
+Say = Callable[..., tuple[int, str, str]]
+"""Runs a command in this process: its exit status, standard output and standard error."""
+
+
+def refused(say: Say, *words: str) -> str:
+    """The error message of a command that must be refused (exit status 2, no traceback)."""
+    status, _, message = say(*words)
+    assert status == 2, message
+    assert "Traceback" not in message
+    return message
+
+
+def save_test_images() -> tuple[list[str], list[int]]:
+    """Write the test images of a toy data set to the working folder: their paths and labels."""
+    dataset = ToyOne()
+    samples = dataset.samples("test")
+    paths = [f"{index}.png" for index in range(len(samples))]
+    for path, sample in zip(paths, samples, strict=True):
+        dataset.image(sample).save(path)
+    return paths, [sample.label for sample in samples]
+
+
+def predict_words(folder: Path) -> tuple[str, ...]:
+    """The words of a `predict` command with the prompt in a folder, and one image for it."""
+    paths, _ = save_test_images()
+    return ("predict", "--prompt", str(folder), "--classes", "red square,black cat", paths[0])
