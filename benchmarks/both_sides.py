@@ -72,7 +72,7 @@ def cell(
     component = Registry.load().get("methods", method)
     choice = Choice(method, tuple(sorted(options.items())))
     training = Training(choice, recipe.choice(), dataset, "all", shots, 1, model, None, "fp32")
-    learns = component.supervision is not None
+    learns = component.learning is not None
     task = Choice("few-shot")
     return Cell(task, dataset, choice, model, "fp32", 1, None, training if learns else None)
 

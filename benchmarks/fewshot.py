@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from both_sides import bench, cell, resources
-from generated_inputs import GeneratedDataset, make_clip
+from generated_inputs import make_clip
 from report import GIB, RESULTS, Goal, environment, machine_load, table, write_report
 from usage import run_child
 
@@ -46,7 +46,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
         dataset, name, shots = Registry.load().get("datasets", options.set)(), "coop-demo-few-1", 4
     else:
         dataset, name, shots = GeneratedDataset(options.classes, options.classes, size), RECIPE, 1
-    recipe = next(recipe for recipe in component.recipes if recipe.name == name)
+    recipe = next(recipe for recipe in component.learning.recipes if recipe.name == name)
     published = recipe.epochs
     if options.set in AUGMENTED:
         recipe = override(recipe, {"epochs": options.ran, "augment": options.set})

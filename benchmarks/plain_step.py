@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
 from rppbench.models.clip import Clip
@@ -39,8 +39,8 @@ class MethodSetting:
     def of(cls, name: str, clip: Clip) -> MethodSetting:
         """The published setting of a method by name."""
         component = Registry.load().get("methods", name)
-        recipe = next(r for r in component.recipes if r.name == RECIPES[name])
-        supervision = replace(component.supervision, kd=False)
+        recipe = next(r for r in component.learning.recipes if r.name == RECIPES[name])
+        supervision = replace(component.learning.supervision, kd=False)
         own = {**options_of(component), **dict(recipe.options)}
         options = {k: v for k, v in own.items() if k not in SUPERVISION}
         if "depth" in options:  # small towers have fewer blocks

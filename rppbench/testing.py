@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.fitted import Examples, FittedMethod
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Examples, Step, Supervision
+from rppbench.contracts.objective import Step
 from rppbench.contracts.prompts import Conditional, Prompt, Templates
 from rppbench.contracts.recipe import select
 from rppbench.contracts.regions import (
@@ -59,7 +61,7 @@ def build(
     own = {name: value for name, value in chosen.items() if name not in supervised}
     space = clip.space(len(NAMES), torch.Generator().manual_seed(seed), teacher=clip)
     method = component(space, **own)
-    if method.shown:
+    if isinstance(method, FittedMethod):
         method.start(examples_of(method, clip))
     return method
 
@@ -70,13 +72,13 @@ def noise(clip: Clip, seed: int) -> Tensor:
     return torch.randn(IMAGES, 3, *[clip.preprocess.size] * 2, generator=generator)
 
 
-def examples_of(method: Method, clip: Clip) -> Examples:
-    """What a method is fitted to: noise images, one of each class, in the views that it asks for"""
+def examples_of(method: FittedMethod, clip: Clip) -> Examples:
+    """Noise images to fit a method to, one of each class, in its number of views."""
     text = method.prompts().text
     assert isinstance(text, Templates), "what is fitted to examples leaves the towers alone"
     labels = torch.arange(IMAGES) % len(NAMES)
     return Examples(
-        images=clip.image.encode(noise(clip, 1)).expand(method.shown, -1, -1),
+        images=clip.image.encode(noise(clip, 1)).expand(method.views, -1, -1),
         labels=labels,
         val_images=clip.image.encode(noise(clip, 2)),
         val_labels=labels,
@@ -104,7 +106,7 @@ def step_of(method: Method, clip: Clip) -> Step:
         frozen_images = clip.image.encode(pixels) if frozen.images else None
     classes = torch.arange(len(NAMES))
     teacher = None
-    if method.teacher_texts:  # the model is its own teacher
+    if isinstance(prompts.text, Templates) and prompts.text.teacher:  # the model is its own teacher
         teacher = clip.scale * clip.image.encode(pixels) @ texts.T
     return Step(
         images=images,
@@ -130,24 +132,25 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     clip = clip or demo()
     assert component.name, "a method needs a name"
     assert component.title, "a method needs a title for tables"
-    names = [recipe.name for recipe in component.recipes]
+    recipes = component.learning.recipes if component.learning else ()
+    names = [recipe.name for recipe in recipes]
     assert len(set(names)) == len(names), f"two recipes of {component.name} share a name"
-    for recipe in component.recipes:
+    for recipe in recipes:
         unknown = set(dict(recipe.options)) - set(options(component))
         assert not unknown, f"recipe {recipe.name} sets what is no option: {sorted(unknown)}"
         resolve(component, dict(recipe.options))
-    recipe = select(component.recipes, "", "demo")
+    recipe = select(recipes, "", "demo")
     chosen = {**dict(recipe.options), **chosen}
     method = build(component, clip, chosen)
     _check_prompts(method, clip)
     again = build(component, clip, chosen)
     for name, value in method.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), f"{name} is drawn from another stream"
-    if component.supervision is None:
-        assert not list(method.parameters()), "a method without supervision has parameters"
+    if component.learning is None:
+        assert not list(method.parameters()), "a method that learns nothing has parameters"
         return
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
-    if method.shown and not recipe.epochs:
+    if isinstance(method, FittedMethod) and not recipe.epochs:
         trained = []  # solved at the end, not learned step by step
     else:
         assert trained, "nothing to train"
@@ -164,7 +167,7 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     assert not any(p.requires_grad for p in clip.model.parameters()), "the backbone is not frozen"
     if trained:
         _check_learns(method, clip, trained)
-    if method.shown:
+    if isinstance(method, FittedMethod):
         method.finish(examples_of(method, clip))
     other = build(component, clip, chosen, seed=1)
     other.load_state_dict(method.state_dict())

@@ -57,7 +57,14 @@ TORCH_FREE = (
     *("cli", "commands", "terminal", "reporting", "comparison", "leaderboard", "plugins"),
     *("records", "files", "stats", "planning.settings"),
     *("contracts.dataset", "contracts.regions", "contracts.engine", "contracts.backbone"),
-    *("contracts.recipe", "data.check", "data.prepare", "data.download", "data.archives"),
+    *(
+        "contracts.recipe",
+        "contracts.learning",
+        "data.check",
+        "data.prepare",
+        "data.download",
+        "data.archives",
+    ),
     *("features.files", "models.identity"),
 )
 """Rooms and modules that load without torch."""

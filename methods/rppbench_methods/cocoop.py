@@ -1,24 +1,26 @@
 """CoCoOp: a learned context that a small network shifts for each image.
 
-Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022, eq. 4.
+Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022, eq. 4:
+
+    v_m(x) = v_m + pi,    pi = h(x)
+    t_k(x) = [v_1(x), ..., v_M(x), class name k]
+    logits = scale cos(x, g(t_k(x)))
+
+with x the image feature, g the text tower and h the meta-net: two layers, a ReLU between.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rppbench.contracts import Conditional, Method, Prompts, Recipe, Space
-from rppbench_methods.contexts import context, linear
-from rppbench_methods.demo import few_recipe
-
-_CONFIG = "github.com/KaiyangZhou/CoOp configs/trainers/CoCoOp/vit_b16_c4_ep10_batch1_ctxv1.yaml"
+from rppbench.contracts import Conditional, Learning, Method, Prompts, Space, read_recipes
+from rppbench_methods.contexts import initial_context, linear
 
 
 class CoCoOp(Method):
-    """`length` learned tokens for all classes, all shifted by one vector that the image gives.
+    """`length` learned tokens for all classes, all shifted by one vector computed from the image.
 
-    The vector comes from the image's unit feature by two layers with a narrow one between. Every
-    image needs its own encoding of all classes, in learning and in testing.
+    Every image needs its own encoding of all classes, in training and in testing.
     """
 
     name = "cocoop"
@@ -26,31 +28,11 @@ class CoCoOp(Method):
     paper = "arXiv:2203.05557"
     origin = "github.com/KaiyangZhou/CoOp"
     licence = "MIT"
-    recipes = (
-        Recipe("cocoop-1", epochs=10, batch=1, lr=0.002, origin=_CONFIG),
-        Recipe(
-            "cocoop-demo-1",
-            epochs=2,
-            batch=8,
-            lr=0.002,
-            augment="none",
-            shots=4,
-            options=(("sampled", 16),),
-            suite="demo",
-            origin="rppbench: short enough for two cores",
-        ),
-        few_recipe(
-            "cocoop-demo-few-1",
-            epochs=2,
-            batch=8,
-            lr=0.02,
-            options=(("sampled", 16),),
-        ),
-    )
+    learning = Learning(read_recipes(__file__))
 
     def __init__(self, space: Space, *, length: int = 4, init: str = "a photo of a") -> None:
         super().__init__(space)
-        self.context = nn.Parameter(context(space, length, init))
+        self.context = nn.Parameter(initial_context(space, length, init))  # v_1 ... v_M
         hidden = space.embed // 16
         self.narrow = linear(space, space.embed, hidden)
         self.widen = linear(space, hidden, space.text_width)
@@ -59,6 +41,6 @@ class CoCoOp(Method):
         return Prompts(text=Conditional(self.contexts))
 
     def contexts(self, images: Tensor) -> Tensor:
-        """(b, n, d) for unit features (b, e)."""
-        shift = self.widen(self.narrow(images).relu())
+        """(b, M, d) contexts v_m(x) of unit features (b, e)."""
+        shift = self.widen(self.narrow(images).relu())  # pi
         return self.context + shift[:, None]

@@ -1,4 +1,11 @@
-"""Deep prompts of one tower: learned tokens at the input, replaced by others block by block."""
+"""Deep prompts of one tower: learned tokens at the input, replaced by others block by block.
+
+With L_i block i, counted from 0, P_i its learned tokens, x_i the other rows of the residual stream
+and Q_i the prompt rows that come out of the block before (VPT eq. 4-7, MaPLe eq. 1-6):
+
+    [x_{i+1}, Q_{i+1}] = L_i([x_i, P_i])    i < depth; P_0 is `input`, P_i is `blocks[i - 1]`
+    [x_{i+1}, Q_{i+1}] = L_i([x_i, Q_i])    i >= depth
+"""
 
 from __future__ import annotations
 
@@ -7,14 +14,13 @@ from torch import Tensor, nn
 
 from rppbench.contracts import Prompt, Space
 from rppbench.errors import UsageError
-from rppbench_methods.contexts import check, context
+from rppbench_methods.contexts import check_size, initial_context
 
 
 class Deep(nn.Module):
-    """`input` enters with the input, other vectors take its place before blocks 1 to `depth` - 1.
+    """Learned tokens (n, d) before each of the first `depth` blocks.
 
-    Later blocks keep what became of the last ones. `tail` are frozen tokens that follow the
-    learned ones and are never replaced.
+    `tail` are frozen tokens that follow the learned ones at the input and are never replaced.
     """
 
     def __init__(self, space: Space, start: Tensor, depth: int, tail: Tensor | None = None) -> None:
@@ -25,20 +31,20 @@ class Deep(nn.Module):
         self.tail: Tensor
 
     def forward(self) -> Prompt:
-        """The vectors in their places."""
-        words = torch.cat([self.input, self.tail.to(self.input)])
-        return Prompt(words, stream=dict(enumerate(self.blocks, 1)))
+        """The tokens as a prompt of the tower."""
+        tokens = torch.cat([self.input, self.tail.to(self.input)])
+        return Prompt(tokens, stream=dict(enumerate(self.blocks, 1)))
 
 
 def deep_text(space: Space, length: int, depth: int, init: str) -> Deep:
     """Of the words of `init` the first `length` are learned, the rest frozen (MaPLe issue 32)."""
     _check(space, "text", length, depth)
-    start = context(space, length, init)
+    start = initial_context(space, length, init)
     return Deep(space, start, depth, space.words(init)[length:] if init else None)
 
 
 def deep_image(space: Space, length: int, depth: int) -> Deep:
-    """All vectors start at random."""
+    """All tokens start at random."""
     _check(space, "image", length, depth)
     return Deep(space, space.normal(length, space.image_width).detach(), depth)
 
@@ -46,4 +52,4 @@ def deep_image(space: Space, length: int, depth: int) -> Deep:
 def _check(space: Space, tower: str, length: int, depth: int) -> None:
     if depth < 1:
         raise UsageError("depth counts the tokens of the input too: at least 1")
-    check(space, tower, length, depth)
+    check_size(space, tower, length, depth)

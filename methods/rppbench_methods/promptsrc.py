@@ -1,8 +1,16 @@
 """PromptSRC: independent deep prompts, held near the frozen CLIP and averaged over epochs.
 
 Khattak et al., Self-regulating Prompts: Foundational Model Adaptation without Forgetting, ICCV
-2023, eq. 3-7. Averages the prompts alone; the official code sums the frozen half-precision weights
-too. Computed in float32 throughout.
+2023, eq. 3-7:
+
+    L = L_ce + text_weight L_SCL-text + image_weight L_SCL-image + logit_weight L_SCL-logits
+    L_SCL-text = mean |g~p - g~|    L_SCL-image = mean |f~p - f~|
+    L_SCL-logits = KL(softmax(scale f~ g~) || softmax(scale f~p g~p)) / (b k)
+    theta_GPA = sum over epochs t of w_t theta_t,    w_t ~ N(t; mean, std^2)
+
+with f~, g~ the frozen image and text features, f~p, g~p the prompted ones, b images and k classes.
+Averages the prompts alone; the official code sums the frozen half-precision weights too. Computed
+in float32 throughout.
 """
 
 from __future__ import annotations
@@ -13,16 +21,23 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts import Frozen, Method, Prompts, Recipe, Space, Step
+from rppbench.contracts import (
+    AveragesEpochs,
+    FrozenFeatures,
+    Learning,
+    Method,
+    Prompts,
+    Space,
+    Step,
+    read_recipes,
+)
 from rppbench_methods.deep import deep_image, deep_text
-from rppbench_methods.demo import few_recipe
 from rppbench_methods.zeroshot import wordings
 
-_CONFIGS = "github.com/muzairkhattak/PromptSRC configs/trainers/PromptSRC"
 _WORDINGS = 60
 
 
-class PromptSRC(Method):
+class PromptSRC(Method, AveragesEpochs):
     """IVLP's structure with three more terms in the loss and a Gaussian mean over epochs.
 
     `text_weight` and `image_weight` are those of the mean absolute differences to the frozen
@@ -36,66 +51,7 @@ class PromptSRC(Method):
     paper = "arXiv:2307.06948"
     origin = "github.com/muzairkhattak/PromptSRC"
     licence = "MIT"
-    recipes = (
-        Recipe(
-            "promptsrc-transfer-1",
-            epochs=20,
-            batch=4,
-            lr=0.0025,
-            options=(("depth", 3), ("mean", 6.0), ("std", 10.0)),
-            tasks=("cross-dataset", "cross-domain"),
-            origin=f"{_CONFIGS}/vit_b16_c2_ep20_batch4_4+4ctx_cross_datasets.yaml",
-        ),
-        Recipe(
-            "promptsrc-few-shot-early-1",
-            epochs=50,
-            batch=4,
-            lr=0.0025,
-            options=(("depth", 9), ("mean", 30.0), ("std", 30.0)),
-            tasks=("few-shot",),
-            protocol="promptsrc-few-shot-1",
-            origin=f"{_CONFIGS}/vit_b16_c2_ep50_batch4_4+4ctx_few_shot.yaml: ImageNet, Caltech101, "
-            "OxfordPets, Food101, UCF101, SUN397",
-        ),
-        Recipe(
-            "promptsrc-few-shot-late-1",
-            epochs=50,
-            batch=4,
-            lr=0.0025,
-            options=(("depth", 9), ("mean", 45.0), ("std", 5.0)),
-            tasks=("few-shot",),
-            datasets=("stanford_cars", "oxford_flowers", "fgvc_aircraft", "dtd", "eurosat"),
-            protocol="promptsrc-few-shot-1",
-            origin=f"{_CONFIGS}/vit_b16_c2_ep50_batch4_4+4ctx_few_shot.yaml: StanfordCars, "
-            "Flowers102, FGVCAircraft, DTD, EuroSAT",
-        ),
-        Recipe(
-            "promptsrc-1",
-            epochs=20,
-            batch=4,
-            lr=0.0025,
-            options=(("depth", 9), ("mean", 15.0), ("std", 1.0)),
-            origin=f"{_CONFIGS}/vit_b16_c2_ep20_batch4_4+4ctx.yaml",
-        ),
-        Recipe(
-            "promptsrc-demo-1",
-            epochs=4,
-            batch=32,
-            lr=0.0025,
-            augment="none",
-            shots=4,
-            options=(("depth", 3), ("mean", 3.0), ("sampled", 128), ("std", 1.0)),
-            suite="demo",
-            origin="rppbench: short enough for two cores",
-        ),
-        few_recipe(
-            "promptsrc-demo-few-1",
-            epochs=2,
-            batch=16,
-            lr=0.025,
-            options=(("depth", 3), ("mean", 2.0), ("std", 1.0)),
-        ),
-    )
+    learning = Learning(read_recipes(__file__))
 
     def __init__(
         self,
@@ -117,13 +73,13 @@ class PromptSRC(Method):
         self.logit_weight = logit_weight
         self.mean, self.std = mean, std
         # CLIP's 80 wordings as far as the official code has them, in another order.
-        self.frozen = Frozen(wordings("ensemble")[:_WORDINGS], raw=True, images=True)
+        self.frozen = FrozenFeatures(wordings("ensemble")[:_WORDINGS], raw=True, images=True)
 
     def prompts(self) -> Prompts:
         return Prompts(self.text(), self.image())
 
     def loss(self, step: Step) -> Tensor:
-        """The supervised objective, and how far text, images and logits are from the frozen."""
+        """L; the supervised objective takes the place of L_ce."""
         assert step.frozen_texts is not None
         assert step.frozen_images is not None
         zero_shot = step.scale * step.frozen_images @ step.frozen_texts.T
@@ -134,11 +90,11 @@ class PromptSRC(Method):
             step.loss
             + self.text_weight * F.l1_loss(step.texts, step.frozen_texts)
             + self.image_weight * F.l1_loss(step.images, step.frozen_images)
-            + self.logit_weight * divergence / step.logits.numel()  # by images x classes, as there
+            + self.logit_weight * divergence / step.logits.numel()  # as in the code, by b k
         )
 
-    def averaging(self, epochs: int) -> Sequence[float]:
-        """A Gaussian over epochs 1 to `epochs`, of sum 1."""
+    def epoch_weights(self, epochs: int) -> Sequence[float]:
+        """w_t for epochs t = 1 to `epochs`, of sum 1."""
         heights = [
             math.exp(-(((epoch - self.mean) / self.std) ** 2) / 2) for epoch in range(1, epochs + 1)
         ]

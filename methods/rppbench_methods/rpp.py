@@ -4,6 +4,25 @@ Chen et al., Revisiting Prompt Pretraining of Vision-Language Models, 2024. Of t
 abstract page, captions and secondary digests were at hand: what they leave open is an option
 here, with the default that the README gives reasons for. Nothing is attributed to the paper that
 was not seen.
+
+Block i < depth, with S_i the prompt rows of the residual stream and x_i all other rows:
+
+    S_i           P_Q   P_K   P_V              x_i
+     |             |     |     |                |
+     |            W_Q   W_K   W_V          W_Q W_K W_V      each behind the block's own ln_1
+     |             |     |     |                |
+     |             |     +-----+--------------->|           every row attends to P_K and P_V
+     |<------------+-----+-----+----------------|           P_Q asks for the prompt rows alone
+     v                                          v
+    S_{i+1}                                    x_{i+1}      only x leaves the tower
+
+A projection that `unshared` does not name reads S_i in place of its own vectors. `residual` keeps
+S_i, or replaces it before the block by P_Q or by the mean of the block's vectors, and nothing
+reads the S_i that came in. From block `depth` on, all three projections read S_i.
+
+So P_K and P_V always act. P_Q acts where S_{i+1} is read, or where it replaced S_i and W_K or W_V
+reads that; `input` is S_0 and acts where S_0 is read. A vector that cannot act would be dead: it is
+not made and does not count as a parameter.
 """
 
 from __future__ import annotations
@@ -13,17 +32,21 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rppbench.contracts import Method, Prompt, Prompts, Recipe, Space, Supervision, Templates
+from rppbench.contracts import (
+    Learning,
+    Method,
+    Prompt,
+    Prompts,
+    Space,
+    Supervision,
+    Templates,
+    read_recipes,
+)
 from rppbench.errors import UsageError
-from rppbench_methods.contexts import check, context
-from rppbench_methods.demo import few_recipe
+from rppbench_methods.contexts import check_size, initial_context
 
 Residual = Literal["keep", "q", "mean"]
 Unshared = Literal["qkv", "kv", "qk", "qv", "q", "k", "v", "none"]
-
-_ASSUMED = "POMP's protocol (arXiv:2304.04704), assumed: the paper's own was not seen"
-_TUNED = "assumed: as PromptSRC (arXiv:2307.06948) tunes deep prompts of both towers"
-_PLAIN = (("kd", False), ("sampled", 0))
 
 
 class RPP(Method):
@@ -39,63 +62,8 @@ class RPP(Method):
     title = "RPP-SAPL"
     paper = "arXiv:2409.06166"
     origin = "no official code was seen"
-    supervision = Supervision(sampled=1000, kd=True)
-    large_source = True
-    recipes = (
-        Recipe(
-            "rpp-20-1",
-            epochs=20,
-            batch=32,
-            lr=0.002,
-            augment="crop-flip-randaugment2",
-            views=4,
-            origin=_ASSUMED,
-        ),
-        Recipe(
-            "rpp-5-1",
-            epochs=5,
-            batch=32,
-            lr=0.002,
-            augment="crop-flip-randaugment2",
-            views=4,
-            origin=f"{_ASSUMED}; POMP's short arm",
-        ),
-        Recipe(
-            "rpp-few-shot-1",
-            epochs=50,
-            batch=4,
-            lr=0.0025,
-            options=_PLAIN,
-            tasks=("few-shot",),
-            origin=f"{_TUNED} for few shots",
-        ),
-        Recipe(
-            "rpp-tune-1",
-            epochs=20,
-            batch=4,
-            lr=0.0025,
-            options=_PLAIN,
-            tasks=("base-to-new", "fine-tune"),
-            origin=f"{_TUNED} from base to new",
-        ),
-        Recipe(
-            "rpp-demo-1",
-            epochs=2,
-            batch=32,
-            lr=0.002,
-            augment="none",
-            shots=4,
-            options=(("depth", 3), ("sampled", 128)),
-            suite="demo",
-            origin="rppbench: short enough for two cores",
-        ),
-        few_recipe(
-            "rpp-demo-few-1",
-            epochs=2,
-            batch=16,
-            lr=0.02,
-            options=(("depth", 3), ("kd", False), ("sampled", 0)),
-        ),
+    learning = Learning(
+        read_recipes(__file__), Supervision(sampled=1000, kd=True), large_source=True
     )
 
     def __init__(
@@ -115,13 +83,13 @@ class RPP(Method):
         self.image: Sapl | None = None
         learned = input == "learned"
         if encoders != "image":
-            check(space, "text", length, depth)
-            start = context(space, length, init)
+            check_size(space, "text", length, depth)
+            start = initial_context(space, length, init)
             self.text = Sapl(
                 space, start, space.text_layers, depth, residual, unshared, learned=learned
             )
         if encoders != "text":
-            check(space, "image", length, depth)
+            check_size(space, "image", length, depth)
             start = space.normal(length, space.image_width).detach()
             self.image = Sapl(
                 space, start, space.image_layers, depth, residual, unshared, learned=learned
@@ -137,15 +105,10 @@ class RPP(Method):
 
 
 class Sapl(nn.Module):
-    """The learned vectors of one tower.
+    """The learned vectors of one tower, each (n, d): P_Q, P_K, P_V of the first `depth` blocks.
 
-    In each of the first `depth` blocks, query, key and value projections see vectors of their own
-    in the prompt rows (`unshared` names those that do; the others see the residual stream), or all
-    three the same ones ('none'). The stream itself is kept, or replaced by the query vectors or by
-    the mean (`residual`).
-
-    A query acts on the outputs of its own row alone, so where nothing reads those rows later the
-    vectors would be dead: they are not made, and do not count as parameters.
+    `unshared` names the projections that have vectors of their own; with 'none' all three read the
+    same ones. `input` is S_0. Who reads what is drawn at the top of this module.
     """
 
     def __init__(
@@ -167,7 +130,7 @@ class Sapl(nn.Module):
             raise UsageError(
                 f"residual=q puts the query vectors into the stream; unshared={unshared} has none"
             )
-        if learned and self.read(0):
+        if learned and self.incoming_rows_are_read(0):
             self.input = nn.Parameter(start)
         else:
             self.register_buffer("input", start, persistent=False)
@@ -175,37 +138,42 @@ class Sapl(nn.Module):
         for block in range(depth):
             names = ["s"] if self.shared else sorted(self.own)
             for name in names:
-                if name != "q" or self.acts(block):
+                if name != "q" or self.own_rows_are_read(block):
                     self.vectors[f"{name}{block}"] = space.normal(*start.shape)
 
-    def read(self, block: int) -> bool:
-        """Whether anything reads the stream's prompt rows as they enter a block."""
+    def incoming_rows_are_read(self, block: int) -> bool:
+        """Whether anything reads S_i as block i - 1 left it."""
         if block >= self.depth:
-            return block < self.layers  # only the end token or the class token leaves the tower
+            return block < self.layers  # x alone leaves the tower
         if self.residual != "keep":
             return False  # replaced before it is read
-        return not self.own >= {"k", "v"} or self.read(block + 1)
+        return self._keys_or_values_read_the_stream or self.incoming_rows_are_read(block + 1)
 
-    def acts(self, block: int) -> bool:
-        """Whether what a prompted block has in the stream, and so its queries, reaches anything."""
-        seen = self.residual != "keep" and not self.own >= {"k", "v"}
-        return seen or self.read(block + 1)
+    def own_rows_are_read(self, block: int) -> bool:
+        """Whether anything reads what P_Q adds to S_{i+1}, or has put into S_i before the block."""
+        replaced = self.residual != "keep"
+        inside = replaced and self._keys_or_values_read_the_stream
+        return inside or self.incoming_rows_are_read(block + 1)
+
+    @property
+    def _keys_or_values_read_the_stream(self) -> bool:
+        return not self.own >= {"k", "v"}
 
     def forward(self) -> Prompt:
-        """The vectors in their places."""
+        """The vectors as a prompt of the tower."""
         if self.shared and self.residual != "keep":
-            # All three see the stream, so replacing it replaces them: the usual deep prompt.
-            return Prompt(self.input, stream=self._of("s"))
+            # All three read the stream, so replacing it replaces them: the usual deep prompt.
+            return Prompt(self.input, stream=self._by_block("s"))
         names = ("s", "s", "s") if self.shared else ("q", "k", "v")
-        queries, keys, values = map(self._of, names)
+        queries, keys, values = map(self._by_block, names)
         stream: dict[int, Tensor] = {}
         for block in range(self.depth):
-            if self.residual == "keep" or not self.acts(block):
+            if self.residual == "keep" or not self.own_rows_are_read(block):
                 continue
-            parts = [given[block] for given in (queries, keys, values) if block in given]
+            parts = [vectors[block] for vectors in (queries, keys, values) if block in vectors]
             stream[block] = parts[0] if self.residual == "q" else torch.stack(parts).mean(0)
         return Prompt(self.input, stream, queries, keys, values)
 
-    def _of(self, name: str) -> dict[int, Tensor]:
+    def _by_block(self, name: str) -> dict[int, Tensor]:
         blocks = range(self.depth)
         return {b: self.vectors[f"{name}{b}"] for b in blocks if f"{name}{b}" in self.vectors}

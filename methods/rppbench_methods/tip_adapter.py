@@ -1,44 +1,29 @@
 """Tip-Adapter: the training features as a cache, beside zero-shot CLIP; -F learns its keys.
 
 Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022,
-eq. 3-8 (gaopengcuhk/Tip-Adapter main.py, utils.py). The official -F keeps the epoch that is best
-on the test images; here it is the last.
+eq. 3-8 (gaopengcuhk/Tip-Adapter main.py, utils.py):
+
+    logits = alpha phi(f F_train^T) L_train + scale f W^T
+    phi(x) = exp(-beta (1 - x))
+
+with f the image feature, F_train the training features (`keys`), L_train their one-hot labels and W
+the text features. The official -F keeps the epoch that is best on the test images; here it is the
+last.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from rppbench.contracts import Examples, Method, Prompts, Recipe, Space
-
-_CODE = "github.com/gaopengcuhk/Tip-Adapter main.py and configs"
-PUBLISHED = Recipe(
-    "tip-adapter-1",
-    epochs=0,
-    batch=256,
-    lr=0.001,
-    warmup_epochs=0,
-    optimiser="adamw",
-    weight_decay=0.01,
-    augment="half-crop-flip",
-    origin=_CODE,
-)
-DEMO = replace(
-    PUBLISHED,
-    name="tip-adapter-demo-1",
-    augment="none",
-    options=(("views", 1),),
-    suite="demo",
-    origin="rppbench: one view, so that stored features serve; else as published",
-)
+from rppbench.contracts import Examples, FittedMethod, Learning, Prompts, Space, read_recipes
 
 
-class TipAdapter(Method):
-    """Logits of zero-shot CLIP + `alpha` sum over the class of exp(-`beta` (1 - cos to the key)).
+class TipAdapter(FittedMethod):
+    """Zero-shot logits, plus `alpha` times those of the cache with sharpness `beta`.
 
     Keys are the training features, mean of `views` augmented ones. Where there are validation
     images, alpha and beta are searched on them: `betas` values of beta from 0.1 to `beta_scale`
@@ -51,7 +36,7 @@ class TipAdapter(Method):
     origin = "github.com/gaopengcuhk/Tip-Adapter"
     licence = "MIT"
     open_vocabulary = False
-    recipes = (PUBLISHED, DEMO)
+    learning = Learning(read_recipes(__file__))
     learned_keys = False
 
     def __init__(
@@ -67,10 +52,10 @@ class TipAdapter(Method):
         betas: int = 200,
     ) -> None:
         super().__init__(space)
-        self.shown = views
+        self.views = views
         self.alphas = [0.1 + i * (alpha_scale - 0.1) / alphas for i in range(alphas)]
         self.betas = [0.1 + i * (beta_scale - 0.1) / betas for i in range(betas)]
-        rows = space.classes * space.shots  # those of a class one after the other
+        rows = space.classes * space.shots  # by class
         keys = torch.zeros(rows, space.embed)
         self.keys: Tensor
         if self.learned_keys:
@@ -89,7 +74,7 @@ class TipAdapter(Method):
 
     @torch.no_grad()
     def start(self, examples: Examples) -> None:
-        """Put each image into a row of its class; rows that no image fills stay out."""
+        """Fill the rows of each class with its images; rows left over are masked by `filled`."""
         features = normalize(examples.images.mean(0), dim=1)
         classes, shots = self.filled.shape
         order = examples.labels.argsort(stable=True)
@@ -102,29 +87,29 @@ class TipAdapter(Method):
 
     def classify(self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor) -> Tensor:
         """Zero-shot logits and those of the cache."""
-        cached = self.cached(images @ self.keys.T, self.beta)
-        return scale * images @ texts.T + self.alpha * cached[:, classes]
+        cache = self.cache_logits(images @ self.keys.T, self.beta)
+        return scale * images @ texts.T + self.alpha * cache[:, classes]
 
-    def cached(self, affinity: Tensor, beta: Tensor | float) -> Tensor:
-        """(b, c) sums of what the keys of each class say, of cosines (b, c * shots)."""
-        weights = (-beta * (1 - affinity)).exp().unflatten(1, self.filled.shape)
-        return (weights * self.filled).sum(2)
+    def cache_logits(self, cosines: Tensor, beta: Tensor | float) -> Tensor:
+        """(b, c) phi(x) L_train of the cosines x (b, c * shots) to the keys."""
+        phi = (-beta * (1 - cosines)).exp().unflatten(1, self.filled.shape)
+        return (phi * self.filled).sum(2)
 
     @torch.no_grad()
     def finish(self, examples: Examples) -> None:
-        """Search beta, then alpha; the first of equals is kept."""
+        """Search alpha and beta on the validation images; the first of equals is kept."""
         if not len(examples.val_images):
             return
         images, best = examples.val_images, -1
-        affinity = images @ self.keys.T
+        cosines = images @ self.keys.T
         zero_shot = examples.scale * images @ examples.texts.T
         for beta in self.betas:
-            cached = self.cached(affinity, beta)
+            cache = self.cache_logits(cosines, beta)
             for alpha in self.alphas:
-                predicted = (zero_shot + alpha * cached).argmax(1)
-                right = int((predicted == examples.val_labels).sum())
-                if right > best:
-                    best = right
+                predicted = (zero_shot + alpha * cache).argmax(1)
+                correct = int((predicted == examples.val_labels).sum())
+                if correct > best:
+                    best = correct
                     self.alpha.fill_(alpha)
                     self.beta.fill_(beta)
 
@@ -134,13 +119,5 @@ class TipAdapterF(TipAdapter):
 
     name = "tip-adapter-f"
     title = "Tip-Adapter-F"
+    learning = Learning(read_recipes(Path(__file__).with_name("tip_adapter_f.toml")))
     learned_keys = True
-    recipes = (
-        replace(
-            PUBLISHED,
-            name="tip-adapter-f-1",
-            epochs=20,
-            origin=f"{_CODE}; there the rate falls each step, here each epoch",
-        ),
-        replace(DEMO, name="tip-adapter-f-demo-1", epochs=20),
-    )

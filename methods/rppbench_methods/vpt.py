@@ -1,17 +1,14 @@
 """VPT: learned tokens among the image patches, text in a fixed wording.
 
-Jia et al., Visual Prompt Tuning, ECCV 2022, eq. 4-7; on CLIP as in Khattak et al., MaPLe, CVPR
-2023 ("deep vision prompting"). Computed in float32 throughout; the code of MaPLe's authors rounds
-the prompts through float16.
+Jia et al., Visual Prompt Tuning, ECCV 2022, eq. 4-7 (see `Deep`); on CLIP as in Khattak et al.,
+MaPLe, CVPR 2023 ("deep vision prompting"). Computed in float32 throughout; the code of MaPLe's
+authors rounds the prompts through float16.
 """
 
 from __future__ import annotations
 
-from rppbench.contracts import Method, Prompts, Recipe, Space, Templates
+from rppbench.contracts import Learning, Method, Prompts, Space, Templates, read_recipes
 from rppbench_methods.deep import deep_image
-from rppbench_methods.demo import few_recipe
-
-_CONFIGS = "github.com/muzairkhattak/multimodal-prompt-learning configs/trainers/VPT"
 
 
 class VPT(Method):
@@ -25,34 +22,7 @@ class VPT(Method):
     paper = "arXiv:2203.12119"
     origin = "github.com/muzairkhattak/multimodal-prompt-learning"
     licence = "MIT"
-    recipes = (
-        Recipe(
-            "vpt-1",
-            epochs=5,
-            batch=4,
-            lr=0.0025,
-            options=(("depth", 12), ("length", 8)),
-            origin=f"{_CONFIGS}/vit_b16_c2_ep5_batch4_4.yaml; its transfer scripts load epoch 2",
-        ),
-        Recipe(
-            "vpt-demo-1",
-            epochs=2,
-            batch=32,
-            lr=0.0025,
-            augment="none",
-            shots=4,
-            options=(("depth", 3),),
-            suite="demo",
-            origin="rppbench: short enough for two cores",
-        ),
-        few_recipe(
-            "vpt-demo-few-1",
-            epochs=2,
-            batch=16,
-            lr=0.025,
-            options=(("depth", 3),),
-        ),
-    )
+    learning = Learning(read_recipes(__file__))
 
     def __init__(self, space: Space, *, length: int = 8, depth: int = 12) -> None:
         super().__init__(space)

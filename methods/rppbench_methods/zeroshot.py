@@ -1,4 +1,8 @@
-"""Zero-shot CLIP: fixed wording, nothing is learned. Radford et al., ICML 2021, section 3.1."""
+"""Zero-shot CLIP: class names in a fixed wording; nothing is learned.
+
+Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021,
+section 3.1.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ class ZeroShot(Method):
     paper = "arXiv:2103.00020"
     origin = "github.com/openai/CLIP"
     licence = "MIT"
-    supervision = None
+    learning = None
 
     def __init__(self, space: Space, *, template: str = "dataset") -> None:
         super().__init__(space)

@@ -44,8 +44,9 @@ def export(arguments: argparse.Namespace) -> int:
 
     with step_progress() as begin_step:
         begin_step("load the model")
-        teacher = prompt_card.text_teacher(card, registry, model)
-        prompt_card.build_method(card, state, registry, model(card.backbone), teacher)
+        clip = model(card.backbone)
+        teacher = prompt_card.text_teacher(card, registry, clip, model)
+        prompt_card.build_method(card, state, registry, clip, teacher)
     prompt_card.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)
     return 0

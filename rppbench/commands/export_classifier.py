@@ -108,7 +108,7 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
 
     name, explicit = registry.choose("methods", arguments.method)
     method = registry.get("methods", name)
-    if method.supervision is not None:
+    if method.learning is not None:
         raise UsageError(f"{name!r} learns a prompt: export a cell of a run with --prompt")
     named = {"model": arguments.model, "pretrained": arguments.pretrained}
     backbone = settings({k: v for k, v in named.items() if v is not None}).backbone

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from rppbench.planning.settings import settings
 from rppbench.records.cell import spell
 
 if TYPE_CHECKING:
-    from rppbench.contracts.method import Adopted, Method
+    from torch import Tensor
+
+    from rppbench.contracts.method import Method
     from rppbench.plugins.registry import Registry
 
 
@@ -49,6 +52,7 @@ def adopt(arguments: argparse.Namespace) -> int:
             f"a checkpoint also needs {', '.join(lacking)}; for runs give their kind first"
         )
     names = class_names(arguments.classes, arguments.classes_file)
+    from rppbench.contracts.checkpoint import ReadsOfficialCheckpoints
     from rppbench.exporters import prompt_card, provenance
     from rppbench.files.digests import sha256
     from rppbench.importers.checkpoints import check_start_token, read_checkpoint
@@ -61,21 +65,21 @@ def adopt(arguments: argparse.Namespace) -> int:
     method: type[Method] = registry.get("methods", method_name)
     path = Path(file)
     checkpoint, epoch = read_checkpoint(path)
-    adopted = method.adopt(checkpoint)
-    if adopted is None:
+    if not issubclass(method, ReadsOfficialCheckpoints):
         raise UsageError(
             f"{method_name!r} cannot read official checkpoints; these can: {_readers(registry)}"
         )
-    for name, value in adopted.options.items():
+    imported = method.from_official(checkpoint)
+    for name, value in imported.options.items():
         if name in explicit and explicit[name] != value:
             raise UsageError(
                 f"{name}={spell(explicit[name])}, but the checkpoint has {name}={spell(value)}"
             )
-    _check_names(adopted, names)
+    _check_names(imported.state, names)
     named = {"model": arguments.model, "pretrained": arguments.pretrained}
     clip = load(settings(named).backbone, registry.all("backbones"))
     card = prompt_card.Card(
-        method=resolve(method, {**explicit, **adopted.options}),
+        method=resolve(method, {**explicit, **imported.options}),
         backbone=clip.name,
         backbone_digest=clip.digest,
         precision="fp32",
@@ -89,17 +93,17 @@ def adopt(arguments: argparse.Namespace) -> int:
         method_facts=provenance.method_facts(method),
         licences=provenance.licences(registry, method, clip.name),
     )
-    prompt_card.build_method(card, adopted.state, registry, clip)
-    if adopted.start is not None:
-        check_start_token(adopted.start, clip)
-    prompt_card.write(Path(arguments.to), card, adopted.state)
+    prompt_card.build_method(card, imported.state, registry, clip)
+    if imported.start_token is not None:
+        check_start_token(imported.start_token, clip)
+    prompt_card.write(Path(arguments.to), card, imported.state)
     print(f"prompt and card: {arguments.to}", file=sys.stderr)
     return 0
 
 
-def _check_names(adopted: Adopted, names: list[str]) -> None:
-    """UsageError for class-specific contexts without the names of their classes."""
-    contexts = [value for value in adopted.state.values() if value.ndim == 3]
+def _check_names(state: Mapping[str, Tensor], names: list[str]) -> None:
+    """Class-specific contexts are of no use without the names of their classes."""
+    contexts = [value for value in state.values() if value.ndim == 3]
     if not contexts:
         return
     if len(names) != len(contexts[0]):
@@ -111,8 +115,9 @@ def _check_names(adopted: Adopted, names: list[str]) -> None:
 
 
 def _readers(registry: Registry) -> str:
-    from rppbench.contracts.method import Method
+    from rppbench.contracts.checkpoint import ReadsOfficialCheckpoints
 
-    own = Method.adopt.__func__  # type: ignore[attr-defined]  # of a class method
     methods = registry.all("methods").items()
-    return ", ".join(name for name, method in methods if method.adopt.__func__ is not own)
+    return ", ".join(
+        name for name, method in methods if issubclass(method, ReadsOfficialCheckpoints)
+    )

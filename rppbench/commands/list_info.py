@@ -93,10 +93,11 @@ def _fact(kind: str, item: Any) -> str:
 
 def _method(out: Console, method: type[Method], registry: Registry) -> None:
     _component(out, method, registry)
-    if method.supervision is None:
+    if method.learning is None:
         return
-    out.print("recipes:" if method.recipes else "recipes: none of its own", style="bold")
-    for recipe in method.recipes:
+    recipes = method.learning.recipes
+    out.print("recipes:" if recipes else "recipes: none of its own", style="bold")
+    for recipe in recipes:
         values = recipe.values() | {"shots": recipe.shots} | dict(recipe.options)
         texts = [f"{name}={spell(value)}" for name, value in values.items()]
         scope = [*recipe.tasks, *([f"suite {recipe.suite}"] if recipe.suite else [])]

@@ -66,7 +66,8 @@ def predict(arguments: argparse.Namespace) -> int:
 
     with step_progress() as begin_step:
         begin_step("load the model")
-        clip, teacher = model(card.backbone), prompt_card.text_teacher(card, registry, model)
+        clip = model(card.backbone)
+        teacher = prompt_card.text_teacher(card, registry, clip, model)
     method = prompt_card.build_method(card, state, registry, clip, teacher)
     if lost := clip.unknown_words(names):
         words = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")

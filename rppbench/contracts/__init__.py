@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rppbench.contracts.averaging import AveragesEpochs as AveragesEpochs
     from rppbench.contracts.backbone import Backbone as Backbone
+    from rppbench.contracts.checkpoint import ImportedState as ImportedState
+    from rppbench.contracts.checkpoint import ReadsOfficialCheckpoints as ReadsOfficialCheckpoints
     from rppbench.contracts.dataset import BeginStep as BeginStep
     from rppbench.contracts.dataset import Catalog as Catalog
     from rppbench.contracts.dataset import Component as Component
@@ -26,18 +29,20 @@ if TYPE_CHECKING:
     from rppbench.contracts.engine import Job as Job
     from rppbench.contracts.engine import Report as Report
     from rppbench.contracts.evaluation import Evaluation as Evaluation
-    from rppbench.contracts.method import Adopted as Adopted
+    from rppbench.contracts.fitted import Examples as Examples
+    from rppbench.contracts.fitted import FittedMethod as FittedMethod
+    from rppbench.contracts.learning import Learning as Learning
+    from rppbench.contracts.learning import Supervision as Supervision
     from rppbench.contracts.method import Method as Method
-    from rppbench.contracts.objective import Examples as Examples
-    from rppbench.contracts.objective import Frozen as Frozen
+    from rppbench.contracts.objective import FrozenFeatures as FrozenFeatures
     from rppbench.contracts.objective import Step as Step
-    from rppbench.contracts.objective import Supervision as Supervision
     from rppbench.contracts.prompts import Conditional as Conditional
     from rppbench.contracts.prompts import Prompt as Prompt
     from rppbench.contracts.prompts import Prompts as Prompts
     from rppbench.contracts.prompts import Space as Space
     from rppbench.contracts.prompts import Templates as Templates
     from rppbench.contracts.recipe import Recipe as Recipe
+    from rppbench.contracts.recipe import read_recipes as read_recipes
     from rppbench.contracts.regions import IGNORED as IGNORED
     from rppbench.contracts.regions import UNLABELLED as UNLABELLED
     from rppbench.contracts.regions import Checked as Checked
@@ -56,7 +61,12 @@ if TYPE_CHECKING:
     from rppbench.records.record import Score as Score
 
 _MODULES: dict[str, tuple[str, ...]] = {
+    "rppbench.contracts.averaging": ("AveragesEpochs",),
     "rppbench.contracts.backbone": ("Backbone",),
+    "rppbench.contracts.checkpoint": (
+        "ImportedState",
+        "ReadsOfficialCheckpoints",
+    ),
     "rppbench.contracts.dataset": (
         "BeginStep",
         "Catalog",
@@ -76,15 +86,18 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Report",
     ),
     "rppbench.contracts.evaluation": ("Evaluation",),
-    "rppbench.contracts.method": (
-        "Adopted",
-        "Method",
-    ),
-    "rppbench.contracts.objective": (
+    "rppbench.contracts.fitted": (
         "Examples",
-        "Frozen",
-        "Step",
+        "FittedMethod",
+    ),
+    "rppbench.contracts.learning": (
+        "Learning",
         "Supervision",
+    ),
+    "rppbench.contracts.method": ("Method",),
+    "rppbench.contracts.objective": (
+        "FrozenFeatures",
+        "Step",
     ),
     "rppbench.contracts.prompts": (
         "Conditional",
@@ -93,7 +106,10 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Space",
         "Templates",
     ),
-    "rppbench.contracts.recipe": ("Recipe",),
+    "rppbench.contracts.recipe": (
+        "Recipe",
+        "read_recipes",
+    ),
     "rppbench.contracts.regions": (
         "Checked",
         "Compared",

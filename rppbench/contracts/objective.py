@@ -1,4 +1,4 @@
-"""What a training step hands to a loss, and the losses that any method can be trained with.
+"""A training step as a loss sees it, and the supervised loss that any method can be trained with.
 
 Shapes: b images, k candidate classes of the step, e width of the embedding.
 """
@@ -12,54 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Supervision:
-    """How a method is supervised; every field is an option of every trained method.
-
-    A method class sets its published defaults: any structure goes with any supervision.
-    """
-
-    sampled: int = 0
-    """Candidate classes a step (POMP's K: the true class and K - 1 negatives); 0 takes all."""
-    correction: bool = True
-    """POMP's local correction of the missing negatives, eq. 4-5 with log10 as in its code."""
-    kd: bool = False
-    """Learn from a frozen teacher's zero-shot probabilities too (RPP)."""
-    kd_weight: float = 1.0
-    """Weight of the distillation term, batch mean."""
-    temperature: float = 1.0
-    """Softens both distributions of the distillation term, on top of CLIP's logit scale."""
+from rppbench.contracts.learning import Supervision
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """Features of the frozen towers that a loss holds the learned ones against."""
+class FrozenFeatures:
+    """Features of the frozen towers that a loss compares the learned ones with."""
 
     wordings: tuple[str, ...] = ()
     """Of the class names, each with one '{}'. () takes the data set's own template."""
     raw: bool = False
-    """Whether the mean over wordings is of features as long as they are, not of unit ones."""
+    """Whether the mean over wordings is of features before they get unit length, not after."""
     images: bool = False
-    """The images of the step too, in the views that the learned tower sees."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """The images of a training as the frozen tower sees them. Features have unit length."""
-
-    images: Tensor
-    """(views, n, e)"""
-    labels: Tensor
-    """(n,)"""
-    val_images: Tensor
-    """(m, e), without augmentation; m is 0 where the data set has no images to choose by."""
-    val_labels: Tensor
-    """(m,)"""
-    texts: Tensor
-    """(c, e) of all classes, in the method's wording."""
-    scale: Tensor
-    """() exp(logit_scale), frozen."""
+    """Whether the images of the step are needed too, in the views that the learned tower sees."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +41,7 @@ class Step:
     """(b,) position of each image's class among the candidates."""
     negatives: Tensor
     """(k,) bool: candidates that were drawn as negatives (all of them without sampling).
-    A candidate that is there only as another image's class is no negative."""
+    A candidate that is there only as another image's class is not a negative."""
     total: int
     """Number of classes of the source (POMP's N)."""
     scale: Tensor
@@ -87,14 +52,13 @@ class Step:
     frozen_texts: Tensor | None = None
     """(k, e) where the method asks for them (`Method.frozen`)."""
     frozen_images: Tensor | None = None
-    """(b, e) likewise."""
-
+    """(b, e) where the method asks for them."""
     head: Tensor | None = None
-    """(b, k) logits of the method's own (`Method.classify`)."""
+    """(b, k) what `Method.classify` returned."""
 
     @cached_property
     def logits(self) -> Tensor:
-        """(b, k) scaled cosine similarities, or what the method has instead."""
+        """(b, k) those of `Method.classify`, else scaled cosine similarities."""
         if self.head is not None:
             return self.head
         if self.texts.ndim == 3:

@@ -1,4 +1,4 @@
-"""What a method puts into the towers: learned vectors, fixed wordings, image-dependent text.
+"""What enters the towers: learned vectors, fixed wordings, text that depends on the image.
 
 Shapes: b images, c classes, n learned tokens, d width of a tower, e width of the embedding.
 """
@@ -36,6 +36,8 @@ class Templates:
 
     wordings: tuple[str, ...] = ()
     """Each with one '{}'. () takes the data set's own template."""
+    teacher: bool = False
+    """Whether the teacher's text tower encodes them; else the model's own does."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,16 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a method puts into both towers."""
+    """What enters both towers."""
 
     text: Prompt | Conditional | Templates = field(default_factory=Templates)
     image: Prompt | None = None
-    """None leaves the image tower alone: its features are frozen and come from the store."""
+    """None leaves the image tower alone: its features are frozen and read from the store."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """The room a backbone offers to a method, and the stream its parameters start from."""
+    """Sizes of a backbone's towers, and the random stream that parameters are drawn from."""
 
     text_width: int
     text_layers: int
@@ -71,7 +73,7 @@ class Space:
     generator: torch.Generator
     shots: int = 1
     """Training images of a class, at most."""
-    taught: int = 0
+    teacher_width: int = 0
     """Width of the teacher's embedding; 0 without a teacher."""
 
     def normal(self, *shape: int, std: float = 0.02) -> nn.Parameter:

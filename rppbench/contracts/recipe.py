@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
 from rppbench.records.cell import Choice, Option, Options
@@ -137,3 +140,67 @@ def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
         return recipe
     suffix = ",".join(f"{name}={value}" for name, value in sorted(resolved.items()))
     return replace(recipe, name=f"{recipe.name}+{suffix}", **resolved)  # type: ignore[arg-type]
+
+
+_WORDS: Mapping[type, str] = {bool: "true or false", int: "an integer", float: "a number"}
+
+
+def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
+    """The recipes in a TOML file, in its order; a module names the one beside it by `__file__`.
+
+    `coop.py` reads `coop.toml`. Each `[[recipe]]` table holds fields of `Recipe` under their
+    names, `options` as a table of its own. UsageError names the file, the recipe and the key.
+    """
+    path = Path(path).with_suffix(".toml")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"recipes cannot be read: {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not a TOML file: {error}") from error
+    for key in content:
+        if key != "recipe":
+            raise unknown(f"table in {path} is named", key, ["recipe"], "tables")
+    tables = content.get("recipe", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UsageError(f"{path}: each recipe is a table under the heading [[recipe]]")
+    recipes: dict[str, Recipe] = {}
+    for number, table in enumerate(tables, 1):
+        recipe = _recipe(table, f"recipe {table.get('name', number)!r} in {path}")
+        if recipe.name in recipes:
+            raise UsageError(f"two recipes in {path} are named {recipe.name!r}")
+        recipes[recipe.name] = recipe
+    return tuple(recipes.values())
+
+
+def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
+    kinds = get_type_hints(Recipe)
+    values = {}
+    for key, value in table.items():
+        if key not in kinds:
+            raise unknown(f"key of {where} is", key, kinds, "keys")
+        values[key] = _field(value, key, kinds[key], where)
+    for field in fields(Recipe):
+        if field.default is MISSING and field.name not in values:
+            raise UsageError(f"{where} lacks the key {field.name!r}")
+    return Recipe(**values)
+
+
+def _field(value: Any, key: str, kind: Any, where: str) -> Any:
+    """The value as `Recipe` holds it: tables and arrays as tuples. UsageError for a wrong type."""
+    if key == "options":
+        if not isinstance(value, dict):
+            raise UsageError(f"{key!r} of {where} is a table of options, not {value!r}")
+        for name, option in value.items():
+            if not isinstance(option, bool | int | float | str):
+                raise UsageError(f"{key}.{name} of {where} is a number or word, not {option!r}")
+        return tuple(sorted(value.items()))
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{key!r} of {where} is an array, not {value!r}")
+        return tuple(_field(entry, key, get_args(kind)[0], where) for entry in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{key!r} of {where} is {_WORDS.get(kind, 'a string')}, not {value!r}")
+    return value

@@ -1,4 +1,4 @@
-"""Images against class names, for every kind of prompt: what is scored is what `predict` says."""
+"""Images against class names, for every kind of prompt; scoring and `predict` share it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.data.images import Notify
+from rppbench.errors import UsageError
 from rppbench.features.store import FeatureStore
 from rppbench.features.text_features import frozen_text_features
 from rppbench.models.clip import Clip
@@ -21,12 +22,12 @@ from rppbench.models.tokens import Names
 
 @dataclass(frozen=True)
 class Head:
-    """What a method makes of features behind the towers; CLIP's cosines unless it says."""
+    """How logits are computed from features; unless the method says, by CLIP's cosines."""
 
     logits: Callable[[Tensor, Tensor], Tensor | None] = lambda images, texts: None
     """(b, e), (k, e) -> (b, k); None for scaled cosines."""
     teacher: Clip | None = None
-    """Whose text features are the classifier, if not those of the model itself."""
+    """The frozen teacher, for `Templates` that it encodes."""
 
 
 COSINES = Head()
@@ -45,8 +46,8 @@ def similarities(
 ) -> Iterator[Tensor]:
     """(b, c) cosines of image features (n, e) and the named classes, in parts.
 
-    What a `head` gives instead is divided by CLIP's scale.
-    `wording` serves prompts whose text is fixed and that bring no wording of their own. A
+    Logits of a `head` are divided by CLIP's scale. `wording` serves prompts whose text is fixed
+    and that bring no wording of their own. A
     class-specific prompt must have one context for each name, in this order. A `store` keeps the
     features of fixed text.
     """
@@ -60,9 +61,8 @@ def similarities(
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
-        texts = frozen_text_features(
-            store, head.teacher or clip, names, text.wordings or (wording,)
-        )
+        encoder = template_encoder(text, clip, head.teacher)
+        texts = frozen_text_features(store, encoder, names, text.wordings or (wording,))
     else:
         words = Names(names, clip.tokenizer)
         texts = retry_with_less_memory(clip.text, partial(clip.text.encode, text, words))
@@ -75,12 +75,21 @@ def similarities(
 def head_of(
     method: Method, clip: Clip, classes: Sequence[int], teacher: Clip | None = None
 ) -> Head:
-    """The method's head for candidate classes, which are ids among those that it learned."""
+    """The method's head for candidate `classes`, given as ids among those that it learned."""
     ids = torch.tensor(classes, device=clip.device)
     return Head(
         lambda images, texts: method.classify(images, texts, ids, clip.scale),
-        teacher if method.teacher_texts else None,
+        teacher,
     )
+
+
+def template_encoder(text: Templates, clip: Clip, teacher: Clip | None) -> Clip:
+    """The model whose text tower encodes a fixed wording. UsageError for a teacher not given."""
+    if not text.teacher:
+        return clip
+    if teacher is None:
+        raise UsageError("the teacher's text features are the classifier: set kd=on")
+    return teacher
 
 
 @torch.inference_mode()
@@ -93,7 +102,7 @@ def probabilities(
     wording: str,
     head: Head,
 ) -> Tensor:
-    """(b, c) how sure the model is of each class, on the CPU, for batches of pixels."""
+    """(b, c) probabilities of the classes, on the CPU, for batches of pixels."""
     features = torch.cat(
         [clip.image.encode(batch.to(clip.device), prompts.image) for batch in batches]
     )

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Conditional, Prompt, Prompts
 from rppbench.data.augmentation import normalised
 from rppbench.data.images import Notify

@@ -22,9 +22,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rppbench import __version__
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Supervision
-from rppbench.contracts.prompts import Prompt, Prompts
+from rppbench.contracts.prompts import Prompt, Prompts, Templates
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import write_whole
 from rppbench.files.digests import digest, sha256
@@ -156,19 +156,41 @@ def check_backbone(card: Card, registry: Registry) -> None:
         )
 
 
-def text_teacher(card: Card, registry: Registry, load: Callable[[str], Clip]) -> Clip | None:
-    """The teacher of a method that classifies by its text features; None for other methods.
+def text_teacher(
+    card: Card, registry: Registry, clip: Clip, load: Callable[[str], Clip]
+) -> Clip | None:
+    """The teacher where its text features are the classifier; None for other methods.
 
-    UsageError if the teacher's weights are not those that the prompt was learned with.
+    `clip` is the card's backbone. UsageError if the teacher's weights are not those that the prompt
+    was learned from.
     """
     training = card.training
-    method: type[Method] = registry.get("methods", card.method.name)
-    if not method.teacher_texts or not training or not training["teacher"]:
+    if not training or not training["teacher"]:
         return None
-    clip, digests = load(training["teacher"]), dict(training["inputs"])
-    if digests.get(f"teacher:{training['teacher']}") != clip.digest:
+    # The wording says who encodes it. Only to ask for it, the backbone is taken for the teacher:
+    # most methods need no teacher any more, and its weights may not be on this machine.
+    text = _unlearned(card, registry, clip, teacher=clip).prompts().text
+    if not isinstance(text, Templates) or not text.teacher:
+        return None
+    teacher, digests = load(training["teacher"]), dict(training["inputs"])
+    if digests.get(f"teacher:{training['teacher']}") != teacher.digest:
         raise UsageError(f"the teacher {training['teacher']!r} has other weights than in training")
-    return clip
+    return teacher
+
+
+def _unlearned(card: Card, registry: Registry, clip: Clip, teacher: Clip | None) -> Method:
+    """The card's method before any learning. UsageError for options it does not take."""
+    component: type[Method] = registry.get("methods", card.method.name)
+    supervised = Supervision.__dataclass_fields__
+    options = {name: value for name, value in card.method.options if name not in supervised}
+    shots = int(card.training["shots"]) if card.training else 1
+    space = clip.space(len(card.classes), torch.Generator(), shots, teacher)
+    try:
+        return component(space, **options)
+    except TypeError as error:  # written by another version of the method
+        raise UsageError(
+            f"{card.method.name!r} does not take the card's options: {error}"
+        ) from error
 
 
 def build_method(
@@ -183,17 +205,7 @@ def build_method(
     UsageError if the names or shapes in the state are not the method's on this backbone, or
     if a value is not finite.
     """
-    component: type[Method] = registry.get("methods", card.method.name)
-    supervision = Supervision.__dataclass_fields__
-    options = {name: value for name, value in card.method.options if name not in supervision}
-    shots = int(card.training["shots"]) if card.training else 1
-    space = clip.space(len(card.classes), torch.Generator(), shots, teacher)
-    try:
-        method = component(space, **options)
-    except TypeError as error:  # written by another version of the method
-        raise UsageError(
-            f"{card.method.name!r} does not take the card's options: {error}"
-        ) from error
+    method = _unlearned(card, registry, clip, teacher)
     own = method.state_dict()
     if unmatched := sorted(own.keys() ^ state.keys()):
         lacking = "the prompt has none" if unmatched[0] in own else f"{card.method.name!r} has none"

@@ -139,7 +139,7 @@ class Clip:
             words=text.embed_words,
             generator=generator,
             shots=shots,
-            taught=0 if teacher is None else embed_width(teacher.model),
+            teacher_width=0 if teacher is None else embed_width(teacher.model),
         )
 
 

@@ -8,8 +8,8 @@ from functools import cache
 
 from rppbench.contracts.dataset import Catalog
 from rppbench.contracts.engine import CellGroup
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Supervision
 from rppbench.contracts.recipe import Recipe, override, select
 from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import UsageError, unknown
@@ -101,7 +101,8 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     defaults = options(method)
     training = cell.training
     if training is not None:  # values that the recipe sets are its own, not the user's
-        recipe = next((r for r in method.recipes if r.name == _base_name(training.recipe)), None)
+        recipes = method.learning.recipes
+        recipe = next((r for r in recipes if r.name == _base_name(training.recipe)), None)
         defaults = {**defaults, **dict(recipe.options if recipe else ())}
     members = list(registry.names(dataset.suite, dataset.role))
     return {
@@ -179,21 +180,21 @@ class _Work:
         method_name, explicit = registry.choose("methods", method_text)
         method_class: type[Method] = registry.get("methods", method_name)
         explicit |= _settings(request, "method", options(method_class), used)
-        named = _recipe_name(request, method_class)
+        learning = method_class.learning
+        recipes = learning.recipes if learning else ()
+        named = request.recipe if learning else None
 
         @cache
         def way(source: str, shots: int) -> tuple[Choice, Recipe]:
             """How the method learns on a source."""
-            recipe = select(
-                method_class.recipes, task_name, suite, named, source=source, shots=shots
-            )
+            recipe = select(recipes, task_name, suite, named, source=source, shots=shots)
             recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
             # Weakest first: the method's defaults, what its recipe says, what the user says.
             method = resolve(method_class, {**dict(recipe.options), **explicit})
             _refuse_idle(method_class, method, recipe)
             return method, recipe
 
-        trained = method_class.supervision is not None
+        trained = learning is not None
         made = task_class(**dict(task.options))
         found = made.assignments(self.catalog, method_class)
         if not found and not self.wanted:
@@ -279,7 +280,8 @@ def _pretraining(
 
     UsageError if they would not be the same vectors: supervision may differ, structure may not.
     """
-    recipe = select(component.recipes, "pretraining", suite)
+    assert component.learning is not None
+    recipe = select(component.learning.recipes, "pretraining", suite)
     before = resolve(component, {**dict(recipe.options), **explicit})
     for name, value in before.options:
         if name not in SUPERVISION and method[name] != value:
@@ -308,10 +310,6 @@ def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> Non
 
 def _shots(assignment: Assignment, recipe: Recipe) -> int:
     return assignment.shots or recipe.shots
-
-
-def _recipe_name(request: Request, method: type[Method]) -> str | None:
-    return request.recipe if method.supervision is not None else None
 
 
 def _settings(

@@ -23,14 +23,14 @@ WORDS = {
 
 
 def options(component: type[Any]) -> dict[str, Option]:
-    """Option names and defaults; a trained method takes the fields of its supervision too."""
-    found: dict[str, Option] = {
+    """Option names and defaults; a method that is learned takes the fields of `Supervision` too."""
+    own: dict[str, Option] = {
         parameter.name: parameter.default
         for parameter in inspect.signature(component).parameters.values()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    supervision = getattr(component, "supervision", None)
-    return {**found, **asdict(supervision)} if supervision is not None else found
+    learning = getattr(component, "learning", None)
+    return own if learning is None else {**own, **asdict(learning.supervision)}
 
 
 def choices(component: type[Any]) -> dict[str, tuple[Option, ...]]:

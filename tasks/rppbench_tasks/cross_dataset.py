@@ -27,7 +27,8 @@ class CrossDataset(Task):
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
         """The suite's target sets; the source is the method's kind unless one is named."""
-        source = self.source or catalog.source(self.suite, method.large_source)
+        large = method.learning is not None and method.learning.large_source
+        source = self.source or catalog.source(self.suite, large)
         return [
             Assignment(target, source, "seen", self.shots or None)
             for target in catalog.names(self.suite, self.targets)

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.learning import Supervision
+from rppbench.contracts.objective import Step
 
 B, E = 6, 16
 

@@ -13,6 +13,7 @@ from rppbench.contracts import (
     Bench,
     Catalog,
     Dataset,
+    Learning,
     Method,
     Prompt,
     Prompts,
@@ -32,8 +33,8 @@ class Opening(Method):
 
     name = "opening"
     title = "Opening words"
-    recipes = (
-        Recipe("opening-1", epochs=2, batch=8, lr=0.01, augment="none", shots=2, origin="none"),
+    learning = Learning(
+        (Recipe("opening-1", epochs=2, batch=8, lr=0.01, augment="none", shots=2, origin="none"),)
     )
 
     def __init__(self, space: Space, *, length: int = 2) -> None:

@@ -51,7 +51,7 @@ class ClassSpecific(Context):
 class Visual(VPT):
     """Learned tokens for images; the text is each data set's own wording."""
 
-    name, recipes = "visual", Context.recipes
+    name, learning = "visual", Context.learning
 
     def __init__(self, space: Space) -> None:
         super().__init__(space, length=2, depth=2)

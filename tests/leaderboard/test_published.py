@@ -181,7 +181,8 @@ def test_names_of_the_harness_in_the_shipped_files_exist() -> None:
             assert not figure.recipes
             continue
         method = registry.get("methods", figure.method)
-        known = {name for recipe in method.recipes for name in (recipe.name, recipe.protocol)}
+        recipes = method.learning.recipes if method.learning else ()
+        known = {name for recipe in recipes for name in (recipe.name, recipe.protocol)}
         assert set(figure.recipes) <= known, figure
         registry.choose(
             "methods", f"{figure.method}:" + ",".join(f"{k}={v}" for k, v in figure.options if v)

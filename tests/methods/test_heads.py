@@ -20,8 +20,9 @@ from support.tiny import make_tiny_clip
 from support.toy_data import Toy
 from torch import Tensor
 
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.objective import Step
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.splits import few_shot_with_val, of_classes
@@ -29,6 +30,7 @@ from rppbench.errors import UsageError
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
 from rppbench.records.cell import Choice, Option
+from rppbench.training.fitting import examples_for
 from rppbench.training.state import load_state
 from rppbench.training.trainer import Trainer
 from rppbench_methods.clip_adapter import CLIPAdapter
@@ -77,20 +79,20 @@ class World:
             return objective(step)
 
         self.method.loss = seen  # type: ignore[method-assign]
-        self.pixels = torch.cat(list(self.trainer.images.in_order(IMAGES)))
+        self.pixels = torch.cat(list(self.trainer.inputs.images.in_order(IMAGES)))
         self.features = plain_images(self.clip, self.pixels, None)
-        self.labels = self.trainer.labels
+        self.labels = self.trainer.inputs.labels
         self.texts = plain_texts(self.clip, NAMES, None)
         self.scale = self.clip.model.logit_scale.detach().exp()
         train, val = (Toy().samples(split) for split in ("train", "val"))
         drawn = of_classes(few_shot_with_val(train, val, SHOTS, 0)[1], range(5))
-        shown = [self.clip.preprocess(Toy().image(sample)) for sample in drawn]
-        self.val = plain_images(self.clip, torch.stack(shown), None)
+        pixels = [self.clip.preprocess(Toy().image(sample)) for sample in drawn]
+        self.val = plain_images(self.clip, torch.stack(pixels), None)
         self.val_labels = torch.tensor([sample.label for sample in drawn])
 
     @property
     def order(self) -> Tensor:
-        return torch.randperm(IMAGES, generator=self.trainer._stream("order", 0))
+        return self.trainer.inputs.order(0)
 
     def run(self) -> None:
         progress = self.trainer.run(self.folder / "prompts.safetensors")
@@ -158,7 +160,7 @@ def test_promptkd_does_not_look_at_labels(tmp_path: Path) -> None:
     for turn in range(2):
         kd = Supervision(kd=True, kd_weight=1000.0)
         world = World(tmp_path / str(turn), PromptKD, supervision=kd, length=2, depth=3)
-        world.trainer.labels = (world.labels + turn) % 5
+        world.trainer.inputs.labels = (world.labels + turn) % 5
         world.run()
         ends.append(world.method.state_dict())
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
@@ -268,7 +270,9 @@ def test_keys_are_means_of_augmented_views(tmp_path: Path) -> None:
     recipe = replace(FIT, augment="half-crop-flip")
     world = World(tmp_path, TipAdapter, recipe, views=3, **SMALL)
     world.run()
-    views = [torch.cat(list(world.trainer.images.in_order(IMAGES, 0, view))) for view in range(3)]
+    views = [
+        torch.cat(list(world.trainer.inputs.images.in_order(IMAGES, 0, view))) for view in range(3)
+    ]
     mean = torch.stack([plain_images(world.clip, pixels, None) for pixels in views]).mean(0)
     expected = (mean / mean.norm(dim=1, keepdim=True))[world.labels.argsort(stable=True)]
     torch.testing.assert_close(world.method.keys, expected, rtol=1e-4, atol=1e-5)
@@ -276,7 +280,7 @@ def test_keys_are_means_of_augmented_views(tmp_path: Path) -> None:
 
 def test_a_class_with_fewer_images_leaves_rows_empty(tmp_path: Path) -> None:
     world = World(tmp_path, TipAdapter, FIT, views=1, **SMALL)
-    examples = world.trainer._examples()
+    examples = examples_for(world.method, world.trainer.inputs)
     few = replace(
         examples,
         images=examples.images[:, 2:],

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Supervision
 from rppbench.contracts.prompts import Prompt, Space, Templates
 from rppbench.errors import UsageError
 from rppbench.models.clip import Clip
@@ -343,7 +343,7 @@ def test_zero_shot_wordings() -> None:
 def test_every_trained_method_takes_every_supervision() -> None:
     fields = set(Supervision.__dataclass_fields__)
     for component in METHODS:
-        expected = fields if component.supervision is not None else set()
+        expected = fields if component.learning is not None else set()
         assert set(options(component)) & fields == expected
     assert options(POMP)["sampled"] == options(RPP)["sampled"] == 1000
     assert options(RPP)["kd"] is True

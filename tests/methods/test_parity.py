@@ -29,8 +29,9 @@ from support.tiny import make_tiny_clip, tokenizer
 from support.toy_data import Toy
 from torch import Tensor
 
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.objective import Step
 from rppbench.contracts.prompts import Prompt
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
@@ -214,19 +215,14 @@ def frozen_texts(clip: Clip, wordings: Sequence[str]) -> Tensor:
 def test_promptsrc_averages_by_a_gaussian_over_epochs() -> None:
     """The published 15 and 1 over 20 epochs; and a wide one is nearly flat."""
     space = make_tiny_clip().space(5, torch.Generator())
-    narrow = list(PromptSRC(space, depth=3).averaging(20))
+    narrow = list(PromptSRC(space, depth=3).epoch_weights(20))
     rounded = [round(weight, 3) for weight in narrow]
     assert rounded[12:17] == [0.054, 0.242, 0.399, 0.242, 0.054]
     assert max(rounded[:11] + rounded[18:]) == 0.0
-    wide = list(PromptSRC(space, depth=3, mean=6.0, std=10.0).averaging(20))
+    wide = list(PromptSRC(space, depth=3, mean=6.0, std=10.0).epoch_weights(20))
     assert sum(narrow) == pytest.approx(1)
     assert sum(wide) == pytest.approx(1)
     assert wide.index(max(wide)) == 5  # epoch 6
-
-
-def test_other_methods_keep_the_last_epoch() -> None:
-    space = make_tiny_clip().space(5, torch.Generator())
-    assert CoOp(space).averaging(20) is None
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -258,19 +254,19 @@ def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path
     progress = trainer.run(tmp_path / "prompts.safetensors")
     assert progress.step == 1
 
-    order = torch.randperm(IMAGES, generator=trainer._stream("order", 0))
-    pixels = torch.cat(list(trainer.images.in_order(IMAGES)))[order]
-    labels = trainer.labels[order]
-    candidates, negatives = trainer._candidates(labels, 0, 0)
+    order = trainer.inputs.order(0)
+    pixels = torch.cat(list(trainer.inputs.images.in_order(IMAGES)))[order]
+    labels = trainer.inputs.labels[order]
+    candidates, negatives = trainer.inputs.candidates(labels, case.supervision.sampled, 0, 0)
     leaves = {name: value.clone().requires_grad_() for name, value in before.items()}
     text, image = case.layout(leaves, clip)
-    taught = plain_images(teacher, pixels, None) @ plain_texts(teacher, NAMES, None).T
-    shown = [NAMES[label] for label in candidates]
+    cosines = plain_images(teacher, pixels, None) @ plain_texts(teacher, NAMES, None).T
+    names = [NAMES[label] for label in candidates]
     images = plain_images(clip, pixels, image)
     if callable(text):
-        texts = torch.stack([plain_texts(clip, shown, own) for own in text(images)])
+        texts = torch.stack([plain_texts(clip, names, own) for own in text(images)])
     else:
-        texts = plain_texts(clip, shown, text)
+        texts = plain_texts(clip, names, text)
     plain = Plain(
         images=images,
         texts=texts,
@@ -279,7 +275,7 @@ def test_logits_and_one_step_equal_the_plain_reference(name: str, tmp_path: Path
         negatives=negatives,
         frozen_images=plain_images(clip, pixels, None),
         frozen_texts=lambda wordings: frozen_texts(clip, wordings),
-        teacher=taught[:, candidates] * teacher.model.logit_scale.detach().exp(),
+        teacher=cosines[:, candidates] * teacher.model.logit_scale.detach().exp(),
     )
     assert torch.allclose(steps[0].logits, plain.logits, rtol=1e-4, atol=1e-4)
     loss = case.loss(plain)

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Step, Supervision
+from rppbench.contracts.objective import Step
 from rppbench.contracts.recipe import Recipe
 from rppbench.plugins.registry import Registry
 from rppbench.training.optimizer import rate
@@ -17,7 +18,7 @@ METHODS: dict[str, type[Method]] = Registry.load().all("methods")
 PUBLISHED = [
     (name, recipe)
     for name, method in METHODS.items()
-    for recipe in method.recipes
+    for recipe in (method.learning.recipes if method.learning else ())
     if recipe.suite != "demo" and recipe.epochs
 ]
 LAST = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -33,7 +34,7 @@ class Plain:
 
 
 class Trained(Plain):
-    name, supervision = "trained", Taught()
+    name, learning = "trained", SimpleNamespace(supervision=Taught())
 
 
 def test_positional_parameters_are_no_options() -> None:

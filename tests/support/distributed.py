@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rppbench import hookimpl
 from rppbench.contracts.engine import Event
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Frozen, Step
+from rppbench.contracts.objective import FrozenFeatures, Step
 from rppbench.contracts.prompts import Space
 from rppbench.errors import LostError
 from rppbench.execution.bench import Resources
@@ -53,7 +53,7 @@ class Coupled(Context):
     """Its loss depends on the entire batch: on distances from all images to all texts."""
 
     name, title = "coupled", "Coupled"
-    frozen = Frozen(images=True)
+    frozen = FrozenFeatures(images=True)
 
     def __init__(self, space: Space) -> None:
         super().__init__(space, both=True)

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 import rppbench_tasks
 from rppbench import hookimpl
 from rppbench.contracts.backbone import Backbone
+from rppbench.contracts.learning import Learning
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
 from rppbench.contracts.recipe import Recipe
@@ -51,7 +52,7 @@ class ToyBroken(Toy):
 class Fixed(Method):
     """Zero-shot: each data set's own wording, and nothing to learn."""
 
-    name, title, supervision = "fixed", "Fixed wording", None
+    name, title, learning = "fixed", "Fixed wording", None
 
     def prompts(self) -> Prompts:
         return Prompts(Templates())
@@ -61,7 +62,7 @@ class Context(Method):
     """A learned context for the text tower; with `both`, learned tokens for the image tower too."""
 
     name, title = "context", "Context"
-    recipes = (Recipe("context-1", epochs=2, batch=8, lr=0.01, augment="none", shots=2),)
+    learning = Learning((Recipe("context-1", epochs=2, batch=8, lr=0.01, augment="none", shots=2),))
 
     def __init__(self, space: Space, *, both: bool = False, length: int = 2) -> None:
         super().__init__(space)

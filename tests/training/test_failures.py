@@ -23,7 +23,7 @@ from rppbench_tasks.cross_dataset import CrossDataset
 
 class Specific(Method):
     name, title = "specific", "Class-specific"
-    recipes = Context.recipes
+    learning = Context.learning
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)

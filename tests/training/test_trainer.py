@@ -12,8 +12,10 @@ from support.tiny import make_tiny_clip, tiny_config
 from support.toy_data import Toy
 from torch import Tensor
 
+from rppbench.contracts.averaging import AveragesEpochs
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.objective import Frozen, Step, Supervision
+from rppbench.contracts.objective import FrozenFeatures, Step
 from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
@@ -59,10 +61,10 @@ class Context(Method):
         )
 
 
-class Averaged(Context):
-    """Keeps a mean over epochs, and looks at what the frozen towers give."""
+class Averaged(Context, AveragesEpochs):
+    """Averages over epochs, and keeps the steps it saw."""
 
-    frozen = Frozen(("a {}.", "some {}."), images=True)
+    frozen = FrozenFeatures(("a {}.", "some {}."), images=True)
 
     def __init__(self, space: Space, *, both: bool = False) -> None:
         super().__init__(space, both=both)
@@ -72,7 +74,7 @@ class Averaged(Context):
         self.steps.append(step)
         return step.loss
 
-    def averaging(self, epochs: int) -> list[float]:
+    def epoch_weights(self, epochs: int) -> list[float]:
         return [0.25, 0.0, 0.75]
 
 
@@ -123,7 +125,7 @@ def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:
 
 def test_held_out_classes_are_not_trained_on(tmp_path: Path) -> None:
     trainer = make(make_tiny_clip(), tmp_path)
-    assert len(trainer.names) == 5
+    assert len(trainer.inputs.names) == 5
     assert set(trainer.labels.tolist()) == set(range(5))
 
 
@@ -200,13 +202,12 @@ def test_a_loss_sees_the_frozen_features_it_asks_for(tmp_path: Path, both: bool)
     clip = make_tiny_clip()
     training = with_recipe(augment="crop-flip", views=2, epochs=1)
     trainer = make(clip, tmp_path, Averaged, training, Supervision(sampled=3), both=both)
-    trainer.method.averaging = lambda epochs: None  # type: ignore[method-assign]
     trainer.run(tmp_path / "p.safetensors")
     assert isinstance(trainer.method, Averaged)
-    order = torch.randperm(15, generator=trainer._stream("order", 0))
+    order = trainer.inputs.order(0)
     names = list(Toy().classes)[:5]
     texts = clip.text.encode_templates(names, ["a {}.", "some {}."])
-    views = [torch.cat(list(trainer.images.in_order(5, 0, view))) for view in range(2)]
+    views = [torch.cat(list(trainer.inputs.images.in_order(5, 0, view))) for view in range(2)]
     for number, step in enumerate(trainer.method.steps):
         pick = order[4 * number : 4 * number + 4]
         frozen = clip.image.encode(torch.cat([view[pick] for view in views]))
@@ -222,7 +223,7 @@ def test_other_methods_are_not_given_frozen_features(tmp_path: Path) -> None:
     trainer = make(clip, tmp_path, both=True)
     assert trainer.frozen_texts is None
     trainer.run(tmp_path / "p.safetensors")
-    measured = len(trainer.images)  # once more at the end, for the loss of what was learned
+    measured = len(trainer.inputs.images)  # once more at the end, for the loss of what was learned
     assert clip.image.images_encoded == trainer.steps * 4 + measured
 
 
@@ -340,11 +341,11 @@ def test_sampling_takes_the_asked_number_of_negatives_and_masks_collisions(tmp_p
     trainer = make(make_tiny_clip(), tmp_path, supervision=Supervision(sampled=3))
     labels = torch.tensor([0, 1, 0, 4])
     for step in range(20):
-        candidates, negatives = trainer._candidates(labels, 0, step)
+        candidates, negatives = trainer.inputs.candidates(labels, 3, 0, step)
         assert negatives.sum() == 2
         assert set(labels.tolist()) <= set(candidates.tolist())
         assert len(candidates.unique()) == len(candidates) <= 5
-        again, _ = trainer._candidates(labels, 0, step)
+        again, _ = trainer.inputs.candidates(labels, 3, 0, step)
         assert torch.equal(candidates, again)
 
 
@@ -361,12 +362,12 @@ def test_the_teacher_sees_each_image_once_and_the_frozen_tower_too(tmp_path: Pat
 def test_stored_and_live_features_train_the_same_prompts(tmp_path: Path) -> None:
     """The augmented views of a frozen tower, stored for each epoch, equal a live forward."""
     clip = make_tiny_clip()
-    trainer = make(clip, tmp_path, training=with_recipe(augment="crop-flip", views=2))
+    inputs = make(clip, tmp_path, training=with_recipe(augment="crop-flip", views=2)).inputs
     live = [
-        torch.cat([clip.image.encode(batch) for batch in trainer.images.in_order(5, 1, view)])
+        torch.cat([clip.image.encode(batch) for batch in inputs.images.in_order(5, 1, view)])
         for view in range(2)
     ]
-    stored = trainer._frozen(clip, trainer.images, 1)
+    stored = inputs.epoch_features(clip, inputs.images, 1)
     assert torch.allclose(stored, torch.stack(live), atol=1e-6)
     assert not torch.allclose(stored[0], stored[1], atol=1e-3)
 
@@ -381,10 +382,13 @@ def test_distillation_pulls_the_student_to_the_teacher(tmp_path: Path) -> None:
         trainer.run(tmp_path / f"{weight}.safetensors")
         prompt = trainer.method.prompts().text
         assert isinstance(prompt, Prompt)
-        texts = clip.text.encode(prompt, trainer.names)
-        student = trainer._frozen(clip, trainer.images, 0)[0] @ texts.T * clip.scale
-        taught = trainer._frozen(teacher, trainer.teacher_images, 0)[0] @ trainer.teacher_texts.T
-        target = (taught * teacher.scale).log_softmax(1)
+        inputs = trainer.inputs
+        texts = clip.text.encode(prompt, inputs.names)
+        student = inputs.epoch_features(clip, inputs.images, 0)[0] @ texts.T * clip.scale
+        cosines = (
+            inputs.epoch_features(teacher, inputs.teacher_pixels, 0)[0] @ inputs.teacher_texts.T
+        )
+        target = (cosines * teacher.scale).log_softmax(1)
         gaps.append(float((target.exp() * (target - student.log_softmax(1))).sum(1).mean()))
     assert gaps[1] < gaps[0]
     assert all(math.isfinite(gap) for gap in gaps)
@@ -399,5 +403,5 @@ def test_encoding_and_training_tell_how_far_they_are(tmp_path: Path) -> None:
     trainer = make(make_tiny_clip(), tmp_path, notify=watch)
     trainer.run(tmp_path / "prompts.safetensors")
     encoded = [(done, total) for phase, done, total in told if phase == "encode"]
-    assert encoded[-1] == (len(trainer.images), len(trainer.images))
+    assert encoded[-1] == (len(trainer.inputs.images), len(trainer.inputs.images))
     assert told[-1] == ("train", trainer.steps, trainer.steps)

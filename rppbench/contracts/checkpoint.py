@@ -1,0 +1,35 @@
+"""Methods that read the checkpoints of their official code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rppbench.records.cell import Option
+
+
+@dataclass(frozen=True)
+class ImportedState:
+    """An official checkpoint in the method's own terms."""
+
+    options: Mapping[str, Option]
+    """Those that the checkpoint determines."""
+    state: Mapping[str, Tensor]
+    """The method's state dict."""
+    start_token: Tensor | None = None
+    """(d,) embedding of the start token in the file, by which backbones are told apart."""
+
+
+class ReadsOfficialCheckpoints(ABC):
+    """Beside `Method`: `rppbench import` turns a checkpoint of the official code into a prompt."""
+
+    @classmethod
+    @abstractmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """The method's options and state, by the tensors of an official checkpoint.
+
+        UsageError for tensors of anything else. Shapes are compared with the backbone later.
+        """

@@ -1,0 +1,46 @@
+"""Methods that are fitted to the frozen features of all training images at once.
+
+Shapes: n training images, m validation images, c classes, e width of the embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rppbench.contracts.method import Method
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The images of a training as the frozen tower sees them. Features have unit length."""
+
+    images: Tensor
+    """(views, n, e)"""
+    labels: Tensor
+    """(n,)"""
+    val_images: Tensor
+    """(m, e), without augmentation; m is 0 for a data set without validation images."""
+    val_labels: Tensor
+    """(m,)"""
+    texts: Tensor
+    """(c, e) of all classes, in the method's wording."""
+    scale: Tensor
+    """() exp(logit_scale), frozen."""
+
+
+class FittedMethod(Method):
+    """A method that solves or searches values on stored features; both towers stay frozen.
+
+    With `epochs = 0` in its recipe nothing is learned step by step.
+    """
+
+    views: int = 1
+    """Number of views of each training image in `Examples.images`."""
+
+    def start(self, examples: Examples) -> None:
+        """Set the values that parameters and buffers start from, before the first step."""
+
+    def finish(self, examples: Examples) -> None:
+        """Set the values that are solved or searched, after the last step."""

@@ -1,0 +1,64 @@
+"""The examples that a `FittedMethod` is fitted to, and the line of the log about its fit."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.fitted import Examples, FittedMethod
+from rppbench.data.images import Images
+from rppbench.data.splits import few_shot_with_val, of_classes
+from rppbench.errors import MissingDataError, UsageError
+from rppbench.records.cell import Training
+from rppbench.training.step_inputs import StepInputs
+
+
+def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
+    """The training images in the method's number of views, and its validation images.
+
+    UsageError for a method whose prompts change what the towers compute.
+    """
+    if inputs.template_texts is None or method.prompts().image is not None:
+        raise UsageError(f"{method.name!r} is fitted to the features of frozen towers")
+    clip, device = inputs.clip, inputs.clip.device
+    views = [inputs.view_features(clip, inputs.images, 0, view) for view in range(method.views)]
+    images = torch.stack(views)
+    samples = validation_samples(inputs.dataset, inputs.training, inputs.classes)
+    val_images = torch.zeros(0, images.shape[2])
+    if samples:
+        val = Images(inputs.dataset, samples, clip.preprocess)
+        val_images = inputs.view_features(clip, val, 0, 0)
+    return Examples(
+        images=images.to(device),
+        labels=inputs.labels.to(device),
+        val_images=val_images.to(device),
+        val_labels=torch.tensor([s.label for s in samples], dtype=torch.int64).to(device),
+        texts=inputs.template_texts,
+        scale=clip.scale,
+    )
+
+
+def validation_samples(dataset: Dataset, training: Training, classes: list[int]) -> list[Sample]:
+    """CoOp's draw of validation images, at most four a class; none if there is no such split."""
+    try:
+        val = dataset.samples("val")
+    except MissingDataError:
+        raise
+    except UsageError:
+        return []
+    _, drawn = few_shot_with_val(dataset.samples("train"), val, training.shots, training.seed)
+    return of_classes(drawn, classes)
+
+
+@torch.no_grad()
+def fit_entry(method: FittedMethod, examples: Examples) -> dict[str, float]:
+    """Loss and accuracy on the images of the fit, in the form of an epoch's entry in the log."""
+    classes = torch.arange(len(examples.texts), device=examples.texts.device)
+    images = examples.images[0]
+    logits: Tensor | None = method.classify(images, examples.texts, classes, examples.scale)
+    assert logits is not None, "a fitted method has logits of its own"
+    right = (logits.argmax(1) == examples.labels).float().mean().item()
+    loss = F.cross_entropy(logits, examples.labels).item()
+    return {"epoch": 0, "lr": 0.0, "loss": loss, "accuracy": 100 * right}

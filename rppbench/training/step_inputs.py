@@ -1,0 +1,184 @@
+"""The data side of a training: its images and classes, and what each step gets of them.
+
+Shapes: b images of a step (all views), n training images, c classes, k candidates, e embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Templates
+from rppbench.data.images import Images, View
+from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.evaluation.classify import template_encoder
+from rppbench.evaluation.scorer import Scorer
+from rppbench.features.image_features import encode_images, frozen_image_features
+from rppbench.features.text_features import frozen_text_features
+from rppbench.models.clip import Clip
+from rppbench.models.tokens import Names
+from rppbench.random_streams import torch_stream
+from rppbench.records.cell import Training
+from rppbench.training.distributed import ALONE, Group
+
+ENCODED = 256
+"""Images that a frozen tower encodes at once."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one step: one view of all of them after the other."""
+
+    picks: Tensor
+    """(b,) positions in the training list."""
+    images: Tensor
+    """(share of b, 3, height, width), or features (b, e) where the image tower is frozen."""
+    teacher_images: Tensor | None
+    """(b, e) the teacher's features."""
+    frozen_images: Tensor | None
+    """(b, e) the frozen image tower's, where the method's loss asks for them."""
+
+
+class StepInputs:
+    """The images drawn for a training, the features that never change, and its random draws."""
+
+    def __init__(
+        self,
+        training: Training,
+        method: Method,
+        clip: Clip,
+        teacher: Clip | None,
+        dataset: Dataset,
+        scorer: Scorer,
+        group: Group = ALONE,
+    ) -> None:
+        self.training, self.method, self.dataset = training, method, dataset
+        self.clip, self.teacher, self.group = clip, teacher, group
+        self.features, self.notify = scorer.features, scorer.notify
+        recipe = dict(training.recipe.options)
+        self.classes = training_classes(dataset, training.classes)
+        drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
+        self.draw = draw_digest(drawn)
+        samples = of_classes(drawn, self.classes)  # after the draw, as CoOp does
+        self.labels = torch.tensor([sample.label for sample in samples])
+        names = [dataset.classes[label] for label in self.classes]
+        self.names = Names(names, clip.tokenizer)
+        augment = str(recipe["augment"])
+        self.images = Images(dataset, samples, clip.preprocess, augment, scorer.workers)
+        self.template_texts: Tensor | None = None
+        """(c, e) where the text is fixed."""
+        if isinstance(text := method.prompts().text, Templates):
+            wordings = text.wordings or (dataset.template,)
+            encoder = template_encoder(text, clip, teacher)
+            self.template_texts = frozen_text_features(self.features, encoder, names, wordings)
+        if teacher is not None:
+            self.teacher_pixels = Images(
+                dataset, samples, teacher.preprocess, augment, scorer.workers
+            )
+            self.teacher_texts = frozen_text_features(
+                self.features, teacher, names, (dataset.template,)
+            )
+        self.frozen_texts: Tensor | None = None
+        """(c, e) that the method's loss compares with."""
+        if (frozen := method.frozen) is not None:
+            wordings = frozen.wordings or (dataset.template,)
+            self.frozen_texts = frozen_text_features(
+                self.features, clip, names, wordings, frozen.raw
+            )
+        self.batch = min(int(recipe["batch"]), len(samples))
+        self.views = int(recipe["views"])
+        self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
+
+    def order(self, epoch: int) -> Tensor:
+        """(n,) the order in which an epoch takes the training images."""
+        return torch.randperm(len(self.labels), generator=self._stream("order", epoch))
+
+    def epoch(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
+        """(step within the epoch, its batch) from step `first` to the last."""
+        order = self.order(epoch)
+        picks = [
+            order[step * self.batch : (step + 1) * self.batch]
+            for step in range(first, self.epoch_steps)
+        ]
+        prompted = self.method.prompts().image is not None
+        asked = self.method.frozen is not None and self.method.frozen.images
+        views: Sequence[Sequence[View]] = [
+            [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
+        ]
+        if prompted and self.group.size > 1:
+            views = [[every[i] for i in self.share(len(every))] for every in views]
+        pixels = self.images.batches(views) if prompted else iter(())
+        frozen = (
+            self.epoch_features(self.clip, self.images, epoch) if asked or not prompted else None
+        )
+        teacher = (
+            None
+            if self.teacher is None
+            else self.epoch_features(self.teacher, self.teacher_pixels, epoch)
+        )
+        for step, pick in enumerate(picks, first):
+            own = _rows(frozen, pick)
+            yield (
+                step,
+                Batch(
+                    picks=pick.repeat(self.views),
+                    images=next(pixels) if own is None or prompted else own,
+                    teacher_images=_rows(teacher, pick),
+                    frozen_images=own if asked else None,
+                ),
+            )
+
+    def epoch_features(self, clip: Clip, images: Images, epoch: int) -> Tensor:
+        """(views, n, e) features of a frozen tower in an epoch's views, from the store."""
+        return torch.stack(
+            [self.view_features(clip, images, epoch, view) for view in range(self.views)]
+        )
+
+    def view_features(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
+        """(n, e) features of a frozen tower in one view, from the store."""
+
+        def encoded(picks: Sequence[int], done: int, total: int) -> Iterator[Tensor]:
+            return encode_images(
+                clip, images, ENCODED, self.notify, epoch, view, picks, done, total
+            )
+
+        def get(compute: Callable[[Sequence[int]], Iterable[Tensor]]) -> Tensor:
+            return frozen_image_features(self.features, clip, images, compute, epoch, view)
+
+        return self.group.stored(get, encoded, ENCODED)
+
+    def candidates(
+        self, labels: Tensor, sampled: int, epoch: int, step: int
+    ) -> tuple[Tensor, Tensor]:
+        """Sorted candidate classes (k,) of a step, and which of them were drawn as negatives (k,).
+
+        `sampled` is `Supervision.sampled`, `labels` (b,) are the classes of the step's images.
+        """
+        total = len(self.classes)
+        if not 0 < sampled < total:
+            return torch.arange(total), torch.ones(total, dtype=torch.bool)
+        stream = self._stream("classes", epoch, step)
+        # From all classes, the batch's own included: POMP masks the collisions afterwards.
+        negatives = torch.randperm(total, generator=stream)[: sampled - 1]
+        candidates = torch.cat([labels, negatives]).unique()
+        return candidates, torch.isin(candidates, negatives)
+
+    def share(self, batch: int) -> Tensor:
+        """Positions of this process's images in a batch."""
+        return self.group.share(batch, "images")
+
+    def _stream(self, purpose: str, *parts: object) -> torch.Generator:
+        """Draws depend on data and seed alone: methods that are compared see equal batches."""
+        training = self.training
+        base = (training.source, training.classes, training.shots, training.seed)
+        return torch_stream(purpose, *base, *parts)
+
+
+def _rows(features: Tensor | None, pick: Tensor) -> Tensor | None:
+    """(b, e) of (views, n, e): the picked images, one view after the other."""
+    return None if features is None else features[:, pick].flatten(0, 1)
