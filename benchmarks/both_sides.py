@@ -17,7 +17,8 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
-from rppbench.execution.bench import CellBench, Resources
+from rppbench.execution.bench import CellBench
+from rppbench.execution.resources import Resources
 from rppbench.features.store import Arrays, FeatureStore
 from rppbench.models.clip import Clip
 from rppbench.models.text_tower import TextTower

@@ -25,7 +25,8 @@ from report import GIB, RESULTS, environment, machine_load, table, write_report
 from usage import run_child, usage_of
 
 from rppbench.contracts.recipe import FALLBACK
-from rppbench.execution.bench import CellBench, Resources
+from rppbench.execution.bench import CellBench
+from rppbench.execution.resources import Resources
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from both_sides import bench, cell, resources
-from generated_inputs import make_clip
+from generated_inputs import GeneratedDataset, make_clip
 from report import GIB, RESULTS, Goal, environment, machine_load, table, write_report
 from usage import run_child
 

@@ -1,4 +1,4 @@
-"""Checks that any method, data set or task must pass; call them from a plugin's own tests.
+"""Checks that every method, data set and task must pass; call them from a plugin's own tests.
 
     from rppbench.testing import check_method
     def test_mine(): check_method(Mine)
@@ -48,9 +48,14 @@ ROLES = ("source", "transfer", "shift", "segmentation", "detection")
 
 
 @cache
-def demo() -> Clip:
-    """The shipped small CLIP."""
-    return load("demo", Registry.load().all("backbones"))
+def _plugins() -> Registry:
+    return Registry.load()
+
+
+@cache
+def default_clip() -> Clip:
+    """The default backbone, loaded."""
+    return load(_plugins().default_backbone().name, _plugins().all("backbones"))
 
 
 def build(
@@ -75,7 +80,7 @@ def noise(clip: Clip, seed: int) -> Tensor:
 def examples_of(method: FittedMethod, clip: Clip) -> Examples:
     """Noise images to fit a method to, one of each class, in its number of views."""
     text = method.prompts().text
-    assert isinstance(text, Templates), "what is fitted to examples leaves the towers alone"
+    assert isinstance(text, Templates), "a fitted method has no prompts in the towers"
     labels = torch.arange(IMAGES) % len(NAMES)
     return Examples(
         images=clip.image.encode(noise(clip, 1)).expand(method.views, -1, -1),
@@ -88,7 +93,7 @@ def examples_of(method: FittedMethod, clip: Clip) -> Examples:
 
 
 def step_of(method: Method, clip: Clip) -> Step:
-    """A step on fixed noise images, one of each class, as training would make it."""
+    """A training step on fixed noise images, one of each class."""
     pixels = noise(clip, 1)
     prompts = method.prompts()
     images = clip.image.encode(pixels, prompts.image)
@@ -125,11 +130,12 @@ def step_of(method: Method, clip: Clip) -> Step:
 
 
 def check_method(component: type[Method], clip: Clip | None = None, **chosen: Option) -> None:
-    """A method's facts, parameters, prompts and gradients; `chosen` are options to build it with.
+    """Check a method's facts, parameters, prompts and gradients, built with `chosen` options.
 
-    Without a model the shipped `demo` is taken, with the method's recipe for it.
+    Without a model the default backbone is taken. Options that are not chosen are those of the
+    method's recipe for the suite of the default backbone.
     """
-    clip = clip or demo()
+    clip = clip or default_clip()
     assert component.name, "a method needs a name"
     assert component.title, "a method needs a title for tables"
     recipes = component.learning.recipes if component.learning else ()
@@ -137,9 +143,9 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     assert len(set(names)) == len(names), f"two recipes of {component.name} share a name"
     for recipe in recipes:
         unknown = set(dict(recipe.options)) - set(options(component))
-        assert not unknown, f"recipe {recipe.name} sets what is no option: {sorted(unknown)}"
+        assert not unknown, f"recipe {recipe.name} sets unknown options: {sorted(unknown)}"
         resolve(component, dict(recipe.options))
-    recipe = select(recipes, "", "demo")
+    recipe = select(recipes, "", _plugins().default_backbone().suite)
     chosen = {**dict(recipe.options), **chosen}
     method = build(component, clip, chosen)
     _check_prompts(method, clip)
@@ -151,7 +157,7 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
         return
     trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
     if isinstance(method, FittedMethod) and not recipe.epochs:
-        trained = []  # solved at the end, not learned step by step
+        trained = []  # fitted at the end, without training steps
     else:
         assert trained, "nothing to train"
     assert all(p.dtype == torch.float32 for p in trained), "parameters are float32"
@@ -180,7 +186,7 @@ def _check_learns(method: Method, clip: Clip, trained: list[torch.nn.Parameter])
     gradients = torch.autograd.grad(method.loss(step_of(method, clip)), trained)
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     state = [parameter.detach().clone() for parameter in trained]
-    for size in (1e-1, 1e-2, 1e-3, 1e-4):  # along the gradient some step must help
+    for size in (1e-1, 1e-2, 1e-3, 1e-4):  # one of these steps must lower the loss
         with torch.no_grad():
             for parameter, start, gradient in zip(trained, state, gradients, strict=True):
                 parameter.copy_(start - size * gradient / norm)
@@ -213,29 +219,29 @@ def _check_prompts(method: Method, clip: Clip) -> None:
 
 
 def _unit_rows(clip: Clip) -> Tensor:
-    """(b, e) different unit features, as of images."""
+    """(b, e) distinct unit features in place of images'."""
     return torch.eye(IMAGES, clip.space(len(NAMES), torch.Generator()).embed)
 
 
 def _vectors(method: Method, clip: Clip) -> list[Tensor]:
     prompts = method.eval().prompts()
-    found: list[Tensor] = []
+    vectors: list[Tensor] = []
     if (head := step_of(method, clip).head) is not None:
         assert head.shape == (IMAGES, len(NAMES)), "logits are (images, classes)"
-        found.append(head)
+        vectors.append(head)
     for prompt in (prompts.text, prompts.image):
         if isinstance(prompt, Conditional):
-            found.append(prompt.contexts(_unit_rows(clip)))
+            vectors.append(prompt.contexts(_unit_rows(clip)))
         if isinstance(prompt, Prompt):
             parts = (prompt.stream, prompt.queries, prompt.keys, prompt.values)
-            found += [prompt.input, *(v for part in parts for v in part.values())]
-    return found
+            vectors += [prompt.input, *(v for part in parts for v in part.values())]
+    return vectors
 
 
 def check_dataset(component: type[Dataset], images: int = 3) -> None:
-    """A data set's facts, lists, draws and first `images` images of the test split.
+    """Check a data set's facts, lists, draws and the first `images` images of the test split.
 
-    Lists are read whole, so call it on a small copy of a large set.
+    All lists are read, so call it on a small copy of a large data set.
     """
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
@@ -250,7 +256,9 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert samples == list(again.samples("test")), "the order of the images is not fixed"
     assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
     if isinstance(data, DenseDataset):
-        assert all(s.label == UNLABELLED for s in samples), "an image of many things has a label"
+        assert all(s.label == UNLABELLED for s in samples), (
+            "an image of several objects has a label"
+        )
         for sample in islice(samples, images):
             _check_dense(data, sample)
     else:
@@ -266,15 +274,15 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
         data.samples("no such split")
     except UsageError:
         return
-    raise AssertionError("a split that does not exist is no UsageError")
+    raise AssertionError("a split that does not exist is not a UsageError")
 
 
 def _check_labels(data: Dataset, again: Dataset) -> None:
-    """Labels, draws and halves of a set whose images show one thing each."""
+    """Check labels, draws and halves of a data set whose images have one label each."""
     classes, samples = list(data.classes), list(data.samples("test"))
     splits = _splits(data)
     for split, listed in splits.items():
-        assert all(0 <= s.label < len(classes) for s in listed), f"a label of {split} is no class"
+        assert all(0 <= s.label < len(classes) for s in listed), f"{split} has an invalid label"
         assert listed == list(again.samples(split)), f"the order of {split} is not fixed"
     if train := splits.get("train"):
         drawn = few_shot(train, 1, 1)
@@ -283,14 +291,14 @@ def _check_labels(data: Dataset, again: Dataset) -> None:
             "a training image is a test one"
         )
     base, new = data.halves()
-    assert sorted([*base, *new]) == list(range(len(classes))), "halves are not all classes, once"
-    copy = pickle.loads(pickle.dumps(data))  # as a worker gets it
+    assert sorted([*base, *new]) == list(range(len(classes))), "halves do not hold each class once"
+    copy = pickle.loads(pickle.dumps(data))  # as it is sent to a worker
     assert copy.fingerprint() == data.fingerprint(), "a worker's copy is another data set"
     assert copy.image(samples[0]) == data.image(samples[0]), "a worker's copy has other images"
 
 
 def _check_dense(data: DenseDataset, sample: Sample) -> None:
-    """Label map and things of one image fit it and the classes."""
+    """Check that label map and instances of one image fit it and the classes."""
     (width, height), classes = data.image(sample).size, len(data.classes)
     assert all(0 <= label < classes for label in data.unseen()), "unseen label"
     if isinstance(data, SegmentationSet):
@@ -299,29 +307,33 @@ def _check_dense(data: DenseDataset, sample: Sample) -> None:
         assert labels.dtype == np.uint16, "a label map is uint16"
         assert ((labels < classes) | (labels == IGNORED)).all(), "a pixel's label is out of range"
     if isinstance(data, DetectionSet):
-        for thing in data.things(sample):
-            assert 0 <= thing.label < classes, f"a thing's label is out of range in {sample.key}"
-            assert thing.mask is None or thing.mask.shape == (height, width), "a mask does not fit"
+        for instance in data.instances(sample):
+            assert 0 <= instance.label < classes, (
+                f"an instance's label is out of range in {sample.key}"
+            )
+            assert instance.mask is None or instance.mask.shape == (height, width), (
+                "a mask does not fit"
+            )
 
 
 def _splits(data: Dataset) -> dict[str, list[Sample]]:
-    found = {}
+    splits = {}
     for split in ("train", "val", "test"):
         with suppress(UsageError):
-            found[split] = list(data.samples(split))
-    return found
+            splits[split] = list(data.samples(split))
+    return splits
 
 
 def check_task(component: type[Task], method: type[Method], registry: Registry) -> None:
-    """A task's facts and its cells for one method, with default options."""
+    """Check a task's facts and its cells for one method, with default options."""
     assert component.name, "a task needs a name"
     assert component.title, "a task needs a title for tables"
-    found = list(component().assignments(registry, method))
-    assert found, "no cells"
+    listed = list(component().assignments(registry, method))
+    assert listed, "no cells"
     known = registry.all("datasets")
-    for assignment in found:
+    for assignment in listed:
         assert assignment.dataset in known, f"no data set is named {assignment.dataset!r}"
         assert assignment.source in known, f"no data set is named {assignment.source!r}"
         assert assignment.classes in ("all", "base", "seen"), assignment.classes
-    cells = {(a.dataset, a.start) for a in found}
-    assert len(cells) == len(found), "two cells score the same data set from the same start"
+    cells = {(a.dataset, a.start) for a in listed}
+    assert len(cells) == len(listed), "two cells score the same data set from the same start"

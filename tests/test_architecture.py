@@ -181,6 +181,26 @@ def test_the_core_knows_no_plugin() -> None:
             assert not heads & set(PLUGINS), path
 
 
+def test_the_core_names_no_component_of_a_plugin() -> None:
+    """The embedded world is a plugin like any other; docstrings and help may name it."""
+    for name, path in MODULES.items():
+        if name.split(".")[0] != "rppbench":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {
+            inner
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Expr) or (isinstance(node, ast.keyword) and node.arg == "help")
+            for inner in [node.value]
+        }
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in prose
+        ]
+        assert not [text for text in texts if "demo" in text], path
+
+
 @pytest.mark.parametrize("package", PLUGINS)
 def test_built_in_plugins_use_the_doors_that_everyone_has(package: str) -> None:
     for path in modules(PLUGINS[package]):

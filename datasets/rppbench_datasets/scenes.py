@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import IGNORED, UNLABELLED, DetectionSet, Sample, SegmentationSet, Thing
+from rppbench.contracts import IGNORED, UNLABELLED, DetectionSet, Instance, Sample, SegmentationSet
 from rppbench.errors import unknown
 from rppbench_datasets.world import render
 from rppbench_datasets.world.artwork import Concept, concepts, digests
@@ -112,11 +112,11 @@ class Scenes(SegmentationSet, DetectionSet):
             labels[mask] = label
         return labels
 
-    def things(self, sample: Sample) -> Sequence[Thing]:
+    def instances(self, sample: Sample) -> Sequence[Instance]:
         """The visible things, from back to front; one thing even if others cut it in two."""
         shown = scene(sample.key)
         return [
-            Thing(label, (left, top, right - left, bottom - top), mask)
+            Instance(label, (left, top, right - left, bottom - top), mask)
             for label, (left, top, right, bottom), mask in zip(
                 shown.labels, shown.boxes.tolist(), shown.masks, strict=True
             )

@@ -43,7 +43,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--to", required=True, metavar="DIR", help="new folder for arrays and card")
     add("--output", default="runs", metavar="DIR", help="folder of the run of a CELL [runs]")
     add("--seed", type=int, metavar="N", help="of the trainings of a CELL, the one with this seed")
-    add("--model", metavar="MODEL", help="backbone of --method [demo]")
+    add("--model", metavar="MODEL", help="backbone of --method [the default of `list backbones`]")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     add(
         "--data",
@@ -111,7 +111,7 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
     if method.learning is not None:
         raise UsageError(f"{name!r} learns a prompt: export a cell of a run with --prompt")
     named = {"model": arguments.model, "pretrained": arguments.pretrained}
-    backbone = settings({k: v for k, v in named.items() if v is not None}).backbone
+    backbone = settings(named).backbone or registry.default_backbone().name
     choice: Choice = resolve(method, explicit)
     return Card(
         method=choice,

@@ -64,8 +64,8 @@ def gallery(arguments: argparse.Namespace) -> int:
     data = bench.dataset
     task = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
     unseen = data.unseen() if isinstance(data, DenseDataset) else ()
-    pictures, total = [], len(bench.samples())
-    scenes = task.compared(bench)
+    pictures, total = [], len(bench.regions.samples())
+    scenes = task.comparisons(bench)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for number, scene in enumerate(scenes, 1):
@@ -109,13 +109,13 @@ def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
 
 def _check(record: Record, registry: Registry, store: Store) -> None:
     """UsageError if the cell would not predict the same: other data or weights, or no prompt."""
-    from rppbench.planning.fingerprints import Identities
+    from rppbench.planning.fingerprints import Fingerprints
 
     cell = record.cell
     if cell.imported:
         raise UsageError(f"{record.key} was imported and cannot be predicted again")
     now = {
-        **dict(Identities(registry).of(cell.dataset, cell.backbone, None)),
+        **dict(Fingerprints(registry).of(cell.dataset, cell.backbone, None)),
         f"task:{cell.task.name}": f"version {registry.get('tasks', cell.task.name).version}",
     }
     changed = [what for what, value in cell.inputs if now.get(what) != value]

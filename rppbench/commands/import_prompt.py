@@ -77,7 +77,8 @@ def adopt(arguments: argparse.Namespace) -> int:
             )
     _check_names(imported.state, names)
     named = {"model": arguments.model, "pretrained": arguments.pretrained}
-    clip = load(settings(named).backbone, registry.all("backbones"))
+    backbone = settings(named).backbone or registry.default_backbone().name
+    clip = load(backbone, registry.all("backbones"))
     card = prompt_card.Card(
         method=resolve(method, {**explicit, **imported.options}),
         backbone=clip.name,

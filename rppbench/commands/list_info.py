@@ -87,7 +87,7 @@ def _fact(kind: str, item: Any) -> str:
         size = "large " if item.large else ""
         return f"{item.suite}, {size}{item.role}" if item.suite else ""
     if kind == "backbones":
-        return str(item.note)
+        return "; ".join(filter(None, ["the default" if item.default else "", item.note]))
     return str(item.paper)
 
 
@@ -149,6 +149,9 @@ def _backbone(out: Console, backbone: Backbone, registry: Registry) -> None:
         [
             ("licence", backbone.licence),
             ("note", backbone.note),
+            ("default", "yes" if backbone.default else ""),
+            ("usual teacher", backbone.teacher),
+            ("suite", backbone.suite),
             ("weights", f"{backbone.weights.name}, {present}, sha256 {backbone.sha256}"),
         ],
     )

@@ -43,7 +43,7 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         help="score only these data sets [all of the task]; your own: folder:PATH, json:PATH",
     )
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
-    add("--model", metavar="MODEL", help="backbone, as open_clip names it [demo]")
+    add("--model", metavar="MODEL", help="backbone [the default of `list backbones`]")
     add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
     add("--seed", **many, type=int, metavar="N", help="one training a seed [1]")
@@ -194,7 +194,7 @@ def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Prob
 
     registry = loaded(chosen)
     with plugins_named(registry):
-        planned = cells(registry, request(chosen), tell=_note)
+        planned = cells(registry, request(chosen), warn=_note)
     store = Store(Path(chosen.output))
     surveyed, problems = survey(planned, store)
     return registry, surveyed, store, problems

@@ -43,17 +43,21 @@ if TYPE_CHECKING:
     from rppbench.contracts.prompts import Templates as Templates
     from rppbench.contracts.recipe import Recipe as Recipe
     from rppbench.contracts.recipe import read_recipes as read_recipes
+    from rppbench.contracts.region_bench import RegionBench as RegionBench
+    from rppbench.contracts.region_bench import RegionCache as RegionCache
+    from rppbench.contracts.region_bench import RegionClassifier as RegionClassifier
+    from rppbench.contracts.region_bench import RegionEncoder as RegionEncoder
     from rppbench.contracts.regions import IGNORED as IGNORED
     from rppbench.contracts.regions import UNLABELLED as UNLABELLED
-    from rppbench.contracts.regions import Checked as Checked
-    from rppbench.contracts.regions import Compared as Compared
+    from rppbench.contracts.regions import Comparison as Comparison
     from rppbench.contracts.regions import DenseDataset as DenseDataset
     from rppbench.contracts.regions import Detections as Detections
     from rppbench.contracts.regions import DetectionSet as DetectionSet
-    from rppbench.contracts.regions import Published as Published
+    from rppbench.contracts.regions import Instance as Instance
+    from rppbench.contracts.regions import PartialAnnotation as PartialAnnotation
+    from rppbench.contracts.regions import PublishedSettings as PublishedSettings
     from rppbench.contracts.regions import Segmentation as Segmentation
     from rppbench.contracts.regions import SegmentationSet as SegmentationSet
-    from rppbench.contracts.regions import Thing as Thing
     from rppbench.contracts.task import Assignment as Assignment
     from rppbench.contracts.task import Bench as Bench
     from rppbench.contracts.task import Task as Task
@@ -110,17 +114,23 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Recipe",
         "read_recipes",
     ),
+    "rppbench.contracts.region_bench": (
+        "RegionBench",
+        "RegionCache",
+        "RegionClassifier",
+        "RegionEncoder",
+    ),
     "rppbench.contracts.regions": (
-        "Checked",
-        "Compared",
+        "Comparison",
         "DenseDataset",
         "DetectionSet",
         "Detections",
         "IGNORED",
-        "Published",
+        "Instance",
+        "PartialAnnotation",
+        "PublishedSettings",
         "Segmentation",
         "SegmentationSet",
-        "Thing",
         "UNLABELLED",
     ),
     "rppbench.contracts.task": (

@@ -1,7 +1,4 @@
-"""What data sets are, without torch: `list`, `check` and `prepare` look at them before it loads.
-
-`rppbench.contracts.method` names all of this too, for plugins that need the rest of it anyway.
-"""
+"""Data sets. Torch is not imported: `list`, `check` and `prepare` use them without it."""
 
 from __future__ import annotations
 
@@ -19,16 +16,16 @@ ReportProgress = Callable[[int, int], None]
 
 
 def data_root() -> Path:
-    """$RPPBENCH_DATA, else $DATA, else ./data; it may not exist. Nothing is written under it.
+    """$RPPBENCH_DATA, else $DATA, else ./data; it may not exist.
 
-    `rppbench data prepare` alone writes there, into folders that were not there before.
+    Only `rppbench data prepare` writes below it, into new folders.
     """
     named = os.environ.get("RPPBENCH_DATA") or os.environ.get("DATA") or "data"
     return Path(named).expanduser()
 
 
 class Component:
-    """What every component says of itself, for tables, `list` and `info`."""
+    """The facts that tables, `list` and `info` print of every component."""
 
     name: ClassVar[str]
     """The word of the command line: 'rpp'."""
@@ -37,49 +34,49 @@ class Component:
     paper: ClassVar[str] = ""
     """'arXiv:2409.06166', or a citation."""
     licence: ClassVar[str] = ""
-    """Of data, or of code that was followed closely."""
+    """Licence of the data, or of code that was followed closely."""
     origin: ClassVar[str] = ""
-    """Where the official code or data is."""
+    """Address of the official code or data."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that a data set is made of: where it is fetched, and where it goes."""
+    """A file that a data set is made of: its address, and its place below the data root."""
 
     url: str
-    """'https://...', 'drive:ID' of Google Drive, or '' if nothing answers without a person."""
+    """'https://...', 'drive:ID' of Google Drive, or '' if only a person can get it."""
     gives: str
-    """What stands below the data root once it was unpacked or copied there."""
+    """The file or folder below the data root that exists once it is unpacked or copied there."""
     into: str = ""
     """Folder below the data root to unpack an archive into; '' for a file, which is `gives`."""
     inside: str = ""
-    """Folder of the archive of which everything goes `into`; the rest is left out."""
+    """Folder of the archive whose content is unpacked `into`; the rest is left out."""
     nested: tuple[str, ...] = ()
-    """Archives in the archive that are unpacked beside the place where they lie."""
+    """Archives inside the archive, which are unpacked next to themselves."""
     file: str = ""
-    """Name of the file, where the address does not end in it."""
+    """Name of the file, if the address does not end in it."""
     md5: str = ""
     sha256: str = ""
-    """Digests, lower case hex; of `sha256` the first digits are enough."""
+    """Digests in lower-case hex; the first digits of `sha256` are enough."""
     instead: tuple[str, ...] = ()
-    """Other addresses of the same file, taken in turn where one does not answer."""
+    """Other addresses of the same file, tried in turn if one fails."""
     pages: tuple[str, ...] = ()
-    """Where a person finds it: log-ins, copies of others, and what is different about them."""
+    """Pages for a person: log-ins, other people's copies and how they differ."""
 
     @property
     def filename(self) -> str:
-        """What the file is called, by those who have it."""
+        """Name of the file as it is distributed."""
         return self.file or self.url.rpartition("/")[2]
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All that can be fetched without a person."""
+        """All addresses that can be downloaded from without a person."""
         return (*((self.url,) if self.url else ()), *self.instead)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that `rppbench data check` has to say of a data set."""
+    """A remark or problem that `rppbench data check` reports on a data set."""
 
     problem: str
     """'missing', 'wrong count', ... (`errors.PROBLEMS`); '' for a remark."""
@@ -91,52 +88,55 @@ class Sample:
     """One image of a data set."""
 
     key: str
-    """Names the image within its data set; for files, the path relative to the data root."""
+    """Name of the image within its data set; for files, the path relative to the data root."""
     label: int
 
 
 class Dataset(Component, ABC):
-    """Images with class names. Reading is lazy; constructing costs no more than an index."""
+    """Images with class names. Images are read lazily; the constructor reads an index at most."""
 
     suite: ClassVar[str] = ""
-    """Family of data sets that are benchmarked together ('demo', 'coop')."""
+    """Name of the family of data sets it is benchmarked with ('coop'); '' for none."""
     role: ClassVar[str] = "transfer"
-    """Its part in the suite: 'source', 'transfer' or 'shift'."""
+    """Its role in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
     large: ClassVar[bool] = False
-    """True for the suite's large-vocabulary source."""
+    """Whether it is the suite's large-vocabulary source."""
     template: ClassVar[str] = "a photo of a {}."
     """Wording for zero-shot classification."""
     size: ClassVar[int | None] = None
-    """Number of classes, if it is known before the data is opened."""
+    """Number of classes, if known before the data is opened."""
     counts: ClassVar[Mapping[str, int]] = {}
-    """Images of each split of a whole copy, if known before the data is opened."""
+    """Images in each split of a complete copy, if known before the data is opened."""
     sources: ClassVar[tuple[SourceFile, ...]] = ()
-    """Files that it is made of; () for data that needs none."""
+    """Files that it is made of; () for data without files."""
     scanned: ClassVar[bool] = False
-    """True where the images are what its folders hold: then none of them can be missing."""
+    """Whether its images are those in its folders; if so, none can be missing."""
 
     @property
     @abstractmethod
     def classes(self) -> Sequence[str]:
-        """Class names by label; underscores already turned into spaces."""
+        """Class names by label, with spaces instead of underscores."""
 
     @abstractmethod
     def samples(self, split: str) -> Sequence[Sample]:
-        """The images of 'train', 'val' or 'test', in a fixed order. UsageError if missing.
+        """The images of 'train', 'val' or 'test', in a fixed order. UsageError for other splits.
 
-        A sequence that makes its samples when they are read serves for millions of them.
+        For millions of images, return a sequence that makes its samples when they are read.
         """
 
     @abstractmethod
     def image(self, sample: Sample) -> Image.Image:
-        """The decoded RGB image of `sample.key`; the label may count among chosen classes."""
+        """The decoded RGB image of `sample.key`.
+
+        The label must not matter: it may be a position among chosen classes.
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Digest of what would change a number: image list, labels, class names, version."""
+        """Digest of all that can change a score: image list, labels, class names, version."""
 
     def held_out(self) -> Sequence[int]:
-        """Labels that pretraining must not see (a held-out part of a large vocabulary)."""
+        """Labels of classes that pretraining leaves out (a part of a large vocabulary)."""
         return ()
 
     def halves(self) -> tuple[list[int], list[int]]:
@@ -144,16 +144,16 @@ class Dataset(Component, ABC):
         return halves(range(len(self.classes)))
 
     def file(self, sample: Sample) -> Path | None:
-        """The file that holds an image and nothing else; None if there is no such file."""
+        """The file of an image; None if the image has no file of its own."""
         return None
 
     def findings(self) -> Iterable[Finding]:
-        """What a check of the opened data says beyond files that are not there."""
+        """What a check of the opened data reports, apart from missing files."""
         return ()
 
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
-        """Sources of which a first look finds nothing below a data root."""
+        """Sources of which nothing exists below a data root."""
         return [source for source in cls.sources if not (root / source.gives).exists()]
 
     @classmethod
@@ -163,13 +163,13 @@ class Dataset(Component, ABC):
 
 
 class Catalog(Protocol):
-    """The data sets there are, by name, without opening any."""
+    """The names of the available data sets; none is opened."""
 
     def names(self, suite: str, role: str) -> Sequence[str]:
         """Names of a suite's data sets of one role, in registration order."""
 
     def source(self, suite: str, large: bool) -> str:
-        """The suite's training source; its large vocabulary if there is one and `large`."""
+        """The suite's training source; if `large`, its large vocabulary if there is one."""
 
 
 def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:

@@ -1,4 +1,4 @@
-"""Where cells run: the contract between engines, jobs and whoever watches them."""
+"""Engines, which say where cells run; jobs, which run them; events, which report on them."""
 
 from __future__ import annotations
 
@@ -10,52 +10,55 @@ from typing import Protocol
 from rppbench.records.cell import Cell
 
 CellGroup = tuple[Cell, ...]
-"""Cells that share a training: one worker runs them in order, so it is learned once."""
+"""Cells that share a training: one worker runs them in order, so it runs once."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What a worker reports while it works on a cell; plain data, it crosses processes."""
+    """A report on a cell that runs; plain data, since it is sent between processes."""
 
     key: str
-    """The cell's key."""
+    """Key of the cell."""
     phase: str
     """'start', 'encode', 'train', 'evaluate', 'done' or 'failed'."""
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """'loss' and 'accuracy' in training; the primary metric by its name when done."""
+    """'loss' and 'accuracy' of the training; when done, the primary metric by its name."""
     message: str = ""
-    """Text for a person: the reason of a failure, a warning."""
+    """Text for a person: the reason of a failure, or a warning."""
 
 
 Report = Callable[[Event], None]
+"""The callback for events."""
 
 
 class Job(Protocol):
-    """Runs the cells of one batch and writes a record for each; picklable."""
+    """Runs the cells of a batch and writes a record for each; picklable."""
 
     device: str
-    """Where the models compute: 'cpu', 'cuda' or 'cuda:1'."""
+    """The device of the models: 'cpu', 'cuda' or 'cuda:1'."""
     stop_on_failure: bool
-    """Start nothing new after the first cell that failed."""
+    """Whether to start nothing new after a cell has failed."""
 
     def __call__(self, batch: CellGroup, report: Report) -> None:
-        """Run the batch; every cell ends with an event 'done' or 'failed'."""
+        """Run the batch. The last event of every cell is 'done' or 'failed'."""
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
-        """Record a failure that the cell could not record itself."""
+        """Record a failure of a cell whose worker could not record it."""
 
 
 class Engine(ABC):
-    """A place to run batches. Options are the keyword-only parameters of `__init__`."""
+    """A place to run batches of cells. Options are the keyword-only parameters of `__init__`."""
 
     name: str
+    """The word of the command line."""
     title: str
+    """As lists print it."""
 
     @abstractmethod
     def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:
-        """Run all batches; return when they are done. A KeyboardInterrupt stops the workers.
+        """Run all batches and return when they are done. A KeyboardInterrupt stops the workers.
 
-        After a failed cell of a job that is to stop on failure no other batch starts.
+        If the job has `stop_on_failure`, no other batch starts after a cell has failed.
         """

@@ -1,4 +1,4 @@
-"""Predictions on a list of test images, and the scores that follow from them."""
+"""Predictions on a list of test images, and their scores."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ class Evaluation:
     """Predictions on one list of test images."""
 
     labels: Tensor
-    """(b,) int64"""
+    """(b,) int64, true classes."""
     ranked: Tensor
-    """(b, <=5) int64, best first."""
+    """(b, <=5) int64, predicted classes, best first."""
     classes: int
-    """Number of classes that were to choose from."""
+    """Number of candidate classes."""
     confidence: Tensor | None = None
-    """(b,) probability that was given to the best class; None if that is not known."""
+    """(b,) probability of the best class; None if unknown."""
     losses: Tensor | None = None
-    """(b,) cross-entropy of each image among the classes, in nats; None if that is not known."""
+    """(b,) cross-entropy of each image among the classes, in nats; None if unknown."""
     train_loss: float | None = None
-    """Mean of the same over images that the prompts were learned on, among their classes."""
+    """Mean cross-entropy of images that the prompts were learned on, among their classes."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
         """top1 (with counts and outcomes), top5, per_class, ece and losses.
 
-        With a `name`, top1 is called so, and the others 'name_top5', ...
+        With a `name`, top1 is called `name`, and the others are called 'name_top5', ...
         """
         return scores(self, name)
 
 
 BINS = 15
-"""Of the calibration error."""
+"""Bins of the calibration error."""
 
 
 def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     """top1 (with counts and outcome bits), top5, per_class, ece, test_loss, train_loss, loss_gap.
 
-    per_class is the mean over classes of the accuracy within the class; classes without a test
-    image do not enter. top5 is left out where there are no more than five classes to choose from,
-    what needs probabilities where they are not known. Losses are mean cross-entropies in nats;
-    loss_gap is that of the test images less that of images learned on (in RPP's theorem the
-    generalisation gap; where another set is scored, the change of task is in it). `name` is what
-    top1 is called, and stands before the other names.
+    per_class is the mean over classes of the accuracy within the class, without classes that have
+    no test image. top5 is left out where there are five candidate classes or fewer, and scores that
+    need probabilities where these are unknown. Losses are mean cross-entropies in nats; loss_gap is
+    that of the test images minus that of images learned on (in RPP's theorem the generalisation
+    gap; where another data set is scored, it includes the change of task). `name` is the name of
+    top1 and the prefix of the others.
     """
     labels, ranked = evaluation.labels, evaluation.ranked
     right, total = ranked[:, 0] == labels, len(labels)  # (b,)
@@ -62,7 +62,7 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     present = totals > 0
     per_class = 100 * (correct[present] / totals[present]).mean().item()
     result.append(Score(f"{start}per_class", per_class, total=total))
-    # Probabilities in the digits that are printed: what differs below is the machine's rounding.
+    # Rounded to the digits that are printed: further ones differ between machines.
     if evaluation.confidence is not None:
         error = calibration_error(evaluation.confidence, right)
         result.append(Score(f"{start}ece", round(100 * error, 2), total=total))
@@ -77,7 +77,7 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
 
 
 def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
-    """Expected calibration error: how far confidence (b,) is from accuracy, right (b,), on average.
+    """Expected calibration error: mean distance of confidence (b,) and accuracy, `right` (b,).
 
     15 bins of equal width in (0, 1], each weighted by its images (Guo et al., arXiv:1706.04599).
     """

@@ -1,4 +1,4 @@
-"""What segmentation and detection ask of a data set beside images and names: labelled regions."""
+"""Data sets with labelled regions, for segmentation and detection."""
 
 from __future__ import annotations
 
@@ -15,45 +15,48 @@ from PIL import Image
 from rppbench.contracts.dataset import Dataset, Sample
 
 IGNORED = 65535
-"""In a label map: pixels that are not scored."""
+"""The label of pixels that are not scored, in a label map."""
 
 UNLABELLED = -1
-"""`Sample.label` of an image of many things."""
+"""`Sample.label` of an image that shows several objects."""
 
 Segmentation = dict[str, object] | list[list[float]]
-"""A mask as COCO's files have it: RLE or polygons."""
+"""A mask as in COCO's files: RLE or polygons."""
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One object of an image."""
+class Instance:
+    """One annotated object of an image."""
 
     label: int
     """Position in `Dataset.classes`."""
     box: tuple[float, float, float, float]
-    """x, y, width, height in pixels, as COCO has it."""
+    """x, y, width, height in pixels, as in COCO's files."""
     mask: NDArray[np.bool_] | None = None
-    """(h, w) of the image; what is hidden behind other things is not in it."""
+    """(h, w) of the image; True where the object is visible."""
     crowd: bool = False
-    """Stands for a group; matching it is neither right nor wrong."""
+    """Whether it is a group of objects; a detection of it is neither right nor wrong."""
     area: float | None = None
-    """Pixels, which decide between small, medium and large; None takes the mask's or the box's."""
+    """Pixels, for the scores of small, medium and large objects; None: those of mask or box."""
     segmentation: Segmentation | None = None
-    """The mask where it is not decoded; serves only scores of masks."""
+    """The mask as it is stored, where it is not decoded; only scores of masks need it."""
 
 
-class Checked(NamedTuple):
-    """What is known of an image that was annotated for some classes only (LVIS)."""
+class PartialAnnotation(NamedTuple):
+    """The classes that an image was annotated for, where these are not all (LVIS).
+
+    A class that is neither absent nor among its instances may or may not be in the image.
+    """
 
     absent: Sequence[int]
-    """Labels that it was searched for in vain. Neither these nor labels of its things: unknown."""
+    """Labels of classes that annotators looked for and did not see."""
     incomplete: Sequence[int]
-    """Labels of things of which more may be there than have a box."""
+    """Labels of classes of which not every instance has a box."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image: n boxes."""
+    """Predicted boxes of one image, n of them."""
 
     boxes: NDArray[np.float32]
     """(n, 4) x, y, width, height in pixels."""
@@ -62,61 +65,66 @@ class Detections:
     labels: NDArray[np.int64]
     """(n,) positions in `Dataset.classes`."""
     masks: Sequence[Segmentation] = ()
-    """n masks as RLE, or none."""
+    """n masks as RLE, or () where there are only boxes."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What is on an image and what was found, to look at: both label maps (h, w), or both boxes."""
+class Comparison:
+    """An image with truth and prediction: two label maps (h, w), or two sets of boxes."""
 
     key: str
+    """The sample's key."""
     image: Image.Image
     truth: NDArray[np.uint16] | Detections
-    found: NDArray[np.uint16] | Detections
+    prediction: NDArray[np.uint16] | Detections
 
 
 class DenseDataset(Dataset):
-    """Images of several things; a sample's own label is `UNLABELLED`."""
+    """Images of several objects each; a sample's own label is `UNLABELLED`."""
 
     def unseen(self) -> Sequence[int]:
-        """Labels that nothing was learned of; the others are the seen ones."""
+        """Labels of classes without training images; the others are the seen ones."""
         return ()
 
     @classmethod
     def vocabulary(cls) -> Sequence[str]:
-        """The class names where they are known without the data; () where only files tell."""
+        """The class names if they are known without the data's files, else ()."""
         return ()
 
     def stem(self, sample: Sample) -> str:
-        """What the image's file is called, without folder and ending."""
+        """Name of the image's file, without folder and ending."""
         return PurePosixPath(sample.key).stem
 
 
-class Published(NamedTuple):
-    """How ZSSeg and POMP evaluate a set."""
+class PublishedSettings(NamedTuple):
+    """The settings with which ZSSeg and POMP evaluate a data set.
+
+    Each has the meaning of the segmentation task's option of the same name.
+    """
 
     weight: float
-    """Of the ensemble."""
+    """Weight of the ensemble, 0..1."""
     short: int
     """Pixels of the shorter side, unless the longer one would be above `long`."""
     long: int
+    """Most pixels of the longer side."""
 
 
 class SegmentationSet(DenseDataset):
     """Images with a label for each pixel."""
 
-    published: ClassVar[Published | None] = None
-    """Settings of papers, taken where the user asks for them."""
+    published: ClassVar[PublishedSettings | None] = None
+    """Settings of the papers, used where the task's option `published` is on."""
 
     @abstractmethod
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         """(h, w) labels of the image's pixels; `IGNORED` where nothing is scored."""
 
     def result_ids(self) -> Sequence[int]:
-        """What frameworks call the classes in their results, by label."""
+        """Ids of the classes in other frameworks' result files, by label."""
         return range(len(self.classes))
 
 
@@ -124,29 +132,29 @@ class DetectionSet(DenseDataset):
     """Images with boxes."""
 
     @abstractmethod
-    def things(self, sample: Sample) -> Sequence[Thing]:
-        """The objects of an image; none is an answer."""
+    def instances(self, sample: Sample) -> Sequence[Instance]:
+        """The annotated objects of an image; may be empty."""
 
     def shape(self, sample: Sample) -> tuple[int, int]:
-        """Height and width of an image in pixels; decodes it unless a set knows better."""
+        """Height and width of an image in pixels; here the image is decoded for it."""
         width, height = self.image(sample).size
         return height, width
 
     def image_ids(self, split: str) -> Sequence[int]:
-        """What COCO files call the images, in the order of `samples`."""
+        """Ids of the images in COCO's files, in the order of `samples`."""
         return range(1, len(self.samples(split)) + 1)
 
     def category_ids(self) -> Sequence[int]:
-        """What COCO files call the classes, by label; numbers may be left out."""
+        """Ids of the classes in COCO's files, by label; there may be gaps."""
         return range(1, len(self.classes) + 1)
 
     def frequencies(self) -> Sequence[str]:
-        """'r', 'c' or 'f' by label where images are annotated for some classes only, as in LVIS.
+        """'r' (rare), 'c' (common) or 'f' (frequent) by label, for images annotated as in LVIS.
 
         () where every image is annotated for all classes.
         """
         return ()
 
-    def checked(self, sample: Sample) -> Checked:
-        """Which classes an image was annotated for; asked only where there are `frequencies`."""
-        return Checked((), ())
+    def partial_annotation(self, sample: Sample) -> PartialAnnotation:
+        """Which classes an image was annotated for; used only where there are `frequencies`."""
+        return PartialAnnotation((), ())

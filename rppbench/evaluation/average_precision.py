@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rppbench.contracts.dataset import Sample
-from rppbench.contracts.regions import Detections, DetectionSet, Thing
+from rppbench.contracts.regions import Detections, DetectionSet, Instance
 from rppbench.records.record import Score
 
 PAIRS = 200_000
@@ -37,11 +37,11 @@ class AveragePrecision:
     """Takes what was found, image by image, and says at the end how good it is."""
 
     def __init__(self, data: DetectionSet, masks: bool = False) -> None:
-        """`masks` compares masks instead of boxes; every thing and detection must have one."""
+        """`masks` compares masks instead of boxes; every instance and detection must have one."""
         self.data, self.masks = data, masks
         self.federated = bool(data.frequencies())
         self.images: list[Sample] = []
-        self._things: list[Sequence[Thing]] = []
+        self._instances: list[Sequence[Instance]] = []
         self._rows: list[NDArray[np.int64]] = []
         self._boxes: list[NDArray[np.float32]] = []
         self._scores: list[NDArray[np.float32]] = []
@@ -58,13 +58,13 @@ class AveragePrecision:
         self._scores.append(found.scores)
         self._masks += found.masks if self.masks else ()
         self.images.append(sample)
-        self._things.append(self.data.things(sample))
+        self._instances.append(self.data.instances(sample))
 
     def scores(self) -> list[Score]:
         """AP, AP50, AP75, APs, APm, APl in percent; then AP50 of seen and unseen classes, or AP of
         rare, common and frequent ones.
 
-        A number over classes of which no image has a thing is left out. With masks all names
+        A number over classes of which no image has an instance is left out. With masks all names
         start with 'mask_'.
         """
         precision = self._precision()  # (t, r, c, a)
@@ -87,7 +87,7 @@ class AveragePrecision:
         ]
 
     def _precision(self) -> NDArray[np.float64]:
-        """(t, r, c, a), -1 for classes without a thing."""
+        """(t, r, c, a), -1 for classes without an instance."""
         classes = len(self.data.classes)
         empty: list[Any] = [np.zeros((0, 2), np.int64)]
         rows = np.concatenate(self._rows or empty)
@@ -95,10 +95,10 @@ class AveragePrecision:
         scores = np.concatenate(self._scores or [np.zeros(0, np.float32)])
         order = np.argsort(rows[:, 1], kind="stable")
         size = max(1, PAIRS // max(1, len(self.images)))
-        by_label: list[list[tuple[int, Thing]]] = [[] for _ in range(classes)]
-        for image, things in enumerate(self._things):
-            for thing in things:
-                by_label[thing.label].append((image, thing))
+        by_label: list[list[tuple[int, Instance]]] = [[] for _ in range(classes)]
+        for image, instances in enumerate(self._instances):
+            for instance in instances:
+                by_label[instance.label].append((image, instance))
         parts = []
         for start in range(0, classes, size):
             labels = range(start, min(start + size, classes))
@@ -136,18 +136,18 @@ class AveragePrecision:
                 entry["area"] = float(mask.area(self._masks[row]))
             yield entry
 
-    def _truth(self, pairs: Sequence[tuple[int, Thing]]) -> Iterator[dict[str, Any]]:
-        for number, (image, thing) in enumerate(pairs, 1):
+    def _truth(self, pairs: Sequence[tuple[int, Instance]]) -> Iterator[dict[str, Any]]:
+        for number, (image, instance) in enumerate(pairs, 1):
             entry: dict[str, Any] = {
                 "id": number,
                 "image_id": image,
-                "category_id": thing.label,
-                "bbox": [float(edge) for edge in thing.box],
-                "iscrowd": int(thing.crowd),
-                "area": area(thing),
+                "category_id": instance.label,
+                "bbox": [float(edge) for edge in instance.box],
+                "iscrowd": int(instance.crowd),
+                "area": area(instance),
             }
             if self.masks:
-                entry["segmentation"] = segmentation(thing)
+                entry["segmentation"] = segmentation(instance)
             yield entry
 
     def _group(
@@ -183,26 +183,28 @@ class AveragePrecision:
         height, width = self.data.shape(sample)
         entry: dict[str, Any] = {"id": at, "height": height, "width": width}
         if self.federated:
-            absent, incomplete = self.data.checked(sample)
+            absent, incomplete = self.data.partial_annotation(sample)
             entry["neg_category_ids"] = list(absent)
             entry["not_exhaustive_category_ids"] = list(incomplete)
         return entry
 
 
-def area(thing: Thing) -> float:
-    """Pixels of a thing."""
-    if thing.area is not None:
-        return thing.area
-    return float(thing.mask.sum()) if thing.mask is not None else thing.box[2] * thing.box[3]
+def area(instance: Instance) -> float:
+    """Pixels of an instance."""
+    if instance.area is not None:
+        return instance.area
+    if instance.mask is not None:
+        return float(instance.mask.sum())
+    return instance.box[2] * instance.box[3]
 
 
-def segmentation(thing: Thing) -> Any:
+def segmentation(instance: Instance) -> Any:
     """The mask as COCO's files have it."""
-    if thing.segmentation is not None or thing.mask is None:
-        return thing.segmentation
+    if instance.segmentation is not None or instance.mask is None:
+        return instance.segmentation
     from faster_coco_eval.core import mask
 
-    return mask.encode(np.asfortranarray(thing.mask.astype(np.uint8)))
+    return mask.encode(np.asfortranarray(instance.mask.astype(np.uint8)))
 
 
 def _best(found: Detections, count: int) -> Detections:
@@ -215,6 +217,6 @@ def _best(found: Detections, count: int) -> Detections:
 
 
 def _mean(precision: NDArray[np.float64]) -> float | None:
-    """Over classes with a thing; None if there are none."""
+    """Over classes with an instance; None if there are none."""
     valid = precision[precision > -1]
     return float(valid.mean()) if valid.size else None

@@ -1,1 +1,1 @@
-"""From cells to records: bench, runner, engines, workers."""
+"""Cells are run and become records: engines, workers, runner, bench."""

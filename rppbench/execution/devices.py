@@ -1,4 +1,4 @@
-"""Processors and GPUs of this machine, and how workers share them."""
+"""CPU cores and GPUs of this machine, and the share of each worker."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 from rppbench.errors import UsageError, unknown
 
 
-def places(device: str, workers: int, batches: int) -> list[dict[str, str]]:
-    """What to set in the environment of each worker; never more workers than batches.
+def worker_environments(device: str, workers: int, batches: int) -> list[dict[str, str]]:
+    """Environment variables to set for each worker; never more workers than batches.
 
     Cores are divided among the workers, unless OMP_NUM_THREADS says how many each may use. On
-    'cuda' workers take the visible GPUs in turn; 'cuda:1' names one for all of them.
+    'cuda' workers take the visible GPUs in turn; 'cuda:1' is one GPU for all of them.
     """
     workers = min(workers, batches)
     shared = {}
@@ -25,7 +25,7 @@ def places(device: str, workers: int, batches: int) -> list[dict[str, str]]:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -36,13 +36,13 @@ def visible_gpus() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
-    import torch  # only machines with a GPU pay for it
+    import torch  # takes seconds, and is loaded only with a GPU
 
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
 def torch_device(name: str) -> str:
-    """The device that is meant. UsageError if this machine does not have it."""
+    """The device of this name, 'auto' resolved. UsageError if this machine does not have it."""
     import torch
 
     cuda = torch.cuda.is_available()

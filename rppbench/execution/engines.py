@@ -1,4 +1,4 @@
-"""Engines: where cells run. An engine places batches; the job does the work and writes records."""
+"""Engines: where cells run. An engine schedules batches; the job runs them and writes records."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from multiprocessing.connection import wait
 from rppbench import hookimpl
 from rppbench.contracts.engine import CellGroup, Engine, Event, Job, Report
 from rppbench.errors import UsageError
-from rppbench.execution.devices import places
-from rppbench.execution.worker import _Worker
+from rppbench.execution.devices import worker_environments
+from rppbench.execution.worker import Worker
 
 
 class Inline(Engine):
-    """One batch after the other in this process."""
+    """Runs the batches one after the other in this process."""
 
     name, title = "inline", "This process"
 
@@ -33,10 +33,10 @@ class Inline(Engine):
 
 
 class Processes(Engine):
-    """Batches side by side in processes of this machine, each with its share of cores and GPUs.
+    """Runs batches in parallel processes of this machine, each with its share of cores and GPUs.
 
-    A worker keeps its models from batch to batch. One that dies takes its batch with it, and no
-    other: the cells it left get a record that says how it died.
+    A worker keeps its models from batch to batch. If one dies, only its own batch fails: the cells
+    that it had not finished get a record that says how it died.
     """
 
     name, title = "processes", "Processes of this machine"
@@ -48,7 +48,8 @@ class Processes(Engine):
 
     def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:
         waiting = deque(batches)
-        workers = [_Worker(job, place) for place in places(job.device, self.workers, len(batches))]
+        environments = worker_environments(job.device, self.workers, len(batches))
+        workers = [Worker(job, environment) for environment in environments]
         stopping = False
         try:
             while True:

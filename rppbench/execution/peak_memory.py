@@ -1,4 +1,4 @@
-"""Peak memory of a stretch of work."""
+"""Peak memory of a section of code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 
 def reset_peak(device: str) -> None:
-    """Start a new stretch. Where the kernel cannot, the peak is that of the whole process."""
+    """Start a new section. If the kernel cannot, the peak is that of the process so far."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":
@@ -21,7 +21,7 @@ def reset_peak(device: str) -> None:
 
 
 def peak_bytes(device: str) -> int:
-    """Peak since `reset_peak`: allocated on the GPU, or resident in this process."""
+    """Peak in bytes since `reset_peak`: allocated on the GPU, or resident in this process."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "linux":

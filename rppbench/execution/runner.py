@@ -1,4 +1,4 @@
-"""From a cell to its record: the job that every engine runs."""
+"""The job that every engine runs: from a cell to its record."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from rppbench import __version__
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import CellGroup, Event, Report
 from rppbench.errors import DivergedError
-from rppbench.execution.bench import CellBench, Resources
+from rppbench.execution.bench import CellBench
 from rppbench.execution.peak_memory import peak_bytes, reset_peak
+from rppbench.execution.resources import Resources
 from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.models.clip import Clip, load
@@ -31,32 +32,32 @@ from rppbench.records.store import Store
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.failures import failure_of
 
-SHOWN_NAMES = 5
-"""Of class names with unknown words; a warning is no list."""
+LISTED_NAMES = 5
+"""Most class names in the warning about unknown words."""
 
 WATCHED_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow")
 
 
 @dataclass
 class Runner:
-    """Runs the cells of a batch, one after the other, and writes a record for each."""
+    """Runs the cells of a batch one after the other and writes a record for each."""
 
     output: Path
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0
     memory: int | None = None
-    """Bytes that a worker may take (`--memory`); None does not bound it."""
+    """Bytes that a worker may use (`--memory`); None sets no limit."""
     retrain: bool = False
-    """Learn again even where prompts of the same training are stored (`--overwrite always`)."""
+    """Whether to learn again where prompts of the training are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
     compile: str | None = None
-    """Backend of `torch.compile` for the towers; None runs them as they are."""
+    """Backend of `torch.compile` for the towers; None does not compile them."""
     group: Group = ALONE
-    """The processes that share each training; this one leads them."""
+    """The processes that share each training; this one leads."""
 
     def __getstate__(self) -> dict[str, object]:
-        """Only the settings travel to a worker; models and data are loaded there."""
+        """Only the settings are sent to a worker; models and data are loaded there."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def __call__(self, batch: CellGroup, report: Report) -> None:
@@ -64,7 +65,7 @@ class Runner:
             record = self.run(cell, report)
             self.store.write(record)
             report(_finished(record))
-            self.stop_on_failure |= self.group.lost  # no other training could go on
+            self.stop_on_failure |= self.group.lost  # no other training could run
             if record.failure and self.stop_on_failure:
                 return
 
@@ -87,11 +88,11 @@ class Runner:
 
     @cached_property
     def warned(self) -> set[tuple[str, str]]:
-        """(data set, backbone) whose unknown words this process told of."""
+        """(data set, backbone) whose unknown words this process has reported."""
         return set()
 
     def run(self, cell: Cell, report: Report) -> Record:
-        """The record of one cell; whatever goes wrong is in it, except an interrupt."""
+        """The record of one cell. It holds any error except an interrupt."""
         report(Event(cell.key, "start"))
         record = self._blank(cell)
 
@@ -109,40 +110,40 @@ class Runner:
             scores = tuple(task(**dict(cell.task.options)).run(bench))
             if all(score.metric != task.metric for score in scores):
                 record = replace(record, metric=scores[0].metric)
-            _check_finite(scores, bench.log)
+            _check_finite(scores, bench.method.log)
             record = replace(
                 record,
                 status="ok",
                 scores=scores,
                 cost=replace(
-                    bench.cost,
+                    bench.method.cost,
                     eval_seconds=bench.eval_seconds,
                     peak_bytes=peak_bytes(self.device),
                 ),
-                training_log=bench.log,
-                draw=bench.draw,
+                training_log=bench.method.log,
+                draw=bench.method.draw,
             )
-        except Exception as error:  # noqa: BLE001  a failed cell is a record and stops no other
+        except Exception as error:  # noqa: BLE001  a failed cell gets a record; others still run
             record = replace(record, failure=failure_of(error))
         return replace(record, finished=now())
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
-        """Record a failure that the cell could not record itself (its worker died).
+        """Record a failure of a cell whose worker died before it could.
 
-        A good record stays: the worker may have died between writing it and saying so.
+        A good record stays: the worker may have died between writing and reporting it.
         """
         stored = self.store.read(cell)
         if stored is not None and stored.status == "ok":
             return
         record = replace(self._blank(cell), failure=Failure(kind, message), finished=now())
-        with suppress(Exception):  # what cannot be labelled must not hide why the worker died
+        with suppress(Exception):  # an error here must not hide why the worker died
             registry = self.resources.registry
             record = replace(record, metric=registry.get("tasks", cell.task.name).metric)
             record = replace(record, labels=labels(registry, cell))
         self.store.write(record)
 
     def _blank(self, cell: Cell) -> Record:
-        """A record that says as yet when and where the cell was run."""
+        """A record with when and where the cell runs, and no result yet."""
         return Record(
             cell=cell,
             status="failed",
@@ -152,34 +153,34 @@ class Runner:
         )
 
     def _environment(self) -> dict[str, str]:
-        """With how the towers were run, where it is not as usual: numbers may round differently."""
-        found = environment(self.device)
+        """`environment`, and what else may change the rounding of numbers."""
+        facts = environment(self.device)
         if self.group.size > 1:
-            found["processes"] = str(self.group.size)
+            facts["processes"] = str(self.group.size)
         if self.compile:
-            found["compile"] = self.compile
-        return found
+            facts["compile"] = self.compile
+        return facts
 
     def _warn(self, cell: Cell, bench: CellBench, report: Report) -> None:
-        """Say once which class names hold words that the text tower never saw."""
+        """Report once which class names have words that the text tower never saw."""
         subject = (cell.dataset, cell.backbone)
         if subject in self.warned:
             return
         self.warned.add(subject)
         names = bench.dataset.classes
-        lost = bench.clip.unknown_words(names)
-        if not lost:
+        unknown = bench.clip.unknown_words(names)
+        if not unknown:
             return
-        shown = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
+        more = ", ..." if len(unknown) > LISTED_NAMES else ""
         message = (
-            f"{len(lost)} of {len(names)} class names of {cell.dataset} have words that backbone "
-            f"{cell.backbone} never saw: {shown}"
+            f"{len(unknown)} of {len(names)} class names of {cell.dataset} have words that "
+            f"backbone {cell.backbone} never saw: {', '.join(unknown[:LISTED_NAMES])}{more}"
         )
         report(Event(cell.key, "evaluate", message=message))
 
 
 def environment(device: str) -> dict[str, str]:
-    """What a reader needs to judge cost and to look for a difference; no names or paths."""
+    """Versions and hardware, to judge cost and to explain differences; no user names or paths."""
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     where = torch.cuda.get_device_name(device) if on_gpu else platform.machine()
     return {
@@ -194,17 +195,17 @@ def environment(device: str) -> dict[str, str]:
 
 
 def follow(runner: Runner) -> None:
-    """Help with each training that the first process of the runner's group calls for.
+    """Take part in each training that the first process of the runner's group starts.
 
-    What goes wrong in it is told to the first process, whose record says so.
+    Errors are reported to the first process, which records them.
     """
     while (called := runner.group.heard()) is not None:
         cell, training = called
         with suppress(Exception), runner.group.together():
-            CellBench(cell, runner.resources, _say_nothing, retrain=False).assist(training)
+            CellBench(cell, runner.resources, _ignore, retrain=False).method.assist(training)
 
 
-def _say_nothing(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+def _ignore(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
     return None
 
 
@@ -226,7 +227,7 @@ def _loader(
 
 
 def _check_finite(scores: Sequence[Score], log: Sequence[Mapping[str, float]]) -> None:
-    """Raise DivergedError for a number that is none: JSON has no word for it, nor has a table."""
+    """Raise DivergedError for a number that is not finite: JSON cannot hold it."""
     for score in scores:
         if not math.isfinite(score.value):
             raise DivergedError(f"the score {score.metric!r} became {score.value}")

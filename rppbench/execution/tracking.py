@@ -1,6 +1,6 @@
-"""Trackers: a run's course sent to TensorBoard, W&B or MLflow by mmengine's back ends.
+"""Trackers: events of a run are sent to TensorBoard, W&B or MLflow by mmengine's back ends.
 
-They watch the events of a run and nothing else: a record is the same with and without them.
+A tracker only reads events: records are the same with and without it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ TRACKERS = {
     "wandb": ("WandbVisBackend", "wandb"),
     "mlflow": ("MLflowVisBackend", "mlflow"),
 }
-"""Name -> (class of mmengine, package that it needs)."""
+"""Name -> (mmengine's class, package that it needs)."""
 
 
 def tracker(text: str, output: Path) -> Any:
-    """mmengine's back end for 'NAME[:DIR]'; DIR is NAME in the output folder if not said.
+    """mmengine's back end for 'NAME[:DIR]'; without DIR, the folder NAME in the output folder.
 
-    UsageError for an unknown name, and where its package is not installed.
+    UsageError for an unknown name, or if its package is not installed.
     """
     name, _, folder = text.partition(":")
     if name not in TRACKERS:
@@ -38,7 +38,7 @@ def tracker(text: str, output: Path) -> Any:
 
     options = {"save_dir": str(Path(folder) if folder else output / name)}
     if name == "mlflow":
-        # Its back end writes files where no server is named; from version 3 on they need this.
+        # Without a server its back end writes files, which MLflow 3 refuses unless this is set.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         if not folder and os.environ.get("MLFLOW_TRACKING_URI"):
             options["tracking_uri"] = os.environ["MLFLOW_TRACKING_URI"]
@@ -46,7 +46,7 @@ def tracker(text: str, output: Path) -> Any:
 
 
 class Tracked:
-    """Passes events on to the display, and their numbers to a tracker."""
+    """A callback for events that forwards them to the display, and their numbers to a tracker."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class Tracked:
             self._try(lambda: self.backend.add_scalars(values, step=event.done))
 
     def close(self) -> None:
-        """Write what TensorBoard holds back.
+        """Write what TensorBoard has buffered.
 
-        The others send numbers at once and end with the program: closing them is made for
-        mmengine's own runner, whose config MLflow's back end asks for.
+        The other trackers send numbers at once and end with the program. Closing MLflow's back end
+        would need the config of mmengine's own runner.
         """
         if not self.broken and type(self.backend).__name__ == TRACKERS["tensorboard"][0]:
             self._try(self.backend.close)
@@ -78,6 +78,6 @@ class Tracked:
     def _try(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except Exception as error:  # noqa: BLE001  a tracker that is down must not cost a run
+        except Exception as error:  # noqa: BLE001  a failing tracker must not stop a run
             self.broken = True
-            self.warn(f"warning: the tracker failed and is left out from here: {error}")
+            self.warn(f"warning: the tracker failed and gets no further events: {error}")

@@ -1,4 +1,4 @@
-"""A worker process: started for an engine, fed with groups of cells, watched until it ends."""
+"""Worker processes: each runs groups of cells for an engine until it is stopped or dies."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rppbench.contracts.engine import CellGroup, Event, Job
 from rppbench.records.cell import Cell
 
 STOP_SECONDS = 5.0
-"""A worker that was told to stop and still runs after this is killed."""
+"""A worker that still runs this long after it was asked to stop is killed."""
 
 
-class _Worker:
-    """A process that runs batches, started when there is one and again after it died.
+class Worker:
+    """A process that runs batches: started with the first, and started again if it died.
 
-    Each has a pipe of its own: a process killed while it writes to a shared queue would keep the
-    queue's lock for ever, and all others would wait for it.
+    Each has its own pipe: a process killed while it writes to a shared queue would keep the queue's
+    lock forever, and all others would wait for it.
     """
 
     connection: Connection[Any, Any]
@@ -37,21 +37,21 @@ class _Worker:
         """Cells of the running batch by key."""
 
     def take(self, batch: CellGroup) -> None:
-        """Start on a batch, in the same process as the one before if that lives."""
+        """Start a batch, in the process of the previous batch if it is alive."""
         if self.process is not None and not self.process.is_alive():
             self.stop()
         if self.process is None:
             self._start()
         self.busy, self.unfinished = True, {cell.key: cell for cell in batch}
-        with suppress(OSError):  # it died just now: `events` will find out and say so
+        with suppress(OSError):  # it died just now: `events` reports that
             self.connection.send(batch)
 
     def events(self) -> Iterator[Event]:
-        """The next event, or those that tell of a death."""
+        """The next event; if the process died, a failure for each unfinished cell."""
         try:
             event: Event | None = self.connection.recv()
         except (EOFError, OSError):
-            yield from self._bury()
+            yield from self._fail_unfinished()
             return
         if event is None:  # the batch is over, whether all its cells ran or not
             self.busy = False
@@ -61,14 +61,14 @@ class _Worker:
         yield event
 
     def dismiss(self) -> None:
-        """Let the process end by itself; `stop` sees to it that it does."""
+        """Ask the process to end by itself; `stop` ends it if it does not."""
         if self.process is not None:
             with suppress(OSError):
                 self.connection.send(None)
             self.process.join(STOP_SECONDS)
 
     def stop(self) -> None:
-        """End the process now, whatever it does."""
+        """End the process now, even while it runs a batch."""
         if self.process is None:
             return
         self.process.terminate()
@@ -80,18 +80,18 @@ class _Worker:
         self.process, self.busy = None, False
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a fork would copy a CUDA that cannot work
+        context = multiprocessing.get_context("spawn")  # CUDA does not work after a fork
         self.connection, far_end = context.Pipe()
         self.process = context.Process(target=_serve, args=(far_end,), name="rppbench worker")
-        resource_tracker.ensure_running()  # its first start would unblock the interrupt
+        resource_tracker.ensure_running()  # started later, it would unblock the interrupt
         with _environment(self.environment), _no_interrupt():
             self.process.start()
-        far_end.close()  # else its end would never be seen here
+        far_end.close()  # else the end of the process would not be noticed
         with suppress(OSError):
             self.connection.send(self.job)
 
-    def _bury(self) -> Iterator[Event]:
-        """Record the cells that a dead process left behind."""
+    def _fail_unfinished(self) -> Iterator[Event]:
+        """Record the cells that a dead process did not finish as failed."""
         assert self.process is not None
         self.process.join(STOP_SECONDS)
         message = f"the worker died: {_ending(self.process.exitcode)}"
@@ -102,24 +102,24 @@ class _Worker:
 
 
 def _serve(connection: Connection[Any, Any]) -> None:
-    """What a worker does: batches, until it gets None or the other end is gone."""
+    """The worker's main function: run batches until it gets None or the pipe is closed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
-    def tell(event: Event | None) -> None:
+    def report(event: Event | None) -> None:
         try:
             connection.send(event)
-        except OSError:  # the parent is gone; as an exception it would be taken for the cell's
+        except OSError:  # the parent is gone; raised, it would look like an error of the cell
             os._exit(1)
 
     with suppress(EOFError):
         job: Job = connection.recv()
         while (batch := connection.recv()) is not None:
-            job(batch, tell)
-            tell(None)
+            job(batch, report)
+            report(None)
 
 
 def _end_with_parent() -> None:
-    """A killed parent cannot stop its workers, so they watch it."""
+    """Exit when the parent has died: a killed parent cannot stop its workers."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -130,12 +130,12 @@ def _ending(status: int | None) -> str:
     if status is None or status >= 0:
         return f"exit status {status}"
     name = signal.Signals(-status).name
-    return f"{name}, which is what the system sends without memory" if name == "SIGKILL" else name
+    return f"{name}, which the system sends when memory runs out" if name == "SIGKILL" else name
 
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Variables for a process that starts here: libraries read them while they load."""
+    """Set variables for a process that starts meanwhile: libraries read them when they load."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -150,9 +150,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Ctrl-C goes to a whole process group: only the parent answers, by stopping its workers.
+    """Block the interrupt in a process that starts meanwhile.
 
-    A blocked signal is inherited, from the first moment on; here it waits and is not lost.
+    Ctrl-C is sent to the entire process group; only the parent reacts, by stopping its workers. A
+    child inherits the block from its first moment; here the signal is delivered afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from rppbench.contracts.dataset import ReportProgress
-from rppbench.contracts.regions import IGNORED, DetectionSet, SegmentationSet, Thing
+from rppbench.contracts.regions import IGNORED, DetectionSet, Instance, SegmentationSet
 from rppbench.files import rle
 from rppbench.files.atomic import write_whole
 
@@ -42,13 +42,13 @@ def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) 
             Image.fromarray(labels).save(folder / "labels" / file)
         width, height = image.size
         images.append({"id": image_id, "file_name": file, "width": width, "height": height})
-        for thing in data.things(sample):
+        for instance in data.instances(sample):
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
-                    "category_id": categories[thing.label],
-                    **_shape(thing),
+                    "category_id": categories[instance.label],
+                    **_shape(instance),
                 }
             )
         report(number + 1, len(samples))
@@ -66,7 +66,7 @@ def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) 
     return len(images), len(annotations)
 
 
-def _shape(thing: Thing) -> dict[str, Any]:
+def _shape(thing: Instance) -> dict[str, Any]:
     """The fields of a COCO annotation that describe where a thing is."""
     box: dict[str, Any] = {"bbox": list(thing.box), "iscrowd": int(thing.crowd)}
     if thing.mask is None:

@@ -1,4 +1,4 @@
-"""What data sets and weights are, read once for a whole plan: digests, and classes in common."""
+"""Digests of data sets and weights, each computed once for an entire plan."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rppbench.errors import MissingDataError
 from rppbench.plugins.registry import Registry
 
 MISSING = "missing"
-"""Stands for the digest of data that is not there."""
+"""Takes the place of the digest of data that does not exist."""
 
 
-class Identities:
+class Fingerprints:
     """Digests of data and weights, each computed once."""
 
     def __init__(self, registry: Registry) -> None:
@@ -20,7 +20,7 @@ class Identities:
         self.known: dict[str, str] = {}
 
     def of(self, dataset: str, backbone: str, teacher: str | None) -> tuple[tuple[str, str], ...]:
-        """(what, digest) pairs of everything named."""
+        """(kind:name, digest) pairs of a data set, a backbone and a teacher."""
         pairs = [
             (f"dataset:{dataset}", self._data(dataset)),
             (f"backbone:{backbone}", self._weights(backbone)),
@@ -29,29 +29,30 @@ class Identities:
             pairs.append((f"teacher:{teacher}", self._weights(teacher)))
         return tuple(sorted(pairs))
 
-    def named(self, task: Task) -> tuple[tuple[str, str], ...]:
-        """(what, digest) pairs of the files that a task's options name."""
+    def of_files(self, task: Task) -> tuple[tuple[str, str], ...]:
+        """(name, digest) pairs of the files that a task's options name."""
         try:
             return tuple(task.inputs())
         except MissingDataError:  # as for data: the cell will record why
             return ((f"files of {task.name}", MISSING),)
 
     def covers(self, assignment: Assignment) -> bool:
-        """Whether a method that knows only the classes it learned can do this.
+        """Whether a method that knows only the classes it learned can run this assignment.
 
-        All that are scored must be learned, and nothing before on others. True if data is missing.
+        All classes that are scored must be learned, without pretraining on others. True if data is
+        missing.
         """
         if assignment.start:
             return False
-        open_: dict[str, Dataset] = {}
+        datasets: dict[str, Dataset] = {}
         for name in (assignment.source, assignment.dataset):
             component: type[Dataset] = self.registry.get("datasets", name)
             try:
-                open_[name] = component()
-                names = open_[name].classes
+                datasets[name] = component()
+                names = datasets[name].classes
             except MissingDataError:
                 return True
-        source = open_[assignment.source]
+        source = datasets[assignment.source]
         learned = training_classes(source, assignment.classes)
         return {source.classes[label] for label in learned} >= set(names)
 
@@ -65,9 +66,7 @@ class Identities:
         return self.known[name]
 
     def _weights(self, name: str) -> str:
-        from rppbench.models.identity import (
-            identify,  # not by way of `clip`: open_clip costs seconds
-        )
+        from rppbench.models.identity import identify  # `models.clip` would load open_clip
 
         if name not in self.known:
             self.known[name] = identify(name, self.registry.all("backbones"))

@@ -1,4 +1,4 @@
-"""Ablation grids: from the values to vary to combinations, each with its cells."""
+"""Ablation grids: combinations of varied values, each with its cells."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.fingerprints import Identities
+from rppbench.planning.fingerprints import Fingerprints
 from rppbench.planning.plan import SCOPES, Request, cells
 from rppbench.plugins.options import options, parse_value
 from rppbench.plugins.registry import Registry
@@ -17,18 +17,18 @@ from rppbench.records.grid import Combination, Grid, Place
 
 Values = Mapping[str, Sequence[str]]
 TEACHER = "teacher"
-"""The one flag that can be varied beside options: supervision is a question of its own."""
+"""The one flag that can be varied beside options: it decides what distillation is worth."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """A grid and what to run for it."""
+    """A grid and the cells to run for it."""
 
     grid: Grid
     cells: tuple[Cell, ...]
     """Each once."""
     names: Mapping[str, str]
-    """The combination of each cell by key."""
+    """The label of each cell's combination, by the cell's key."""
 
 
 def design(
@@ -42,10 +42,10 @@ def design(
 ) -> Design:
     """The product of the varied values, or with `one_at_a_time` single changes of the baseline.
 
-    Several mappings are sub-grids, which unite: an option that one of them does not vary has its
-    baseline value there. The baseline is part of every grid; what it does not name has the first
-    value. Raises UsageError for unknown options, values of the wrong type, and requests of more
-    than one method or task.
+    Several mappings are sub-grids, which are united: an option that one of them does not vary has
+    its baseline value there. The baseline is part of every grid; options that it does not name have
+    their first value. Raises UsageError for unknown options, values of the wrong type, and requests
+    of more than one method or task.
     """
     _check(request, varied)
     defaults = _defaults(registry, request)
@@ -86,41 +86,41 @@ def _check(request: Request, varied: Sequence[Values]) -> None:
 
 
 def _check_apart(registry: Registry, factors: Sequence[str], request: Request) -> None:
-    """An option that is varied cannot be set too, nor varied under two names."""
-    said = [key for key, _ in request.settings]
-    said += [f"method.{key}" for key in registry.choose("methods", request.methods[0])[1]]
-    said += [f"task.{key}" for key in registry.choose("tasks", request.tasks[0])[1]]
-    said += ["shots"] if request.shots else []
-    said += [TEACHER] if request.teacher else []
+    """UsageError for a varied option that is also set, or varied under two names."""
+    given = [key for key, _ in request.settings]
+    given += [f"method.{key}" for key in registry.choose("methods", request.methods[0])[1]]
+    given += [f"task.{key}" for key in registry.choose("tasks", request.tasks[0])[1]]
+    given += ["shots"] if request.shots else []
+    given += [TEACHER] if request.teacher else []
     for index, factor in enumerate(factors):
-        for other in [*said, *factors[:index]]:
+        for other in [*given, *factors[:index]]:
             heads = {key.rpartition(".")[0] for key in (factor, other)}
             if factor.split(".")[-1] == other.split(".")[-1] and (len(heads) == 1 or "" in heads):
                 raise UsageError(f"{factor!r} is varied; it cannot be given as {other!r} too")
 
 
 def _defaults(registry: Registry, request: Request) -> dict[str, Option]:
-    """A value of every option that can be varied, by each name that it goes by."""
+    """The default of every option that can be varied, by each of its names."""
     method, _ = registry.choose("methods", request.methods[0])
     task, _ = registry.choose("tasks", request.tasks[0])
-    found: dict[str, Option] = {}
+    defaults: dict[str, Option] = {}
     of_scopes = (
         options(registry.get("methods", method)),
         options(registry.get("tasks", task)),
         FALLBACK.values(),  # every recipe has the same ones
     )
-    for scope, defaults in zip(SCOPES, of_scopes, strict=True):
-        for option, value in defaults.items():
-            found.setdefault(option, value)
-            found[f"{scope}.{option}"] = value
-    return {**found, TEACHER: ""}
+    for scope, of_scope in zip(SCOPES, of_scopes, strict=True):
+        for option, value in of_scope.items():
+            defaults.setdefault(option, value)
+            defaults[f"{scope}.{option}"] = value
+    return {**defaults, TEACHER: ""}
 
 
 def _spelled(factor: str, values: Sequence[str], defaults: Mapping[str, Option]) -> list[str]:
-    """The values with one spelling each, so that 'yes' and 'on' are the same; each once."""
+    """The distinct values, each in one spelling: 'yes' and 'on' are the same."""
     if factor not in defaults:
-        alike = [name for name in defaults if ("." in name) == ("." in factor)]
-        raise unknown("option to vary is named", factor, alike, "options")
+        names = [name for name in defaults if ("." in name) == ("." in factor)]
+        raise unknown("option to vary is named", factor, names, "options")
     if not values:
         raise UsageError(f"no values of {factor!r} to vary")
     return list(dict.fromkeys(_one(factor, value, defaults[factor]) for value in values))
@@ -145,8 +145,8 @@ def _singles(base: Mapping[str, str], values: Values) -> Iterator[dict[str, str]
 def _planned(
     registry: Registry, request: Request, every: Sequence[Mapping[str, str]], name: str
 ) -> Design:
-    identities = Identities(registry)
-    found: dict[str, Cell] = {}
+    fingerprints = Fingerprints(registry)
+    by_key: dict[str, Cell] = {}
     combinations: list[Combination] = []
     for levels in dict.fromkeys(tuple(levels.items()) for levels in every):
         asked = replace(
@@ -154,8 +154,8 @@ def _planned(
             settings=(*request.settings, *(pair for pair in levels if pair[0] != TEACHER)),
             teacher=dict(levels).get(TEACHER, request.teacher),
         )
-        planned = cells(registry, asked, identities)
-        found |= {cell.key: cell for cell in planned}
+        planned = cells(registry, asked, fingerprints)
+        by_key |= {cell.key: cell for cell in planned}
         places = tuple(Place(cell.key, cell.dataset, cell.seed) for cell in planned)
         combinations.append(Combination(levels, places))
     kept = _kept(combinations)
@@ -165,14 +165,14 @@ def _planned(
         tuple((c.label, kept[c.cells].label) for c in combinations if kept[c.cells] is not c),
     )
     names = {place.key: c.label for c in grid.combinations for place in c.cells}
-    return Design(grid, tuple(found.values()), names)
+    return Design(grid, tuple(by_key.values()), names)
 
 
 def _kept(combinations: Sequence[Combination]) -> dict[tuple[Place, ...], Combination]:
-    """Of combinations with the same cells (a teacher of what does not distil, say) one.
+    """One of the combinations with the same cells (as with teachers where nothing is distilled).
 
-    It is the one most like the baseline, so that it has a partner in as many main effects as can
-    be.
+    It is the one most like the baseline, so that it has a partner in as many main effects as
+    possible.
     """
 
     def changes(combination: Combination) -> int:

@@ -1,4 +1,4 @@
-"""Every combination that was asked for, as cells; which share a training."""
+"""From a request to cells, and the groups of cells that share a training."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.dataset import Catalog
 from rppbench.contracts.engine import CellGroup
 from rppbench.contracts.learning import Supervision
@@ -13,61 +14,65 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import Recipe, override, select
 from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.fingerprints import Identities
+from rppbench.planning.fingerprints import Fingerprints
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
-"""Options of every trained method that are no part of its structure."""
+"""Options of every trained method that say how it is supervised, not how it is built."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asked for; the words of the command line."""
+    """The cells that a person wants, in the words of the command line."""
 
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     datasets: tuple[str, ...] = ()
-    """Score only these; () for all of the task. One that no task's suite holds is scored by the
-    tasks that score transfer sets, as one more of them."""
-    backbone: str = "demo"
+    """The data sets to score; () for all of the task. One that is in no task's suite is added to
+    the transfer sets of the tasks that score these."""
+    backbone: str = ""
+    """'' takes the registry's default."""
     teacher: str | None = None
-    """Teacher of methods that distil; None takes the backbone's usual one."""
+    """Teacher of methods that distil; None takes `usual_teacher`."""
     seeds: tuple[int, ...] = (1,)
     shots: tuple[int, ...] = ()
-    """() leaves it to task and recipe."""
+    """Training images a class, one set of cells each; () leaves it to task and recipe."""
     precision: str = "fp32"
     limit: int | None = None
     recipe: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
-    """(KEY, VALUE) of --set: 'length', 'method.length', 'task.suite' or 'recipe.lr'."""
+    """(KEY, VALUE) of --set; KEY is 'length', 'method.length', 'task.suite', 'recipe.lr', ..."""
 
 
 def cells(
     registry: Registry,
     request: Request,
-    identities: Identities | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    fingerprints: Fingerprints | None = None,
+    warn: Callable[[str], None] = lambda line: None,
 ) -> list[Cell]:
     """All cells of a request, those that share a training next to each other.
 
-    Several requests that hand over the same `identities` read data and weights once. `tell` hears
-    of tasks that a method does not do: it knows only the classes that it learned.
+    Requests that share `fingerprints` read data and weights once. `warn` is called for each task
+    that is left out because the method knows only the classes that it learned.
     Raises UsageError for unknown names and options, and where nothing is left to run.
     """
+    backbone = request.backbone or registry.default_backbone().name
+    request = replace(request, backbone=backbone)
     wanted = tuple(registry.get("datasets", name).name for name in request.datasets)
-    work = _Work(registry, request, registry, wanted, identities or Identities(registry))
-    planned = list(work.cells())
-    others = [name for name in wanted if name not in work.scored]
+    fingerprints = fingerprints or Fingerprints(registry)
+    planner = _Planner(registry, request, registry, wanted, fingerprints)
+    planned = list(planner.cells())
+    others = [name for name in wanted if name not in planner.scored]
     if others:
-        planned += replace(work, catalog=_Extended(registry, others), wanted=others).cells()
+        planned += replace(planner, catalog=_Extended(registry, others), wanted=others).cells()
     for name in others:
-        if name not in work.scored:
-            scored = ", ".join(sorted(work.scored)) or "(none)"
+        if name not in planner.scored:
+            scored = ", ".join(sorted(planner.scored)) or "(none)"
             raise UsageError(f"no chosen task scores data set {name!r}; scored: {scored}")
-    unused = [key for key, _ in request.settings if key not in work.used]
+    unused = [key for key, _ in request.settings if key not in planner.used]
     if unused:
         raise UsageError(
             f"--set {unused[0]}: no chosen method, task or recipe takes this; "
@@ -75,17 +80,17 @@ def cells(
         )
     left_out = [
         f"{method} does not do {task} ({_some(names)}): it knows only the classes that it learned"
-        for (method, task), names in work.closed.items()
+        for (method, task), names in planner.closed.items()
     ]
     if not planned and left_out:
         raise UsageError("\n".join(left_out))
     for line in left_out:
-        tell(line)
-    return list(dict.fromkeys(planned))  # asking twice is not running twice
+        warn(line)
+    return list(dict.fromkeys(planned))  # a cell that is requested twice runs once
 
 
 def cell_groups(planned: Sequence[Cell]) -> list[CellGroup]:
-    """Cells that share a training, or a start of it, go to one worker; the rest go alone."""
+    """The cells in groups that share a training or its start; any other cell is alone in one."""
     groups: dict[str, list[Cell]] = {}
     for cell in planned:
         training = cell.training and (cell.training.start or cell.training)
@@ -94,7 +99,7 @@ def cell_groups(planned: Sequence[Cell]) -> list[CellGroup]:
 
 
 def labels(registry: Registry, cell: Cell) -> dict[str, str]:
-    """How tables print a cell."""
+    """What tables print of a cell: titles, options and the position of its data set."""
     method = registry.get("methods", cell.method.name)
     task = registry.get("tasks", cell.task.name)
     dataset = registry.get("datasets", cell.dataset)
@@ -120,7 +125,7 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first few."""
+    """The first three names."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
@@ -129,35 +134,35 @@ def _base_name(recipe: Choice) -> str:
 
 
 class _Extended:
-    """The catalog as if every suite had the given transfer sets too."""
+    """A catalog in which every suite has the given transfer sets too."""
 
-    def __init__(self, registry: Registry, more: Sequence[str]) -> None:
-        self.registry, self.more = registry, more
+    def __init__(self, registry: Registry, added: Sequence[str]) -> None:
+        self.registry, self.added = registry, added
 
     def names(self, suite: str, role: str) -> Sequence[str]:
-        more = self.more if role == "transfer" else ()
-        return [*self.registry.names(suite, role), *more]
+        added = self.added if role == "transfer" else ()
+        return [*self.registry.names(suite, role), *added]
 
     def source(self, suite: str, large: bool) -> str:
         return self.registry.source(suite, large)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """Turns a request into cells, as far as they score `wanted` data sets."""
+class _Planner:
+    """Turns a request into its cells that score `wanted` data sets."""
 
     registry: Registry
     request: Request
     catalog: Catalog
     wanted: Sequence[str]
     """() for all."""
-    identities: Identities
+    fingerprints: Fingerprints
     used: set[str] = field(default_factory=set)
-    """Keys of --set that something took."""
+    """Keys of --set that some component has."""
     scored: set[str] = field(default_factory=set)
     """Data sets that the chosen tasks score, wanted or not."""
     closed: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """(method, task) -> data sets with classes that the method would not have learned."""
+    """(method, task) -> data sets with classes that the method does not learn."""
 
     def cells(self) -> Iterator[Cell]:
         for method in self.request.methods:
@@ -185,7 +190,7 @@ class _Work:
         named = request.recipe if learning else None
 
         @cache
-        def way(source: str, shots: int) -> tuple[Choice, Recipe]:
+        def learning_of(source: str, shots: int) -> tuple[Choice, Recipe]:
             """How the method learns on a source."""
             recipe = select(recipes, task_name, suite, named, source=source, shots=shots)
             recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
@@ -196,31 +201,32 @@ class _Work:
 
         trained = learning is not None
         made = task_class(**dict(task.options))
-        found = made.assignments(self.catalog, method_class)
-        if not found and not self.wanted:
+        assignments = [self._spelled(a) for a in made.assignments(self.catalog, method_class)]
+        if not assignments and not self.wanted:
             raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
-        assignments = [self._spelled(assignment) for assignment in found]
         self.scored.update(assignment.dataset for assignment in assignments)
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
         if not method_class.open_vocabulary:
-            # A fresh start alone would be nothing to compare: a set goes with all its cells.
-            others = {a.dataset for a in chosen if not self.identities.covers(a)}
+            # One of a set's cells alone has nothing to be compared with: all are left out.
+            others = {a.dataset for a in chosen if not self.fingerprints.covers(a)}
             chosen = [a for a in chosen if a.dataset not in others]
             if others:
                 self.closed[method_name, task_name] = sorted(others)
-        ways = [way(a.source, a.shots or 0) for a in chosen]
-        befores = [
+        learnings = [learning_of(a.source, a.shots or 0) for a in chosen]
+        pretrainings = [
             _pretraining(method_class, method, explicit, suite) if trained and a.start else None
-            for (method, _), a in zip(ways, chosen, strict=True)
+            for (method, _), a in zip(learnings, chosen, strict=True)
         ]
-        files = self.identities.named(made)
+        files = self.fingerprints.of_files(made)
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
-            for assignment, (method, recipe), before in zip(chosen, ways, befores, strict=True):
+            for assignment, (method, recipe), pretraining in zip(
+                chosen, learnings, pretrainings, strict=True
+            ):
                 training = self._training(method, recipe, assignment, seed) if trained else None
-                if training and before:
+                if training and pretraining:
                     first = Assignment(assignment.start, assignment.start, "seen")
-                    training = replace(training, start=self._training(*before, first, seed))
+                    training = replace(training, start=self._training(*pretraining, first, seed))
                 yield Cell(
                     task=task,
                     dataset=assignment.dataset,
@@ -231,7 +237,7 @@ class _Work:
                     limit=request.limit,
                     training=training,
                     inputs=(
-                        *self.identities.of(assignment.dataset, request.backbone, None),
+                        *self.fingerprints.of(assignment.dataset, request.backbone, None),
                         (f"task:{task.name}", f"version {task_class.version}"),
                         *files,
                     ),
@@ -241,7 +247,9 @@ class _Work:
         self, method: Choice, recipe: Recipe, assignment: Assignment, seed: int
     ) -> Training:
         request = self.request
-        teacher = request.teacher or usual_teacher(request.backbone) if method["kd"] else None
+        teacher = None
+        if method["kd"]:
+            teacher = request.teacher or usual_teacher(self.registry, request.backbone)
         return Training(
             method=method,
             recipe=recipe.choice(),
@@ -252,11 +260,11 @@ class _Work:
             backbone=request.backbone,
             teacher=teacher,
             precision=request.precision,
-            inputs=self.identities.of(assignment.source, request.backbone, teacher),
+            inputs=self.fingerprints.of(assignment.source, request.backbone, teacher),
         )
 
     def _spelled(self, assignment: Assignment) -> Assignment:
-        """With each data set under its one name. UsageError for a name that does not exist."""
+        """The assignment with data sets by their registered names. UsageError for unknown ones."""
         scored, source, start = (
             self.registry.get("datasets", name).name if name else ""
             for name in (assignment.dataset, assignment.source, assignment.start)
@@ -264,10 +272,11 @@ class _Work:
         return replace(assignment, dataset=scored, source=source, start=start)
 
 
-def usual_teacher(backbone: str) -> str:
+def usual_teacher(registry: Registry, backbone: str) -> str:
     """The teacher where none is named: the same family's larger model, or the backbone itself."""
-    if backbone == "demo":
-        return "demo-teacher"
+    shipped: Backbone | None = registry.find("backbones", backbone)
+    if shipped is not None:
+        return shipped.teacher or backbone
     model, _, pretrained = backbone.partition("/")
     # The paper says "a pretrained CLIP teacher"; ViT-L/14 is what the same lab uses elsewhere.
     return "ViT-L-14/openai" if pretrained == "openai" and model != "ViT-L-14" else backbone
@@ -276,9 +285,9 @@ def usual_teacher(backbone: str) -> str:
 def _pretraining(
     component: type[Method], method: Choice, explicit: Mapping[str, Option], suite: str
 ) -> tuple[Choice, Recipe]:
-    """How prompts are pretrained that are tuned afterwards.
+    """Method and recipe of the pretraining of prompts that are tuned afterwards.
 
-    UsageError if they would not be the same vectors: supervision may differ, structure may not.
+    UsageError if its prompts have another structure; the supervision may differ.
     """
     assert component.learning is not None
     recipe = select(component.learning.recipes, "pretraining", suite)
@@ -287,23 +296,23 @@ def _pretraining(
         if name not in SUPERVISION and method[name] != value:
             raise UsageError(
                 f"{component.name!r} is pretrained with {name}={spell(value)} (recipe "
-                f"{recipe.name}) and cannot go on with {name}={spell(method[name])}; "
+                f"{recipe.name}) and cannot continue with {name}={spell(method[name])}; "
                 f"say which for both: {component.name}:{name}=..."
             )
     return before, recipe
 
 
 def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:
-    """UsageError for supervision of a method that is fitted at once, without any step to supervise.
+    """UsageError for supervision of a method that is fitted in one go, without training steps.
 
-    Otherwise a table would have two rows, and a difference of nothing between them.
+    Otherwise a table would have two rows with equal numbers.
     """
     usual = options(component)
     for name in SUPERVISION if not recipe.epochs else ():
         if method[name] != usual[name]:
             raise UsageError(
                 f"{component.name}:{name}={spell(method[name])} would change nothing: "
-                f"{component.name} is fitted at once, without training steps; leave {name} away, "
+                f"{component.name} is fitted in one go, without training steps; leave out {name}, "
                 f"or give it to one method alone: METHOD:{name}={spell(method[name])}"
             )
 
@@ -315,8 +324,11 @@ def _shots(assignment: Assignment, recipe: Recipe) -> int:
 def _settings(
     request: Request, scope: str, defaults: Mapping[str, Option], used: set[str]
 ) -> dict[str, Option]:
-    """The --set values meant for one component: 'scope.name', or a bare name that it takes."""
-    found: dict[str, Option] = {}
+    """The --set values for one component, with 'scope.name' or a bare name that it takes.
+
+    Their keys are added to `used`.
+    """
+    values: dict[str, Option] = {}
     for key, text in request.settings:
         head, dot, name = key.partition(".")
         if dot and head not in SCOPES:
@@ -326,6 +338,6 @@ def _settings(
         name = name if dot else key
         if name not in defaults:
             continue
-        found[name] = parse_value(name, text, defaults[name])
+        values[name] = parse_value(name, text, defaults[name])
         used.add(key)
-    return found
+    return values

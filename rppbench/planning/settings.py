@@ -1,4 +1,4 @@
-"""The settings of a run: what flags and config files can say, and which of them wins."""
+"""Settings of a run, from flags and config files."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rppbench.errors import UsageError, unknown
 from rppbench.files.sizes import parse_size
 
 OVERWRITE = ("only-missing", "always", "never")
-WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
+WORDS = {str: "a text", int: "an integer", bool: "true or false"}
 LEAST = {"seed": 0, "shots": 1, "batch_size": 1, "num_workers": 0, "limit": 1}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that `run` and `plan` can be told. Each field is a flag, and a key of config files."""
+    """Settings of `run` and `plan`. Each field is a flag, and a key of config files."""
 
     method: tuple[str, ...] = ()
     task: tuple[str, ...] = ("cross-dataset",)
     dataset: tuple[str, ...] = ()
     data: str | None = None
-    model: str = "demo"
+    model: str | None = None
     pretrained: str | None = None
     teacher: str | None = None
     seed: tuple[int, ...] = (1,)
@@ -48,6 +48,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.overwrite not in OVERWRITE:
             raise unknown("way to overwrite is named", self.overwrite, OVERWRITE, "ways")
+        if self.pretrained is not None and self.model is None:
+            raise UsageError("--pretrained names weights of a model; say of which: --model MODEL")
         if self.memory is not None:
             parse_size(self.memory, "memory")
         for name, least in LEAST.items():
@@ -58,53 +60,53 @@ class Settings:
 
     @property
     def backbone(self) -> str:
-        """MODEL, or MODEL/PRETRAINED."""
-        return f"{self.model}/{self.pretrained}" if self.pretrained else self.model
+        """MODEL or MODEL/PRETRAINED; '' leaves it to `Registry.default_backbone`."""
+        return "/".join(part for part in (self.model, self.pretrained) if part)
 
 
 @dataclass(frozen=True)
 class GridSettings(Settings):
-    """All that `ablate` can be told: one method, one task, and what to vary."""
+    """Settings of `ablate`: those of a run with one method and one task, and what to vary."""
 
     vary: tuple[Mapping[str, tuple[str, ...]], ...] = ()
-    """The values of each varied option. Several mappings are sub-grids, united."""
+    """The values of each varied option. Several mappings are sub-grids, which are united."""
     baseline: Mapping[str, str] = field(default_factory=dict)
     one_at_a_time: bool = False
     name: str = ""
-    """Of the pages, ablation-NAME."""
+    """NAME of the pages, ablation-NAME.md."""
     metric: tuple[str, ...] = ()
-    """Metrics with a report of their own beside that of the main one."""
+    """Further metrics to report on, beside the primary one."""
 
 
 S = TypeVar("S", bound=Settings)
 
 
 def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
-    """Defaults, over them the config file, over it the flags that were given (not None).
+    """The flags that were given (not None), else what the config file says, else the defaults.
 
-    UsageError for a file that cannot be read and for values that make no sense.
+    UsageError for a file that cannot be read and for invalid values.
     """
-    return _together(Settings, flags, path)
+    return _merged(Settings, flags, path)
 
 
 def grid_settings(flags: Mapping[str, Any], path: str | None = None) -> GridSettings:
-    """As `settings`, of a grid; the grid of a file is named as the file where it has no name."""
-    found = _together(GridSettings, flags, path)
-    if found.name or not path or flags.get("vary"):
-        return found
-    return replace(found, name=Path(path).stem)
+    """As `settings`, for a grid. The grid of a file without a name is named as the file."""
+    chosen = _merged(GridSettings, flags, path)
+    if chosen.name or not path or flags.get("vary"):
+        return chosen
+    return replace(chosen, name=Path(path).stem)
 
 
-def _together(kind: type[S], flags: Mapping[str, Any], path: str | None) -> S:
-    said = read(path, kind) if path else {}
+def _merged(kind: type[S], flags: Mapping[str, Any], path: str | None) -> S:
+    in_file = read(path, kind) if path else {}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in flags.items()
         if value is not None
     }
-    # --set adds to the file's values, key by key; every other flag takes the file's place.
-    changes = {**said.get("set", {}), **given.get("set", {})}
-    return kind(**{**said, **given, "set": changes})
+    # --set adds to the file's values, key by key; every other flag replaces the file's.
+    changes = {**in_file.get("set", {}), **given.get("set", {})}
+    return kind(**{**in_file, **given, "set": changes})
 
 
 def read(path: str, kind: type[Settings] = Settings) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def read(path: str, kind: type[Settings] = Settings) -> dict[str, Any]:
 
 
 def _checked(where: str, value: Any, hint: Any) -> Any:
-    """The value as the field holds it; UsageError if it is of another type."""
+    """The value with the field's type. UsageError if it is of another type."""
     if get_origin(hint) is UnionType:
         return None if value is None else _checked(where, value, get_args(hint)[0])
     if get_origin(hint) is tuple:
@@ -160,7 +162,7 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
 
 
 def _checked_item(where: str, value: Any, hint: Any) -> str | tuple[str, ...]:
-    """An option's value, or where several are wanted all of them."""
+    """The value of an option, or its values where the field takes several."""
     if hint is str:
         return _spelled(where, value)
     items = value if isinstance(value, (list, tuple)) else [value]
@@ -168,7 +170,7 @@ def _checked_item(where: str, value: Any, hint: Any) -> str | tuple[str, ...]:
 
 
 def _spelled(where: str, value: Any) -> str:
-    """An option's value as --set takes it, with all digits."""
+    """The value of an option as --set takes it, with all digits."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, (str, int, float)):

@@ -1,4 +1,4 @@
-"""What a run of planned cells would do now: which are done, which train, how long it takes."""
+"""What a run of planned cells would do now: which are done, which train, how long they take."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ class Planned:
     state: str
     """'todo', 'done', 'failed' (ran before without success) or 'blocked' (data is missing)."""
     training: str
-    """'none', 'learn', 'shared' (a cell before learns the same) or 'stored'."""
+    """'none', 'learn', 'shared' (an earlier cell runs the same training) or 'stored'."""
     trainings: int
-    """How many it runs: a training may need another one before it."""
+    """Number of trainings to run: one may need another one before it."""
     seconds: float | None
-    """Estimate from earlier records of the same method; None if there are none."""
+    """Estimate from earlier records of similar cells; None if there are none."""
 
 
 def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[Problem]]:
-    """What a run of these cells would do now, and what among the records is damaged."""
+    """What a run of these cells would do now, and the damaged records."""
     records, problems = store.all()
     known = {record.key: record for record in records}
     costs: dict[tuple[str, str, str], list[Cost]] = {}
-    for earlier in records:
-        if earlier.status == "ok":
-            costs.setdefault(_like(earlier.cell), []).append(earlier.cost)
+    for record in records:
+        if record.status == "ok":
+            costs.setdefault(_similarity(record.cell), []).append(record.cost)
     learned: set[str] = set()
     result = []
     for cell in planned:
-        record = known.get(cell.key)
-        state = "todo" if record is None else {"ok": "done"}.get(record.status, "failed")
+        stored = known.get(cell.key)
+        state = "todo" if stored is None else {"ok": "done"}.get(stored.status, "failed")
         if MISSING in _digests(cell):
             state = "blocked"
         training = _source(cell.training, learned, store)
         needed = _needed(cell.training, learned, store) if training == "learn" else set()
         if state != "done" and cell.training is not None:
             learned |= {cell.training.key, *needed}
-        seconds = 0.0 if state == "done" else _estimate(costs.get(_like(cell)), training)
+        seconds = 0.0 if state == "done" else _estimate(costs.get(_similarity(cell)), training)
         result.append(Planned(cell, state, training, len(needed), seconds))
     return result, problems
 
 
 def _source(training: Training | None, learned: set[str], store: Store) -> str:
-    """`Planned.training`, where trainings in `learned` have run."""
+    """`Planned.training`, if the trainings in `learned` have run."""
     if training is None:
         return "none"
     if training.key in learned:
@@ -62,7 +62,7 @@ def _source(training: Training | None, learned: set[str], store: Store) -> str:
 
 
 def _needed(training: Training | None, learned: set[str], store: Store) -> set[str]:
-    """Keys of a training and of those before it, as far as they have to run."""
+    """Keys of a training and of the pretrainings it starts from, of those that have to run."""
     needed: set[str] = set()
     while training is not None and _source(training, learned, store) == "learn":
         needed.add(training.key)
@@ -78,16 +78,16 @@ def _digests(cell: Cell) -> set[str]:
     return {value for _, value in pairs}
 
 
-def _like(cell: Cell) -> tuple[str, str, str]:
-    """Cells that agree in this take about as long."""
+def _similarity(cell: Cell) -> tuple[str, str, str]:
+    """A key that cells share which take about equally long."""
     return cell.method.name, cell.task.name, cell.backbone
 
 
-def _estimate(like: Sequence[Cost] | None, training: str) -> float | None:
-    """Median seconds of earlier ok cells that are alike, training included if it is due."""
-    if not like:
+def _estimate(earlier: Sequence[Cost] | None, training: str) -> float | None:
+    """Median seconds of earlier similar cells, with the training if it has to run."""
+    if not earlier:
         return None
-    seconds = median(cost.eval_seconds for cost in like)
+    seconds = median(cost.eval_seconds for cost in earlier)
     if training == "learn":
-        seconds += median(cost.train_seconds for cost in like)
+        seconds += median(cost.train_seconds for cost in earlier)
     return float(seconds)

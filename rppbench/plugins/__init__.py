@@ -1,1 +1,1 @@
-"""The plugin registry: hook specifications, lookup by name, options."""
+"""Plugins: hook specifications, the registry of components by name, their options."""

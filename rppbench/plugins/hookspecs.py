@@ -1,4 +1,4 @@
-"""The questions a plugin may answer. Each returns what it adds; `rppbench` asks once."""
+"""The hooks that a plugin may implement. Each returns what the plugin adds and is called once."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ hookspec = HookspecMarker("rppbench")
 
 @hookspec
 def rppbench_methods() -> list[type[Method]]:
-    """Ways to learn prompts."""
+    """Methods: how prompts are learned."""
     raise NotImplementedError
 
 
 @hookspec
 def rppbench_datasets() -> list[type[Dataset]]:
-    """Images with class names."""
+    """Data sets: images with class names."""
     raise NotImplementedError
 
 
 @hookspec
 def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
-    """The data set that an unregistered name stands for ('folder:/path'), or None; opens no data.
+    """The data set of an unregistered name such as 'folder:/path', or None; opens no data.
 
-    Its `name` is the one spelling of all that mean the same. UsageError for a name that is
-    nearly one. The same name gives the same class.
+    Its `name` is the canonical spelling. The same name gives the same class. UsageError for a name
+    that is almost valid.
     """
     raise NotImplementedError
 
 
 @hookspec
 def rppbench_tasks() -> list[type[Task]]:
-    """What is asked of a method."""
+    """Tasks: what methods learn on and are scored on."""
     raise NotImplementedError
 
 
 @hookspec
 def rppbench_engines() -> list[type[Engine]]:
-    """Where cells run."""
+    """Engines: where cells run."""
     raise NotImplementedError
 
 
 @hookspec
 def rppbench_backbones() -> list[Backbone]:
-    """Models whose weights come with the plugin."""
+    """Backbones whose weights come with the plugin."""
     raise NotImplementedError

@@ -34,7 +34,7 @@ def options(component: type[Any]) -> dict[str, Option]:
 
 
 def choices(component: type[Any]) -> dict[str, tuple[Option, ...]]:
-    """The values of options that are annotated as a Literal of words."""
+    """The possible values of options that are annotated as a Literal of words."""
     # Hints are resolved from the class's own module, where its imports are.
     hints = get_type_hints(component.__init__)
     return {
@@ -45,7 +45,7 @@ def choices(component: type[Any]) -> dict[str, tuple[Option, ...]]:
 
 
 def parse_value(name: str, text: str, default: Option) -> Option:
-    """The option's value from the command line; its default tells the type."""
+    """The value of an option from the command line, with the type of its default."""
     if isinstance(default, bool):
         if text.lower() not in WORDS:
             raise UsageError(f"option {name!r} is on or off, not {text!r}")
@@ -56,15 +56,15 @@ def parse_value(name: str, text: str, default: Option) -> Option:
     try:
         return kind(text)
     except ValueError:
-        words = {int: "a whole number", float: "a number"}
+        words = {int: "an integer", float: "a number"}
         raise UsageError(f"option {name!r} is {words[kind]}, not {text!r}") from None
 
 
 def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
-    """'length=8,kd=off' as typed options of the component. UsageError says what it takes."""
+    """'length=8,kd=off' as typed options of the component. UsageError lists its options."""
     defaults = options(component)
     explicit: dict[str, Option] = {}
-    comma = "a value that holds a comma goes with --set NAME=VALUE"
+    comma = "a value with a comma is given as --set NAME=VALUE"
     for part in filter(None, text.split(",")):
         after = [comma] if explicit else []
         key, equals, value = part.partition("=")
@@ -73,13 +73,13 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
             wrong = f"{name}: write options as NAME=VALUE, not {part!r}"
             raise UsageError("\n".join([wrong, *after]))
         if key not in defaults:
-            taken = [f"{option}={spell(default)}" for option, default in defaults.items()]
+            known = [f"{option}={spell(default)}" for option, default in defaults.items()]
             raise unknown(
                 f"option of {name!r} is named",
                 key,
                 defaults,
                 "options",
-                [f"{name} takes: {', '.join(taken) or 'no options'}", *after],
+                [f"{name} takes: {', '.join(known) or 'no options'}", *after],
             )
         explicit[key] = parse_value(key, value.strip(), defaults[key])
     check(component, name, explicit)
@@ -87,7 +87,7 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
 
 
 def check(component: type[Any], name: str, values: Mapping[str, Option]) -> None:
-    """Raise UsageError for a word that a Literal option does not know."""
+    """Raise UsageError for a value that a Literal option does not have."""
     for option, allowed in choices(component).items():
         if option in values and values[option] not in allowed:
             words = [spell(value) for value in allowed]
@@ -96,6 +96,6 @@ def check(component: type[Any], name: str, values: Mapping[str, Option]) -> None
 
 
 def resolve(component: type[Any], explicit: Mapping[str, Option]) -> Choice:
-    """The component with every option set, defaults included, sorted."""
+    """The component with the values of all its options, sorted by name."""
     check(component, component.name, explicit)
     return Choice(component.name, tuple(sorted({**options(component), **explicit}.items())))

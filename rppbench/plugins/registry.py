@@ -1,4 +1,4 @@
-"""The registry: what installed plugins bring, by kind and name."""
+"""The registry: components of the installed plugins, by kind and name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pluggy
 
+from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins import hookspecs
 from rppbench.plugins.options import parse
@@ -24,21 +25,21 @@ class Registry:
     def __init__(self, manager: pluggy.PluginManager) -> None:
         self.manager = manager
         self.broken: dict[str, Exception] = {}
-        """Plugins that did not load or answer, with the reason; never fatal."""
+        """Plugins that did not load or failed in a hook, with the error; never fatal."""
         self._known: dict[str, dict[str, Any]] = {}
 
     @classmethod
-    def load(cls, found: Iterable[EntryPoint] | None = None) -> Registry:
-        """Every installed plugin; tests pass their own list and no global state is touched."""
+    def load(cls, plugins: Iterable[EntryPoint] | None = None) -> Registry:
+        """The registry of these plugins, by default of all installed ones; no state is global."""
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hookspecs)
         registry = cls(manager)
-        for entry in entry_points(group=GROUP) if found is None else found:
+        for entry in entry_points(group=GROUP) if plugins is None else plugins:
             try:
                 plugin = entry.load()
                 manager.register(plugin, entry.name)
-                manager.check_pending()  # a misspelt hook is an error now, not silence later
-            except Exception as error:  # noqa: BLE001  a broken plugin must not take others down
+                manager.check_pending()  # a misspelt hook is an error now, not ignored later
+            except Exception as error:  # noqa: BLE001  one broken plugin must not stop the others
                 registry.broken[entry.name] = error
                 if manager.has_plugin(entry.name):
                     manager.unregister(name=entry.name)
@@ -59,7 +60,7 @@ class Registry:
         return component
 
     def find(self, kind: str, name: str) -> Any | None:
-        """The named component, or the data set that a plugin makes of the name; None if neither."""
+        """The named component, or the data set that a plugin makes from the name; else None."""
         known = self.all(kind)
         if name in known or kind != "datasets":
             return known.get(name)
@@ -76,12 +77,26 @@ class Registry:
         return None
 
     def choose(self, kind: str, text: str) -> tuple[str, dict[str, Option]]:
-        """'rpp:kd=off,length=8' as a name and its typed explicit options."""
+        """'rpp:kd=off,length=8' as a name and the options that are given, typed."""
         name, _, rest = text.partition(":")
         return name, parse(self.get(kind, name), name, rest)
 
+    def default_backbone(self) -> Backbone:
+        """The backbone to use where none is named. UsageError unless exactly one is marked."""
+        marked: list[Backbone] = [one for one in self.all("backbones").values() if one.default]
+        if len(marked) == 1:
+            return marked[0]
+        if marked:
+            names = ", ".join(repr(backbone.name) for backbone in marked)
+            wrong = f"{len(marked)} backbones are marked as the default: {names}"
+            advice = "name one, --model NAME, or uninstall one of the plugins"
+        else:
+            wrong = "no installed backbone is marked as the default"
+            advice = "name one: --model NAME"
+        raise UsageError("\n".join([f"{wrong}; {advice}", *self.complaints()]))
+
     def complaints(self) -> list[str]:
-        """One line for each broken plugin."""
+        """One line for each broken plugin, with the error."""
         return [
             f"plugin {name!r} did not load: {type(error).__name__}: {error}"
             for name, error in self.broken.items()
@@ -98,7 +113,7 @@ class Registry:
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source: its large vocabulary or its standard one.
 
-        A suite with one source only has no choice. UsageError if it has none.
+        The only source of a suite is both. UsageError if there is none.
         """
         sources = self.names(suite, "source")
         if not sources:
@@ -112,7 +127,7 @@ class Registry:
         return next((name for name in sources if datasets[name].large == large), sources[0])
 
     def _collect(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        collected: dict[str, Any] = {}
         for implementation in getattr(self.manager.hook, f"rppbench_{kind}").get_hookimpls():
             try:
                 components = list(implementation.function())
@@ -121,13 +136,13 @@ class Registry:
                 self.broken[implementation.plugin_name] = error
                 continue
             for name, component in named:
-                if name in found and found[name] is not component:
+                if name in collected and collected[name] is not component:
                     raise UsageError(
-                        f"two {kind} are named {name!r}: {_where(found[name])} and "
+                        f"two {kind} are named {name!r}: {_where(collected[name])} and "
                         f"{_where(component)}; uninstall one of the plugins"
                     )
-                found[name] = component
-        return found
+                collected[name] = component
+        return collected
 
 
 def _where(component: Any) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rppbench.contracts.regions import IGNORED, Compared, Detections
+from rppbench.contracts.regions import IGNORED, Comparison, Detections
 
 Colour = tuple[int, int, int]
 Labels = NDArray[np.uint16]
@@ -48,21 +48,21 @@ class Picture:
     caption: str
 
 
-def draw(scene: Compared, names: Sequence[str], unseen: Sequence[int]) -> Picture:
+def draw(scene: Comparison, names: Sequence[str], unseen: Sequence[int]) -> Picture:
     """The picture of a scene; `unseen` are labels that nothing was learned of."""
     hidden = set(unseen)
     titles = {at: f"{name} (unseen)" if at in hidden else name for at, name in enumerate(names)}
-    if isinstance(scene.truth, Detections) and isinstance(scene.found, Detections):
-        return _boxes(scene, scene.truth, scene.found, titles)
+    if isinstance(scene.truth, Detections) and isinstance(scene.prediction, Detections):
+        return _boxes(scene, scene.truth, scene.prediction, titles)
     assert not isinstance(scene.truth, Detections), "both are maps or both are boxes"
-    assert not isinstance(scene.found, Detections), "both are maps or both are boxes"
-    return _maps(scene, scene.truth, scene.found, titles)
+    assert not isinstance(scene.prediction, Detections), "both are maps or both are boxes"
+    return _maps(scene, scene.truth, scene.prediction, titles)
 
 
 # --- label maps -----------------------------------------------------------------------------------
 
 
-def _maps(scene: Compared, truth: Labels, found: Labels, titles: dict[int, str]) -> Picture:
+def _maps(scene: Comparison, truth: Labels, found: Labels, titles: dict[int, str]) -> Picture:
     scored = truth != IGNORED
     order = dict.fromkeys([*_by_pixels(truth, scored), *_by_pixels(found, scored)])
     colours = _colours(list(order))
@@ -104,7 +104,7 @@ def _painted(
 
 
 def _boxes(
-    scene: Compared, truth: Detections, found: Detections, titles: dict[int, str]
+    scene: Comparison, truth: Detections, found: Detections, titles: dict[int, str]
 ) -> Picture:
     best = np.argsort(-found.scores, kind="stable")[: len(truth)]
     shown = Detections(found.boxes[best], found.scores[best], found.labels[best])

@@ -1,4 +1,4 @@
-"""Base-to-new: learn on half of the classes, score that half and the one never seen.
+"""Base-to-new: learn on half of the classes, score that half and the other one.
 
 Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022, section 4.1; the
 harmonic mean: Xian et al., Zero-Shot Learning: A Comprehensive Evaluation, TPAMI 2019.
@@ -16,7 +16,7 @@ from rppbench.stats.intervals import harmonic_mean
 class BaseToNew(Task):
     """One training and one cell for each transfer set; each half is classified among itself.
 
-    The images are drawn before the classes are halved, so they are those of `few-shot`.
+    Images are drawn before the classes are halved, so they are those of `few-shot`.
     """
 
     name = "base-to-new"
@@ -35,15 +35,15 @@ class BaseToNew(Task):
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 of the classes learned on (`base`), of the rest (`new`), their harmonic mean."""
+        """top1 of the learned classes (`base`), of the others (`new`), and their harmonic mean."""
         bench.fit()
         return base_to_new(bench, self.metric)
 
 
 def base_to_new(bench: Bench, metric: str) -> list[Score]:
-    """Scores of both halves of the classes, each among itself; `metric` is the harmonic mean."""
+    """Scores of each half of the classes among itself; `metric` names the harmonic mean."""
     base_classes, new_classes = bench.dataset.halves()
     base = bench.evaluate(base_classes).scores("base")
-    # Of other classes than were learned on: the difference of losses would be no gap.
+    # These classes were not learned: the difference of the losses would not be a loss gap.
     new = replace(bench.evaluate(new_classes), train_loss=None).scores("new")
     return [Score(metric, harmonic_mean(base[0].value, new[0].value)), *base, *new]

@@ -1,8 +1,9 @@
-"""Detections of another program, from a file in COCO's results format, scored as our own.
+"""Scores of another program's detections, from a file in COCO's results format.
 
-A list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, with ids as in the
-annotation file of the data set; "segmentation" (RLE) beside or instead of "bbox" is scored too.
-Numbers are kept in arrays: six million boxes are some hundred megabytes.
+The file is a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, with ids
+as in the annotation file of the data set; "segmentation" (RLE), beside or instead of "bbox", is
+scored too.
+Numbers are held in arrays: six million boxes take some hundred megabytes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from rppbench.contracts import Detections, DetectionSet, Sample, Score
+from rppbench.contracts import Detections, DetectionSet, ReportProgress, Sample, Score
 from rppbench.errors import UsageError
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench.files import rle
@@ -24,35 +25,35 @@ from rppbench.files.coco_json import box, entries, real, whole
 def scores(
     data: DetectionSet,
     path: Path,
-    progress: Callable[[int, int], None],
-    tell: Callable[[str], None],
+    report_progress: ReportProgress,
+    warn: Callable[[str], None],
 ) -> Iterator[Score]:
-    """Average precision of the boxes, then of the masks where file and data set have them."""
+    """Average precision of the boxes, then of the masks if file and data set have them."""
     samples = data.samples("test")
     results = BoxResults(data, path)
     boxes, masks = AveragePrecision(data), AveragePrecision(data, masks=True)
     with_masks, empty = bool(results.masks), 0
-    for done, (sample, found) in enumerate(results.found(), 1):
-        boxes.add(sample, found)
-        masks.add(sample, found)
-        things = data.things(sample)
-        with_masks &= all(t.mask is not None or t.segmentation is not None for t in things)
-        empty += not len(found)
-        progress(done, len(samples))
+    for done, (sample, detections) in enumerate(results.detections(), 1):
+        boxes.add(sample, detections)
+        masks.add(sample, detections)
+        instances = data.instances(sample)
+        with_masks &= all(i.mask is not None or i.segmentation is not None for i in instances)
+        empty += not len(detections)
+        report_progress(done, len(samples))
     if empty:
-        tell(f"{empty} of {len(samples)} images have no detection in the file: nothing found there")
+        warn(f"{empty} of {len(samples)} images have no detection in the file: nothing found there")
     yield from boxes.scores()
     if with_masks:
         yield from masks.scores()
 
 
 class BoxResults:
-    """The detections of a file by image. UsageError names the entry that is not as it must be."""
+    """The detections of a file, by image. UsageError names the first invalid entry."""
 
     def __init__(self, data: DetectionSet, path: Path) -> None:
         self.data, self.samples = data, data.samples("test")
         self.masks: list[dict[str, Any]] = []
-        """One for each box in the order of the file, or none at all."""
+        """One for each box in the order of the file, or [] where there are only boxes."""
         ids = data.image_ids("test")
         at_of = {number: at for at, number in enumerate(ids)}
         label_of = {number: label for label, number in enumerate(data.category_ids())}
@@ -80,8 +81,8 @@ class BoxResults:
         self._order = np.argsort(self._owners, kind="stable")
         self._check_twice(path)
 
-    def found(self) -> Iterator[tuple[Sample, Detections]]:
-        """Every test image with its detections, in the order of the file; none is an answer."""
+    def detections(self) -> Iterator[tuple[Sample, Detections]]:
+        """Every test image with its detections in the order of the file; may be empty."""
         starts = np.searchsorted(self._owners[self._order], np.arange(len(self.samples) + 1))
         for at, sample in enumerate(self.samples):
             rows = self._order[starts[at] : starts[at + 1]]
@@ -90,7 +91,7 @@ class BoxResults:
             yield sample, Detections(values[:, :4], values[:, 4], self._labels[rows], masks)
 
     def _mask(self, entry: Any, sample: Sample, where: str) -> dict[str, Any] | None:
-        """The mask of an entry, sound and of the image's size; None if it has none."""
+        """The mask of an entry, valid and of the image's size; None if the entry has none."""
         if entry.get("segmentation") is None:
             return None
         try:
@@ -99,7 +100,7 @@ class BoxResults:
             raise UsageError(f"{where}: {error}") from error
 
     def _check_twice(self, path: Path) -> None:
-        """UsageError where a detection stands twice: parts of the images were evaluated twice."""
+        """UsageError where a detection occurs twice: some images were evaluated twice."""
         rows = (*self._numbers.T, self._labels, self._owners)
         order = np.lexsort(rows)
         same = np.logical_and.reduce([row[order][1:] == row[order][:-1] for row in rows])
@@ -107,12 +108,12 @@ class BoxResults:
             first, second = sorted(order[int(same.argmax()) :][:2].tolist())
             raise UsageError(
                 f"{path}: entries {first + 1} and {second + 1} are the same detection, and "
-                f"{int(same.sum())} in all stand there again; were images evaluated twice?"
+                f"{int(same.sum())} in all are repeated; were images evaluated twice?"
             )
 
 
 def _around(mask: dict[str, Any]) -> tuple[float, float, float, float]:
-    """The box of a mask; nothing for an empty one."""
+    """The box of a mask; all zeros for an empty one."""
     pixels = rle.decode(mask)
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
     if not len(rows):

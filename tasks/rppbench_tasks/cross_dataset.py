@@ -35,6 +35,6 @@ class CrossDataset(Task):
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 over all classes of the target, with top5 and the mean over classes."""
+        """top1 over all classes of the target, and what else `Evaluation.scores` has."""
         bench.fit()
         return bench.evaluate().scores()

@@ -1,4 +1,4 @@
-"""Cross-domain: learn once on the source, score the same classes under a shift.
+"""Cross-domain: learn once on the source, score its classes in images of other domains.
 
 Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, section 4.2 (there: domain
 generalisation, from ImageNet to its variants).
@@ -10,7 +10,7 @@ from rppbench_tasks.cross_dataset import CrossDataset
 
 
 class CrossDomain(CrossDataset):
-    """One cell for each shift set; the training is the one of `cross-dataset`."""
+    """One cell for each shift set; the training is that of `cross-dataset`."""
 
     name = "cross-domain"
     title = "Domain generalisation"

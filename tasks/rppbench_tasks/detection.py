@@ -1,9 +1,9 @@
-"""Detection: learn prompts once on the source; their class features classify boxes.
+"""Detection: prompts are learned once on the source; their class features classify boxes.
 
-The classifier of Detic (Zhou et al., Detecting Twenty-thousand Classes using Image-level
-Supervision, ECCV 2022) and of POMP on it (Ren et al., NeurIPS 2023, appendix B): cosine times a
+The classifier is that of Detic (Zhou et al., Detecting Twenty-thousand Classes using Image-level
+Supervision, ECCV 2022), which POMP uses too (Ren et al., NeurIPS 2023, appendix B): cosine times a
 temperature, a sigmoid for each class, the square root of its product with the proposal's score.
-Here the region features are those of CLIP's (prompted) image tower on crops.
+Region features here are those of CLIP's (prompted) image tower on crops.
 
 Shapes: n proposals of an image, c classes, e embedding.
 """
@@ -20,11 +20,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from rppbench.contracts import Bench, Compared, Dataset, Detections, DetectionSet, Sample, Score
+from rppbench.contracts import (
+    Bench,
+    Comparison,
+    Dataset,
+    Detections,
+    DetectionSet,
+    ReportProgress,
+    Sample,
+    Score,
+)
 from rppbench.errors import UsageError, unknown
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench_tasks import box_results
-from rppbench_tasks.proposing.boxes import Boxes, Finder, TrueBoxes, overlaps, suppress
+from rppbench_tasks.proposing.boxes import Boxes, BoxSource, TrueBoxes, overlaps, suppress
 from rppbench_tasks.proposing.files import BoxFile
 from rppbench_tasks.proposing.models import Detector
 from rppbench_tasks.proposing.regions import Regions
@@ -32,7 +41,7 @@ from rppbench_tasks.proposing.task import ProposalTask
 
 
 class Detection(ProposalTask):
-    """One cell for each detection set; the training is the one of `cross-dataset`."""
+    """One cell for each detection set; the training is that of `cross-dataset`."""
 
     name = "detection"
     version = 2
@@ -40,13 +49,16 @@ class Detection(ProposalTask):
     paper = "arXiv:2201.02605, arXiv:2304.04704"
     metric = "AP50"
     targets = "detection"
-    proposers: ClassVar[dict[str, Callable[[DetectionSet, str], Finder]]] = {
+    proposers: ClassVar[dict[str, Callable[[DetectionSet, str], BoxSource]]] = {
         "regions": lambda data, path: Regions(),
         "file": lambda data, path: BoxFile(data, Path(path).expanduser()),
         "transformers": lambda data, path: Detector(path),
         "true": lambda data, path: TrueBoxes(data),
     }
-    """What `proposals=` chooses from, made of the data and `path=`; a plugin may add its own."""
+    """Sources of boxes by the word of `proposals=`, made from the data set and `path=`.
+
+    A plugin may add its own.
+    """
 
     def __init__(
         self,
@@ -63,8 +75,8 @@ class Detection(ProposalTask):
         threshold: float = 0.02,
         detections: int = 300,
     ) -> None:
-        """`path` is the file or the model's folder that proposals come from, `at_most` how many an
-        image keeps; `context` widens a crop on each side by a share of the box.
+        """`path` is the file or the model's folder that proposals come from, `at_most` the number
+        an image keeps; `context` widens a crop on each side by this share of the box.
         """
         super().__init__(suite=suite, source=source, shots=shots)
         if proposals not in self.proposers:
@@ -78,118 +90,122 @@ class Detection(ProposalTask):
             raise UsageError(f"proposals={proposals} takes no path")
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """AP50 with AP at other overlaps, for sizes and for seen and unseen classes.
+        """AP50; AP at other overlaps, by size and of seen and unseen classes.
 
-        With true boxes as proposals also `true_boxes`, the top-1 accuracy of their crops.
+        With true boxes as proposals also `true_boxes`, the top-1 accuracy on their crops.
         """
         data = with_boxes(bench.dataset)
-        scorer, right = AveragePrecision(data), [0, 0]
-        total = len(bench.samples())
+        scorer, right, crops = AveragePrecision(data), 0, 0
+        total = len(bench.regions.samples())
         for done, (sample, boxes, cosines) in enumerate(self.named(bench, data), 1):
             scorer.add(sample, self.classify(boxes, cosines))
             if self.proposals == "true":
-                labels = [t.label for t in data.things(sample) if not t.crowd][: self.at_most]
-                right[0] += int((cosines.argmax(1) == labels).sum()) if labels else 0
-                right[1] += len(labels)
-            bench.progress(done, total)
+                instances = [one for one in data.instances(sample) if not one.crowd]
+                labels = [one.label for one in instances[: self.at_most]]
+                right += int((cosines.argmax(1) == labels).sum()) if labels else 0
+                crops += len(labels)
+            bench.regions.report_progress(done, total)
         yield from scorer.scores()
-        if right[1]:
-            yield Score("true_boxes", 100 * right[0] / right[1], right[0], right[1])
+        if crops:
+            yield Score("true_boxes", 100 * right / crops, right, crops)
 
     def score_file(
         self,
         data: Dataset,
         predictions: Path,
-        progress: Callable[[int, int], None],
-        tell: Callable[[str], None],
+        report_progress: ReportProgress,
+        warn: Callable[[str], None],
     ) -> Iterable[Score]:
-        return box_results.scores(with_boxes(data), predictions, progress, tell)
+        return box_results.scores(with_boxes(data), predictions, report_progress, warn)
 
-    def compared(self, bench: Bench) -> Iterator[Compared]:
+    def comparisons(self, bench: Bench) -> Iterator[Comparison]:
         data = with_boxes(bench.dataset)
         for sample, boxes, cosines in self.named(bench, data):
-            things = [thing for thing in data.things(sample) if not thing.crowd]
+            instances = [one for one in data.instances(sample) if not one.crowd]
             truth = Detections(
-                np.array([thing.box for thing in things], np.float32).reshape(-1, 4),
-                np.ones(len(things), np.float32),
-                np.array([thing.label for thing in things], np.int64),
+                np.array([one.box for one in instances], np.float32).reshape(-1, 4),
+                np.ones(len(instances), np.float32),
+                np.array([one.label for one in instances], np.int64),
             )
-            found = self.classify(boxes, cosines)
-            yield Compared(sample.key, data.image(sample), truth, found)
+            prediction = self.classify(boxes, cosines)
+            yield Comparison(sample.key, data.image(sample), truth, prediction)
 
     def named(
         self, bench: Bench, data: DetectionSet
     ) -> Iterator[tuple[Sample, Boxes, NDArray[np.float32]]]:
-        """Learn, then of one image after the other its proposals and their cosines (n, c)."""
+        """Learn the prompts, then yield each image with its proposals and their cosines (n, c)."""
         bench.fit()
-        finder = self.proposers[self.proposals](data, self.path)
-        for sample in bench.samples():
-            boxes = self._found(bench, data, sample, finder)
+        source = self.proposers[self.proposals](data, self.path)
+        classifier = bench.regions.classifier
+        for sample in bench.regions.samples():
+            boxes = self._proposals(bench, data, sample, source)
             features = self._features(bench, sample, boxes[0])
-            yield sample, boxes, bench.similarities(features, list(data.classes)).numpy()
+            yield sample, boxes, classifier.similarities(features, list(data.classes)).numpy()
 
     def classify(self, boxes: Boxes, cosines: np.ndarray) -> Detections:
-        """What is found in an image, of proposals (n, 4) with their cosines (n, c)."""
-        corners, sure = boxes
-        if not len(sure):
+        """The detections of an image, from its proposals (n, 4) and their cosines (n, c)."""
+        corners, objectness = boxes
+        if not len(objectness):
             empty = np.zeros(0, np.float32)
             return Detections(corners, empty, empty.astype(np.int64))
         # A detector's trained features make cosines of absent classes negative; those of CLIP are
         # all about 0.2, where a sigmoid at 50 is 1. What matters is the difference to their mean.
         logits = self.temperature * (cosines - cosines.mean(1, keepdims=True))
-        scores = np.sqrt(sure[:, None] / (1 + np.exp(-logits))).astype(np.float32)  # (n, c)
+        scores = np.sqrt(objectness[:, None] / (1 + np.exp(-logits))).astype(np.float32)  # (n, c)
         kept = suppress(overlaps(corners), scores, self.overlap, self.threshold)
         rows, labels = kept.nonzero()
         best = np.argsort(-scores[rows, labels], kind="stable")[: self.detections]
         rows, labels = rows[best], labels[best]
         return Detections(corners[rows], scores[rows, labels], labels)
 
-    def _found(self, bench: Bench, data: DetectionSet, sample: Sample, finder: Finder) -> Boxes:
-        """The best proposals of an image, inside of it; asked for once for all methods."""
+    def _proposals(
+        self, bench: Bench, data: DetectionSet, sample: Sample, source: BoxSource
+    ) -> Boxes:
+        """The best proposals of an image, cut to it; computed once for all methods."""
 
-        def asked() -> dict[str, NDArray[np.float32]]:
-            boxes, sure = finder.find(sample, bench.dataset.image(sample))
-            return {"boxes": boxes, "sure": sure}
+        def compute() -> dict[str, NDArray[np.float32]]:
+            boxes, scores = source.find(sample, bench.dataset.image(sample))
+            return {"boxes": boxes, "sure": scores}  # names in files of the cache
 
-        who = finder.identity()
-        key = {"boxes": who, "sample": sample.key, "version": 1}
-        found = bench.kept(key, asked) if who else asked()
+        identity = source.identity()
+        key = {"boxes": identity, "sample": sample.key, "version": 1}
+        arrays = bench.regions.cache.arrays(key, compute) if identity else compute()
         height, width = data.shape(sample)
-        return inside(found["boxes"], found["sure"], (width, height), self.at_most)
+        return inside(arrays["boxes"], arrays["sure"], (width, height), self.at_most)
 
     def _features(self, bench: Bench, sample: Sample, boxes: NDArray[np.float32]) -> Tensor:
         """(n, e) of the crops of an image's boxes (n, 4)."""
 
         def crops() -> Tensor:
             image = bench.dataset.image(sample)
-            return bench.encode(crop(image, box, self.context) for box in boxes)
+            return bench.regions.encoder.encode(crop(image, box, self.context) for box in boxes)
 
-        shown = hashlib.sha256(boxes.tobytes()).hexdigest()
-        key = {"crops": shown, "sample": sample.key, "context": self.context, "version": 1}
-        return bench.remembered(key, len(boxes), crops)
+        digest = hashlib.sha256(boxes.tobytes()).hexdigest()
+        key = {"crops": digest, "sample": sample.key, "context": self.context, "version": 1}
+        return bench.regions.cache.features(key, len(boxes), crops)
 
 
 def with_boxes(data: Dataset) -> DetectionSet:
-    """The data set, if it has what this task scores. UsageError if not."""
+    """The data set as one with boxes. UsageError if it has none."""
     if not isinstance(data, DetectionSet):
         raise UsageError(f"data set {data.name!r} has no boxes to find")
     return data
 
 
 def inside(
-    boxes: NDArray[np.float32], sure: NDArray[np.float32], size: tuple[int, int], at_most: int
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], size: tuple[int, int], at_most: int
 ) -> Boxes:
     """The first boxes, cut to an image of (width, height); those outside of it are left out."""
-    boxes, sure = boxes[:at_most], sure[:at_most]
+    boxes, scores = boxes[:at_most], scores[:at_most]
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], np.array(size, np.float32))
     low = np.maximum(boxes[:, :2], 0)
     cut = np.concatenate([low, high - low], 1)
-    left = (cut[:, 2:] > 0).all(1)
-    return cut[left], sure[left]
+    kept = (cut[:, 2:] > 0).all(1)
+    return cut[kept], scores[kept]
 
 
 def crop(image: Image.Image, box: Sequence[float], context: float) -> Image.Image:
-    """The part of the image in a box widened by `context` of its sides, as a square if it fits."""
+    """The image in a box widened by `context` of its sides: a square, unless the image ends."""
     x, y, width, height = (float(edge) for edge in box)
     side = max(width, height) * (1 + 2 * context)
     centre_x, centre_y = x + width / 2, y + height / 2

@@ -28,6 +28,6 @@ class FewShot(Task):
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 over all classes, with top5 and the mean over classes."""
+        """top1 over all classes, and what else `Evaluation.scores` has."""
         bench.fit()
         return bench.evaluate().scores()

@@ -1,8 +1,8 @@
-"""Fine-tune: what pretrained prompts are worth as a start, against the same structure afresh.
+"""Fine-tune: pretrained prompts as an initialisation, compared with new prompts.
 
-Chen et al., Revisiting Prompt Pretraining of Vision-Language Models, 2024, put pretrained prompts
-forward as an initialisation; which tuned settings are in the paper was not seen. The two here are
-CoOp's and CoCoOp's.
+Chen et al., Revisiting Prompt Pretraining of Vision-Language Models, 2024, propose pretrained
+prompts as an initialisation. The paper's settings for tuning were not available; the two protocols
+here are CoOp's and CoCoOp's.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rppbench_tasks.base_to_new import base_to_new
 
 
 class FineTune(Task):
-    """Two cells for each transfer set: prompts tuned from pretrained ones, and from a fresh start.
+    """Two cells for each transfer set: one tunes pretrained prompts, the other new ones.
 
-    `protocol` says what is tuned for and scored: 'few-shot' (all classes) or 'base-to-new'.
+    `protocol` is what they are tuned and scored by: 'few-shot' (all classes) or 'base-to-new'.
     """
 
     name = "fine-tune"
@@ -36,7 +36,7 @@ class FineTune(Task):
         self.protocol = protocol
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """The suite's transfer sets, each its own source; pretraining as in `pretraining`."""
+        """The suite's transfer sets, each its own source; pretraining is that of `pretraining`."""
         pretrained = self.source or catalog.source(self.suite, True)
         classes = "all" if self.protocol == "few-shot" else "base"
         return [
@@ -46,7 +46,7 @@ class FineTune(Task):
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """The scores of the protocol's own task; `top1` is the harmonic mean of base and new."""
+        """The scores of the protocol's task; in 'base-to-new' `top1` is the harmonic mean."""
         bench.fit()
         if self.protocol == "few-shot":
             return bench.evaluate().scores()

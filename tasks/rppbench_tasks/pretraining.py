@@ -14,7 +14,7 @@ from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 
 
 class Pretraining(Task):
-    """One cell: the vocabulary is source and target; held-out classes are never trained on."""
+    """One cell: the vocabulary is source and target; held-out classes are not learned."""
 
     name = "pretraining"
     title = "Prompt pretraining"
@@ -29,7 +29,7 @@ class Pretraining(Task):
         return [Assignment(source, source, "seen", self.shots or None)]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 among all classes; `base` and `held_out` classify each part among itself."""
+        """top1 among all classes; `base` and `held_out` are each part's top1 among itself."""
         bench.fit()
         every = range(len(bench.dataset.classes))
         held_out = list(bench.dataset.held_out())
@@ -37,6 +37,6 @@ class Pretraining(Task):
             return bench.evaluate().scores()
         hidden = set(held_out)
         base = [label for label in every if label not in hidden]
-        whole, seen, unseen = bench.evaluate_each([every, base, held_out])
-        unseen = replace(unseen, train_loss=None)  # of other classes: the difference is no gap
-        return (*whole.scores(), *seen.scores("base"), *unseen.scores("held_out"))
+        complete, seen, unseen = bench.evaluate_each([every, base, held_out])
+        unseen = replace(unseen, train_loss=None)  # not learned: the difference is no loss gap
+        return (*complete.scores(), *seen.scores("base"), *unseen.scores("held_out"))

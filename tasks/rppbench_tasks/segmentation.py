@@ -1,4 +1,4 @@
-"""Segmentation: learn once on the source, then name every pixel of scenes by their class names.
+"""Segmentation: prompts are learned once on the source and classify every pixel of scenes.
 
 Ren et al., Prompt Pre-Training with Twenty-Thousand Classes for Open-Vocabulary Visual
 Recognition, NeurIPS 2023, section 4.2.
@@ -14,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import Bench, Compared, Dataset, Sample, Score, SegmentationSet
+from rppbench.contracts import (
+    Bench,
+    Comparison,
+    Dataset,
+    ReportProgress,
+    Sample,
+    Score,
+    SegmentationSet,
+)
 from rppbench.errors import UsageError, unknown
 from rppbench_tasks.proposing.files import MaskFiles
-from rppbench_tasks.proposing.masks import Masks
+from rppbench_tasks.proposing.masks import MaskSource
 from rppbench_tasks.proposing.models import Segmenter
 from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.proposing.task import ProposalTask
@@ -27,11 +35,11 @@ from rppbench_tasks.segmenting.mean_iou import Confusion
 from rppbench_tasks.segmenting.two_stage import TwoStageHead
 
 Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
-"""(image, its key, (h, w)) -> (h, w) labels, `IGNORED` where there is none; one image at a time."""
+"""(image, its key, (h, w)) -> (h, w) labels of the image's pixels, `IGNORED` for none."""
 
 
 class Segmentation(ProposalTask):
-    """One cell for each set of label maps; the training is the one of `cross-dataset`."""
+    """One cell for each set of label maps; the training is that of `cross-dataset`."""
 
     name = "segmentation"
     version = 3
@@ -43,13 +51,13 @@ class Segmentation(ProposalTask):
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
         "dense": lambda task, bench, data: task.dense(bench),
     }
-    """What `head=` chooses from; a plugin may add its own."""
-    proposers: ClassVar[dict[str, Callable[[str], Masks]]] = {
+    """Heads by the word of `head=`; a plugin may add its own."""
+    proposers: ClassVar[dict[str, Callable[[str], MaskSource]]] = {
         "regions": lambda path: Regions(),
         "files": MaskFiles,
         "transformers": Segmenter,
     }
-    """What `proposals=` chooses from, made of `path=`; a plugin may add its own."""
+    """Sources of masks by the word of `proposals=`, made from `path=`; a plugin may add its own."""
 
     def __init__(
         self,
@@ -66,7 +74,7 @@ class Segmentation(ProposalTask):
         short: int = 0,
         long: int = 2048,
     ) -> None:
-        """`published` takes weight, short and long of the papers, for each set its own."""
+        """`published` takes weight, short and long from each data set's published settings."""
         if weight > 1:
             raise UsageError(f"weight is from 0 to 1, or below 0 for the method alone: {weight:g}")
         if short < 0 or long < 1:
@@ -83,36 +91,37 @@ class Segmentation(ProposalTask):
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """hiou, seen and unseen where there are unseen classes; miou, fwiou and accuracies."""
-        data, samples = with_label_maps(bench.dataset), bench.samples()
+        data, samples = with_label_maps(bench.dataset), bench.regions.samples()
         confusion = Confusion(len(data.classes))
-        for done, (truth, found) in enumerate(self.labelled(bench, samples), 1):
-            confusion.add(truth, found)
-            bench.progress(done, len(samples))
+        for done, (truth, prediction) in enumerate(self.labelled(bench, samples), 1):
+            confusion.add(truth, prediction)
+            bench.regions.report_progress(done, len(samples))
         return list(confusion.scores(data.unseen()))
 
     def score_file(
         self,
         data: Dataset,
         predictions: Path,
-        progress: Callable[[int, int], None],
-        tell: Callable[[str], None],
+        report_progress: ReportProgress,
+        warn: Callable[[str], None],
     ) -> Iterable[Score]:
-        return map_results.scores(with_label_maps(data), predictions, progress)
+        return map_results.scores(with_label_maps(data), predictions, report_progress)
 
-    def compared(self, bench: Bench) -> Iterator[Compared]:
-        samples = bench.samples()
-        for sample, (truth, found) in zip(samples, self.labelled(bench, samples), strict=True):
-            yield Compared(sample.key, bench.dataset.image(sample), truth, found)
+    def comparisons(self, bench: Bench) -> Iterator[Comparison]:
+        samples = bench.regions.samples()
+        maps = self.labelled(bench, samples)
+        for sample, (truth, prediction) in zip(samples, maps, strict=True):
+            yield Comparison(sample.key, bench.dataset.image(sample), truth, prediction)
 
     def labelled(
         self, bench: Bench, samples: Iterable[Sample]
     ) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
-        """Learn, then (truth, prediction) of one image after the other: no two are in memory."""
+        """Learn the prompts, then yield (truth, prediction) of each image: one is in memory."""
         data = with_label_maps(bench.dataset)
         bench.fit()
         if self.published:
             if data.published is None:
-                raise UsageError(f"no paper's settings are known for data set {data.name!r}")
+                raise UsageError(f"data set {data.name!r} has no published settings")
             self.weight, self.short, self.long = data.published
         head = self.heads[self.kind](self, bench, data)
         for sample in samples:
@@ -127,16 +136,16 @@ class Segmentation(ProposalTask):
             yield truth, head(self.scaled(image), sample.key, (height, width))
 
     def dense(self, bench: Bench) -> DenseHead:
-        """The head that names patches."""
+        """The head that classifies patches."""
         return DenseHead(bench, self.view == "windows")
 
     def two_stages(self, bench: Bench, data: SegmentationSet) -> TwoStageHead:
-        """The head that names proposals."""
+        """The head that classifies proposals."""
         masks = self.proposers[self.proposals](self.path)
         return TwoStageHead(bench, masks, self.weight, data.unseen())
 
     def scaled(self, image: Image.Image) -> Image.Image:
-        """The image with its short side at `short` (0: as it is), no side above `long`."""
+        """The image with its shorter side at `short` pixels (0: as it is), no side above `long`."""
         ratio = min(
             self.short / min(image.size) if self.short else 1.0, self.long / max(image.size)
         )
@@ -147,7 +156,7 @@ class Segmentation(ProposalTask):
 
 
 def with_label_maps(data: Dataset) -> SegmentationSet:
-    """The data set, if it has what this task scores. UsageError if not."""
+    """The data set as one with label maps. UsageError if it has none."""
     if not isinstance(data, SegmentationSet):
         raise UsageError(f"data set {data.name!r} has no label maps to score")
     return data

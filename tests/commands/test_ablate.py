@@ -122,11 +122,11 @@ def test_combinations_of_the_same_cells_are_one(designed: Callable[..., Design])
     [
         ({"lenght": ["2"]}, {}, "no option to vary is named 'lenght'; did you mean 'length'"),
         ({"recipe.lrr": ["2"]}, {}, "did you mean 'recipe.lr'"),
-        ({"length": ["x"]}, {}, "option 'length' is a whole number, not 'x'"),
+        ({"length": ["x"]}, {}, "option 'length' is an integer, not 'x'"),
         ({"length": []}, {}, "no values of 'length' to vary"),
         ({}, {}, "say what to vary: --vary"),
         ({"length": ["2"]}, {"baseline": {"lenth": "2"}}, "did you mean 'length'"),
-        ({"length": ["2"]}, {"baseline": {"length": "x"}}, "is a whole number"),
+        ({"length": ["2"]}, {"baseline": {"length": "x"}}, "is an integer"),
         ({"length": ["2"]}, {"settings": (("length", "3"),)}, "cannot be given as 'length' too"),
         ({"length": ["2"]}, {"method": "context:length=3"}, "given as 'method.length' too"),
         ({"length": ["2"], "method.length": ["2"]}, {}, "'method.length' is varied"),

@@ -30,8 +30,8 @@ def classifier(say: Say, toys: Registry, models: Path) -> torch.Tensor:
     runner = ToyRunner(Path("runs"), models=models)
     bench = CellBench(record.cell, runner.resources, lambda *event: None, retrain=False)
     bench.fit()
-    assert bench.cost.training_reused
-    return bench.similarities(torch.eye(32), NAMES).T
+    assert bench.method.cost.training_reused
+    return bench.regions.classifier.similarities(torch.eye(32), NAMES).T
 
 
 def arrays(folder: str) -> tuple[torch.Tensor, list[str]]:

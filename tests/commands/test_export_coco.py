@@ -29,7 +29,7 @@ def test_other_tools_read_the_scenes(
         labels = np.asarray(Image.open(folder / "labels" / entry["file_name"]))
         truth = data.label_map(sample)
         assert (labels == np.where(truth == IGNORED, 255, truth)).all()
-        things = data.things(sample)
+        things = data.instances(sample)
         annotations = coco.loadAnns(coco.getAnnIds(number))
         assert len(annotations) == len(things)
         for one, thing in zip(annotations, things, strict=True):

@@ -41,11 +41,11 @@ def boxes(seed: int = 0) -> list[dict[str, Any]]:
     ids = data.category_ids()
     images = zip(data.samples("test")[:-1], data.image_ids("test"), strict=False)
     for sample, number in images:
-        for thing in data.things(sample):
-            edges = np.maximum(np.array(thing.box) + draw.normal(0, 2, 4), 1).round(3)
+        for instance in data.instances(sample):
+            edges = np.maximum(np.array(instance.box) + draw.normal(0, 2, 4), 1).round(3)
             right = draw.random() < 0.7
-            label = thing.label if right else int(draw.integers(len(ids)))
-            mask = np.roll(np.asarray(thing.mask), int(draw.integers(4)), 1)
+            label = instance.label if right else int(draw.integers(len(ids)))
+            mask = np.roll(np.asarray(instance.mask), int(draw.integers(4)), 1)
             rows.append(
                 {
                     "image_id": number,

@@ -1,4 +1,4 @@
-"""Scores from predictions, against counts made by hand."""
+"""Scores of predictions, compared with hand-made counts."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin() -> None:
 def test_calibration_error_of_a_few_images(
     confidence: list[float], right: list[bool], error: float
 ) -> None:
-    found = calibration_error(torch.tensor(confidence), torch.tensor(right))
-    assert found == pytest.approx(error, abs=1e-6)
+    computed = calibration_error(torch.tensor(confidence), torch.tensor(right))
+    assert computed == pytest.approx(error, abs=1e-6)
 
 
 def test_ece_is_a_score_beside_the_others_where_confidence_is_known() -> None:
@@ -57,7 +57,7 @@ def test_ece_is_a_score_beside_the_others_where_confidence_is_known() -> None:
     assert [score.metric for score in named] == ["base", "base_per_class", "base_ece"]
 
 
-def test_the_loss_gap_is_what_test_images_lose_more_than_learned_ones() -> None:
+def test_the_loss_gap_is_test_loss_minus_train_loss() -> None:
     labels, ranked = torch.tensor([0, 1]), torch.tensor([[0, 1], [0, 1]])
     losses = torch.tensor([0.5, 1.5])
     fitted = Evaluation(labels, ranked, 2, losses=losses, train_loss=0.25).scores("base")
@@ -76,5 +76,5 @@ def test_the_loss_gap_is_what_test_images_lose_more_than_learned_ones() -> None:
         *(("base_top5", True), ("base_loss_gap", True), ("test_loss", True), ("new_ece", True)),
     ],
 )
-def test_tables_of_all_metrics_leave_the_parts_of_parts_out(metric: str, detail: bool) -> None:
+def test_tables_of_all_metrics_leave_out_details_of_parts(metric: str, detail: bool) -> None:
     assert is_detail(metric) is detail

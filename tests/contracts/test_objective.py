@@ -96,9 +96,9 @@ def test_without_sampling_it_is_plain_cross_entropy() -> None:
     torch.testing.assert_close(step.loss, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_without_sampling_the_short_way_gives_the_same_bits() -> None:
-    """Value and gradient, in the type that trainings use: records must not know which was taken."""
-    found = []
+def test_without_sampling_the_short_path_gives_the_same_bits() -> None:
+    """Value and gradient in float32, as in trainings: records must not depend on the path."""
+    losses = []
     for complete in (True, False):
         texts = unit(9, E, seed=2).float().requires_grad_()
         step = Step(
@@ -115,9 +115,9 @@ def test_without_sampling_the_short_way_gives_the_same_bits() -> None:
         step.__dict__["complete"] = complete
         step.loss.backward()
         assert texts.grad is not None
-        found.append((step.loss.detach(), texts.grad))
-    assert torch.equal(found[0][0], found[1][0])
-    assert torch.equal(found[0][1], found[1][1])
+        losses.append((step.loss.detach(), texts.grad))
+    assert torch.equal(losses[0][0], losses[1][0])
+    assert torch.equal(losses[0][1], losses[1][1])
 
 
 def test_few_candidates_that_are_all_negatives_keep_their_margin() -> None:
@@ -127,7 +127,7 @@ def test_few_candidates_that_are_all_negatives_keep_their_margin() -> None:
     torch.testing.assert_close(every.cross_entropy, pomp(every), rtol=1e-10, atol=1e-10)
 
 
-def test_classes_of_other_images_are_no_negatives() -> None:
+def test_classes_of_other_images_are_not_negatives() -> None:
     """Class 7 is in the step for two images; the others must not be pushed away from it."""
     step = sampled_step(Supervision())
     texts = step.texts.clone().requires_grad_()

@@ -325,7 +325,7 @@ def test_own_data_can_be_learned_on(plan: Plan) -> None:
 
 def test_a_comma_in_a_path_goes_with_set(plan: Plan) -> None:
     for path in ("/a,b", "/a,b=c"):
-        with pytest.raises(UsageError, match="a value that holds a comma goes with --set"):
+        with pytest.raises(UsageError, match="a value with a comma is given as --set"):
             plan("toy-one", tasks=(f"cross-dataset:suite=toy,source=folder:{path}",))
     settings = (("source", "folder:/a,b=c"),)
     assert plan("toy-one", settings=settings) == [("toy-one", "folder:/a,b=c")]

@@ -36,10 +36,12 @@ def test_every_class_is_on_several_of_the_test_scenes() -> None:
     assert shown.min() >= 8
 
 
-def test_training_scenes_hold_seen_things_only() -> None:
+def test_training_scenes_hold_seen_classes_only() -> None:
     data = Scenes()
     labels = {
-        thing.label for sample in data.samples("train")[:100] for thing in data.things(sample)
+        instance.label
+        for sample in data.samples("train")[:100]
+        for instance in data.instances(sample)
     }
     assert labels <= set(range(len(SEEN)))
     assert len(labels) > 30
@@ -48,16 +50,16 @@ def test_training_scenes_hold_seen_things_only() -> None:
 def test_label_maps_boxes_and_masks_tell_the_same() -> None:
     data = Scenes()
     for sample in data.samples("test")[:30]:
-        labels, things = data.label_map(sample), data.things(sample)
+        labels, instances = data.label_map(sample), data.instances(sample)
         covered = np.zeros_like(labels, bool)
-        for thing in things:
-            assert thing.mask is not None
-            assert (labels[thing.mask] == thing.label).all()
-            assert not covered[thing.mask].any(), "visible parts overlap"
-            covered |= thing.mask
-            x, y, width, height = (int(side) for side in thing.box)
-            inside = thing.mask[y : y + height, x : x + width]
-            assert inside.sum() == thing.mask.sum()
+        for instance in instances:
+            assert instance.mask is not None
+            assert (labels[instance.mask] == instance.label).all()
+            assert not covered[instance.mask].any(), "visible parts overlap"
+            covered |= instance.mask
+            x, y, width, height = (int(side) for side in instance.box)
+            inside = instance.mask[y : y + height, x : x + width]
+            assert inside.sum() == instance.mask.sum()
             assert inside.any(0)[[0, -1]].all()
             assert inside.any(1)[[0, -1]].all()
         assert (labels[~covered] == IGNORED).all()
@@ -72,7 +74,7 @@ def test_scenes_differ_and_come_back_the_same() -> None:
     assert (first == np.asarray(data.image(one))).all()
 
 
-def test_things_hide_each_other_and_differ_in_size() -> None:
+def test_objects_hide_each_other_and_differ_in_size() -> None:
     areas = [int(mask.sum()) for n in range(60) for mask in scene(f"test/{n}").masks]
     assert max(areas) > 20 * min(areas)
     hidden = 0

@@ -49,11 +49,15 @@ def reference(
     truth: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
     for at, sample in enumerate(data.samples("test")):
-        for thing in data.things(sample):
-            entry = {"id": len(truth) + 1, "image_id": at, "category_id": thing.label}
-            entry |= {"bbox": list(thing.box), "iscrowd": int(thing.crowd), "area": thing.area}
-            assert thing.mask is not None
-            entry["segmentation"] = rle.encode(np.asfortranarray(thing.mask.astype(np.uint8)))
+        for instance in data.instances(sample):
+            entry = {"id": len(truth) + 1, "image_id": at, "category_id": instance.label}
+            entry |= {
+                "bbox": list(instance.box),
+                "iscrowd": int(instance.crowd),
+                "area": instance.area,
+            }
+            assert instance.mask is not None
+            entry["segmentation"] = rle.encode(np.asfortranarray(instance.mask.astype(np.uint8)))
             truth.append(entry)
         here = data.detections(sample)
         for box, score, label, mask in zip(
@@ -108,8 +112,8 @@ def test_lvis_counts_a_class_only_on_images_that_were_checked_for_it() -> None:
     for label in (1, 3, 4):
         images = []
         for at, sample in enumerate(data.samples("test")):
-            here = {thing.label for thing in data.things(sample)}
-            if label in here or label in data.checked(sample).absent:
+            here = {instance.label for instance in data.instances(sample)}
+            if label in here or label in data.partial_annotation(sample).absent:
                 images.append(at)
         assert 0 < len(images) <= 20
         data.groups = tuple("r" if at == label else "f" for at in range(6))
@@ -122,14 +126,14 @@ def test_lvis_does_not_hold_unmatched_boxes_against_incomplete_annotations() -> 
     data.groups = ("r", "c", "f", "c", "c", "c")  # class 2 alone is incomplete wherever it is
     scorer, strict = AveragePrecision(data), AveragePrecision(data)
     for sample in data.samples("test"):
-        things = data.things(sample)
+        instances = data.instances(sample)
         found = data.detections(sample)
         extra = Detections(  # a high score on an empty corner
             np.concatenate([found.boxes, [[190, 190, 4, 4]]]).astype(np.float32),
             np.append(found.scores, np.float32(2)),
             np.append(found.labels, 2),
         )
-        scorer.add(sample, extra if any(thing.label == 2 for thing in things) else found)
+        scorer.add(sample, extra if any(instance.label == 2 for instance in instances) else found)
         strict.add(sample, found)
     one, two = ({s.metric: s.value for s in scores.scores()} for scores in (scorer, strict))
     assert one["AP_frequent"] == pytest.approx(two["AP_frequent"])
@@ -157,13 +161,13 @@ def test_nothing_found_is_zero_and_everything_found_is_all() -> None:
     nothing, everything = AveragePrecision(data), AveragePrecision(data)
     for sample in data.samples("test"):
         nothing.add(sample, NOTHING)
-        things = [thing for thing in data.things(sample) if not thing.crowd]
+        instances = [instance for instance in data.instances(sample) if not instance.crowd]
         everything.add(
             sample,
             Detections(
-                np.array([thing.box for thing in things], np.float32).reshape(-1, 4),
-                np.ones(len(things), np.float32),
-                np.array([thing.label for thing in things], np.int64),
+                np.array([instance.box for instance in instances], np.float32).reshape(-1, 4),
+                np.ones(len(instances), np.float32),
+                np.array([instance.label for instance in instances], np.int64),
             ),
         )
     assert {s.metric: s.value for s in nothing.scores()}["AP"] == 0

@@ -1,4 +1,4 @@
-"""Engines: all cell_groups run, deaths and interrupts are survived, and nothing is left behind."""
+"""Engines run all batches, survive dead workers and interrupts, and leave no process behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.jobs import ScriptedJob, cell
 from rppbench.contracts.engine import CellGroup, Engine, Event
 from rppbench.errors import UsageError
 from rppbench.execution import devices
-from rppbench.execution.devices import places
+from rppbench.execution.devices import worker_environments
 from rppbench.execution.engines import Inline, Processes
 from rppbench.plugins.options import options, parse
 from rppbench.plugins.registry import Registry
@@ -75,7 +75,7 @@ def test_no_batch_starts_after_a_failure_if_the_job_says_so(engine: Engine, tmp_
     events = run(engine, job, "bad-1 a", "nap-1 b", "c", "d")
     assert "bad-1" in begun(job)
     assert not {"a", "c", "d"} & set(begun(job))
-    # What was running may end; inline nothing else was.
+    # What was running may end; inline, nothing else was.
     assert {event.phase for event in events} <= {"failed", "done"}
     assert ("b" in begun(job)) == (engine.name == "processes")
 
@@ -100,8 +100,8 @@ def test_a_dead_worker_is_a_failure_of_its_cells_only(
 ) -> None:
     job = ScriptedJob(tmp_path)
     events = run(Processes(workers=1), job, "a", f"b {deed}-1 c", "d", "e")
-    found = phases(events, "a", "b", f"{deed}-1", "c", "d", "e")
-    assert found == {**dict.fromkeys("abde", "done"), f"{deed}-1": "failed", "c": "failed"}
+    ends = phases(events, "a", "b", f"{deed}-1", "c", "d", "e")
+    assert ends == {**dict.fromkeys("abde", "done"), f"{deed}-1": "failed", "c": "failed"}
     failed = {path.stem: path.read_text() for path in tmp_path.glob("*.failed")}
     assert set(failed) == {f"{deed}-1", "c"}
     assert all(text.startswith("WorkerDied: ") and reason in text for text in failed.values())
@@ -139,7 +139,7 @@ def test_a_reason_to_stop_in_the_parent_ends_the_workers(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("engine", ["inline", "processes"])
 def test_an_interrupt_ends_everything_quietly(engine: str, tmp_path: Path) -> None:
-    """As a terminal does it: the signal goes to all processes of the group."""
+    """As from a terminal: the signal is sent to all processes of the group."""
     process, owners = start(engine, tmp_path, 1 if engine == "inline" else 2)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -156,14 +156,14 @@ def test_an_interrupt_leaves_it_to_the_parent_to_end_a_worker(tmp_path: Path) ->
 def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     process, owners = start("processes", tmp_path, 2)
     process.kill()
-    _, errors = process.communicate(timeout=30)  # the workers hold it open while they live
+    _, errors = process.communicate(timeout=30)  # ends when no worker holds stderr open
     assert errors == ""
     wait_for(lambda: not any(alive(owner) for owner in owners))
 
 
 @pytest.mark.slow
 def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
-    # Here, not above: they load torch, and no other test needs it.
+    # Imported here: they load torch, which no other test needs.
     import torch
     from support import toy_plugin, toy_runner
 
@@ -172,9 +172,9 @@ def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
     models = tmp_path / "models"
     toy_plugin.save_tiny(models)
     planned = toy_runner.toy_cells(models, "context:both=on", "context", "fixed")
-    found = []
+    runs = []
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the workers: sums in another order differ in the last digits
+    torch.set_num_threads(1)  # as in workers: another order of sums changes the last digits
     try:
         for engine in (Inline(), Processes(workers=2)):
             runner = toy_runner.ToyRunner(tmp_path / engine.name, batch_size=5, models=models)
@@ -182,13 +182,13 @@ def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
             engine.run(runner, cell_groups(planned), events.append)
             ends = [event for event in events if event.phase == "done"]
             assert {event.key for event in ends} == {cell.key for cell in planned}
-            found.append([runner.store.read(cell) for cell in planned])
+            runs.append([runner.store.read(cell) for cell in planned])
     finally:
         torch.set_num_threads(threads)
-    inline, processes = ([record and record.measured() for record in run] for run in found)
+    inline, processes = ([record and record.measured() for record in run] for run in runs)
     assert inline == processes
     assert None not in inline
-    assert {record and record.environment["threads"] for record in found[1]} == {"1"}
+    assert {record and record.environment["threads"] for record in runs[1]} == {"1"}
 
 
 def test_cores_are_divided_among_the_workers(
@@ -199,21 +199,21 @@ def test_cores_are_divided_among_the_workers(
     events = run(Processes(workers=3), ScriptedJob(tmp_path), "a", "b", "c", "d")
     assert {event.metrics["threads"] for event in events} == {2.0}
     assert jobs.THREADS not in os.environ
-    assert places("cpu", 5, 1) == [{jobs.THREADS: "7"}]
-    assert places("cpu", 9, 9) == [{jobs.THREADS: "1"}] * 9
+    assert worker_environments("cpu", 5, 1) == [{jobs.THREADS: "7"}]
+    assert worker_environments("cpu", 9, 9) == [{jobs.THREADS: "1"}] * 9
     monkeypatch.setenv(jobs.THREADS, "4")
-    assert places("cpu", 2, 9) == [{}, {}]
+    assert worker_environments("cpu", 2, 9) == [{}, {}]
 
 
 def test_workers_take_the_visible_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    seen = [place.get("CUDA_VISIBLE_DEVICES") for place in places("cuda", 3, 9)]
+    seen = [place.get("CUDA_VISIBLE_DEVICES") for place in worker_environments("cuda", 3, 9)]
     assert seen == ["2", "5", "2"]
-    assert places("cpu", 2, 9) == places("cuda:1", 2, 9) == [{}, {}]
+    assert worker_environments("cpu", 2, 9) == worker_environments("cuda:1", 2, 9) == [{}, {}]
 
 
 def start(engine: str, folder: Path, sleepers: int) -> tuple[subprocess.Popen[str], list[str]]:
-    """A run in a process group of its own, once so many of its cells sleep."""
+    """Start a run in its own process group; return when this many of its cells sleep."""
     process = subprocess.Popen(
         [sys.executable, jobs.__file__, engine, str(folder)],
         start_new_session=True,
@@ -238,5 +238,5 @@ def alive(process: str) -> bool:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return False
-    stat = Path(f"/proc/{process}/stat")  # an orphan may stay as a zombie where nobody collects it
+    stat = Path(f"/proc/{process}/stat")  # an orphan may stay as a zombie if no process reaps it
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and issued again ends in the records of an undisturbed one."""
+"""A run that is killed at any moment and started again gives the records of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ pytestmark = pytest.mark.slow
 FIRST = [("train", 3), ("train", 8), ("evaluate", 1), ("done", 1), ("start", 2)]
 """The first kills: at the n-th event of this phase, of a training with 15 steps."""
 SEED = 7
-"""Of the moments of all later kills, and of how long after the event each comes."""
+"""Seed of the moments of all later kills: which event, and the delay after it."""
 
 
 class Commands:
-    """Starts real processes, quickly: they come from a server that has torch loaded."""
+    """Starts real processes; they start fast, from a server that has torch loaded."""
 
     def __init__(self, models: Path) -> None:
         self.models = models
@@ -43,20 +43,20 @@ class Commands:
         process = self.context.Process(target=toy_runner.run_missing_cells, args=arguments)
         process.start()
         far.close()
-        found: list[Event] = []
+        received: list[Event] = []
         try:
-            while not number or [event.phase for event in found].count(phase) < number:
+            while not number or [event.phase for event in received].count(phase) < number:
                 event = near.recv()
                 if event is None:
                     process.join(60)
                     assert process.exitcode == 0
-                    return [*found, Event("", "end")]
-                found.append(event)
+                    return [*received, Event("", "end")]
+                received.append(event)
             time.sleep(seconds)
         finally:
             process.kill()
             process.join(60)
-        return found
+        return received
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def read(output: Path) -> dict[str, Record]:
 
 
 def test_kills_at_any_moment_change_no_record(commands: Commands, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert commands.issue(whole)[-1].phase == "end"
-    expected = {key: record.measured() for key, record in read(whole).items()}
+    undisturbed, broken = tmp_path / "undisturbed", tmp_path / "broken"
+    assert commands.issue(undisturbed)[-1].phase == "end"
+    expected = {key: record.measured() for key, record in read(undisturbed).items()}
     assert len(expected) == 2 * (2 * 2 + 1)  # data sets, each for two methods by two seeds and one
     assert {record["status"] for record in expected.values()} == {"ok"}
 
@@ -93,7 +93,7 @@ def test_kills_at_any_moment_change_no_record(commands: Commands, tmp_path: Path
         events = commands.issue(broken, phase, number, random.random() * 0.03)
         first = next((event for event in events if event.phase == "train"), None)
         resumed += first is not None and first.done > 1
-        for key, record in read(broken).items():  # whatever is there is whole and right
+        for key, record in read(broken).items():  # every record that exists is complete and correct
             assert record.measured() == expected[key]
         if events[-1].phase == "end":
             break

@@ -287,5 +287,5 @@ def test_the_accuracy_is_that_of_a_plain_reference(workspace: Workspace) -> None
 
 def test_how_towers_were_run_is_told_where_it_is_not_as_usual(tmp_path: Path) -> None:
     usual = Runner(tmp_path)._environment()
-    told = Runner(tmp_path, compile="inductor", group=Group(0, 2))._environment()
-    assert told == {**usual, "compile": "inductor", "processes": "2"}
+    facts = Runner(tmp_path, compile="inductor", group=Group(0, 2))._environment()
+    assert facts == {**usual, "compile": "inductor", "processes": "2"}

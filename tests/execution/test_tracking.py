@@ -39,18 +39,18 @@ def test_tensorboard_can_read_the_course_and_the_records_are_the_same(
 def test_a_tracker_without_its_package_is_one_message(say: Say, name: str) -> None:
     if find_spec(TRACKERS[name][1]):
         pytest.skip(f"{name} is installed")
-    status, _, told = say(*RUN, "--track", name)
+    status, _, errors = say(*RUN, "--track", name)
     assert status == 2
-    assert f"pip install {TRACKERS[name][1]}" in told
+    assert f"pip install {TRACKERS[name][1]}" in errors
     assert not Path("runs").exists()
 
 
 def tracked(say: Say, folder: Path, name: str) -> Record:
     """The record of a run that a tracker watched, which is the same as of a plain one."""
     assert say(*RUN, "--dataset", "toy-one", "--output", "plain")[0] == 0
-    status, _, told = say(*RUN, "--dataset", "toy-one", "--track", f"{name}:{folder}")
+    status, _, errors = say(*RUN, "--dataset", "toy-one", "--track", f"{name}:{folder}")
     assert status == 0
-    assert "tracker failed" not in told
+    assert "tracker failed" not in errors
     ((plain,), _), ((seen,), _) = (Store(Path(where)).all() for where in ("plain", "runs"))
     assert plain.measured() == seen.measured()
     return seen
@@ -87,9 +87,9 @@ def test_wandb_offline_holds_every_loss_and_score(
 
 
 def test_an_unknown_tracker_lists_those_there_are(say: Say) -> None:
-    status, _, told = say(*RUN, "--track", "tensorbord")
+    status, _, errors = say(*RUN, "--track", "tensorbord")
     assert status == 2
-    assert "did you mean 'tensorboard'" in told
+    assert "did you mean 'tensorboard'" in errors
 
 
 @pytest.mark.parametrize("name", TRACKERS)
@@ -106,10 +106,10 @@ def test_a_tracker_that_fails_is_left_out_and_the_run_goes_on() -> None:
             raise OSError("no network")
 
     events: list[Event] = []
-    told: list[str] = []
-    tracked = Tracked(events.append, Down(), {}, told.append)
+    warnings: list[str] = []
+    tracked = Tracked(events.append, Down(), {}, warnings.append)
     for step in (1, 2):
         tracked(Event("k", "train", step, 2, {"loss": 1.0}))
     tracked.close()
     assert len(events) == 2
-    assert told == ["warning: the tracker failed and is left out from here: no network"]
+    assert warnings == ["warning: the tracker failed and gets no further events: no network"]

@@ -20,7 +20,8 @@ from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Space
 from rppbench.errors import UsageError
-from rppbench.execution.bench import CellBench, Resources
+from rppbench.execution.bench import CellBench
+from rppbench.execution.resources import Resources
 from rppbench.exporters import prompt_card
 from rppbench.features.store import FeatureStore
 from rppbench.models.identity import identify
@@ -81,7 +82,7 @@ def cell_bench(record: Record, registry: Registry) -> CellBench:
     )
     bench = CellBench(record.cell, resources, lambda *_: None, retrain=False)
     bench.fit()
-    assert bench.cost.training_reused
+    assert bench.method.cost.training_reused
     return bench
 
 

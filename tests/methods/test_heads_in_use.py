@@ -12,7 +12,7 @@ from support.commands import Say, refused, save_test_images
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.task import Assignment
-from rppbench.planning.fingerprints import Identities
+from rppbench.planning.fingerprints import Fingerprints
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.records.store import Store
@@ -107,7 +107,7 @@ def test_tasks_with_other_classes_are_left_out_and_named(say: Say, task: str) ->
 
 
 def test_shifts_of_learned_classes_are_no_other_classes(toys: Registry) -> None:
-    known = Identities(toys)
+    known = Fingerprints(toys)
     assert known.covers(Assignment("toy-shift", "toy", "all"))
     assert not known.covers(Assignment("toy-shift", "toy", "seen"))  # two classes are held out
     assert not known.covers(Assignment("toy-shift", "toy", "all", start="toy-one"))

@@ -1,4 +1,4 @@
-"""Config files say what flags say, and flags win."""
+"""Settings from config files and flags; flags take precedence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,13 @@ def test_every_flag_is_a_setting_and_every_setting_a_flag(
 
 def test_without_file_and_flags_everything_has_its_default() -> None:
     assert settings(dict.fromkeys(NAMES) | {"set": {}}) == Settings()
-    assert Settings().backbone == "demo"
+    assert Settings().backbone == "", "the registry says which backbone is the default"
+    assert Settings(model="ViT-B-16", pretrained="openai").backbone == "ViT-B-16/openai"
+
+
+def test_weights_without_a_model_are_refused() -> None:
+    with pytest.raises(UsageError, match="say of which: --model MODEL"):
+        Settings(pretrained="openai")
 
 
 @pytest.mark.parametrize(
@@ -48,28 +54,28 @@ def test_without_file_and_flags_everything_has_its_default() -> None:
         ),
     ],
 )
-def test_the_three_kinds_of_files_say_the_same(tmp_path: Path, name: str, text: str) -> None:
-    found = settings({}, write(tmp_path, name, text))
-    assert found.method == ("coop", "rpp:kd=off")
-    assert found.seed == (3,)
-    assert found.set == {"kd": "off", "recipe.lr": "0.5"}
-    assert found.task == ("cross-dataset",)
+def test_the_three_kinds_of_files_are_equivalent(tmp_path: Path, name: str, text: str) -> None:
+    chosen = settings({}, write(tmp_path, name, text))
+    assert chosen.method == ("coop", "rpp:kd=off")
+    assert chosen.seed == (3,)
+    assert chosen.set == {"kd": "off", "recipe.lr": "0.5"}
+    assert chosen.task == ("cross-dataset",)
 
 
 def test_a_file_inherits_from_its_base(tmp_path: Path) -> None:
     write(tmp_path, "base.py", "method = ['coop']\nshots = [4]\nset = dict(length=8, depth=2)\n")
     path = write(tmp_path, "more.py", "_base_ = 'base.py'\nshots = [16]\nset = dict(length=4)\n")
-    found = read(path)
-    assert found == {"method": ("coop",), "shots": (16,), "set": {"length": "4", "depth": "2"}}
+    chosen = read(path)
+    assert chosen == {"method": ("coop",), "shots": (16,), "set": {"length": "4", "depth": "2"}}
 
 
 def test_flags_win_and_set_adds_key_by_key(tmp_path: Path) -> None:
     content = {"method": ["coop"], "limit": 5, "fail_on_error": True, "set": {"a": 1, "b": 2}}
     path = write(tmp_path, "a.json", json.dumps(content))
     given = {"limit": 9, "fail_on_error": False, "method": None, "set": {"b": "3"}}
-    found = settings(given, path)
-    assert (found.method, found.limit, found.fail_on_error) == (("coop",), 9, False)
-    assert found.set == {"a": "1", "b": "3"}
+    chosen = settings(given, path)
+    assert (chosen.method, chosen.limit, chosen.fail_on_error) == (("coop",), 9, False)
+    assert chosen.set == {"a": "1", "b": "3"}
 
 
 def test_no_digit_of_a_number_is_lost(tmp_path: Path) -> None:
@@ -77,7 +83,7 @@ def test_no_digit_of_a_number_is_lost(tmp_path: Path) -> None:
     assert read(path)["set"] == {"recipe.lr": "0.123456789012"}
 
 
-def test_an_unknown_key_is_told_with_the_closest(tmp_path: Path) -> None:
+def test_an_unknown_key_is_reported_with_the_closest(tmp_path: Path) -> None:
     path = write(tmp_path, "a.yaml", "methods: [coop]\n")
     with pytest.raises(UsageError, match=r"'methods'; did you mean 'method'\?"):
         read(path)
@@ -87,9 +93,9 @@ def test_an_unknown_key_is_told_with_the_closest(tmp_path: Path) -> None:
     ("key", "value", "expected"),
     [
         ("method", [3], "'method' must be a text, not 3"),
-        ("seed", ["one"], "'seed' must be a whole number, not 'one'"),
-        ("seed", True, "'seed' must be a whole number, not True"),
-        ("limit", 2.5, "'limit' must be a whole number, not 2.5"),
+        ("seed", ["one"], "'seed' must be an integer, not 'one'"),
+        ("seed", True, "'seed' must be an integer, not True"),
+        ("limit", 2.5, "'limit' must be an integer, not 2.5"),
         ("fail_on_error", "yes", "'fail_on_error' must be true or false, not 'yes'"),
         ("set", ["length=4"], "'set' must hold KEY: VALUE pairs"),
         ("set", {"length": [4]}, "'length' must be a text, a number or true or false"),
@@ -114,7 +120,7 @@ def test_a_value_of_the_wrong_type_is_refused(
         ({"batch_size": 0}, "batch_size must be at least 1"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(said: dict[str, object], expected: str) -> None:
+def test_invalid_values_are_refused(said: dict[str, object], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
         settings(said)
 
@@ -186,23 +192,23 @@ def test_a_file_that_is_not_there_is_named() -> None:
 
 def test_a_grid_is_one_mapping_or_several(tmp_path: Path) -> None:
     one = write(tmp_path, "one.yaml", "vary: {kd: [on, off], recipe.lr: [0.1, 1], length: 4}\n")
-    found = grid_settings({}, one)
-    assert found.vary == ({"kd": ("on", "off"), "recipe.lr": ("0.1", "1"), "length": ("4",)},)
-    assert (found.name, found.one_at_a_time, found.task) == ("one", False, ("cross-dataset",))
+    chosen = grid_settings({}, one)
+    assert chosen.vary == ({"kd": ("on", "off"), "recipe.lr": ("0.1", "1"), "length": ("4",)},)
+    assert (chosen.name, chosen.one_at_a_time, chosen.task) == ("one", False, ("cross-dataset",))
     two = write(
         tmp_path,
         "two.yaml",
         "_base_: one.yaml\nvary: [{depth: [1, 2]}, {kd: off}]\nbaseline: {kd: on}\nname: both\n",
     )
-    found = grid_settings({}, two)
-    assert found.vary == ({"depth": ("1", "2")}, {"kd": ("off",)})
-    assert (found.baseline, found.name) == ({"kd": "on"}, "both")
+    chosen = grid_settings({}, two)
+    assert chosen.vary == ({"depth": ("1", "2")}, {"kd": ("off",)})
+    assert (chosen.baseline, chosen.name) == ({"kd": "on"}, "both")
 
 
 def test_flags_win_over_a_grid_file(tmp_path: Path) -> None:
     path = write(tmp_path, "one.yaml", "vary: {kd: [on, off]}\nbaseline: {kd: on}\n")
-    found = grid_settings({"vary": [{"length": ("2",)}], "baseline": {}, "name": "mine"}, path)
-    assert (found.vary, found.baseline, found.name) == (({"length": ("2",)},), {}, "mine")
+    chosen = grid_settings({"vary": [{"length": ("2",)}], "baseline": {}, "name": "mine"}, path)
+    assert (chosen.vary, chosen.baseline, chosen.name) == (({"length": ("2",)},), {}, "mine")
     assert grid_settings({"vary": [{"length": ("2",)}]}, path).name == "", "another grid"
 
 

@@ -37,7 +37,7 @@ class Trained(Plain):
     name, learning = "trained", SimpleNamespace(supervision=Taught())
 
 
-def test_positional_parameters_are_no_options() -> None:
+def test_positional_parameters_are_not_options() -> None:
     assert options(Plain) == {
         "length": 4,
         "both": False,
@@ -67,12 +67,12 @@ def test_words_of_a_literal_are_choices() -> None:
     ],
 )
 def test_text_becomes_typed_values(text: str, expected: dict[str, object]) -> None:
-    found = parse(Plain, "plain", text)
-    assert found == expected
-    assert [type(value) for value in found.values()] == [type(v) for v in expected.values()]
+    parsed = parse(Plain, "plain", text)
+    assert parsed == expected
+    assert [type(value) for value in parsed.values()] == [type(v) for v in expected.values()]
 
 
-def test_a_dash_stands_for_an_underscore() -> None:
+def test_dashes_may_replace_underscores() -> None:
     class Dashed:
         def __init__(self, *, class_specific: bool = False) -> None: ...
 
@@ -85,14 +85,14 @@ def test_a_dash_stands_for_an_underscore() -> None:
         ("lenght=8", "no option of 'plain' is named 'lenght'; did you mean 'length'?"),
         ("lenght=8", "plain takes: length=4, both=off, rate=0.5, where=end"),
         ("length", "write options as NAME=VALUE, not 'length'"),
-        ("text=a,b", "not 'b'\na value that holds a comma goes with --set NAME=VALUE"),
-        ("length=8.5", "option 'length' is a whole number, not '8.5'"),
+        ("text=a,b", "not 'b'\na value with a comma is given as --set NAME=VALUE"),
+        ("length=8.5", "option 'length' is an integer, not '8.5'"),
         ("rate=fast", "option 'rate' is a number, not 'fast'"),
         ("both=maybe", "option 'both' is on or off, not 'maybe'"),
         ("where=midle", "did you mean 'middle'?"),
     ],
 )
-def test_a_wrong_option_says_what_is_taken(text: str, expected: str) -> None:
+def test_an_invalid_option_is_an_error_that_lists_the_valid_ones(text: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(Plain, "plain", text)
     assert expected in str(caught.value)

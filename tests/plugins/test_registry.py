@@ -1,16 +1,18 @@
-"""What plugins bring, and what happens when one of them is broken."""
+"""The registry of plugins' components, also if a plugin is broken."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rppbench import hookimpl
+from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError
 from rppbench.plugins.registry import KINDS, Registry
 
@@ -27,7 +29,7 @@ def broken_list() -> list[Any]:
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Makes a module with hooks and its entry point: install('mine', methods=[...])."""
+    """Makes a module with hooks, and its entry point: install('mine', methods=[...])."""
 
     def make(name: str, **hooks: Any) -> EntryPoint:
         module = ModuleType(f"plugin_{name}")
@@ -51,7 +53,24 @@ def test_components_of_all_plugins_are_found_by_kind_and_name(install: Install) 
     assert not registry.broken
 
 
-def test_a_plugin_that_cannot_be_imported_is_reported_and_takes_no_other_down(
+def test_one_backbone_is_the_default(install: Install) -> None:
+    def backbones(*defaults: bool) -> list[Backbone]:
+        return [
+            Backbone(f"b{at}", "B", Path(), Path(), "", default=default)
+            for at, default in enumerate(defaults)
+        ]
+
+    one = install("one", backbones=backbones(False, True, False))
+    assert Registry.load([one]).default_backbone().name == "b1"
+    none = Registry.load([install("none", backbones=backbones(False))])
+    with pytest.raises(UsageError, match=r"no installed backbone is marked.*--model NAME"):
+        none.default_backbone()
+    two = Registry.load([install("two", backbones=backbones(True, True))])
+    with pytest.raises(UsageError, match="2 backbones are marked as the default: 'b0', 'b1'"):
+        two.default_backbone()
+
+
+def test_a_plugin_that_cannot_be_imported_is_reported_and_stops_no_other(
     install: Install,
 ) -> None:
     gone = EntryPoint("gone", "no_such_module", "rppbench")
@@ -66,7 +85,7 @@ def test_a_plugin_that_cannot_be_imported_is_reported_and_takes_no_other_down(
     assert lines[2].startswith("plugin 'gone' did not load: ModuleNotFoundError: ")
 
 
-def test_a_plugin_that_fails_when_asked_is_reported_too(install: Install) -> None:
+def test_a_plugin_whose_hook_fails_is_reported_too(install: Install) -> None:
     half = install("half", methods=broken_list, datasets=[component("flags")])
     registry = Registry.load([half, install("good", methods=[component("coop")])])
     assert list(registry.all("methods")) == ["coop"]
@@ -74,7 +93,7 @@ def test_a_plugin_that_fails_when_asked_is_reported_too(install: Install) -> Non
     assert registry.complaints() == ["plugin 'half' did not load: LookupError: half installed"]
 
 
-def test_a_misspelt_hook_is_an_error_and_not_silence(install: Install) -> None:
+def test_a_misspelt_hook_is_an_error(install: Install) -> None:
     wrong = install("wrong", method=[component("lost")])
     registry = Registry.load([wrong, install("good", methods=[component("coop")])])
     assert list(registry.all("methods")) == ["coop"]
@@ -100,19 +119,19 @@ def test_two_components_of_one_name_are_an_error_that_names_both(install: Instal
     assert "plugin_two.Coop" in str(caught.value)
 
 
-def test_one_component_brought_twice_is_no_clash(install: Install) -> None:
+def test_one_component_of_two_plugins_is_no_clash(install: Install) -> None:
     coop = component("coop")
     registry = Registry.load([install("one", methods=[coop]), install("two", methods=[coop])])
     assert registry.all("methods") == {"coop": coop}
 
 
-def test_one_name_may_be_of_several_kinds(install: Install) -> None:
+def test_components_of_several_kinds_may_share_a_name(install: Install) -> None:
     plugin = install("one", methods=[component("demo")], backbones=[component("demo")])
     registry = Registry.load([plugin])
     assert registry.get("methods", "demo") is not registry.get("backbones", "demo")
 
 
-def test_a_plugin_may_make_a_data_set_of_a_name(install: Install) -> None:
+def test_a_plugin_may_make_a_data_set_from_a_name(install: Install) -> None:
     own, registered = component("own:/x"), component("own:registered")
 
     def make(name: str) -> Any:
@@ -145,7 +164,7 @@ def test_a_choice_is_a_name_with_typed_options(install: Install) -> None:
         registry.choose("methods", "coop:lenght=8")
 
 
-def test_the_source_of_a_suite_is_its_large_vocabulary_where_that_is_asked(
+def test_the_source_of_a_suite_is_its_large_vocabulary_on_request(
     install: Install,
 ) -> None:
     facts = {"suite": "s", "role": "source"}
@@ -160,7 +179,7 @@ def test_the_source_of_a_suite_is_its_large_vocabulary_where_that_is_asked(
         registry.source("othr", large=False)
 
 
-def test_the_built_in_plugins_come_in_by_the_same_door() -> None:
+def test_the_built_in_plugins_have_entry_points_too() -> None:
     registry = Registry.load()
     assert "cross-dataset" in registry.all("tasks")
     assert "inline" in registry.all("engines")

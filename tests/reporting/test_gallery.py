@@ -12,7 +12,7 @@ from support.detections import CLASSES, RandomDetectionSet
 
 from rppbench import hookimpl
 from rppbench.cli import main
-from rppbench.contracts.regions import IGNORED, Compared, Detections
+from rppbench.contracts.regions import IGNORED, Comparison, Detections
 from rppbench.reporting import gallery
 from rppbench.reporting.gallery import GAP, LINE, PALETTE, PANEL, draw, matched
 from rppbench_datasets.scenes import Scenes
@@ -63,13 +63,13 @@ def test_boxes_are_drawn_in_colours_of_the_legend_and_as_many_as_there_are_thing
     image = Image.new("RGB", (100, 100), (200, 200, 200))
     truth = detections((4, 1, (10, 10, 40, 40)))
     found = detections((2, 0.3, (60, 60, 30, 30)), (4, 0.8, (11, 10, 40, 40)))
-    picture = draw(Compared("a", image, truth, found), CLASSES, [4])
+    picture = draw(Comparison("a", image, truth, found), CLASSES, [4])
     assert picture.caption == "1 of 1 things found under their name"
     assert PALETTE[0] in colours(panel(picture.image, 1))
     assert PALETTE[0] in colours(panel(picture.image, 2))
     assert PALETTE[1] not in colours(picture.image), "the worse box is not shown"
     assert colours(panel(picture.image, 0)) == {(200, 200, 200)}
-    nothing = draw(Compared("a", image, detections(), detections()), CLASSES, [])
+    nothing = draw(Comparison("a", image, detections(), detections()), CLASSES, [])
     assert nothing.caption == "0 of 0 things found under their name"
 
 
@@ -78,7 +78,7 @@ def test_a_wrong_box_has_a_broken_line() -> None:
     truth = detections((4, 1, (10, 10, 80, 80)))
     counts = []
     for label in (4, 3):
-        scene = Compared("a", image, truth, detections((label, 0.5, (10, 10, 80, 80))))
+        scene = Comparison("a", image, truth, detections((label, 0.5, (10, 10, 80, 80))))
         picture = draw(scene, ["x"] * 6, [])
         row = np.asarray(panel(picture.image, 2))[360]  # the lower edge
         counts.append(int((row == PALETTE[label == 3]).all(1).sum()))
@@ -91,7 +91,7 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
     truth[:10, :25], truth[:10, 25:] = 3, 1
     found = np.full((20, 40), 3, np.uint16)
     found[:5, :10] = IGNORED
-    picture = draw(Compared("a", image, truth, found), CLASSES, [1])
+    picture = draw(Comparison("a", image, truth, found), CLASSES, [1])
     assert picture.caption == "50 % of the pixels that are scored have their class"
     painted = [
         tuple(round(35 + 0.65 * part) for part in colour)
@@ -118,7 +118,7 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
 def test_more_classes_than_colours_share_one_and_the_legend_is_within_the_sheet() -> None:
     names = [f"a rather long name of class {label}" for label in range(40)]
     truth = np.arange(40, dtype=np.uint16)[None].repeat(40, 0)
-    picture = draw(Compared("a", Image.new("RGB", (40, 40)), truth, truth), names, [])
+    picture = draw(Comparison("a", Image.new("RGB", (40, 40)), truth, truth), names, [])
     assert gallery.OTHERS in colours(picture.image)
     legend = np.asarray(picture.image)[GAP + LINE + PANEL + GAP :]
     assert (legend[:, -3:] == 255).all()

@@ -8,7 +8,13 @@ import numpy as np
 from PIL import Image
 
 from rppbench.contracts.dataset import Sample
-from rppbench.contracts.regions import UNLABELLED, Checked, Detections, DetectionSet, Thing
+from rppbench.contracts.regions import (
+    UNLABELLED,
+    Detections,
+    DetectionSet,
+    Instance,
+    PartialAnnotation,
+)
 
 CLASSES = ("apple", "bus", "cat", "dog", "egg", "fig")
 SIDE = 200
@@ -23,7 +29,7 @@ class RandomDetectionSet(DetectionSet):
         draw = np.random.default_rng(seed)
         self.federated = federated
         self.groups: tuple[str, ...] = ("r", "c", "f", "f", "c", "r")
-        self.boxes: list[list[Thing]] = []
+        self.boxes: list[list[Instance]] = []
         for _ in range(images):
             things = []
             for _ in range(draw.integers(0, 7)):
@@ -32,7 +38,7 @@ class RandomDetectionSet(DetectionSet):
                 label, crowd = int(draw.integers(len(CLASSES) - 1)), bool(draw.random() < 0.1)
                 mask = np.zeros((SIDE, SIDE), bool)
                 mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = True
-                things.append(Thing(label, (x, y, w, h), mask, crowd and not federated, w * h))
+                things.append(Instance(label, (x, y, w, h), mask, crowd and not federated, w * h))
             self.boxes.append(things)
 
     @property
@@ -48,7 +54,7 @@ class RandomDetectionSet(DetectionSet):
     def fingerprint(self) -> str:
         return "made"
 
-    def things(self, sample: Sample) -> Sequence[Thing]:
+    def instances(self, sample: Sample) -> Sequence[Instance]:
         return self.boxes[int(sample.key)]
 
     def size(self, sample: Sample) -> tuple[int, int]:
@@ -66,20 +72,20 @@ class RandomDetectionSet(DetectionSet):
     def frequencies(self) -> Sequence[str]:
         return self.groups if self.federated else ()
 
-    def checked(self, sample: Sample) -> Checked:
-        present = {thing.label for thing in self.things(sample)}
+    def partial_annotation(self, sample: Sample) -> PartialAnnotation:
+        present = {thing.label for thing in self.instances(sample)}
         absent = [label for label in range(len(CLASSES)) if label not in present and label % 2]
-        return Checked(absent, [label for label in present if label == 2])
+        return PartialAnnotation(absent, [label for label in present if label == 2])
 
     def detections(self, sample: Sample, seed: int = 1, extra: int = 8) -> Detections:
         """The things' boxes with noise, some with another class, and boxes around nothing."""
         draw = np.random.default_rng([seed, int(sample.key)])
         boxes, labels, scores = [], [], []
-        for thing in self.things(sample):
+        for instance in self.instances(sample):
             for _ in range(draw.integers(0, 4)):
-                boxes.append(np.array(thing.box) + draw.normal(0, 4, 4))
+                boxes.append(np.array(instance.box) + draw.normal(0, 4, 4))
                 right = draw.random() < 0.7
-                labels.append(thing.label if right else int(draw.integers(len(CLASSES))))
+                labels.append(instance.label if right else int(draw.integers(len(CLASSES))))
                 scores.append(draw.uniform(0.3, 1))
         for _ in range(draw.integers(0, extra + 1)):
             boxes.append(np.array([*draw.uniform(0, SIDE - 10, 2), *draw.uniform(6, 130, 2)]))

@@ -23,8 +23,8 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import FrozenFeatures, Step
 from rppbench.contracts.prompts import Space
 from rppbench.errors import LostError
-from rppbench.execution.bench import Resources
 from rppbench.execution.engines import Inline
+from rppbench.execution.resources import Resources
 from rppbench.execution.runner import follow
 from rppbench.features import store
 from rppbench.planning.plan import Request, cell_groups, cells

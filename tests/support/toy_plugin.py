@@ -114,7 +114,8 @@ class ToyPlugin:
     @hookimpl
     def rppbench_backbones(self) -> list[Backbone]:
         weights = self.models / "tiny.safetensors"
-        return [Backbone("tiny", "Tiny", self.models / "tiny.json", weights, sha256(weights))]
+        config = self.models / "tiny.json"
+        return [Backbone("tiny", "Tiny", config, weights, sha256(weights), default=True)]
 
 
 def save_tiny(models: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rppbench.contracts.engine import Event
-from rppbench.execution.bench import Resources
 from rppbench.execution.engines import Inline
+from rppbench.execution.resources import Resources
 from rppbench.execution.runner import Runner
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip, load
@@ -58,7 +58,9 @@ class Workspace:
     """A runner with tiny models in this process, whose cache and records are below one folder."""
 
     def __init__(self, registry: Registry, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        patch.setattr("rppbench.planning.plan.Identities._weights", lambda self, name: f"{name}-1")
+        patch.setattr(
+            "rppbench.planning.plan.Fingerprints._weights", lambda self, name: f"{name}-1"
+        )
         self.registry, self.folder = registry, folder
         self.clips = {"tiny": make_tiny_clip(), "teacher": make_tiny_clip(seed=3)}
         self.events: list[Event] = []

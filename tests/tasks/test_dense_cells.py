@@ -1,4 +1,4 @@
-"""Whole cells of detection and segmentation: large images, nothing proposed, ids with gaps."""
+"""Complete cells of detection and segmentation: large images, no proposals, ids with gaps."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from support.toy_runner import ToyRunner
 
 from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
-from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, SegmentationSet, Thing
+from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, Instance, SegmentationSet
 from rppbench.planning.plan import Request, cell_groups, cells
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 
 PLACES = [(4, 6, 16, 12), (30, 8, 12, 20)]
-"""Boxes of each image's two things."""
+"""Boxes of each image's two objects."""
 
 
 class Things(DetectionSet):
-    """Two squares on grey; 'green field' is nowhere, and ids of images and classes have gaps."""
+    """Two squares on grey, never a 'green field'; ids of images and classes have gaps."""
 
     name, title, suite, role = "toy-things", "Things", "toy", "detection"
     colours = {"red square": (200, 40, 40), "blue lake": (40, 60, 200), "green field": (0, 90, 0)}
@@ -51,8 +51,8 @@ class Things(DetectionSet):
             image.paste(colour, (x, y, x + width, y + height))
         return image
 
-    def things(self, sample: Sample) -> Sequence[Thing]:
-        return [Thing(label, tuple(box)) for label, box in enumerate(self.boxes())]  # type: ignore[arg-type]
+    def instances(self, sample: Sample) -> Sequence[Instance]:
+        return [Instance(label, tuple(box)) for label, box in enumerate(self.boxes())]  # type: ignore[arg-type]
 
     def fingerprint(self) -> str:
         return f"things-{self.size}"
@@ -89,7 +89,7 @@ Run = Callable[..., tuple[list[Cell], list[Record], ToyRunner]]
 
 @pytest.fixture
 def run(models: Path, tmp_path: Path) -> Run:
-    """Runs a task with methods on one of the sets; each call is a process of its own."""
+    """Runs a task with methods on one of the data sets; each call has a new runner."""
 
     def go(task: str, dataset: str, *methods: str) -> tuple[list[Cell], list[Record], ToyRunner]:
         registry = registry_of(toys=ToyPlugin(models), more=Plugin())
@@ -99,8 +99,8 @@ def run(models: Path, tmp_path: Path) -> Run:
         runner.resources.registry = registry
         for batch in cell_groups(planned):
             runner(batch, lambda event: None)
-        found = [runner.store.read(cell) for cell in planned]
-        return planned, [record for record in found if record], runner
+        records = [runner.store.read(cell) for cell in planned]
+        return planned, [record for record in records if record], runner
 
     return go
 
@@ -115,11 +115,11 @@ def test_fixed_and_learned_prompts_are_scored_with_regions(run: Run) -> None:
     _, records, runner = run("detection:suite=toy", "toy-things", *methods)
     assert len(records) == 3
     for record in records:
-        found = values(record)
+        scores = values(record)
         assert record.metric == "AP50"
-        assert {"AP50", "AP", "AP50_seen", "AP50_unseen"} <= set(found)
-        assert all(0 <= value <= 100 for value in found.values())
-    assert len(list((runner.output / "cache").rglob("*.npz"))) == 3, "an image's boxes are kept"
+        assert {"AP50", "AP", "AP50_seen", "AP50_unseen"} <= set(scores)
+        assert all(0 <= value <= 100 for value in scores.values())
+    assert len(list((runner.output / "cache").rglob("*.npz"))) == 3, "each image's boxes are stored"
 
 
 def test_nothing_frozen_is_computed_twice(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,9 +153,9 @@ def test_no_proposals_find_nothing_and_true_ones_of_a_file_find_all(
     assert before.key != after.key, "another file is another cell"
     assert before.task == after.task
     _, (true,), _ = run("detection:suite=toy,proposals=true", "toy-things")
-    found = values(true)
-    assert values(full)["AP50"] == pytest.approx(found["AP50"])
-    assert 0 <= found["true_boxes"] <= 100
+    scores = values(true)
+    assert values(full)["AP50"] == pytest.approx(scores["AP50"])
+    assert 0 <= scores["true_boxes"] <= 100
 
 
 def test_proposals_that_are_not_there_block_their_cell_only(run: Run, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_huge_image_is_segmented_in_bounded_memory(run: Run, head: str) -> Non
     assert record.cost.peak_bytes < 2.5 * 2**30
 
 
-def test_things_of_a_huge_image_are_found_in_bounded_memory(run: Run) -> None:
+def test_objects_of_a_huge_image_are_found_in_bounded_memory(run: Run) -> None:
     _, (record,), _ = run("detection:suite=toy", "toy-huge-things", "context:both=on")
     values(record)
     assert record.cost.peak_bytes < 2.5 * 2**30

@@ -1,4 +1,4 @@
-"""Boxes of the detection task: suppression against a plain reference, edges of images."""
+"""Boxes of the detection task: suppression compared with OpenCV's, edges of images."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def test_no_proposals_are_no_detections() -> None:
 def test_at_most_so_many_detections_and_the_best_of_them() -> None:
     boxes = np.array([[at * 20, 0, 10, 10] for at in range(8)], np.float32)
     cosines = np.random.default_rng(0).normal(0.2, 0.05, (8, 6)).astype(np.float32)
-    found = Detection(detections=5).classify((boxes, np.ones(8, np.float32)), cosines)
+    best = Detection(detections=5).classify((boxes, np.ones(8, np.float32)), cosines)
     everything = Detection().classify((boxes, np.ones(8, np.float32)), cosines)
-    assert len(found) == 5
-    assert found.scores.tolist() == sorted(everything.scores.tolist(), reverse=True)[:5]
+    assert len(best) == 5
+    assert best.scores.tolist() == sorted(everything.scores.tolist(), reverse=True)[:5]
 
 
 def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
@@ -45,5 +45,5 @@ def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 0.2, 0.2), (19.9, 9.9, 0.1, 0.1), (0, 0, 20, 10)])
 def test_a_crop_is_never_empty(box: tuple[float, ...]) -> None:
-    found = crop(Image.new("RGB", (20, 10)), box, 0.1)
-    assert min(found.size) >= 1
+    part = crop(Image.new("RGB", (20, 10)), box, 0.1)
+    assert min(part.size) >= 1

@@ -1,4 +1,4 @@
-"""Scores of label maps against a plain count, class by class, and scikit-learn's matrix."""
+"""Scores of label maps, compared with a plain count by class and scikit-learn's matrix."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_scores_are_those_of_a_plain_count() -> None:
         if true:
             accuracies.append(both / true)
     assert set(ious) == {0, 1, 2, 3, 4}
-    found = scored(maps(), unseen=(2, 4, 5))
+    scores = scored(maps(), unseen=(2, 4, 5))
     seen = np.mean([ious[0], ious[1], ious[3]])
     unseen = np.mean([ious[2], ious[4]])
     right = sum(t == p for t, p in pixels)
-    assert found == pytest.approx(
+    assert scores == pytest.approx(
         {
             "hiou": 200 * seen * unseen / (seen + unseen),
             "seen": 100 * seen,

@@ -1,4 +1,4 @@
-"""Proposals of both tasks: regions, files, models of transformers, and how masks are kept."""
+"""Proposals of both tasks: regions, files, transformers models, and how masks are stored."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(draw.integers(0, 256, (height, width, 3), np.uint8))
 
 
-# --- how masks are kept ---------------------------------------------------------------------------
+# --- how masks are stored -------------------------------------------------------------------------
 
 
 def test_masks_are_kept_in_their_boxes_and_come_back() -> None:
     draw = np.random.default_rng(0)
     masks = [draw.random((9, 14)) < share for share in (0.02, 0.1, 0.9, 0.0)]
     parts = unpacked(packed(parts_of(masks)))
-    assert len(parts) == 3, "the empty one is none"
+    assert len(parts) == 3, "an empty mask is left out"
     for part, mask in zip(parts, masks, strict=False):
         again = np.zeros_like(mask)
         again[part.rows, part.columns] = part.mask
@@ -48,17 +48,17 @@ def test_masks_are_kept_in_their_boxes_and_come_back() -> None:
 # --- regions --------------------------------------------------------------------------------------
 
 
-def test_regions_find_most_things_of_training_scenes() -> None:
-    data, found, count = Scenes(), 0, 0
+def test_regions_find_most_objects_of_training_scenes() -> None:
+    data, covered, count = Scenes(), 0, 0
     for sample in data.samples("train")[:8]:
-        true = np.array([thing.box for thing in data.things(sample)], np.float32)
+        true = np.array([instance.box for instance in data.instances(sample)], np.float32)
         boxes, scores = Regions().find(sample, data.image(sample))
         assert (np.diff(scores) <= 0).all()
         assert 0 <= scores.min() <= scores.max() <= 1
         shared = overlaps(np.concatenate([true, boxes]))[: len(true), len(true) :]
-        found += int((shared.max(1) > 0.5).sum())
+        covered += int((shared.max(1) > 0.5).sum())
         count += len(true)
-    assert found / count > 0.75
+    assert covered / count > 0.75
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (64, 64), (6000, 4000)])
@@ -68,7 +68,7 @@ def test_images_of_one_colour_have_no_boxes(size: tuple[int, int]) -> None:
     assert scores.shape == (0,)
 
 
-def test_a_thing_on_a_large_plain_image_is_found_in_its_pixels() -> None:
+def test_an_object_on_a_large_plain_image_is_found_in_its_pixels() -> None:
     image = Image.new("RGB", (3000, 2000), (90, 120, 60))
     image.paste((220, 30, 30), (900, 600, 1500, 1000))
     boxes, _ = Regions().find(Sample("x", -1), image)
@@ -95,8 +95,8 @@ def entry(image: int, score: float = 0.5, box: object = (1, 2, 3, 4)) -> dict[st
 def test_boxes_of_a_results_file_go_to_their_images_best_first(tmp_path: Path) -> None:
     data, path = RandomDetectionSet(4), tmp_path / "boxes.json"
     path.write_text(json.dumps([entry(103, 0.2), entry(109), entry(103, 0.9, (5, 6, 7, 8))]))
-    found = BoxFile(data, path)
-    one, two, three, four = (found.find(s, data.image(s)) for s in data.samples("test"))
+    source = BoxFile(data, path)
+    one, two, three, four = (source.find(s, data.image(s)) for s in data.samples("test"))
     assert two[0].tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]]
     assert two[1].tolist() == pytest.approx([0.9, 0.2])
     assert len(four[0]) == 1
@@ -104,7 +104,7 @@ def test_boxes_of_a_results_file_go_to_their_images_best_first(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[{", "no valid JSON"),
         (json.dumps([entry(1)]), "no image with the id 1"),
@@ -113,10 +113,10 @@ def test_boxes_of_a_results_file_go_to_their_images_best_first(tmp_path: Path) -
         (json.dumps([{**entry(103), "score": None}]), "'score' is not a number"),
     ],
 )
-def test_damaged_results_are_named(tmp_path: Path, text: str, told: str) -> None:
+def test_damaged_results_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "boxes.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         BoxFile(RandomDetectionSet(4), path)
     assert "boxes.json" in str(caught.value)
 
@@ -161,10 +161,10 @@ def test_masks_of_a_model_have_the_size_of_the_image(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny = pytest.importorskip("support.tiny_proposers")
-    monkeypatch.setattr(anything, "SURE", -10.0)  # a random model is sure of nothing
-    monkeypatch.setattr(anything, "STABLE", 0.0)
-    monkeypatch.setattr(anything, "OVERLAP", 0.95)
-    monkeypatch.setattr(anything, "EVERY", 4)
+    monkeypatch.setattr(anything, "LEAST_IOU", -10.0)  # a random model predicts low IoUs
+    monkeypatch.setattr(anything, "LEAST_STABILITY", 0.0)
+    monkeypatch.setattr(anything, "MOST_OVERLAP", 0.95)
+    monkeypatch.setattr(anything, "GRID_SIDE", 4)
     segmenter = Segmenter(str(getattr(tiny, kind)(tmp_path / kind)))
     masks = list(segmenter(noise(70, 40), "x", (40, 70)))
     assert len(masks) > 1
@@ -188,7 +188,7 @@ def test_folders_without_a_model_for_the_task_are_refused(tmp_path: Path) -> Non
     loaded = tiny.load_file(weights)
     del loaded["bbox_predictor.layers.0.weight"]
     tiny.save_file(loaded, weights, metadata={"format": "pt"})
-    with pytest.raises(UsageError, match="not whole: 1 tensors are missing, bbox"):
+    with pytest.raises(UsageError, match="incomplete: 1 tensors are missing, for example bbox"):
         Detector(str(folder)).find(here, image)
     torch.save(loaded, folder / "pytorch_model.bin")
     weights.unlink()

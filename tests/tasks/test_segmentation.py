@@ -58,10 +58,10 @@ def test_features_of_patches_are_those_of_a_plain_reference(prompted: bool) -> N
     clip = make_tiny_clip(torch.float64)
     images = random_images(torch.float64)
     tokens = LeafDraw(torch.float64)(3, 48) if prompted else None
-    found = clip.image.patches(images, None if tokens is None else Prompt(tokens))
-    assert found.shape == (3, 4, 4, 32)
+    features = clip.image.patches(images, None if tokens is None else Prompt(tokens))
+    assert features.shape == (3, 4, 4, 32)
     expected = plain_patches(clip.model, images, tokens)
-    assert (found.flatten(1, 2) - expected).abs().max() < 1e-12
+    assert (features.flatten(1, 2) - expected).abs().max() < 1e-12
 
 
 def test_every_part_of_a_deep_prompt_reaches_the_patches_where_it_can() -> None:
@@ -105,16 +105,16 @@ def test_strips_of_rows_give_the_map_of_whole_scores(
         asked.append(bottom - top)
         return scores[:, top:bottom]
 
-    found = label_maps.label_map(part, (7, 9), size, 5)
-    assert (found != whole.numpy()).mean() < 0.01  # ties and rounding
+    labels = label_maps.label_map(part, (7, 9), size, 5)
+    assert (labels != whole.numpy()).mean() < 0.01  # ties and rounding
     assert len(asked) == -(-size[0] // 3)
 
 
 def test_where_no_class_has_a_score_there_is_no_label() -> None:
     scores = torch.zeros(3, 2, 4)
     scores[1, :, 2:] = 0.5
-    found = label_maps.label_map(lambda a, b: scores[:, a:b], (2, 4), (2, 4), 3)
-    assert found.tolist() == [[IGNORED, IGNORED, 1, 1]] * 2
+    labels = label_maps.label_map(lambda a, b: scores[:, a:b], (2, 4), (2, 4), 3)
+    assert labels.tolist() == [[IGNORED, IGNORED, 1, 1]] * 2
 
 
 # --- proposals --------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_masks_come_from_json_and_png(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "no valid JSON"),
         ("[" * 100_000, "no valid JSON"),
@@ -155,9 +155,9 @@ def test_masks_come_from_json_and_png(folder: Path) -> None:
         ('[{"size": [4, 6], "counts": [23]}]', "add up"),
     ],
 )
-def test_damaged_json_is_named(folder: Path, text: str, told: str) -> None:
+def test_damaged_json_is_named(folder: Path, text: str, message: str) -> None:
     (folder / "test" / "1.json").write_text(text)
-    with pytest.raises(UsageError, match=told) as caught:
+    with pytest.raises(UsageError, match=message) as caught:
         MaskFiles(str(folder))(Image.new("RGB", (6, 4)), "test/1", (4, 6))
     assert "1.json" in str(caught.value)
 
@@ -165,9 +165,9 @@ def test_damaged_json_is_named(folder: Path, text: str, told: str) -> None:
 def test_damaged_or_foreign_png_is_named(folder: Path) -> None:
     image, files = Image.new("RGB", (6, 4)), MaskFiles(str(folder))
     path = folder / "test" / "1.png"
-    for content, told in [(Image.new("RGB", (6, 4)), "RGB"), (Image.new("L", (5, 4)), "4 x 5")]:
+    for content, message in [(Image.new("RGB", (6, 4)), "RGB"), (Image.new("L", (5, 4)), "4 x 5")]:
         content.save(path)
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             files(image, "test/1", (4, 6))
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UsageError, match="no image"):
@@ -202,19 +202,19 @@ def test_a_mask_is_cut_out_to_its_box_and_painted_over_outside() -> None:
     mask = np.zeros((5, 8), bool)
     mask[2, 1:5] = mask[3, 2] = True
     (part,) = parts_of([mask])
-    found = np.asarray(cut_out(Image.fromarray(pixels), part, (9, 8, 7)))
-    assert found.shape == (4, 4, 3)
-    assert (found[1] == pixels[2, 1:5]).all()
-    assert (found[2, 1] == pixels[3, 2]).all()
-    assert (found[[0, 3]] == (9, 8, 7)).all()
-    assert (found[2, [0, 2, 3]] == (9, 8, 7)).all()
+    square = np.asarray(cut_out(Image.fromarray(pixels), part, (9, 8, 7)))
+    assert square.shape == (4, 4, 3)
+    assert (square[1] == pixels[2, 1:5]).all()
+    assert (square[2, 1] == pixels[3, 2]).all()
+    assert (square[[0, 3]] == (9, 8, 7)).all()
+    assert (square[2, [0, 2, 3]] == (9, 8, 7)).all()
 
 
 def test_the_ensemble_weighs_seen_and_unseen_classes_the_other_way_round() -> None:
     queries, regions = torch.tensor([[0.5, 0.5]]), torch.tensor([[0.2, 0.2]])
-    found = ensemble(queries, regions, torch.tensor([False, True]), 0.8)
-    assert found[0, 0].item() == pytest.approx(0.5**0.8 * 0.2**0.2)
-    assert found[0, 1].item() == pytest.approx(0.5**0.2 * 0.2**0.8)
+    combined = ensemble(queries, regions, torch.tensor([False, True]), 0.8)
+    assert combined[0, 0].item() == pytest.approx(0.5**0.8 * 0.2**0.2)
+    assert combined[0, 1].item() == pytest.approx(0.5**0.2 * 0.2**0.8)
     assert torch.equal(ensemble(queries, regions, torch.tensor([True, True]), 1.0), regions)
 
 
@@ -278,9 +278,9 @@ def run(
     runner.resources.registry = registry
     for batch in cell_groups(planned):
         runner(batch, lambda event: None)
-    found = [runner.store.read(cell) for cell in planned]
-    assert all(found)
-    return [record for record in found if record], runner
+    records = [runner.store.read(cell) for cell in planned]
+    assert all(records)
+    return [record for record in records if record], runner
 
 
 METRICS = ["hiou", "seen", "unseen", "miou", "fwiou", "pixel_accuracy", "mean_accuracy"]
@@ -393,8 +393,8 @@ def test_a_plugin_brings_heads_and_proposals(
     assert striped.failure is None, striped.failure
     scored = (40 - 3) * 32 * 3
     blue = sum(40 - (10 + 5 * number) for number in range(3)) * 31
-    found = {score.metric: score.value for score in striped.scores}
-    assert found["pixel_accuracy"] == pytest.approx(100 * blue / scored)
+    values = {score.metric: score.value for score in striped.scores}
+    assert values["pixel_accuracy"] == pytest.approx(100 * blue / scored)
     with pytest.raises(UsageError, match="no head of segmentation is named 'stripd'; did you mean"):
         Segmentation(head="stripd")
     with pytest.raises(UsageError, match=r"sources: files, .*quarters, regions"):

@@ -1,4 +1,4 @@
-"""The built-in tasks on toy data: what is learned on, what is scored, and which number counts."""
+"""The built-in tasks on toy data: what they learn on, what they score, and the primary metric."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_cross_domain_shares_the_training_of_cross_dataset(models: Path, tmp_pat
     assert [record.cost.training_reused for record in records] == [False, True, True]
 
 
-def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path: Path) -> None:
+def test_fine_tuning_continues_from_the_pretrained_prompts(models: Path, tmp_path: Path) -> None:
     planned = plan(models, "fine-tune", shots=(1,))
     assert [cell.dataset for cell in planned] == ["toy-one", "toy-two"] * 2
     trainings = [cell.training for cell in planned if cell.training]
@@ -152,7 +152,7 @@ def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path:
     (start,) = {training.start for training in trainings if training.start}
     assert (start.source, start.classes, start.start) == ("toy", "seen", None)
     assert [len(batch) for batch in cell_groups(planned)] == [2, 1, 1]  # one worker pretrains
-    # The first has a pretraining of its own to run, the second goes on from the same.
+    # The first cell runs the pretraining, the second starts from the same one.
     assert [entry.trainings for entry in survey(planned, Store(tmp_path))[0]] == [2, 1, 1, 1]
     records, _ = run(models, tmp_path, planned)
     assert [record.status for record in records] == ["ok"] * 4
@@ -160,8 +160,8 @@ def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path:
     store = Store(tmp_path)
     assert store.training_path(start).is_file()
     (pretraining,) = plan(models, "pretraining")
-    assert pretraining.training == start  # the very prompts that the task `pretraining` scores
-    # With a rate of zero nothing is learned afterwards: what is scored is what was pretrained.
+    assert pretraining.training == start  # the prompts that the task `pretraining` scores
+    # With a learning rate of zero the tuned prompts are the pretrained ones.
     still = (("recipe.lr", "0"), ("recipe.warmup_epochs", "0"))
     cell = plan(models, "fine-tune", shots=(1,), settings=still)[0]
     tuned = cell.training
@@ -174,7 +174,7 @@ def test_fine_tuning_goes_on_from_the_pretrained_prompts(models: Path, tmp_path:
 
 @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter"])
 def test_supervision_of_a_method_without_steps_is_refused(method: str) -> None:
-    """It would be a second row of the same numbers."""
+    """It would make a second row with the same numbers."""
     for option in ("kd=on", "sampled=16"):
         with pytest.raises(UsageError, match=f"{method}:{option} would change nothing"):
             cells(Registry.load(), Request((f"{method}:{option}",), ("few-shot",)))
@@ -202,9 +202,8 @@ def test_pretrained_and_fresh_starts_are_two_rows(models: Path, tmp_path: Path) 
 
 
 def test_prompts_of_another_structure_are_no_start() -> None:
-    asked = Request(
-        ("rpp",), ("fine-tune",), recipe="rpp-tune-1"
-    )  # depth 9; on the embedded world pretraining has depth 3
+    # This recipe has depth 9; on the embedded world pretraining has depth 3.
+    asked = Request(("rpp",), ("fine-tune",), recipe="rpp-tune-1")
     with pytest.raises(UsageError, match=r"'rpp' is pretrained with depth=3 .* depth=9"):
         cells(Registry.load(), asked)
 
@@ -213,7 +212,7 @@ def test_prompts_of_another_structure_are_no_start() -> None:
     "method", ["coop", "cocoop", "kgcoop", "vpt", "ivlp", "maple", "promptsrc", "pomp", "rpp"]
 )
 def test_built_in_methods_train_once_for_both_source_tasks(method: str) -> None:
-    """Their recipes do not tell the two tasks apart."""
+    """Their recipes do not depend on which of the two tasks runs."""
     asked = Request((method,), ("cross-dataset", "cross-domain"))
     planned = cells(Registry.load(), asked)
     assert len({cell.training.key for cell in planned if cell.training}) == 1
@@ -231,14 +230,14 @@ def coop_suite(method: str, **request: Any) -> list[Cell]:
 
 @pytest.mark.parametrize(("shots", "epochs"), [(1, 50), (2, 100), (4, 100), (8, 200), (16, 200)])
 def test_coop_learns_few_shots_as_long_as_published(shots: int, epochs: int) -> None:
-    found = {
+    by_dataset = {
         cell.dataset: dict(cell.training.recipe.options)["epochs"]
         for cell in coop_suite("coop", shots=(shots,))
         if cell.training
     }
-    imagenet = found.pop("imagenet", None)
+    imagenet = by_dataset.pop("imagenet", None)
     assert imagenet in (None, 50)  # 50 at any number of shots
-    assert set(found.values()) == {epochs}
+    assert set(by_dataset.values()) == {epochs}
 
 
 def test_promptsrc_averages_late_on_the_sets_it_was_published_so_for() -> None:

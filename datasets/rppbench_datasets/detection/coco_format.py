@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench.contracts import UNLABELLED, Checked, DetectionSet, Sample, Thing, data_root
+from rppbench.contracts import (
+    UNLABELLED,
+    DetectionSet,
+    Instance,
+    PartialAnnotation,
+    Sample,
+    data_root,
+)
 from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench.files.coco_json import box, entries, real, whole, word
 from rppbench_datasets.image_files import read_image
@@ -80,10 +87,10 @@ class CocoFormatDataset(DetectionSet):
         self.samples(split)
         return self._ids
 
-    def things(self, sample: Sample) -> Sequence[Thing]:
+    def instances(self, sample: Sample) -> Sequence[Instance]:
         at = self._at[sample.key]
         return [
-            Thing(
+            Instance(
                 label=int(self._labels[row]),
                 box=tuple(self._boxes[row].tolist()),
                 crowd=bool(self._crowds[row]),
@@ -93,7 +100,7 @@ class CocoFormatDataset(DetectionSet):
             for row in self._order[self._starts[at] : self._starts[at + 1]]
         ]
 
-    def checked(self, sample: Sample) -> Checked:
+    def partial_annotation(self, sample: Sample) -> PartialAnnotation:
         return self._checked[self._at[sample.key]]
 
     def fingerprint(self) -> str:
@@ -120,7 +127,7 @@ class CocoFormatDataset(DetectionSet):
         at_of: dict[int, int] = {}
         keys: list[str] = []
         self._sizes: list[tuple[int, int]] = []
-        self._checked: list[Checked] = []
+        self._checked: list[PartialAnnotation] = []
         owners, labels, crowds = array("q"), array("q"), array("b")
         numbers = array("d")
         self._masks: list[str] = []
@@ -187,10 +194,10 @@ def _below(path: str, where: str) -> str:
     return path
 
 
-def _checked(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> Checked:
+def _checked(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> PartialAnnotation:
     """LVIS's two lists of an image, as labels; unknown category ids are left out."""
     absent, incomplete = (
         tuple(label_of[number] for number in entry.get(name) or () if number in label_of)
         for name in ("neg_category_ids", "not_exhaustive_category_ids")
     )
-    return Checked(absent, incomplete)
+    return PartialAnnotation(absent, incomplete)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rppbench.contracts import Published
+from rppbench.contracts import PublishedSettings
 from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
 
@@ -20,4 +20,4 @@ class ADE20K(LabelMaps):
     size = 150
     counts = {"test": 2_000}
     sources = prepared(images, maps, origin)
-    published = Published(weight=0.5, short=512, long=2048)
+    published = PublishedSettings(weight=0.5, short=512, long=2048)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rppbench.contracts import Published
+from rppbench.contracts import PublishedSettings
 from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 from rppbench_datasets.vocabularies import table
 
@@ -23,7 +23,7 @@ class CocoStuff(LabelMaps):
     size = 171
     counts = {"test": 5_000}
     sources = prepared(images, maps, origin)
-    published = Published(weight=0.8, short=640, long=2560)
+    published = PublishedSettings(weight=0.8, short=640, long=2560)
 
     def result_ids(self) -> Sequence[int]:
         """COCO's ids with their gaps, as ZSSeg registers them: things up to 90, then the rest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rppbench.contracts import Published
+from rppbench.contracts import PublishedSettings
 from rppbench.errors import MissingDataError
 from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
@@ -26,7 +26,7 @@ class VOC2012(LabelMaps):
     size = 20
     counts = {"test": 1_449}
     sources = prepared(images, maps, origin)
-    published = Published(weight=0.7, short=512, long=2048)
+    published = PublishedSettings(weight=0.7, short=512, long=2048)
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,6 +26,9 @@ def backbones() -> list[Backbone]:
             sha256=digests().get(f"{name}.safetensors", ""),  # "" is no file's digest
             licence="Apache-2.0",
             note=_NOTE,
+            teacher="demo-teacher",
+            suite="demo",
+            default=name == "demo",
         )
         for name, title in titles.items()
     ]

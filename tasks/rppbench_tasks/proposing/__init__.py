@@ -1,1 +1,1 @@
-"""Where things may be, whatever they are: masks for segmentation, boxes for detection."""
+"""Proposals: class-agnostic masks for segmentation and boxes for detection."""

@@ -1,4 +1,4 @@
-"""Class-agnostic boxes of an image: what a source of them is, and non-maximum suppression.
+"""Class-agnostic boxes of an image: where they come from, and non-maximum suppression.
 
 Boxes are (n, 4) x, y, width, height in pixels, scores (n,) in 0..1, best first.
 """
@@ -16,24 +16,24 @@ from rppbench.contracts import DetectionSet, Sample
 Boxes = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-class Finder(Protocol):
-    """Where the boxes of an image come from."""
+class BoxSource(Protocol):
+    """Where the boxes of images come from."""
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
-        """Boxes and scores of an image; none is an answer."""
+        """Boxes and scores of an image; may be empty."""
 
     def identity(self) -> str:
-        """Tells these boxes from any others; '' where asking again costs nothing."""
+        """A text that no other source of boxes has; '' where they need not be stored."""
 
 
 class TrueBoxes:
-    """The boxes of the things themselves, all equally sure: what naming alone could reach."""
+    """The true boxes, all with the score 1: the upper bound that classification alone can reach."""
 
     def __init__(self, data: DetectionSet) -> None:
         self.data = data
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
-        boxes = [thing.box for thing in self.data.things(sample) if not thing.crowd]
+        boxes = [one.box for one in self.data.instances(sample) if not one.crowd]
         rows = np.array(boxes, np.float32).reshape(-1, 4)
         return rows, np.ones(len(rows), np.float32)
 
@@ -42,7 +42,7 @@ class TrueBoxes:
 
 
 def no_boxes() -> Boxes:
-    """The answer for an image in which nothing was found."""
+    """The boxes of an image without proposals."""
     return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
 
@@ -67,18 +67,19 @@ def distinct(boxes: NDArray[np.float32], scores: NDArray[np.float32], limit: flo
 def suppress(
     shared: NDArray[np.float32], scores: NDArray[np.float32], limit: float, least: float = -1.0
 ) -> NDArray[np.bool_]:
-    """Non-maximum suppression of every class by itself: which of (n, c) scores are kept.
+    """Non-maximum suppression within each class: which of the scores (n, c) are kept.
 
-    `shared` (n, n) overlaps of the boxes. A box goes if a kept one with a higher score overlaps
-    it by more than `limit`; of equal scores the first is the higher. Scores up to `least` go too.
+    `shared` (n, n) are overlaps of the boxes. A box is dropped if a kept one with a higher score
+    overlaps it by more than `limit`; of equal scores the first counts as the higher. Scores up to
+    `least` are dropped too.
     """
     order = np.argsort(-scores, axis=0, kind="stable")  # (n, c)
     rank = np.argsort(order, axis=0, kind="stable")
     alive = scores > least
     classes = np.arange(scores.shape[1])
-    for place, box_of in enumerate(order):  # (c,) each class's next best box
+    for position, box_of in enumerate(order):  # (c,) each class's next best box
         if not (active := alive[box_of, classes]).any():
             continue
         hidden = (shared[box_of] > limit) & active[:, None]  # (c, n)
-        alive &= ~(hidden.T & (rank > place))
+        alive &= ~(hidden.T & (rank > position))
     return alive

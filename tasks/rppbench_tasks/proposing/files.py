@@ -1,6 +1,6 @@
-"""Proposals that something else made: masks of a folder, boxes of a results file.
+"""Proposals of another program: masks from a folder, boxes from a results file.
 
-Nothing in the files is trusted: what is damaged is a UsageError that names the file.
+The files are untrusted: a damaged one is a UsageError that names the file.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from rppbench_tasks.segmenting.numbers import numbers
 
 
 class MaskFiles:
-    """DIR/<key of the image without its ending>.json, a list of RLE, or .png, numbered regions.
+    """Masks of an image from DIR/<its key without the ending>.json or .png.
 
-    In a PNG 0 is no region, and each other number is one.
+    JSON is a list of RLE masks. In a PNG each number other than 0 is a region.
     """
 
     def __init__(self, folder: str) -> None:
@@ -56,7 +56,7 @@ class MaskFiles:
     def _path(self, key: str) -> Path:
         below = PurePosixPath(key).with_suffix("")
         if below.is_absolute() or ".." in below.parts:
-            raise UsageError(f"{key!r} leads out of the folder of proposals")
+            raise UsageError(f"{key!r} is outside of the folder of proposals")
         for ending in (".json", ".png"):
             path = self.folder / f"{below}{ending}"
             if path.is_file():
@@ -67,7 +67,7 @@ class MaskFiles:
         try:
             listed = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
-            raise UsageError(f"no JSON: {error}") from error
+            raise UsageError(f"not JSON: {error}") from error
         if not isinstance(listed, list) or len(listed) > MOST:
             raise UsageError(f"must be a list of at most {MOST} masks")
         return [rle.decode(one, size) for one in listed]
@@ -81,9 +81,9 @@ class MaskFiles:
 
 
 class BoxFile:
-    """Boxes of a JSON file in COCO's results format (category ignored), of any detector.
+    """Boxes of any detector, from a JSON file in COCO's results format; categories are ignored.
 
-    Images go by the ids that COCO files give them.
+    Images have the ids of COCO's files.
     """
 
     def __init__(self, data: DetectionSet, path: Path) -> None:
@@ -102,10 +102,10 @@ class BoxFile:
         values = np.frombuffer(rows, float).reshape(-1, 5).astype(np.float32)
         images = np.asarray(owners)
         order = np.lexsort((-values[:, 4], images)) if len(images) else np.zeros(0, np.int64)
-        found, starts = np.unique(images[order], return_index=True)
-        parts = np.split(values[order], starts[1:]) if len(found) else []
+        listed, starts = np.unique(images[order], return_index=True)
+        parts = np.split(values[order], starts[1:]) if len(listed) else []
         self._rows: Mapping[str, NDArray[np.float32]] = {
-            keys[number]: part for number, part in zip(found.tolist(), parts, strict=True)
+            keys[number]: part for number, part in zip(listed.tolist(), parts, strict=True)
         }
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
@@ -113,4 +113,4 @@ class BoxFile:
         return no_boxes() if rows is None else (rows[:, :4], rows[:, 4])
 
     def identity(self) -> str:
-        return ""  # read once and held
+        return ""  # the file was read already: storing its boxes again would save nothing

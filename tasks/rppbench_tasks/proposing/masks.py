@@ -1,6 +1,6 @@
-"""Class-agnostic masks of an image: what a source of them is, and how they are kept.
+"""Class-agnostic masks of an image: where they come from, and how they are stored.
 
-Masks of a large image would be gigabytes at its full size; what is held is each one's own box.
+Masks of a large image would be gigabytes at its full size; only each one's own box is held.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from PIL import Image
 Mask = NDArray[np.bool_]
 
 MOST = 1000
-"""Masks of an image that are used, the first ones."""
+"""Most masks of an image that are used; the first ones."""
 
 
-class Masks(Protocol):
-    """Where the masks of an image come from."""
+class MaskSource(Protocol):
+    """Where the masks of images come from."""
 
     def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterable[Mask]:
-        """Masks (h, w) of the image, which was `original` (h, w) before it was scaled."""
+        """Masks (h, w) of the image; `original` is its (h, w) before it was scaled."""
 
     def identity(self, key: str) -> str:
-        """Tells these masks of the image from any others."""
+        """A text that no other masks of an image have."""
 
 
 class Part(NamedTuple):
-    """A mask in its box."""
+    """A mask, cut to its box."""
 
     top: int
     left: int
     mask: Mask
-    """(h, w) of the box; every side holds a pixel of the mask."""
+    """(h, w) of the box; each of its sides touches the mask."""
 
     @property
     def rows(self) -> slice:
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 
 def parts_of(masks: Iterable[Mask]) -> list[Part]:
-    """The masks that are not empty, each in its box; one at a time is held in full."""
+    """The masks that are not empty, each cut to its box; one at a time is held in full."""
     parts = []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -60,7 +60,7 @@ def parts_of(masks: Iterable[Mask]) -> list[Part]:
 
 
 def packed(parts: Iterable[Part]) -> dict[str, NDArray[np.generic]]:
-    """The parts as two arrays: places (n, 4) of top, left, height, width, and all their bits."""
+    """The parts as two arrays: `places` (n, 4) of top, left, height, width, and all their bits."""
     listed = list(parts)
     places = [(part.top, part.left, *part.mask.shape) for part in listed]
     flat = [part.mask.ravel() for part in listed]
@@ -69,7 +69,7 @@ def packed(parts: Iterable[Part]) -> dict[str, NDArray[np.generic]]:
 
 
 def unpacked(arrays: Mapping[str, NDArray[np.generic]]) -> list[Part]:
-    """The parts that `packed` was given."""
+    """The parts that `packed` turned into these arrays."""
     places = arrays["places"].astype(np.int64)
     ends = np.cumsum(places[:, 2] * places[:, 3])
     bits = np.unpackbits(arrays["bits"].astype(np.uint8)).astype(bool)

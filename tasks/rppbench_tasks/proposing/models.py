@@ -1,6 +1,6 @@
-"""Proposals of models of Hugging Face transformers, from a local folder with safetensors.
+"""Proposals of Hugging Face transformers models, from a local folder with safetensors.
 
-What their classes are called does not matter: a detector or segmenter says where something is.
+The models' own classes are ignored: only where an object is counts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rppbench_tasks.proposing.sam import everything
 
 
 class LocalModel:
-    """A model and its image processor, loaded when first asked."""
+    """A model and its image processor, loaded at first use."""
 
     loaders: tuple[str, ...]
     """Classes of transformers that can load it."""
@@ -38,7 +38,7 @@ class LocalModel:
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
-        """(image processor, model). UsageError if the folder holds no such model."""
+        """(image processor, model). UsageError if the folder has no such model."""
         import rppbench.torchvision_shim  # noqa: F401  # transformers imports torchvision
 
         try:
@@ -48,25 +48,25 @@ class LocalModel:
                 "proposals=transformers needs the package transformers: "
                 "pip install 'rppbench[proposals]'"
             ) from error
-        transformers.utils.logging.disable_progress_bar()  # or it runs into ours
+        transformers.utils.logging.disable_progress_bar()  # it would mix with ours
         known: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             config = transformers.AutoConfig.from_pretrained(self.folder, **known)
             loaders = [getattr(transformers, name) for name in self.loaders]
-            fitting = [one for one in loaders if type(config) in one._model_mapping]
+            fitting = [loader for loader in loaders if type(config) in loader._model_mapping]
             if not fitting:
                 raise ValueError(f"a {config.model_type!r} model proposes nothing for this task")
             processor = transformers.AutoImageProcessor.from_pretrained(self.folder, **known)
-            model, told = fitting[0].from_pretrained(
+            model, info = fitting[0].from_pretrained(
                 self.folder, use_safetensors=True, output_loading_info=True, **known
             )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             where = f"no model of proposals can be loaded from {self.folder}"
             raise UsageError(f"{where}: {error}") from error
-        if missing := sorted(told["missing_keys"]):  # these would be drawn at random
+        if missing := sorted(info["missing_keys"]):  # these would be random
             raise UsageError(
-                f"the weights in {self.folder} are not whole: {len(missing)} tensors are missing, "
-                f"{missing[0]} for one"
+                f"the weights in {self.folder} are incomplete: {len(missing)} tensors are missing, "
+                f"for example {missing[0]}"
             )
         return processor, model.eval()
 
@@ -82,15 +82,15 @@ class Detector(LocalModel):
     @torch.inference_mode()
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
         processor, model = self.loaded
-        found = model(**processor(images=image, return_tensors="pt"))
-        logits = found.logits[0].float()  # (n, c)
-        # DETR's last class is 'nothing'; Deformable DETR and its kin have none, and a sigmoid.
+        output = model(**processor(images=image, return_tensors="pt"))
+        logits = output.logits[0].float()  # (n, c)
+        # DETR's last class is 'no object'; Deformable DETR and its kin have none, and a sigmoid.
         softmax = logits.shape[-1] == model.config.num_labels + 1
-        shares = logits.softmax(-1)[:, :-1] if softmax else logits.sigmoid()
-        centres = found.pred_boxes[0].float().numpy()  # (n, 4) cx, cy, w, h in 0..1
+        probabilities = logits.softmax(-1)[:, :-1] if softmax else logits.sigmoid()
+        centres = output.pred_boxes[0].float().numpy()  # (n, 4) cx, cy, w, h in 0..1
         boxes = np.concatenate([centres[:, :2] - centres[:, 2:] / 2, centres[:, 2:]], 1)
         boxes *= np.array([*image.size, *image.size], np.float32)
-        return distinct(boxes.astype(np.float32), shares.max(-1).values.numpy(), 0.9)
+        return distinct(boxes.astype(np.float32), probabilities.max(-1).values.numpy(), 0.9)
 
 
 class Segmenter(LocalModel):
@@ -101,24 +101,22 @@ class Segmenter(LocalModel):
     def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterator[Mask]:
         processor, model = self.loaded
         sam = hasattr(model, "get_image_embeddings")
-        find = everything if sam else self._queries
-        for logits in find(
-            processor, model, image
-        ):  # enlarged one at a time: all would be gigabytes
-            size = (image.height, image.width)
+        masks = everything if sam else self._queries
+        size = (image.height, image.width)
+        for logits in masks(processor, model, image):  # enlarged one at a time: all are gigabytes
             large = torch.nn.functional.interpolate(logits[None, None], size, mode="bilinear")
             yield (large[0, 0] > 0).numpy()
 
     @torch.inference_mode()
     def _queries(self, processor: Any, model: Any, image: Image.Image) -> list[Tensor]:
-        """Logits (h, w) of queries that are rather something than nothing, surest first."""
-        given = processor(images=image, return_tensors="pt")
-        found = model(**given)
-        nothing = found.class_queries_logits[0].float().softmax(-1)[:, -1]
+        """Logits (h, w) of queries whose 'no object' is below one half, the lowest first."""
+        inputs = processor(images=image, return_tensors="pt")
+        output = model(**inputs)
+        nothing = output.class_queries_logits[0].float().softmax(-1)[:, -1]
         order = nothing.argsort(stable=True)
-        logits = found.masks_queries_logits[0].float()
-        if "pixel_mask" in given:  # what was added to the right and below is no part of the image
-            inside = given["pixel_mask"][0]
+        logits = output.masks_queries_logits[0].float()
+        if "pixel_mask" in inputs:  # the padding to the right and below is not part of the image
+            inside = inputs["pixel_mask"][0]
             rows, columns = inside.any(1).float().mean(), inside.any(0).float().mean()
             height, width = logits.shape[1:]
             logits = logits[:, : max(1, round(height * float(rows)))]

@@ -1,4 +1,4 @@
-"""Regions of like colour at several scales, by scikit-image: learns nothing, for drawn scenes.
+"""Regions of similar colour at several scales, by scikit-image: not learned, for drawn scenes.
 
 Felzenszwalb and Huttenlocher, Efficient Graph-Based Image Segmentation, IJCV 2004.
 """
@@ -18,16 +18,16 @@ from rppbench_tasks.proposing.masks import Mask
 
 
 class Regions:
-    """Their masks, and the boxes of these masks."""
+    """Masks of the regions, and the boxes of these masks."""
 
     scales = (400, 800, 1600)
     """Chosen on 60 training scenes of `demo-scenes`; see tasks/README.md."""
     least = 40
     """Pixels of the smallest region."""
     side = 512
-    """Larger images are looked at in this size: regions of millions of pixels would be as many."""
+    """Pixels of the longer side; larger images are shrunk to it, or regions would be too many."""
     most = 500
-    """Regions of an image, the largest ones."""
+    """Most regions of an image; the largest ones."""
 
     def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterator[Mask]:
         maps = self._maps(image)
@@ -41,24 +41,25 @@ class Regions:
             first += count
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
-        """Boxes of regions that touch one edge of the image at most; the larger, the surer.
+        """Boxes of regions that touch one edge of the image at most; the larger, the higher scored.
 
-        What touches more edges is ground. Both were chosen on training scenes; see tasks/README.md.
+        What touches more edges is background. Both rules were chosen on training scenes; see
+        tasks/README.md.
         """
         from scipy.ndimage import find_objects
 
         maps = self._maps(image)
         height, width = maps[0].shape
-        found: list[tuple[float, ...]] = []
+        candidates: list[tuple[float, ...]] = []
         for regions in maps:
             sizes = np.bincount(regions.ravel())
             for at, (rows, columns) in enumerate(find_objects(regions.astype(np.int32) + 1)):
                 x, y, right, bottom = columns.start, rows.start, columns.stop, rows.stop
                 edges = (x == 0) + (y == 0) + (right == width) + (bottom == height)
                 if edges < 2:
-                    sure = (sizes[at] / (height * width)) ** 0.5
-                    found.append((x, y, right - x, bottom - y, sure))
-        values = np.array(found, np.float32).reshape(-1, 5)
+                    score = (sizes[at] / (height * width)) ** 0.5
+                    candidates.append((x, y, right - x, bottom - y, score))
+        values = np.array(candidates, np.float32).reshape(-1, 5)
         values = values[np.argsort(-values[:, 4], kind="stable")[: self.most]]
         scale = np.array([image.width / width, image.height / height] * 2, np.float32)
         return distinct(values[:, :4] * scale, values[:, 4], 0.9)
@@ -68,7 +69,7 @@ class Regions:
         return f"regions {facts} {version('scikit-image')}"
 
     def _maps(self, image: Image.Image) -> list[NDArray[np.uint16]]:
-        """(h, w) numbers of the regions from 0 on, at each scale."""
+        """Maps (h, w) of the numbers of the regions from 0, one for each scale."""
         from skimage.segmentation import felzenszwalb
 
         shrink = max(1.0, max(image.size) / self.side)
@@ -77,7 +78,7 @@ class Regions:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
         return [
-            # of at least 40 pixels each, so that 16 bits are enough
+            # regions have 40 pixels or more, so that 16 bits are enough for their numbers
             felzenszwalb(pixels, scale=scale, sigma=0.8, min_size=self.least).astype(np.uint16)
             for scale in self.scales
         ]

@@ -1,4 +1,4 @@
-"""Masks of everything, by Segment Anything asked at a grid of points.
+"""Masks of all objects of an image, by Segment Anything prompted with a grid of points.
 
 Kirillov et al., Segment Anything, ICCV 2023; thresholds are those of its own generator
 (facebookresearch/segment-anything, automatic_mask_generator.py), without crops of the image.
@@ -15,51 +15,53 @@ from torch import Tensor
 
 from rppbench_tasks.proposing.boxes import overlaps, suppress
 
-EVERY = 32
-"""Points of the grid a side."""
-TOGETHER = 64
-"""Points that are asked at once."""
-SURE, STABLE, OVERLAP = 0.88, 0.95, 0.7
-"""Least predicted IoU, least stability of the mask, most overlap with the box of a surer one."""
+GRID_SIDE = 32
+"""Points on each side of the grid."""
+BATCH = 64
+"""Points in one forward pass."""
+LEAST_IOU, LEAST_STABILITY, MOST_OVERLAP = 0.88, 0.95, 0.7
+"""Of a mask that is kept: its predicted IoU, its stability, and the overlap of its box with that of
+a mask of higher predicted IoU."""
 SHIFT = 1.0
-"""Logits by which the threshold is moved to see how stable a mask is."""
+"""Logits by which the threshold is moved to measure how stable a mask is."""
 
 
 @torch.inference_mode()
 def everything(processor: Any, model: Any, image: Image.Image) -> list[Tensor]:
-    """Logits (h, w) of masks of the whole image, in the model's own size, surest first."""
-    given = processor(images=image, return_tensors="pt")
-    height, width = given["reshaped_input_sizes"][0].tolist()
-    side = given["pixel_values"].shape[-1]
-    places = (torch.arange(EVERY) + 0.5) / EVERY
-    points = torch.cartesian_prod(places * width, places * height)  # (points, 2) x, y
-    embeddings = model.get_image_embeddings(given["pixel_values"])
+    """Logits (h, w) of masks of an image, in the model's resolution, by predicted IoU."""
+    inputs = processor(images=image, return_tensors="pt")
+    height, width = inputs["reshaped_input_sizes"][0].tolist()
+    side = inputs["pixel_values"].shape[-1]
+    steps = (torch.arange(GRID_SIDE) + 0.5) / GRID_SIDE
+    points = torch.cartesian_prod(steps * width, steps * height)  # (points, 2) x, y
+    embeddings = model.get_image_embeddings(inputs["pixel_values"])
     masks: list[Tensor] = []
-    sure: list[float] = []
-    for some in points.split(TOGETHER):
-        found = model(
-            image_embeddings=embeddings, input_points=some[None, :, None], multimask_output=True
+    ious: list[float] = []
+    for batch in points.split(BATCH):
+        output = model(
+            image_embeddings=embeddings, input_points=batch[None, :, None], multimask_output=True
         )
-        logits = found.pred_masks[0].flatten(0, 1)  # (3 for each point, h, w)
+        logits = output.pred_masks[0].flatten(0, 1)  # (3 for each point, h, w)
         rows, columns = (max(1, round(logits.shape[1] * edge / side)) for edge in (height, width))
-        logits = logits[:, :rows, :columns]  # without what makes the image a square
-        scores = found.iou_scores[0].flatten()
+        logits = logits[:, :rows, :columns]  # without the padding to a square
+        scores = output.iou_scores[0].flatten()
         small, large = ((logits > at).sum((1, 2)) for at in (SHIFT, -SHIFT))
-        stable = small / large.clamp(min=1)
-        kept = (scores >= SURE) & (stable >= STABLE) & ((logits > 0).any(2).any(1))
+        stability = small / large.clamp(min=1)
+        kept = scores >= LEAST_IOU
+        kept &= (stability >= LEAST_STABILITY) & ((logits > 0).any(2).any(1))
         masks += logits[kept]
-        sure += scores[kept].tolist()
+        ious += scores[kept].tolist()
     if not masks:
         return []
-    order = np.argsort(-np.array(sure), kind="stable")
+    order = np.argsort(-np.array(ious), kind="stable")
     boxes = np.array([_box(masks[at]) for at in order], np.float32)
     shared = overlaps(boxes)
-    alive = suppress(shared, np.array(sure, np.float32)[order, None], OVERLAP)[:, 0]
-    return [masks[at] for at in order[alive]]
+    kept = suppress(shared, np.array(ious, np.float32)[order, None], MOST_OVERLAP)[:, 0]
+    return [masks[at] for at in order[kept]]
 
 
 def _box(logits: Tensor) -> tuple[int, int, int, int]:
-    """x, y, width, height of what is above 0."""
+    """x, y, width, height of the pixels above 0."""
     rows = (logits > 0).any(1).nonzero().flatten().tolist()
     columns = (logits > 0).any(0).nonzero().flatten().tolist()
     return columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1

@@ -1,4 +1,4 @@
-"""What the tasks share that take an image apart by a source of proposals."""
+"""Base of the tasks that classify proposals."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from rppbench_tasks.cross_dataset import CrossDataset
 
 
 class ProposalTask(CrossDataset):
-    """The training is that of `cross-dataset`; `path` names what proposals come from, if anything.
+    """A task whose training is that of `cross-dataset` and whose proposals may come from files.
 
-    What stands there is part of a cell by its content: another file is another cell.
+    The content of these files is part of a cell's identity: another file makes another cell.
     """
 
     path: str
+    """File or folder of the proposals; '' if they are computed without one."""
 
     def inputs(self) -> Sequence[tuple[str, str]]:
-        """The files or the model that proposals come from."""
+        """Digest of the files or the model that proposals come from."""
         return [("proposals", content_digest(Path(self.path).expanduser()))] if self.path else []

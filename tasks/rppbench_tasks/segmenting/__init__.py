@@ -1,1 +1,1 @@
-"""The parts of the segmentation task: heads, mask proposals, label maps and scores."""
+"""Parts of the segmentation task: heads, label maps and scores."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from rppbench.contracts import IGNORED
 
 STRIP_BYTES = 32 * 1024**2
-"""Of float32 scores that are held at once, about."""
+"""Size of the float32 scores that are held at once, approximately."""
 
 
 def label_map(
@@ -34,7 +34,7 @@ def label_map(
         bottom = min(top + step, height)
         first, last = int(low[top]), int(high[bottom - 1]) + 1
         small = scores(first, last)
-        if grid == size:  # nothing lies between
+        if grid == size:  # nothing to interpolate
             labels[top:bottom] = _best(small[:, : bottom - top])
             continue
         tall = torch.lerp(
@@ -55,7 +55,7 @@ def _best(scores: Tensor) -> NDArray[np.uint16]:
 
 
 def _between(short: int, long: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For `long` places on `short`: the one before, the one behind, how near it is to that."""
+    """Of `long` positions among `short` ones: the one before, the next, and the next's weight."""
     at = ((torch.arange(long) + 0.5) * (short / long) - 0.5).clamp(0, short - 1)
     low = at.floor().long()
     return low, (low + 1).clamp(max=short - 1), at - low

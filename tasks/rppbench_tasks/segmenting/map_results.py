@@ -1,4 +1,4 @@
-"""Label maps of another program, from detectron2's JSON or a folder of PNGs, scored as our own.
+"""Scores of another program's label maps, from detectron2's JSON or a folder of PNGs.
 
 `sem_seg_predictions.json` (detectron2, evaluation/sem_seg_evaluation.py) is a list of
 {"file_name", "category_id", "segmentation": RLE}, a mask for each class of an image. A folder has
@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.contracts import IGNORED, Sample, Score, SegmentationSet
+from rppbench.contracts import IGNORED, ReportProgress, Sample, Score, SegmentationSet
 from rppbench.errors import UsageError
 from rppbench.files import rle
 from rppbench.files.coco_json import entries, whole, word
@@ -24,54 +24,52 @@ from rppbench_tasks.segmenting.mean_iou import Confusion
 from rppbench_tasks.segmenting.numbers import numbers
 
 NO_CLASS = 255
-"""In a PNG of one byte a pixel; 65535 in one of two bytes."""
-SHOWN = 3
-"""Names in a message."""
+"""A pixel without a class, in a PNG of one byte a pixel; in one of two bytes it is 65535."""
+LISTED = 3
+"""Most names in a message."""
 
 
-def scores(
-    data: SegmentationSet, path: Path, progress: Callable[[int, int], None]
-) -> Iterator[Score]:
-    """As the task scores its own maps. Pixels that no mask covers are misses.
+def scores(data: SegmentationSet, path: Path, report_progress: ReportProgress) -> Iterator[Score]:
+    """The scores of a file's or folder's label maps. Pixels that no mask covers are misses.
 
-    UsageError where an image is missing, is there twice, or is none of the data set's.
+    UsageError where an image is missing, occurs twice, or does not belong to the data set.
     """
     samples = by_stem(data)
     maps = _folder(data, path, samples) if path.is_dir() else _json(data, path, samples)
     confusion = Confusion(len(data.classes))
     seen: set[str] = set()
-    for name, found in maps:
+    for name, prediction in maps:
         seen.add(name)
-        confusion.add(data.label_map(samples[name]), found)
-        progress(len(seen), len(samples))
+        confusion.add(data.label_map(samples[name]), prediction)
+        report_progress(len(seen), len(samples))
     missing = [name for name in samples if name not in seen]
     if missing:
-        more = ", ..." if len(missing) > SHOWN else ""
+        more = ", ..." if len(missing) > LISTED else ""
         raise UsageError(
             f"{path} has no prediction for {len(missing)} of {len(samples)} images of "
-            f"{data.name!r}: {', '.join(missing[:SHOWN])}{more}"
+            f"{data.name!r}: {', '.join(missing[:LISTED])}{more}"
         )
     yield from confusion.scores(data.unseen())
 
 
 def by_stem(data: SegmentationSet) -> dict[str, Sample]:
     """The test images by the names of their files. UsageError where two have the same name."""
-    found: dict[str, Sample] = {}
+    samples: dict[str, Sample] = {}
     for sample in data.samples("test"):
         name = data.stem(sample)
-        if name in found:
+        if name in samples:
             raise UsageError(
-                f"{found[name].key} and {sample.key} of {data.name!r} are files of the same name, "
-                "so results cannot tell them apart"
+                f"{samples[name].key} and {sample.key} of {data.name!r} are files of the same "
+                "name, so results cannot tell them apart"
             )
-        found[name] = sample
-    return found
+        samples[name] = sample
+    return samples
 
 
 def _json(
     data: SegmentationSet, path: Path, samples: dict[str, Sample]
 ) -> Iterator[tuple[str, NDArray[np.uint16]]]:
-    """Name and map of each image; its entries must stand together, or all would be held."""
+    """Name and map of each image. Its entries must be adjacent: one image is held at a time."""
     label_of = {number: label for label, number in enumerate(data.result_ids())}
     seen: set[str] = set()
     named = (
@@ -85,8 +83,8 @@ def _json(
             where = f"{path}, entry {at}"
             if name in seen:
                 raise UsageError(
-                    f"{where}: image {name!r} comes again; it is there twice, or its entries do "
-                    "not stand together"
+                    f"{where}: image {name!r} comes again; it is there twice, or its entries are "
+                    "not adjacent"
                 )
             label = label_of.get(number := whole(entry, "category_id", where))
             if label is None:
@@ -106,13 +104,13 @@ def _json(
 
 
 def _name(entry: Any, samples: dict[str, Sample], data: SegmentationSet, where: str) -> str:
-    """The file of an entry without folder (of any system) and ending."""
+    """Name of an entry's file, without folder (of any system) and ending."""
     file = word(entry, "file_name", where)
     name = re.split(r"[/\\]", file)[-1].rpartition(".")[0]
     if name not in samples:
         raise UsageError(
-            f"{where}: {file!r} is none of the test images of {data.name!r}, whose files are "
-            f"called {', '.join(list(samples)[:SHOWN])}, ..."
+            f"{where}: {file!r} is not one of the test images of {data.name!r}, whose files are "
+            f"called {', '.join(list(samples)[:LISTED])}, ..."
         )
     return name
 
@@ -135,7 +133,7 @@ def _folder(
             labels[read == NO_CLASS] = IGNORED
         if (wrong := labels[(labels >= len(data.classes)) & (labels != IGNORED)]).size:
             raise UsageError(
-                f"{path}: label {int(wrong[0])} is none of the {len(data.classes)} classes of "
+                f"{path}: label {int(wrong[0])} is not one of the {len(data.classes)} classes of "
                 f"{data.name!r}, which count from 0"
             )
         yield name, labels

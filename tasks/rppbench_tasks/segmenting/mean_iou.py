@@ -1,7 +1,7 @@
-"""Scores of label maps from one confusion matrix over all pixels of all images.
+"""Scores of label maps, from one confusion matrix over all pixels of all images.
 
-All classes are to choose from, seen and unseen (the generalised protocol; Xian et al., Semantic
-Projection Network for Zero- and Few-Label Semantic Segmentation, CVPR 2019).
+Each pixel is classified among all classes, seen and unseen (the generalised protocol; Xian et al.,
+Semantic Projection Network for Zero- and Few-Label Semantic Segmentation, CVPR 2019).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Labels = NDArray[np.uint16]
 
 
 class Confusion:
-    """Counts (c, c + 1) of pixels by true and predicted class; the last column is no class."""
+    """Counts (c, c + 1) of pixels by true and predicted class; the last column is 'no class'."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -27,11 +27,11 @@ class Confusion:
     def add(self, truth: Labels, predicted: Labels) -> None:
         """Count one image; `IGNORED` in the prediction is no class, and a miss.
 
-        UsageError for maps of different size and for labels that are no class.
+        UsageError for maps of different size and for labels beyond the classes.
         """
         if truth.shape != predicted.shape:
             raise UsageError(
-                f"a prediction of {predicted.shape} pixels for a truth of {truth.shape}"
+                f"the prediction has {predicted.shape} pixels, the truth {truth.shape}"
             )
         scored = truth != IGNORED
         rows, columns = truth[scored].astype(np.int64), predicted[scored].astype(np.int64)
@@ -45,15 +45,15 @@ class Confusion:
     def scores(self, unseen: Sequence[int] = ()) -> Iterator[Score]:
         """Percentages; hiou, seen and unseen only where there are unseen classes.
 
-        A mean of IoU is over the classes that occur in truth or prediction, that of accuracy over
-        those in the truth. UsageError where no pixel was scored.
+        IoU is averaged over the classes that occur in truth or prediction, accuracy over those in
+        the truth. UsageError where no pixel was scored.
         """
         counts = self.counts.astype(np.float64)
-        true, found = counts.sum(1), counts[:, : self.classes].sum(0)
+        true, predicted = counts.sum(1), counts[:, : self.classes].sum(0)
         right = counts.diagonal()
         if not true.sum():
             raise UsageError("no pixel of these images has a label to score")
-        union = true + found - right
+        union = true + predicted - right
         iou = right / np.maximum(union, 1)
         occurs = union > 0
         new = np.zeros(self.classes, bool)

@@ -1,4 +1,4 @@
-"""PNG images that hold a number for each pixel: regions or labels."""
+"""PNG images with a number for each pixel: regions or labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rppbench.errors import UsageError
 
 
 def numbers(path: Path, size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
-    """(h, w) numbers of a file of one or two bytes a pixel. UsageError if it is no such image."""
+    """(h, w) numbers of a PNG of one or two bytes a pixel. UsageError for another file or size."""
     try:
         with Image.open(path, formats=["PNG"]) as file:
             if file.size != size[::-1] or file.mode not in ("L", "P", "I;16"):
@@ -22,4 +22,4 @@ def numbers(path: Path, size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
                 )
             return np.asarray(file)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(f"no image: {error}") from error
+        raise UsageError(f"not a PNG image: {error}") from error

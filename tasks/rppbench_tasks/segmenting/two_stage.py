@@ -1,8 +1,8 @@
-"""Two stages: masks of anything, then the class of what each one shows.
+"""Two stages: class-agnostic masks are proposed, then each is classified.
 
 Xu et al., A Simple Baseline for Open-Vocabulary Semantic Segmentation with Pre-trained
 Vision-Language Model, ECCV 2022 (MendelXu/zsseg.baseline): each mask is cut out to its box with the
-rest painted over, classified, and votes for its pixels with the probability of every class.
+rest painted over, is classified, and votes for its pixels with the probability of every class.
 """
 
 from __future__ import annotations
@@ -16,83 +16,88 @@ from PIL import Image
 from torch import Tensor
 
 from rppbench.contracts import Bench
-from rppbench_tasks.proposing.masks import Masks, Part, packed, parts_of, unpacked
+from rppbench_tasks.proposing.masks import MaskSource, Part, packed, parts_of, unpacked
 from rppbench_tasks.segmenting.label_maps import label_map
 
 
 class TwoStageHead:
-    """Proposals of one image after the other, classified by the method."""
+    """Labels an image by classifying its proposals."""
 
     def __init__(
-        self, bench: Bench, proposals: Masks, weight: float, unseen: Sequence[int]
+        self, bench: Bench, proposals: MaskSource, weight: float, unseen: Sequence[int]
     ) -> None:
-        """`weight` in 0..1 is that of ZSSeg's ensemble; below 0 the method is alone."""
-        self.bench, self.proposals, self.weight = bench, proposals, weight
+        """`weight` in 0..1 is that of ZSSeg's ensemble; below 0 there is no ensemble."""
+        self.regions, self.proposals, self.weight = bench.regions, proposals, weight
         self.names = list(bench.dataset.classes)
         self.unseen = torch.zeros(len(self.names), dtype=torch.bool)
-        # Where no class is marked as unseen, all are treated as if they were, as published.
+        # Where no class is marked as unseen, all are treated as unseen, as published.
         self.unseen[list(unseen) if unseen else slice(None)] = True
 
     def __call__(self, image: Image.Image, key: str, size: tuple[int, int]) -> NDArray[np.uint16]:
         """(h, w) labels of `size`; `IGNORED` where there is no mask."""
-        about = {"sample": key, "size": image.size, "version": 2}
-        about["masks"] = self.proposals.identity(key)
-        parts = unpacked(
-            self.bench.kept(about, lambda: packed(parts_of(self.proposals(image, key, size))))
+        masks_key = {"sample": key, "size": image.size, "version": 2}
+        masks_key["masks"] = self.proposals.identity(key)
+        arrays = self.regions.cache.arrays(
+            masks_key, lambda: packed(parts_of(self.proposals(image, key, size)))
         )
-        shares = self.shares(image, about, parts)  # (q, c)
+        parts = unpacked(arrays)
+        probabilities = self.probabilities(image, masks_key, parts)  # (q, c)
         grid = (image.height, image.width)
 
         def scores(top: int, bottom: int) -> Tensor:
             total = torch.zeros(len(self.names), bottom - top, grid[1])
-            for part, share in zip(parts, shares, strict=True):
+            for part, row in zip(parts, probabilities, strict=True):
                 low, high = max(part.rows.start, top), min(part.rows.stop, bottom)
                 if low < high:
                     votes = torch.from_numpy(part.mask[low - part.top : high - part.top])
-                    total[:, low - top : high - top, part.columns] += share[:, None, None] * votes
+                    total[:, low - top : high - top, part.columns] += row[:, None, None] * votes
             return total
 
         return label_map(scores, grid, size, len(self.names))
 
-    def shares(
-        self, image: Image.Image, about: Mapping[str, object], parts: Sequence[Part]
+    def probabilities(
+        self, image: Image.Image, masks_key: Mapping[str, object], parts: Sequence[Part]
     ) -> Tensor:
-        """(q, c) probabilities of the classes for the masks that `about` tells from others."""
+        """(q, c) probabilities of the classes for the q masks, which have this key in the cache."""
         if not parts:
             return torch.zeros(0, len(self.names))
+        encoder, classifier = self.regions.encoder, self.regions.classifier
 
-        def encoded(prompted: bool) -> Tensor:
-            crops = (cut_out(image, part, self.bench.fill) for part in parts)
-            return self.bench.remembered(
-                about,
+        def features(prompted: bool) -> Tensor:
+            crops = (cut_out(image, part, encoder.mean_colour) for part in parts)
+            return self.regions.cache.features(
+                masks_key,
                 len(parts),
-                lambda: self.bench.encode(crops, prompted=prompted),
+                lambda: encoder.encode(crops, prompted=prompted),
                 prompted=prompted,
             )
 
-        own = self._softmax(self.bench.similarities(encoded(True), self.names))
+        own = self._softmax(classifier.similarities(features(True), self.names))
         if self.weight < 0:
             return own
-        zeroshot = self.bench.similarities(encoded(False), self.names, prompted=False)
+        zeroshot = classifier.similarities(features(False), self.names, prompted=False)
         return ensemble(self._softmax(zeroshot), own, self.unseen, self.weight)
 
     def _softmax(self, cosines: Tensor) -> Tensor:
-        return (self.bench.scale * cosines).softmax(-1)
+        return (self.regions.classifier.scale * cosines).softmax(-1)
 
 
 def ensemble(queries: Tensor, regions: Tensor, unseen: Tensor, weight: float) -> Tensor:
-    """(q, c) of two classifiers: the first has `weight` for seen classes, the second for unseen."""
+    """Geometric mean (q, c) of the probabilities of two classifiers.
+
+    The first has `weight` for seen classes, the second for those marked in `unseen` (c,).
+    """
     seen = queries**weight * regions ** (1 - weight)
     return torch.where(unseen, queries ** (1 - weight) * regions**weight, seen)
 
 
 def cut_out(image: Image.Image, part: Part, fill: tuple[int, int, int]) -> Image.Image:
-    """The square around a mask's box, with everything outside the mask in one colour."""
+    """A square image of a mask's box, in which everything outside the mask has one colour."""
     box = (part.columns.start, part.rows.start, part.columns.stop, part.rows.stop)
     pixels = np.array(image.crop(box))
     pixels[~part.mask] = fill
     side = max(pixels.shape[:2])
-    # A square, or the centre crop of the tower's preprocessing would cut long things.
+    # A square, or the centre crop of the tower's preprocessing would cut long objects.
     square = np.full((side, side, 3), fill, np.uint8)
     y, x = (side - pixels.shape[0]) // 2, (side - pixels.shape[1]) // 2
     square[y : y + pixels.shape[0], x : x + pixels.shape[1]] = pixels

@@ -1,0 +1,106 @@
+"""What tasks are given that score regions of images: the image tower, the classifier, a cache.
+
+Shapes: b images, crops or patches; e embedding; c classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from rppbench.contracts.dataset import Sample
+
+
+class RegionEncoder(Protocol):
+    """The image tower, with the tokens of the method's image prompt if it has any."""
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of a side of the square images that the tower was trained on."""
+
+    @property
+    def patch_size(self) -> int:
+        """Pixels of a side of a patch. UsageError for towers without patches."""
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """Mean RGB colour of the tower's training images: it shows the tower nothing."""
+
+    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
+        """Unit features (b, e) of any images or crops, on the CPU.
+
+        Without the method's tokens if not `prompted`. Images are taken one by one, so crops need
+        not all be in memory. Nothing is stored: see `RegionCache`.
+        """
+
+    def patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images of one size, on the CPU.
+
+        Each side of an image is a multiple of a patch's. UsageError for towers without patches.
+        """
+
+
+class RegionClassifier(Protocol):
+    """Class names as the method words them, compared with features."""
+
+    @property
+    def scale(self) -> float:
+        """CLIP's exp(logit_scale)."""
+
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
+        """(b, c) cosines of unit features (b, e) and any class names; times `scale`, CLIP's logits.
+
+        If not `prompted`, in the data set's own wording, as zero-shot CLIP has it. UsageError where
+        the method knows only the classes that it learned.
+        """
+
+
+class RegionCache(Protocol):
+    """Arrays that were computed before, in this run or an earlier one."""
+
+    def features(
+        self,
+        key: Mapping[str, object],
+        rows: int,
+        compute: Callable[[], Tensor],
+        *,
+        prompted: bool = True,
+    ) -> Tensor:
+        """Features (rows, e) of images or crops: stored ones, or those of `compute()`.
+
+        `key` says which images; data, tower and precision are added to it. Where the method has an
+        image prompt, nothing is stored unless the features are not `prompted`.
+        """
+
+    def arrays(
+        self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> Mapping[str, NDArray[Any]]:
+        """Arrays that follow from the data set's images whatever the method, such as proposals.
+
+        Stored ones, or those of `compute()`. `key` says what they are; the data are added to it.
+        """
+
+
+class RegionBench(Protocol):
+    """What a task needs beside a `Bench` to score regions of images."""
+
+    @property
+    def encoder(self) -> RegionEncoder: ...
+
+    @property
+    def classifier(self) -> RegionClassifier: ...
+
+    @property
+    def cache(self) -> RegionCache: ...
+
+    def samples(self) -> Sequence[Sample]:
+        """The test images to score: all of the data set, or as many as the cell is limited to."""
+
+    def report_progress(self, done: int, total: int) -> None:
+        """Report how many of the images are scored."""

@@ -1,0 +1,190 @@
+"""The method of a cell: built, trained or loaded, and asked for its prompts and its head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rppbench.contracts.learning import Supervision
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Prompt, Prompts
+from rppbench.data.splits import training_classes
+from rppbench.errors import UsageError
+from rppbench.evaluation.classify import Head, head_of
+from rppbench.evaluation.scorer import Scorer
+from rppbench.execution.resources import Resources
+from rppbench.models.clip import Clip
+from rppbench.planning.plan import SUPERVISION
+from rppbench.random_streams import torch_stream
+from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.record import Cost
+from rppbench.training.state import Progress, load_state
+from rppbench.training.trainer import Trainer
+
+
+class CellMethod:
+    """The method of one cell. Until `fit` there is none, and asking for it is an error."""
+
+    def __init__(self, cell: Cell, resources: Resources, scorer: Scorer, retrain: bool) -> None:
+        self.cell, self.resources, self.retrain = cell, resources, retrain
+        self.clip = resources.load(cell.backbone, cell.precision)
+        self.cost = Cost()
+        """Of the training."""
+        self.log: tuple[Mapping[str, float], ...] = ()
+        self.train_loss: float | None = None
+        self.draw = ""
+        """Digest of the training images that were drawn."""
+        self._scorer = scorer
+        self._fitted: Method | None = None
+
+    def fit(self) -> None:
+        """Learn the cell's prompts, or load them if they were learned before."""
+        training = self.cell.training
+        if training is None:
+            classes = len(self.resources.dataset(self.cell.dataset).classes)
+            self._fitted = self._build(self.cell.method, None, classes).eval()
+            return
+        reused = True
+        if training.key not in self.resources.fitted:
+            method, progress, reused = self._learn(training, self.retrain)
+            self.resources.fitted = {training.key: (method.eval(), progress)}
+        self._fitted, progress = self.resources.fitted[training.key]
+        self.log = progress.log
+        self.train_loss, self.draw = progress.train_loss, progress.draw
+        self.cost = Cost(
+            train_seconds=progress.seconds,
+            parameters=sum(p.numel() for p in self._fitted.parameters() if p.requires_grad),
+            steps=progress.step,
+            training_reused=reused,
+        )
+
+    def assist(self, training: Training) -> None:
+        """Take part in a training that another process leads."""
+        self._train(training, self._initial(training))
+
+    @property
+    def fitted(self) -> Method:
+        """The method with its learned parameters."""
+        assert self._fitted is not None, "fit first"
+        return self._fitted
+
+    @property
+    def prompts(self) -> Prompts:
+        return self.fitted.prompts()
+
+    @property
+    def frozen_images(self) -> bool:
+        """Whether the method leaves the image tower alone: its features serve other methods too."""
+        return self.prompts.image is None
+
+    @property
+    def class_specific(self) -> bool:
+        """Whether each class that was learned has a context of its own."""
+        text = self.prompts.text
+        return isinstance(text, Prompt) and text.input.ndim == 3
+
+    def head(self, positions: Sequence[int]) -> Head:
+        """How the method compares features with classes at these `positions`."""
+        return head_of(self.fitted, self.clip, positions, self._teacher(self.cell.training))
+
+    def positions(self, names: Sequence[str], labels: Sequence[int] | None = None) -> list[int]:
+        """Positions among the learned classes, for a method that knows no others; else in order.
+
+        By label where the data set is the source, else by name. UsageError for another class.
+        """
+        training = self.cell.training
+        if training is None or self.fitted.open_vocabulary:
+            return list(range(len(names)))
+        source = self.resources.dataset(training.source)
+        learned = training_classes(source, training.classes)
+        known: Mapping[int | str, int]
+        if labels is not None:
+            known = {label: position for position, label in enumerate(learned)}
+        else:
+            known = {source.classes[label]: position for position, label in enumerate(learned)}
+        positions = []
+        for name, key in zip(names, names if labels is None else labels, strict=True):
+            if key not in known:
+                raise UsageError(
+                    f"{self.cell.method.name!r} knows only the {training.classes} classes of "
+                    f"{training.source!r}, which it learned; {name!r} is not one of them"
+                )
+            positions.append(known[key])
+        return positions
+
+    def check_classes(self, chosen: Sequence[int]) -> None:
+        """UsageError unless class-specific contexts were learned for exactly these classes."""
+        training = self.cell.training
+        learned = (
+            training_classes(self.resources.dataset(training.source), training.classes)
+            if training and training.source == self.cell.dataset
+            else []
+        )
+        if list(chosen) != learned:
+            raise UsageError(
+                f"{self.cell.method.name!r} learned a context for each class of "
+                f"{training.source if training else '?'!r} and cannot classify "
+                f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
+            )
+
+    def _learn(self, training: Training, again: bool) -> tuple[Method, Progress, bool]:
+        """The method with its prompts, its training progress, and whether it was stored."""
+        path = self.resources.prompts(training)
+        method = self._initial(training)
+        progress = Progress() if again else load_state(path, training.key, method)
+        if progress.log:
+            return method, progress, True
+        if again:
+            path.with_suffix(".partial").unlink(missing_ok=True)
+        if training.start is not None:
+            pretrained, _, _ = self._learn(training.start, again=False)
+            _copy_parameters(pretrained, method)
+        group = self.resources.group
+        group.call((self.cell, training))
+        with group.together():
+            return method, self._train(training, method), False
+
+    def _initial(self, training: Training) -> Method:
+        """The method before its training."""
+        source = self.resources.dataset(training.source)
+        classes = len(training_classes(source, training.classes))
+        return self._build(training.method, training, classes).to(self.clip.device)
+
+    def _build(self, choice: Choice, training: Training | None, classes: int) -> Method:
+        component = self.resources.registry.get("methods", choice.name)
+        options = {name: value for name, value in choice.options if name not in SUPERVISION}
+        source, shots = (training.source, training.shots) if training else ("", 1)
+        stream = torch_stream("initialise", source, self.cell.seed)
+        space = self.clip.space(classes, stream, shots, self._teacher(training))
+        method: Method = component(space, **options)
+        return method
+
+    def _teacher(self, training: Training | None) -> Clip | None:
+        if training is None or training.teacher is None:
+            return None
+        return self.resources.load(training.teacher, training.precision)
+
+    def _train(self, training: Training, method: Method) -> Progress:
+        options = {k: v for k, v in training.method.options if k in SUPERVISION}
+        trainer = Trainer(
+            training=training,
+            method=method,
+            supervision=Supervision(**options),  # type: ignore[arg-type]  # options are typed by it
+            clip=self.clip,
+            teacher=self._teacher(training),
+            dataset=self.resources.dataset(training.source),
+            scorer=self._scorer,
+            group=self.resources.group,
+        )
+        return trainer.run(self.resources.prompts(training))
+
+
+def _copy_parameters(pretrained: Method, method: Method) -> None:
+    """Start `method` from pretrained parameters. UsageError if some belong to single classes."""
+    state = pretrained.state_dict()
+    for name, value in method.state_dict().items():
+        if state[name].shape != value.shape:
+            raise UsageError(
+                f"{name!r} of {method.name!r} has a part for each class of what it was pretrained "
+                "on and cannot start on other classes"
+            )
+    method.load_state_dict(state)

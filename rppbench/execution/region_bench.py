@@ -1,0 +1,174 @@
+"""The bench of tasks that score regions of images; implements `contracts.RegionBench`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Conditional, Prompts
+from rppbench.data.augmentation import normalised
+from rppbench.data.images import Notify
+from rppbench.data.splits import spread
+from rppbench.errors import UsageError
+from rppbench.evaluation.classify import COSINES, similarities
+from rppbench.execution.cell_method import CellMethod
+from rppbench.features.store import FeatureStore
+from rppbench.files.digests import digest
+from rppbench.models.clip import embed_width
+
+
+class Encoder:
+    """The image tower with the method's image prompt; implements `contracts.RegionEncoder`."""
+
+    def __init__(self, method: CellMethod, batch_size: int) -> None:
+        self.method, self.clip, self.batch_size = method, method.clip, batch_size
+
+    @property
+    def image_size(self) -> int:
+        return self.clip.preprocess.size
+
+    @property
+    def patch_size(self) -> int:
+        return self.clip.image.patch
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        red, green, blue = (round(255 * mean) for mean in self.clip.preprocess.mean)
+        return red, green, blue
+
+    @torch.inference_mode()
+    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
+        """Unit features (b, e) of any images or crops."""
+        prompt = self.method.prompts.image if prompted else None
+        pending, parts = map(self.clip.preprocess, images), []
+        while batch := list(islice(pending, self.batch_size)):
+            pixels = torch.stack(batch)
+            parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
+        return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
+
+    @torch.inference_mode()
+    def patches(self, images: Sequence[Image.Image]) -> Tensor:
+        """Unit features (b, rows, columns, e) of the patches of images of one size."""
+        prompt, size, parts = self.method.prompts.image, self.batch_size, []
+        for start in range(0, len(images), size):
+            pixels = [normalised(self.clip.preprocess, im) for im in images[start : start + size]]
+            parts.append(self.clip.image.patches(torch.stack(pixels), prompt).cpu())
+        return torch.cat(parts)
+
+
+class Classifier:
+    """The method's text features; implements `contracts.RegionClassifier`."""
+
+    def __init__(
+        self, method: CellMethod, template: str, store: FeatureStore, notify: Notify
+    ) -> None:
+        self.method, self.clip, self.template = method, method.clip, template
+        self.store, self.notify = store, notify
+        self._texts: dict[tuple[bool, tuple[str, ...]], Tensor] = {}
+        """(prompted, names) -> (e, c) text features."""
+
+    @property
+    def scale(self) -> float:
+        return float(self.clip.scale)
+
+    @torch.inference_mode()
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
+        """(b, c) cosines of unit features (b, e) and any class names."""
+        prompts = self.method.prompts if prompted else Prompts()
+        if prompted and self.method.class_specific:
+            raise UsageError(
+                f"{self.method.cell.method.name!r} learned a context for each class it was "
+                "trained on and has none for other names; set class_specific=off"
+            )
+        if not len(features):
+            return torch.zeros(0, len(names))
+        head = self.method.head(self.method.positions(names)) if prompted else COSINES
+
+        def cosines(rows: Tensor) -> Tensor:
+            parts = similarities(
+                self.clip,
+                prompts,
+                names,
+                rows,
+                wording=self.template,
+                head=head,
+                notify=self.notify,
+                store=self.store,
+            )
+            return torch.cat([part.cpu() for part in parts])
+
+        own_head = prompted and type(self.method.fitted).classify is not Method.classify
+        if isinstance(prompts.text, Conditional) or own_head:
+            return cosines(features)
+        key = (prompted, tuple(names))
+        if key not in self._texts:  # called once an image, always with the same names
+            self._texts[key] = cosines(torch.eye(embed_width(self.clip.model)))
+        return features @ self._texts[key]
+
+
+class Cache:
+    """The feature store for one data set and tower; implements `contracts.RegionCache`."""
+
+    def __init__(self, method: CellMethod, dataset: Dataset, store: FeatureStore) -> None:
+        self.method, self.dataset, self.store = method, dataset, store
+
+    def features(
+        self,
+        key: Mapping[str, object],
+        rows: int,
+        compute: Callable[[], Tensor],
+        *,
+        prompted: bool = True,
+    ) -> Tensor:
+        """Features (rows, e) from the store, or computed, and stored if the tower is frozen."""
+        if prompted and not self.method.frozen_images:
+            return compute()
+        clip = self.method.clip
+        own = {
+            **self._data,
+            "kind": "parts",
+            "preprocess": digest(asdict(clip.preprocess), 32),
+            "tower": clip.digest,
+            "precision": str(clip.dtype),
+        }
+        return self.store.get({**key, **own}, rows, compute)
+
+    def arrays(
+        self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
+    ) -> Mapping[str, NDArray[Any]]:
+        """Arrays from the store, or computed and stored."""
+        return self.store.arrays({**key, **self._data}, compute)
+
+    @property
+    def _data(self) -> dict[str, str]:
+        return {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint()}
+
+
+class CellRegions:
+    """The images of a cell, and what is needed to score regions of them."""
+
+    def __init__(self, method: CellMethod, dataset: Dataset, notify: Notify) -> None:
+        store = method.resources.features
+        self.dataset, self.limit, self.notify = dataset, method.cell.limit, notify
+        self.encoder = Encoder(method, method.resources.batch_size)
+        self.classifier = Classifier(method, dataset.template, store, notify)
+        self.cache = Cache(method, dataset, store)
+
+    def samples(self) -> Sequence[Sample]:
+        """The test images to score."""
+        return spread(self.dataset.samples("test"), self.limit)
+
+    def report_progress(self, done: int, total: int) -> None:
+        """Report how many of the images are scored."""
+        self.notify("evaluate", done, total, {})

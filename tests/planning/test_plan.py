@@ -1,0 +1,49 @@
+"""From a request to cells: which backbone and which teacher are taken where none is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rppbench.contracts.backbone import Backbone
+from rppbench.planning.plan import Request, cells, usual_teacher
+from rppbench.plugins.registry import Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry.load()
+
+
+def test_without_a_name_the_default_backbone_runs(registry: Registry) -> None:
+    asked = Request(("zeroshot",), ("cross-dataset",))
+    default = registry.default_backbone().name
+    planned = cells(registry, asked)
+    assert {cell.backbone for cell in planned} == {default}
+    named = cells(registry, replace(asked, backbone=default))
+    assert [cell.key for cell in planned] == [cell.key for cell in named]
+
+
+def test_a_plugin_says_which_teacher_its_backbone_has(registry: Registry) -> None:
+    default = registry.default_backbone()
+    assert usual_teacher(registry, default.name) == default.teacher != ""
+    assert usual_teacher(registry, default.teacher) == default.teacher, "it teaches itself"
+    alone = Backbone("alone", "Alone", Path(), Path(), "")
+    registry.all("backbones")["alone"] = alone
+    assert usual_teacher(registry, "alone") == "alone"
+
+
+@pytest.mark.parametrize(
+    ("backbone", "teacher"),
+    [
+        ("ViT-B-16/openai", "ViT-L-14/openai"),
+        ("ViT-L-14/openai", "ViT-L-14/openai"),
+        ("ViT-B-16/laion2b_s34b_b88k", "ViT-B-16/laion2b_s34b_b88k"),
+    ],
+)
+def test_openai_models_have_their_largest_as_teacher(
+    registry: Registry, backbone: str, teacher: str
+) -> None:
+    assert usual_teacher(registry, backbone) == teacher
