@@ -70,7 +70,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     if chosen.dry_run:
         return run.print_plan(registry, planned, chosen, problems, design.names)
     from rppbench.reporting.ablation_page import page
-    from rppbench.reporting.interval_chart import strips
+    from rppbench.reporting.interval_chart import interval_chart
 
     due = run.execute(registry, planned, store, chosen)
     records, _ = run.records_and_pages(store)
@@ -78,7 +78,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     for report in reported(design.grid, chosen, records, store.root):
         sys.stdout.write(page(report))
         sys.stdout.flush()
-        for line in strips(report):
+        for line in interval_chart(report):
             notes.print(line, soft_wrap=True)
     return run.conclude(planned, due, records, store)
 

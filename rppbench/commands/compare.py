@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.reporting.layout import NOTHING, conditions
-from rppbench.reporting.markdown import difference, grid, safe
+from rppbench.reporting.layout import NO_NUMBER, conditions
+from rppbench.reporting.markdown import difference_cells, escape, markdown_table
 
 if TYPE_CHECKING:  # numpy takes longer to import than `--help`
     import numpy as np
     from numpy.typing import NDArray
 
-    from rppbench.comparison.by_seed import BySeed
-    from rppbench.comparison.compare import Comparison, Pair
+    from rppbench.comparison.by_image import PairedOutcomes
+    from rppbench.comparison.by_seed import PairedScores
+    from rppbench.comparison.compare import Comparison
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -55,15 +56,15 @@ def compare(arguments: argparse.Namespace) -> int:
 
 def _page(comparison: Comparison) -> Iterator[str]:
     table, pairs = comparison.table, comparison.pairs
-    first, second = (safe(e.label) for e in (comparison.first, comparison.second))
-    yield f"# {safe(table.title)}: {second} against {first}"
+    first, second = (escape(e.label) for e in (comparison.first, comparison.second))
+    yield f"# {escape(table.title)}: {second} against {first}"
     yield ""
     if table.differences:
-        yield "## " + ", ".join(f"{name}: {safe(value)}" for name, value in table.differences)
+        yield "## " + ", ".join(f"{name}: {escape(value)}" for name, value in table.differences)
         yield ""
     yield "; ".join(
         [
-            *map(safe, conditions(table, learned=False)),
+            *map(escape, conditions(table, learned=False)),
             "difference in percentage points, with its 95 % interval; bold where p < 0.05.",
         ]
     )
@@ -81,10 +82,10 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
     heads += ["Only A right", "Only B right", "Images", "Seeds"]
     rows = [
         [
-            safe(table.heading(pair.column)),
+            escape(table.heading(pair.column)),
             f"{100 * pair.first.mean():.1f}",
             f"{100 * pair.second.mean():.1f}",
-            *difference(pair.difference, p),
+            *difference_cells(pair.difference, p),
             _each(pair.lost, len(pair.seeds)),
             _each(pair.gained, len(pair.seeds)),
             str(pair.images),
@@ -96,34 +97,32 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
     if overall:
         sets = "" if len(pairs) == len(table.columns) else f" ({len(pairs)}/{len(table.columns)})"
         means = [f"{overall.first:.1f}", f"{overall.second:.1f}"]
-        shown = difference(overall.difference, overall.difference.p)
+        shown = difference_cells(overall.difference, overall.difference.p)
         rows.append([f"Average{sets}", *means, *shown, "", "", "", str(len(overall.seeds))])
-    return grid(heads, rows, left=1)
+    return markdown_table(heads, rows, left=1)
 
 
 def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
     """Both under the same seeds, for metrics without an outcome for each image."""
     table = comparison.table
     rows = [
-        [safe(table.heading(column)), *_numbers(paired, p)]
-        for (column, paired), p in zip(
-            comparison.by_seed, comparison.corrected_by_seed, strict=True
-        )
+        [escape(table.heading(column)), *_numbers(found, p)]
+        for (column, found), p in zip(comparison.by_seed, comparison.corrected_by_seed, strict=True)
     ]
     if mean := comparison.average_by_seed:
         rows.append(["Average", *_numbers(mean, mean.difference.p if mean.difference else None)])
     what = "Metric" if table.by_metric else "Data set"
     heads = [what, first, second, "Difference", "95 % interval", "p", "Seeds"]
-    return grid(heads, rows, left=1)
+    return markdown_table(heads, rows, left=1)
 
 
-def _numbers(paired: BySeed, p: float | None) -> list[str]:
-    """Both means, the difference, its interval and p if there is a spread, and the seeds."""
-    before, after = fmean(paired.first), fmean(paired.second)
-    shown = [f"{after - before:+.1f}", NOTHING, NOTHING]
-    if paired.difference is not None and p is not None:
-        shown = difference(paired.difference, p)
-    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(paired.seeds))]
+def _numbers(found: PairedScores, p: float | None) -> list[str]:
+    """Means of both, the difference, where there is a spread its interval and p, and seeds."""
+    before, after = fmean(found.first), fmean(found.second)
+    shown = [f"{after - before:+.1f}", NO_NUMBER, NO_NUMBER]
+    if found.difference is not None and p is not None:
+        shown = difference_cells(found.difference, p)
+    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(found.seeds))]
 
 
 def _each(count: int, seeds: int) -> str:
@@ -135,7 +134,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     table, pairs, overall = comparison.table, comparison.pairs, comparison.overall
     for name, row in zip("AB", table.rows, strict=True):
         how = f", {row.recipe}, learned on {row.learned_on} a class" if row.recipe else ""
-        yield f"{name} is {safe(row.label + how)}."
+        yield f"{name} is {escape(row.label + how)}."
     if comparison.by_seed:
         yield from _notes_by_seed(comparison)
         return
@@ -158,11 +157,11 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if len(pairs) > 1 and not overall and not table.by_metric:
         yield "There is no average: no seed was run on every data set."
     for why, headings in comparison.left_out:
-        yield f"Left out: {safe(', '.join(headings))} ({safe(why)})."
+        yield f"Left out: {escape(', '.join(headings))} ({escape(why)})."
 
 
 def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
-    from rppbench.comparison.compare import NOT_KEPT
+    from rppbench.comparison.by_image import NOT_KEPT
 
     known = [p for p in comparison.corrected_by_seed if p is not None]
     yield (
@@ -177,7 +176,7 @@ def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
         yield f"p is corrected for the {len(known)} {what} (Holm); intervals are not{average}."
     for why, headings in comparison.left_out:
         if NOT_KEPT not in why:
-            yield f"Left out: {safe(', '.join(headings))} ({safe(why)})."
+            yield f"Left out: {escape(', '.join(headings))} ({escape(why)})."
 
 
 def _images(comparison: Comparison, most: int) -> Iterator[str]:
@@ -187,13 +186,13 @@ def _images(comparison: Comparison, most: int) -> Iterator[str]:
     yield "Changed images, by position among the scored ones, from 0; (k/n): under k of n seeds."
     yield ""
     for pair in comparison.pairs:
-        heading = safe(comparison.table.heading(pair.column))
+        heading = escape(comparison.table.heading(pair.column))
         yield f"- {heading}, wrong -> right: {_positions(pair, pair.changes > 0, most)}"
         yield f"- {heading}, right -> wrong: {_positions(pair, pair.changes < 0, most)}"
     yield ""
 
 
-def _positions(pair: Pair, where: NDArray[np.bool_], most: int) -> str:
+def _positions(pair: PairedOutcomes, where: NDArray[np.bool_], most: int) -> str:
     counts = where.sum(axis=0).tolist()
     positions = sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
     many = len(pair.seeds) > 1

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable
 
 from rppbench.errors import unknown
-from rppbench.leaderboard.published import Figure, Line, shipped
+from rppbench.leaderboard.published import PublishedNumber, PublishedRow, shipped_rows
 from rppbench.terminal.console import console, print_table
 
 
@@ -19,61 +19,62 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def published(arguments: argparse.Namespace) -> int:
-    """Print the numbers, or with --check the wrong sums; 1 if one is not marked as wrong."""
-    lines = shipped()
-    return _check(lines) if arguments.check else _show(lines, arguments)
+    """Print the numbers, or with --check what is wrong with them; 1 if a file does not own up."""
+    rows = shipped_rows()
+    return _check(rows) if arguments.check else _show(rows, arguments)
 
 
-def _check(lines: tuple[Line, ...]) -> int:
+def _check(rows: tuple[PublishedRow, ...]) -> int:
     from rppbench.leaderboard.published_check import check
 
-    findings = check(lines)
+    findings = check(rows)
     out = console()
     for finding in findings:
         out.print(str(finding), soft_wrap=True)
     unmarked = [finding for finding in findings if not finding.rounded and not finding.sic]
-    count = sum(len(line.sums) for line in lines)
+    count = sum(len(row.derived) for row in rows)
     out.print(f"{count} sums: {len(findings)} differ from the printed average", soft_wrap=True)
     return 1 if unmarked else 0
 
 
-def _show(lines: Iterable[Line], arguments: argparse.Namespace) -> int:
-    figures = [figure for line in lines for figure in line.figures.values()]
-    tasks = {figure.facts.task for figure in figures}
-    names = {name for figure in figures for name in (figure.method, figure.title) if name}
+def _show(rows: Iterable[PublishedRow], arguments: argparse.Namespace) -> int:
+    numbers = [number for row in rows for number in row.numbers.values()]
+    tasks = {number.provenance.task for number in numbers}
+    names = {name for number in numbers for name in (number.method, number.title) if name}
     if arguments.task not in (None, *tasks):
         raise unknown("published number is of a task named", arguments.task, tasks, "tasks")
     if arguments.method not in (None, *names):
         raise unknown("published number is of a method named", arguments.method, names, "methods")
     chosen = [
-        figure
-        for figure in figures
-        if arguments.task in (None, figure.facts.task)
-        and arguments.method in (None, figure.method, figure.title)
+        number
+        for number in numbers
+        if arguments.task in (None, number.provenance.task)
+        and arguments.method in (None, number.method, number.title)
     ]
     heads = ["Method", "Task", "Data set", "Metric", "Value", "Backbone", "Kind", "Where"]
     print_table(console(), heads, map(_row, chosen))
     return 0
 
 
-def _row(figure: Figure) -> list[str]:
-    facts = figure.facts
-    average = f"mean of {len(figure.over)}" if figure.over else "–"
-    how = "; ".join(filter(None, (facts.recipe, facts.seed and f"seed {facts.seed}", facts.note)))
+def _row(number: PublishedNumber) -> list[str]:
+    provenance = number.provenance
+    average = f"mean of {len(number.over)}" if number.over else "–"
+    seed = provenance.seed and f"seed {provenance.seed}"
+    conditions = "; ".join(filter(None, (provenance.recipe, seed, provenance.note)))
     return [
-        figure.title,
-        facts.task,
-        figure.dataset or average,
-        facts.metric,
-        str(figure.value),
-        facts.backbone,
-        facts.kind,
-        where(figure) + (f" ({how})" if how else ""),
+        number.title,
+        provenance.task,
+        number.dataset or average,
+        provenance.metric,
+        str(number.value),
+        provenance.backbone,
+        provenance.kind,
+        where(number) + (f" ({conditions})" if conditions else ""),
     ]
 
 
-def where(figure: Figure) -> str:
-    """Paper or repository, place in it, and the source it was read in, if another."""
-    via = f", read in {figure.facts.via}" if figure.facts.via else ""
-    quoted = f", quoting {figure.quotes}.yaml" if figure.quotes else ""
-    return f"{figure.origin}, {figure.place}{via}{quoted}"
+def where(number: PublishedNumber) -> str:
+    """Paper or repository, place, and through whom if it was not read itself."""
+    via = f", read in {number.provenance.via}" if number.provenance.via else ""
+    quoted = f", quoting {number.quotes}.yaml" if number.quotes else ""
+    return f"{number.origin}, {number.place}{via}{quoted}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rppbench.commands.leaderboard import load, read_records, report_damage
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard.build import parts
+from rppbench.leaderboard.build import build_with_variants
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
@@ -31,7 +31,7 @@ def report(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.output)
     target = Path(arguments.to) if arguments.to else folder / "site"
     records, problems = load(folder)
-    tables = parts(records)
+    tables = build_with_variants(records)
     ablations, damaged = _ablations(folder)
     report_damage(damaged)
     from rppbench.reporting.site import (

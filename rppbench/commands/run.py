@@ -16,7 +16,8 @@ from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.build import build
-from rppbench.leaderboard.tables import Table, duration
+from rppbench.leaderboard.number_format import duration_text
+from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.records.record import Record
 from rppbench.records.store import Store
@@ -333,7 +334,7 @@ def print_plan(
                 str(cell.seed),
                 entry.state,
                 entry.training,
-                "–" if entry.seconds is None else duration(entry.seconds),
+                "–" if entry.seconds is None else duration_text(entry.seconds),
             ]
         )
     heads = ["Method", "Task", "Data set", "Seed", "State", "Training", "Estimate"]
@@ -361,7 +362,7 @@ def _totals(planned: Sequence[Planned], due: Sequence[Planned], chosen: Settings
         return text
     rest = len(due) - len(known)
     more = f" and {_counted(rest, 'cell')} without an estimate" if rest else ""
-    return f"{text}; about {duration(sum(known))}{more}"
+    return f"{text}; about {duration_text(sum(known))}{more}"
 
 
 def _counted(count: int, what: str) -> str:

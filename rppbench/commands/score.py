@@ -11,7 +11,7 @@ from rppbench.commands.merge import summary
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
-from rppbench.leaderboard.tables import decimals
+from rppbench.leaderboard.number_format import decimals
 from rppbench.records.merge import Merged, merge_record
 from rppbench.records.store import Store
 from rppbench.terminal.console import console, print_table

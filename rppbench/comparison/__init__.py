@@ -1,1 +1,1 @@
-"""Row against row, and ablations: paired differences with their intervals."""
+"""Paired comparison of methods: differences with intervals and p-values; ablations."""

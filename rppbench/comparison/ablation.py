@@ -1,6 +1,7 @@
-"""What an ablation grid says: each combination against the baseline, and each value by itself.
+"""Results of an ablation grid: combinations against the baseline, and main effects of options.
 
-A function of the grid, which names the cells that belong to it, and of their records.
+They follow from the grid, which lists its cells, and from the records of these cells. P-values are
+those of `by_image` and `by_seed`, corrected for the number of combinations or effects (Holm).
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.comparison.by_seed import average, by_seed
-from rppbench.comparison.compare import NOT_KEPT, Overall, Pair, overall, pair_up
+from rppbench.comparison.by_image import NOT_KEPT, Overall, PairedOutcomes, overall, pair_outcomes
+from rppbench.comparison.by_seed import average_scores, pair_scores
 from rppbench.errors import unknown
-from rppbench.leaderboard.build import columns_of, row
-from rppbench.leaderboard.tables import KINDS, Column, Row, Table
-from rppbench.leaderboard.variants import Variant, grouped, setting
+from rppbench.leaderboard.comparability import setting
+from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.number_format import FAILURE_TEXTS
+from rppbench.leaderboard.rows import columns_of, row
+from rppbench.leaderboard.tables import Column, Row, Table
+from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import Pairs
 from rppbench.records.grid import Combination, Grid
 from rppbench.records.record import Record
@@ -31,110 +35,117 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Result:
-    """A combination and what is known of it."""
+    """A combination of option values, its numbers, and its difference from the baseline."""
 
     combination: Combination
     row: Row | None
-    """None without any record."""
+    """None if the combination has no record."""
     done: int
-    """Cells with a number."""
+    """Number of cells that succeeded."""
     gaps: Pairs
-    """(data set and seed, why there is no number)"""
+    """(data set and seed, why there is no number), of each cell without one."""
     against: Overall | None
-    """The baseline first. None for the baseline itself and without anything in common."""
+    """The combination against the baseline; None for the baseline, or if nothing can be paired."""
     unpaired: tuple[str, ...]
-    """Why data sets or seeds do not enter the difference."""
+    """Data sets and seeds that the difference leaves out, with the reason."""
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether every cell of the combination succeeded."""
         return self.done == len(self.combination.cells)
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A value of one option against the baseline's, on average over the other options' values."""
+    """Main effect: an option's value against the baseline's, on average over the other options."""
 
     factor: str
+    """Name of the option."""
     level: str
+    """Its value."""
     reference: str
+    """The baseline's value."""
     settings: int
-    """Values of the others at which both are complete; the rest does not enter."""
+    """Number of settings of the other options at which both are complete; only these count."""
     expected: int
-    """Values of the others at which the grid has this value."""
+    """Number of settings of the other options at which the grid has the value."""
     first: float
-    """Mean of the reference over these settings, in percent."""
+    """Mean of the reference over the settings that count, in percent."""
     second: float
+    """Mean of the value over the same settings, in percent."""
     difference: Difference
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """Everything on a report page."""
+    """Results of an ablation grid, as its report shows them."""
 
     grid: Grid
     table: Table
     """One row for each combination with a record."""
     results: tuple[Result, ...]
+    """One for each combination of the grid; the baseline is the first."""
     effects: tuple[Effect, ...]
-    """() where no option is changed in more than one setting of the others."""
+    """() unless an option is changed in more than one setting of the others."""
 
     @cached_property
     def corrected(self) -> dict[str, float]:
-        """The p of each combination's difference by its label, corrected for their number."""
-        found = {r.combination.label: r.against.difference.p for r in self.results if r.against}
-        return dict(zip(found, holm(list(found.values())), strict=True))
+        """The p-value of each combination, by its label, corrected for their number (Holm)."""
+        raw = {r.combination.label: r.against.difference.p for r in self.results if r.against}
+        return dict(zip(raw, holm(list(raw.values())), strict=True))
 
     @cached_property
     def corrected_effects(self) -> tuple[float, ...]:
+        """The p-value of each effect, corrected for their number (Holm)."""
         return tuple(holm([effect.difference.p for effect in self.effects]))
 
 
 def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
-    """The report on a grid; None while no cell of it has a record.
+    """The results of a grid; None while none of its cells has a record.
 
-    UsageError for a metric that no record has.
+    Raises UsageError if no record has the grid's metric.
     """
     by_key = {record.key: record for record in records}
-    variants = [_entrant(combination, by_key) for combination in grid.combinations]
-    found = [record for variant in variants if variant for record in variant.records]
-    if not found:
+    variants = [_variant(combination, by_key) for combination in grid.combinations]
+    of_grid = [record for variant in variants if variant for record in variant.records]
+    if not of_grid:
         return None
-    metric = grid.metric or next((record.metric for record in found if record.metric), "")
-    known = {score.metric for record in found for score in record.scores}
-    if grid.metric and known and grid.metric not in known:
-        raise unknown("score is named", grid.metric, known, "metrics in the records")
-    columns = columns_of(found, metric, every=False)
+    metric = grid.metric or next((record.metric for record in of_grid if record.metric), "")
+    metrics = {score.metric for record in of_grid for score in record.scores}
+    if grid.metric and metrics and grid.metric not in metrics:
+        raise unknown("score is named", grid.metric, metrics, "metrics in the records")
+    columns = columns_of(of_grid, metric, every=False)
     titles = {column.dataset: column.dataset_title for column in columns}
     results = [
         _result(combination, variant, variants[0], columns, titles)
         for combination, variant in zip(grid.combinations, variants, strict=True)
     ]
-    first = found[0]
-    shared = set.intersection(*(set(setting(record.cell)) for record in found))  # shots may vary
+    first = of_grid[0]
+    shared = set.intersection(*(set(setting(record.cell)) for record in of_grid))  # shots may vary
     table = Table(
         task=first.cell.task.name,
         title=first.labels.get("task") or first.cell.task.name,
         metric=metric,
-        setting=tuple(fact for fact in setting(first.cell) if fact in shared),
+        setting=tuple(pair for pair in setting(first.cell) if pair in shared),
         columns=tuple(columns),
         rows=tuple(result.row for result in results if result.row),
-        devices=tuple(sorted({r.environment.get("device", "") for r in found} - {""})),
+        devices=tuple(sorted({r.environment.get("device", "") for r in of_grid} - {""})),
         ranking=None,
     )
     complete = {
         result.combination.levels: variant
         for result, variant in zip(results, variants, strict=True)
-        if variant and result.whole
+        if variant and result.is_complete
     }
     effects = tuple(_effects(grid, complete, columns))
     if all(effect.expected == 1 for effect in effects):
-        effects = ()  # each is the difference of one combination, which is there already
+        effects = ()  # each would repeat the difference of one combination
     return Ablation(grid, table, tuple(results), effects)
 
 
-def _entrant(combination: Combination, records: Mapping[str, Record]) -> Variant | None:
-    found = [records[place.key] for place in combination.cells if place.key in records]
-    return Variant(combination.label, tuple(found)) if found else None
+def _variant(combination: Combination, records: Mapping[str, Record]) -> Variant | None:
+    own = [records[place.key] for place in combination.cells if place.key in records]
+    return Variant(combination.label, tuple(own)) if own else None
 
 
 def _result(
@@ -153,11 +164,11 @@ def _result(
             gaps.append((where, _why(record)))
     against, unpaired = None, []
     if variant and baseline and variant is not baseline:
-        paired = [pair_up(column, baseline, variant) for column in columns]
+        paired = [pair_outcomes(column, baseline, variant) for column in columns]
         against = overall([pair for pair, _ in paired if pair])
         if not any(pair for pair, _ in paired):
             against = _by_seed(columns, baseline, variant)
-        of_reason = grouped(
+        of_reason = group_by(
             [
                 (reason, column.dataset_title)
                 for column, (_, reasons) in zip(columns, paired, strict=True)
@@ -180,9 +191,9 @@ def _result(
 
 
 def _by_seed(columns: Sequence[Column], baseline: Variant, variant: Variant) -> Overall | None:
-    """The difference by seeds alone, where nothing is kept image by image."""
-    parts = [found for column in columns if (found := by_seed(column, baseline, variant))]
-    mean = average(parts)
+    """The difference over seeds alone, for metrics without outcomes of images."""
+    scores = [pair for column in columns if (pair := pair_scores(column, baseline, variant))]
+    mean = average_scores(scores)
     if mean is None or mean.difference is None:
         return None
     first, second = fmean(mean.first), fmean(mean.second)
@@ -194,7 +205,7 @@ def _why(record: Record | None) -> str:
         return NOT_RUN
     if record.failure is None:
         return "failed"
-    kind = KINDS.get(record.failure.kind, f"failed, {record.failure.kind}")
+    kind = FAILURE_TEXTS.get(record.failure.kind, f"failed, {record.failure.kind}")
     first = (record.failure.message.splitlines() or [""])[0][:160]
     return f"{kind}: {first}" if first else kind
 
@@ -205,31 +216,31 @@ def _why(record: Record | None) -> str:
 def _effects(
     grid: Grid, complete: Mapping[Pairs, Variant], columns: Sequence[Column]
 ) -> Iterable[Effect]:
-    """Of every value that is not the baseline's and has a complete partner somewhere.
+    """An effect for every value with a complete partner: the same with the baseline's value.
 
-    A value is compared with the baseline's at equal values of all other options, so a grid with
-    holes does not blame one option for another.
+    All other options are equal in both, so that in a grid with holes the effect of one option is
+    not attributed to another.
     """
     for index, (factor, reference) in enumerate(grid.baseline.levels):
         for level in dict.fromkeys(c.levels[index][1] for c in grid.combinations):
             if level == reference:
                 continue
-            having = [c for c in grid.combinations if c.levels[index][1] == level]
+            with_level = [c for c in grid.combinations if c.levels[index][1] == level]
             matched = []
-            for combination in having:
+            for combination in with_level:
                 partner = _changed(combination.levels, index, reference)
                 if partner in complete and combination.levels in complete:
                     sides = complete[partner], complete[combination.levels]
-                    pairs = [pair_up(column, *sides)[0] for column in columns]
-                    whole = [pair for pair in pairs if pair]
-                    matched += [whole] if len(whole) == len(columns) else []
+                    pairs = [pair_outcomes(column, *sides)[0] for column in columns]
+                    paired = [pair for pair in pairs if pair]
+                    matched += [paired] if len(paired) == len(columns) else []
             if matched:
                 yield Effect(
                     factor,
                     level,
                     reference,
                     len(matched),
-                    len(having),
+                    len(with_level),
                     _mean([[pair.first for pair in pairs] for pairs in matched]),
                     _mean([[pair.second for pair in pairs] for pairs in matched]),
                     _difference(matched),
@@ -240,8 +251,8 @@ def _changed(levels: Pairs, index: int, level: str) -> Pairs:
     return (*levels[:index], (levels[index][0], level), *levels[index + 1 :])
 
 
-def _difference(matched: Sequence[Sequence[Pair]]) -> Difference:
-    """The mean over settings, of the same images under the same seeds: averaged before drawing."""
+def _difference(matched: Sequence[Sequence[PairedOutcomes]]) -> Difference:
+    """The mean over settings; they share images and seeds, so it is taken before the bootstrap."""
     if len(matched) == 1:
         only = overall(matched[0])
         assert only is not None, "complete combinations have their seeds in common"
@@ -255,4 +266,5 @@ def _difference(matched: Sequence[Sequence[Pair]]) -> Difference:
 
 
 def _mean(settings: Sequence[Sequence[NDArray[np.int8]]]) -> float:
+    """Percent of right outcomes, on average over columns and settings."""
     return 100 * fmean(float(right.mean()) for columns in settings for right in columns)

@@ -1,7 +1,8 @@
-"""Two methods by their numbers under the same seeds, where nothing is kept image by image.
+"""Two methods compared seed by seed: a paired t-test for metrics without outcomes of images.
 
-Average precision and IoU are of all images together: no image is right or wrong by itself, so what
-differs between seeds is all that tells how sure a difference is (paired t-test).
+Average precision and IoU are of all images together: no single image is right or wrong, so only
+the spread between seeds shows how certain a difference is. The t distribution is in
+`rppbench.stats.distributions`.
 """
 
 from __future__ import annotations
@@ -19,30 +20,31 @@ from rppbench.stats.intervals import interval
 
 
 @dataclass(frozen=True)
-class BySeed:
-    """Both methods on one column, or on the average of several."""
+class PairedScores:
+    """Scores of two methods under the same seeds, in one column or on average over several."""
 
     seeds: tuple[int, ...]
     first: tuple[float, ...]
-    """Of each seed, in percent."""
+    """One score a seed, in the metric's unit (mostly percent)."""
     second: tuple[float, ...]
+    """As `first`."""
 
     @cached_property
     def difference(self) -> Difference | None:
-        """None where one seed, or seeds that all differ alike, say nothing of the spread."""
+        """Second minus first; None where one seed, or equal differences, show no spread."""
         changes = [after - before for before, after in zip(self.first, self.second, strict=True)]
         if len(changes) < 2 or not stdev(changes):
             return None
-        found = interval(changes)
-        assert found.half_width is not None
+        change = interval(changes)
+        assert change.half_width is not None
         error = stdev(changes) / len(changes) ** 0.5
-        p = 1 - t_probability(abs(found.mean) / error, len(changes) - 1)
-        low, high = found.mean - found.half_width, found.mean + found.half_width
-        return Difference(found.mean, low, high, p)
+        p = 1 - t_probability(abs(change.mean) / error, len(changes) - 1)
+        low, high = change.mean - change.half_width, change.mean + change.half_width
+        return Difference(change.mean, low, high, p)
 
 
-def by_seed(column: Column, first: Variant, second: Variant) -> BySeed | None:
-    """What both have of a column under the same seeds; None if there is nothing."""
+def pair_scores(column: Column, first: Variant, second: Variant) -> PairedScores | None:
+    """The scores of a column under the seeds that both have; None without a common seed."""
     trained = [variant for variant in (first, second) if not variant.deterministic]
     rows = []
     for seed in sorted({seed for variant in trained or [first] for seed in variant.seeds}):
@@ -53,20 +55,20 @@ def by_seed(column: Column, first: Variant, second: Variant) -> BySeed | None:
     if not rows:
         return None
     seeds, before, after = zip(*rows, strict=True)
-    return BySeed(seeds, before, after)
+    return PairedScores(seeds, before, after)
 
 
-def average(parts: Sequence[BySeed]) -> BySeed | None:
-    """The mean over data sets, on the seeds that all of them have; None if there are none."""
-    common = set.intersection(*(set(part.seeds) for part in parts)) if parts else set()
+def average_scores(pairs: Sequence[PairedScores]) -> PairedScores | None:
+    """The mean over data sets, on the seeds that all of them have; None without such a seed."""
+    common = set.intersection(*(set(pair.seeds) for pair in pairs)) if pairs else set()
     if not common:
         return None
     seeds = tuple(sorted(common))
     sides = [
-        tuple(fmean(values[s] for values in of_side) for s in seeds)
+        tuple(fmean(values[seed] for values in of_side) for seed in seeds)
         for of_side in (
-            [dict(zip(part.seeds, part.first, strict=True)) for part in parts],
-            [dict(zip(part.seeds, part.second, strict=True)) for part in parts],
+            [dict(zip(pair.seeds, pair.first, strict=True)) for pair in pairs],
+            [dict(zip(pair.seeds, pair.second, strict=True)) for pair in pairs],
         )
     ]
-    return BySeed(seeds, *sides)
+    return PairedScores(seeds, *sides)

@@ -33,7 +33,7 @@ from rppbench.models.clip import Clip
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice, Options, spell
-from rppbench.reporting.markdown import grid, safe
+from rppbench.reporting.markdown import escape, markdown_table
 
 FORMAT = 1
 """Version of the card; a reader of version n must read every version up to n."""
@@ -267,7 +267,7 @@ def readme(card: Card) -> str:
     """The card as Markdown for people."""
     facts = card.method_facts or {}
     training = card.training
-    lines = [f"# {facts.get('title', card.method.name)} prompt for {safe(card.backbone)}", ""]
+    lines = [f"# {facts.get('title', card.method.name)} prompt for {escape(card.backbone)}", ""]
     options = ", ".join(f"{name}={spell(value)}" for name, value in card.method.options)
     rows = [
         ("Method", f"{card.method.name} ({options})" if options else card.method.name),
@@ -287,16 +287,18 @@ def readme(card: Card) -> str:
         rows.append((f"Imported: {name}", value))
     rows += [(f"Licence of {name}", value) for name, value in (card.licences or {}).items()]
     rows += [("Written by", f"rppbench {card.version}"), ("Tensors", f"SHA-256 {card.tensors}")]
-    lines += grid(("", ""), [[safe(name), safe(str(value))] for name, value in rows], left=2)
+    lines += markdown_table(
+        ("", ""), [[escape(name), escape(str(value))] for name, value in rows], left=2
+    )
     if card.imported:
         lines += ["", "Options that the checkpoint does not tell are the method's defaults."]
     if card.numbers:
         lines += ["", "## Numbers", ""]
-        scores = [
-            [safe(n.task), safe(n.dataset), safe(n.metric), f"{n.value:.2f}", n.cell]
+        shown = [
+            [escape(n.task), escape(n.dataset), escape(n.metric), f"{n.value:.2f}", n.cell]
             for n in card.numbers
         ]
-        lines += grid(("Task", "Data set", "Metric", "Value", "Cell"), scores, left=3)
+        lines += markdown_table(("Task", "Data set", "Metric", "Value", "Cell"), shown, left=3)
         lines += ["", "In percent unless the metric says otherwise."]
     lines += [
         "",

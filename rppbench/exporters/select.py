@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rppbench.comparison.compare import fits, spelling
+from rppbench.comparison.row_names import matches, spelling
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard.variants import variants
 from rppbench.records.cell import Training
@@ -50,7 +50,7 @@ def matching_records(records: Sequence[Record], text: str) -> list[Record]:
     matching = [r for r in scored if KEY.fullmatch(text) and r.key.startswith(text)]
     known = variants(scored)
     if not matching:
-        fitting = [variant for variant in known if fits(variant, text)]
+        fitting = [variant for variant in known if matches(variant, text)]
         matching = [record for variant in fitting for record in variant.records]
     if not matching:
         names = {spelling(variant) for variant in known}

@@ -1,1 +1,1 @@
-"""From records to tables, as data; numbers that papers print beside measured ones."""
+"""Leaderboard tables as data, built from records, and the published numbers to match."""

@@ -1,7 +1,8 @@
-"""Numbers that papers and repositories print, with where they stand and who made them.
+"""Published numbers: what papers and repositories print, with the place and the conditions.
 
-One YAML file a source, in `leaderboards/published/`; its form is in `leaderboards/README.md`.
-What a source averages itself is worked out again: see `rppbench.leaderboard.published_check`.
+They come from one YAML file a source in `leaderboards/published/`; `leaderboards/README.md`
+documents the format. `published_match` puts them beside measured numbers, and `published_check`
+computes again what a source derives from its own numbers (averages, say).
 """
 
 from __future__ import annotations
@@ -17,21 +18,23 @@ from typing import Any
 
 from rppbench.errors import UsageError, unknown
 
-HERE = Path(__file__).parents[1]
-FOLDERS = (HERE / "published_numbers", HERE.parent / "leaderboards" / "published")
-"""In an installed package, and in a checkout."""
+PACKAGE = Path(__file__).parents[1]
+FOLDERS = (PACKAGE / "published_numbers", PACKAGE.parent / "leaderboards" / "published")
+"""Folders of the YAML files: in an installed package, and in a checkout."""
 KINDS = ("original", "re-implemented")
+"""Values of `Provenance.kind`."""
 ITSELF = "itself"
-"""`trained_on` where each data set is learned on itself."""
-NONE = "-"
+"""Value of `Provenance.trained_on` where each data set is trained on itself."""
+NO_VALUE = "-"
+"""Stands in a YAML file for a value that the source does not print."""
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What holds for a number, in the words of its file; '' where that says nothing.
+    """Conditions and origin of a published number, as written in its file; '' where unknown.
 
-    A column wins over its row, a row over its table, a table over the file.
+    A column overrides its row, a row its table, a table the file.
     """
 
     task: str = ""
@@ -39,133 +42,135 @@ class Provenance:
     """Percent, unless a unit follows a comma: 'memory, GB'."""
     backbone: str = ""
     kind: str = ""
-    """'original': by the authors of the method. 're-implemented': by somebody else."""
+    """'original': measured by the method's authors. 're-implemented': by others."""
     recipe: str = ""
-    """How it was learned, in words."""
+    """How it was trained, in words."""
     trained_on: str = ""
-    """A data set, or 'itself'."""
+    """Name of a data set, or 'itself'."""
     shots: str = ""
     seed: str = ""
-    """Of a single run; '' for what the source gives as its result."""
+    """Seed of a single run; '' for the result that the source claims."""
     via: str = ""
     """The secondary source through which the number was read."""
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One printed number."""
+class PublishedNumber:
+    """One number as a paper or repository prints it."""
 
     value: Decimal
-    """With the digits that are printed."""
+    """In the unit of its metric, with the digits that are printed."""
     source: str
-    """Name of the file, without its ending."""
+    """Name of the YAML file, without its suffix."""
     origin: str
     """Paper or repository, and the version that was read."""
     place: str
-    """Table, page or file in it."""
+    """Table, page or file within the origin."""
     column: str
     title: str
-    """Of the method, as printed."""
+    """The method's name as printed."""
     method: str
-    """The harness's name of it; '' for what it does not have."""
+    """The method's name in rppbench; '' if rppbench does not have it."""
     dataset: str
-    """'' for an average and for what is of no data set."""
+    """Name of the data set; '' for averages and for numbers without a data set."""
     over: tuple[str, ...]
-    """Data sets of an average."""
+    """Names of the data sets that an average is over; () for any other number."""
     recipes: tuple[str, ...]
-    """Recipes of the harness that learn in this way."""
+    """Names of the recipes or protocols of rppbench that train in this way."""
     options: tuple[tuple[str, str], ...]
-    """Those of the harness's method that differ from its recipe's."""
+    """Options of rppbench's method that differ from its recipe's, sorted by name."""
     quotes: str
-    """The source that printed the same number first; '' if none is known."""
-    facts: Provenance
+    """`source` of the number that this one quotes; '' if it is not known to quote any."""
+    provenance: Provenance
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What the number is of, whoever prints it."""
-        facts = self.facts
-        what = (self.method or self.title, self.dataset, frozenset(self.over), self.options)
-        return (*what, facts.task, facts.metric, facts.backbone, facts.seed)
+        """What the number measures, equal for every source that prints it."""
+        origin = self.provenance
+        subject = (self.method or self.title, self.dataset, frozenset(self.over), self.options)
+        return (*subject, origin.task, origin.metric, origin.backbone, origin.seed)
 
 
 @dataclass(frozen=True)
-class Line:
-    """A row of a printed table, and what its columns are made of."""
+class PublishedRow:
+    """A row of a published table, with the columns that the source computes from others."""
 
     where: str
     """File, place and row."""
-    figures: Mapping[str, Figure]
-    """By the name of the column; those that are printed."""
-    sums: tuple[tuple[str, str, tuple[str, ...]], ...]
-    """(kind, column, the columns it is computed from); kinds are those of
-    `rppbench.leaderboard.published_check`."""
+    numbers: Mapping[str, PublishedNumber]
+    """The printed numbers, by the name of the column."""
+    derived: tuple[tuple[str, str, tuple[str, ...]], ...]
+    """(kind, column, the columns it is computed from); kind is one of `DERIVED_KINDS`."""
     sic: str
-    """Why it stands here although it does not add up."""
+    """Why a number is kept although it does not add up; '' if there is nothing to explain."""
 
 
-PROVENANCE = tuple(field.name for field in fields(Provenance))
-FILE = ("origin", "tables", *PROVENANCE)
-TABLE = ("place", "columns", "rows", *PROVENANCE)
-SUMS = ("mean", "harmonic_mean", "difference")
-COLUMN = ("name", "dataset", "over", *SUMS, *PROVENANCE)
-ROW = ("title", "method", "values", "recipes", "options", "quotes", "sic", *PROVENANCE)
+PROVENANCE_KEYS = tuple(field.name for field in fields(Provenance))
+FILE_KEYS = ("origin", "tables", *PROVENANCE_KEYS)
+TABLE_KEYS = ("place", "columns", "rows", *PROVENANCE_KEYS)
+DERIVED_KINDS = ("mean", "harmonic_mean", "difference")
+COLUMN_KEYS = ("name", "dataset", "over", *DERIVED_KINDS, *PROVENANCE_KEYS)
+ROW_KEYS = ("title", "method", "values", "recipes", "options", "quotes", "sic", *PROVENANCE_KEYS)
 
 
 @lru_cache
-def shipped() -> tuple[Line, ...]:
-    """All lines of the files that come with rppbench. UsageError for one that cannot be read."""
+def shipped_rows() -> tuple[PublishedRow, ...]:
+    """All rows of the files that come with rppbench.
+
+    Raises UsageError if the folder is missing or a file is invalid.
+    """
     folder = next((folder for folder in FOLDERS if folder.is_dir()), None)
     if folder is None:
         raise UsageError(f"the published numbers are missing: there is no folder {FOLDERS[0]}")
-    return tuple(line for path in sorted(folder.glob("*.yaml")) for line in read(path))
+    return tuple(row for path in sorted(folder.glob("*.yaml")) for row in read_rows(path))
 
 
-def figures() -> list[Figure]:
-    """All published numbers that come with rppbench."""
-    return [figure for line in shipped() for figure in line.figures.values()]
+def shipped_numbers() -> list[PublishedNumber]:
+    """All published numbers that come with rppbench. Raises UsageError as `shipped_rows`."""
+    return [number for row in shipped_rows() for number in row.numbers.values()]
 
 
-def read(path: Path) -> list[Line]:
-    """The lines of a file. UsageError says what in it is wrong, and where."""
+def read_rows(path: Path) -> list[PublishedRow]:
+    """The rows of a YAML file. Raises UsageError that names the mistake and its place."""
     import yaml
 
-    # Nothing is made of what is read but texts: digits stay as they are printed.
+    # The base loader yields texts only, so that digits stay as they are printed.
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    file = _mapping(content, path.name, FILE, ("origin", "tables"))
-    found: list[Line] = []
+    file = _mapping(content, path.name, FILE_KEYS, ("origin", "tables"))
+    rows: list[PublishedRow] = []
     for table in _items(file["tables"], f"{path.name}: tables"):
-        found += _table(file, table, path.stem)
-    return found
+        rows += _rows(file, table, path.stem)
+    return rows
 
 
-def _table(file: Mapping[str, Any], content: Any, source: str) -> Iterator[Line]:
-    table = _mapping(content, f"{source}.yaml: a table", TABLE, ("place", "columns", "rows"))
+def _rows(file: Mapping[str, Any], content: Any, source: str) -> Iterator[PublishedRow]:
+    table = _mapping(content, f"{source}.yaml: a table", TABLE_KEYS, ("place", "columns", "rows"))
     where = f"{source}.yaml: {table['place']}"
     columns = [_column(column, where) for column in _items(table["columns"], f"{where}: columns")]
     names = [column["name"] for column in columns]
     if len(set(names)) < len(names):
-        raise UsageError(f"{where}: two columns have one name: {', '.join(names)}")
-    sums = tuple(_sums(columns, where))
+        raise UsageError(f"{where}: two columns have the same name: {', '.join(names)}")
+    derived = tuple(_derived(columns, where))
     for item in _items(table["rows"], f"{where}: rows"):
-        row = _mapping(item, f"{where}: a row", ROW, ("title", "values"))
+        row = _mapping(item, f"{where}: a row", ROW_KEYS, ("title", "values"))
         here = f"{where}: {row['title']}"
         values = _items(row["values"], f"{here}: values")
         if len(values) != len(columns):
             raise UsageError(f"{here}: {len(values)} values for {len(columns)} columns")
         printed = {
-            column["name"]: _figure(value, source, file, table, row, column, here)
+            column["name"]: _number(value, source, file, table, row, column, here)
             for column, value in zip(columns, values, strict=True)
-            if value != NONE
+            if value != NO_VALUE
         }
-        yield Line(here, printed, sums, row.get("sic", ""))
+        yield PublishedRow(here, printed, derived, row.get("sic", ""))
 
 
-def _figure(
+def _number(
     value: Any,
     source: str,
     file: Mapping[str, Any],
@@ -173,24 +178,32 @@ def _figure(
     row: Mapping[str, Any],
     column: Mapping[str, Any],
     where: str,
-) -> Figure:
+) -> PublishedNumber:
     here = f"{where}: {column['name']}"
-    said = ChainMap(dict(column), dict(row), dict(table), dict(file))
-    facts = Provenance(
-        **{name: _text(said[name], f"{here}: {name}") for name in PROVENANCE if name in said}
+    inherited = ChainMap(dict(column), dict(row), dict(table), dict(file))
+    provenance = Provenance(
+        **{
+            name: _text(inherited[name], f"{here}: {name}")
+            for name in PROVENANCE_KEYS
+            if name in inherited
+        }
     )
     for name in ("task", "metric", "backbone", "kind"):
-        if not getattr(facts, name):
-            raise UsageError(f"{here}: nothing says its {name!r}")
-    if facts.kind not in KINDS:
-        raise unknown(f"kind in {here} is named", facts.kind, KINDS, "kinds")
+        if not getattr(provenance, name):
+            raise UsageError(
+                f"{here}: {name!r} is missing; column, row, table or file must give it"
+            )
+    if provenance.kind not in KINDS:
+        raise unknown(f"kind in {here} is named", provenance.kind, KINDS, "kinds")
     if not NUMBER.fullmatch(_text(value, here)):
-        raise UsageError(f"{here}: {value!r} is no number; {NONE!r} stands for none")
+        raise UsageError(f"{here}: {value!r} is not a number; write {NO_VALUE!r} for none")
     number = Decimal(value)
-    if "," not in facts.metric and not 0 <= number <= 100:
-        raise UsageError(f"{here}: {value} is no percentage, and no unit follows {facts.metric!r}")
+    if "," not in provenance.metric and not 0 <= number <= 100:
+        raise UsageError(
+            f"{here}: {value} is not a percentage, and no unit follows {provenance.metric!r}"
+        )
     options = _mapping(row.get("options", {}), f"{here}: options")
-    return Figure(
+    return PublishedNumber(
         value=number,
         source=source,
         origin=_text(file["origin"], f"{source}.yaml: origin"),
@@ -203,46 +216,46 @@ def _figure(
         recipes=_texts(row.get("recipes", []), f"{here}: recipes"),
         options=tuple(sorted(options.items())),
         quotes=_text(row.get("quotes", ""), f"{here}: quotes"),
-        facts=facts,
+        provenance=provenance,
     )
 
 
 def _column(content: Any, where: str) -> dict[str, Any]:
-    """A column with all its keys; a mere text is a data set."""
-    said = {"dataset": content} if isinstance(content, str) else content
-    column = _mapping(said, f"{where}: a column", COLUMN)
-    named = column.get("name") or column.get("dataset")
-    if not named:
+    """A column with all its keys; a bare text is the name of a data set."""
+    keys = {"dataset": content} if isinstance(content, str) else content
+    column = _mapping(keys, f"{where}: a column", COLUMN_KEYS)
+    name = column.get("name") or column.get("dataset")
+    if not name:
         raise UsageError(f"{where}: a column has neither a name nor a data set")
-    here = f"{where}: column {named}"
-    lists = {name: _texts(column.get(name, []), f"{here}: {name}") for name in ("over", *SUMS)}
-    return {**column, **lists, "name": named, "dataset": column.get("dataset", "")}
+    here = f"{where}: column {name}"
+    lists = {key: _texts(column.get(key, []), f"{here}: {key}") for key in ("over", *DERIVED_KINDS)}
+    return {**column, **lists, "name": name, "dataset": column.get("dataset", "")}
 
 
-def _sums(
+def _derived(
     columns: Sequence[Mapping[str, Any]], where: str
 ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """What each column is worked out from, where all of that stands in the same table."""
+    """(kind, column, operands) of columns that are computed from columns of the same table."""
     names = [column["name"] for column in columns]
     for column in columns:
-        for kind in SUMS:
-            of = column[kind]
-            for name in of:
+        for kind in DERIVED_KINDS:
+            operands = column[kind]
+            for name in operands:
                 if name not in names:
                     raise unknown(f"column of {where} is named", name, names, "columns")
-            if of:
-                yield kind, column["name"], of
-        alike = {c["dataset"]: c["name"] for c in columns if _like(c, column)}
-        if column["over"] and all(dataset in alike for dataset in column["over"]):
-            yield "mean", column["name"], tuple(alike[dataset] for dataset in column["over"])
+            if operands:
+                yield kind, column["name"], operands
+        parts = {c["dataset"]: c["name"] for c in columns if _is_part_of(c, column)}
+        if column["over"] and all(dataset in parts for dataset in column["over"]):
+            yield "mean", column["name"], tuple(parts[dataset] for dataset in column["over"])
 
 
-def _like(one: Mapping[str, Any], average: Mapping[str, Any]) -> bool:
-    """Whether a column has a data set, and the metric that is averaged."""
-    return bool(one["dataset"]) and one.get("metric") == average.get("metric")
+def _is_part_of(column: Mapping[str, Any], average: Mapping[str, Any]) -> bool:
+    """Whether a column is of one data set, with the metric of the average."""
+    return bool(column["dataset"]) and column.get("metric") == average.get("metric")
 
 
-# --- what must be what --------------------------------------------------------------------------
+# --- types of YAML values -----------------------------------------------------------------------
 
 
 def _mapping(

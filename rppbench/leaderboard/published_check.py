@@ -1,4 +1,4 @@
-"""Do published numbers add up? Averages, harmonic means and differences, worked out again."""
+"""Consistency check of published numbers: derived ones are computed again, quoted ones compared."""
 
 from __future__ import annotations
 
@@ -6,90 +6,91 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rppbench.leaderboard.published import Figure, Line
+from rppbench.leaderboard.published import PublishedNumber, PublishedRow
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """A printed number that is not what the numbers beside it say."""
+    """A published number that contradicts other published numbers."""
 
     where: str
     """File, place, row and column."""
-    told: str
+    message: str
     rounded: bool
-    """Whether the rounding of what is printed can explain it."""
+    """Whether the rounding of the printed numbers can explain it."""
     sic: str
-    """What the file says of it; '' if nothing."""
+    """The file's own explanation; '' if it has none."""
 
     def __str__(self) -> str:
         cause = "rounding may explain it" if self.rounded else "no rounding explains it"
-        return f"{self.where}: {self.told}; {cause}" + (f" ({self.sic})" if self.sic else "")
+        return f"{self.where}: {self.message}; {cause}" + (f" ({self.sic})" if self.sic else "")
 
 
-def check(lines: Sequence[Line]) -> list[Discrepancy]:
-    """All that does not add up, and every quotation that is none, in the order of the lines."""
-    known = [figure for line in lines for figure in line.figures.values()]
-    return [found for line in lines for found in (*_sums(line), *_quotations(line, known))]
+def check(rows: Sequence[PublishedRow]) -> list[Discrepancy]:
+    """All derived numbers that do not add up and all wrong quotations, in the order of the rows."""
+    numbers = [number for row in rows for number in row.numbers.values()]
+    return [wrong for row in rows for wrong in (*_derived(row), *_quotations(row, numbers))]
 
 
-def _sums(line: Line) -> Iterable[Discrepancy]:
-    for kind, column, names in line.sums:
-        printed = line.figures.get(column)
-        parts = [line.figures[name].value for name in names if name in line.figures]
-        if printed is None or len(parts) < len(names):
+def _derived(row: PublishedRow) -> Iterable[Discrepancy]:
+    for kind, column, names in row.derived:
+        printed = row.numbers.get(column)
+        operands = [row.numbers[name].value for name in names if name in row.numbers]
+        if printed is None or len(operands) < len(names):
             continue  # the source leaves one out
-        title, compute = KINDS[kind]
-        value = compute(parts)
-        if abs(value - printed.value) <= unit(printed.value) / 2:
+        title, compute = OPERATIONS[kind]
+        value = compute(operands)
+        if abs(value - printed.value) <= last_digit(printed.value) / 2:
             continue
-        low, high = compute(_shifted(parts, -1, kind)), compute(_shifted(parts, 1, kind))
-        slack = unit(printed.value) / 2
+        low, high = compute(_shifted(operands, -1, kind)), compute(_shifted(operands, 1, kind))
+        slack = last_digit(printed.value) / 2
         rounded = low - slack <= printed.value <= high + slack
-        shown = ", ".join(map(str, parts))
-        digits = value.quantize(unit(printed.value))
-        told = f"{printed.value} is printed, but the {title} of {shown} is {digits}"
-        yield Discrepancy(f"{line.where}: {column}", told, rounded, line.sic)
+        listed = ", ".join(map(str, operands))
+        digits = value.quantize(last_digit(printed.value))
+        message = f"{printed.value} is printed, but the {title} of {listed} is {digits}"
+        yield Discrepancy(f"{row.where}: {column}", message, rounded, row.sic)
 
 
-def _quotations(line: Line, known: Sequence[Figure]) -> Iterable[Discrepancy]:
-    for column, figure in line.figures.items():
-        if not figure.quotes:
+def _quotations(row: PublishedRow, numbers: Sequence[PublishedNumber]) -> Iterable[Discrepancy]:
+    for column, number in row.numbers.items():
+        if not number.quotes:
             continue
-        for first in known:
-            same = first.source == figure.quotes and first.identity == figure.identity
-            if same and abs(first.value - figure.value) > unit(figure.value) / 2:
-                told = f"{figure.value} is no quotation of {first.source}'s {first.value}"
-                yield Discrepancy(f"{line.where}: {column}", told, False, line.sic)
+        for first in numbers:
+            same = first.source == number.quotes and first.identity == number.identity
+            if same and abs(first.value - number.value) > last_digit(number.value) / 2:
+                message = f"{number.value} is not a quotation of {first.source}'s {first.value}"
+                yield Discrepancy(f"{row.where}: {column}", message, False, row.sic)
 
 
-def unit(value: Decimal) -> Decimal:
-    """The last printed digit: 0.1 of 57.2."""
+def last_digit(value: Decimal) -> Decimal:
+    """The place value of the last printed digit: 0.1 for 57.2."""
     return Decimal(1).scaleb(int(value.as_tuple().exponent))
 
 
-def _shifted(parts: Sequence[Decimal], sign: int, kind: str) -> list[Decimal]:
-    """As far down or up as the rounding of what is printed allows the result to be."""
-    signs = [sign, -sign] if kind == "difference" else [sign] * len(parts)
-    return [part + s * unit(part) / 2 for part, s in zip(parts, signs, strict=True)]
+def _shifted(operands: Sequence[Decimal], sign: int, kind: str) -> list[Decimal]:
+    """Unrounded operands with the smallest (sign -1) or largest (sign 1) possible result."""
+    signs = [sign, -sign] if kind == "difference" else [sign] * len(operands)
+    return [value + s * last_digit(value) / 2 for value, s in zip(operands, signs, strict=True)]
 
 
-def _mean(parts: Sequence[Decimal]) -> Decimal:
-    return sum(parts, Decimal(0)) / len(parts)
+def _mean(operands: Sequence[Decimal]) -> Decimal:
+    return sum(operands, Decimal(0)) / len(operands)
 
 
-def _harmonic(parts: Sequence[Decimal]) -> Decimal:
-    if not all(parts):
+def _harmonic_mean(operands: Sequence[Decimal]) -> Decimal:
+    if not all(operands):
         return Decimal(0)
-    return len(parts) / sum((1 / part for part in parts), Decimal(0))
+    return len(operands) / sum((1 / value for value in operands), Decimal(0))
 
 
-def _difference(parts: Sequence[Decimal]) -> Decimal:
-    first, second = parts
+def _difference(operands: Sequence[Decimal]) -> Decimal:
+    first, second = operands
     return first - second
 
 
-KINDS: dict[str, tuple[str, Callable[[Sequence[Decimal]], Decimal]]] = {
+OPERATIONS: dict[str, tuple[str, Callable[[Sequence[Decimal]], Decimal]]] = {
     "mean": ("mean", _mean),
-    "harmonic_mean": ("harmonic mean", _harmonic),
+    "harmonic_mean": ("harmonic mean", _harmonic_mean),
     "difference": ("difference", _difference),
 }
+"""(name in messages, function) of each kind in `published.DERIVED_KINDS`."""

@@ -1,7 +1,8 @@
-"""What rows of a table measured, beside what papers print for the same.
+"""Published numbers beside measured ones: which published number matches which row.
 
-The same is: method with its options, backbone, recipe, source, shots, task, data set and metric.
-Precision is not: papers of this family ran in fp16. A number that quotes another is left out.
+They match if method and options, backbone, recipe, training data set, shots, task, test data set
+and metric are the same. Precision may differ: papers of this family ran in fp16. Numbers that
+quote another source, and those of single seeds, are left out.
 """
 
 from __future__ import annotations
@@ -9,96 +10,103 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean, harmonic_mean
 
-from rppbench.leaderboard.published import ITSELF, Figure, figures
-from rppbench.leaderboard.tables import Reported
+from rppbench.leaderboard.published import ITSELF, PublishedNumber, shipped_numbers
+from rppbench.leaderboard.tables import PublishedMatch
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import Cell, recipe_name, spell
 from rppbench.stats.intervals import interval
 
-OF_AVERAGES = "harmonic mean of the averages"
-"""Papers print this one; a table's average is over the harmonic means of its data sets."""
+HARMONIC_OF_AVERAGES = "harmonic mean of the averages"
+"""A metric that papers print; a table's average is over the harmonic means of its data sets."""
 
 
-def reported(variants: Sequence[Variant], known: Iterable[Figure] | None = None) -> list[Reported]:
-    """A line for every published number (default: those of `figures`) that a row measured too."""
+def published_matches(
+    variants: Sequence[Variant], numbers: Iterable[PublishedNumber] | None = None
+) -> list[PublishedMatch]:
+    """A match for every published number that a variant measured too, in the variants' order.
+
+    `numbers` are those to look through; None: all that come with rppbench.
+    """
     cells = [variant.newest.cell for variant in variants]
-    if known is None:
-        # Papers name weights: the files are not read for worlds that no paper knows.
-        known = figures() if any("/" in cell.backbone for cell in cells) else ()
-    first = [figure for figure in known if not figure.quotes and not figure.facts.seed]
+    if numbers is None:
+        # Papers name weights ('ViT-B-16/openai'): no file is read for backbones that none can know.
+        numbers = shipped_numbers() if any("/" in cell.backbone for cell in cells) else ()
+    first_hand = [n for n in numbers if not n.quotes and not n.provenance.seed]
     return [
-        line
+        match
         for variant in variants
-        for figure in first
-        if _same(variant, figure)
-        for line in _line(variant, figure)
+        for number in first_hand
+        if _same_conditions(variant, number)
+        for match in _match(variant, number)
     ]
 
 
-def _line(variant: Variant, figure: Figure) -> Iterator[Reported]:
-    datasets = figure.over or (figure.dataset,)
+def _match(variant: Variant, number: PublishedNumber) -> Iterator[PublishedMatch]:
+    """One match; none where the variant has no value of this number."""
+    datasets = number.over or (number.dataset,)
+    metric = number.provenance.metric
     values = [
         value
         for seed in variant.seeds
-        if (value := _measured(variant, datasets, figure.facts.metric, seed)) is not None
+        if (value := _measured(variant, datasets, metric, seed)) is not None
     ]
     if not values:
         return
-    found = interval(values)
-    value = float(figure.value)
-    inside = None if found.half_width is None else abs(value - found.mean) <= found.half_width
+    measured = interval(values)
+    published = float(number.value)
+    half = measured.half_width
     titles = {r.cell.dataset: r.labels.get("dataset") or r.cell.dataset for r in variant.records}
-    via = f", read in {figure.facts.via}" if figure.facts.via else ""
-    yield Reported(
+    via = f", read in {number.provenance.via}" if number.provenance.via else ""
+    yield PublishedMatch(
         row=variant.label,
-        what=f"Average of {len(datasets)}" if figure.over else titles[figure.dataset],
-        metric=figure.facts.metric,
-        measured=found,
+        what=f"Average of {len(datasets)}" if number.over else titles[number.dataset],
+        metric=metric,
+        measured=measured,
         expected=len(variant.seeds),
-        printed=str(figure.value),
-        difference=found.mean - value,
-        inside=inside,
-        kind=figure.facts.kind,
-        source=f"{figure.origin}, {figure.place}{via}",
+        printed=str(number.value),
+        difference=measured.mean - published,
+        inside=None if half is None else abs(published - measured.mean) <= half,
+        kind=number.provenance.kind,
+        source=f"{number.origin}, {number.place}{via}",
     )
 
 
 def _measured(variant: Variant, datasets: Sequence[str], metric: str, seed: int) -> float | None:
-    """The mean over the data sets; None unless all have it under this seed."""
-    if metric == OF_AVERAGES:
+    """The mean over the data sets; None unless all of them have a value under this seed."""
+    if metric == HARMONIC_OF_AVERAGES:
         base, new = (_measured(variant, datasets, half, seed) for half in ("base", "new"))
         return None if base is None or new is None else harmonic_mean([base, new])
     records = [variant.record(dataset, seed) for dataset in datasets]
     scores = [record.score(metric) for record in records if record is not None]
-    found = [score.value for score in scores if score is not None]
-    return fmean(found) if len(found) == len(datasets) else None
+    values = [score.value for score in scores if score is not None]
+    return fmean(values) if len(values) == len(datasets) else None
 
 
-def _same(variant: Variant, figure: Figure) -> bool:
-    cell, facts = variant.newest.cell, figure.facts
+def _same_conditions(variant: Variant, number: PublishedNumber) -> bool:
+    cell, provenance = variant.newest.cell, number.provenance
     if (cell.method.name, cell.backbone, cell.task.name, cell.limit) != (
-        figure.method,
-        facts.backbone,
-        facts.task,
+        number.method,
+        provenance.backbone,
+        provenance.task,
         None,
     ):
         return False
-    changed = variant.newest.labels.get("method_options", "")
-    names = {part.partition("=")[0] for part in changed.split(", ") if part}
+    label = variant.newest.labels.get("method_options", "")
+    changed = {part.partition("=")[0] for part in label.split(", ") if part}
     options = {name: spell(value) for name, value in cell.method.options}
-    wanted = dict(figure.options)
-    if names - set(wanted) or any(options.get(name) != value for name, value in wanted.items()):
+    wanted = dict(number.options)
+    if changed - set(wanted) or any(options.get(name) != value for name, value in wanted.items()):
         return False
-    return _learned_alike(cell, figure)
+    return _same_training(cell, number)
 
 
-def _learned_alike(cell: Cell, figure: Figure) -> bool:
+def _same_training(cell: Cell, number: PublishedNumber) -> bool:
     training = cell.training
-    if training is None:  # without the wording, nothing says that it is the same
-        return bool(figure.options) and not figure.recipes
-    source = cell.dataset if figure.facts.trained_on == ITSELF else figure.facts.trained_on
+    if training is None:  # only options (the prompt template) show that nothing differs
+        return bool(number.options) and not number.recipes
+    trained_on = number.provenance.trained_on
     return (
-        bool({training.recipe.name, recipe_name(training)} & set(figure.recipes))
-        and str(training.shots) == figure.facts.shots
-        and training.source == source
+        bool({training.recipe.name, recipe_name(training)} & set(number.recipes))
+        and str(training.shots) == number.provenance.shots
+        and training.source == (cell.dataset if trained_on == ITSELF else trained_on)
     )

@@ -1,4 +1,8 @@
-"""Tables as plain data."""
+"""Leaderboard tables as plain data: a table, its rows, columns, cells and published numbers.
+
+The JSON files hold these classes field by field, so a field's name is part of their format.
+Values are in the unit of their metric (`rppbench.leaderboard.number_format.unit`), mostly percent.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
 
+from rppbench.leaderboard.number_format import DECIMALS
 from rppbench.stats.intervals import Interval, interval
 from rppbench.stats.ranks import Rank, Ranking
 
 NamedValues = tuple[tuple[str, str], ...]
-DECIMALS = 1
-"""Of printed percentages. CSV and JSON keep all digits."""
-
-
-def unit(metric: str) -> str:
-    """'percent', or 'nats' of a loss."""
-    return "nats" if metric.endswith(("_loss", "loss_gap")) else "percent"
-
-
-def points(metric: str) -> str:
-    """The unit of a difference."""
-    return "percentage points" if unit(metric) == "percent" else unit(metric)
-
-
-def decimals(metric: str) -> int:
-    """Digits behind the point: a loss in nats needs more than a percentage."""
-    return 3 if unit(metric) == "nats" else DECIMALS
-
-
-KINDS = {"missing-data": "no data", "oom": "oom", "nan": "nan"}
-"""How a table spells kinds of failure; any other is 'failed'."""
+"""(name, value) pairs."""
+SHOTS_OPTION = "task option shots"
+"""Name of the entry of `Table.setting` that holds the requested number of shots."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One data set, or one metric of the only data set."""
+    """A column of a table: one data set, or one metric of the only data set."""
 
     dataset: str
     dataset_title: str
@@ -44,7 +31,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Missing:
-    """A seed without a number, and why."""
+    """A seed whose cell failed, and the failure."""
 
     seed: int
     kind: str
@@ -53,83 +40,94 @@ class Missing:
 
 @dataclass(frozen=True)
 class TableCell:
-    """A method on one column."""
+    """Values of one row in one column, one value a seed."""
 
     values: tuple[tuple[int, float], ...]
     """(seed, value)"""
     expected: int
-    """Number of seeds that the row has anywhere."""
+    """Number of seeds that the row has in any column."""
     missing: tuple[Missing, ...] = ()
     best: bool = False
     decimals: int = DECIMALS
 
     @cached_property
     def interval(self) -> Interval | None:
+        """Mean over seeds with its 95 % t-interval; None without a value."""
         return interval([value for _, value in self.values]) if self.values else None
 
     @property
     def mean(self) -> float | None:
+        """Mean over seeds; None without a value."""
         return self.interval.mean if self.interval else None
 
     @property
-    def whole(self) -> bool:
-        """True when no seed is missing."""
+    def is_complete(self) -> bool:
+        """Whether every seed of the row has a value."""
         return len(self.values) == self.expected
 
     @property
     def printed(self) -> str | None:
+        """The mean rounded as on a page; None without a value."""
         return None if self.mean is None else f"{self.mean:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
 class Average:
-    """A method over all columns."""
+    """Average of one row over the data sets of its table."""
 
     values: tuple[tuple[int, float], ...]
     """(seed, mean over data sets); () unless every data set has every seed."""
     complete: int
-    """Data sets with all seeds."""
+    """Number of data sets that have every seed."""
     expected: int
-    """Data sets of the table."""
+    """Number of data sets of the table."""
     partial: float | None = None
-    """Mean over what there is, where something is missing."""
+    """Mean over the values that exist, where some are missing; None without any."""
     best: bool = False
     decimals: int = DECIMALS
 
     @cached_property
     def interval(self) -> Interval | None:
+        """Mean over seeds with its 95 % t-interval; None unless the average is complete."""
         return interval([value for _, value in self.values]) if self.values else None
 
     @property
     def mean(self) -> float | None:
+        """Mean over seeds; `partial` where values are missing."""
         return fmean(value for _, value in self.values) if self.values else self.partial
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
+        """Whether every data set has every seed."""
         return self.complete == self.expected
 
     @property
     def printed(self) -> str | None:
+        """The mean rounded as on a page; None without a value."""
         return None if self.mean is None else f"{self.mean:.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method with its options and the way it was learned."""
+    """One variant (a method with its options and its training) and its numbers."""
 
     label: str
     method: str
     options: NamedValues
     facts: NamedValues
-    """All that may tell it from another row of the same method."""
+    """Every property that can differ between rows of one method."""
     recipe: str
+    """Name of the training recipe; '' where nothing is trained, as for `source` and `teacher`."""
     source: str
+    """Title of the data set that it was trained on."""
     shots: int | None
+    """Training images a class; None where nothing is trained."""
     teacher: str
     paper: str
+    """Citation of the method; '' if unknown."""
     seeds: tuple[int, ...]
     deterministic: bool
-    """Learns nothing: one number, without spread."""
+    """Nothing is trained: one number, without spread."""
     entries: tuple[TableCell, ...]
     """One for each column."""
     average: Average | None
@@ -137,36 +135,45 @@ class Row:
     rank: Rank | None
     """None unless the table has a ranking and the row is complete."""
     parameters: int | None
+    """Number of trained parameters; None unless a cell was run here and succeeded."""
     train_seconds: float | None
-    """Mean over distinct trainings."""
+    """Seconds of one training, mean over the distinct trainings; None without any."""
     others: tuple[tuple[str, Average], ...] = ()
-    """(metric, average over the data sets) of what was measured beside the table's own metric."""
+    """(metric, average over the data sets) of the metrics that are not the table's own."""
 
     @property
     def learned_on(self) -> str:
+        """Source and shots as printed: 'ImageNet, 16 shots'; '' where nothing is trained."""
         return f"{self.source}, {self.shots} shots" if self.source else ""
+
+    @property
+    def headline(self) -> Average | TableCell:
+        """The numbers that rows are sorted by: the average, or the only data set's first metric."""
+        return self.average or self.entries[0]
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A published number beside what a row measured of the same."""
+class PublishedMatch:
+    """A published number beside the number that a row measured under the same conditions."""
 
     row: str
+    """Label of the row."""
     what: str
-    """Data set, or 'Average of 10'."""
+    """Title of the data set, or 'Average of 10'."""
     metric: str
     measured: Interval
     expected: int
-    """Number of seeds that the row has."""
+    """Number of seeds that the row has in any column."""
     printed: str
-    """With the digits of the source."""
+    """The published number, with the digits of its source."""
     difference: float
-    """Measured minus published."""
+    """Measured minus published, in percentage points."""
     inside: bool | None
-    """Whether the published value lies inside the interval; None without one."""
+    """Whether the published number lies inside the measured interval; None without an interval."""
     kind: str
     """'original' or 're-implemented'."""
     source: str
+    """Paper or repository, and the place in it."""
 
 
 @dataclass(frozen=True)
@@ -175,50 +182,34 @@ class Table:
 
     task: str
     title: str
+    """Title of the task."""
     metric: str
     setting: NamedValues
-    """What all numbers have in common."""
+    """Conditions that all numbers share: backbone, precision, test images, options, inputs."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     devices: tuple[str, ...]
+    """Devices that the records were measured on."""
     ranking: Ranking | None
-    """None where there are too few data sets or complete rows."""
+    """None where data sets or complete rows are too few."""
     differences: NamedValues = ()
     """The part of the setting in which this table differs from others of its task."""
-    reported: tuple[Reported, ...] = ()
-    """Published numbers of what its rows measured."""
+    reported: tuple[PublishedMatch, ...] = ()
+    """Published numbers that match numbers of its rows."""
     mixed: tuple[str, ...] = ()
-    """What differs among the rows although it must not, in a table that was asked for."""
+    """Names of the conditions that differ between rows; () unless mixing was requested."""
 
     @property
     def by_metric(self) -> bool:
-        """Columns are metrics, not data sets."""
+        """Whether columns are metrics of one data set instead of data sets."""
         return len({column.dataset for column in self.columns}) == 1
 
+    @property
+    def requested_shots(self) -> int:
+        """The number of shots that the task requested; 0 where each recipe has its own."""
+        shots = dict(self.setting).get(SHOTS_OPTION, "")
+        return int(shots) if shots.isdecimal() else 0
+
     def heading(self, column: Column) -> str:
+        """The head of a column: the metric's name or the data set's title."""
         return column.metric if self.by_metric else column.dataset_title
-
-
-def probability(p: float) -> str:
-    """A p-value to three digits: '0.012', '<0.001'."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: '9.5 s', '3 min 05 s', '2 h 10 min'."""
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-OPTION = "task option shots"
-
-
-def asked(table: Table) -> int:
-    """The number of shots that was asked for; 0 where each recipe had its own."""
-    said = dict(table.setting).get(OPTION, "")
-    return int(said) if said.isdecimal() else 0

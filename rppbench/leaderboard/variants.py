@@ -1,28 +1,22 @@
-"""What may be compared: records of one setting, and the variants whose records they are.
-
-A *setting* is a task with its options, a backbone, a precision and a number of test images. Where
-the data of a set changed between runs, each version of it is apart from the others.
-"""
+"""Variants: methods with their options and trainings, one for each row of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TypeVar
 
 from rppbench.files.digests import digest
+from rppbench.leaderboard.comparability import age, is_of_dataset, lacks_data, newest_first
+from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import NamedValues
 from rppbench.records.cell import Cell, plain, recipe_name, spell
 from rppbench.records.record import Record
 
-T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
-
 
 @dataclass(frozen=True)
 class Variant:
-    """A method with its options and the way it was learned: a row of a table."""
+    """A method with its options and its training, and the records that measured it."""
 
     label: str
     records: tuple[Record, ...]
@@ -30,16 +24,17 @@ class Variant:
 
     @cached_property
     def newest(self) -> Record:
+        """The newest record; labels and options are read from it."""
         return max(self.records, key=age)
 
     @property
     def deterministic(self) -> bool:
-        """Learns nothing: another seed is the same number, not another draw."""
+        """Whether nothing is trained: another seed gives the same number, not another draw."""
         return self.newest.cell.training is None
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
-        """All seeds that were run anywhere; one if nothing is random."""
+        """Seeds of all records, ascending; a single one if nothing is random."""
         seeds = {record.cell.seed for record in self.records}
         if self.deterministic:
             ok = {record.cell.seed for record in self.records if record.status == "ok"}
@@ -48,16 +43,16 @@ class Variant:
 
     @cached_property
     def learned_on(self) -> str:
-        """The source as tables print it; '' if nothing was learned."""
+        """The training data set as tables print it; '' if nothing is trained."""
         if self.deterministic:
             return ""
-        if at_home(self.records):
+        if trained_on_itself(self.records):
             return "each set itself"
         return self.newest.labels.get("source") or source(self.newest.cell)
 
     @cached_property
-    def facts(self) -> NamedValues:
-        """What can tell it from another variant of the same label, the plainest first."""
+    def attributes(self) -> NamedValues:
+        """What can differ between variants of the same label, the plainest first."""
         cell, training = self.newest.cell, self.newest.cell.training
         options = tuple((name, spell(value)) for name, value in cell.method.options)
         if training is None:
@@ -74,133 +69,67 @@ class Variant:
             *((f"recipe {name}", spell(value)) for name, value in training.recipe.options),
             ("learned in", training.precision),
             ("backbone learned with", training.backbone),
-            *learned_from(cell, at_home(self.records)),
+            *training_inputs(cell, trained_on_itself(self.records)),
         )
 
     def record(self, dataset: str, seed: int) -> Record | None:
-        """The record of this data set and seed; of any seed if nothing is random."""
-        found = [
+        """The record of this data set and seed, of any seed if nothing is random; None without."""
+        records = [
             record
             for record in self.records
             if record.cell.dataset == dataset and (self.deterministic or record.cell.seed == seed)
         ]
-        # Several only where data was missing before it was there, or nothing is random.
-        return max(found, key=lambda r: (r.status == "ok", *age(r)), default=None)
-
-
-def age(record: Record) -> tuple[str, str]:
-    """Sorts records from old to new."""
-    return (record.finished, record.key)
-
-
-def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """The items by their key, in order of first appearance."""
-    groups: dict[K, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return groups
-
-
-# --- what may stand in one table ----------------------------------------------------------------
-
-
-def comparable(records: Iterable[Record]) -> list[list[Record]]:
-    """The records of one task, apart where numbers must not stand in one column."""
-    settings = grouped(records, lambda record: setting(record.cell)).values()
-    return [version for of_setting in settings for version in _versions(of_setting)]
-
-
-def setting(cell: Cell) -> NamedValues:
-    """What must agree in all cells of a table; the scored data set's own inputs are not in it."""
-    return (
-        ("backbone", cell.backbone),
-        ("precision", cell.precision),
-        ("test images", "all" if cell.limit is None else f"at most {cell.limit}"),
-        *((f"task option {name}", spell(value)) for name, value in cell.task.options),
-        *((what, value) for what, value in cell.inputs if not of_dataset(what, cell)),
-    )
-
-
-def of_dataset(what: str, cell: Cell) -> bool:
-    """Whether this input of a cell belongs to the data set that is scored."""
-    kind, _, subject = what.partition(":")
-    return subject == cell.dataset and kind not in ("backbone", "task")
-
-
-def blocked(record: Record) -> bool:
-    """Whether data was missing, so that nothing was measured."""
-    return record.failure is not None and record.failure.kind == "missing-data"
-
-
-def _versions(records: Sequence[Record]) -> list[list[Record]]:
-    """Records of one setting, split where a data set has several comparability keys.
-
-    The newest version of every set comes first, together with the sets that have only one.
-    """
-    parts: list[list[Record]] = []
-    for here in grouped(records, lambda record: record.cell.dataset).values():
-        # Where data was missing no number was measured: it is no version of the data.
-        missing = [record for record in here if blocked(record)]
-        measured = [record for record in here if not blocked(record)]
-        versions = _newest_first(grouped(measured, lambda r: r.cell.comparability).values())
-        for index, version in enumerate(versions or [[]]):
-            if index == len(parts):
-                parts.append([])
-            parts[index] += version + (missing if index == 0 else [])
-    return parts
-
-
-def _newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
-    return sorted(groups, key=lambda group: max(map(age, group)), reverse=True)
-
-
-# --- the variants of one table ------------------------------------------------------------------
+        # There are several only if data was missing at first, or if nothing is random.
+        return max(records, key=lambda r: (r.status == "ok", *age(r)), default=None)
 
 
 def variants(records: Iterable[Record]) -> list[Variant]:
-    """Comparable records by what they measure, under labels that tell them apart."""
-    similar = grouped(records, _identity).values()
-    return _told_apart([_entrant(of_one) for group in similar for of_one in _by_data(group)])
+    """The variants of comparable records, with a different label each."""
+    similar = group_by(records, _identity).values()
+    return _with_unique_labels(
+        [_variant(of_one) for group in similar for of_one in _split_by_training_data(group)]
+    )
 
 
-def at_home(records: Sequence[Record]) -> bool:
-    """Whether each of several data sets was learned on itself: that is one variant all the same."""
-    home = all(source(record.cell) == record.cell.dataset for record in records)
-    return home and len({record.cell.dataset for record in records}) > 1
+def trained_on_itself(records: Sequence[Record]) -> bool:
+    """Whether there are several data sets, each trained on itself: still one variant."""
+    itself = all(source(record.cell) == record.cell.dataset for record in records)
+    return itself and len({record.cell.dataset for record in records}) > 1
 
 
 def source(cell: Cell) -> str:
-    """The data set that was learned on; '' if none was."""
+    """Name of the data set that the cell was trained on; '' if nothing is trained."""
     return cell.training.source if cell.training else ""
 
 
-def learned_from(cell: Cell, home: bool) -> NamedValues:
-    """The inputs of the training, without the scored data set's own where it is learned on."""
+def training_inputs(cell: Cell, on_itself: bool) -> NamedValues:
+    """Inputs of the training; without the scored data set's own if trained `on_itself`."""
     inputs = cell.training.inputs if cell.training else ()
-    return tuple(pair for pair in inputs if not (home and of_dataset(pair[0], cell)))
+    return tuple(pair for pair in inputs if not (on_itself and is_of_dataset(pair[0], cell)))
 
 
-def _by_data(similar: Sequence[Record]) -> list[list[Record]]:
-    """Records of one way to learn, split by what was learned on."""
-    home = at_home(similar)
-    found = []
-    for alike in grouped(similar, lambda r: "" if home else source(r.cell)).values():
-        variants = grouped(alike, lambda r: learned_from(r.cell, home))
-        measured = _newest_first(v for v in variants.values() if not all(map(blocked, v)))
-        missing = [r for v in variants.values() if all(map(blocked, v)) for r in v]
+def _split_by_training_data(similar: Sequence[Record]) -> list[list[Record]]:
+    """Records of one method and training procedure, split by the data that was trained on."""
+    on_itself = trained_on_itself(similar)
+    split = []
+    for same_source in group_by(similar, lambda r: "" if on_itself else source(r.cell)).values():
+        groups = group_by(same_source, lambda r: training_inputs(r.cell, on_itself)).values()
+        measured = newest_first(group for group in groups if not all(map(lacks_data, group)))
+        missing = [r for group in groups if all(map(lacks_data, group)) for r in group]
         if measured:
             measured[0] += missing  # its inputs could not be read; it can only be the same one
-        found += measured or [missing]
-    return found
+        split += measured or [missing]
+    return split
 
 
 def _identity(record: Record) -> str:
+    """Digest of all that makes a variant, but the training data, which is compared afterwards."""
     cell = record.cell
     method: object = asdict(cell.method)
     training = plain(cell.training) if cell.training else {}
     kept = {n: value for n, value in training.items() if n not in ("seed", "source", "inputs")}
-    if before := kept.get("start"):
-        kept["start"] = {n: value for n, value in before.items() if n not in ("seed", "inputs")}
+    if start := kept.get("start"):
+        kept["start"] = {n: value for n, value in start.items() if n not in ("seed", "inputs")}
     if cell.training and recipe_name(cell.training) != cell.training.recipe.name:
         # Its values and options differ by data set; what the user changed has a name of its own.
         kept = {**kept, "method": None, "recipe": recipe_name(cell.training)}
@@ -208,26 +137,26 @@ def _identity(record: Record) -> str:
     return digest([method, kept])
 
 
-def _entrant(records: Sequence[Record]) -> Variant:
+def _variant(records: Sequence[Record]) -> Variant:
     newest = max(records, key=age)
     method = newest.labels.get("method") or newest.cell.method.name
     options = newest.labels.get("method_options", "")
     return Variant(f"{method} ({options})" if options else method, tuple(records))
 
 
-def _told_apart(found: Sequence[Variant]) -> list[Variant]:
-    """Variants whose labels are equal get the facts they differ in, as few as are needed."""
+def _with_unique_labels(variants: Sequence[Variant]) -> list[Variant]:
+    """Adds to equal labels the attributes in which their variants differ, as few as are needed."""
     result: list[Variant] = []
-    for alike in grouped(found, lambda variant: variant.label).values():
-        group = list(alike)
-        for name in dict.fromkeys(name for variant in alike for name, _ in variant.facts):
+    for same_label in group_by(variants, lambda variant: variant.label).values():
+        group = list(same_label)
+        for name in dict.fromkeys(name for v in same_label for name, _ in v.attributes):
             if len({variant.label for variant in group}) == len(group):
                 break
-            values = [dict(variant.facts).get(name) for variant in group]
+            values = [dict(variant.attributes).get(name) for variant in group]
             if len(set(values)) > 1:
                 group = [
-                    e if value is None else replace(e, label=f"{e.label} · {name} {value}")
-                    for e, value in zip(group, values, strict=True)
+                    v if value is None else replace(v, label=f"{v.label} · {name} {value}")
+                    for v, value in zip(group, values, strict=True)
                 ]
         result += group
     return result

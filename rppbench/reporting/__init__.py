@@ -1,1 +1,1 @@
-"""From tables to pages: Markdown, LaTeX, CSV, HTML, figures."""
+"""Reports written from tables: Markdown, LaTeX, CSV, JSON, HTML and figures."""

@@ -1,4 +1,4 @@
-"""Reports on ablation grids as Markdown and JSON, and their files beside the records."""
+"""Ablation reports: the Markdown page and JSON of a grid's results, written beside the records."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ from typing import Any
 from rppbench.comparison.ablation import NOT_RUN, Ablation, Result, ablation
 from rppbench.errors import UsageError
 from rppbench.files.atomic import write_whole
-from rppbench.leaderboard.tables import decimals, points
-from rppbench.leaderboard.variants import grouped
+from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.number_format import decimals, difference_unit
 from rppbench.records.grid import Grid
 from rppbench.records.record import Record, lower_is_better
 from rppbench.records.store import file_name
-from rppbench.reporting.layout import COSTS, NOTHING, conditions, costs, whole
-from rppbench.reporting.leaderboard_markdown import cell
-from rppbench.reporting.markdown import difference, grid, safe
+from rppbench.reporting.layout import (
+    COST_HEADS,
+    NO_NUMBER,
+    conditions,
+    cost_texts,
+    headline_text,
+)
+from rppbench.reporting.markdown import cell_text, difference_cells, escape, markdown_table
 
 
 def page(report: Ablation) -> str:
-    """The report for people."""
+    """The report as a Markdown page."""
     table = report.table
-    labels = report.results[0].combination.label
+    baseline = report.results[0].combination.label
     lines = [
-        f"# Ablation {safe(report.grid.title)}: {safe(_method(report))}, {safe(table.title)}",
+        f"# Ablation {escape(report.grid.title)}: {escape(_method(report))}, {escape(table.title)}",
         "",
         "; ".join(
             [
-                *map(safe, conditions(table, learned=True)),
+                *map(escape, conditions(table, learned=True)),
                 "mean over data sets ± half width of the 95 % t-interval over seeds.",
             ]
         ),
         "",
-        f"Differences are from the baseline ({safe(labels)}) on the same images under the same "
-        f"seeds, in {points(table.metric)}; bold where p < 0.05."
+        f"Differences are from the baseline ({escape(baseline)}) on the same images under the same "
+        f"seeds, in {difference_unit(table.metric)}; bold where p < 0.05."
         + (" Less is better." if lower_is_better(table.metric) else ""),
         "",
         "## Combinations",
@@ -48,24 +53,24 @@ def page(report: Ablation) -> str:
     if any(result.against for result in report.results):
         lines += [
             "",
-            f"![Differences, and pairs of options together]({stem(report.grid)}.svg)",
+            f"![Differences, and pairs of options together]({file_stem(report.grid)}.svg)",
             "",
             "The figure has differences from the baseline's value (the diamond), and for pairs of "
             "options means with t-intervals over seeds, all others as in the baseline. Also as "
-            f"[PNG]({stem(report.grid)}.png).",
+            f"[PNG]({file_stem(report.grid)}.png).",
         ]
     lines += ["", *(f"- {note}" for note in _notes(report))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def json(report: Ablation) -> str:
-    """The report with all digits, and the grid that `written` reads again."""
+    """The report as JSON with all digits, and its grid, which `stored_grids` reads."""
     content = {
         "grid": asdict(report.grid),
         "task": report.table.task,
         "metric": report.table.metric,
         "setting": dict(report.table.setting),
-        "combinations": [_plain(report, result) for result in report.results],
+        "combinations": [_result_fields(report, result) for result in report.results],
         "effects": [
             {**asdict(effect), "p_corrected": p}
             for effect, p in zip(report.effects, report.corrected_effects, strict=True)
@@ -75,39 +80,42 @@ def json(report: Ablation) -> str:
 
 
 def write(report: Ablation, folder: Path) -> list[Path]:
-    """Write ablation-NAME.md, .json and, where there is something to see, .svg and .png; where."""
-    from rppbench.reporting.ablation_plots import figure  # matplotlib takes longer than a page
+    """Write ablation-NAME.md, .json and, if there is a figure, .svg and .png; returns their paths.
+
+    Raises OSError if a file cannot be written.
+    """
+    from rppbench.reporting.ablation_plots import ablation_figure  # matplotlib loads slowly
     from rppbench.reporting.figure_style import png, svg
 
-    written = []
-    drawn = figure(report)
+    paths = []
+    figure = ablation_figure(report)
     files: list[tuple[str, str | bytes]] = [("md", page(report)), ("json", json(report))]
-    files += [("svg", svg(drawn)), ("png", png(drawn))] if drawn else []
-    for ending, content in files:
-        written.append(Path(folder) / f"{stem(report.grid)}.{ending}")
-        write_whole(written[-1], content)
-    return written
+    files += [("svg", svg(figure)), ("png", png(figure))] if figure else []
+    for suffix, content in files:
+        paths.append(Path(folder) / f"{file_stem(report.grid)}.{suffix}")
+        write_whole(paths[-1], content)
+    return paths
 
 
-def stem(grid: Grid) -> str:
-    """What the files of a report are called: ablation-NAME, or ablation-NAME-METRIC."""
+def file_stem(grid: Grid) -> str:
+    """Name of a report's files without suffix: ablation-NAME, or ablation-NAME-METRIC."""
     return f"ablation-{file_name('-'.join(filter(None, (grid.name, grid.metric))))}"
 
 
-def written(folder: Path) -> list[Grid]:
-    """The grids whose reports stand in a folder. UsageError for a file that holds none."""
+def stored_grids(folder: Path) -> list[Grid]:
+    """The grids of the reports in a folder. Raises UsageError for a file without a valid grid."""
     return [_read(path) for path in sorted(Path(folder).glob("ablation-*.json"))]
 
 
 def rewrite(records: Sequence[Record], folder: Path, into: Path) -> list[Path]:
-    """Make the reports of `folder` again, from its grids and these records."""
+    """Write the reports of `folder` again, from its grids and these records; returns the paths."""
     return [path for report in reports(records, folder) for path in write(report, into)]
 
 
 def reports(records: Sequence[Record], folder: Path) -> list[Ablation]:
-    """The reports on the grids of a folder that some of these records answer."""
-    found = [ablation(known, records) for known in written(folder)]
-    return [report for report in found if report]
+    """The results of the grids of a folder that have any of these records."""
+    results = [ablation(grid, records) for grid in stored_grids(folder)]
+    return [report for report in results if report]
 
 
 def _read(path: Path) -> Grid:
@@ -121,32 +129,32 @@ def _read(path: Path) -> Grid:
 
 
 def _method(report: Ablation) -> str:
-    names = [row.method for row in report.table.rows]
-    return names[0]
+    return report.table.rows[0].method
 
 
 def _combinations(report: Ablation) -> list[str]:
     factors = [factor for factor, _ in report.grid.baseline.levels]
-    heads = [*map(safe, factors), "Mean", "Difference", "95 % interval", "p"]
-    heads += COSTS
+    heads = [*map(escape, factors), "Mean", "Difference", "95 % interval", "p"]
+    heads += COST_HEADS
     body = []
     for index, result in enumerate(report.results):
-        shown = [NOTHING] * 3
+        difference = [NO_NUMBER] * 3
         if index == 0:
-            shown[0] = "baseline"
+            difference[0] = "baseline"
         elif result.against:
             p = report.corrected[result.combination.label]
-            shown = difference(result.against.difference, p, decimals(report.table.metric))
-        levels = [safe(level) for _, level in result.combination.levels]
-        body.append([*levels, _mean(result), *shown, *costs(result.row)])
-    return grid(heads, body, left=len(factors))
+            digits = decimals(report.table.metric)
+            difference = difference_cells(result.against.difference, p, digits)
+        levels = [escape(level) for _, level in result.combination.levels]
+        body.append([*levels, _mean(result), *difference, *cost_texts(result.row)])
+    return markdown_table(heads, body, left=len(factors))
 
 
 def _mean(result: Result) -> str:
-    mark = "" if result.whole else f"({result.done}/{len(result.combination.cells)})"
+    mark = "" if result.is_complete else f"({result.done}/{len(result.combination.cells)})"
     if result.row is None:
-        return f"{NOTHING} {mark}"
-    return cell(replace(whole(result.row), mark=mark))
+        return f"{NO_NUMBER} {mark}"
+    return cell_text(replace(headline_text(result.row), mark=mark))
 
 
 def _effects(report: Ablation) -> list[str]:
@@ -155,35 +163,35 @@ def _effects(report: Ablation) -> list[str]:
     digits = decimals(report.table.metric)
     body = [
         [
-            safe(effect.factor),
-            safe(effect.level),
-            safe(effect.reference),
+            escape(effect.factor),
+            escape(effect.level),
+            escape(effect.reference),
             f"{effect.second:.{digits}f}",
             f"{effect.first:.{digits}f}",
-            *difference(effect.difference, p, digits),
+            *difference_cells(effect.difference, p, digits),
             f"{effect.settings}/{effect.expected}",
         ]
         for effect, p in zip(report.effects, report.corrected_effects, strict=True)
     ]
-    return grid(heads, body, left=3)
+    return markdown_table(heads, body, left=3)
 
 
 def _notes(report: Ablation) -> Iterator[str]:
     results, grid = report.results, report.grid
     compared, effects = len(report.corrected), len(report.effects)
-    if any(not result.whole for result in results):
+    if any(not result.is_complete for result in results):
         yield (
             "A mean marked (n/m) has only n of its m cells. It is not comparable with a complete "
             "one; its difference is over what it has in common with the baseline."
         )
-    never = [r for r in results if not r.done and all(why == NOT_RUN for _, why in r.gaps)]
-    if never:
-        yield safe(f"Not run at all: {'; '.join(r.combination.label for r in never)}.")
+    not_run = [r for r in results if not r.done and all(why == NOT_RUN for _, why in r.gaps)]
+    if not_run:
+        yield escape(f"Not run at all: {'; '.join(r.combination.label for r in not_run)}.")
     for result in results:
-        if not result.whole and result not in never:
-            gaps = grouped(result.gaps, lambda gap: gap[1]).items()
-            told = "; ".join(f"{_few([where for where, _ in of])} ({why})" for why, of in gaps)
-            yield safe(f"{result.combination.label} is incomplete: {told}.")
+        if not result.is_complete and result not in not_run:
+            gaps = group_by(result.gaps, lambda gap: gap[1]).items()
+            listed = "; ".join(f"{_few([where for where, _ in of])} ({why})" for why, of in gaps)
+            yield escape(f"{result.combination.label} is incomplete: {listed}.")
     if results[0].row is None:
         yield "The baseline has no record, so there are no differences."
     if any(result.against for result in results):
@@ -208,33 +216,34 @@ def _notes(report: Ablation) -> Iterator[str]:
             "A main effect is the mean difference between two values of an option at equal values "
             "of all others; n/m: the values of the others where both are complete."
         )
-    for why, of_one in grouped(
-        [(why, r.combination.label) for r in results for why in r.unpaired if r.whole],
+    for why, of_one in group_by(
+        [(why, r.combination.label) for r in results for why in r.unpaired if r.is_complete],
         lambda gap: gap[0],
     ).items():
-        yield safe(f"Not in the difference: {why}, of {_few([label for _, label in of_one])}.")
-    for kept, of_one in grouped(grid.same, lambda pair: pair[1]).items():
-        yield safe(f"The same as {kept}, so not run: {'; '.join(label for label, _ in of_one)}.")
+        yield escape(f"Not in the difference: {why}, of {_few([label for _, label in of_one])}.")
+    for kept, of_one in group_by(grid.same, lambda pair: pair[1]).items():
+        yield escape(f"The same as {kept}, so not run: {'; '.join(label for label, _ in of_one)}.")
     if report.table.devices:
-        yield safe(f"Train time is that of one training, on {', '.join(report.table.devices)}.")
+        yield escape(f"Train time is that of one training, on {', '.join(report.table.devices)}.")
 
 
 def _few(names: Sequence[str]) -> str:
-    return (
-        "; ".join(names) if len(names) <= 6 else f"{'; '.join(names[:6])} and {len(names) - 6} more"
-    )
+    """The names, or the first six and the number of the others."""
+    if len(names) <= 6:
+        return "; ".join(names)
+    return f"{'; '.join(names[:6])} and {len(names) - 6} more"
 
 
-def _plain(report: Ablation, result: Result) -> dict[str, Any]:
+def _result_fields(report: Ablation, result: Result) -> dict[str, Any]:
     row, against = result.row, result.against
-    shown = (row.average or row.entries[0]) if row else None
-    spread = shown.interval if shown else None
+    headline = row.headline if row else None
+    interval = headline.interval if headline else None
     return {
         "levels": dict(result.combination.levels),
         "done": result.done,
         "expected": len(result.combination.cells),
-        "mean": shown.mean if shown else None,
-        "half_width": spread.half_width if spread else None,
+        "mean": headline.mean if headline else None,
+        "half_width": interval.half_width if interval else None,
         "datasets": {
             column.dataset: {str(seed): value for seed, value in entry.values}
             for column, entry in zip(report.table.columns, row.entries, strict=True)

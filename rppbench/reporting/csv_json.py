@@ -1,4 +1,4 @@
-"""Tables as CSV and JSON, with all digits."""
+"""Leaderboard tables as CSV and JSON, with all digits."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ HEADS = (
 
 
 def csv(tables: Sequence[Table]) -> str:
-    """Long form: one line for each row and column of each table, with all digits.
+    """CSV in long form: one line for each row and column of each table, in the unit of its metric.
 
-    Below them one for each published number of the same; it says whose in `published`, and `mean`
-    is what is printed there.
+    Below a table, one line for each published number that matches it: `mean` is the number as
+    printed, and `published` its kind and source.
     """
     text = StringIO()
     lines = writer(text, lineterminator="\n")
@@ -76,42 +76,42 @@ def csv(tables: Sequence[Table]) -> str:
                         "",
                     ]
                 )
-        for line in table.reported:
-            told = {
+        for match in table.reported:
+            values = {
                 "task": table.task,
                 "table": number,
                 "differences": _pairs(table.differences),
-                "row": line.row,
-                "dataset": line.what,
-                "metric": line.metric,
-                "mean": line.printed,
-                "published": f"{line.kind}: {line.source}",
+                "row": match.row,
+                "dataset": match.what,
+                "metric": match.metric,
+                "mean": match.printed,
+                "published": f"{match.kind}: {match.source}",
             }
-            lines.writerow([told.get(head) for head in HEADS])
+            lines.writerow([values.get(head) for head in HEADS])
     return text.getvalue()
 
 
-def _pairs(facts: Iterable[tuple[str, str]]) -> str:
-    return ";".join(f"{name}={value}" for name, value in facts)
+def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
+    return ";".join(f"{name}={value}" for name, value in pairs)
 
 
 def json(tables: Sequence[Table]) -> str:
-    """The tables as they are, with means and intervals worked out."""
+    """JSON with all fields of the tables, and the means and half widths computed from them."""
     content = []
     for table in tables:
         data = asdict(table)
-        for name in ("reported", "mixed"):  # of few tables
+        for name in ("reported", "mixed"):  # few tables have them
             if not data[name]:
                 del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
-            for shown, target in zip(row.entries, plain["entries"], strict=True):
-                target |= _worked_out(shown)
+            for entry, target in zip(row.entries, plain["entries"], strict=True):
+                target |= _statistics(entry)
             if row.average:
-                plain["average"] |= _worked_out(row.average)
+                plain["average"] |= _statistics(row.average)
         content.append(data)
     return dumps({"tables": content}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _worked_out(shown: TableCell | Average) -> dict[str, float | None]:
-    spread = shown.interval
-    return {"mean": shown.mean, "half_width": spread.half_width if spread else None}
+def _statistics(entry: TableCell | Average) -> dict[str, float | None]:
+    interval = entry.interval
+    return {"mean": entry.mean, "half_width": interval.half_width if interval else None}

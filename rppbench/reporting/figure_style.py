@@ -1,6 +1,7 @@
-"""Figures by matplotlib: one style, and SVG that is the same every time and takes a page's colours.
+"""Style and file formats of matplotlib figures: colours, SVG, PNG, and SVG inside an HTML page.
 
-Slow to import; only what draws does it.
+The same figure gives the same bytes every time. Matplotlib is slow to import: only modules that
+draw import this one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK = "#1c2127"
+"""Colour of text and of marks that belong to no row."""
 QUIET = "#8a9099"
+"""Colour of axes and helper lines."""
 SERIES = (
     "#0072b2",
     "#c75000",
@@ -26,13 +29,14 @@ SERIES = (
     "#5d6570",
     "#a3342a",
 )
-"""Told apart by the colour-blind, and dark enough on white; `web/style.css` has lighter twins."""
+"""Colours of rows: distinct for the colour-blind, dark on white; `web/style.css` lightens them."""
 MARKERS = "osD^vPX*"
+"""Markers of rows, in matplotlib's letters."""
 
 styled = rc_context(
     {
-        "svg.fonttype": "none",  # letters stay letters: searchable, and small
-        "svg.hashsalt": "rppbench",  # or identifiers would be random
+        "svg.fonttype": "none",  # text, not outlines: searchable and small
+        "svg.hashsalt": "rppbench",  # identifiers would be random otherwise
         "font.family": "sans-serif",
         "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same widths everywhere
         "font.size": 10.0,
@@ -52,56 +56,55 @@ styled = rc_context(
         "axes.spines.right": False,
         "axes.axisbelow": True,
         "axes.unicode_minus": True,
-        "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+        "text.parse_math": False,  # a dollar sign in a name does not start a formula
     }
 )
-"""Wraps whatever draws or saves a figure."""
+"""Decorator of functions that draw or save a figure: they do so in this style."""
 
 
 def colour(index: int) -> str:
-    """Of the row with this index; they repeat."""
+    """The colour of the row with this index; colours repeat after the last."""
     return SERIES[index % len(SERIES)]
 
 
 def marker(index: int) -> str:
-    """Another sign for each colour, and again another where colours repeat."""
+    """The marker of the row with this index; another one where its colour repeats."""
     return MARKERS[(index + index // len(SERIES)) % len(MARKERS)]
 
 
-def panels(width: float, height: float, count: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    """A figure (inches) with axes side by side."""
-    made = Figure(figsize=(width, height), layout="constrained")
-    return made, list(made.subplots(1, count, squeeze=False)[0])
+def figure_with_axes(width: float, height: float, count: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of this size in inches, and `count` axes side by side in it."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
 
 
 @styled
-def svg(drawn: Figure, background: str = "white") -> str:
-    """The figure as an SVG file."""
+def svg(figure: Figure, background: str = "white") -> str:
+    """The figure as the text of an SVG file."""
     text = StringIO()
-    nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    drawn.savefig(text, format="svg", metadata=nothing, facecolor=background)
+    no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(text, format="svg", metadata=no_metadata, facecolor=background)
     return re.sub(r"[ \t]+$", "", text.getvalue(), flags=re.MULTILINE)
 
 
 @styled
-def png(drawn: Figure) -> bytes:
-    """The figure as a PNG file, 150 dots an inch, for what shows no SVG."""
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file with 150 dots an inch, for programs that cannot show SVG."""
     content = BytesIO()
-    drawn.savefig(content, format="png", dpi=150, metadata={"Software": None}, facecolor="white")
+    figure.savefig(content, format="png", dpi=150, metadata={"Software": None}, facecolor="white")
     return content.getvalue()
 
 
-def inline(drawn: Figure, name: str, label: str) -> str:
-    """The figure as an element of a page, in the page's colours.
+def inline_svg(figure: Figure, name: str, label: str) -> str:
+    """The figure as an SVG element of an HTML page, in the page's colours.
 
-    `name` keeps its identifiers apart from those of other figures; `label` is what a screen reader
-    says.
+    `name` is a prefix that makes its identifiers unique on the page; a screen reader reads `label`.
     """
-    text = svg(drawn, background="none")
+    text = svg(figure, background="none")
     text = text[text.index("<svg") :]
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    for sign in (' id="', "url(#", 'href="#'):
-        text = text.replace(sign, f"{sign}{name}-")
+    for before in (' id="', "url(#", 'href="#'):
+        text = text.replace(before, f"{before}{name}-")
     for index, hue in enumerate(SERIES):
         text = text.replace(hue, f"var(--series-{index})")
     text = text.replace(INK, "currentColor")

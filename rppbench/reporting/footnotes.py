@@ -1,16 +1,17 @@
-"""What a page says below a table, as plain text: gaps, ranks, recipes, machines."""
+"""Footnotes of a leaderboard table, as plain text: gaps, ranks, recipes, devices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rppbench.leaderboard.tables import KINDS, Table, TableCell, probability
+from rppbench.leaderboard.number_format import FAILURE_TEXTS, p_value_text
+from rppbench.leaderboard.tables import Table, TableCell
 from rppbench.stats.ranks import LEVEL, Ranking
 
 
-def notes(table: Table) -> Iterator[str]:
-    """One sentence or a few for each thing that a reader must know."""
-    if any(not row.average.whole for row in table.rows if row.average):
+def footnotes(table: Table) -> Iterator[str]:
+    """The footnotes, one or more sentences each."""
+    if any(not row.average.is_complete for row in table.rows if row.average):
         yield (
             "An average marked (n/m) is over the data sets that have a number; only n of m have "
             "all seeds. It is not comparable with a complete one and never marked as best."
@@ -20,17 +21,18 @@ def notes(table: Table) -> Iterator[str]:
     for row in table.rows:
         gaps: dict[str, list[str]] = {}
         for column, entry in zip(table.columns, row.entries, strict=True):
-            unknown = table.by_metric and not entry.values and not entry.missing
-            if not entry.whole and not unknown:  # a metric that a method does not have is no gap
+            # A metric that the method does not have is not a gap.
+            undefined = table.by_metric and not entry.values and not entry.missing
+            if not entry.is_complete and not undefined:
                 gaps.setdefault(_reason(entry), []).append(table.heading(column))
         if gaps:
-            told = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
-            yield f"{row.label} is incomplete: {told}."
-    still = [row.label for row in table.rows if row.deterministic]
-    if still and "imported" in dict(table.setting):
-        yield f"One number without a seed, so n = 1 and no interval: {', '.join(still)}."
-    elif still:
-        yield f"Deterministic, so n = 1 and no interval: {', '.join(still)}."
+            listed = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in gaps.items())
+            yield f"{row.label} is incomplete: {listed}."
+    deterministic = [row.label for row in table.rows if row.deterministic]
+    if deterministic and "imported" in dict(table.setting):
+        yield f"One number without a seed, so n = 1 and no interval: {', '.join(deterministic)}."
+    elif deterministic:
+        yield f"Deterministic, so n = 1 and no interval: {', '.join(deterministic)}."
     recipes = [f"{row.label}: {row.recipe}" for row in table.rows if row.recipe]
     if recipes:
         yield f"Recipes: {'; '.join(recipes)}."
@@ -39,15 +41,15 @@ def notes(table: Table) -> Iterator[str]:
 
 
 def _ranking(ranking: Ranking) -> str:
-    p = probability(ranking.p)
-    told = (
+    p = p_value_text(ranking.p)
+    test = (
         f"(Nemenyi's test: they differ by less than {ranking.critical:.2f}; Friedman's p: {p})."
         if ranking.p < LEVEL
         else f"(Friedman's test finds no difference among them, p: {p})."
     )
     return (
         f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
-        f"rows. Rows that share a letter cannot be told apart by their ranks {told}"
+        f"rows. Rows that share a letter cannot be told apart by their ranks {test}"
     )
 
 
@@ -57,7 +59,7 @@ def _reason(entry: TableCell) -> str:
     reasons = []
     for missing in entry.missing:
         first = (missing.message.splitlines() or [""])[0][:160]
-        kind = KINDS.get(missing.kind, f"failed, {missing.kind}")
+        kind = FAILURE_TEXTS.get(missing.kind, f"failed, {missing.kind}")
         reasons.append(f"{kind}: {first}")
     shared = "; ".join(dict.fromkeys(reasons))
     seeds = ", ".join(str(missing.seed) for missing in entry.missing)

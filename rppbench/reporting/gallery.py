@@ -1,7 +1,7 @@
-"""Predictions next to truth, for a person to look at: a picture of each scene, and a page.
+"""Pictures of segmentations and detections: image, truth and prediction side by side.
 
-Each picture has three panels, image, truth and prediction, and below them a legend. Colours are
-those of the scene's own legend: sixty classes in sixty colours could not be told apart.
+Below the three panels is a legend. Each picture assigns the colours anew, to the classes that it
+shows: sixty colours for all classes could not be told apart.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ PALETTE: tuple[Colour, ...] = (
     *((255, 215, 60), (0, 90, 100)),
 )
 OTHERS: Colour = (235, 235, 235)
-"""Of classes for which the palette has no colour left."""
-NOTHING: Colour = (25, 25, 25)
-"""Where a prediction has no class."""
+"""Colour of classes beyond the palette."""
+NO_CLASS: Colour = (25, 25, 25)
+"""Colour of pixels that the prediction gives no class."""
 INK: Colour = (28, 33, 39)
+"""Colour of text."""
 PANEL = 400
-"""Pixels of a panel's longer side."""
+"""Longer side of a panel in pixels."""
 GAP, LINE, LETTERS = 12, 24, 15
-"""Pixels: between panels, of a line of the legend, of a letter's height."""
-STRONG = 0.65
-"""Share of the class's colour in a pixel."""
+"""In pixels: gap between panels, height of a line of the legend, height of a letter."""
+OPACITY = 0.65
+"""Share of the class's colour in a pixel, over the grey image."""
 OVERLAP = 0.5
-"""Least intersection over union of a box with what it finds."""
+"""Least intersection over union of a predicted box and the true box that it matches."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A scene drawn, and what to say of it."""
+    """A drawn scene and its caption."""
 
     image: Image.Image
     caption: str
 
 
 def draw(scene: Comparison, names: Sequence[str], unseen: Sequence[int]) -> Picture:
-    """The picture of a scene; `unseen` are labels that nothing was learned of."""
+    """The picture of a scene; `names` are the classes by label, `unseen` labels not trained on."""
     hidden = set(unseen)
     titles = {at: f"{name} (unseen)" if at in hidden else name for at, name in enumerate(names)}
     if isinstance(scene.truth, Detections) and isinstance(scene.prediction, Detections):
@@ -62,28 +63,28 @@ def draw(scene: Comparison, names: Sequence[str], unseen: Sequence[int]) -> Pict
 # --- label maps -----------------------------------------------------------------------------------
 
 
-def _maps(scene: Comparison, truth: Labels, found: Labels, titles: dict[int, str]) -> Picture:
+def _maps(scene: Comparison, truth: Labels, predicted: Labels, titles: dict[int, str]) -> Picture:
     scored = truth != IGNORED
-    order = dict.fromkeys([*_by_pixels(truth, scored), *_by_pixels(found, scored)])
+    order = dict.fromkeys([*_by_pixels(truth, scored), *_by_pixels(predicted, scored)])
     colours = _colours(list(order))
     panels = [
         ("image", scene.image),
         ("truth", _painted(scene.image, truth, scored, colours)),
-        ("prediction", _painted(scene.image, found, scored, colours)),
+        ("prediction", _painted(scene.image, predicted, scored, colours)),
     ]
     legend = [(titles[label], colours[label]) for label in order]
-    if (found == IGNORED)[scored].any():
-        legend.append(("no class", NOTHING))
+    if (predicted == IGNORED)[scored].any():
+        legend.append(("no class", NO_CLASS))
     total = int(scored.sum())
     if not total:
         return Picture(_sheet(panels, legend), "no pixel of this scene is scored")
-    right = 100 * float((truth == found)[scored].mean())
+    right = 100 * float((truth == predicted)[scored].mean())
     caption = f"{right:.0f} % of the pixels that are scored have their class"
     return Picture(_sheet(panels, legend), caption)
 
 
 def _by_pixels(labels: Labels, where: NDArray[np.bool_]) -> list[int]:
-    """Labels by the number of their pixels, the most first."""
+    """Labels within `where`, those of most pixels first."""
     values, counts = np.unique(labels[where], return_counts=True)
     return [int(values[at]) for at in np.argsort(-counts, kind="stable") if values[at] != IGNORED]
 
@@ -91,12 +92,12 @@ def _by_pixels(labels: Labels, where: NDArray[np.bool_]) -> list[int]:
 def _painted(
     image: Image.Image, labels: Labels, scored: NDArray[np.bool_], colours: dict[int, Colour]
 ) -> Image.Image:
-    """The image in grey, under the colours of the labels where they are scored."""
+    """The image in grey, overlaid with the colours of the labels where pixels are scored."""
     grey = np.asarray(image.convert("L").convert("RGB"), np.float32)
     paint = np.zeros((*labels.shape, 3), np.float32)
-    for label, colour in {**colours, IGNORED: NOTHING}.items():
+    for label, colour in {**colours, IGNORED: NO_CLASS}.items():
         paint[labels == label] = colour
-    share = np.where(scored, STRONG, 0)[..., None]
+    share = np.where(scored, OPACITY, 0)[..., None]
     return Image.fromarray((grey * (1 - share) + paint * share).round().astype(np.uint8))
 
 
@@ -104,35 +105,38 @@ def _painted(
 
 
 def _boxes(
-    scene: Comparison, truth: Detections, found: Detections, titles: dict[int, str]
+    scene: Comparison, truth: Detections, predicted: Detections, titles: dict[int, str]
 ) -> Picture:
-    best = np.argsort(-found.scores, kind="stable")[: len(truth)]
-    shown = Detections(found.boxes[best], found.scores[best], found.labels[best])
-    hits = matched(truth, shown)
-    labels = dict.fromkeys([*truth.labels.tolist(), *shown.labels.tolist()])
+    order = np.argsort(-predicted.scores, kind="stable")[: len(truth)]
+    best = Detections(predicted.boxes[order], predicted.scores[order], predicted.labels[order])
+    hits = matched(truth, best)
+    labels = dict.fromkeys([*truth.labels.tolist(), *best.labels.tolist()])
     colours = _colours(list(labels))
     panels = [
         ("image", scene.image),
         ("truth", _framed(scene.image, truth, colours, titles, [True] * len(truth))),
-        ("prediction", _framed(scene.image, shown, colours, titles, hits)),
+        ("prediction", _framed(scene.image, best, colours, titles, hits)),
     ]
     legend = [(titles[label], colours[label]) for label in labels]
     caption = f"{sum(hits)} of {len(truth)} things found under their name"
     return Picture(_sheet(panels, legend), caption)
 
 
-def matched(truth: Detections, found: Detections) -> list[bool]:
-    """Which detections, in their order, find a thing of their class that none before has found."""
+def matched(truth: Detections, predicted: Detections) -> list[bool]:
+    """For each detection, in order, whether it matches a true box of its class.
+
+    A true box is matched once, by the first detection that overlaps it by at least `OVERLAP`.
+    """
     from faster_coco_eval.core import mask
 
-    if not len(truth) or not len(found):
-        return [False] * len(found)
+    if not len(truth) or not len(predicted):
+        return [False] * len(predicted)
     overlaps = mask.iou(
-        found.boxes.astype(float).tolist(), truth.boxes.astype(float).tolist(), [0] * len(truth)
+        predicted.boxes.astype(float).tolist(), truth.boxes.astype(float).tolist(), [0] * len(truth)
     )
     free = np.ones(len(truth), bool)
     hits = []
-    for row, label in zip(np.asarray(overlaps), found.labels, strict=True):
+    for row, label in zip(np.asarray(overlaps), predicted.labels, strict=True):
         fits = np.where(free & (truth.labels == label), row, 0.0)
         hits.append(bool(fits.max() >= OVERLAP))
         free[int(fits.argmax())] &= not hits[-1]
@@ -146,39 +150,40 @@ def _framed(
     titles: dict[int, str],
     solid: Sequence[bool],
 ) -> Image.Image:
-    """The enlarged image with boxes and their names; broken lines where a box is wrong."""
-    drawn = _enlarged(image)
-    pen = ImageDraw.Draw(drawn)
-    ratio = drawn.width / image.width
+    """The enlarged image with named boxes; lines are broken where `solid` is False."""
+    enlarged = _enlarged(image)
+    pen = ImageDraw.Draw(enlarged)
+    ratio = enlarged.width / image.width
     tags: list[tuple[float, float, float, float]] = []
-    for box, label, whole in zip(boxes.boxes, boxes.labels.tolist(), solid, strict=True):
+    for box, label, unbroken in zip(boxes.boxes, boxes.labels.tolist(), solid, strict=True):
         left, top, width, height = (float(edge) * ratio for edge in box)
-        right, bottom = min(left + width, drawn.width - 2), min(top + height, drawn.height - 2)
+        right = min(left + width, enlarged.width - 2)
+        bottom = min(top + height, enlarged.height - 2)
         corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
         for start, end in pairwise(corners):
-            _line(pen, start, end, colours[label], whole)
-        tags.append(_place(titles[label], (left, top), drawn.size, tags))
-    for tag, label in zip(tags, boxes.labels.tolist(), strict=True):  # above all boxes
+            _line(pen, start, end, colours[label], unbroken)
+        tags.append(_place(titles[label], (left, top), enlarged.size, tags))
+    for tag, label in zip(tags, boxes.labels.tolist(), strict=True):  # on top of all boxes
         red, green, blue = colours[label]
         dark = 0.3 * red + 0.59 * green + 0.11 * blue < 140
         pen.rectangle(tag, colours[label])
         pen.text((tag[0] + 3, tag[1]), titles[label], "white" if dark else INK, _font())
-    return drawn
+    return enlarged
 
 
 def _place(
     name: str,
     corner: tuple[float, float],
     size: tuple[int, int],
-    taken: Sequence[tuple[float, float, float, float]],
+    occupied: Sequence[tuple[float, float, float, float]],
 ) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of a name near the corner of its box, not upon another name."""
+    """(left, top, right, bottom) of a name near the corner of its box, clear of all other names."""
     width, height = _font().getlength(name) + 6, LETTERS + 4
     left = max(0.0, min(corner[0], size[0] - width))
     top = max(0.0, min(corner[1], size[1] - height))
     while any(
         left < right and low < left + width and top < bottom and high < top + height
-        for low, high, right, bottom in taken
+        for low, high, right, bottom in occupied
     ):
         top += height
     return left, top, left + width, top + height
@@ -189,12 +194,12 @@ def _line(
     start: tuple[float, float],
     end: tuple[float, float],
     colour: Colour,
-    whole: bool,
+    unbroken: bool,
 ) -> None:
-    """White below the colour, so that it is seen on every ground."""
+    """Draw a line with a white edge, so that it is visible on any background."""
     a, b = np.array(start), np.array(end)
     length = float(np.abs(b - a).sum())
-    steps = 1 if whole or not length else max(1, round(length / 8))
+    steps = 1 if unbroken or not length else max(1, round(length / 8))
     for at in range(0, steps, 2):
         one, two = a + (b - a) * at / steps, a + (b - a) * (at + 1) / steps
         for ink, thick in (((255, 255, 255), 5), (colour, 3)):
@@ -205,7 +210,7 @@ def _line(
 
 
 def _colours(labels: Sequence[int]) -> dict[int, Colour]:
-    """A colour for each of the first labels; the rest share one."""
+    """A colour for each of the first labels; all others share one."""
     return {label: PALETTE[at] if at < len(PALETTE) else OTHERS for at, label in enumerate(labels)}
 
 
@@ -241,13 +246,13 @@ def _sheet(
 def _wrapped(
     legend: Sequence[tuple[str, Colour]], width: int
 ) -> list[list[tuple[int, str, Colour]]]:
-    """(x, name, colour) of the legend's rows. Names without a colour of their own are one entry."""
-    own = [(name, colour) for name, colour in legend if colour != OTHERS]
-    if rest := len(legend) - len(own):
-        own.append((f"other classes: {rest}", OTHERS))
+    """Rows of the legend, as (x, name, colour). Classes beyond the palette are one entry."""
+    items = [(name, colour) for name, colour in legend if colour != OTHERS]
+    if others := len(legend) - len(items):
+        items.append((f"other classes: {others}", OTHERS))
     rows: list[list[tuple[int, str, Colour]]] = []
     x = width
-    for name, colour in own:
+    for name, colour in items:
         step = 20 + round(_font().getlength(name)) + 24
         if x + step > width:
             rows.append([])

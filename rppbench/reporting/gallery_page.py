@@ -1,11 +1,11 @@
-"""The page of a gallery: a picture of each scene under what was measured on all of them."""
+"""HTML page of a gallery: the numbers of a cell, and below them its pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from rppbench.leaderboard.tables import decimals
+from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.variants import variants
 from rppbench.records.cell import spell
 from rppbench.records.record import Record
@@ -17,14 +17,17 @@ STYLE = (
 
 
 def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) -> str:
-    """HTML that needs nothing but the pictures: (file, scene, caption) of each; `scenes` in all."""
+    """The page, which refers to no file but its pictures.
+
+    `pictures` are (file name, scene, caption); `scenes` is the number of all test scenes.
+    """
     (variant,) = variants([record])
     cell, labels = record.cell, record.labels
     heading = f"{labels.get('task') or cell.task.name}: {variant.label} on {labels.get('dataset')}"
     learned = f"seed {cell.seed}, " if cell.training else ""
     options = ", ".join(f"{name}={spell(value)}" for name, value in cell.task.options)
     numbers = ", ".join(f"{s.metric} {s.value:.{decimals(s.metric)}f}" for s in record.scores)
-    told = [
+    paragraphs = [
         f"Cell {record.key}: {learned}backbone {cell.backbone}, {options}.",
         f"Measured: {numbers}.",
         f"{len(pictures)} of {scenes} test scenes, evenly spaced in their order: nobody chose.",
@@ -45,7 +48,7 @@ def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) 
             "content=\"default-src 'none'; img-src 'self'; style-src 'unsafe-inline'\">",
             f"<title>{escape(heading)}</title><style>{STYLE}</style></head><body>",
             f"<h1>{escape(heading)}</h1>",
-            *(f"<p>{escape(line)}</p>" for line in told),
+            *(f"<p>{escape(line)}</p>" for line in paragraphs),
             *figures,
             "</body></html>",
             "",

@@ -1,13 +1,20 @@
-"""Tables as LaTeX, ready for a paper that loads booktabs and adjustbox."""
+"""Leaderboard tables in LaTeX, for a paper that loads booktabs and adjustbox."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from rppbench.leaderboard.tables import Table
-from rppbench.reporting.layout import PUBLISHED, Layout, Shown, layout, measured, published
+from rppbench.reporting.layout import (
+    PUBLISHED_CAPTION,
+    CellText,
+    Layout,
+    caption,
+    leaderboard_layout,
+    published_layout,
+)
 
-SIGNS = {
+ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -17,36 +24,41 @@ SIGNS = {
     "×": r"$\times$",
     "·": r"$\cdot$",
     "–": "--",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
 
 def page(tables: Sequence[Table]) -> str:
-    """A `table` environment for each table; what rows cost is in the Markdown."""
-    parts = ["% Needs \\usepackage{booktabs,adjustbox}. Made from records by rppbench."]
+    """A `table` environment for each table, without the costs that the Markdown has."""
+    environments = ["% Needs \\usepackage{booktabs,adjustbox}. Made from records by rppbench."]
     for table in tables:
-        parts.append("\n".join(_part(layout(table), _caption(table))))
+        environments.append(_environment(leaderboard_layout(table), _caption(table)))
         if table.reported:
-            told = [f"{table.title}, against published numbers", PUBLISHED]
-            parts.append("\n".join(_part(published(table.reported), told)))
-    return "\n\n".join(parts) + "\n"
+            sentences = [f"{table.title}, against published numbers", PUBLISHED_CAPTION]
+            environments.append(_environment(published_layout(table.reported), sentences))
+    return "\n\n".join(environments) + "\n"
 
 
-def safe(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    return "".join(SIGNS.get(sign, sign) for sign in " ".join(text.split()))
+def escape(text: str) -> str:
+    """The text on one line, escaped so that LaTeX prints it literally."""
+    return "".join(ESCAPES.get(character, character) for character in " ".join(text.split()))
 
 
-def _part(grid: Layout, caption: Iterable[str]) -> Iterator[str]:
+def _environment(layout: Layout, sentences: Iterable[str]) -> str:
+    return "\n".join(_lines(layout, " ".join(sentences)))
+
+
+def _lines(layout: Layout, sentences: str) -> Iterator[str]:
     yield r"\begin{table}"
     yield r"  \centering"
-    yield rf"  \caption{{{safe(' '.join(caption))}}}"
+    yield rf"  \caption{{{escape(sentences)}}}"
     yield r"  \begin{adjustbox}{max width=\textwidth}"
-    yield rf"  \begin{{tabular}}{{{'l' * grid.names}{'r' * (len(grid.heads) - grid.names)}}}"
+    numbers = len(layout.heads) - layout.name_columns
+    yield rf"  \begin{{tabular}}{{{'l' * layout.name_columns}{'r' * numbers}}}"
     yield r"    \toprule"
-    yield rf"    {' & '.join(map(safe, grid.heads))} \\"
+    yield rf"    {' & '.join(map(escape, layout.heads))} \\"
     yield r"    \midrule"
-    for cells in grid.body:
+    for cells in layout.body:
         yield rf"    {' & '.join(map(_cell, cells))} \\"
     yield r"    \bottomrule"
     yield r"  \end{tabular}"
@@ -57,20 +69,20 @@ def _part(grid: Layout, caption: Iterable[str]) -> Iterator[str]:
 def _caption(table: Table) -> Iterator[str]:
     differences = ", ".join(f"{name}: {value}" for name, value in table.differences)
     yield f"{table.title} ({differences})." if differences else f"{table.title}."
-    yield measured(table)
-    if any(not entry.whole for row in table.rows for entry in row.entries):
+    yield caption(table)
+    if any(not entry.is_complete for row in table.rows for entry in row.entries):
         yield "(n/m): n of m seeds, in averages n of m data sets; the rest is missing."
     if table.ranking:
         yield "Rows that share a letter cannot be told apart by their mean ranks"
         yield f"(critical difference {table.ranking.critical:.2f})."
 
 
-def _cell(shown: Shown) -> str:
-    text = safe(shown.text)
+def _cell(cell: CellText) -> str:
+    text = escape(cell.text)
     return " ".join(
         [
-            rf"\textbf{{{text}}}" if shown.best else text,
-            *([rf"$\pm$ {shown.spread}"] if shown.spread else []),
-            *([shown.mark] if shown.mark else []),
+            rf"\textbf{{{text}}}" if cell.emphasised else text,
+            *([rf"$\pm$ {cell.spread}"] if cell.spread else []),
+            *([cell.mark] if cell.mark else []),
         ]
     )

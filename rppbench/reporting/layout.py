@@ -1,95 +1,103 @@
-"""What stands in the cells of a table, before it is Markdown or LaTeX."""
+"""Layouts and captions of tables as plain text, shared by Markdown, LaTeX and HTML.
+
+A layout has the heads of a table and the text of its cells, not yet escaped for any format.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rppbench.leaderboard.tables import (
-    DECIMALS,
-    KINDS,
-    Average,
-    Reported,
-    Row,
-    Table,
-    TableCell,
-    duration,
-    unit,
-)
+from rppbench.leaderboard.number_format import DECIMALS, FAILURE_TEXTS, duration_text, unit
+from rppbench.leaderboard.tables import Average, PublishedMatch, Row, Table, TableCell
 from rppbench.stats.intervals import Interval
 
-NOTHING = "–"
-COSTS = ("Parameters", "Train time")
+NO_NUMBER = "–"
+"""Text of a cell without a number."""
+COST_HEADS = ("Parameters", "Train time")
+"""Heads of the columns that `cost_texts` fills."""
+OTHER_METRICS_CAPTION = "On average over the data sets:"
+PUBLISHED_CAPTION = (
+    "of the same backbone, recipe, shots and data set; measured as in the table, "
+    "difference = measured - published. Precision may differ."
+)
+KIND_TEXTS = {"original": "its authors", "re-implemented": "others (re-implemented)"}
+"""Who measured a published number, by `PublishedMatch.kind`."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A cell: 'text ± spread mark'."""
+class CellText:
+    """Text of a cell: 'text ± spread mark'."""
 
     text: str
-    best: bool = False
+    emphasised: bool = False
+    """For the best number of a column, and for a published number outside the interval."""
     spread: str = ""
+    """Half width of the interval, without '±'; '' without an interval."""
     mark: str = ""
-    """'(2/3)' where something is missing."""
+    """'(2/3)' where values are missing."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Heads and cells of a table, without what the rows cost."""
+    """Heads and cells of a table, without the columns of costs."""
 
     heads: tuple[str, ...]
-    names: int
-    """Columns on the left that hold names."""
-    body: tuple[tuple[Shown, ...], ...]
+    name_columns: int
+    """Number of columns on the left that hold names; all others hold numbers."""
+    body: tuple[tuple[CellText, ...], ...]
 
 
-def layout(table: Table) -> Layout:
-    """Method, where it learned if that differs, numbers, average, rank if there is one, seeds."""
-    several = len(learned_on(table)) > 1
+def leaderboard_layout(table: Table) -> Layout:
+    """Columns: method, source if sources differ, numbers, average, rank if there is one, seeds."""
+    several = len(training_sources(table)) > 1
     names = ("Method", "Learned on") if several else ("Method",)
     heads = [*names, *(table.heading(column) for column in table.columns)]
     heads += [] if table.by_metric else ["Average"]
     heads += ["Rank"] if table.ranking else []
     body = []
     for row in table.rows:
-        cells = [Shown(row.label)]
-        cells += [Shown(row.learned_on or NOTHING)] if several else []
-        cells += [_entry(entry) for entry in row.entries]
-        cells += [mean_of(row.average)] if row.average else []
+        cells = [CellText(row.label)]
+        cells += [CellText(row.learned_on or NO_NUMBER)] if several else []
+        cells += [_entry_text(entry) for entry in row.entries]
+        cells += [average_text(row.average)] if row.average else []
         if table.ranking:
             rank = row.rank
-            cells.append(Shown(f"{rank.mean:.1f} {rank.groups}" if rank else NOTHING))
-        body.append((*cells, Shown(str(len(row.seeds)))))
+            cells.append(CellText(f"{rank.mean:.1f} {rank.groups}" if rank else NO_NUMBER))
+        body.append((*cells, CellText(str(len(row.seeds)))))
     return Layout((*heads, "Seeds"), len(names), tuple(body))
 
 
-def costs(row: Row | None) -> list[str]:
-    """What a row takes, under the heads of `COSTS`."""
+def cost_texts(row: Row | None) -> list[str]:
+    """Trained parameters and training time of a row, under `COST_HEADS`."""
     parameters, seconds = (row.parameters, row.train_seconds) if row else (None, None)
     return [
-        NOTHING if parameters is None else f"{parameters:,}",
-        NOTHING if seconds is None else duration(seconds),
+        NO_NUMBER if parameters is None else f"{parameters:,}",
+        NO_NUMBER if seconds is None else duration_text(seconds),
     ]
 
 
-def learned_on(table: Table) -> list[str]:
-    """Sources and shots of the rows, each once."""
+def training_sources(table: Table) -> list[str]:
+    """Source and shots of the rows ('ImageNet, 16 shots'), each once, sorted."""
     return sorted({row.learned_on for row in table.rows if row.learned_on})
 
 
 def conditions(table: Table, learned: bool) -> list[str]:
-    """What was measured and how; with what the methods learned on, if it is one."""
+    """Conditions of all numbers as phrases: metric, backbone, test images, source, seeds.
+
+    The source is left out unless `learned`, and where rows have different ones.
+    """
     setting = dict(table.setting)
-    what = (
+    metric = (
         f"{table.columns[0].dataset_title}, in percent"
         if table.by_metric and len(table.columns) > 1
         else f"{table.metric} in {unit(table.metric)}"
     )
-    sources = learned_on(table)
+    sources = training_sources(table)
     seeds = sorted({seed for row in table.rows for seed in row.seeds if not row.deterministic})
     images = setting["test images"]
     return [
-        f"Measured: {what}",
+        f"Measured: {metric}",
         f"backbone {setting['backbone']}"
         + ("" if setting["precision"] == "unknown" else f" in {setting['precision']}"),
         *([f"{images} test images a data set"] if images != "all" else []),
@@ -98,31 +106,35 @@ def conditions(table: Table, learned: bool) -> list[str]:
     ]
 
 
-def measured(table: Table) -> str:
-    """One sentence on all numbers of the table."""
-    how = "mean ± half width of the 95 % t-interval, n = seeds."
-    return "; ".join([*conditions(table, learned=True), how])
+def caption(table: Table) -> str:
+    """The caption of a leaderboard: conditions, and what mean and spread are."""
+    spread = "mean ± half width of the 95 % t-interval, n = seeds."
+    return "; ".join([*conditions(table, learned=True), spread])
 
 
-def _entry(entry: TableCell) -> Shown:
+def _entry_text(entry: TableCell) -> CellText:
     if entry.printed is None:
-        kinds = dict.fromkeys(KINDS.get(missing.kind, "failed") for missing in entry.missing)
-        return Shown(", ".join(kinds) or NOTHING)
-    mark = "" if entry.whole else f"({len(entry.values)}/{entry.expected})"
-    return Shown(entry.printed, entry.best, _spread(entry.interval, entry.decimals), mark)
+        kinds = dict.fromkeys(
+            FAILURE_TEXTS.get(missing.kind, "failed") for missing in entry.missing
+        )
+        return CellText(", ".join(kinds) or NO_NUMBER)
+    mark = "" if entry.is_complete else f"({len(entry.values)}/{entry.expected})"
+    return CellText(entry.printed, entry.best, _spread(entry.interval, entry.decimals), mark)
 
 
-def mean_of(average: Average) -> Shown:
-    """An average with its spread, marked where something is missing."""
-    mark = "" if average.whole else f"({average.complete}/{average.expected})"
+def average_text(average: Average) -> CellText:
+    """An average with its spread, marked if values are missing."""
+    mark = "" if average.is_complete else f"({average.complete}/{average.expected})"
     if average.printed is None:
-        return Shown(NOTHING, mark=mark)
-    return Shown(average.printed, average.best, _spread(average.interval, average.decimals), mark)
+        return CellText(NO_NUMBER, mark=mark)
+    return CellText(
+        average.printed, average.best, _spread(average.interval, average.decimals), mark
+    )
 
 
-def whole(row: Row) -> Shown:
-    """The average of a row; of a single data set its number."""
-    return mean_of(row.average) if row.average else _entry(row.entries[0])
+def headline_text(row: Row) -> CellText:
+    """The row's average; for a single data set its first number."""
+    return average_text(row.average) if row.average else _entry_text(row.entries[0])
 
 
 def _spread(spread: Interval | None, decimals: int) -> str:
@@ -131,54 +143,44 @@ def _spread(spread: Interval | None, decimals: int) -> str:
     return f"{spread.half_width:.{decimals}f}"
 
 
-OTHERS = "On average over the data sets:"
-
-
-PUBLISHED = (
-    "of the same backbone, recipe, shots and data set; measured as in the table, "
-    "difference = measured - published. Precision may differ."
-)
-
-
-BY = {"original": "its authors", "re-implemented": "others (re-implemented)"}
-
-
-def others(rows: Sequence[Row]) -> Layout | None:
-    """What else was measured, on average over the data sets; None if nothing was."""
+def other_metrics_layout(rows: Sequence[Row]) -> Layout | None:
+    """Averages over the data sets of all other metrics; None without other metrics."""
     names = tuple(dict.fromkeys(name for row in rows for name, _ in row.others))
     if not names:
         return None
     body = []
     for row in rows:
-        found = dict(row.others)
-        known = {name for name, average in found.items() if average.mean is not None}
-        shown = [mean_of(found[name]) if name in known else Shown(NOTHING) for name in names]
-        body.append((Shown(row.label), *shown))
+        averages = {name: average for name, average in row.others if average.mean is not None}
+        texts = [
+            average_text(averages[name]) if name in averages else CellText(NO_NUMBER)
+            for name in names
+        ]
+        body.append((CellText(row.label), *texts))
     return Layout(("Method", *names), 1, tuple(body))
 
 
-def published(lines: Sequence[Reported]) -> Layout:
-    """What was measured beside what papers print; a line for each source, none merged."""
+def published_layout(matches: Sequence[PublishedMatch]) -> Layout:
+    """Measured beside published numbers: a row for each published number, none merged."""
     heads = ("Method", "Data set", "Metric", "By", "Published in", "Measured", "Published")
     body = tuple(
         (
-            *map(Shown, (line.row, line.what, line.metric, BY[line.kind], line.source)),
-            _measured(line),
-            Shown(line.printed),
-            Shown(f"{line.difference:+.{DECIMALS}f}"),
-            Shown(NOTHING) if line.inside is None else _inside(line.inside),
+            *map(CellText, (m.row, m.what, m.metric, KIND_TEXTS[m.kind], m.source)),
+            _measured_text(m),
+            CellText(m.printed),
+            CellText(f"{m.difference:+.{DECIMALS}f}"),
+            CellText(NO_NUMBER) if m.inside is None else _inside_text(m.inside),
         )
-        for line in lines
+        for m in matches
     )
     return Layout((*heads, "Difference", "Inside the interval"), 5, body)
 
 
-def _inside(inside: bool) -> Shown:
-    return Shown("yes") if inside else Shown("no", best=True)  # what a reader must not miss
+def _inside_text(inside: bool) -> CellText:
+    return CellText("yes") if inside else CellText("no", emphasised=True)
 
 
-def _measured(line: Reported) -> Shown:
-    found = line.measured
-    spread = "" if found.half_width is None else f"{found.half_width:.{DECIMALS}f}"
-    mark = "" if found.n == line.expected else f"({found.n}/{line.expected})"
-    return Shown(f"{found.mean:.{DECIMALS}f}", False, spread, mark)
+def _measured_text(match: PublishedMatch) -> CellText:
+    measured = match.measured
+    spread = "" if measured.half_width is None else f"{measured.half_width:.{DECIMALS}f}"
+    mark = "" if measured.n == match.expected else f"({measured.n}/{match.expected})"
+    return CellText(f"{measured.mean:.{DECIMALS}f}", False, spread, mark)

@@ -1,85 +1,73 @@
-"""Tables as Markdown pages."""
+"""Leaderboard pages in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rppbench.leaderboard.tables import Table
 from rppbench.reporting import shot_curve
-from rppbench.reporting.footnotes import notes
+from rppbench.reporting.footnotes import footnotes
 from rppbench.reporting.layout import (
-    COSTS,
-    OTHERS,
-    PUBLISHED,
+    COST_HEADS,
+    OTHER_METRICS_CAPTION,
+    PUBLISHED_CAPTION,
     Layout,
-    Shown,
-    costs,
-    layout,
-    measured,
-    others,
-    published,
+    caption,
+    cost_texts,
+    leaderboard_layout,
+    other_metrics_layout,
+    published_layout,
 )
-from rppbench.reporting.markdown import grid, safe
-
-if TYPE_CHECKING:  # numpy takes as long as a whole page
-    pass
+from rppbench.reporting.markdown import cell_text, escape, markdown_table
 
 
 def page(tables: Sequence[Table]) -> str:
-    """One page: a part for each task, and in it a part for each table."""
+    """One page: a part for each task, and in it a section for each table."""
     lines: list[str] = []
     for task in dict.fromkeys(table.task for table in tables):
-        parts = [table for table in tables if table.task == task]
-        lines += [f"# {safe(parts[0].title)}", ""]
-        if len(parts) > 1 and not shot_curve.alone(parts):
+        of_task = [table for table in tables if table.task == task]
+        lines += [f"# {escape(of_task[0].title)}", ""]
+        if len(of_task) > 1 and not shot_curve.differ_in_shots_only(of_task):
             lines += [
-                f"> **Warning:** the {len(parts)} tables of this page were measured under "
+                f"> **Warning:** the {len(of_task)} tables of this page were measured under "
                 "different conditions; do not compare numbers across them.",
                 "",
             ]
-        for found in shot_curve.across(parts):
-            apart = f" ({safe(found.differences)})" if found.differences else ""
-            lines += [f"## By shots{apart}", "", shot_curve.TOLD, "", *_plain(found.layout), ""]
-        for table in parts:
+        for curve in shot_curve.shot_curves(of_task):
+            apart = f" ({escape(curve.differences)})" if curve.differences else ""
+            lines += [f"## By shots{apart}", "", shot_curve.CAPTION, ""]
+            lines += [*_plain_table(curve.layout), ""]
+        for table in of_task:
             if table.differences:
-                lines += ["## " + ", ".join(f"{n}: {safe(v)}" for n, v in table.differences), ""]
+                pairs = (f"{name}: {escape(value)}" for name, value in table.differences)
+                lines += ["## " + ", ".join(pairs), ""]
             if table.mixed:
                 lines += [
-                    f"> **Mixed:** rows of this table differ in {safe(', '.join(table.mixed))}. "
+                    f"> **Mixed:** rows of this table differ in {escape(', '.join(table.mixed))}. "
                     "Neither its bold numbers, averages nor ranks are a comparison of methods.",
                     "",
                 ]
-            lines += [*_part(table), ""]
+            lines += [*_leaderboard(table), ""]
             if table.reported:
-                told = f"**Against published numbers** {PUBLISHED}"
-                lines += [told, "", *_plain(published(table.reported)), ""]
+                lines += [f"**Against published numbers** {PUBLISHED_CAPTION}", ""]
+                lines += [*_plain_table(published_layout(table.reported)), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _part(table: Table) -> list[str]:
-    shape = layout(table)
+def _leaderboard(table: Table) -> list[str]:
+    """Caption, table with costs, averages of other metrics, and footnotes."""
+    layout = leaderboard_layout(table)
     body = []
-    for row, cells in zip(table.rows, shape.body, strict=True):
-        body.append([*map(cell, cells), *costs(row)])
-    heads = [safe(head) for head in (*shape.heads, *COSTS)]
-    lines = [safe(measured(table)), "", *grid(heads, body, shape.names), ""]
-    also = others(table.rows)
-    lines += [OTHERS, "", *_plain(also), ""] if also else []
-    return [*lines, *(f"- {safe(note)}" for note in notes(table))]
+    for row, cells in zip(table.rows, layout.body, strict=True):
+        body.append([*map(cell_text, cells), *cost_texts(row)])
+    heads = [escape(head) for head in (*layout.heads, *COST_HEADS)]
+    lines = [escape(caption(table)), "", *markdown_table(heads, body, layout.name_columns), ""]
+    other_metrics = other_metrics_layout(table.rows)
+    if other_metrics:
+        lines += [OTHER_METRICS_CAPTION, "", *_plain_table(other_metrics), ""]
+    return [*lines, *(f"- {escape(note)}" for note in footnotes(table))]
 
 
-def _plain(shape: Layout) -> list[str]:
-    return grid([*map(safe, shape.heads)], [[*map(cell, row)] for row in shape.body], shape.names)
-
-
-def cell(shown: Shown) -> str:
-    """As one safe text."""
-    text = safe(shown.text)
-    return " ".join(
-        [
-            f"**{text}**" if shown.best else text,
-            *([f"± {shown.spread}"] if shown.spread else []),
-            *([shown.mark] if shown.mark else []),
-        ]
-    )
+def _plain_table(layout: Layout) -> list[str]:
+    body = [[*map(cell_text, row)] for row in layout.body]
+    return markdown_table([*map(escape, layout.heads)], body, layout.name_columns)

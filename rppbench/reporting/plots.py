@@ -1,4 +1,7 @@
-"""What a table looks like: accuracy against cost, critical differences, data sets, training."""
+"""Figures of a leaderboard table: cost, shots, critical differences, data sets, training curves.
+
+Means are in percent, with 95 % t-intervals over seeds.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +13,34 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from rppbench.leaderboard.tables import Average, Row, Table, TableCell, duration
+from rppbench.leaderboard.number_format import duration_text
+from rppbench.leaderboard.tables import Row, Table
 from rppbench.leaderboard.variants import Variant
-from rppbench.reporting.figure_style import INK, QUIET, colour, marker, panels, styled
-from rppbench.reporting.shot_curve import Across
+from rppbench.reporting.figure_style import INK, QUIET, colour, figure_with_axes, marker, styled
+from rppbench.reporting.shot_curve import ShotCurve
 
-MOST = 10
-"""Rows of a plot, the best of the table; more cannot be told apart."""
-
-
-def shown(row: Row) -> Average | TableCell:
-    """The number that a table sorts its rows by."""
-    return row.average or row.entries[0]
+MAX_ROWS = 10
+"""Number of rows in a figure; more cannot be told apart."""
 
 
-def drawable(table: Table) -> list[Row]:
-    """The rows that stand in plots."""
-    return [row for row in table.rows if shown(row).mean is not None][:MOST]
+def plotted_rows(table: Table) -> list[Row]:
+    """The rows that figures have: the best `MAX_ROWS` with a number."""
+    return [row for row in table.rows if row.headline.mean is not None][:MAX_ROWS]
 
 
 @styled
 def cost(table: Table) -> Figure | None:
-    """Mean against training time and number of parameters; lines for what learns nothing.
+    """Mean against training time and number of parameters; lines for what is not trained.
 
-    None where no row learned anything.
+    None if no row is trained.
     """
-    rows = drawable(table)
+    rows = plotted_rows(table)
     trained = [i for i, row in enumerate(rows) if row.train_seconds and row.parameters]
     if not trained:
         return None
-    drawn, axes = panels(8.5, 3.6, 2)
+    figure, axes = figure_with_axes(8.5, 3.6, 2)
     for index, row in enumerate(rows):
-        mean, spread = shown(row).mean, shown(row).interval
+        mean, spread = row.headline.mean, row.headline.interval
         assert mean is not None
         for axis, value in zip(axes, (row.train_seconds, row.parameters), strict=True):
             if not value:
@@ -53,21 +52,21 @@ def cost(table: Table) -> Figure | None:
     measure = f"{table.metric}, %" if table.by_metric else f"mean {table.metric}, %"
     axes[0].set(xlabel="Training time", ylabel=measure)
     axes[1].set(xlabel="Trained parameters")
-    for axis, spell in zip(axes, (duration, lambda value: f"{value:,.0f}"), strict=True):
+    for axis, spell in zip(axes, (duration_text, lambda value: f"{value:,.0f}"), strict=True):
         _log_axis(axis, spell)
         axis.grid(True)
-    _legend(drawn, axes[0])
-    return drawn
+    _legend(figure, axes[0])
+    return figure
 
 
 @styled
-def by_shots(found: Across) -> Figure | None:
-    """Means over the number of shots; a dotted line for what learns nothing. None without means."""
-    drawn, (axis,) = panels(7.0, 3.8)
-    numbers = list(found.tables)
-    for index, (label, rows) in enumerate(list(found.rows.items())[:MOST]):
+def by_shots(curve: ShotCurve) -> Figure | None:
+    """Mean by number of shots; a dotted line for what is not trained. None without means."""
+    figure, (axis,) = figure_with_axes(7.0, 3.8)
+    numbers = list(curve.tables)
+    for index, (label, rows) in enumerate(list(curve.rows.items())[:MAX_ROWS]):
         spreads = [
-            (n, spread) for n, row in sorted(rows.items()) if (spread := shown(row).interval)
+            (n, spread) for n, row in sorted(rows.items()) if (spread := row.headline.interval)
         ]
         points, values = [n for n, _ in spreads], [spread.mean for _, spread in spreads]
         if any(row.deterministic for row in rows.values()):
@@ -81,17 +80,17 @@ def by_shots(found: Across) -> Figure | None:
     axis.set_xscale("log", base=2)
     axis.set_xticks(numbers, [str(n) for n in numbers])
     axis.xaxis.set_minor_locator(NullLocator())
-    metric = found.table.metric
-    measure = f"{metric}, %" if found.table.by_metric else f"Mean {metric}, %"
+    metric = curve.table.metric
+    measure = f"{metric}, %" if curve.table.by_metric else f"Mean {metric}, %"
     axis.set(xlabel="Images a class", ylabel=measure)
     axis.grid(True)
-    _legend(drawn, axis)
-    return drawn
+    _legend(figure, axis)
+    return figure
 
 
 @styled
 def ranks(table: Table) -> Figure | None:
-    """The critical-difference diagram (Demšar, 2006); None where the table has no ranking."""
+    """The critical-difference diagram (Demšar, 2006); None if the table has no ranking."""
     if table.ranking is None:
         return None
     ranked = sorted(
@@ -103,8 +102,8 @@ def ranks(table: Table) -> Figure | None:
     left = (len(ranked) + 1) // 2
     top = -0.35 * (len(groups) + 1)  # where names begin, below the bars of the groups
     width, height = 8.5, 0.3 * (left - top + 3)
-    drawn = Figure(figsize=(width, height))
-    axis = drawn.add_axes((0, 0, 1, 1))
+    figure = Figure(figsize=(width, height))
+    axis = figure.add_axes((0, 0, 1, 1))
     axis.hlines(0, 1, len(ranked), color=INK, linewidth=1)
     for tick in range(1, len(ranked) + 1):
         axis.vlines(tick, 0, 0.25, color=INK, linewidth=1)
@@ -112,8 +111,8 @@ def ranks(table: Table) -> Figure | None:
     critical = min(table.ranking.critical, len(ranked) - 1)
     axis.hlines(1.7, 1, 1 + critical, color=INK, linewidth=1)
     axis.vlines([1, 1 + critical], 1.55, 1.85, color=INK, linewidth=1)
-    said = f"critical difference {table.ranking.critical:.2f}"
-    axis.text(1 + critical + 0.08, 1.7, said, va="center")
+    label = f"critical difference {table.ranking.critical:.2f}"
+    axis.text(1 + critical + 0.08, 1.7, label, va="center")
     for index, group in enumerate(groups):
         depth = -0.35 * (index + 1)
         axis.hlines(depth, group[0] - 0.04, group[-1] + 0.04, color=INK, linewidth=4)
@@ -131,23 +130,23 @@ def ranks(table: Table) -> Figure | None:
         gap = -0.05 if first else 0.05
         axis.text(edge + gap, place, text, ha="right" if first else "left", va="center")
     axis.set_axis_off()
-    return drawn
+    return figure
 
 
 @styled
 def bars(table: Table) -> Figure | None:
-    """A bar for each row on each data set, with its interval; None for a single row."""
-    rows = drawable(table)
+    """A bar for each row on each data set, with its interval; None for fewer than two rows."""
+    rows = plotted_rows(table)
     if len(rows) < 2:
         return None
     thick = 0.8 / len(rows)
-    drawn, (axis,) = panels(7.0, 0.9 + len(table.columns) * (0.14 + 0.115 * len(rows)))
+    figure, (axis,) = figure_with_axes(7.0, 0.9 + len(table.columns) * (0.14 + 0.115 * len(rows)))
     for index, row in enumerate(rows):
-        found = [(i, entry) for i, entry in enumerate(row.entries) if entry.mean is not None]
-        places = [i + thick * (index + 0.5) - 0.4 for i, _ in found]
-        widths = [entry.mean or 0.0 for _, entry in found]
+        entries = [(i, entry) for i, entry in enumerate(row.entries) if entry.mean is not None]
+        places = [i + thick * (index + 0.5) - 0.4 for i, _ in entries]
+        widths = [entry.mean or 0.0 for _, entry in entries]
         axis.barh(places, widths, thick * 0.86, color=colour(index), label=row.label)
-        for place, (_, entry) in zip(places, found, strict=True):
+        for place, (_, entry) in zip(places, entries, strict=True):
             spread = entry.interval
             if spread and spread.half_width:
                 low, high = spread.mean - spread.half_width, spread.mean + spread.half_width
@@ -157,20 +156,20 @@ def bars(table: Table) -> Figure | None:
     axis.set_ylim(len(table.columns) - 0.45, -0.55)
     axis.set_xlabel("percent" if table.by_metric else f"{table.metric}, %")
     axis.grid(True, axis="x")
-    _legend(drawn, axis)
-    return drawn
+    _legend(figure, axis)
+    return figure
 
 
 @styled
 def curves(table: Table, variants: Sequence[Variant]) -> Figure | None:
-    """Loss and accuracy of the training batches by epoch, mean over trainings; None without any."""
-    known = {variant.label: _log(variant) for variant in variants}
-    rows = [(i, row.label) for i, row in enumerate(drawable(table)) if known[row.label]]
+    """Loss and accuracy of training batches by epoch, mean over trainings; None without a log."""
+    logs = {variant.label: _mean_log(variant) for variant in variants}
+    rows = [(i, row.label) for i, row in enumerate(plotted_rows(table)) if logs[row.label]]
     if not rows:
         return None
-    drawn, axes = panels(8.5, 3.4, 2)
+    figure, axes = figure_with_axes(8.5, 3.4, 2)
     for index, label in rows:
-        log = known[label]
+        log = logs[label]
         for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
             points = [(epoch, of[name]) for epoch, of in log.items() if name in of]
             if points:
@@ -181,27 +180,27 @@ def curves(table: Table, variants: Sequence[Variant]) -> Figure | None:
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(True)
-    _legend(drawn, axes[0])
-    return drawn
+    _legend(figure, axes[0])
+    return figure
 
 
-def _log(variant: Variant) -> dict[int, dict[str, float]]:
-    """Means over the variant's trainings by epoch."""
+def _mean_log(variant: Variant) -> dict[int, dict[str, float]]:
+    """Training log by epoch, as means over the variant's trainings."""
     logs = {r.cell.training.key: r.training_log for r in variant.records if r.cell.training}
-    found: dict[int, dict[str, list[float]]] = {}
+    values: dict[int, dict[str, list[float]]] = {}
     for log in logs.values():
         for entry in log:
-            of_epoch = found.setdefault(int(entry["epoch"]), {})
+            of_epoch = values.setdefault(int(entry["epoch"]), {})
             for name, value in entry.items():
                 of_epoch.setdefault(name, []).append(value)
     return {
-        epoch: {name: fmean(values) for name, values in of_epoch.items()}
-        for epoch, of_epoch in sorted(found.items())
+        epoch: {name: fmean(of_name) for name, of_name in of_epoch.items()}
+        for epoch, of_epoch in sorted(values.items())
     }
 
 
 def _log_axis(axis: Axes, spell: Callable[[float], str]) -> None:
-    """A few ticks at round steps of the data's own range, spelled for people."""
+    """Log scale with up to four ticks, evenly spaced over the data's range, labelled by `spell`."""
     low, high = axis.dataLim.intervalx
     axis.set_xscale("log")
     axis.set_xlim(low / 1.4, high * 1.4)
@@ -212,6 +211,6 @@ def _log_axis(axis: Axes, spell: Callable[[float], str]) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def _legend(drawn: Figure, axis: Axes) -> None:
+def _legend(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    drawn.legend(handles, labels, loc="outside upper left", ncols=3, handlelength=1.4)
+    figure.legend(handles, labels, loc="outside upper left", ncols=3, handlelength=1.4)

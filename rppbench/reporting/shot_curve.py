@@ -1,66 +1,72 @@
-"""Tables of one task that differ in the number of shots alone, read across: the few-shot curve."""
+"""Few-shot curves: tables of one task that differ in the number of shots only, read across.
+
+A curve becomes a table here (`ShotCurve.layout`) and a figure in `plots.by_shots`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rppbench.leaderboard.tables import OPTION, NamedValues, Row, Table, asked
-from rppbench.reporting.layout import NOTHING, Layout, Shown, whole
+from rppbench.leaderboard.tables import SHOTS_OPTION, NamedValues, Row, Table
+from rppbench.reporting.layout import NO_NUMBER, CellText, Layout, headline_text
 
-TOLD = "By the number of images a class; the numbers are those of the tables below."
+CAPTION = "By the number of images a class; the numbers are those of the tables below."
 
 
 @dataclass(frozen=True)
-class Across:
+class ShotCurve:
     """Tables by their number of shots, and the rows that several of them have."""
 
     tables: Mapping[int, Table]
-    """Ascending."""
+    """Table for each number of shots, ascending."""
     rows: Mapping[str, Mapping[int, Row]]
-    """By label and number; best first, by the largest number of shots that a row has."""
+    """Rows by label and number of shots; best first, by the largest number that a row has."""
 
     @property
     def table(self) -> Table:
-        """The one with the fewest shots, for what all have in common."""
+        """The table with the fewest shots, for what all have in common."""
         return next(iter(self.tables.values()))
 
     @property
     def differences(self) -> str:
-        """What tells it from other curves of the task: 'backbone: demo'; mostly nothing."""
-        facts = (fact for fact in self.table.differences if fact[0] != OPTION)
-        return ", ".join(f"{name}: {value}" for name, value in facts)
+        """The conditions that other curves of the task do not share: 'backbone: demo'; or ''."""
+        pairs = (pair for pair in self.table.differences if pair[0] != SHOTS_OPTION)
+        return ", ".join(f"{name}: {value}" for name, value in pairs)
 
     @property
     def layout(self) -> Layout:
-        """A column for each number of shots."""
+        """The curve as a table with a column for each number of shots."""
         heads = ("Method", *(f"{n} shot{'s' if n > 1 else ''}" for n in self.tables))
         body = tuple(
-            (Shown(label), *(whole(of[n]) if n in of else Shown(NOTHING) for n in self.tables))
+            (
+                CellText(label),
+                *(headline_text(of[n]) if n in of else CellText(NO_NUMBER) for n in self.tables),
+            )
             for label, of in self.rows.items()
         )
         return Layout(heads, 1, body)
 
 
-def across(tables: Iterable[Table]) -> list[Across]:
-    """One for each setting of which there are tables for several numbers of shots."""
+def shot_curves(tables: Iterable[Table]) -> list[ShotCurve]:
+    """A curve for each setting that has tables for several numbers of shots."""
     settings: dict[tuple[str, NamedValues], dict[int, Table]] = {}
     for table in tables:
-        if shots := asked(table):
-            rest = tuple(fact for fact in table.setting if fact[0] != OPTION)
-            settings.setdefault((table.task, rest), {}).setdefault(shots, table)
-    return [_across(of_shots) for of_shots in settings.values() if len(of_shots) > 1]
+        if shots := table.requested_shots:
+            others = tuple(pair for pair in table.setting if pair[0] != SHOTS_OPTION)
+            settings.setdefault((table.task, others), {}).setdefault(shots, table)
+    return [_curve(by_shots) for by_shots in settings.values() if len(by_shots) > 1]
 
 
-def alone(tables: Sequence[Table]) -> bool:
-    """Whether nothing but the number of shots tells these tables apart."""
-    return any(len(found.tables) == len(tables) for found in across(tables))
+def differ_in_shots_only(tables: Sequence[Table]) -> bool:
+    """Whether all these tables belong to one curve."""
+    return any(len(curve.tables) == len(tables) for curve in shot_curves(tables))
 
 
-def _across(of_shots: Mapping[int, Table]) -> Across:
-    tables = dict(sorted(of_shots.items()))
+def _curve(by_shots: Mapping[int, Table]) -> ShotCurve:
+    tables = dict(sorted(by_shots.items()))
     rows: dict[str, dict[int, Row]] = {}
     for shots, table in reversed(tables.items()):  # the table with most shots gives the order
         for row in table.rows:
             rows.setdefault(row.label, {})[shots] = row
-    return Across(tables, {label: of for label, of in rows.items() if len(of) > 1})
+    return ShotCurve(tables, {label: of for label, of in rows.items() if len(of) > 1})

@@ -1,4 +1,4 @@
-"""Tables as a static site: one page that needs no server, and the files it links to."""
+"""Static site of all tables: one HTML page that needs no server, and the files it links to."""
 
 from __future__ import annotations
 
@@ -16,91 +16,92 @@ from matplotlib.figure import Figure
 
 from rppbench.comparison.ablation import Ablation
 from rppbench.files.atomic import write_whole
-from rppbench.leaderboard.build import Part
+from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.tables import Row, Table
 from rppbench.records.record import lower_is_better
 from rppbench.records.store import file_name
 from rppbench.reporting import ablation_page, ablation_plots, plots
-from rppbench.reporting.figure_style import inline
-from rppbench.reporting.footnotes import notes
+from rppbench.reporting.figure_style import inline_svg
+from rppbench.reporting.footnotes import footnotes
 from rppbench.reporting.layout import (
-    COSTS,
-    OTHERS,
-    PUBLISHED,
+    COST_HEADS,
+    OTHER_METRICS_CAPTION,
+    PUBLISHED_CAPTION,
+    CellText,
     Layout,
-    Shown,
-    costs,
-    layout,
-    measured,
-    others,
-    published,
+    caption,
+    cost_texts,
+    leaderboard_layout,
+    other_metrics_layout,
+    published_layout,
 )
-from rppbench.reporting.pages import write_leaderboards
-from rppbench.reporting.row_details import opened
-from rppbench.reporting.shot_curve import TOLD, Across, across, alone
+from rppbench.reporting.leaderboard_files import write_leaderboards
+from rppbench.reporting.row_details import row_details
+from rppbench.reporting.shot_curve import CAPTION, ShotCurve, differ_in_shots_only, shot_curves
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}
 ABLATION_FORMATS = {"md": "Markdown", "json": "JSON", "svg": "SVG", "png": "PNG"}
-"""The last two where there is a figure."""
+"""Formats by suffix of the file; the last two exist if there is a figure."""
 
 
 def write(
-    parts: Sequence[Part],
+    tables: Sequence[TableWithVariants],
     folder: Path,
     ablations: Sequence[Ablation] = (),
     step: Callable[[str], object] = lambda _: None,
 ) -> Path:
-    """Write index.html, and beside it tables and ablations in all other formats; where it is.
+    """Write index.html, and beside it all tables and ablations in their other formats.
 
-    `step` is told of each part before it is drawn.
+    Returns the path of index.html. `step` is called with the title of each table and ablation
+    before it is drawn. Raises OSError if a file cannot be written.
     """
-    write_leaderboards([part.table for part in parts], folder)
+    write_leaderboards([built.table for built in tables], folder)
     for report in ablations:
         step(report.grid.title)
         ablation_page.write(report, folder)
     index = Path(folder) / "index.html"
-    write_whole(index, page(parts, ablations, step))
+    write_whole(index, page(tables, ablations, step))
     return index
 
 
 def page(
-    parts: Sequence[Part],
+    tables: Sequence[TableWithVariants],
     ablations: Sequence[Ablation] = (),
     step: Callable[[str], object] = lambda _: None,
 ) -> str:
-    """The whole page; the same for the same records.
+    """The HTML of the page; the same bytes for the same records.
 
-    Names come from anyone's plugins and records, so every text is escaped, and the page itself
-    forbids whatever is not its own script (Content-Security-Policy).
+    Names come from untrusted plugins and records, so every text is escaped, and the page's
+    Content-Security-Policy forbids all scripts but its own.
     """
     web = files("rppbench") / "web"
-    read = {name: (web / name).read_text("utf-8") for name in ("page.html", "style.css")}
+    texts = {name: (web / name).read_text("utf-8") for name in ("page.html", "style.css")}
     script = (web / "script.js").read_text("utf-8")
-    digest = sha256(f"\n{script}\n".encode()).digest()  # of all between the tags
-    content: list[list[dict[str, object]]] = []
+    digest = sha256(f"\n{script}\n".encode()).digest()  # of all characters between the tags
+    details: list[list[dict[str, object]]] = []
     sections = []
-    for number, found in enumerate(across(part.table for part in parts), 1):
-        sections.append(_shots(number, found))
-    for number, part in enumerate(parts, 1):
-        step(part.table.title)
-        sections.append(_section(number, part, parts, content))
-    sections += [_ablations(ablations)] if ablations else []
-    return Template(read["page.html"]).substitute(
+    for number, curve in enumerate(shot_curves(built.table for built in tables), 1):
+        sections.append(_shot_section(number, curve))
+    for number, built in enumerate(tables, 1):
+        step(built.table.title)
+        sections.append(_table_section(number, built, tables, details))
+    sections += [_ablation_section(ablations)] if ablations else []
+    return Template(texts["page.html"]).substitute(
         title="Leaderboards",
         permitted=f"sha256-{b64encode(digest).decode()}",
-        style=read["style.css"],
+        style=texts["style.css"],
         script=script,
-        filters="\n".join(_filters([part.table for part in parts])),
+        filters="\n".join(_filters([built.table for built in tables])),
         sections="\n".join(sections),
-        data=embedded({"rows": content}),
+        data=embedded({"rows": details}),
     )
 
 
 def embedded(data: object) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element or starts markup."""
+    """JSON for a script element: nothing in it can end the element or start markup."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
@@ -118,71 +119,74 @@ def _filters(tables: Sequence[Table]) -> Iterator[str]:
         yield f'<label>{label}<select name="{name}">{"".join(choices)}</select></label>'
 
 
-def _shots(number: int, found: Across) -> str:
-    """Numbers by shots, as a table and as curves."""
-    table = found.table
-    apart = f" ({found.differences})" if found.differences else ""
+def _shot_section(number: int, curve: ShotCurve) -> str:
+    """A few-shot curve as a table and as a figure."""
+    table = curve.table
+    apart = f" ({curve.differences})" if curve.differences else ""
     lines = [
         f'<section class="by-shots" data-task="{escape(table.task)}" '
         f'data-backbone="{escape(dict(table.setting)["backbone"])}" '
         f'aria-labelledby="shots-{number}">',
         f'<h2 id="shots-{number}">{escape(f"{table.title}, by shots{apart}")}</h2>',
-        *_shape(TOLD, found.layout),
+        *_plain_table(CAPTION, curve.layout),
     ]
-    if drawn := plots.by_shots(found):
-        told = (
+    if figure := plots.by_shots(curve):
+        text = (
             "Bars are 95 % t-intervals over seeds; a dotted line is a method that learns nothing."
         )
-        if len(found.rows) > plots.MOST:
-            told += f" Of {len(found.rows)} rows the best {plots.MOST}."
-        lines += ['<div class="figures">', _figure(told, drawn, f"shots-{number}", table.title)]
+        if len(curve.rows) > plots.MAX_ROWS:
+            text += f" Of {len(curve.rows)} rows the best {plots.MAX_ROWS}."
+        lines += ['<div class="figures">', _figure(text, figure, f"shots-{number}", table.title)]
         lines += ["</div>"]
     return "\n".join([*lines, "</section>"])
 
 
-def _ablations(reports: Sequence[Ablation]) -> str:
-    """What each report found in a line, its figure, and its page in other formats."""
+def _ablation_section(reports: Sequence[Ablation]) -> str:
+    """For each ablation: a summary, links to its files, and its figure."""
     lines = ['<section class="ablations" aria-labelledby="ablations">']
     lines += ['<h2 id="ablations">Ablations</h2>']
     lines += ["<p>Differences from the baseline on the same images under the same seeds.</p>"]
     for number, report in enumerate(reports, 1):
-        name = ablation_page.stem(report.grid)
-        drawn = ablation_plots.figure(report)
-        formats = ABLATION_FORMATS if drawn else dict(list(ABLATION_FORMATS.items())[:2])
+        name = ablation_page.file_stem(report.grid)
+        figure = ablation_plots.ablation_figure(report)
+        formats = ABLATION_FORMATS if figure else dict(list(ABLATION_FORMATS.items())[:2])
         links = [f'<a href="{escape(name)}.{end}">{kind}</a>' for end, kind in formats.items()]
         cells = [len(result.combination.cells) for result in report.results]
         done = sum(result.done for result in report.results)
-        told = (
+        summary = (
             f"{report.table.title}, {report.table.metric}: {len(cells)} combinations, {done} of "
             f"{sum(cells)} cells. Baseline: {report.grid.baseline.label}. "
         )
         lines += [f"<h3>{escape(report.grid.title)}</h3>"]
-        lines += [f"<p>{escape(told)}{', '.join(links)}.</p>"]
-        if drawn:
+        lines += [f"<p>{escape(summary)}{', '.join(links)}.</p>"]
+        if figure:
             label = f"Ablation {report.grid.title}: plot"
             lines += [
                 f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">'
-                f"{inline(drawn, f'ablation-{number}', label)}</div>"
+                f"{inline_svg(figure, f'ablation-{number}', label)}</div>"
             ]
     return "\n".join([*lines, "</section>"])
 
 
-def _section(
-    number: int, part: Part, parts: Sequence[Part], content: list[list[dict[str, object]]]
+def _table_section(
+    number: int,
+    built: TableWithVariants,
+    tables: Sequence[TableWithVariants],
+    details: list[list[dict[str, object]]],
 ) -> str:
-    """A table with all about it; what its rows open to is added to `content`."""
-    table = part.table
-    alike = [other.table for other in parts if other.table.task == table.task]
-    not_alike = len(alike) > 1 and not alone(alike)
-    facts = ", ".join(f"{name}: {value}" for name, value in table.differences)
-    heading = f"{table.title} ({facts})" if facts else table.title
+    """A table with its captions, footnotes and figures; its rows' details go into `details`."""
+    table = built.table
+    of_task = [other.table for other in tables if other.table.task == table.task]
+    not_comparable = len(of_task) > 1 and not differ_in_shots_only(of_task)
+    conditions = ", ".join(f"{name}: {value}" for name, value in table.differences)
+    heading = f"{table.title} ({conditions})" if conditions else table.title
     links = [
-        f'<a href="{escape(file_name(table.task))}.{ending}">{name}</a>'
-        for ending, name in FORMATS.items()
+        f'<a href="{escape(file_name(table.task))}.{suffix}">{name}</a>'
+        for suffix, name in FORMATS.items()
     ]
     setting = [f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in table.setting]
     warning = (
-        f"This task has {len(alike)} tables, measured under different conditions; do not compare "
+        f"This task has {len(of_task)} tables, measured under different conditions; do not compare "
         "numbers across them."
     )
     backbone = escape(dict(table.setting)["backbone"])
@@ -190,53 +194,55 @@ def _section(
         f'<section class="table-part" data-task="{escape(table.task)}" '
         f'data-backbone="{backbone}" aria-labelledby="part-{number}">',
         f'<h2 id="part-{number}">{escape(heading)}</h2>',
-        *([f'<p class="warning">{warning}</p>'] if not_alike else []),
-        f'<p class="setting">{escape(measured(table))} Also as {", ".join(links)}.</p>',
+        *([f'<p class="warning">{warning}</p>'] if not_comparable else []),
+        f'<p class="setting">{escape(caption(table))} Also as {", ".join(links)}.</p>',
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="part-{number}">',
-        *_table(part, content),
+        *_sortable_table(built, details),
         "</div>",
-        *_below(table),
+        *_further_tables(table),
         '<ul class="notes">',
-        *(f"<li>{escape(note)}</li>" for note in notes(table)),
+        *(f"<li>{escape(note)}</li>" for note in footnotes(table)),
         "</ul>",
         f"<details><summary>Setting</summary><dl>{''.join(setting)}</dl></details>",
-        *_figures(number, part),
+        *_figures(number, built),
         "</section>",
     ]
     return "\n".join(lines)
 
 
-def _below(table: Table) -> Iterator[str]:
-    """Other metrics and published numbers, as the Markdown has them."""
-    also = others(table.rows)
-    found = [*([(OTHERS, also)] if also else [])]
+def _further_tables(table: Table) -> Iterator[str]:
+    """Other metrics and published numbers, as in the Markdown."""
+    other_metrics = other_metrics_layout(table.rows)
+    if other_metrics:
+        yield from _plain_table(OTHER_METRICS_CAPTION, other_metrics)
     if table.reported:
-        found.append((f"Against published numbers {PUBLISHED}", published(table.reported)))
-    for told, shape in found:
-        yield from _shape(told, shape)
+        text = f"Against published numbers {PUBLISHED_CAPTION}"
+        yield from _plain_table(text, published_layout(table.reported))
 
 
-def _shape(told: str, shape: Layout) -> Iterator[str]:
-    """A table that cannot be sorted, below a sentence on it."""
-    yield f"<p>{escape(told)}</p>"
-    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(told)}"><table>'
-    kinds = ["name" if i < shape.names else "" for i in range(len(shape.heads))]
-    heads = zip(shape.heads, kinds, strict=True)
+def _plain_table(text: str, layout: Layout) -> Iterator[str]:
+    """A table that cannot be sorted, below its caption `text`."""
+    yield f"<p>{escape(text)}</p>"
+    yield f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(text)}"><table>'
+    kinds = ["name" if i < layout.name_columns else "" for i in range(len(layout.heads))]
+    heads = zip(layout.heads, kinds, strict=True)
     cells = [f'<th scope="col" class="{kind}">{escape(head)}</th>' for head, kind in heads]
     yield f"<thead><tr>{''.join(cells)}</tr></thead><tbody>"
-    for row in shape.body:
-        lines = [_cell(shown, index < shape.names) for index, shown in enumerate(row)]
-        yield f"<tr>{''.join(lines)}</tr>"
+    for row in layout.body:
+        data = [_cell(cell, index < layout.name_columns) for index, cell in enumerate(row)]
+        yield f"<tr>{''.join(data)}</tr>"
     yield "</tbody></table></div>"
 
 
-def _table(part: Part, content: list[list[dict[str, object]]]) -> Iterator[str]:
-    table, shape = part.table, layout(part.table)
-    variants = {variant.label: variant for variant in part.variants}
+def _sortable_table(
+    built: TableWithVariants, details: list[list[dict[str, object]]]
+) -> Iterator[str]:
+    table, layout = built.table, leaderboard_layout(built.table)
+    variants = {variant.label: variant for variant in built.variants}
     yield "<table><thead><tr>"
-    for index, head in enumerate((*shape.heads, *COSTS)):
-        name = index < shape.names
-        small_first = name or head in ("Rank", *COSTS) or lower_is_better(_metric(table, head))
+    for index, head in enumerate((*layout.heads, *COST_HEADS)):
+        name = index < layout.name_columns
+        small_first = name or head in ("Rank", *COST_HEADS) or lower_is_better(_metric(table, head))
         first = "ascending" if small_first else "descending"
         kind = ' class="name"' if name else ""
         yield (
@@ -244,38 +250,39 @@ def _table(part: Part, content: list[list[dict[str, object]]]) -> Iterator[str]:
             f'<button type="button">{escape(head)}</button></th>'
         )
     yield "</tr></thead>"
-    for row, cells in zip(table.rows, shape.body, strict=True):
-        number = len(content)
-        content.append([asdict(block) for block in opened(variants[row.label])])
+    for row, cells in zip(table.rows, layout.body, strict=True):
+        number = len(details)
+        details.append([asdict(detail) for detail in row_details(variants[row.label])])
         button = (
             f'<button type="button" aria-expanded="false" aria-controls="opened-{number}">'
             f"{escape(row.label)}</button>"
         )
         yield f'<tbody class="entry" data-row="{number}" data-recipe="{escape(row.recipe)}"><tr>'
         yield f'<th scope="row" class="name">{button}</th>'
-        yield from (_cell(cell, index + 1 < shape.names) for index, cell in enumerate(cells[1:]))
+        for index, cell in enumerate(cells[1:], 1):
+            yield _cell(cell, index < layout.name_columns)
         yield from _costs(row)
         yield "</tr></tbody>"
     yield "</table>"
 
 
 def _metric(table: Table, head: str) -> str:
-    """The metric of a column of numbers."""
+    """The metric of a column of numbers with this head."""
     return head if table.by_metric else table.metric
 
 
-def _cell(shown: Shown, name: bool) -> str:
+def _cell(cell: CellText, name: bool) -> str:
     parts = [
-        escape(shown.text),
-        *([f'<span class="spread">± {escape(shown.spread)}</span>'] if shown.spread else []),
-        *([f'<span class="mark">{escape(shown.mark)}</span>'] if shown.mark else []),
+        escape(cell.text),
+        *([f'<span class="spread">± {escape(cell.spread)}</span>'] if cell.spread else []),
+        *([f'<span class="mark">{escape(cell.mark)}</span>'] if cell.mark else []),
     ]
-    kind = "name" if name else "best" if shown.best else ""
-    return _data(" ".join(parts), None if name else _number(shown.text), kind)
+    kind = "name" if name else "best" if cell.emphasised else ""
+    return _data(" ".join(parts), None if name else _number(cell.text), kind)
 
 
 def _costs(row: Row) -> Iterator[str]:
-    for text, value in zip(costs(row), (row.parameters, row.train_seconds), strict=True):
+    for text, value in zip(cost_texts(row), (row.parameters, row.train_seconds), strict=True):
         yield _data(text, value)
 
 
@@ -286,18 +293,18 @@ def _data(html: str, value: float | None, kind: str = "") -> str:
 
 
 def _number(text: str) -> float | None:
-    """What '32.8' or a rank '1.9 ab' is sorted by; None for what is no number."""
+    """The number that '32.8' or the rank '1.9 ab' is sorted by; None for other texts."""
     try:
         return float(text.split()[0])
     except (ValueError, IndexError):
         return None
 
 
-def _figures(number: int, part: Part) -> Iterator[str]:
-    table = part.table
-    more = len(table.rows) - len(plots.drawable(table))
-    left_out = f" Of {len(table.rows)} rows the best {plots.MOST}." if more else ""
-    drawn: tuple[tuple[str, str, Figure | None], ...] = (
+def _figures(number: int, built: TableWithVariants) -> Iterator[str]:
+    table = built.table
+    more = len(table.rows) - len(plots.plotted_rows(table))
+    left_out = f" Of {len(table.rows)} rows the best {plots.MAX_ROWS}." if more else ""
+    figures: tuple[tuple[str, str, Figure | None], ...] = (
         (
             "cost",
             "Accuracy against cost. Bars are 95 % t-intervals over seeds; a dotted line is a "
@@ -313,7 +320,7 @@ def _figures(number: int, part: Part) -> Iterator[str]:
         (
             "curves",
             "Training, mean over trainings. Losses of different objectives are no contest.",
-            plots.curves(table, part.variants),
+            plots.curves(table, built.variants),
         ),
         (
             "bars",
@@ -322,16 +329,16 @@ def _figures(number: int, part: Part) -> Iterator[str]:
         ),
     )
     yield '<div class="figures">'
-    for name, caption, figure in drawn:
+    for name, text, figure in figures:
         if figure is not None:
-            told = caption if name == "ranks" else caption + left_out
-            yield _figure(told, figure, f"{name}-{number}", table.title)
+            text_of_rows = text if name == "ranks" else text + left_out
+            yield _figure(text_of_rows, figure, f"{name}-{number}", table.title)
     yield "</div>"
 
 
-def _figure(told: str, drawn: Figure, name: str, title: str) -> str:
+def _figure(text: str, figure: Figure, name: str, title: str) -> str:
     return (
-        f'<figure><figcaption>{escape(told)}</figcaption><div class="scroll" tabindex="0" '
-        f'role="region" aria-label="{escape(title)}: plot">{inline(drawn, name, told)}</div>'
+        f'<figure><figcaption>{escape(text)}</figcaption><div class="scroll" tabindex="0" '
+        f'role="region" aria-label="{escape(title)}: plot">{inline_svg(figure, name, text)}</div>'
         "</figure>"
     )

@@ -1,22 +1,23 @@
 "use strict";
-// Sorts, filters and opens the tables that the page already holds. Names come from anyone's plugins
-// and records: text enters the page as text only.
+// Static site: sorting, filters, row details and colour scheme. All data is in the page. Names come
+// from untrusted plugins and records, so they are only ever set as text, never as HTML.
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
-const { rows: opened } = JSON.parse(byId("data").textContent);
+const { rows: details } = JSON.parse(byId("data").textContent);
 
 function element(tag, properties, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(tag), properties);
+  node.append(...children);
+  return node;
 }
 
 // --- sorting ------------------------------------------------------------------------------------
 
 const collator = new Intl.Collator("en", { numeric: true });
 
-// What a row is sorted by: a number where there is one; nothing (null) is last either way.
+// The value that a row is sorted by: a text or a number. Without one it is null, which sorts last
+// in both directions.
 function sortValue(entry, column) {
   const cell = entry.rows[0].cells[column];
   if (cell.classList.contains("name")) return cell.textContent.trim();
@@ -34,7 +35,7 @@ function sort(head) {
   const other = { ascending: "descending", descending: "ascending" };
   const now = head.getAttribute("aria-sort");
   const next = now === null ? first : other[now];
-  for (const one of all("thead th", table)) one.removeAttribute("aria-sort");
+  for (const cell of all("thead th", table)) cell.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", next);
   const direction = next === "ascending" ? 1 : -1;
   const entries = [...table.tBodies].map((entry) => [sortValue(entry, head.cellIndex), entry]);
@@ -42,11 +43,11 @@ function sort(head) {
   table.append(...entries.map(([, entry]) => entry));
 }
 
-// --- opening a row ------------------------------------------------------------------------------
+// --- row details --------------------------------------------------------------------------------
 
 const isNumber = (text) => /^[-+]?[\d.,]+(e[-+]?\d+)?( (s|min.*|h.*|[KMG]?i?B))?$/.test(text);
 
-function block({ title, heads, rows }) {
+function detailTable({ title, heads, rows }) {
   const numeric = heads.map((_, i) => rows.every((row) => row[i] === "" || isNumber(row[i])));
   const line = (tag, texts) =>
     element("tr", {}, ...texts.map((text, i) =>
@@ -69,7 +70,7 @@ function toggle(button) {
     return;
   }
   const panel = element("div", { className: "panel" },
-    ...opened[Number(entry.dataset.row)].map(block));
+    ...details[Number(entry.dataset.row)].map(detailTable));
   const cell = element("td", { colSpan: entry.rows[0].cells.length }, panel);
   entry.append(element("tr", { className: "detail", id: `opened-${entry.dataset.row}` }, cell));
 }
@@ -78,34 +79,34 @@ function toggle(button) {
 
 function filter() {
   const wanted = Object.fromEntries(all("select", byId("filters")).map((s) => [s.name, s.value]));
-  const fits = (element, name) => !wanted[name] || element.dataset[name] === wanted[name];
+  const matches = (element, name) => !wanted[name] || element.dataset[name] === wanted[name];
   let rows = 0;
   let tables = 0;
   for (const part of all(".table-part")) {
-    const shown = fits(part, "task") && fits(part, "backbone");
-    let some = false;
+    const shown = matches(part, "task") && matches(part, "backbone");
+    let anyVisible = false;
     for (const entry of all("tbody.entry", part)) {
-      entry.hidden = !(shown && fits(entry, "recipe"));
+      entry.hidden = !(shown && matches(entry, "recipe"));
       rows += !entry.hidden;
-      some ||= !entry.hidden;
+      anyVisible ||= !entry.hidden;
     }
-    part.hidden = !some;
-    tables += some;
+    part.hidden = !anyVisible;
+    tables += anyVisible;
   }
   for (const part of all(".by-shots")) {
-    part.hidden = !(fits(part, "task") && fits(part, "backbone"));
+    part.hidden = !(matches(part, "task") && matches(part, "backbone"));
   }
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const note = wanted.recipe ? "; best numbers, ranks and plots are of all rows" : "";
   byId("count").textContent = `${counted(rows, "row")} in ${counted(tables, "table")}${note}`;
 }
 
-// --- light and dark -----------------------------------------------------------------------------
+// --- colour scheme ------------------------------------------------------------------------------
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 function remembered(value) {
-  try { // a browser may forbid storage to files
+  try { // a browser may deny storage to a page opened from a file
     if (value !== undefined) localStorage.setItem("rppbench-theme", value);
     return localStorage.getItem("rppbench-theme");
   } catch {

@@ -1,4 +1,4 @@
-"""`rppbench compare`: which rows are meant, what is compared, and what the page says."""
+"""`rppbench compare`: how rows are named, what is compared, and the printed page."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from rppbench.records.store import Store
 
 
 def score(right: str, metric: str = "top1") -> Score:
-    """'110' is: the first two images right, the third wrong."""
-    outcomes = [sign == "1" for sign in right]
+    """The score with these outcomes; '110': the first two images right, the third wrong."""
+    outcomes = [character == "1" for character in right]
     share = 100 * sum(outcomes) / len(outcomes)
     return Score(metric, share, sum(outcomes), len(outcomes), pack_outcomes(outcomes))
 
 
-Say = Callable[..., tuple[int, str, str]]
+Run = Callable[..., tuple[int, str, str]]
 
 
 def measured(
-    method: str, right: str, dataset: str = "flowers", seed: int = 1, **how: Any
+    method: str, right: str, dataset: str = "flowers", seed: int = 1, **more: Any
 ) -> Record:
-    return record(method, dataset, seed, scores=(score(right),), **how)
+    return record(method, dataset, seed, scores=(score(right),), **more)
 
 
 def only(records: Sequence[Record], first: str = "coop", second: str = "rpp") -> Comparison:
@@ -74,7 +74,7 @@ def test_seeds_are_paired_and_data_sets_averaged() -> None:
     assert means == pytest.approx(((500 / 12 + 400 / 6) / 2, (1100 / 12 + 100 / 6) / 2))
 
 
-def test_what_learns_nothing_is_compared_with_every_seed() -> None:
+def test_a_deterministic_method_is_compared_under_every_seed_of_the_other() -> None:
     records = [
         measured("zeroshot", "1100", trained=False),
         *(measured("rpp", right, seed=seed) for seed, right in enumerate(("1110", "1111"), 4)),
@@ -84,17 +84,17 @@ def test_what_learns_nothing_is_compared_with_every_seed() -> None:
     assert pair.changes.tolist() == [[0, 0, 1, 0], [0, 0, 1, 1]]
 
 
-def test_two_that_learn_nothing_are_one_pair() -> None:
-    how: dict[str, Any] = {"trained": False}
+def test_two_deterministic_methods_are_one_pair() -> None:
+    untrained: dict[str, Any] = {"trained": False}
     records = [
-        measured("zeroshot", "1100", seed=2, **how),
-        measured("zeroshot", "1110", seed=1, options=(("kd", False),), **how),
+        measured("zeroshot", "1100", seed=2, **untrained),
+        measured("zeroshot", "1110", seed=1, options=(("kd", False),), **untrained),
     ]
     (pair,) = only(records, "zeroshot", "zeroshot:kd=off").pairs
     assert pair.changes.tolist() == [[0, 0, 1, 0]]
 
 
-def test_what_only_one_has_is_left_out_and_said() -> None:
+def test_seeds_and_data_sets_of_one_method_only_are_left_out_and_listed() -> None:
     records = [
         *(measured(m, "1100", "flowers", seed) for m in ("coop", "rpp") for seed in (1, 2)),
         *(measured(m, "1100", "pets") for m in ("coop", "rpp")),
@@ -123,7 +123,7 @@ def test_numbers_without_outcomes_are_left_out() -> None:
     assert comparison.left_out == (("seed 1: top5 is not kept image by image", ("top5",)),)
 
 
-def test_other_data_is_never_compared() -> None:
+def test_different_versions_of_a_data_set_are_never_compared() -> None:
     old, new = {"data": "d1"}, {"data": "d2"}
     records = [
         measured("coop", "1100", "flowers", **old),
@@ -137,7 +137,7 @@ def test_other_data_is_never_compared() -> None:
     assert "was measured in Cross-dataset transfer (data of Flowers: d" in remarks[0]
 
 
-def test_without_anything_in_common_it_is_an_error_that_says_why() -> None:
+def test_nothing_in_common_is_an_error_with_the_reasons() -> None:
     records = [measured("coop", "1100"), measured("rpp", "1111", backbone="other")]
     with pytest.raises(UsageError, match="cannot be compared") as error:
         compare(records, "coop", "rpp")
@@ -168,14 +168,14 @@ RPP = [
         ("RPP-SAPL", "RPP-SAPL"),
     ],
 )
-def test_a_row_goes_by_its_label_and_by_the_words_that_ran_it(name: str, label: str) -> None:
+def test_a_row_is_named_by_its_label_or_as_on_the_command_line(name: str, label: str) -> None:
     comparison = only([measured("coop", "1100"), *RPP], second=name)
     assert comparison.second.label == label
     assert [row.label for row in comparison.table.rows] == ["CoOp", label]
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("rrp", "no row is named 'rrp'; did you mean 'rpp'?"),
         ("rpp:kd=of", "did you mean 'rpp:kd=off'?"),
@@ -186,18 +186,18 @@ def test_a_row_goes_by_its_label_and_by_the_words_that_ran_it(name: str, label: 
         ("pomp", "'pomp' may be any of these; write one of them:\n  POMP · recipe a\n"),
     ],
 )
-def test_a_name_that_fits_no_row_or_several_is_refused(name: str, told: str) -> None:
+def test_a_name_that_matches_no_row_or_several_is_an_error(name: str, message: str) -> None:
     twice = [measured("pomp", "1100", recipe=recipe) for recipe in ("a", "b")]
     with pytest.raises(UsageError) as error:
         compare([measured("coop", "1100"), *RPP, *twice], "coop", name)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 # --- the page -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.chdir(tmp_path)
     store = Store(Path("runs"))
     for seed in (1, 2):
@@ -206,16 +206,16 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         store.write(measured("coop", "1" * 50 + "0" * 50, "pets", seed))
     store.write(measured("rpp", "1" * 50 + "0" * 50, "pets", 1))
 
-    def run(*words: str) -> tuple[int, str, str]:
+    def run_compare(*words: str) -> tuple[int, str, str]:
         status = main(["compare", *words])
         return status, *capsys.readouterr()
 
-    return run
+    return run_compare
 
 
-def test_the_page_shows_differences_intervals_and_what_is_missing(say: Say) -> None:
-    status, page, told = say("coop", "rpp")
-    assert (status, told) == (0, "")
+def test_the_page_has_differences_intervals_and_what_is_left_out(run: Run) -> None:
+    status, page, stderr = run("coop", "rpp")
+    assert (status, stderr) == (0, "")
     assert page.startswith("# Cross-dataset transfer: RPP-SAPL against CoOp\n")
     assert "seeds 1, 2; difference" in page
     flowers, pets, average = (
@@ -238,35 +238,35 @@ def test_the_page_shows_differences_intervals_and_what_is_missing(say: Say) -> N
         assert note in page
 
 
-def test_p_is_corrected_for_the_number_of_data_sets(say: Say) -> None:
+def test_p_is_corrected_for_the_number_of_data_sets(run: Run) -> None:
     for dataset, right in (("flowers", "1111111"), ("pets", "0000001")):
         Store(Path("two")).write(measured("coop", "0000001", dataset))
         Store(Path("two")).write(measured("rpp", right, dataset))
-    page = say("coop", "rpp", "--output", "two")[1]
+    page = run("coop", "rpp", "--output", "two")[1]
     (line,) = [line for line in page.splitlines() if line.startswith("| Flowers")]
     assert "| 0.062 |" in line  # 2 * 2 / 2 ** 6
     assert "**" not in line
 
 
-def test_changed_images_are_listed_where_asked_for(say: Say) -> None:
-    _, page, _ = say("coop", "rpp", "--images", "3")
+def test_changed_images_are_listed_on_request(run: Run) -> None:
+    _, page, _ = run("coop", "rpp", "--images", "3")
     assert "- Flowers, wrong -> right: 20 (2/2), 21 (2/2), 22 (2/2) and 27 more\n" in page
     assert "- Flowers, right -> wrong: 0 (2/2), 1 (2/2)\n" in page
     assert "- Pets, wrong -> right: none\n" in page
-    assert "wrong -> right" not in say("coop", "rpp")[1]
+    assert "wrong -> right" not in run("coop", "rpp")[1]
 
 
-def test_it_needs_no_torch(say: Say) -> None:
+def test_it_needs_no_torch(run: Run) -> None:
     code = (
         "import sys; from rppbench.cli import main; status = main(['compare', 'coop', 'rpp'])\n"
         "sys.exit(sorted({'torch', 'open_clip', 'mmengine'} & set(sys.modules)) or status)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == say("coop", "rpp")[1]
+    assert done.stdout == run("coop", "rpp")[1]
 
 
-def test_mistakes_are_messages(say: Say) -> None:
+def test_mistakes_end_with_a_message(run: Run) -> None:
     for words, expected in (
         (("coop", "rppp"), "did you mean 'rpp'?"),
         (("coop", "rpp", "--task", "x"), "no record is of a task named 'x'"),
@@ -275,6 +275,6 @@ def test_mistakes_are_messages(say: Say) -> None:
         (("coop",), "the following arguments are required: B"),
         (("coop", "rpp", "--output", "no"), "no records in no/records"),
     ):
-        status, page, told = say(*words)
+        status, page, stderr = run(*words)
         assert (status, page) == (2, "")
-        assert expected in told
+        assert expected in stderr

@@ -12,12 +12,12 @@ from support.records import record
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.comparison.compare import compare
-from rppbench.leaderboard.build import parts
+from rppbench.leaderboard.build import build_with_variants
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
-from rppbench.reporting.ablation_plots import figure
+from rppbench.reporting.ablation_plots import ablation_figure
 from rppbench.reporting.site import page
 
 VALUES = {"coop": (30.0, 31.0, 33.5), "rpp": (34.0, 34.5, 36.0), "zeroshot": (29.0,)}
@@ -91,7 +91,7 @@ def test_every_page_can_be_made(
     capsys.readouterr()
     assert main(["report", *output, "--to", str(tmp_path / "site")]) == 0
     assert "AP50" in (tmp_path / "site" / "index.html").read_text()
-    assert page(parts(records(*sets)))
+    assert page(build_with_variants(records(*sets)))
 
 
 def test_one_seed_has_a_difference_without_an_interval(
@@ -128,7 +128,7 @@ def test_an_ablation_rests_on_the_seeds() -> None:
     report = ablation(*grid(3))
     assert report is not None
     text = ablation_page.page(report)
-    assert figure(report) is not None
+    assert ablation_figure(report) is not None
     assert "paired t-test over seeds" in text
     assert "no main effects" in text
     off = report.results[1]
@@ -142,6 +142,6 @@ def test_an_ablation_of_one_seed_says_why_it_has_no_differences() -> None:
     report = ablation(*grid(1))
     assert report is not None
     text = ablation_page.page(report)
-    assert figure(report) is None
+    assert ablation_figure(report) is None
     assert "AP50 is not kept image by image" in text
     assert all(result.against is None for result in report.results)

@@ -1,3 +1,5 @@
+"""Leaderboard tables built from records, and the pages and files written from them."""
+
 import csv
 import io
 import json
@@ -8,19 +10,21 @@ from support.records import record
 
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
-from rppbench.leaderboard.tables import duration
+from rppbench.leaderboard.number_format import duration_text
 from rppbench.records.record import Failure, Score
 from rppbench.reporting import csv_json, leaderboard_markdown
-from rppbench.reporting.pages import write_leaderboards
+from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.stats.intervals import harmonic_mean
 
 
 def cells(page: str) -> list[list[str]]:
+    """Heads and rows of the tables of a Markdown page."""
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
     return [rows[0], *rows[2:]]
 
 
 def only(records):
+    """The only table of these records."""
     (table,) = build(records)
     return table
 
@@ -51,7 +55,7 @@ def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_average
     assert "incomplete" not in page
 
 
-def test_equal_as_printed_is_equally_best():
+def test_numbers_that_print_alike_are_equally_best():
     values = {"coop": 50.04, "rpp": 49.96, "pomp": 49.94}
     table = only([record(method, value=value) for method, value in values.items()])
     assert [(row.method, row.entries[0].best) for row in table.rows] == [
@@ -61,7 +65,7 @@ def test_equal_as_printed_is_equally_best():
     ]
 
 
-def test_a_lone_row_is_not_called_best():
+def test_a_single_row_is_not_marked_as_best():
     assert "**" not in leaderboard_markdown.page(build([record()]))
 
 
@@ -87,13 +91,13 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
     assert "RPP-SAPL is incomplete: Pets (0 of 1 seeds were run)." in page
 
 
-def test_gaps_of_one_reason_are_named_together():
+def test_gaps_with_the_same_reason_share_a_footnote():
     records = [record("coop", name) for name in ("birds", "cars", "flowers")]
     page = leaderboard_markdown.page(build([*records, record("rpp", "birds")]))
     assert "RPP-SAPL is incomplete: Cars, Flowers (0 of 1 seeds were run)." in page
 
 
-def test_missing_seeds_show_and_are_not_best():
+def test_a_row_with_missing_seeds_is_marked_and_never_best():
     records = [
         *(record("coop", seed=seed, value=50.0 + seed) for seed in (1, 2, 3)),
         *(record("rpp", seed=seed, value=90.0) for seed in (1, 2)),
@@ -114,14 +118,14 @@ def test_a_failed_cell_shows_its_kind(kind, shown):
     assert rows[-1][:2] == ["RPP-SAPL", shown]
 
 
-def test_a_cell_that_failed_before_it_had_labels_still_stands_in_the_table():
-    bare = replace(record("rpp", failure=Failure("KeyError", "x")), labels={}, metric="")
-    table = only([record("coop"), bare])
+def test_a_cell_that_failed_before_it_had_labels_is_in_the_table():
+    unlabelled = replace(record("rpp", failure=Failure("KeyError", "x")), labels={}, metric="")
+    table = only([record("coop"), unlabelled])
     assert [row.label for row in table.rows] == ["CoOp", "rpp"]
     assert [column.dataset_title for column in table.columns] == ["Flowers"]
 
 
-def test_other_conditions_are_other_tables_with_a_warning():
+def test_other_conditions_give_other_tables_with_a_warning():
     records = [
         record("coop"),
         record("rpp", backbone="ViT-B-16/openai", value=99.0),
@@ -138,7 +142,7 @@ def test_other_conditions_are_other_tables_with_a_warning():
     assert "**99.0**" not in page
 
 
-def test_other_data_of_one_set_is_never_in_one_column_with_the_first():
+def test_two_versions_of_a_data_set_never_share_a_column():
     newer = {"data": "d2", "value": 80.0}
     records = [
         record("coop", "flowers", value=50.0),
@@ -153,11 +157,11 @@ def test_other_data_of_one_set_is_never_in_one_column_with_the_first():
     assert ("data of Flowers", "d2") in new.differences
     assert ("data of Flowers", "d1") in old.differences
     assert all("Pets" not in name for name, _ in (*new.differences, *old.differences))
-    shown = [(entry.mean, t) for t in (new, old) for row in t.rows for entry in row.entries]
-    assert sum(mean is not None for mean, _ in shown) == len(records)
+    means = [(entry.mean, t) for t in (new, old) for row in t.rows for entry in row.entries]
+    assert sum(mean is not None for mean, _ in means) == len(records)
 
 
-def test_data_that_was_missing_and_then_came_leaves_one_table_with_the_number():
+def test_data_that_was_missing_at_first_does_not_split_the_table():
     gone = Failure("missing-data", "no files")
     records = [
         record("coop", data="missing", failure=gone),
@@ -172,7 +176,7 @@ def test_data_that_was_missing_and_then_came_leaves_one_table_with_the_number():
     assert only([*records, record("rpp", value=60.0)]).rows[0].entries[0].mean == 60.0
 
 
-def test_options_recipes_sources_and_weights_are_rows_of_their_own():
+def test_each_option_recipe_source_and_training_input_has_its_own_row():
     records = [
         record("rpp", options=(("kd", True),)),
         record("rpp", options=(("kd", False),)),
@@ -196,26 +200,26 @@ def test_options_recipes_sources_and_weights_are_rows_of_their_own():
     assert "Learned on" in cells(leaderboard_markdown.page([table]))[0]
 
 
-def test_what_is_learned_on_each_set_itself_is_one_row():
+def test_a_method_trained_on_each_data_set_itself_is_one_row():
     records = [
         record(method, name, seed, 50.0, source=name, data=f"{name}-1", learned_from=f"{name}-1")
         for method in ("coop", "rpp")
         for name in ("flowers", "pets")
         for seed in (1, 2)
     ]
-    plain = [
+    untrained = [
         record("zeroshot", name, trained=False, data=f"{name}-1") for name in ("flowers", "pets")
     ]
-    table = only([*records, *plain])
+    table = only([*records, *untrained])
     assert [row.label for row in table.rows] == ["CLIP", "CoOp", "RPP-SAPL"]
-    assert all(row.average is not None and row.average.whole for row in table.rows)
+    assert all(row.average is not None and row.average.is_complete for row in table.rows)
     assert [row.learned_on for row in table.rows][1:] == ["each set itself, 16 shots"] * 2
     page = leaderboard_markdown.page([table])
     assert "incomplete" not in page
     assert "learned on each set itself, 16 shots a class" in page
 
 
-def test_a_set_that_was_learned_on_stays_in_the_row_of_its_source():
+def test_the_data_set_that_was_trained_on_stays_in_the_row_of_its_source():
     """One source for all sets, and one of them is the source itself."""
     records = [record("coop", name, source="flowers") for name in ("flowers", "pets")]
     (row,) = only(records).rows
@@ -229,7 +233,7 @@ def test_a_set_that_was_learned_on_stays_in_the_row_of_its_source():
     assert labels == ["CoOp · recipe coop-1", "CoOp · recipe coop-2"]
 
 
-def test_columns_stand_in_the_suites_order_then_by_title():
+def test_columns_have_the_order_of_the_suite_then_of_titles():
     order = {"pets": "10", "flowers": "9", "cars": "", "birds": ""}
     table = only([record(dataset=name, order=rank) for name, rank in order.items()])
     assert [column.dataset for column in table.columns] == ["flowers", "pets", "birds", "cars"]
@@ -242,7 +246,7 @@ def test_a_task_with_one_data_set_has_a_column_for_each_metric():
     assert row[1:4] == ["50.0", "60.0", "40.0"]
 
 
-def test_another_metric_can_be_asked_for_and_an_unknown_one_is_refused():
+def test_another_metric_can_be_requested_and_an_unknown_one_is_an_error():
     both = (Score("top1", 50.0), Score("per_class", 44.0))
     records = [record(dataset=name, scores=both) for name in ("flowers", "pets")]
     (table,) = build(records, metric="per_class")
@@ -253,7 +257,7 @@ def test_another_metric_can_be_asked_for_and_an_unknown_one_is_refused():
         build(records, task="cross-datasets")
 
 
-def test_what_learns_nothing_has_one_number_however_many_seeds_were_run():
+def test_a_deterministic_method_has_one_number_for_any_number_of_seeds():
     records = [record("zeroshot", seed=seed, trained=False) for seed in (1, 2)]
     page = leaderboard_markdown.page(build(records))
     assert cells(page)[1] == ["CLIP", "50.0", "1", "0", "–"]
@@ -279,7 +283,7 @@ def test_the_order_of_the_records_changes_nothing():
     assert build(records) == build(records[::-1])
 
 
-def test_no_records_are_no_tables():
+def test_no_records_give_no_tables():
     assert build([]) == []
 
 
@@ -343,7 +347,7 @@ def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
     assert table["rows"][1]["rank"] == {"mean": 2.2, "groups": "ab"}
 
 
-def test_ranks_tie_where_the_page_prints_the_same():
+def test_numbers_that_print_alike_share_a_rank():
     spread = {"coop": (0.01,) * 5, "rpp": (0.02,) * 5, "pomp": (0.0,) * 5}
     page = leaderboard_markdown.page(build(ranked(spread=spread)))
     assert [row[-4] for row in cells(page)[1:]] == ["2.0 a"] * 3
@@ -367,23 +371,23 @@ def test_names_cannot_break_the_markdown():
     ("seconds", "text"),
     [(0.0, "0.0 s"), (59.96, "1 min 00 s"), (185.2, "3 min 05 s"), (3599.6, "1 h 00 min")],
 )
-def test_durations_read_as_people_say_them(seconds, text):
-    assert duration(seconds) == text
+def test_durations_are_printed_in_suitable_units(seconds, text):
+    assert duration_text(seconds) == text
 
 
-def test_the_module_does_not_hide_the_formats_it_is_named_after():
+def test_no_tables_give_empty_json_and_csv():
     assert json.loads(csv_json.json([])) == {"tables": []}
     assert csv_json.csv([]).startswith("task,table,")
 
 
-def test_less_is_better_for_calibration_error():
-    def made(method, ece):
+def test_a_lower_calibration_error_is_better():
+    def with_error(method, ece):
         return [
             record(method, name, scores=(Score("top1", 50.0), Score("ece", ece)))
             for name in ("flowers", "cars")
         ]
 
-    records = [*made("coop", 9.0), *made("rpp", 4.0)]
+    records = [*with_error("coop", 9.0), *with_error("rpp", 4.0)]
     (table,) = build(records, metric="ece")
     assert [row.method for row in table.rows] == ["rpp", "coop"]
     assert [entry.best for row in table.rows for entry in row.entries] == [True, True, False, False]
@@ -393,14 +397,16 @@ def test_less_is_better_for_calibration_error():
     assert best == {"rpp": [True, True], "coop": [True, False]}
 
 
-def test_other_metrics_stand_below_on_average_and_halves_in_both_conventions():
-    def made(name, base, new, gap):
+def test_averages_of_other_metrics_include_the_harmonic_mean_of_the_averages():
+    def with_halves(name, base, new, gap):
         both = Score("harmonic_mean", harmonic_mean(base, new))
         parts = (Score("base", base), Score("new", new), Score("base_top5", 99.0))
         scores = (both, *parts, Score("loss_gap", gap))
         return replace(record("rpp", name, scores=scores), metric="harmonic_mean")
 
-    (table,) = build([made("flowers", 90.0, 30.0, 0.123), made("cars", 50.0, 70.0, 0.125)])
+    (table,) = build(
+        [with_halves("flowers", 90.0, 30.0, 0.123), with_halves("cars", 50.0, 70.0, 0.125)]
+    )
     (row,) = table.rows
     means = {name: average.mean for name, average in row.others}
     assert set(means) == {"base", "new", "loss_gap", "harmonic mean of the averages"}
@@ -412,12 +418,12 @@ def test_other_metrics_stand_below_on_average_and_halves_in_both_conventions():
     assert "| 70.0 | 50.0 | 0.124 | 58.3 |" in text
 
 
-def test_what_a_method_has_nowhere_is_no_gap_of_it():
+def test_a_metric_that_a_method_does_not_have_is_not_a_gap():
     known = record("rpp", "cars", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
     other = record("rpp", "flowers", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
-    still = [record("coop", name, scores=(Score("top1", 40.0),)) for name in ("cars", "flowers")]
-    text = leaderboard_markdown.page(build([known, other, *still]))
+    without = [record("coop", name, scores=(Score("top1", 40.0),)) for name in ("cars", "flowers")]
+    text = leaderboard_markdown.page(build([known, other, *without]))
     assert "| CoOp | – |" in text.split("On average over the data sets:")[1]
-    alone = leaderboard_markdown.page(build([known, still[0]]))
+    alone = leaderboard_markdown.page(build([known, without[0]]))
     assert "incomplete" not in alone
     assert "| CoOp | 40.0 | – |" in alone

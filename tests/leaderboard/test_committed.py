@@ -1,4 +1,4 @@
-"""Committed pages are what the committed records say, and nothing lies beside them."""
+"""Committed pages equal the pages that their records give, and there are no other files."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rppbench.leaderboard.build import build
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.merge import faults
 from rppbench.records.store import Store
-from rppbench.reporting.ablation_page import rewrite, stem, write, written
-from rppbench.reporting.pages import write_leaderboards
+from rppbench.reporting.ablation_page import file_stem, rewrite, stored_grids, write
+from rppbench.reporting.leaderboard_files import write_leaderboards
 
 FOLDER = Path(__file__).parents[2] / "leaderboards"
 ABLATIONS = FOLDER / "ablations"
-"""Holds nothing until grids were run."""
+"""Empty until a grid is published."""
 PICTURES = ("png",)
 TEXTS = ("md", "tex", "csv", "json", "svg")
 
 
 def drift(folder: Path, made: dict[str, bytes]) -> list[str]:
-    """In what the files of a folder are not those that its records make."""
+    """Differences between the committed files of a folder and those made from its records."""
     committed = {
         path.name: path.read_bytes()
         for ending in (*TEXTS, *PICTURES)
@@ -35,32 +35,34 @@ def drift(folder: Path, made: dict[str, bytes]) -> list[str]:
         if path.name != "README.md"
     }
     # Pages without records, and records without pages, are both mistakes.
-    found = [f"{name}: nothing makes it" for name in committed.keys() - made.keys()]
-    found += [f"{name}: is not there" for name in made.keys() - committed.keys()]
+    differences = [f"{name}: nothing makes it" for name in committed.keys() - made.keys()]
+    differences += [f"{name}: is not there" for name in made.keys() - committed.keys()]
     for name in sorted(committed.keys() & made.keys()):
         same = _looks_alike if name.endswith(PICTURES) else bytes.__eq__
         if not same(committed[name], made[name]):
-            found.append(f"{name}: its records say something else")
-    return found
+            differences.append(f"{name}: its records say something else")
+    return differences
 
 
 def _looks_alike(one: bytes, other: bytes) -> bool:
-    """Pixels that nobody tells apart: other builds of zlib pack the same ones differently."""
+    """Whether two PNG files have nearly equal pixels: builds of zlib compress them differently."""
     first, second = (np.asarray(Image.open(io.BytesIO(content)), int) for content in (one, other))
     return first.shape == second.shape and np.abs(first - second).mean() < 0.5
 
 
 def remade(folder: Path, to: Path) -> tuple[dict[str, bytes], set[str]]:
-    """The ablation pages of a folder made again, and keys of records that belong to no grid."""
+    """The ablation files of a folder, written again, and keys of records that belong to no grid."""
     records, problems = Store(folder).all()
     assert [str(problem) for problem in problems] == []
     assert [fault for one in records for fault in faults(one)] == []
     made = {path.name: path.read_bytes() for path in rewrite(records, folder, to)}
-    known = {place.key for grid in written(folder) for c in grid.combinations for place in c.cells}
+    known = {
+        place.key for grid in stored_grids(folder) for c in grid.combinations for place in c.cells
+    }
     return made, {one.key for one in records} - known
 
 
-def test_every_committed_page_is_what_its_records_say(tmp_path: Path) -> None:
+def test_every_committed_page_equals_the_page_from_its_records(tmp_path: Path) -> None:
     records, problems = Store(FOLDER).all()
     assert [str(problem) for problem in problems] == []
     paths = write_leaderboards(build(records), tmp_path)
@@ -69,19 +71,19 @@ def test_every_committed_page_is_what_its_records_say(tmp_path: Path) -> None:
     assert drift(FOLDER, made) == [], f"run `rppbench leaderboard --output {FOLDER.name}`"
 
 
-def test_every_committed_ablation_is_what_its_records_say(tmp_path: Path) -> None:
-    made, strangers = remade(ABLATIONS, tmp_path)
+def test_every_committed_ablation_equals_the_one_from_its_records(tmp_path: Path) -> None:
+    made, unlisted = remade(ABLATIONS, tmp_path)
     assert drift(ABLATIONS, made) == [], "run `rppbench publish FROM --grids leaderboards/grids`"
-    assert strangers == set(), "records that no page shows"
+    assert unlisted == set(), "records that no page shows"
 
 
-def test_every_committed_ablation_is_of_its_grid_file() -> None:
-    """A grid that was changed after it was published would have a page of another question."""
-    found = {stem(grid): grid for grid in written(ABLATIONS) if not grid.metric}
-    if not found:
+def test_every_committed_ablation_has_the_grid_of_its_grid_file() -> None:
+    """If a grid changes after it was published, its page no longer reports on it."""
+    grids = {file_stem(grid): grid for grid in stored_grids(ABLATIONS) if not grid.metric}
+    if not grids:
         pytest.skip("no grid was published yet")
-    asked = {stem(design.grid): design.grid for _, design in designs(FOLDER / "grids")}
-    assert {name: grid for name, grid in asked.items() if name in found} == found
+    in_files = {file_stem(design.grid): design.grid for _, design in designs(FOLDER / "grids")}
+    assert {name: grid for name, grid in in_files.items() if name in grids} == grids
 
 
 @pytest.fixture
@@ -109,14 +111,14 @@ def published(tmp_path: Path) -> Path:
     return store.root
 
 
-def test_what_was_published_is_found_to_be_as_its_records(published: Path, tmp_path: Path) -> None:
-    made, strangers = remade(published, tmp_path / "again")
+def test_unchanged_published_files_show_no_difference(published: Path, tmp_path: Path) -> None:
+    made, unlisted = remade(published, tmp_path / "again")
     assert {name.rpartition(".")[2] for name in made} == {"md", "json", "svg", "png"}
     assert drift(published, made) == []
-    assert strangers == set()
+    assert unlisted == set()
 
 
-def test_a_changed_page_plot_or_record_is_found(published: Path, tmp_path: Path) -> None:
+def test_a_changed_page_plot_or_record_is_detected(published: Path, tmp_path: Path) -> None:
     for ending in ("md", "svg"):
         path = published / f"ablation-made.{ending}"
         path.write_text(path.read_text().replace("0", "1", 1))
@@ -124,13 +126,13 @@ def test_a_changed_page_plot_or_record_is_found(published: Path, tmp_path: Path)
     Image.fromarray(255 - np.asarray(Image.open(picture))[..., :3]).save(picture)
     (published / "ablation-other.svg").write_text("<svg/>")
     Store(published).write(record("coop", value=1.0))
-    made, strangers = remade(published, tmp_path / "again")
+    made, unlisted = remade(published, tmp_path / "again")
     assert sorted(drift(published, made)) == [
         "ablation-made.md: its records say something else",
         "ablation-made.png: its records say something else",
         "ablation-made.svg: its records say something else",
         "ablation-other.svg: nothing makes it",
     ]
-    assert len(strangers) == 1
+    assert len(unlisted) == 1
     (published / "ablation-made.png").unlink()
     assert "ablation-made.png: is not there" in drift(published, made)

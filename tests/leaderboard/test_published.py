@@ -1,4 +1,4 @@
-"""Published numbers: the files that come with rppbench, what is refused, what does not add up."""
+"""Published numbers: the files of rppbench, invalid files, and numbers that do not add up."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from rppbench.cli import main
 from rppbench.errors import UsageError
-from rppbench.leaderboard.published import figures, read, shipped
-from rppbench.leaderboard.published_check import check, unit
+from rppbench.leaderboard.published import read_rows, shipped_numbers, shipped_rows
+from rppbench.leaderboard.published_check import check, last_digit
 from rppbench.plugins.registry import Registry
 
-WHOLE = """
+VALID = """
 origin: A paper
 task: few-shot
 metric: top1
@@ -35,62 +35,66 @@ Write = Callable[[str], Path]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    def made(text: str) -> Path:
+    def write_file(text: str) -> Path:
         path = tmp_path / "paper.yaml"
         path.write_text(text)
         return path
 
-    return made
+    return write_file
 
 
 def table(columns: str, values: str, more: str = "") -> str:
+    """A file with one table of one row; `more` are further keys of the row."""
     head = "{origin: P, task: t, metric: m, backbone: b, kind: original, tables: [{place: T, "
     return f"{head}columns: [{columns}], rows: [{{title: R, values: [{values}]{more}}}]}}]}}"
 
 
-def test_a_number_keeps_its_digits_and_all_that_is_said_of_it(write: Write) -> None:
-    (line,) = read(write(WHOLE))
-    (figure,) = line.figures.values()
-    assert str(figure.value) == "50.10"
-    assert (figure.source, figure.origin, figure.place) == ("paper", "A paper", "Table 1")
-    assert (figure.title, figure.dataset, figure.over) == ("Mine", "flowers", ())
-    facts = figure.facts
-    assert (facts.task, facts.metric, facts.kind) == ("few-shot", "top1", "original")
+def test_a_number_keeps_its_digits_and_provenance(write: Write) -> None:
+    (row,) = read_rows(write(VALID))
+    (number,) = row.numbers.values()
+    assert str(number.value) == "50.10"
+    assert (number.source, number.origin, number.place) == ("paper", "A paper", "Table 1")
+    assert (number.title, number.dataset, number.over) == ("Mine", "flowers", ())
+    provenance = number.provenance
+    assert (provenance.task, provenance.metric, provenance.kind) == ("few-shot", "top1", "original")
 
 
-def test_a_column_wins_over_its_row_and_a_row_over_its_table(write: Write) -> None:
-    text = WHOLE.replace('"-"', "7").replace("title: Mine", "title: Mine, kind: re-implemented")
-    first, second = read(write(text))[0].figures.values()
-    assert first.facts.kind == second.facts.kind == "re-implemented"
-    assert (first.facts.metric, second.facts.metric) == ("top1", "base")
+def test_a_column_overrides_its_row_and_a_row_its_table(write: Write) -> None:
+    text = VALID.replace('"-"', "7").replace("title: Mine", "title: Mine, kind: re-implemented")
+    first, second = read_rows(write(text))[0].numbers.values()
+    assert first.provenance.kind == second.provenance.kind == "re-implemented"
+    assert (first.provenance.metric, second.provenance.metric) == ("top1", "base")
 
 
-REFUSED = {
+INVALID = {
     "not YAML": ("{", "cannot read"),
     "no mapping": ("[1]", "must hold KEY: VALUE pairs"),
     "no tables": ("origin: x", "lacks 'tables'"),
-    "a wrong key": (WHOLE + "    shot: 4\n", "did you mean 'shots'"),
-    "a value too few": (WHOLE.replace(', "-"', ""), "Table 1: Mine: 1 values for 2 columns"),
-    "no number": (WHOLE.replace("50.10", "5O.10"), "Mine: flowers: '5O.10' is no number"),
-    "NaN": (WHOLE.replace("50.10", "nan"), "is no number"),
-    "no percentage": (WHOLE.replace("50.10", "501.0"), "501.0 is no percentage"),
-    "no kind": (WHOLE.replace("    kind: original\n", ""), "nothing says its 'kind'"),
-    "another kind": (WHOLE.replace("original", "orginal"), "did you mean 'original'"),
-    "a column twice": (WHOLE.replace("name: pets", "name: flowers"), "two columns have one name"),
+    "a wrong key": (VALID + "    shot: 4\n", "did you mean 'shots'"),
+    "a value too few": (VALID.replace(', "-"', ""), "Table 1: Mine: 1 values for 2 columns"),
+    "not a number": (VALID.replace("50.10", "5O.10"), "Mine: flowers: '5O.10' is not a number"),
+    "NaN": (VALID.replace("50.10", "nan"), "is not a number"),
+    "not a percentage": (VALID.replace("50.10", "501.0"), "501.0 is not a percentage"),
+    "no kind": (VALID.replace("    kind: original\n", ""), "flowers: 'kind' is missing"),
+    "another kind": (VALID.replace("original", "orginal"), "did you mean 'original'"),
+    "a column twice": (
+        VALID.replace("name: pets", "name: flowers"),
+        "columns have the same name",
+    ),
     "a sum of nothing": (table("{name: x, mean: [y]}", "1"), "no column of paper.yaml: T is named"),
-    "an object": (WHOLE.replace("A paper", "!!python/name:os.system"), "lacks 'origin'"),
+    "an object": (VALID.replace("A paper", "!!python/name:os.system"), "lacks 'origin'"),
 }
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_is_wrong_in_a_file_is_said_with_its_place(write: Write, what: str) -> None:
-    text, told = REFUSED[what]
-    with pytest.raises(UsageError, match=re.escape(told)):
-        read(write(text))
+@pytest.mark.parametrize("case", INVALID)
+def test_a_mistake_in_a_file_is_reported_with_its_place(write: Write, case: str) -> None:
+    text, message = INVALID[case]
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read_rows(write(text))
 
 
 @pytest.mark.parametrize(
-    ("columns", "values", "told", "rounded"),
+    ("columns", "values", "message", "rounded"),
     [
         ("a, b, {name: c, over: [a, b]}", "50.0, 60.0, 55.0", None, False),
         ("a, b, {name: c, over: [a, b]}", "50.0, 60.1, 55.0", None, False),  # 55.05: both are right
@@ -106,21 +110,21 @@ def test_what_is_wrong_in_a_file_is_said_with_its_place(write: Write, what: str)
         ("a, b, {name: c, mean: [a, b]}", '50.0, "-", 50.0', None, False),  # one is left out
     ],
 )
-def test_sums_are_worked_out_again(
-    write: Write, columns: str, values: str, told: str | None, rounded: bool
+def test_derived_numbers_are_computed_again(
+    write: Write, columns: str, values: str, message: str | None, rounded: bool
 ) -> None:
-    found = check(read(write(table(columns, values))))
-    if told is None:
-        assert found == []
+    discrepancies = check(read_rows(write(table(columns, values))))
+    if message is None:
+        assert discrepancies == []
     else:
-        (finding,) = found
-        assert told in str(finding)
-        assert finding.where == "paper.yaml: T: R: c"
-        assert finding.rounded == rounded
+        (discrepancy,) = discrepancies
+        assert message in str(discrepancy)
+        assert discrepancy.where == "paper.yaml: T: R: c"
+        assert discrepancy.rounded == rounded
 
 
-def test_a_quotation_must_be_what_it_quotes(tmp_path: Path) -> None:
-    lines = []
+def test_a_quotation_must_equal_the_number_it_quotes(tmp_path: Path) -> None:
+    rows = []
     for name, values, more in (
         ("first", "50.04, 60.0", ""),
         ("good", "50.0, 60.0", ", quotes: first"),
@@ -128,19 +132,19 @@ def test_a_quotation_must_be_what_it_quotes(tmp_path: Path) -> None:
     ):
         path = tmp_path / f"{name}.yaml"
         path.write_text(table("a, b", values, more))
-        lines += read(path)
-    assert [str(finding) for finding in check(lines)] == [
-        "bad.yaml: T: R: a: 50.1 is no quotation of first's 50.04; no rounding explains it"
+        rows += read_rows(path)
+    assert [str(discrepancy) for discrepancy in check(rows)] == [
+        "bad.yaml: T: R: a: 50.1 is not a quotation of first's 50.04; no rounding explains it"
     ]
 
 
 # --- what comes with rppbench -------------------------------------------------------------------
 
 
-def test_all_that_does_not_add_up_in_the_shipped_files_is_known() -> None:
-    """Whoever enters a number wrongly meets this test; what sources print wrongly says `sic`."""
-    found = check(shipped())
-    unexplained = {(f.where, f.told.split()[0]) for f in found if not f.rounded}
+def test_all_discrepancies_in_the_shipped_files_are_known() -> None:
+    """A mistake of entry fails this test; a mistake of the source is marked `sic` in its file."""
+    discrepancies = check(shipped_rows())
+    unexplained = {(d.where, d.message.split()[0]) for d in discrepancies if not d.rounded}
     assert unexplained == {
         ("promptsrc.yaml: README.md: ProDA: HM", "76.65"),
         ("pomp.yaml: introduction: POMP: gain", "2.9"),
@@ -149,52 +153,54 @@ def test_all_that_does_not_add_up_in_the_shipped_files_is_known() -> None:
         ("pomp-dense.yaml: Table 4: ZSSeg: VOC hIoU", "77.5"),
         ("rmadapter.yaml: table for shifts not known: MaPLe: mean of 4", "60.26"),
     }
-    assert all(finding.sic for finding in found if not finding.rounded)
-    wrong = {finding.where.rpartition(": ")[0] for finding in found}
-    assert {line.where for line in shipped() if line.sic} <= wrong, "sic where all is well"
-    (clip,) = (f for f in found if "CLIP" in f.where)
+    assert all(d.sic for d in discrepancies if not d.rounded)
+    wrong = {d.where.rpartition(": ")[0] for d in discrepancies}
+    assert {row.where for row in shipped_rows() if row.sic} <= wrong, "sic in a row that adds up"
+    (clip,) = (d for d in discrepancies if "CLIP" in d.where)
     assert clip.rounded
-    assert clip.told.endswith(
+    assert clip.message.endswith(
         "57.17 is printed, but the mean of 60.83, 46.15, 47.77, 73.96 is 57.18"
     )
 
 
 def test_every_average_that_can_be_checked_is_checked() -> None:
-    kinds = Counter(kind for line in shipped() for kind, _, _ in line.sums)
+    kinds = Counter(kind for row in shipped_rows() for kind, _, _ in row.derived)
     assert kinds["mean"] >= 25
     assert kinds["harmonic_mean"] >= 30
     assert kinds["difference"] == 4
 
 
-def test_every_quotation_finds_what_it_quotes() -> None:
-    known = {(figure.source, figure.identity) for figure in figures()}
-    for line in shipped():
-        quoting = [figure for figure in line.figures.values() if figure.quotes]
+def test_every_quotation_has_the_number_it_quotes() -> None:
+    known = {(number.source, number.identity) for number in shipped_numbers()}
+    for row in shipped_rows():
+        quoting = [number for number in row.numbers.values() if number.quotes]
         if quoting:
-            assert any((f.quotes, f.identity) in known for f in quoting), line.where
+            assert any((f.quotes, f.identity) in known for f in quoting), row.where
 
 
-def test_names_of_the_harness_in_the_shipped_files_exist() -> None:
+def test_methods_recipes_and_data_sets_named_in_the_shipped_files_exist() -> None:
     registry = Registry.load()
-    for figure in figures():
-        if not figure.method:
-            assert not figure.recipes
+    for number in shipped_numbers():
+        if not number.method:
+            assert not number.recipes
             continue
-        method = registry.get("methods", figure.method)
+        method = registry.get("methods", number.method)
         recipes = method.learning.recipes if method.learning else ()
         known = {name for recipe in recipes for name in (recipe.name, recipe.protocol)}
-        assert set(figure.recipes) <= known, figure
+        assert set(number.recipes) <= known, number
         registry.choose(
-            "methods", f"{figure.method}:" + ",".join(f"{k}={v}" for k, v in figure.options if v)
+            "methods", f"{number.method}:" + ",".join(f"{k}={v}" for k, v in number.options if v)
         )
-        if figure.facts.task in registry.all("tasks"):
-            for dataset in (*figure.over, *filter(None, [figure.dataset])):
+        if number.provenance.task in registry.all("tasks"):
+            for dataset in (*number.over, *filter(None, [number.dataset])):
                 registry.get("datasets", dataset)
 
 
-def test_no_number_of_rpp_is_shown_and_none_is_printed_twice_in_one_source() -> None:
-    assert not [f for f in figures() if f.method == "rpp" or "RPP" in f.title]
-    places = Counter((f.source, f.place, f.title, f.facts.recipe, f.column) for f in figures())
+def test_no_number_is_of_rpp_and_none_is_entered_twice() -> None:
+    assert not [f for f in shipped_numbers() if f.method == "rpp" or "RPP" in f.title]
+    places = Counter(
+        (f.source, f.place, f.title, f.provenance.recipe, f.column) for f in shipped_numbers()
+    )
     assert max(places.values()) == 1
 
 
@@ -217,24 +223,24 @@ def test_no_number_of_rpp_is_shown_and_none_is_printed_twice_in_one_source() -> 
 def test_samples_of_the_shipped_numbers(
     source: str, place: str, title: str, column: str, value: str
 ) -> None:
-    found = [
-        str(figure.value)
-        for figure in figures()
-        if (figure.source, figure.place, figure.title, figure.column)
+    values = [
+        str(number.value)
+        for number in shipped_numbers()
+        if (number.source, number.place, number.title, number.column)
         == (source, place, title, column)
     ]
-    assert value in found
+    assert value in values
 
 
-def test_the_last_printed_digit_counts() -> None:
-    assert [unit(Decimal(text)) for text in ("57.20", "57.2", "57")] == [
+def test_the_place_value_of_the_last_printed_digit() -> None:
+    assert [last_digit(Decimal(text)) for text in ("57.20", "57.2", "57")] == [
         Decimal("0.01"),
         Decimal("0.1"),
         Decimal(1),
     ]
 
 
-def test_the_command_shows_filters_and_checks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_filters_and_checks_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["published", "--task", "cross-dataset", "--method", "promptsrc"]) == 0
     shown, _ = capsys.readouterr()
     lines = [line for line in shown.splitlines() if line.startswith("PromptSRC")]

@@ -1,4 +1,4 @@
-"""Measured numbers beside published ones, and tables of what cannot be compared."""
+"""Published numbers beside measured ones, and mixed tables of what cannot be compared."""
 
 from __future__ import annotations
 
@@ -32,33 +32,34 @@ TEN = {  # CoOp's row of the table for transfer
 
 
 def coop(dataset: str, seed: int, value: float, **more: object) -> Record:
-    facts = {"recipe": "coop-transfer-1", "source": "imagenet", "backbone": B16, **more}
-    return record("coop", dataset, seed, value, **facts)
+    """A record of CoOp under the conditions of the published table; `more` overrides them."""
+    conditions = {"recipe": "coop-transfer-1", "source": "imagenet", "backbone": B16, **more}
+    return record("coop", dataset, seed, value, **conditions)
 
 
 def lines(page: str) -> list[list[str]]:
-    """Rows of the part on published numbers."""
+    """Rows of the Markdown table of published numbers."""
     if "**Against published numbers**" not in page:
         return []
     rows = page.split("**Against published numbers**")[1].splitlines()
     return [row.strip("| ").split(" | ") for row in rows if row.startswith("|")][2:]
 
 
-def test_a_published_number_stands_beside_the_measured_one_with_difference_and_verdict() -> None:
+def test_a_published_number_has_the_measured_one_the_difference_and_a_verdict() -> None:
     runs = [coop("caltech101", seed, 93.0 + seed / 2) for seed in (1, 2, 3)]  # mean 94.0, ± 1.2
     runs += [coop("dtd", seed, 40.0) for seed in (1, 2, 3)]
     source = (
         "the method's own paper, not read, table for transfer not known, read in Table 2 of "
         "RMAdapter (arXiv:2512.06811), which quotes it"
     )
-    how = ["top1", "its authors", source]
+    metric_and_source = ["top1", "its authors", source]
     assert lines(leaderboard_markdown.page(build(runs))) == [
-        ["CoOp", "Caltech101", *how, "94.0 ± 1.2", "93.70", "+0.3", "yes"],
-        ["CoOp", "Dtd", *how, "40.0 ± 0.0", "41.92", "-1.9", "**no**"],
+        ["CoOp", "Caltech101", *metric_and_source, "94.0 ± 1.2", "93.70", "+0.3", "yes"],
+        ["CoOp", "Dtd", *metric_and_source, "40.0 ± 0.0", "41.92", "-1.9", "**no**"],
     ]
 
 
-def test_one_seed_has_no_interval_and_a_missing_seed_shows() -> None:
+def test_one_seed_has_no_interval_and_missing_seeds_are_marked() -> None:
     (row,) = lines(leaderboard_markdown.page(build([coop("dtd", 1, 42.92)])))
     assert row[-4:] == ["42.9", "41.92", "+1.0", "–"]
     runs = [coop("dtd", 1, 42.0), coop("dtd", 2, 43.0), coop("caltech101", 3, 90.0)]
@@ -66,7 +67,7 @@ def test_one_seed_has_no_interval_and_a_missing_seed_shows() -> None:
     assert rows["Dtd"][5].endswith("(2/3)")
 
 
-def test_averages_are_compared_when_all_their_data_sets_are_there() -> None:
+def test_an_average_is_compared_only_if_all_its_data_sets_were_measured() -> None:
     runs = [coop(name, seed, value + 1) for name, value in TEN.items() for seed in (1, 2)]
     rows = lines(leaderboard_markdown.page(build(runs)))
     assert len(rows) == 11
@@ -78,7 +79,7 @@ def test_averages_are_compared_when_all_their_data_sets_are_there() -> None:
     ]
 
 
-OTHERS = {
+OTHER_CONDITIONS = {
     "backbone": {"backbone": "ViT-B-32/openai"},
     "recipe": {"recipe": "coop-200-1"},
     "changed recipe": {"recipe": "coop-transfer-1+lr=0.1"},
@@ -90,9 +91,10 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("what", OTHERS)
-def test_another_setting_is_not_compared(what: str) -> None:
-    assert lines(leaderboard_markdown.page(build([coop("dtd", 1, 42.0, **OTHERS[what])]))) == []
+@pytest.mark.parametrize("condition", OTHER_CONDITIONS)
+def test_another_setting_is_not_compared(condition: str) -> None:
+    run = coop("dtd", 1, 42.0, **OTHER_CONDITIONS[condition])
+    assert lines(leaderboard_markdown.page(build([run]))) == []
 
 
 def test_other_shots_are_not_compared() -> None:
@@ -102,7 +104,7 @@ def test_other_shots_are_not_compared() -> None:
     assert lines(leaderboard_markdown.page(build([fewer]))) == []
 
 
-def test_originals_and_re_implementations_are_lines_of_their_own() -> None:
+def test_originals_and_re_implementations_are_separate_rows() -> None:
     """CoOp, base to new: the authors' means and KgCoOp's re-run, and the harmonic mean of means."""
     sets = [*TEN, "imagenet"]
     runs = [
@@ -121,9 +123,9 @@ def test_originals_and_re_implementations_are_lines_of_their_own() -> None:
     rows = [
         row for row in lines(leaderboard_markdown.page(build(runs))) if row[1] == "Average of 11"
     ]
-    found = {(row[2], row[3], row[6]): row[5] for row in rows}
+    measured = {(row[2], row[3], row[6]): row[5] for row in rows}
     authors, others = "its authors", "others (re-implemented)"
-    assert found == {
+    assert measured == {
         ("base", authors, "82.69"): "80.0",
         ("new", authors, "63.22"): "60.0",
         ("base", others, "82.63"): "80.0",
@@ -132,19 +134,19 @@ def test_originals_and_re_implementations_are_lines_of_their_own() -> None:
     }
 
 
-def test_zero_shot_is_compared_with_the_same_wording_only() -> None:
+def test_zero_shot_is_compared_only_with_the_same_template() -> None:
     def run(template: str) -> Record:
         options = (("template", template),)
-        made = record("zeroshot", "dtd", trained=False, backbone=B16, options=options, value=44.0)
-        said = "" if template == "dataset" else f"template={template}"
-        return replace(made, labels={**made.labels, "method_options": said})
+        one = record("zeroshot", "dtd", trained=False, backbone=B16, options=options, value=44.0)
+        changed = "" if template == "dataset" else f"template={template}"
+        return replace(one, labels={**one.labels, "method_options": changed})
 
     assert lines(leaderboard_markdown.page(build([run("dataset")]))) == []
     (row,) = lines(leaderboard_markdown.page(build([run("single")])))
     assert row[3:5] == ["others (re-implemented)", "POMP (arXiv:2304.04704), Table 2"]
 
 
-def test_latex_and_csv_have_the_published_numbers_with_whose_they_are() -> None:
+def test_latex_and_csv_have_the_published_numbers_with_their_source() -> None:
     tables = build([coop("dtd", seed, 40.0 + seed) for seed in (1, 2, 3)])
     text = latex.page(tables)
     assert text.count(r"\begin{table}") == 2
@@ -160,7 +162,7 @@ def test_latex_and_csv_have_the_published_numbers_with_whose_they_are() -> None:
     assert len(list(DictReader(StringIO(csv_json.csv(plain))))) == 1
 
 
-def test_json_has_the_lines_and_nothing_where_there_are_none() -> None:
+def test_json_has_the_matches_and_no_key_without_them() -> None:
     assert '"reported"' in csv_json.json(build([coop("dtd", 1, 42.0)]))
     plain = csv_json.json(build([record()]))
     assert '"reported"' not in plain
@@ -178,7 +180,7 @@ def mixture() -> list[Record]:
     ]
 
 
-def test_what_cannot_be_compared_stays_apart_unless_asked_for() -> None:
+def test_what_cannot_be_compared_is_mixed_only_on_request() -> None:
     assert [len(table.rows) for table in build(mixture())] == [1, 1]
     (table,) = build(mixture(), allow_mixed=True)
     labels = ["CoOp · precision bf16", "CoOp · precision fp32"]

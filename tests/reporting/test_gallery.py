@@ -1,4 +1,4 @@
-"""`rppbench gallery`: what is drawn, which scenes, and what is refused."""
+"""`rppbench gallery`: pictures of boxes and label maps, the page, and refused cells."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MORE = Boxes()
 
 
 def detections(*rows: tuple[int, float, tuple[float, ...]]) -> Detections:
-    """(label, score, box) of each."""
+    """Detections from rows of (label, score, box)."""
     return Detections(
         np.array([box for *_, box in rows], np.float32).reshape(-1, 4),
         np.array([score for _, score, _ in rows], np.float32),
@@ -45,25 +45,25 @@ def panel(image: Image.Image, number: int) -> Image.Image:
     return image.crop((left, GAP + LINE, left + PANEL, GAP + LINE + PANEL))
 
 
-def test_a_box_finds_one_thing_of_its_name_that_none_before_has_found() -> None:
+def test_a_box_matches_one_true_box_of_its_class_that_none_before_has_matched() -> None:
     truth = detections((0, 1, (0, 0, 10, 10)), (0, 1, (1, 0, 10, 10)), (1, 1, (30, 30, 10, 10)))
-    found = detections(
+    predicted = detections(
         (0, 0.9, (0, 0, 10, 10)),
         (0, 0.8, (0, 0, 10, 10)),  # overlaps the second thing by more than half
-        (0, 0.7, (0, 0, 10, 10)),  # both are found by now
+        (0, 0.7, (0, 0, 10, 10)),  # both are matched by now
         (0, 0.6, (30, 30, 10, 10)),  # another name
         (1, 0.5, (34, 34, 10, 10)),  # too far
     )
-    assert matched(truth, found) == [True, True, False, False, False]
+    assert matched(truth, predicted) == [True, True, False, False, False]
     assert matched(truth, detections()) == []
-    assert matched(detections(), found) == [False] * 5
+    assert matched(detections(), predicted) == [False] * 5
 
 
-def test_boxes_are_drawn_in_colours_of_the_legend_and_as_many_as_there_are_things() -> None:
+def test_as_many_boxes_as_things_are_drawn_in_the_colours_of_the_legend() -> None:
     image = Image.new("RGB", (100, 100), (200, 200, 200))
     truth = detections((4, 1, (10, 10, 40, 40)))
-    found = detections((2, 0.3, (60, 60, 30, 30)), (4, 0.8, (11, 10, 40, 40)))
-    picture = draw(Comparison("a", image, truth, found), CLASSES, [4])
+    predicted = detections((2, 0.3, (60, 60, 30, 30)), (4, 0.8, (11, 10, 40, 40)))
+    picture = draw(Comparison("a", image, truth, predicted), CLASSES, [4])
     assert picture.caption == "1 of 1 things found under their name"
     assert PALETTE[0] in colours(panel(picture.image, 1))
     assert PALETTE[0] in colours(panel(picture.image, 2))
@@ -89,13 +89,13 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
     image = Image.new("RGB", (40, 20), (100, 100, 100))
     truth = np.full((20, 40), IGNORED, np.uint16)
     truth[:10, :25], truth[:10, 25:] = 3, 1
-    found = np.full((20, 40), 3, np.uint16)
-    found[:5, :10] = IGNORED
-    picture = draw(Comparison("a", image, truth, found), CLASSES, [1])
+    predicted = np.full((20, 40), 3, np.uint16)
+    predicted[:5, :10] = IGNORED
+    picture = draw(Comparison("a", image, truth, predicted), CLASSES, [1])
     assert picture.caption == "50 % of the pixels that are scored have their class"
     painted = [
         tuple(round(35 + 0.65 * part) for part in colour)
-        for colour in (PALETTE[0], PALETTE[1], gallery.NOTHING)
+        for colour in (PALETTE[0], PALETTE[1], gallery.NO_CLASS)
     ]
     sheet = np.asarray(picture.image)
     top, height = GAP + LINE, PANEL // 2
@@ -104,8 +104,8 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
         for left in (2 * GAP + PANEL, 3 * GAP + 2 * PANEL)
     )
 
-    def near(found: object, expected: tuple[int, ...]) -> bool:
-        return bool(np.abs(np.array(found, int) - expected).max() <= 1)
+    def near(pixel: object, expected: tuple[int, ...]) -> bool:
+        return bool(np.abs(np.array(pixel, int) - expected).max() <= 1)
 
     assert near(second[20, 20], painted[0])
     assert near(second[20, 390], painted[1])
@@ -115,7 +115,7 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
     assert near(third[190, 200], (100, 100, 100))
 
 
-def test_more_classes_than_colours_share_one_and_the_legend_is_within_the_sheet() -> None:
+def test_classes_beyond_the_palette_share_a_colour_and_the_legend_stays_within_the_sheet() -> None:
     names = [f"a rather long name of class {label}" for label in range(40)]
     truth = np.arange(40, dtype=np.uint16)[None].repeat(40, 0)
     picture = draw(Comparison("a", Image.new("RGB", (40, 40)), truth, truth), names, [])
@@ -155,22 +155,22 @@ def test_scenes_of_both_tasks_become_a_page_and_are_the_same_each_time(
     assert "dataset:demo-objects is not what" in capsys.readouterr().err
 
 
-def test_a_learned_prompt_is_taken_from_the_run_and_never_learned_again(say: Say) -> None:
+def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(say: Say) -> None:
     toy = ("--model", "tiny", "--set", "recipe.epochs=1", "--set", "source=toy")
     task = "detection:suite=toy,proposals=true"
     assert (
         say("run", "--method", "context", "--task", task, "cross-dataset:suite=toy", *toy)[0] == 0
     )
-    status, _, told = say("gallery", "context", "--task", "detection", "--to", "page")
-    assert status == 0, told
+    status, _, stderr = say("gallery", "context", "--task", "detection", "--to", "page")
+    assert status == 0, stderr
     assert len(list(Path("page").glob("*.png"))) == 12
-    status, _, told = say("gallery", "context", "--dataset", "toy-one", "--to", "no")
+    status, _, stderr = say("gallery", "context", "--dataset", "toy-one", "--to", "no")
     assert status == 2
-    assert "has no pictures to show" in told
+    assert "has no pictures to show" in stderr
     assert not Path("no").exists()
     assert say("gallery", "context", "--task", "few-shot", "--to", "no")[0] == 2
     for path in Path("runs/prompts").glob("*"):
         path.unlink()
-    status, _, told = say("gallery", "context", "--task", "detection", "--to", "none")
+    status, _, stderr = say("gallery", "context", "--task", "detection", "--to", "none")
     assert status == 2
-    assert "no prompts at" in told
+    assert "no prompts at" in stderr

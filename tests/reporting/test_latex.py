@@ -1,3 +1,5 @@
+"""LaTeX tables: contents, escaping, and balanced environments."""
+
 import re
 from dataclasses import replace
 
@@ -10,12 +12,12 @@ from rppbench.reporting import latex
 
 
 def rows(page: str) -> list[list[str]]:
-    """Heads and rows; an ampersand in a name is no separator."""
+    """Heads and rows; an escaped ampersand does not separate cells."""
     lines = [line.strip() for line in page.splitlines() if line.endswith(r"\\")]
     return [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in lines]
 
 
-def test_the_table_holds_what_the_markdown_shows_but_the_costs():
+def test_the_table_has_the_contents_of_the_markdown_without_the_costs():
     records = [
         *(record("coop", "flowers", seed, 60.0 + 2 * seed) for seed in (0, 1, 2)),
         *(record("rpp", "flowers", seed, 50.0) for seed in (0, 1)),
@@ -39,7 +41,7 @@ def page_average() -> str:
     return r"\textbf{51.0} $\pm$ 2.5"  # 50, 51, 52: t(2) = 4.303 times 1 / sqrt(3)
 
 
-def test_names_are_printed_as_they_are():
+def test_names_are_escaped():
     odd = record(dataset="a_b")
     odd = replace(odd, labels={**odd.labels, "method": "R&D_50% {x} ~\\^ #1 · <$>", "dataset": ""})
     ((*_,), (name, *_)) = rows(latex.page(build([odd])))
@@ -50,7 +52,7 @@ def test_names_are_printed_as_they_are():
 
 
 @pytest.mark.parametrize("sets", [1, 2, 6])
-def test_environments_close_and_rows_have_the_columns_that_are_declared(sets):
+def test_environments_are_closed_and_rows_have_the_declared_number_of_columns(sets):
     records = [
         record(method, f"set_{index}", value=50.0 + len(method) * index, backbone=backbone)
         for method in ("coop", "rpp", "pomp")

@@ -1,4 +1,4 @@
-"""Tables that differ in the number of shots alone are read across: rows, spreads, and a curve."""
+"""Few-shot curves from tables that differ in the number of shots only: rows, spreads, figure."""
 
 from __future__ import annotations
 
@@ -6,40 +6,43 @@ from dataclasses import replace
 
 from support.records import record
 
-from rppbench.leaderboard.build import build, parts
+from rppbench.leaderboard.build import build, build_with_variants
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
 from rppbench.reporting import leaderboard_markdown, plots
-from rppbench.reporting.shot_curve import across
+from rppbench.reporting.shot_curve import shot_curves
 from rppbench.reporting.site import page
 
 
-def of(method: str, shots: int, value: float, seed: int = 1, **given: object) -> Record:
-    """What a method reached with so many shots on two sets, here the first of them."""
-    made = record(method, seed=seed, value=value, recipe=f"{method}-1", **given)
+def of(method: str, shots: int, value: float, seed: int = 1, **more: object) -> Record:
+    """A few-shot record with this number of shots; `more` as in `support.records.record`."""
+    base = record(method, seed=seed, value=value, recipe=f"{method}-1", **more)
     task = Choice("few-shot", (("shots", shots), ("suite", "demo")))
-    cell = replace(made.cell, task=task)
-    if made.cell.training is not None:
-        cell = replace(cell, training=replace(made.cell.training, shots=shots))
-    return replace(made, cell=cell, labels={**made.labels, "task": "Few-shot learning"})
+    cell = replace(base.cell, task=task)
+    if base.cell.training is not None:
+        cell = replace(cell, training=replace(base.cell.training, shots=shots))
+    return replace(base, cell=cell, labels={**base.labels, "task": "Few-shot learning"})
 
 
 def records() -> list[Record]:
-    found = []
+    """Four methods on two data sets; one has a single number of shots only."""
+    all_records = []
     for name, more in (("flowers", 0.0), ("pets", 10.0)):
-        found += [of("zeroshot", n, 30 + more, trained=False, dataset=name) for n in (1, 4, 16)]
+        all_records += [
+            of("zeroshot", n, 30 + more, trained=False, dataset=name) for n in (1, 4, 16)
+        ]
         for seed in (1, 2):
-            found += [of("coop", n, n + more + seed, seed, dataset=name) for n in (4, 1, 16)]
-            found += [of("rpp", n, 40 + n + more + seed, seed, dataset=name) for n in (1, 16)]
-        found.append(of("pomp", 16, 20 + more, dataset=name))
-    return found
+            all_records += [of("coop", n, n + more + seed, seed, dataset=name) for n in (4, 1, 16)]
+            all_records += [of("rpp", n, 40 + n + more + seed, seed, dataset=name) for n in (1, 16)]
+        all_records.append(of("pomp", 16, 20 + more, dataset=name))
+    return all_records
 
 
 def lines(text: str) -> list[str]:
     return text.splitlines()
 
 
-def test_a_column_for_each_number_of_shots_and_a_row_for_what_has_several() -> None:
+def test_the_curve_has_a_column_a_number_of_shots_and_a_row_a_method_with_several() -> None:
     text = lines(leaderboard_markdown.page(build(records())))
     start = text.index("## By shots")
     assert text[start + 4 : start + 9] == [
@@ -51,44 +54,44 @@ def test_a_column_for_each_number_of_shots_and_a_row_for_what_has_several() -> N
     ]
 
 
-def test_nothing_warns_of_tables_that_differ_in_shots_alone() -> None:
+def test_tables_that_differ_in_shots_only_have_no_warning() -> None:
     assert "Warning" not in leaderboard_markdown.page(build(records()))
     another = of("coop", 4, 10.0, backbone="other", dataset="flowers")
     assert "Warning" in leaderboard_markdown.page(build([*records(), another]))
 
 
-def test_one_number_of_shots_or_each_recipes_own_is_no_curve() -> None:
-    (first, *_) = across(build(records()))
+def test_one_number_of_shots_or_those_of_recipes_give_no_curve() -> None:
+    (first, *_) = shot_curves(build(records()))
     assert list(first.tables) == [1, 4, 16]
-    assert not across(build([of("coop", 4, 10.0), of("rpp", 4, 12.0)]))
-    assert not across(build([of("coop", 4, 10.0), of("coop", 0, 12.0)]))
+    assert not shot_curves(build([of("coop", 4, 10.0), of("rpp", 4, 12.0)]))
+    assert not shot_curves(build([of("coop", 4, 10.0), of("coop", 0, 12.0)]))
 
 
-def test_other_settings_have_curves_of_their_own() -> None:
+def test_each_setting_has_its_own_curve() -> None:
     others = [of("coop", n, 10.0, backbone="other", dataset="flowers") for n in (1, 2)]
     tables = build([*records(), *others])
-    found = across(tables)
-    assert sorted(list(one.tables) for one in found) == [[1, 2], [1, 4, 16]]
+    curves = shot_curves(tables)
+    assert sorted(list(curve.tables) for curve in curves) == [[1, 2], [1, 4, 16]]
     text = leaderboard_markdown.page(tables)
     assert "## By shots (backbone: demo)" in text
     assert "## By shots (backbone: other)" in text
-    assert "by shots (backbone: other)</h2>" in page(parts([*records(), *others]))
+    assert "by shots (backbone: other)</h2>" in page(build_with_variants([*records(), *others]))
 
 
-def test_the_curve_has_a_line_for_each_row_and_the_site_shows_it() -> None:
-    (found,) = across(build(records()))
-    drawn = plots.by_shots(found)
-    assert drawn is not None
-    (axis,) = drawn.axes
+def test_the_figure_has_a_line_for_each_row_and_is_on_the_site() -> None:
+    (curve,) = shot_curves(build(records()))
+    figure = plots.by_shots(curve)
+    assert figure is not None
+    (axis,) = figure.axes
     (dotted,) = [line for line in axis.get_lines() if line.get_linestyle() == ":"]
     assert list(dotted.get_xdata()) == [1, 4, 16]
     assert list(dotted.get_ydata()) == [35, 35, 35]
     assert sorted(axis.get_legend_handles_labels()[1]) == ["CLIP", "CoOp", "RPP-SAPL"]
-    text = page(parts(records()))
+    text = page(build_with_variants(records()))
     assert "Few-shot learning, by shots" in text
     assert "measured under different conditions" not in text
 
 
-def test_tables_stand_in_the_order_of_their_shots() -> None:
-    found = [dict(table.setting)["task option shots"] for table in build(records())]
-    assert found == ["1", "4", "16"]
+def test_tables_are_in_the_order_of_their_shots() -> None:
+    shots = [dict(table.setting)["task option shots"] for table in build(records())]
+    assert shots == ["1", "4", "16"]

@@ -1,4 +1,4 @@
-"""`rppbench report`: what is on the page, and that nothing in a record can break out of it."""
+"""`rppbench report`: contents of the page, and that no text of a record can become markup."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.grids import of_records, whole_grid
+from support.grids import complete_grid, grid_of
 from support.records import records
 
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
-from rppbench.leaderboard.build import parts
+from rppbench.leaderboard.build import build_with_variants
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
 from rppbench.reporting.site import embedded, page
@@ -21,18 +21,19 @@ from rppbench.terminal import step_progress
 
 
 def data(text: str) -> list[list[dict[str, object]]]:
-    (found,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
-    return json.loads(found)["rows"]
+    """The row details that the page holds as JSON."""
+    (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
+    return json.loads(content)["rows"]
 
 
-def test_the_page_holds_the_numbers_of_the_markdown_and_what_rows_open_to() -> None:
-    text = page(parts(records()))
+def test_the_page_has_the_numbers_of_the_markdown_and_the_details_of_rows() -> None:
+    text = page(build_with_variants(records()))
     assert '63.5 <span class="spread">± 6.4</span>' in text
     assert text.count('<tbody class="entry"') == len(data(text)) == 5
-    blocks = {block["title"]: block for block in data(text)[0]}
-    assert list(blocks) == ["Options", "Cells", "Cost", "Training log", "Environment"]
-    assert len(blocks["Cells"]["rows"]) == 10  # type: ignore[arg-type]
-    assert blocks["Training log"]["rows"][:2] == [  # type: ignore[index]
+    details = {detail["title"]: detail for detail in data(text)[0]}
+    assert list(details) == ["Options", "Cells", "Cost", "Training log", "Environment"]
+    assert len(details["Cells"]["rows"]) == 10  # type: ignore[arg-type]
+    assert details["Training log"]["rows"][:2] == [  # type: ignore[index]
         ["1", "1", "2.5", "40"],
         ["1", "2", "1.5", "60"],
     ]
@@ -41,8 +42,8 @@ def test_the_page_holds_the_numbers_of_the_markdown_and_what_rows_open_to() -> N
     assert "is incomplete" in text
 
 
-def test_all_plots_are_there_where_there_is_something_to_plot() -> None:
-    text = page(parts(records()))
+def test_each_table_has_the_figures_that_its_records_allow() -> None:
+    text = page(build_with_variants(records()))
     names = re.findall(r'<g id="(\w+-\d+)-figure_1"', text)
     # The other task has one row and no training log.
     assert names == ["cost-1", "ranks-1", "curves-1", "bars-1", "cost-2"]
@@ -52,13 +53,15 @@ def test_all_plots_are_there_where_there_is_something_to_plot() -> None:
 
 
 def test_the_page_is_the_same_for_the_same_records() -> None:
-    assert page(parts(records())) == page(parts(list(reversed(records()))))
+    assert page(build_with_variants(records())) == page(
+        build_with_variants(list(reversed(records())))
+    )
 
 
 def test_no_name_can_start_markup_or_end_the_data() -> None:
     evil = '</script><img src=x onerror="alert(1)"><!-- $x & \u2028'
-    made = [replace(r, labels={**r.labels, "method": evil, "dataset": evil}) for r in records()]
-    text = page(parts(made))
+    renamed = [replace(r, labels={**r.labels, "method": evil, "dataset": evil}) for r in records()]
+    text = page(build_with_variants(renamed))
     assert "<img" not in text
     assert text.count("<!--") == text.count("-->")
     assert text.count("</script>") == 2
@@ -66,8 +69,8 @@ def test_no_name_can_start_markup_or_end_the_data() -> None:
     assert json.loads(embedded(evil)) == evil
 
 
-def test_the_page_asks_for_nothing_from_elsewhere() -> None:
-    text = page(parts(records()))
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    text = page(build_with_variants(records()))
     assert "default-src 'none'" in text
     bare = re.sub(r'xmlns(:xlink)?="[^"]+"', "", text)
     assert "http://" not in bare
@@ -78,11 +81,11 @@ def test_the_site_has_the_ablations_of_the_folder_and_of_those_published_below(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_progress, "LINE_SECONDS", 0.0)
-    grid, made = of_records(whole_grid())
-    report = ablation(grid, made)
+    grid, all_records = grid_of(complete_grid())
+    report = ablation(grid, all_records)
     assert report is not None
     for folder in (tmp_path, tmp_path / "ablations"):
-        for one in made:
+        for one in all_records:
             Store(folder).write(one)
     ablation_page.write(report, tmp_path / "ablations")
     assert main(["report", "--output", str(tmp_path), "--to", str(tmp_path / "site")]) == 0
@@ -101,8 +104,8 @@ def test_the_site_has_the_ablations_of_the_folder_and_of_those_published_below(
 
 def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path / "runs")
-    for made in records():
-        store.write(made)
+    for record in records():
+        store.write(record)
     words = ("report", "--output", str(tmp_path / "runs"))
     assert main([*words, "--to", str(tmp_path / "site")]) == 0
     names = {path.name for path in (tmp_path / "site").iterdir()}

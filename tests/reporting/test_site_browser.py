@@ -1,4 +1,4 @@
-"""The site in a real Chromium: sorting, filters, rows that open, colours, phones, the keyboard."""
+"""The site in Chromium: sorting, filters, row details, colours, small screens, the keyboard."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from support.records import records
 
-from rppbench.leaderboard.build import parts
+from rppbench.leaderboard.build import build_with_variants
 from rppbench.reporting.site import write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -42,18 +42,18 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(parts(records()), tmp_path_factory.mktemp("site"))
+    return write(build_with_variants(records()), tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture
 def page(browser: Browser, site: Path) -> Iterator[Page]:
-    """The site in a window of its own; whatever it complains of or asks for fails the test."""
+    """The site in a new window; console messages, errors and network requests fail the test."""
     context = browser.new_context(viewport={"width": 1200, "height": 900}, reduced_motion="reduce")
     shown = context.new_page()
-    complaints: list[str] = []
+    messages: list[str] = []
     requests: list[str] = []
-    shown.on("console", lambda message: complaints.append(message.text))
-    shown.on("pageerror", lambda error: complaints.append(str(error)))
+    shown.on("console", lambda message: messages.append(message.text))
+    shown.on("pageerror", lambda error: messages.append(str(error)))
     shown.on("request", lambda request: requests.append(request.url))
     shown.goto(site.as_uri())
     yield shown
@@ -62,7 +62,7 @@ def page(browser: Browser, site: Path) -> Iterator[Page]:
         name = os.environ["PYTEST_CURRENT_TEST"].split("::")[-1].split(" ")[0]
         shown.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
     context.close()
-    assert complaints == []
+    assert messages == []
     assert requests == [site.as_uri()]
 
 
@@ -71,7 +71,7 @@ def methods(page: Page, part: int = 0) -> list[str]:
     return names.all_inner_texts()
 
 
-def test_a_click_sorts_and_another_turns_it_round(page: Page) -> None:
+def test_a_click_sorts_and_a_second_click_reverses_the_order(page: Page) -> None:
     birds = page.locator(".table-part").first.get_by_role("columnheader", name="Birds")
     birds.get_by_role("button").click()
     assert birds.get_attribute("aria-sort") == "descending"
@@ -112,7 +112,7 @@ def test_a_row_opens_to_its_records_and_closes(page: Page) -> None:
     assert page.locator(".detail").count() == 0
 
 
-def test_filters_hide_rows_and_tables_and_say_what_is_left(page: Page) -> None:
+def test_filters_hide_rows_and_tables_and_count_the_others(page: Page) -> None:
     count = page.get_by_role("status")
     assert count.inner_text() == "5 rows in 2 tables"
     page.get_by_label("Task").select_option("few-shot")
@@ -127,7 +127,7 @@ def test_filters_hide_rows_and_tables_and_say_what_is_left(page: Page) -> None:
 
 
 def luminance(page: Page, expression: str) -> float:
-    """Relative luminance (WCAG 2) of a colour that an expression computes."""
+    """Relative luminance (WCAG 2), 0 to 1, of the colour that a JavaScript expression gives."""
     text = str(page.evaluate(expression))
     parts = [int(part) / 255 for part in text[text.index("(") + 1 : -1].split(",")[:3]]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
@@ -135,6 +135,7 @@ def luminance(page: Page, expression: str) -> float:
 
 
 def contrast(page: Page, selector: str, behind: str = "body") -> float:
+    """Contrast ratio (WCAG 2), 1 to 21, of an element's text and the background of `behind`."""
     style = "getComputedStyle(document.querySelector('{}')).{}"
     one = luminance(page, style.format(selector, "color"))
     other = luminance(page, style.format(behind, "backgroundColor"))
@@ -155,7 +156,7 @@ def test_text_has_contrast_in_both_colour_schemes(page: Page, scheme: str) -> No
     assert contrast(page, ".panel", ".detail > td") >= 4.5
 
 
-def test_the_switch_overrules_the_system_and_is_remembered(page: Page) -> None:
+def test_the_switch_overrides_the_system_colour_scheme(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     switch = page.get_by_role("button", name="Dark colours")
     assert switch.get_attribute("aria-pressed") == "true"
@@ -167,7 +168,7 @@ def test_the_switch_overrules_the_system_and_is_remembered(page: Page) -> None:
     assert luminance(page, body) < 0.05
 
 
-def test_a_phone_scrolls_tables_and_never_the_page(page: Page) -> None:
+def test_on_a_phone_tables_scroll_and_the_page_does_not(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.locator("tbody .name button").first.click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

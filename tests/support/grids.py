@@ -11,14 +11,16 @@ from support.records import record
 
 
 def measured(length: str, kd: str, right: str, dataset: str = "flowers", seed: int = 1) -> Record:
-    outcomes = [sign == "1" for sign in right]
+    """A record of a combination; `right` has '1' for each image that is right, else '0'."""
+    outcomes = [character == "1" for character in right]
     share = 100 * sum(outcomes) / len(outcomes)
     score = Score("top1", share, sum(outcomes), len(outcomes), pack_outcomes(outcomes))
     options = (("kd", kd == "on"), ("length", int(length)))
     return record("rpp", dataset, seed, scores=(score,), options=options)
 
 
-def of_records(by_levels: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[Grid, list[Record]]:
+def grid_of(by_levels: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[Grid, list[Record]]:
+    """The grid of these combinations, by (length, kd), and all their records."""
     combinations = tuple(
         Combination(
             (("length", length), ("kd", kd)),
@@ -29,8 +31,8 @@ def of_records(by_levels: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[G
     return Grid("made", combinations), [r for records in by_levels.values() for r in records]
 
 
-def whole_grid() -> dict[tuple[str, str], list[Record]]:
-    """100 images of flowers: length 4 adds 20, no kd adds 10, both together add 10 more."""
+def complete_grid() -> dict[tuple[str, str], list[Record]]:
+    """Records of a 2x2 grid: of 100 flowers length 4 gets 20 more right, no kd 10, both 40."""
     counts = {("2", "on"): 40, ("2", "off"): 50, ("4", "on"): 60, ("4", "off"): 80}
     return {
         levels: [

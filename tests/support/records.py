@@ -1,4 +1,4 @@
-"""Records made up for tests of what is done with records."""
+"""Made-up records for tests of tables, comparisons and reports."""
 
 from dataclasses import replace
 
@@ -27,6 +27,7 @@ def record(
     learned_from="s1",
     **cell,
 ) -> Record:
+    """A record of one cell; `value` is its top1 in percent, `cell` overrides fields of `Cell`."""
     choice = Choice(method, options)
     training = Training(
         method=choice,
@@ -74,15 +75,17 @@ LOG = ({"epoch": 1, "loss": 2.5, "accuracy": 40.0}, {"epoch": 2, "loss": 1.5, "a
 
 
 def records() -> list[Record]:
-    """Three methods on five sets under two seeds; a fourth with gaps; and another task."""
-    found = []
+    """Three methods on five data sets under two seeds; a fourth with gaps; and another task."""
+    all_records = []
     for rank, method in enumerate(("rpp", "coop", "pomp")):
         for index, name in enumerate(("birds", "cars", "flags", "maps", "pets")):
             for seed in (1, 2):
                 value = 60.0 - 4 * rank + index + seed
-                made = record(method, name, seed, value, recipe=f"{method}-1", seconds=60.0 + rank)
-                found.append(replace(made, training_log=LOG))
-    found += [record("zeroshot", name, trained=False, value=40.0) for name in ("birds", "cars")]
-    found += [record("zeroshot", "flags", trained=False, failure=Failure("oom", "too large"))]
-    found += [record("coop", "birds", 1, 30.0, task="few-shot", backbone="other")]
-    return found
+                one = record(method, name, seed, value, recipe=f"{method}-1", seconds=60.0 + rank)
+                all_records.append(replace(one, training_log=LOG))
+    all_records += [
+        record("zeroshot", name, trained=False, value=40.0) for name in ("birds", "cars")
+    ]
+    all_records += [record("zeroshot", "flags", trained=False, failure=Failure("oom", "too large"))]
+    all_records += [record("coop", "birds", 1, 30.0, task="few-shot", backbone="other")]
+    return all_records

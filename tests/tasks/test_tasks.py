@@ -264,4 +264,4 @@ def test_recipes_of_one_protocol_make_one_row_and_a_changed_one_another() -> Non
         "promptsrc-few-shot-1",
         "promptsrc-few-shot-1+lr=0.01",
     ]
-    assert all(entry.whole for row in table.rows for entry in row.entries)
+    assert all(entry.is_complete for row in table.rows for entry in row.entries)

@@ -1,0 +1,70 @@
+"""Which records may stand in one table: those of one setting and one version of the data.
+
+A *setting* is a task with its options, a backbone, a precision and a number of test images. Where
+the data of a set changed between runs, the records of each version are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.tables import NamedValues
+from rppbench.records.cell import Cell, spell
+from rppbench.records.record import Record
+
+
+def comparable(records: Iterable[Record]) -> list[list[Record]]:
+    """Groups of the records of one task: numbers of different groups must not share a column."""
+    by_setting = group_by(records, lambda record: setting(record.cell)).values()
+    return [version for of_setting in by_setting for version in _versions(of_setting)]
+
+
+def setting(cell: Cell) -> NamedValues:
+    """What must agree in all cells of a table; the scored data set's own inputs are not in it."""
+    return (
+        ("backbone", cell.backbone),
+        ("precision", cell.precision),
+        ("test images", "all" if cell.limit is None else f"at most {cell.limit}"),
+        *((f"task option {name}", spell(value)) for name, value in cell.task.options),
+        *((name, value) for name, value in cell.inputs if not is_of_dataset(name, cell)),
+    )
+
+
+def is_of_dataset(name: str, cell: Cell) -> bool:
+    """Whether the input of this name ('dataset:dtd') belongs to the scored data set."""
+    kind, _, subject = name.partition(":")
+    return subject == cell.dataset and kind not in ("backbone", "task")
+
+
+def lacks_data(record: Record) -> bool:
+    """Whether data was missing, so that nothing was measured."""
+    return record.failure is not None and record.failure.kind == "missing-data"
+
+
+def age(record: Record) -> tuple[str, str]:
+    """Sort key that orders records from old to new."""
+    return (record.finished, record.key)
+
+
+def newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
+    """The groups by their newest record, the newest group first."""
+    return sorted(groups, key=lambda group: max(map(age, group)), reverse=True)
+
+
+def _versions(records: Sequence[Record]) -> list[list[Record]]:
+    """Records of one setting, split where a data set has several comparability keys.
+
+    The newest version of every set comes first, together with the sets that have only one.
+    """
+    groups: list[list[Record]] = []
+    for of_set in group_by(records, lambda record: record.cell.dataset).values():
+        # Where data was missing no number was measured: that is not a version of the data.
+        missing = [record for record in of_set if lacks_data(record)]
+        measured = [record for record in of_set if not lacks_data(record)]
+        versions = newest_first(group_by(measured, lambda r: r.cell.comparability).values())
+        for index, version in enumerate(versions or [[]]):
+            if index == len(groups):
+                groups.append([])
+            groups[index] += version + (missing if index == 0 else [])
+    return groups

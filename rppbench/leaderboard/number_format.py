@@ -1,0 +1,39 @@
+"""How numbers are printed: units and decimals of metrics, p-values, durations, failures."""
+
+from __future__ import annotations
+
+DECIMALS = 1
+"""Decimals of printed percentages. CSV and JSON keep all digits."""
+FAILURE_TEXTS = {"missing-data": "no data", "oom": "oom", "nan": "nan"}
+"""How a table spells the kind of a failure; any other kind is printed as 'failed'."""
+
+
+def unit(metric: str) -> str:
+    """Unit of a metric: 'percent', or 'nats' for a loss."""
+    return "nats" if metric.endswith(("_loss", "loss_gap")) else "percent"
+
+
+def difference_unit(metric: str) -> str:
+    """Unit of a difference between two values of a metric: 'percentage points' or 'nats'."""
+    return "percentage points" if unit(metric) == "percent" else unit(metric)
+
+
+def decimals(metric: str) -> int:
+    """Number of printed decimals: a loss in nats needs more than a percentage."""
+    return 3 if unit(metric) == "nats" else DECIMALS
+
+
+def p_value_text(p: float) -> str:
+    """A p-value with three decimals: '0.012', '<0.001'."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in seconds as text for people: '9.5 s', '3 min 05 s', '2 h 10 min'."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    rounded = round(seconds)
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,124 @@
+"""Columns and rows of a table, computed from records; `row_order` sorts and ranks the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from rppbench.leaderboard.comparability import age
+from rppbench.leaderboard.number_format import decimals
+from rppbench.leaderboard.published_match import HARMONIC_OF_AVERAGES
+from rppbench.leaderboard.tables import Average, Column, Missing, Row, TableCell
+from rppbench.leaderboard.variants import Variant
+from rppbench.records.cell import recipe_name, spell
+from rppbench.records.record import Record, is_detail
+from rppbench.stats.intervals import harmonic_mean
+
+
+def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Column]:
+    """A column for each data set, with the metric `primary`.
+
+    If `every` and there is a single data set: a column for each metric, `primary` first.
+    """
+    newest = {r.cell.dataset: r for r in sorted(records, key=age)}
+    titled = []
+    for name, record in newest.items():
+        title = record.labels.get("dataset") or name
+        order = record.labels.get("dataset_order", "")
+        place = int(order) if order.isdecimal() else len(records) + 10**6  # unordered ones last
+        titled.append((place, title, name))
+    if len(titled) == 1 and every:
+        metrics = dict.fromkeys([primary, *displayed_metrics(records)])
+        return [Column(titled[0][2], titled[0][1], metric) for metric in metrics]
+    return [Column(name, title, primary) for _, title, name in sorted(titled)]
+
+
+def displayed_metrics(records: Sequence[Record]) -> list[str]:
+    """Metrics that tables have without a request, in the order of the scores."""
+    metrics = dict.fromkeys(score.metric for record in records for score in record.scores)
+    return [metric for metric in metrics if not is_detail(metric)]
+
+
+def row(variant: Variant, columns: Sequence[Column]) -> Row:
+    """The row of a variant, before best numbers are marked and ranks are given."""
+    newest = variant.newest
+    cell, labels, training = newest.cell, newest.labels, newest.cell.training
+    ok = [r for r in variant.records if r.status == "ok" and not r.cell.imported]
+    entries = tuple(_table_cell(variant, column) for column in columns)
+    seconds: dict[str, float] = {}
+    for record in ok:
+        if record.cell.training is not None:
+            key = record.cell.training.key
+            seconds[key] = max(seconds.get(key, 0.0), record.cost.train_seconds)
+    return Row(
+        label=variant.label,
+        method=cell.method.name,
+        options=tuple((name, spell(value)) for name, value in cell.method.options),
+        facts=variant.attributes,
+        recipe=recipe_name(training) if training else "",
+        source=variant.learned_on,
+        shots=training.shots if training else None,
+        teacher=(training.teacher or "") if training else "",
+        paper=labels.get("paper", ""),
+        seeds=variant.seeds,
+        deterministic=variant.deterministic,
+        entries=entries,
+        average=_average(entries) if len({c.dataset for c in columns}) > 1 else None,
+        rank=None,
+        parameters=max((record.cost.parameters for record in ok), default=None),
+        train_seconds=fmean(seconds.values()) if seconds else None,
+    )
+
+
+def other_averages(
+    variant: Variant, columns: Sequence[Column], metrics: Sequence[str]
+) -> tuple[tuple[str, Average], ...]:
+    """(metric, average over the data sets) of these metrics.
+
+    With base and new among them, also the harmonic mean of their averages, which papers print.
+    """
+    averages = {
+        metric: _average(
+            [_table_cell(variant, replace(column, metric=metric)) for column in columns]
+        )
+        for metric in metrics
+    }
+    if "base" in averages and "new" in averages:
+        base, new = averages["base"], averages["new"]
+        pairs = zip(base.values, new.values, strict=bool(base.values and new.values))
+        values = tuple((seed, harmonic_mean(b, n)) for (seed, b), (_, n) in pairs)
+        complete = min(base.complete, new.complete)
+        averages[HARMONIC_OF_AVERAGES] = Average(values, complete, base.expected)
+    return tuple(averages.items())
+
+
+def _table_cell(variant: Variant, column: Column) -> TableCell:
+    values: dict[int, float] = {}
+    missing: list[Missing] = []
+    for seed in variant.seeds:
+        record = variant.record(column.dataset, seed)
+        score = record.score(column.metric) if record is not None else None
+        if score is not None:
+            values[seed] = score.value
+        elif record is not None and record.failure is not None:
+            missing.append(Missing(seed, record.failure.kind, record.failure.message))
+    return TableCell(
+        tuple(values.items()),
+        len(variant.seeds),
+        tuple(missing),
+        decimals=decimals(column.metric),
+    )
+
+
+def _average(entries: Sequence[TableCell]) -> Average:
+    """The average over data sets, by seed; if any seed is missing, one mean of what exists."""
+    with_number = [dict(entry.values) for entry in entries if entry.values]
+    digits = max(entry.decimals for entry in entries)
+    complete = sum(entry.is_complete for entry in entries)
+    if complete == len(entries):
+        values = tuple((seed, fmean(v[seed] for v in with_number)) for seed in with_number[0])
+        return Average(values, complete, len(entries), decimals=digits)
+    means = [fmean(values.values()) for values in with_number]
+    mean = fmean(means) if means else None
+    return Average((), complete, len(entries), partial=mean, decimals=digits)
