@@ -339,4 +339,4 @@ def test_plan_names_damaged_records_and_counts_their_cells_as_due(say: Say) -> N
         status, shown, log = say(*command, *words)
         assert status == 1
         assert "1 to run" in shown
-        assert f"1 file does not count as a record:\n  {path}: not whole JSON" in log
+        assert f"1 file does not count as a record:\n  {path}: not complete JSON" in log

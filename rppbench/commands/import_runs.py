@@ -10,7 +10,7 @@ from rppbench.commands.merge import summary
 from rppbench.errors import UsageError
 from rppbench.importers.runs import clip_benchmark_records, dassl_records
 from rppbench.leaderboard.build import build
-from rppbench.records.merge import Merged, merge_record
+from rppbench.records.merge import Merged, merge_records
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
@@ -27,10 +27,9 @@ def bring(kind: str, source: Path, into: Path) -> int:
     result = Merged(problems=problems)
     try:
         with step_progress() as begin_step:
+            arriving = [(record, record.environment["imported file"]) for record in records]
             report = begin_step(f"import runs of {kind}")
-            for done, record in enumerate(records, 1):
-                merge_record(Store(into), record, record.environment["imported file"], result)
-                report(done, len(records))
+            merge_records(Store(into), arriving, result, report=report)
     except OSError as error:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
     everything, damaged = read_records(Store(into))

@@ -84,9 +84,12 @@ def write_pages(tables: Sequence[Table], folder: Path) -> None:
 
 
 def report_damage(problems: Sequence[Problem]) -> None:
-    """Print which files among the records do not count, and why."""
+    """Print which files or lines among the records do not count, and why."""
     if problems:
-        plural = "files do" if len(problems) > 1 else "file does"
-        print(f"rppbench: {len(problems)} {plural} not count as a record:", file=sys.stderr)
+        kinds = dict.fromkeys("line" if problem.line else "file" for problem in problems)
+        many = len(problems) > 1
+        what = " and ".join(f"{kind}s" if many else kind for kind in kinds)
+        verb = "do" if many else "does"
+        print(f"rppbench: {len(problems)} {what} {verb} not count as a record:", file=sys.stderr)
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import Column
 from rppbench.leaderboard.variants import Variant
-from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Score
 from rppbench.stats.bootstrap import Difference, difference
 from rppbench.stats.p_values import mcnemar
@@ -135,6 +134,10 @@ def _outcomes(variant: Variant, column: Column, seed: int) -> list[bool] | str:
     score: Score | None = record.score(column.metric) if record else None
     if score is None:
         return f"no number of {variant.label}"
-    if score.outcomes is None or score.total is None:
+    try:
+        outcomes = score.outcomes()
+    except ValueError as error:
+        return f"{column.metric} cannot be read image by image: {error}"
+    if outcomes is None:
         return f"{column.metric} {NOT_KEPT}"
-    return unpack_outcomes(score.outcomes, score.total)
+    return outcomes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Score
 
 
@@ -94,5 +94,5 @@ def _score(metric: str, right: torch.Tensor, outcomes: bool = True) -> Score:
         100 * correct / total,
         correct,
         total,
-        pack_outcomes(right.tolist()) if outcomes else None,
+        PerImage.of(right.tolist()) if outcomes else None,
     )

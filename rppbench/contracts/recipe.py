@@ -64,15 +64,10 @@ class Recipe:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
     def choice(self) -> Choice:
-        """The values as part of a training's identity.
-
-        One that came later is left out where it has its default: the keys of records stay.
-        """
-        later = {"schedule": "cosine", "optimiser": "sgd"}
-        kept = {name: value for name, value in self.values().items() if later.get(name) != value}
-        if self.protocol:
-            kept["protocol"] = self.protocol
-        return Choice(self.name, tuple(sorted(kept.items())))
+        """The values and the protocol as part of a training's identity."""
+        return Choice(
+            self.name, tuple(sorted({**self.values(), "protocol": self.protocol}.items()))
+        )
 
 
 FALLBACK = Recipe(

@@ -54,7 +54,7 @@ def matching_records(records: Sequence[Record], text: str) -> list[Record]:
         matching = [record for variant in fitting for record in variant.records]
     if not matching:
         names = {spelling(variant) for variant in known}
-        notes = ["or the key of a cell (as in the names of the records), or its start"]
+        notes = ["or the key of a cell (with which its record begins), or its start"]
         raise unknown("cell with a score is named", text, names, "methods", notes)
     return matching
 

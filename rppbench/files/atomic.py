@@ -16,13 +16,20 @@ STALE_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Problem:
-    """A file among the records that is not a record as it was written."""
+    """A file, or a line of one, among the records that is not a record as it was written."""
 
     path: Path
     reason: str
+    line: int | None = None
+    """From 1; None for a complete file."""
+
+    @property
+    def place(self) -> str:
+        """The file, with the line."""
+        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{self.place}: {self.reason}"
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

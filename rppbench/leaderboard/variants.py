@@ -10,7 +10,7 @@ from rppbench.files.digests import digest
 from rppbench.leaderboard.comparability import age, is_of_dataset, lacks_data, newest_first
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import NamedValues
-from rppbench.records.cell import Cell, plain, recipe_name, spell
+from rppbench.records.cell import Cell, recipe_name, spell
 from rppbench.records.record import Record
 
 
@@ -126,7 +126,7 @@ def _identity(record: Record) -> str:
     """Digest of all that makes a variant, but the training data, which is compared afterwards."""
     cell = record.cell
     method: object = asdict(cell.method)
-    training = plain(cell.training) if cell.training else {}
+    training = asdict(cell.training) if cell.training else {}
     kept = {n: value for n, value in training.items() if n not in ("seed", "source", "inputs")}
     if start := kept.get("start"):
         kept["start"] = {n: value for n, value in start.items() if n not in ("seed", "inputs")}
@@ -150,13 +150,12 @@ def _with_unique_labels(variants: Sequence[Variant]) -> list[Variant]:
     for same_label in group_by(variants, lambda variant: variant.label).values():
         group = list(same_label)
         for name in dict.fromkeys(name for v in same_label for name, _ in v.attributes):
-            if len({variant.label for variant in group}) == len(group):
-                break
-            values = [dict(variant.attributes).get(name) for variant in group]
-            if len(set(values)) > 1:
-                group = [
-                    v if value is None else replace(v, label=f"{v.label} · {name} {value}")
-                    for v, value in zip(group, values, strict=True)
-                ]
+            # Only those that no attribute has separated yet: a label says no more than it must.
+            labels = [variant.label for variant in group]
+            for equal in group_by(range(len(group)), labels.__getitem__).values():
+                values = {i: dict(group[i].attributes).get(name) for i in equal}
+                for i, value in values.items() if len(set(values.values())) > 1 else ():
+                    if value is not None:
+                        group[i] = replace(group[i], label=f"{group[i].label} · {name} {value}")
         result += group
     return result

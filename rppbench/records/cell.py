@@ -1,16 +1,17 @@
 """What identifies a result: choices, trainings and cells, as plain data.
 
-Standard library only, frozen, and written to JSON and back; the digest of that JSON is the key.
+All are frozen and hashable. Their key is a digest of all their fields as JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
-from rppbench.files.digests import digest
+import msgspec
 
 Option = bool | int | float | str
 
@@ -19,21 +20,6 @@ Options = tuple[tuple[str, Option], ...]
 
 
 Pairs = tuple[tuple[str, str], ...]
-
-
-def plain(value: Training | Cell) -> dict[str, Any]:
-    """The fields that make up an identity.
-
-    A start that is none is no part of it: cells from before trainings had starts keep their keys.
-    """
-    data = asdict(value)
-    training = data if isinstance(value, Training) else data["training"]
-    while training is not None:
-        following = training["start"]
-        if following is None:
-            del training["start"]
-        training = following
-    return data
 
 
 @dataclass(frozen=True)
@@ -82,11 +68,11 @@ class Training:
     inputs: Pairs = ()
     """(what, digest) of everything that enters: source data, weights, teacher weights."""
     start: Training | None = None
-    """The training whose prompts this one goes on from; None starts afresh."""
+    """The training whose prompts this one continues from; None starts afresh."""
 
     @cached_property
     def key(self) -> str:
-        return digest(plain(self))
+        return key_of(training_data(self))
 
 
 def recipe_name(training: Training) -> str:
@@ -96,6 +82,10 @@ def recipe_name(training: Training) -> str:
     if not protocol:
         return training.recipe.name
     return f"{protocol}+{changes}" if changes else str(protocol)
+
+
+COMPARABLE = ("task", "dataset", "backbone", "precision", "limit", "inputs")
+"""Fields of a cell that agree wherever two numbers may be compared."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        return digest(plain(self))
+        return key_of(cell_data(self))
 
     @cached_property
     def comparability(self) -> str:
@@ -126,12 +116,8 @@ class Cell:
 
         Method, recipe, teacher and seed are what a table compares; the rest is here.
         """
-        shared = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in ("method", "training", "seed")
-        }
-        return digest(shared)
+        data = cell_data(self)
+        return key_of({name: data[name] for name in COMPARABLE})
 
     @property
     def imported(self) -> bool:
@@ -139,35 +125,51 @@ class Cell:
         return any(what == "imported" for what, _ in self.inputs)
 
 
-def _choice(data: Mapping[str, Any]) -> Choice:
-    return Choice(data["name"], tuple((name, value) for name, value in data["options"]))
+def choice_data(choice: Choice) -> dict[str, Any]:
+    """As JSON data: the options are one object."""
+    return {"name": choice.name, "options": dict(choice.options)}
 
 
-def _pairs(data: Any) -> Pairs:
-    return tuple((name, value) for name, value in data)
+def training_data(training: Training) -> dict[str, Any]:
+    """Every field, as JSON data: the training's identity."""
+    return {
+        "method": choice_data(training.method),
+        "recipe": choice_data(training.recipe),
+        "source": training.source,
+        "classes": training.classes,
+        "shots": training.shots,
+        "seed": training.seed,
+        "backbone": training.backbone,
+        "teacher": training.teacher,
+        "precision": training.precision,
+        "inputs": dict(training.inputs),
+        "start": training.start and training_data(training.start),
+    }
 
 
-def _training(data: Mapping[str, Any]) -> Training:
-    start = data.get("start")
-    return Training(
-        **{
-            **data,
-            "method": _choice(data["method"]),
-            "recipe": _choice(data["recipe"]),
-            "inputs": _pairs(data["inputs"]),
-            "start": start and _training(start),
-        }
-    )
+def cell_data(cell: Cell) -> dict[str, Any]:
+    """Every field, as JSON data: the cell's identity."""
+    return {
+        "task": choice_data(cell.task),
+        "dataset": cell.dataset,
+        "method": choice_data(cell.method),
+        "backbone": cell.backbone,
+        "precision": cell.precision,
+        "seed": cell.seed,
+        "limit": cell.limit,
+        "training": cell.training and training_data(cell.training),
+        "inputs": dict(cell.inputs),
+    }
 
 
-def _cell(data: Mapping[str, Any]) -> Cell:
-    training = data["training"]
-    return Cell(
-        **{
-            **data,
-            "task": _choice(data["task"]),
-            "method": _choice(data["method"]),
-            "inputs": _pairs(data["inputs"]),
-            "training": training and _training(training),
-        }
-    )
+_SORTED = msgspec.json.Encoder(order="sorted")
+
+
+def sorted_json(data: object) -> msgspec.Raw:
+    """Compact, with sorted keys."""
+    return msgspec.Raw(_SORTED.encode(data))
+
+
+def key_of(data: object) -> str:
+    """The first 12 hex digits of the SHA-256 of the data as compact JSON with sorted keys."""
+    return sha256(_SORTED.encode(data)).hexdigest()[:12]

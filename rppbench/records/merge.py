@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from rppbench.files.atomic import Problem
-from rppbench.records.outcomes import unpack_outcomes
-from rppbench.records.record import Record, Score
+from rppbench.records.record import Record
 from rppbench.records.store import Store
 
 Begin = Callable[[str], Callable[[int, int], object]]
@@ -29,64 +29,86 @@ class Merged:
     """Had the same number already, or one where the other folder has a failure."""
     conflicts: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    """Files in the other folders that are no records."""
+    """Files and lines in the other folders that are not records."""
 
 
 def merge(into: Store, others: Iterable[Store], begin_step: Begin = _silent) -> Merged:
-    """Copy to `into` the records of the others that it has not.
+    """Copy to `into` the records of the others that it lacks, in the form that it has.
 
-    A number takes the place of a failure, as when the cell is run again. Two numbers of one cell
-    that differ are a conflict: `into` keeps its own. Learned prompts are not copied.
+    That is JSON Lines if it has any, or else a file a cell. A number takes the place of a failure,
+    as when the cell is run again. Two numbers of one cell that differ are a conflict: `into` keeps
+    its own. Learned prompts are not copied.
     """
     result = Merged()
+    arriving: list[tuple[Record, str]] = []
     for other in others:
-        records, problems = other.all(begin_step(f"read records of {other.root}"))
+        stored, problems = other.stored(begin_step(f"read records of {other.root}"))
         result.problems += problems
-        report = begin_step(f"merge records of {other.root}")
-        for done, record in enumerate(records, 1):
-            merge_record(into, record, str(other.record_path(record.cell)), result)
-            report(done, len(records))
+        arriving += [(one.record, one.place) for one in stored]
+    merge_records(into, arriving, result, report=begin_step("merge records"))
     return result
 
 
-def merge_record(into: Store, record: Record, theirs: str, result: Merged) -> None:
-    """Copy one record as `merge` does, and count it; `theirs` says where it is from."""
-    place = into.record_path(record.cell)
-    here = into.read(record.cell)
-    if here is None:
-        if place.exists():  # what is damaged may still be worth a look
-            result.conflicts.append(f"{place}: is not a record, but in the way of one")
-            return
-        into.write(record)
-        result.added += 1
-    elif here.status == record.status == "ok" and _numbers(here) != _numbers(record):
-        result.conflicts.append(f"{place}: {_difference(here, record)} in {theirs}")
-    elif here.status != "ok" and record.status == "ok":
-        into.write(record)
-        result.replaced += 1
-    else:
-        result.known += 1
+def merge_records(
+    into: Store,
+    arriving: Collection[tuple[Record, str]],
+    result: Merged,
+    lines: bool | None = None,
+    report: Callable[[int, int], object] = lambda done, total: None,
+) -> None:
+    """Copy records as `merge` does, and count them; each comes with where it is from.
+
+    `lines` chooses the form: JSON Lines or files; None for that of `into`.
+    """
+    if lines is None:
+        lines = into.has_lines()
+    with into.locked() if lines else nullcontext():
+        known = {one.record.key: (one.record, one.place) for one in into.stored()[0]}
+        changed: dict[str, Record] = {}
+        for done, (record, theirs) in enumerate(arriving, 1):
+            report(done, len(arriving))
+            here, ours = known.get(record.key, (None, ""))
+            if here is None and (obstacle := into.in_the_way(record.cell)):
+                # What is damaged may still be worth a look.
+                result.conflicts.append(f"{obstacle.place}: is not a record, but in the way of one")
+            elif here is None:
+                result.added += 1
+                changed[record.key] = record
+                known[record.key] = record, theirs
+            elif here.status == record.status == "ok" and (why := _difference(here, record)):
+                result.conflicts.append(f"{ours}: {why} in {theirs}")
+            elif here.status != "ok" and record.status == "ok":
+                result.replaced += 1
+                changed[record.key] = record
+                known[record.key] = record, theirs
+            else:
+                result.known += 1
+        if lines:
+            into.write_lines(changed.values())
+        else:
+            for record in changed.values():
+                into.write(record)
+
+
+def _difference(here: Record, there: Record) -> str:
+    """In what the numbers of one cell differ; '' if they do not."""
+    try:
+        if _numbers(here) == _numbers(there):
+            return ""
+    except ValueError as error:
+        return f"outcomes cannot be read ({error}), here or"
+    ours, theirs = here.score(), there.score()
+    if ours is None or theirs is None or ours.value == theirs.value:
+        return "the same main number of other outcomes or metrics"
+    return f"{ours.metric} is {ours.value:.2f} here, {theirs.value:.2f}"
 
 
 def _numbers(record: Record) -> list[tuple[object, ...]]:
     """All scores; outcomes unpacked, for builds of zlib compress differently."""
     return [
-        (score.metric, score.value, score.correct, score.total, _outcomes(score))
+        (score.metric, score.value, score.correct, score.total, score.outcomes())
         for score in record.scores
     ]
-
-
-def _outcomes(score: Score) -> list[bool] | None:
-    if score.outcomes is None or score.total is None:
-        return None
-    return unpack_outcomes(score.outcomes, score.total)
-
-
-def _difference(here: Record, there: Record) -> str:
-    ours, theirs = here.score(), there.score()
-    if ours is None or theirs is None or ours.value == theirs.value:
-        return "the same main number of other outcomes or metrics"
-    return f"{ours.metric} is {ours.value:.2f} here, {theirs.value:.2f}"
 
 
 SLACK = 1e-9
@@ -100,33 +122,36 @@ def publish(
     only: Collection[str] | None = None,
     begin_step: Begin = _silent,
 ) -> tuple[Merged, int]:
-    """Copy the sound records that `into` lacks; what came of it, and how many failures stayed.
+    """Copy the sound records that `into` lacks to its JSON Lines.
 
-    Records that failed are copied if `failed` is true, and of all those with keys in `only`. What
-    is damaged, contradicts itself or is in conflict stays where it is and is named.
+    Returns what came of it, and how many failures stayed. Records that failed are copied if
+    `failed` is true, and of all those with keys in `only`. What is damaged, contradicts itself or
+    is in conflict stays where it is and is named.
     """
     result = Merged()
-    records, damaged = source.all(begin_step(f"read records of {source.root}"))
+    stored, damaged = source.stored(begin_step(f"read records of {source.root}"))
     result.problems += damaged
+    arriving: list[tuple[Record, str]] = []
     left = 0
-    report = begin_step(f"publish records of {source.root}")
-    for done, record in enumerate(records, 1):
-        report(done, len(records))
+    report = begin_step(f"check records of {source.root}")
+    for done, one in enumerate(stored, 1):
+        report(done, len(stored))
+        record = one.record
         if only is not None and record.key not in only:
             continue
         wrong = next(faults(record), None)
-        place = source.record_path(record.cell)
         if wrong is not None:
-            result.problems.append(Problem(place, wrong))
+            result.problems.append(Problem(one.path, wrong, one.line))
         elif record.status != "ok" and not failed:
             left += 1
         else:
-            merge_record(into, record, str(place), result)
+            arriving.append((record, one.place))
+    merge_records(into, arriving, result, lines=True)
     return result, left
 
 
 def faults(record: Record) -> Iterator[str]:
-    """In what a whole record contradicts itself."""
+    """In what a record that is not damaged contradicts itself."""
     if record.status == "ok" and record.score() is None:
         yield f"has no score of its main metric {record.metric!r}"
     for score in record.scores:
@@ -137,11 +162,10 @@ def faults(record: Record) -> Iterator[str]:
             yield f"{score.metric}: {correct} of {total} images are right"
         elif abs(score.value - 100 * correct / total) > SLACK:
             yield f"{score.metric} is {score.value}, but {correct} of {total} images are right"
-        if score.outcomes is not None:
-            try:
-                right = sum(unpack_outcomes(score.outcomes, total))
-            except ValueError as error:
-                yield f"{score.metric}: outcomes cannot be read: {error}"
-                continue
-            if right != correct:
-                yield f"{score.metric}: {right} outcomes are right, but {correct} are counted"
+        try:
+            outcomes = score.outcomes()
+        except ValueError as error:
+            yield f"{score.metric}: outcomes cannot be read: {error}"
+            continue
+        if outcomes is not None and sum(outcomes) != correct:
+            yield f"{score.metric}: {sum(outcomes)} outcomes are right, but {correct} are counted"

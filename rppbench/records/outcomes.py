@@ -1,10 +1,37 @@
-"""Which test images were classified right, in few bytes: one bit an image."""
+"""What is known of each test image: which were classified right, one bit an image."""
 
 from __future__ import annotations
 
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+
+class _Content(msgspec.Struct, forbid_unknown_fields=True):
+    outcomes: str
+
+
+@dataclass(frozen=True)
+class PerImage:
+    """What a score knows of each image, as JSON: decoded only when somebody asks.
+
+    Tables never do, and most of a large record is this.
+    """
+
+    json: bytes
+    """{"outcomes": "..."}, as `pack_outcomes` wrote them."""
+
+    @classmethod
+    def of(cls, right: Iterable[bool]) -> PerImage:
+        """Of the images in order, whether each was classified right."""
+        return cls(msgspec.json.encode({"outcomes": pack_outcomes(right)}))
+
+    def outcomes(self, total: int) -> list[bool]:
+        """Of each of the `total` images, whether it was right. ValueError if that is damaged."""
+        return unpack_outcomes(msgspec.json.decode(self.json, type=_Content).outcomes, total)
 
 
 def pack_outcomes(right: Iterable[bool]) -> str:

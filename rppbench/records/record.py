@@ -1,7 +1,6 @@
-"""What a run is made of, as plain data: choices, trainings, cells, scores and records.
+"""What came of a cell, as plain data: scores, cost, failure, and the record that holds them.
 
-Stdlib only, so that `rppbench leaderboard` needs neither torch nor the plugins. Everything here
-is frozen and turns into JSON and back; the digest of that JSON is its identity.
+`records.codec` writes it as a line of JSON and reads it again.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from rppbench.files.digests import digest
-from rppbench.records.cell import Cell, _cell
+from rppbench.records.cell import Cell
+from rppbench.records.outcomes import PerImage
 
 LOWER_IS_BETTER = ("ece", "test_loss", "train_loss", "loss_gap")
 """Metrics of which less is better, also behind the name of a part of the classes."""
@@ -32,10 +31,6 @@ def is_detail(metric: str) -> bool:
     return metric.endswith(DETAILS) or metric.endswith("_loss_gap")
 
 
-SCHEMA = 1
-"""Version of the record format; a reader of version n must read every version up to n."""
-
-
 def now() -> str:
     """The time as records keep it: UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
@@ -51,8 +46,17 @@ class Score:
     """Percent; losses are in nats."""
     correct: int | None = None
     total: int | None = None
-    outcomes: str | None = None
-    """One bit for each test image in order (1 = right), packed, zlib, base64."""
+    per_image: PerImage | None = None
+    """What is known of each of the `total` images; None where they are not kept one by one."""
+
+    def outcomes(self) -> list[bool] | None:
+        """Of each test image in order, whether it was right; None where that was not kept.
+
+        Raises ValueError if it is damaged.
+        """
+        if self.per_image is None or self.total is None:
+            return None
+        return self.per_image.outcomes(self.total)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Record:
-    """The result of one cell: one JSON file, written whole or not at all."""
+    """The result of one cell."""
 
     cell: Cell
     status: str
@@ -103,7 +107,6 @@ class Record:
     started: str = ""
     """ISO 8601, UTC."""
     finished: str = ""
-    schema: int = SCHEMA
 
     @property
     def key(self) -> str:
@@ -119,48 +122,3 @@ class Record:
         data = asdict(self)
         kept = ("cell", "status", "metric", "scores", "training_log", "draw")
         return {name: data[name] for name in kept}
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON data, with the identities that readers group by spelled out."""
-        data = asdict(self)
-        training = self.cell.training
-        content = {
-            "schema": self.schema,
-            "key": self.key,
-            "comparability": self.cell.comparability,
-            "training_key": training.key if training else None,
-            **{name: value for name, value in data.items() if name != "schema"},
-        }
-        return {**content, "digest": digest(content)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """The record that `to_json` wrote. KeyError, TypeError or ValueError if it is none."""
-        schema = data["schema"]
-        if type(schema) is int and schema > SCHEMA:
-            raise ValueError(
-                f"record schema {schema} is newer than this rppbench, which reads up to {SCHEMA}; "
-                "upgrade rppbench to read it"
-            )
-        if schema != SCHEMA:
-            raise ValueError(f"no record schema {schema!r} is known")
-        content = {name: value for name, value in data.items() if name != "digest"}
-        if data["digest"] != digest(content):
-            raise ValueError("the content does not match its digest: edited or damaged")
-        record = cls(
-            cell=_cell(data["cell"]),
-            status=data["status"],
-            metric=data["metric"],
-            scores=tuple(Score(**score) for score in data["scores"]),
-            cost=Cost(**data["cost"]),
-            failure=Failure(**data["failure"]) if data["failure"] else None,
-            labels=data["labels"],
-            training_log=tuple(data["training_log"]),
-            draw=data.get("draw", ""),  # records from before draws had digests
-            environment=data["environment"],
-            started=data["started"],
-            finished=data["finished"],
-        )
-        if record.key != data["key"]:
-            raise ValueError(f"key {data['key']} is not the digest of its cell ({record.key})")
-        return record

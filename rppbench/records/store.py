@@ -1,21 +1,62 @@
-"""Where results are on disk: one JSON file a cell, one prompt file a training.
+"""Where results are on disk: records by their cell, learned prompts by their training.
 
-The place of a record follows from its cell alone, so nobody keeps an index that could go stale,
-and any number of processes may write to one folder.
+A run writes one JSON file a cell, records/<task>/<data set>/<method>/seed<n>-<key>.json. What is
+published stands in JSON Lines, records/<task>/<data set>.jsonl, a record a line, in the order of
+method, seed and key. The line is the same in both. The place of a record follows from its cell
+alone, so nobody keeps an index that could go stale, and any number of processes may write to one
+folder.
+
+Where a folder holds several records of one cell, one of them counts:
+
+- a file before a line, because a run writes files, and `write_lines` removes those that it
+  replaces: a file is the newer one;
+- both before a record of an earlier schema, which no rppbench of today writes;
+- of two equal ones either; of two different ones in the same form the first, and the other is named
+  as a problem.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
 
+import filelock
+
+from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_whole
 from rppbench.records.cell import Cell, Training
+from rppbench.records.codec import OtherSchema, decode, encode
 from rppbench.records.record import Record
+from rppbench.records.upgrade import upgrade
+
+LOCK_SECONDS = 60.0
+"""How long a publisher waits for another one; writing takes far less."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A record and where it stands."""
+
+    record: Record
+    path: Path
+    line: int | None = None
+    old: bool = False
+    """Whether it is of an earlier schema."""
+
+    @property
+    def place(self) -> str:
+        """The file, with the line."""
+        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
+
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        """The lowest of one cell counts."""
+        return self.old, self.line is not None
 
 
 class Store:
@@ -23,6 +64,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._lines_paths: dict[tuple[str, str], Path] = {}
 
     @property
     def records(self) -> Path:
@@ -30,78 +72,226 @@ class Store:
 
     def record_path(self, cell: Cell) -> Path:
         """records/<task>/<data set>/<method>/seed<n>-<key>.json"""
-        folders = (cell.task.name, cell.dataset, cell.method.name)
-        folder = self.records.joinpath(*map(file_name, folders))
-        return folder / f"seed{cell.seed}-{cell.key}.json"
+        return self._file(cell, cell.key)
+
+    def lines_path(self, cell: Cell) -> Path:
+        """records/<task>/<data set>.jsonl"""
+        names = (cell.task.name, cell.dataset)
+        if names not in self._lines_paths:  # asked for every line; joining paths takes longer
+            task, dataset = map(file_name, names)
+            self._lines_paths[names] = self.records / task / f"{dataset}.jsonl"
+        return self._lines_paths[names]
 
     def training_path(self, training: Training) -> Path:
         """prompts/<key>.safetensors"""
         return self.root / "prompts" / f"{training.key}.safetensors"
 
     def write(self, record: Record) -> Path:
-        """Put the record in its place, replacing the one of an earlier run of the same cell.
+        """Put the record in a file, replacing the one of an earlier run of the same cell.
 
         A reader, or a kill at any moment, finds the old record or the new one, never a part.
-        A file in its place that is no record is kept beside it, as NAME.json.damaged.
+        A file in its place that is not a record is kept beside it, as NAME.json.damaged.
         Raises ValueError for a record with NaN or infinity, which JSON does not know.
         """
         path = self.record_path(record.cell)
-        text = json.dumps(record.to_json(), indent=1, allow_nan=False) + "\n"
+        line = encode(record)
         if path.is_file() and isinstance(self._load(path), Problem):
             os.replace(path, path.with_name(f"{path.name}.damaged"))
-        write_whole(path, text)
+        write_whole(path, line + b"\n")
         return path
+
+    def write_lines(self, records: Iterable[Record]) -> None:
+        """Put records in JSON Lines, replacing what the folder has of the same cells.
+
+        Each .jsonl file is replaced in one step, and by one process at a time. Lines that are not
+        records stay, at the end. Raises ValueError as `write`, before anything is written.
+        """
+        changed: dict[Path, dict[Cell, bytes]] = {}
+        for record in records:
+            changed.setdefault(self.lines_path(record.cell), {})[record.cell] = encode(record)
+        if not changed:
+            return
+        with self.locked():
+            for path, lines in changed.items():
+                self._rewrite(path, lines)
+                for cell in lines:
+                    self._remove_files(cell)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """For one process at a time; may be nested. UsageError if another takes a minute."""
+        self.records.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            raise UsageError(
+                f"another process has been writing to {self.records} for {LOCK_SECONDS:g} s; "
+                "try again when it is done"
+            ) from error
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @cached_property
+    def _lock(self) -> filelock.BaseFileLock:
+        return filelock.FileLock(self.records / ".lock", timeout=LOCK_SECONDS)
+
+    def _rewrite(self, path: Path, changed: dict[Cell, bytes]) -> None:
+        lines = dict(changed)
+        rest: list[bytes] = []
+        for number, line in _lines(path) if path.exists() else ():
+            stored = self._line(path, number, line)
+            if isinstance(stored, Problem):
+                rest.append(line)
+            else:
+                cell = stored.record.cell
+                lines.setdefault(cell, encode(stored.record) if stored.old else line)
+        ordered = [lines[cell] for cell in sorted(lines, key=_order)]
+        write_whole(path, b"".join(line + b"\n" for line in (*ordered, *rest)))
+
+    def _remove_files(self, cell: Cell) -> None:
+        """Of a cell that has a newer line."""
+        for path in self._files(cell):
+            stored = self._load(path)
+            if isinstance(stored, Stored) and stored.record.key == cell.key:
+                path.unlink()
+
+    def has_lines(self) -> bool:
+        """Whether some of the records stand in JSON Lines."""
+        return any(self.records.rglob("*.jsonl"))
 
     def read(self, cell: Cell) -> Record | None:
         """The record of this cell, ok or failed; None if there is none that can be trusted."""
-        found = self._load(self.record_path(cell))
-        return found if isinstance(found, Record) else None
+        stored = [self._load(path) for path in self._files(cell)]
+        path = self.lines_path(cell)
+        if path.is_file():
+            stored += [
+                self._line(path, number, line)
+                for number, line in _lines(path)
+                if cell.key.encode() in line[:40]
+            ]
+        return next((one.record for one in _first(stored) if one.record.key == cell.key), None)
+
+    def in_the_way(self, cell: Cell) -> Problem | None:
+        """What stands in the place of this cell's record and is not one; None if nothing does."""
+        path = self.record_path(cell)
+        if path.exists() and isinstance(stored := self._load(path), Problem):
+            return stored
+        path = self.lines_path(cell)
+        for number, line in _lines(path) if path.is_file() else ():
+            if cell.key.encode() in line[:40]:
+                stored = self._line(path, number, line)
+                if isinstance(stored, Problem):
+                    return stored
+        return None
 
     def all(
         self, report: Callable[[int, int], object] = lambda done, total: None
     ) -> tuple[list[Record], list[Problem]]:
-        """Every record, ok and failed, and every JSON file that is not one, both sorted by path.
+        """Every cell's record, ok and failed, and what is not a record; both in a stable order.
 
         `report` is called with the number of files read and of all files.
         """
-        loaded = []
-        paths = sorted(self.records.rglob("*.json"))
-        for done, path in enumerate(paths, 1):
-            loaded.append(self._load(path))
-            report(done, len(paths))
-        return (
-            [found for found in loaded if isinstance(found, Record)],
-            [found for found in loaded if isinstance(found, Problem)],
-        )
+        stored, problems = self.stored(report)
+        return [one.record for one in stored], problems
 
-    def _load(self, path: Path) -> Record | Problem:
+    def stored(
+        self, report: Callable[[int, int], object] = lambda done, total: None
+    ) -> tuple[list[Stored], list[Problem]]:
+        """As `all`, with where each record stands."""
+        stored: list[Stored | Problem] = []
+        paths = sorted(self.records.rglob("*.json*"))
+        for done, path in enumerate(paths, 1):
+            report(done, len(paths))
+            if path.suffix == ".json":
+                stored.append(self._load(path))
+            elif path.suffix == ".jsonl":
+                stored += self._load_lines(path)
+        problems = [one for one in stored if isinstance(one, Problem)]
+        return sorted(_first(stored, problems), key=_place), problems
+
+    def _files(self, cell: Cell) -> Sequence[Path]:
+        """Where its record may be, those of earlier schemas included."""
+        path = self.record_path(cell)
+        others = sorted(path.parent.glob(f"seed{cell.seed}-*.json"))
+        return [path, *(other for other in others if other != path)] if others else ()
+
+    def _file(self, cell: Cell, key: str) -> Path:
+        folders = (cell.task.name, cell.dataset, cell.method.name)
+        folder = self.records.joinpath(*map(file_name, folders))
+        return folder / f"seed{cell.seed}-{key}.json"
+
+    def _load(self, path: Path) -> Stored | Problem:
         try:
-            record = Record.from_json(_parse(path))
+            record, older = _decode(path.read_bytes().removesuffix(b"\n"))
         except OSError as error:
             return Problem(path, f"cannot be read: {error.strerror}")
-        except json.JSONDecodeError as error:
-            return Problem(path, f"not whole JSON (cut off?): {error}")
-        except KeyError as error:
-            return Problem(path, f"not a record of rppbench: {error} is missing")
-        except (TypeError, RecursionError) as error:
-            return Problem(path, f"not a record of rppbench: {error}")
         except ValueError as error:
             return Problem(path, str(error))
-        place = self.record_path(record.cell)
+        place = self._file(record.cell, older or record.key)
         if path != place:
             # One place a cell: otherwise a copied file would count as a second measurement.
             return Problem(path, f"a record in the wrong place; it belongs at {place}")
-        return record
+        return Stored(record, path, old=older is not None)
+
+    def _load_lines(self, path: Path) -> list[Stored | Problem]:
+        try:
+            return [self._line(path, number, line) for number, line in _lines(path)]
+        except OSError as error:
+            return [Problem(path, f"cannot be read: {error.strerror}")]
+
+    def _line(self, path: Path, number: int, line: bytes) -> Stored | Problem:
+        try:
+            record, older = _decode(line)
+        except ValueError as error:
+            return Problem(path, str(error), number)
+        place = self.lines_path(record.cell)
+        if path != place:
+            return Problem(path, f"a record in the wrong place; it belongs in {place}", number)
+        return Stored(record, path, number, older is not None)
 
 
+def _decode(line: bytes) -> tuple[Record, str | None]:
+    """The record, and the key that it had in an earlier schema."""
+    try:
+        return decode(line), None
+    except OtherSchema as older:
+        return upgrade(older)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that hold anything, with their numbers from 1."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if line:
+            yield number, line
+
+
+def _first(
+    stored: Iterable[Stored | Problem], problems: list[Problem] | None = None
+) -> Iterator[Stored]:
+    """The one of each cell that counts; others that differ in the same form become problems."""
+    counted: dict[str, Stored] = {}
+    for one in sorted((s for s in stored if isinstance(s, Stored)), key=lambda s: s.rank):
+        first = counted.setdefault(one.record.key, one)
+        if first.rank == one.rank and first.record != one.record and problems is not None:
+            where = first.path if first.line is None else f"line {first.line}"
+            reason = f"another record of the cell {one.record.key} in {where}"
+            problems.append(Problem(one.path, reason, one.line))
+    yield from counted.values()
+
+
+def _order(cell: Cell) -> tuple[str, int, str]:
+    """That of the lines of a file."""
+    return file_name(cell.method.name), cell.seed, cell.key
+
+
+def _place(stored: Stored) -> tuple[str, str, tuple[str, int, str]]:
+    cell = stored.record.cell
+    return file_name(cell.task.name), file_name(cell.dataset), _order(cell)
+
+
+@lru_cache(maxsize=1024)
 def file_name(name: str) -> str:
     """A component's name as one part of a path; readable, not necessarily unique."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:80] or "_"
-
-
-def _parse(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a measurement")

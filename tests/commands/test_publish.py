@@ -11,7 +11,7 @@ import pytest
 from support.records import record
 
 from rppbench.cli import main
-from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Failure, Record, Score
 from rppbench.records.store import Store
 
@@ -35,9 +35,15 @@ def fill(folder: str, *records: Record) -> list[Path]:
     return [Store(Path(folder)).write(one) for one in records]
 
 
+def records(folder: str) -> list[Record]:
+    made, problems = Store(Path(folder)).all()
+    assert problems == []
+    return made
+
+
 def content(folder: str) -> dict[str, bytes]:
     root = Path(folder) / "records"
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*.json*")}
 
 
 def test_good_records_are_copied_and_the_pages_made_from_them(say: Say) -> None:
@@ -49,17 +55,23 @@ def test_good_records_are_copied_and_the_pages_made_from_them(say: Say) -> None:
     assert "1 failed and were left out; --failed copies them too" in log
     assert "| CoOp |" in Path("leaderboards/cross-dataset.md").read_text()
     assert say("publish", "runs", "--failed", "--to", "leaderboards")[0] == 0
-    assert content("leaderboards") == content("runs")
+    assert records("leaderboards") == records("runs")
+    assert set(content("leaderboards")) == {"cross-dataset/flowers.jsonl"}
+    lines = content("leaderboards")["cross-dataset/flowers.jsonl"].splitlines(keepends=True)
+    assert sorted(lines) == sorted(content("runs").values()), "the same bytes in both forms"
 
 
 UNSOUND = {
     "a value that its counts are not": (Score("top1", 50.0, 3, 4), "3 of 4 images are right"),
     "more right than there are": (Score("top1", 125.0, 5, 4), "5 of 4 images are right"),
     "outcomes that are not its counts": (
-        Score("top1", 50.0, 2, 4, pack_outcomes([True, False, False, False])),
+        Score("top1", 50.0, 2, 4, PerImage.of([True, False, False, False])),
         "1 outcomes are right, but 2 are counted",
     ),
-    "outcomes that are none": (Score("top1", 50.0, 2, 4, "!!"), "outcomes cannot be read"),
+    "outcomes that are none": (
+        Score("top1", 50.0, 2, 4, PerImage(b'{"outcomes":"!!"}')),
+        "outcomes cannot be read",
+    ),
     "no main number": (Score("top5", 50.0), "no score of its main metric 'top1'"),
 }
 
@@ -73,7 +85,7 @@ def test_a_record_that_contradicts_itself_is_named_and_stays(say: Say, what: str
     assert status == 1
     assert f"{bad}: " in log
     assert reason in log
-    assert [name.split("/")[2] for name in content("leaderboards")] == ["rpp"]
+    assert [one.cell.method.name for one in records("leaderboards")] == ["rpp"]
     assert content("runs") == before
 
 
@@ -83,7 +95,7 @@ def test_a_damaged_record_is_named_and_the_others_are_published(say: Say) -> Non
     status, log = say("publish", "runs")
     assert status == 1
     assert f"{bad}: the content does not match its digest: edited or damaged" in log
-    assert len(content("leaderboards")) == 1
+    assert len(records("leaderboards")) == 1
     assert "99.0" in bad.read_text()
 
 
@@ -125,17 +137,17 @@ def test_the_committed_records_are_sound() -> None:
 
 
 def newer(text: str) -> str:
-    return text.replace('"schema": 1', '"schema": 7')
+    return text.replace('"schema":2', '"schema":3')
 
 
 DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
-    "truncated": (lambda text: text[: len(text) // 2], "not whole JSON (cut off?)"),
+    "truncated": (lambda text: text[: len(text) // 2], "not complete JSON (cut off?)"),
     "foreign": (lambda text: '{"acc1": 0.5}', "not a record of rppbench"),
     "no mapping": (lambda text: "[]", "not a record of rppbench"),
     "edited": (lambda text: text.replace("50.0", "99.0"), "edited or damaged"),
     "NaN": (lambda text: text.replace("50.0", "NaN"), "NaN is not a measurement"),
-    "newer": (newer, "schema 7 is newer than this rppbench, which reads up to 1; upgrade"),
-    "unknown schema": (lambda text: text.replace('"schema": 1', '"schema": "x"'), "'x' is known"),
+    "newer": (newer, "schema 3 is newer than this rppbench, which reads up to 2; upgrade rppbench"),
+    "unknown schema": (lambda text: text.replace('"schema":2', '"schema":"x"'), "'x' is known"),
 }
 
 
@@ -143,7 +155,7 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
 @pytest.mark.parametrize("command", ["leaderboard", "compare", "merge"])
 def test_bad_input_is_named_counted_skipped_and_kept(say: Say, kind: str, command: str) -> None:
     change, reason = DAMAGE[kind]
-    score = Score("top1", 50.0, 1, 2, pack_outcomes([True, False]))
+    score = Score("top1", 50.0, 1, 2, PerImage.of([True, False]))
     good = [record(name, scores=(score,)) for name in ("rpp", "pomp")]
     bad, *_ = fill("runs", record("coop"), *good)
     bad.write_text(change(bad.read_text()))

@@ -14,7 +14,7 @@ from support.records import record
 from rppbench.cli import main
 from rppbench.comparison.compare import Comparison, compare
 from rppbench.errors import UsageError
-from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Failure, Record, Score
 from rppbench.records.store import Store
 
@@ -23,7 +23,7 @@ def score(right: str, metric: str = "top1") -> Score:
     """The score with these outcomes; '110': the first two images right, the third wrong."""
     outcomes = [character == "1" for character in right]
     share = 100 * sum(outcomes) / len(outcomes)
-    return Score(metric, share, sum(outcomes), len(outcomes), pack_outcomes(outcomes))
+    return Score(metric, share, sum(outcomes), len(outcomes), PerImage.of(outcomes))
 
 
 Run = Callable[..., tuple[int, str, str]]

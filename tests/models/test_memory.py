@@ -101,7 +101,7 @@ def test_a_bound_changes_neither_keys_nor_records(workspace: Workspace) -> None:
         assert one.key == two.key
         assert two.status == "ok", two.failure
         for a, b in zip(one.scores, two.scores, strict=True):
-            assert a.outcomes == b.outcomes
+            assert a.outcomes() == b.outcomes()
             assert a.value == pytest.approx(b.value, abs=2e-3)  # losses are kept in three digits
         for step, other in zip(one.training_log, two.training_log, strict=True):
             assert step["loss"] == pytest.approx(other["loss"], abs=1e-6)

@@ -10,7 +10,7 @@ import pytest
 from support.records import record
 
 from rppbench.cli import main
-from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Cost, Failure, Record, Score
 from rppbench.records.store import Store
 
@@ -73,7 +73,7 @@ def test_two_numbers_of_one_cell_are_named_and_neither_is_touched(say: Say) -> N
 
 def test_the_same_number_from_other_outcomes_is_a_conflict_too(say: Say) -> None:
     for folder, right in (("ours", [True, False]), ("theirs", [False, True])):
-        fill(folder, record(scores=(Score("top1", 50.0, 1, 2, pack_outcomes(right)),)))
+        fill(folder, record(scores=(Score("top1", 50.0, 1, 2, PerImage.of(right)),)))
     status, told = say("ours", "theirs")
     assert status == 1
     assert "the same main number of other outcomes or metrics" in told[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rppbench.records.grid import Combination, Grid, Place
-from rppbench.records.outcomes import pack_outcomes
+from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Record, Score
 from support.records import record
 
@@ -14,7 +14,7 @@ def measured(length: str, kd: str, right: str, dataset: str = "flowers", seed: i
     """A record of a combination; `right` has '1' for each image that is right, else '0'."""
     outcomes = [character == "1" for character in right]
     share = 100 * sum(outcomes) / len(outcomes)
-    score = Score("top1", share, sum(outcomes), len(outcomes), pack_outcomes(outcomes))
+    score = Score("top1", share, sum(outcomes), len(outcomes), PerImage.of(outcomes))
     options = (("kd", kd == "on"), ("length", int(length)))
     return record("rpp", dataset, seed, scores=(score,), options=options)
 

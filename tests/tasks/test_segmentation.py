@@ -295,7 +295,7 @@ def test_both_heads_score_fixed_and_learned_prompts(
         assert record.failure is None, record.failure
         assert [score.metric for score in record.scores] == METRICS
         assert record.metric == "hiou"
-        assert all(score.outcomes is None for score in record.scores)
+        assert all(score.outcomes() is None for score in record.scores)
         assert (
             0 <= min(s.value for s in record.scores) <= max(s.value for s in record.scores) <= 100
         )

@@ -13,7 +13,6 @@ from support.distributed import ProcessPair
 from support.toy_plugin import save_tiny
 
 from rppbench.records.cell import Cell
-from rppbench.records.outcomes import unpack_outcomes
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.training.distributed import ALONE, Group
@@ -69,7 +68,7 @@ def test_two_processes_learn_the_prompts_of_one(pair: ProcessPair) -> None:
         top1, same = expected.score(), found.score()
         assert top1 is not None
         assert same is not None
-        assert unpack_outcomes(same.outcomes or "", 14) == unpack_outcomes(top1.outcomes or "", 14)
+        assert same.outcomes() == top1.outcomes() is not None
         for ours, theirs in zip(found.training_log, expected.training_log, strict=True):
             assert ours == pytest.approx(theirs, abs=1e-4)
     helper = two / "process1"

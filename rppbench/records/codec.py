@@ -1,0 +1,320 @@
+"""A record as one line of compact JSON, and back: typed, checked and fast.
+
+The line ends in its own digest, which is that of all bytes before it. What a person looks for
+stands first; these fields repeat what the cell and the scores say, and must agree with them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from rppbench.records.cell import (
+    COMPARABLE,
+    Cell,
+    Choice,
+    Training,
+    cell_data,
+    key_of,
+    sorted_json,
+)
+from rppbench.records.outcomes import PerImage
+from rppbench.records.record import Cost, Failure, Record, Score
+from rppbench.records.wire import (
+    WireCell,
+    WireChoice,
+    WireCost,
+    WireFailure,
+    WireRecord,
+    WireScore,
+    WireTraining,
+)
+
+SCHEMA = 2
+"""Version of the record format; a reader of version n reads every version up to n."""
+
+_CONSTANT = re.compile(rb"[:,\[]\s*(NaN|-?Infinity)\b")
+"""What some programs write in place of a number."""
+
+_MARK = b',"digest":"'
+_END = b'"}'
+_DIGITS = 12
+_TAIL = len(_MARK) + _DIGITS + len(_END)
+
+
+class OtherSchema(ValueError):  # noqa: N818 (most are no error: the reader knows them too)
+    """What is a record of another schema than this one."""
+
+    def __init__(self, schema: object, content: dict[str, Any]) -> None:
+        super().__init__(f"no record schema {schema!r} is known")
+        self.schema, self.content = schema, content
+
+
+_DECODER = msgspec.json.Decoder(WireRecord)
+_CHOICE = msgspec.json.Decoder(WireChoice)
+_TRAINING = msgspec.json.Decoder(WireTraining | None)
+
+
+def _plain(value: object) -> object:
+    """NumPy's numbers are subclasses of Python's."""
+    for kind in (float, int, str):
+        if isinstance(value, kind):
+            return kind(value)
+    raise TypeError(f"{type(value).__name__} does not go into a record")
+
+
+_ENCODER = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def encode(record: Record) -> bytes:
+    """The record as one line, without a line break.
+
+    Raises ValueError for a record with NaN or infinity, which JSON does not know, or of which
+    `decode` would not accept the line.
+    """
+    cell, training, main = record.cell, record.cell.training, record.score()
+    failure = record.failure
+    per_image: dict[str, msgspec.Raw] = {}
+    for score in record.scores:
+        if score.per_image is not None:
+            if score.metric in per_image:
+                raise ValueError(f"two scores are named {score.metric!r}")
+            per_image[score.metric] = msgspec.Raw(score.per_image.json)
+    data = {
+        "key": cell.key,
+        "method": cell.method.name,
+        "dataset": cell.dataset,
+        "seed": cell.seed,
+        "metric": record.metric,
+        "value": None if main is None else float(main.value),
+        "status": record.status,
+        "task": cell.task.name,
+        "schema": SCHEMA,
+        "training_key": training and training.key,
+        "comparability": cell.comparability,
+        "labels": record.labels,
+        "cell": cell_data(cell),
+        "scores": [
+            {"metric": s.metric, "value": float(s.value), "correct": s.correct, "total": s.total}
+            for s in record.scores
+        ],
+        "cost": vars(record.cost),
+        "failure": failure and vars(failure),
+        "training_log": record.training_log,
+        "draw": record.draw,
+        "environment": record.environment,
+        "started": record.started,
+        "finished": record.finished,
+        "per_image": per_image,
+    }
+    for number in _numbers(data):
+        if not math.isfinite(number):
+            raise ValueError(f"{number} is not a measurement: a record cannot hold it")
+    body = _ENCODER.encode(data)[:-1]
+    line = body + _MARK + _digest(body) + _END
+    if decode(line) != record:
+        raise ValueError(f"the record of cell {cell.key} would not be read as it was written")
+    return line
+
+
+def decode(line: bytes) -> Record:
+    """The record that `encode` wrote.
+
+    Raises ValueError for anything else, with what is wrong, and OtherSchema (which is one) for a
+    record of an older schema.
+    """
+    try:
+        wire = _DECODER.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        _explain(line)
+        raise ValueError(f"not a record of rppbench: {error}") from error
+    if wire.schema != SCHEMA:
+        _explain(line)
+    if not _sealed(line):
+        raise ValueError(DAMAGED)
+    try:
+        return _record(wire)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not a record of rppbench: {error}") from error
+
+
+DAMAGED = "the content does not match its digest: edited or damaged"
+
+
+def _explain(line: bytes) -> None:
+    """Raise ValueError for what is wrong with a line before its types are."""
+    content = parse(line)
+    schema = content["schema"]
+    if type(schema) is int and schema > SCHEMA:
+        raise ValueError(
+            f"record schema {schema} is newer than this rppbench, which reads up to {SCHEMA}; "
+            "upgrade rppbench to read it"
+        )
+    if schema != SCHEMA or type(schema) is not int:
+        raise OtherSchema(schema, content)
+    if not _sealed(line):
+        raise ValueError(DAMAGED)
+
+
+def parse(text: bytes) -> dict[str, Any]:
+    """The JSON object of a record of any schema. ValueError, with what is wrong, for others."""
+    try:
+        text.decode()
+        content = msgspec.json.decode(text)
+    except UnicodeError as error:
+        raise ValueError(f"not UTF-8 text: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"not a record of rppbench: {error}") from error
+    except msgspec.DecodeError as error:
+        if constant := _CONSTANT.search(text):
+            raise ValueError(f"{constant[1].decode()} is not a measurement") from error
+        raise ValueError(f"not complete JSON (cut off?): {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError("not a record of rppbench: not a JSON object")
+    if "schema" not in content:
+        raise ValueError("not a record of rppbench: 'schema' is missing")
+    return content
+
+
+def _digest(body: bytes) -> bytes:
+    return sha256(body).hexdigest()[:_DIGITS].encode()
+
+
+def _sealed(line: bytes) -> bool:
+    """Whether a line ends in the digest of all bytes before it."""
+    body = line[:-_TAIL]
+    return line[-_TAIL:] == _MARK + _digest(body) + _END
+
+
+def _record(wire: WireRecord) -> Record:
+    """The record of a line whose digest is right. ValueError if its parts contradict each other."""
+    cell = _cell(wire.cell)
+    per_image = wire.per_image
+    scores = tuple([_score(score, per_image) for score in wire.scores])
+    if per_image:
+        raise ValueError(f"has outcomes of {', '.join(per_image)}, but no such score")
+    record = Record(
+        cell=cell,
+        status=wire.status,
+        metric=wire.metric,
+        scores=scores,
+        cost=_cost(wire.cost),
+        failure=_failure(wire.failure) if wire.failure else None,
+        labels=wire.labels,
+        training_log=tuple(wire.training_log),
+        draw=wire.draw,
+        environment=wire.environment,
+        started=wire.started,
+        finished=wire.finished,
+    )
+    if (wire.status == "ok") != (wire.failure is None) or (wire.status == "ok") != bool(scores):
+        raise ValueError("a record that is ok has scores, and one that failed the reason")
+    main, training = record.score(), cell.training
+    for name, here, there in (
+        ("key", wire.key, cell.key),
+        ("method", wire.method, cell.method.name),
+        ("dataset", wire.dataset, cell.dataset),
+        ("seed", wire.seed, cell.seed),
+        ("value", wire.value, None if main is None else main.value),
+        ("task", wire.task, cell.task.name),
+        ("training_key", wire.training_key, None if training is None else training.key),
+        ("comparability", wire.comparability, cell.comparability),
+    ):
+        if here != there:
+            raise ValueError(f"{name!r} is {here!r}, but {there!r} by its cell and scores")
+    return record
+
+
+def _choice(wire: WireChoice) -> Choice:
+    return Choice(wire.name, tuple(wire.options.items()))
+
+
+def _training(wire: WireTraining) -> Training:
+    training = Training(
+        _choice(wire.method),
+        _choice(wire.recipe),
+        wire.source,
+        wire.classes,
+        wire.shots,
+        wire.seed,
+        wire.backbone,
+        wire.teacher,
+        wire.precision,
+        tuple(wire.inputs.items()),
+        _training(wire.start) if wire.start else None,
+    )
+    # Known from here on; the dataclass would compute it from its own fields, which takes longer.
+    training.__dict__["key"] = key_of(wire)
+    return training
+
+
+@lru_cache(maxsize=4096)
+def _shared_choice(text: bytes) -> tuple[Choice, msgspec.Raw]:
+    """A choice, and its sorted JSON for the keys of the cells that have it."""
+    wire = _CHOICE.decode(text)
+    return _choice(wire), sorted_json(wire)
+
+
+@lru_cache(maxsize=4096)
+def _shared_training(text: bytes) -> tuple[Training | None, msgspec.Raw]:
+    wire = _TRAINING.decode(text)
+    return _training(wire) if wire else None, sorted_json(wire)
+
+
+def _cell(wire: WireCell) -> Cell:
+    task, task_json = _shared_choice(bytes(wire.task))
+    method, method_json = _shared_choice(bytes(wire.method))
+    training, training_json = _shared_training(bytes(wire.training))
+    cell = Cell(
+        task,
+        wire.dataset,
+        method,
+        wire.backbone,
+        wire.precision,
+        wire.seed,
+        wire.limit,
+        training,
+        tuple(wire.inputs.items()),
+    )
+    wire.task, wire.method, wire.training = task_json, method_json, training_json
+    cell.__dict__["key"] = key_of(wire)
+    cell.__dict__["comparability"] = key_of({name: getattr(wire, name) for name in COMPARABLE})
+    return cell
+
+
+def _score(wire: WireScore, per_image: dict[str, msgspec.Raw]) -> Score:
+    raw = per_image.pop(wire.metric, None)
+    known = None if raw is None else PerImage(bytes(raw))
+    return Score(wire.metric, wire.value, wire.correct, wire.total, known)
+
+
+def _cost(wire: WireCost) -> Cost:
+    return Cost(
+        wire.train_seconds,
+        wire.eval_seconds,
+        wire.peak_bytes,
+        wire.parameters,
+        wire.steps,
+        wire.training_reused,
+    )
+
+
+def _failure(wire: WireFailure) -> Failure:
+    return Failure(wire.kind, wire.message, wire.details)
+
+
+def _numbers(value: object) -> Iterator[float]:
+    """All floats in JSON data."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict):
+        yield from _numbers(value.values())
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        for inner in value:
+            yield from _numbers(inner)

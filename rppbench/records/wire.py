@@ -1,0 +1,108 @@
+"""The fields and types of a record's line, as msgspec checks them on reading."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from rppbench.records.cell import Option
+
+
+class WireChoice(Struct, forbid_unknown_fields=True, gc=False):
+    """`Choice` as JSON: the options are an object."""
+
+    name: str
+    options: dict[str, Option]
+
+
+class WireTraining(Struct, forbid_unknown_fields=True, gc=False):
+    """`Training` as JSON."""
+
+    method: WireChoice
+    recipe: WireChoice
+    source: str
+    classes: str
+    shots: int
+    seed: int
+    backbone: str
+    teacher: str | None
+    precision: str
+    inputs: dict[str, str]
+    start: WireTraining | None
+
+
+class WireCell(Struct, forbid_unknown_fields=True, gc=False):
+    """`Cell` as JSON. What many cells share is decoded once for all of them."""
+
+    task: msgspec.Raw
+    """A `WireChoice`."""
+    dataset: str
+    method: msgspec.Raw
+    """A `WireChoice`."""
+    backbone: str
+    precision: str
+    seed: int
+    limit: int | None
+    training: msgspec.Raw
+    """A `WireTraining` or null."""
+    inputs: dict[str, str]
+
+
+class WireScore(Struct, forbid_unknown_fields=True, gc=False):
+    """`Score` as JSON, without what is known image by image."""
+
+    metric: str
+    value: float
+    correct: int | None
+    total: int | None
+
+
+class WireCost(Struct, forbid_unknown_fields=True, gc=False):
+    """`Cost` as JSON."""
+
+    train_seconds: float
+    eval_seconds: float
+    peak_bytes: int
+    parameters: int
+    steps: int
+    training_reused: bool
+
+
+class WireFailure(Struct, forbid_unknown_fields=True, gc=False):
+    """`Failure` as JSON."""
+
+    kind: str
+    message: str
+    details: str
+
+
+class WireRecord(Struct, forbid_unknown_fields=True, gc=False):
+    """`Record` as JSON, in the order of the line."""
+
+    key: str
+    method: str
+    dataset: str
+    seed: int
+    metric: str
+    value: float | None
+    """Of the main metric; None for a cell that failed."""
+    status: Literal["ok", "failed"]
+    task: str
+    schema: int
+    training_key: str | None
+    comparability: str
+    labels: dict[str, str]
+    cell: WireCell
+    scores: list[WireScore]
+    cost: WireCost
+    failure: WireFailure | None
+    training_log: list[dict[str, int | float]]
+    draw: str
+    environment: dict[str, str]
+    started: str
+    finished: str
+    per_image: dict[str, msgspec.Raw]
+    """By metric; not decoded on reading."""
+    digest: str
