@@ -137,7 +137,7 @@ def loop(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """What issue 5 asks of it."""
+    """The goals of this part, with what was measured."""
     goals = []
     for size, cells in CELLS.items():
         spent = result["commands"][f"run again, {size}"]["cpu"]

@@ -36,7 +36,7 @@ from rppbench.training.trainer import Trainer
 MODELS = ("ViT-B-16", "ViT-B-32")
 CLASSES = (100, 1000, 10450)
 FASTER, LESS, CLASSIFIER = {"coop": 12, "maple": 4, "rpp": 4}, 10, 12
-"""Goals of issue 5 at 1,000 classes, and for the classifier."""
+"""Goals of speed and memory at 1,000 classes, and of the classifier."""
 
 
 class Enough(Exception):  # noqa: N818  not an error: the steps to be timed are done
@@ -204,7 +204,7 @@ def classifier(
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """What issue 5 asks of it."""
+    """The goals of this part, with what was measured."""
     goals = []
     for row in result["rows"]:
         subject = f"{row['method']} step, {row['model']}, {row['classes']:,} classes"

@@ -62,6 +62,9 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     }
     assert any(name.endswith("demo.safetensors") for name in world)
     assert world <= names
+    recipes = {path.name for path in (ROOT / "methods/rppbench_methods").glob("*.toml")}
+    assert "coop.toml" in recipes
+    assert {f"rppbench_methods/{name}" for name in recipes} <= names
     web = [f"rppbench/web/{name}" for name in ("page.html", "style.css", "script.js")]
     for name in ("rppbench/record.schema.json", "rppbench/py.typed", *web):
         assert name in names
@@ -82,6 +85,7 @@ def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> No
         "from importlib.metadata import distribution\n"
         "found = Registry.load(distribution('rppbench').entry_points.select(group='rppbench'))\n"
         "assert not found.broken, found.broken\n"
+        "assert found.get('methods', 'coop').learning.recipes\n"
         "data = found.get('datasets', 'demo-animals')()\n"
         "assert data.image(data.samples('test')[0]).size == (96, 96)\n"
         "assert found.get('backbones', 'demo').weights.is_file()\n"

@@ -20,7 +20,7 @@ class ImportedState:
     state: Mapping[str, Tensor]
     """The method's state dict."""
     start_token: Tensor | None = None
-    """(d,) embedding of the start token in the file, by which backbones are told apart."""
+    """(d,) embedding of the start token in the file, which identifies the backbone."""
 
 
 class ReadsOfficialCheckpoints(ABC):

@@ -12,7 +12,7 @@ from rppbench.errors import UsageError, unknown
 from rppbench.records.cell import Choice, Option, Options
 
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
-"""Fields that say what a recipe is for."""
+"""Fields that say where a recipe applies."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Recipe:
     at_shots: tuple[int, ...] = ()
     """Numbers of shots it was published for; () for any."""
     protocol: str = ""
-    """What its name would be if it did not differ by data set or shots: tables make one row of
-    the recipes of a protocol."""
+    """The common name of recipes that differ by data set or shots alone: tables make one row of
+    them."""
     suite: str = ""
     """The family of data sets it was made for ('demo', 'coop'); '' for any."""
     origin: str = ""
-    """Where the values stand: paper and section, or repository and file."""
+    """Source of the values: paper and section, or repository and file."""
 
     def values(self) -> dict[str, Option]:
-        """What changes a number, by name."""
+        """The values that change a number, by name."""
         others = ("name", "options", "origin", "shots", "protocol", *_SCOPE)
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
@@ -114,7 +114,7 @@ def select(
 
 
 def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
-    """The recipe with some values changed and a name that says so; naming its own value is none.
+    """The recipe with some values changed and a name that says so; its own values change nothing.
 
     Raises UsageError for a value that does not exist or has the wrong type.
     """

@@ -34,7 +34,7 @@ FREQUENCIES = {"r": "AP_rare", "c": "AP_common", "f": "AP_frequent"}
 
 
 class AveragePrecision:
-    """Takes what was found, image by image, and says at the end how good it is."""
+    """Collects detections image by image, and scores them at the end."""
 
     def __init__(self, data: DetectionSet, masks: bool = False) -> None:
         """`masks` compares masks instead of boxes; every instance and detection must have one."""
@@ -47,16 +47,18 @@ class AveragePrecision:
         self._scores: list[NDArray[np.float32]] = []
         self._masks: list[Any] = []
 
-    def add(self, sample: Sample, found: Detections) -> None:
-        """Note the detections of an image; none is an answer. Each image is added once."""
+    def add(self, sample: Sample, detections: Detections) -> None:
+        """Add the detections of an image, once for each image; there may be none."""
         if self.federated:
-            found = _best(found, LVIS_LIMIT)
+            detections = _best(detections, LVIS_LIMIT)
         self._rows.append(
-            np.stack([np.full(len(found), len(self.images)), found.labels], 1).astype(np.int64)
+            np.stack([np.full(len(detections), len(self.images)), detections.labels], 1).astype(
+                np.int64
+            )
         )
-        self._boxes.append(found.boxes.reshape(-1, 4))
-        self._scores.append(found.scores)
-        self._masks += found.masks if self.masks else ()
+        self._boxes.append(detections.boxes.reshape(-1, 4))
+        self._scores.append(detections.scores)
+        self._masks += detections.masks if self.masks else ()
         self.images.append(sample)
         self._instances.append(self.data.instances(sample))
 
@@ -68,21 +70,21 @@ class AveragePrecision:
         start with 'mask_'.
         """
         precision = self._precision()  # (t, r, c, a)
-        found = {f"AP{name}": _mean(precision[..., at]) for at, name in enumerate(AREAS)}
-        found["AP50"], found["AP75"] = _mean(precision[0, ..., 0]), _mean(precision[5, ..., 0])
+        values = {f"AP{name}": _mean(precision[..., at]) for at, name in enumerate(AREAS)}
+        values["AP50"], values["AP75"] = _mean(precision[0, ..., 0]), _mean(precision[5, ..., 0])
         unseen = set(self.data.unseen())
         if unseen and not self.federated:
             inside = np.array([label in unseen for label in range(precision.shape[2])])
-            found["AP50_seen"] = _mean(precision[0, :, ~inside, 0])
-            found["AP50_unseen"] = _mean(precision[0, :, inside, 0])
+            values["AP50_seen"] = _mean(precision[0, :, ~inside, 0])
+            values["AP50_unseen"] = _mean(precision[0, :, inside, 0])
         for letter, name in FREQUENCIES.items() if self.federated else ():
             of_group = np.array([group == letter for group in self.data.frequencies()])
-            found[name] = _mean(precision[:, :, of_group, 0])
-        first = {name: found.pop(name) for name in ("AP50", "AP", "AP75")}
+            values[name] = _mean(precision[:, :, of_group, 0])
+        first = {name: values.pop(name) for name in ("AP50", "AP", "AP75")}
         prefix = "mask_" if self.masks else ""
         return [
             Score(prefix + name, 100 * value)
-            for name, value in {**first, **found}.items()
+            for name, value in {**first, **values}.items()
             if value is not None
         ]
 
@@ -103,20 +105,20 @@ class AveragePrecision:
         for start in range(0, classes, size):
             labels = range(start, min(start + size, classes))
             low, high = np.searchsorted(rows[order, 1], [labels.start, labels.stop])
-            at = np.sort(order[low:high])  # as they were found, which decides between equal scores
-            found = self._found(at, rows, boxes, scores)
+            at = np.sort(order[low:high])  # the order of arrival decides between equal scores
+            detections = self._detections(at, rows, boxes, scores)
             truth = [pair for label in labels for pair in by_label[label]]
-            parts.append(self._group(labels, list(self._truth(truth)), list(found)))
+            parts.append(self._group(labels, list(self._truth(truth)), list(detections)))
         return np.concatenate(parts, 2)
 
-    def _found(
+    def _detections(
         self,
         at: NDArray[np.int64],
         rows: NDArray[np.int64],
         boxes: NDArray[np.float32],
         scores: NDArray[np.float32],
     ) -> Iterator[dict[str, Any]]:
-        """Detections as COCO has them; ids start at 1, since the library takes 0 for 'none'."""
+        """Detections in COCO's form; ids start at 1, since the library takes 0 for 'none'."""
         for number, row in enumerate(at.tolist(), 1):
             image, label = rows[row].tolist()
             box = [float(edge) for edge in boxes[row]]
@@ -151,12 +153,12 @@ class AveragePrecision:
             yield entry
 
     def _group(
-        self, labels: range, truth: list[dict[str, Any]], found: list[dict[str, Any]]
+        self, labels: range, truth: list[dict[str, Any]], detections: list[dict[str, Any]]
     ) -> NDArray[np.float64]:
         """(t, r, c, a) of some classes."""
         from faster_coco_eval import COCO, COCOeval_faster
 
-        images = sorted({entry["image_id"] for entry in (*truth, *found)})
+        images = sorted({entry["image_id"] for entry in (*truth, *detections)})
         frequencies = self.data.frequencies()
         categories: list[dict[str, Any]] = [{"id": at, "name": str(at)} for at in labels]
         for category in categories if self.federated else ():
@@ -164,7 +166,7 @@ class AveragePrecision:
         facts = {"images": [self._image(at) for at in images], "categories": categories}
         compared = COCOeval_faster(
             COCO({**facts, "annotations": truth}),
-            COCO({**facts, "annotations": found}),
+            COCO({**facts, "annotations": detections}),
             "segm" if self.masks else "bbox",
             print_function=lambda *words: None,
             lvis_style=self.federated,
@@ -199,7 +201,7 @@ def area(instance: Instance) -> float:
 
 
 def segmentation(instance: Instance) -> Any:
-    """The mask as COCO's files have it."""
+    """The mask in the form of COCO's files."""
     if instance.segmentation is not None or instance.mask is None:
         return instance.segmentation
     from faster_coco_eval.core import mask
@@ -207,13 +209,13 @@ def segmentation(instance: Instance) -> Any:
     return mask.encode(np.asfortranarray(instance.mask.astype(np.uint8)))
 
 
-def _best(found: Detections, count: int) -> Detections:
-    """The detections with the highest scores, in the order in which they were."""
-    if len(found) <= count:
-        return found
-    at = np.sort(np.argsort(-found.scores, kind="stable")[:count])
-    masks = [found.masks[row] for row in at] if found.masks else ()
-    return Detections(found.boxes[at], found.scores[at], found.labels[at], masks)
+def _best(detections: Detections, count: int) -> Detections:
+    """The `count` detections with the highest scores, in their order."""
+    if len(detections) <= count:
+        return detections
+    at = np.sort(np.argsort(-detections.scores, kind="stable")[:count])
+    masks = [detections.masks[row] for row in at] if detections.masks else ()
+    return Detections(detections.boxes[at], detections.scores[at], detections.labels[at], masks)
 
 
 def _mean(precision: NDArray[np.float64]) -> float | None:

@@ -14,7 +14,7 @@ from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.data.images import Notify
 from rppbench.errors import UsageError
 from rppbench.features.store import FeatureStore
-from rppbench.features.text_features import frozen_text_features
+from rppbench.features.text_features import template_features
 from rppbench.models.clip import Clip
 from rppbench.models.memory import retry_with_less_memory
 from rppbench.models.tokens import Names
@@ -62,7 +62,7 @@ def similarities(
         return
     if isinstance(text, Templates):
         encoder = template_encoder(text, clip, head.teacher)
-        texts = frozen_text_features(store, encoder, names, text.wordings or (wording,))
+        texts = template_features(store, encoder, names, text.wordings or (wording,))
     else:
         words = Names(names, clip.tokenizer)
         texts = retry_with_less_memory(clip.text, partial(clip.text.encode, text, words))

@@ -1,4 +1,4 @@
-"""Prompts on a list of images: what is scored of test images, and of those that were learned on."""
+"""Prompts scored on a list of images: of the test split, or of those that they were learned on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
 
 LEARNED_IMAGES = 1000
-"""Of those that prompts were learned on, the number whose loss is measured afterwards."""
+"""Number of training images on which the loss of the learned prompts is measured."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Scorer:
     ) -> list[Evaluation]:
         """One evaluation for each part of `classes`: its samples among the classes of the part.
 
-        Samples are labelled by position in `classes`, parts are lists of such positions, and
-        what comes back counts within the part. Images and names are encoded once for all parts.
+        Samples are labelled by position in `classes`, and parts are lists of such positions;
+        labels in an evaluation are positions in its part. Images and names are encoded once.
         """
         images = Images(dataset, samples, self.clip.preprocess, workers=self.workers)
         cosines = similarities(
@@ -87,7 +87,7 @@ class Scorer:
 
 
 class _Tally:
-    """What is kept of the images of one part of the classes."""
+    """Results of the images of one part of the classes."""
 
     def __init__(self, part: Tensor, total: int) -> None:
         self.part = part
@@ -98,7 +98,7 @@ class _Tally:
         self.losses: list[Tensor] = []
 
     def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Take the images of this part out of logits (b, c) with labels (b,)."""
+        """Add the images of this part, from logits (b, c) with labels (b,)."""
         own = self.position[labels]
         logits, own = logits[own >= 0][:, self.part], own[own >= 0]
         self.labels.append(own)

@@ -139,7 +139,7 @@ class CellMethod:
             pretrained, _, _ = self._learn(training.start, again=False)
             _copy_parameters(pretrained, method)
         group = self.resources.group
-        group.call((self.cell, training))
+        group.send((self.cell, training))
         with group.together():
             return method, self._train(training, method), False
 

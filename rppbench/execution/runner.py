@@ -199,7 +199,7 @@ def follow(runner: Runner) -> None:
 
     Errors are reported to the first process, which records them.
     """
-    while (called := runner.group.heard()) is not None:
+    while (called := runner.group.receive()) is not None:
         cell, training = called
         with suppress(Exception), runner.group.together():
             CellBench(cell, runner.resources, _ignore, retrain=False).method.assist(training)

@@ -13,7 +13,7 @@ from rppbench.models.clip import Clip
 from rppbench.models.memory import retry_with_less_memory
 
 
-def frozen_text_features(
+def template_features(
     store: FeatureStore | None,
     clip: Clip,
     names: Sequence[str],

@@ -34,7 +34,7 @@ class Choice:
         return dict(self.options)[option]
 
     def label(self, defaults: Mapping[str, Option]) -> str:
-        """The options that differ from `defaults`, as 'kd=off, length=8' ('' if none)."""
+        """The options that differ from `defaults`, as 'kd=off, length=8' ('' without any)."""
         return ", ".join(
             f"{name}={spell(value)}"
             for name, value in self.options

@@ -1,7 +1,7 @@
 """A record as one line of compact JSON, and back: typed, checked and fast.
 
 The line ends in its own digest, which is that of all bytes before it. What a person looks for
-stands first; these fields repeat what the cell and the scores say, and must agree with them.
+stands first; these fields repeat what stands in the cell and the scores, and must agree with it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _DIGITS = 12
 _TAIL = len(_MARK) + _DIGITS + len(_END)
 
 
-class OtherSchema(ValueError):  # noqa: N818 (most are no error: the reader knows them too)
+class OtherSchema(ValueError):  # noqa: N818 (no error where the reader knows it)
     """What is a record of another schema than this one."""
 
     def __init__(self, schema: object, content: dict[str, Any]) -> None:

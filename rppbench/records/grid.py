@@ -54,7 +54,7 @@ class Grid:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Grid:
-        """The grid from `dataclasses.asdict`. KeyError, TypeError or ValueError if it is none."""
+        """The grid from `dataclasses.asdict`. KeyError, TypeError or ValueError for others."""
         combinations = tuple(
             Combination(
                 tuple((factor, level) for factor, level in given["levels"]),

@@ -2,7 +2,7 @@
 
 The first process runs the command: it plans, scores and writes. The others wait for a training and
 help with it. In a step each process encodes its share of the images and of the candidate classes;
-the features are gathered, and each computes the loss of the whole batch. So whatever couples a
+the features are gathered, and each computes the loss of the entire batch. So whatever couples a
 batch (batch norm, sampled classes, a loss of the method's own) sees the same batch as in one
 process, and the prompts are the same up to rounding.
 
@@ -30,17 +30,17 @@ from rppbench.records.record import Failure
 from rppbench.training.failures import PeerError, failure_of
 
 WAIT = timedelta(days=1)
-"""The others wait while the first process scores. That one has died is seen at once without it."""
+"""The others wait while the first process scores. The death of a process is noticed at once."""
 
 TOGETHER = 16
-"""Batches that each process encodes before the first one can keep what all have made."""
+"""Batches that each process encodes before the first one stores the features of all."""
 
 T = TypeVar("T")
 
 
 @dataclass(eq=False)
 class Group:
-    """The processes that share a training, as one of them sees it; by itself if there is one."""
+    """The processes that share a training, as one of them sees it."""
 
     rank: int = 0
     size: int = 1
@@ -53,7 +53,7 @@ class Group:
         return self.rank == 0
 
     def share(self, count: int, what: str) -> Tensor:
-        """Positions of this process's part of so many things. UsageError if one has no part."""
+        """Positions of this process's share of `count` things. UsageError for more processes."""
         if count < self.size:
             raise UsageError(
                 f"a step with {count} {what} cannot be shared by {self.size} processes; start at "
@@ -62,14 +62,14 @@ class Group:
         return torch.arange(self.rank, count, self.size)
 
     def batches(self, count: int, size: int) -> Tensor:
-        """Positions of this process's part of so many things, in whole batches as one process has.
+        """Positions of this process's share of `count` things, in the batches of a single process.
 
-        Rows of a product may be rounded otherwise in another batch: what is stored must not be.
+        A row of a product may be rounded differently in another batch; stored features must not be.
         """
         return torch.cat([*torch.arange(count).split(size)[self.rank :: self.size], _NONE])
 
     def gather(self, own: Tensor, rows: Tensor, count: int) -> Tensor:
-        """(count, ...) of all processes, of which `own` are those at `rows`.
+        """(count, ...) rows of all processes, of which `own` are those at `rows`.
 
         Differentiable: see `average`.
         """
@@ -83,11 +83,12 @@ class Group:
         encode: Callable[[Sequence[int], int, int], Iterable[Tensor]],
         size: int,
     ) -> Tensor:
-        """(n, e) of what the first process's store has or computes, `get(compute)`, in all of them.
+        """(n, e) features from the first process's store, in all processes.
 
-        What has to be computed, `encode(picks, done, total)`, all compute, in batches of `size`;
-        `done` and `total` say how many images were before these, and are in all. The others do
-        not look into a store: a folder need not be shared by machines.
+        `get(compute)` reads the store and calls `compute` for what it lacks. All processes share
+        that work, `encode(picks, done, total)`, in batches of `size`: `done` images come before
+        the picks, of `total` in all. Only the first reads a store, since machines need not share a
+        folder.
         """
         if self.size == 1:
             return get(lambda picks: encode(picks, 0, len(picks)))
@@ -109,17 +110,18 @@ class Group:
                 part = list(picks[start : start + most]), start, len(picks)
                 yield together(*self.same(part))
 
-        found = get(compute)
+        features = get(compute)
         self.same(None)
-        count, width = self.same(tuple(found.shape))
-        return self.gather(found, torch.arange(count), count)
+        count, width = self.same(tuple(features.shape))
+        return self.gather(features, torch.arange(count), count)
 
     def average(self, parameters: Sequence[Tensor]) -> None:
-        """Put the mean of all processes' gradients in their place.
+        """Replace each gradient by the mean over all processes.
 
-        Each has the whole loss, so the mean leaves what the loss takes from a parameter itself;
-        what reaches it through features comes from one process for each feature, and `gather` has
-        multiplied it with the number of processes. A parameter without a gradient stays without.
+        Each process computes the entire loss, so the mean is right for parameters that the loss
+        uses directly. A gradient that arrives through features comes from one process for each
+        feature; `gather` has multiplied it by the number of processes. A parameter without a
+        gradient stays without.
         """
         if self.size == 1 or not parameters:
             return
@@ -135,24 +137,24 @@ class Group:
                 parameter.grad = part.view_as(grad) / self.size
 
     def same(self, value: T) -> T:
-        """What the first process gives, in all processes."""
+        """The first process's value, in all processes."""
         if self.size == 1:
             return value
         self._check()
-        return self._spread(value)
+        return self._broadcast(value)
 
-    def call(self, work: Any) -> None:
-        """Send the other processes what to work on; None ends them."""
+    def send(self, work: Any) -> None:
+        """Send the other processes their next work; None ends them."""
         if self.size > 1 and not self.lost:
-            self._spread(work)
+            self._broadcast(work)
 
-    def heard(self) -> Any:
-        """What the first process calls for."""
-        return self._spread(None)
+    def receive(self) -> Any:
+        """The work that the first process sends."""
+        return self._broadcast(None)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Work that all processes do. If one fails in it, all do: with PeerError, or its own."""
+        """Work that all processes do. Where one fails it raises its error, the others PeerError."""
         if self.size == 1:
             yield
             return
@@ -160,38 +162,40 @@ class Group:
             yield
             self._check()
         except (PeerError, LostError):
-            raise  # all know
+            raise  # reported already
         except Exception as error:
-            self._tell(failure_of(error))
+            self._report(failure_of(error))
             raise
 
     def _check(self) -> None:
-        """PeerError if another process failed since the last time they met."""
-        self._tell(None)
+        """PeerError if another process has failed since the last report."""
+        self._report(None)
 
-    def _tell(self, failure: Failure | None) -> None:
-        """Meet the others; each says whether it failed."""
+    def _report(self, failure: Failure | None) -> None:
+        """Exchange failures with the other processes; PeerError if one of them failed."""
         failed = torch.tensor([0 if failure is None else 1])
-        self._talk(lambda: dist.all_reduce(failed))
+        self._communicate(lambda: dist.all_reduce(failed))
         if not failed.item():
             return
-        said: list[Any] = [None] * self.size
-        self._talk(lambda: dist.all_gather_object(said, failure))
+        failures: list[Any] = [None] * self.size
+        self._communicate(lambda: dist.all_gather_object(failures, failure))
         if failure is None:
-            rank, theirs = next((r, said) for r, said in enumerate(said) if said is not None)
+            rank, theirs = next((r, f) for r, f in enumerate(failures) if f is not None)
             raise PeerError(rank, theirs)
 
     def _sum(self, values: Tensor) -> None:
         self._check()
-        self._talk(lambda: dist.all_reduce(values))
+        self._communicate(lambda: dist.all_reduce(values))
 
-    def _spread(self, value: T) -> T:
+    def _broadcast(self, value: T) -> T:
         box: list[Any] = [value]
-        self._talk(lambda: dist.broadcast_object_list(box, src=0, device=torch.device("cpu")))
+        self._communicate(
+            lambda: dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+        )
         return box[0]
 
-    def _talk(self, action: Callable[[], object]) -> None:
-        """LostError if the others cannot be reached."""
+    def _communicate(self, action: Callable[[], object]) -> None:
+        """Run a collective operation. LostError if the other processes cannot be reached."""
         try:
             action()
         except RuntimeError as error:
@@ -205,7 +209,7 @@ _NOTHING: Any = None
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes; the gradient of the own ones, times the number of processes."""
+    """Rows of all processes; backward, the gradient of the own ones times their number."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, rows: Tensor, count: int, group: Group) -> Tensor:
@@ -221,7 +225,7 @@ class _Gather(torch.autograd.Function):
 
 
 def launched() -> bool:
-    """Whether torchrun started this process, with others."""
+    """Whether torchrun started this process and others."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -253,13 +257,13 @@ def joined(device: str) -> Iterator[Group]:
     try:
         yield group
         if group.first:
-            group.call(None)
+            group.send(None)
     finally:
         dist.destroy_process_group()
 
 
 def _outlive(group: Group) -> None:
-    """torchrun ends all processes if one dies: time for the first one to record why it stops."""
+    """Let the first process record why it stops when torchrun ends all because one died."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         if not group.lost:  # a second time would interrupt the writing of the record

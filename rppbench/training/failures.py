@@ -1,4 +1,4 @@
-"""What a record says of an exception."""
+"""Exceptions as the failures that records hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rppbench.records.record import Failure
 
 
 class PeerError(Exception):
-    """Another process failed in what several were doing together."""
+    """Another process failed in work that all share."""
 
     def __init__(self, rank: int, failure: Failure) -> None:
         super().__init__(f"in process {rank}: {failure.message}")
@@ -17,7 +17,7 @@ class PeerError(Exception):
 
 
 def failure_of(error: Exception) -> Failure:
-    """Its kind and message; a traceback for what is nobody's mistake."""
+    """Kind and message of the exception; a traceback where neither user nor data is the cause."""
     from rppbench.models.memory import (
         is_out_of_memory,  # it loads open_clip; a finished grid does not
     )

@@ -1,4 +1,4 @@
-"""What a recipe says of the optimiser: which one, its rate in each epoch, an average of epochs."""
+"""A recipe's optimiser: which one, its rate in each epoch, the average over epochs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
     "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
 }
-"""Part of the peak rate that is left after a part of the epochs."""
+"""Fraction of the peak rate by the fraction of epochs that have passed."""
 
 
 def rate(recipe: Mapping[str, object], epoch: int) -> float:
@@ -38,24 +38,25 @@ def rate(recipe: Mapping[str, object], epoch: int) -> float:
 def optimiser_of(
     recipe: Mapping[str, object], parameters: Sequence[Tensor]
 ) -> torch.optim.Optimizer:
-    """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown word."""
+    """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown name."""
     word = str(recipe.get("optimiser", "sgd"))
     decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
-    given = parameters or [torch.zeros(0)]  # torch takes no empty list
+    learned = parameters or [torch.zeros(0)]  # torch refuses an empty list
     if word == "adamw":  # eps as Tip-Adapter sets it, its only user
-        return torch.optim.AdamW(given, eps=1e-4, weight_decay=decay)
+        return torch.optim.AdamW(learned, eps=1e-4, weight_decay=decay)
     if word != "sgd":
         raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
     momentum = float(recipe["momentum"])  # type: ignore[arg-type]
-    return torch.optim.SGD(given, lr=1.0, momentum=momentum, weight_decay=decay)
+    return torch.optim.SGD(learned, lr=1.0, momentum=momentum, weight_decay=decay)
 
 
 def scaler_of(device: str, dtype: torch.dtype) -> torch.amp.GradScaler:
-    """What keeps small gradients from vanishing in float16 towers; does nothing in other types.
+    """A scaler that keeps small gradients from vanishing in float16 towers; idle in other types.
 
     Prompts and the loss are float32, but gradients pass through the towers in the towers' type,
-    and below 6e-8 float16 has nothing. The loss is multiplied, the gradients divided again; a step
-    whose gradients overflow is left out and the factor halved. bfloat16 has float32's range.
+    and float16 has no values below 6e-8. The loss is multiplied by a factor and the gradients are
+    divided by it; a step whose gradients overflow is skipped and the factor halved. bfloat16 has
+    float32's range.
     """
     return torch.amp.GradScaler(device, enabled=dtype == torch.float16)
 

@@ -24,12 +24,12 @@ KEPT = {
     "second": "exp_avg_sq",
     "count": "step",
 }
-"""What the optimiser's state holds of each parameter, by its prefix in the file."""
+"""Entries of the optimiser's state for each parameter, by their prefix in the file."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is; stored beside the parameters, so that a resumed one is the same."""
+    """How far a training is; stored beside the parameters, so that it resumes exactly there."""
 
     step: int = 0
     seconds: float = 0.0
@@ -39,11 +39,11 @@ class Progress:
     epoch_seen: int = 0
     log: tuple[Mapping[str, float], ...] = ()
     train_loss: float | None = None
-    """What the final prompts lose on images they were learned on; None before the end."""
+    """Loss of the final prompts on training images; None before the end."""
     scaler: Mapping[str, float] = field(default_factory=dict)
     """State of the gradient scaler of float16 towers; {} in other types."""
     draw: str = ""
-    """Digest of the images that were drawn to learn on, in order."""
+    """Digest of the training images that were drawn, in order."""
 
 
 def save_state(
@@ -92,7 +92,7 @@ def load_state(
 
 
 def learned_parameters(path: Path, key: str) -> dict[str, Tensor]:
-    """The method's state in a file that `save_state` wrote for this training. UsageError if none"""
+    """The method's state in a file that `save_state` wrote for this training. UsageError if not."""
     try:
         metadata, tensors = read_tensors(path)
     except (OSError, SafetensorError) as error:

@@ -19,7 +19,7 @@ from rppbench.data.splits import draw_digest, few_shot, of_classes, training_cla
 from rppbench.evaluation.classify import template_encoder
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.image_features import encode_images, frozen_image_features
-from rppbench.features.text_features import frozen_text_features
+from rppbench.features.text_features import template_features
 from rppbench.models.clip import Clip
 from rppbench.models.tokens import Names
 from rppbench.random_streams import torch_stream
@@ -75,21 +75,19 @@ class StepInputs:
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
             encoder = template_encoder(text, clip, teacher)
-            self.template_texts = frozen_text_features(self.features, encoder, names, wordings)
+            self.template_texts = template_features(self.features, encoder, names, wordings)
         if teacher is not None:
             self.teacher_pixels = Images(
                 dataset, samples, teacher.preprocess, augment, scorer.workers
             )
-            self.teacher_texts = frozen_text_features(
+            self.teacher_texts = template_features(
                 self.features, teacher, names, (dataset.template,)
             )
         self.frozen_texts: Tensor | None = None
         """(c, e) that the method's loss compares with."""
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
-            self.frozen_texts = frozen_text_features(
-                self.features, clip, names, wordings, frozen.raw
-            )
+            self.frozen_texts = template_features(self.features, clip, names, wordings, frozen.raw)
         self.batch = min(int(recipe["batch"]), len(samples))
         self.views = int(recipe["views"])
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch

@@ -90,13 +90,12 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate(self.recipe, epoch)
             for step, batch in self.inputs.epoch(epoch, first):
-                # A step that was cut short is taken again. Not where others are in the middle of
-                # the same step.
+                # A step that ran out of memory is taken again in smaller groups, but not by one of
+                # several processes: the others are in the middle of the same step.
                 take = partial(self._step, progress, step, batch, optimiser)
                 if self.group.size == 1:
-                    take = partial(
-                        retry_with_less_memory, self.clip.text, with_same_buffers(self.method, take)
-                    )
+                    work = with_same_buffers(self.method, take)
+                    take = partial(retry_with_less_memory, self.clip.text, work)
                 progress = take()
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)

@@ -38,6 +38,6 @@ def test_other_tools_read_the_scenes(
             assert (coco.annToMask(one).astype(bool) == thing.mask).all()
     capsys.readouterr()
     assert main(["export-coco", "demo-scenes", "--to", str(folder)]) == 2
-    assert "not empty" in capsys.readouterr().err
+    assert "not an empty folder" in capsys.readouterr().err
     assert main(["export-coco", "demo-animals", "--to", str(tmp_path / "no")]) == 2
     assert "no boxes" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from support.toy_data import COLOURS, Toy
 from support.toy_plugin import Context, Fixed, PluginOf, ToyOne, ToyTwo, registry_of
 from support.toy_runner import Workspace
 
+from rppbench import __version__
 from rppbench.contracts.prompts import Prompt
 from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
 from rppbench.execution.runner import Runner
@@ -253,7 +255,8 @@ def test_the_record_is_plain_json_with_its_identity_spelled_out(workspace: Works
     assert content["key"] == cell.key
     assert content["training_key"] == cell.training.key  # type: ignore[union-attr]
     assert content["labels"]["method"] == "Context"
-    assert content["environment"]["torch"] == torch.__version__
+    assert content["environment"]["torch"] == version("torch")
+    assert content["environment"]["rppbench"] == __version__
     assert content["cost"]["parameters"] == 2 * 32
 
 

@@ -13,6 +13,7 @@ from support.records import record
 from rppbench.commands.publish import designs
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import build
+from rppbench.records.codec import encode
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.merge import faults
 from rppbench.records.store import Store
@@ -69,6 +70,19 @@ def test_every_committed_page_equals_the_page_from_its_records(tmp_path: Path) -
     made = {path.name: path.read_bytes() for path in paths}
     assert made
     assert drift(FOLDER, made) == [], f"run `rppbench leaderboard --output {FOLDER.name}`"
+
+
+@pytest.mark.parametrize("folder", [FOLDER, ABLATIONS], ids=lambda folder: folder.name)
+def test_committed_records_are_lines_of_today_in_their_order(folder: Path) -> None:
+    """Or the next `publish` would change lines that it has nothing to do with."""
+    records, _ = Store(folder).all()
+    lines: dict[Path, list[bytes]] = {}
+    for one in records:
+        lines.setdefault(Store(folder).lines_path(one.cell), []).append(encode(one) + b"\n")
+    files = [path for path in (folder / "records").rglob("*") if path.is_file()]
+    assert set(lines) == {path for path in files if path.name != ".lock"}
+    for path, expected in lines.items():
+        assert path.read_bytes() == b"".join(expected), path
 
 
 def test_every_committed_ablation_equals_the_one_from_its_records(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ SHOTS = 3
 
 
 class World:
-    """One training on the toy set, and the features that it is about."""
+    """One training on the toy set, and the features of its images and texts."""
 
     def __init__(
         self,
@@ -143,14 +143,14 @@ def test_a_step_of_promptkd_equals_the_plain_reference(tmp_path: Path) -> None:
     mean, spread = hidden.mean(0), ((hidden - hidden.mean(0)) ** 2).mean(0)
     hidden = (hidden - mean) / (spread + 1e-5).sqrt()
     hidden = (hidden * start["projection.1.weight"] + start["projection.1.bias"]).clamp(min=0)
-    found = hidden @ start["projection.3.weight"].T + start["projection.3.bias"]
+    projected = hidden @ start["projection.3.weight"].T + start["projection.3.bias"]
     texts = plain_texts(world.teacher, NAMES, None)
-    student = world.scale * (found / found.norm(dim=1, keepdim=True)) @ texts.T
-    taught = world.teacher.model.logit_scale.detach().exp() * (
+    student = world.scale * (projected / projected.norm(dim=1, keepdim=True)) @ texts.T
+    teacher_logits = world.teacher.model.logit_scale.detach().exp() * (
         plain_images(world.teacher, pixels, None) @ texts.T
     )
     assert torch.allclose(world.steps[0].logits, student, rtol=1e-3, atol=1e-3)
-    target = taught.softmax(1)
+    target = teacher_logits.softmax(1)
     divergence = (target * (target.log() - student.log_softmax(1))).sum() / student.numel()
     moved_by_sgd(world.method, start, 1000 * divergence)
 
@@ -243,9 +243,9 @@ def test_tip_adapter_equals_the_plain_reference(tmp_path: Path) -> None:
         world.val, world.features, world.labels, world.texts, world.scale, alpha, beta
     )
     picked = torch.tensor([3, 0, 4])
-    found = world.method.classify(world.val, world.texts[picked], picked, world.scale)
-    assert found is not None
-    torch.testing.assert_close(found, expected[:, picked], rtol=1e-4, atol=1e-4)
+    logits = world.method.classify(world.val, world.texts[picked], picked, world.scale)
+    assert logits is not None
+    torch.testing.assert_close(logits, expected[:, picked], rtol=1e-4, atol=1e-4)
 
 
 def test_a_step_of_tip_adapter_f_equals_the_plain_reference(tmp_path: Path) -> None:
@@ -292,12 +292,12 @@ def test_a_class_with_fewer_images_leaves_rows_empty(tmp_path: Path) -> None:
     world.method.finish(few)
     assert world.method.filled.sum() == IMAGES - 2
     ids = torch.arange(5)
-    found = world.method.classify(world.val, world.texts, ids, world.scale)
+    logits = world.method.classify(world.val, world.texts, ids, world.scale)
     expected = cache_logits(
         world.val, world.features[2:], world.labels[2:], world.texts, world.scale, 1.17, 1.0
     )
-    assert found is not None
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert logits is not None
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
 
 # --- linear probe ---------------------------------------------------------------------------------
@@ -318,8 +318,8 @@ def plain_fit(images: Tensor, labels: Tensor, strength: float) -> tuple[Tensor, 
         return value.item(), both.grad.numpy()
 
     start = np.zeros(classes * (width + 1))
-    found = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-8})
-    flat = torch.tensor(found.x)
+    solution = minimize(objective, start, jac=True, method="BFGS", options={"gtol": 1e-8})
+    flat = torch.tensor(solution.x)
     weight, bias = flat[: classes * width].view(classes, width), flat[classes * width :]
     return weight.float(), (bias - bias.mean()).float()
 
@@ -415,8 +415,8 @@ def test_an_interrupted_adamw_ends_in_the_same_keys(
 ) -> None:
     monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
     recipe = replace(RECIPE, epochs=3, batch=4, optimiser="adamw", lr=0.01)
-    whole = World(tmp_path / "whole", TipAdapterF, recipe)
-    whole.run()
+    complete = World(tmp_path / "complete", TipAdapterF, recipe)
+    complete.run()
     cut = World(tmp_path / "cut", TipAdapterF, recipe)
 
     def kill(phase: str, done: int, total: int, metrics: object) -> None:
@@ -428,8 +428,8 @@ def test_an_interrupted_adamw_ends_in_the_same_keys(
         cut.run()
     again = World(tmp_path / "cut", TipAdapterF, recipe)
     again.run()
-    assert torch.equal(again.method.keys, whole.method.keys)
-    assert torch.equal(again.method.alpha, whole.method.alpha)
+    assert torch.equal(again.method.keys, complete.method.keys)
+    assert torch.equal(again.method.alpha, complete.method.alpha)
 
 
 def test_an_unknown_optimiser_is_a_mistake_and_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Methods with logits of their own in whole commands: plan, run, export and predict."""
+"""Methods with logits of their own in complete commands: plan, run, export and predict."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ def records() -> list[Record]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_exported_predicts_as_the_benchmark_scored(say: Say, name: str) -> None:
-    status, _, told = say("run", "--method", name, *FEW_SHOT, *CASES[name])
-    assert status == 0, told
+    status, _, complaints = say("run", "--method", name, *FEW_SHOT, *CASES[name])
+    assert status == 0, complaints
     (record,) = records()
-    status, _, told = say("export", record.key, "--to", "mine")
-    assert status == 0, told
+    status, _, complaints = say("export", record.key, "--to", "mine")
+    assert status == 0, complaints
     paths, labels = save_test_images()
     asked = ("--prompt", "mine", "--classes", NAMES, "--json", *paths)
-    status, found, told = say("predict", *asked)
-    assert status == 0, told
-    best = [NAMES.split(",").index(entry["classes"][0]["name"]) for entry in json.loads(found)]
+    status, printed, complaints = say("predict", *asked)
+    assert status == 0, complaints
+    best = [NAMES.split(",").index(entry["classes"][0]["name"]) for entry in json.loads(printed)]
     score = record.score("top1")
     assert score is not None
     assert sum(one == two for one, two in zip(best, labels, strict=True)) == score.correct
-    assert all(0 < guess["probability"] <= 1 for guess in json.loads(found)[0]["classes"])
+    assert all(0 < guess["probability"] <= 1 for guess in json.loads(printed)[0]["classes"])
 
 
 @pytest.mark.parametrize("name", ["linear-probe", "tip-adapter"])
@@ -77,8 +77,10 @@ def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(say: Say, n
 
     one, two = shares("black cat,red square,blue lake"), shares("blue lake,red square,black cat")
     assert one == pytest.approx(two, rel=1e-4)
-    told = refused(say, "predict", "--prompt", "mine", "--classes", "red square,dog", paths[0])
-    assert "'dog'" in told
+    complaints = refused(
+        say, "predict", "--prompt", "mine", "--classes", "red square,dog", paths[0]
+    )
+    assert "'dog'" in complaints
 
 
 def test_a_second_run_finds_what_was_fitted(say: Say) -> None:
@@ -97,9 +99,9 @@ def test_a_second_run_finds_what_was_fitted(say: Say) -> None:
 @pytest.mark.parametrize("task", ["cross-dataset", "base-to-new", "pretraining"])
 def test_tasks_with_other_classes_are_left_out_and_named(say: Say, task: str) -> None:
     words = ("plan", "--task", f"{task}:suite=toy", "--model", "tiny")
-    status, table, told = say(*words, "--method", "linear-probe", "fixed")
+    status, table, complaints = say(*words, "--method", "linear-probe", "fixed")
     assert status == 0
-    assert f"linear-probe does not do {task} (toy" in told
+    assert f"linear-probe does not do {task} (toy" in complaints
     assert "linear-probe" not in table
     assert "fixed" in table
     alone = refused(say, *words, "--method", "tip-adapter")

@@ -151,8 +151,8 @@ def pomp_loss(plain: Plain) -> Tensor:
     for row, label in zip(plain.logits, plain.labels.tolist(), strict=True):
         others = [k for k in range(len(row)) if plain.negatives[k] and k != label]
         shift = torch.log10(torch.tensor(4.0)) - torch.log10(torch.tensor(float(len(others))))
-        shown = torch.cat([row[label : label + 1], row[others] + shift])
-        rows.append(shown.logsumexp(0) - row[label])
+        compared = torch.cat([row[label : label + 1], row[others] + shift])
+        rows.append(compared.logsumexp(0) - row[label])
     return torch.stack(rows).mean()
 
 

@@ -40,8 +40,8 @@ def by_name(name: str) -> Recipe:
 @pytest.mark.parametrize("name", LAST)
 def test_the_last_epoch_has_the_published_rate(name: str) -> None:
     recipe = by_name(name)
-    found = rate(dict(recipe.choice().options), recipe.epochs - 1)
-    assert found == pytest.approx(LAST[name], rel=0.01)
+    last = rate(dict(recipe.choice().options), recipe.epochs - 1)
+    assert last == pytest.approx(LAST[name], rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "recipe"), PUBLISHED, ids=[r.name for _, r in PUBLISHED])

@@ -189,8 +189,8 @@ def test_every_command_reads_both_forms(tmp_path: Path, capsys: pytest.CaptureFi
     path = the_file(lines)
     path.write_bytes(path.read_bytes()[:-30])
     assert main(["leaderboard", "--output", str(lines.root)]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"rppbench: 1 line does not count as a record:\n  {path}:4: ")
+    notes = capsys.readouterr().err
+    assert notes.startswith(f"rppbench: 1 line does not count as a record:\n  {path}:4: ")
 
 
 WRITER = """
@@ -216,7 +216,7 @@ def test_two_publishers_of_one_file_lose_no_line(tmp_path: Path) -> None:
     assert len(made) == 40
 
 
-def test_a_lock_that_is_held_too_long_is_said(
+def test_a_lock_that_is_held_too_long_is_reported(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stores, "LOCK_SECONDS", 0.05)

@@ -136,7 +136,7 @@ def test_the_schema_names_every_field_of_every_part_in_the_order_of_the_line() -
 
 
 def sealed(data: dict[str, Any]) -> bytes:
-    """A line whose digest is right, whatever it says."""
+    """A line whose digest is right, whatever it holds."""
     body = json.dumps({n: v for n, v in data.items() if n != "digest"}, separators=(",", ":"))
     head = body.encode()[:-1]
     return head + b',"digest":"' + sha256(head).hexdigest()[:12].encode() + b'"}'
@@ -246,7 +246,7 @@ TRAINING_CHANGES = {
 
 
 def test_keys_are_what_they_were() -> None:
-    """A change here means that no record is found again: it needs a new schema and an upgrade."""
+    """A change here means that stored records are lost: it needs a schema and an upgrade."""
     assert (TRAINING.key, CELL.key, CELL.comparability) == KEYS
 
 

@@ -165,7 +165,7 @@ while True:
 """
 
 
-def test_killing_a_writer_at_any_moment_leaves_a_whole_record(store):
+def test_killing_a_writer_at_any_moment_leaves_a_complete_record(store):
     for attempt in range(5):
         paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
         command = [sys.executable, "-c", WRITER, str(store.root), *paths]
@@ -173,7 +173,7 @@ def test_killing_a_writer_at_any_moment_leaves_a_whole_record(store):
             assert writer.stdout is not None
             writer.stdout.readline()
             end = time.monotonic() + 0.05 + 0.037 * attempt
-            while time.monotonic() < end:  # readers see whole records all the while
+            while time.monotonic() < end:  # readers see complete records all the while
                 assert store.read(CELL) is not None
             writer.send_signal(signal.SIGKILL)
         records, problems = store.all()
@@ -190,5 +190,5 @@ def test_records_and_leaderboards_need_neither_torch_nor_numpy():
         "print([name for name in ('torch', 'mmengine', 'open_clip', 'numpy', 'scipy')"
         " if name in sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

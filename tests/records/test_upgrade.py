@@ -134,7 +134,7 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
         "is not the digest of its cell",
     ),
     "a wrong type": (lambda data: sealed({**data, "scores": "none"}), "Expected `array`, got"),
-    "a cell that is none": (lambda data: sealed({**data, "cell": 1}), "Expected `object`, got"),
+    "a number for a cell": (lambda data: sealed({**data, "cell": 1}), "Expected `object`, got"),
     "options of today": (
         lambda data: sealed(
             {**data, "cell": {**data["cell"], "task": {"name": "x", "options": {}}}}

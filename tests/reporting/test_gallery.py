@@ -149,7 +149,7 @@ def test_scenes_of_both_tasks_become_a_page_and_are_the_same_each_time(
         assert "Zero-shot CLIP" in text
     capsys.readouterr()
     assert main(["gallery", "zeroshot", "--task", "detection", "--to", "detection-1"]) == 2
-    assert "not empty" in capsys.readouterr().err
+    assert "not an empty folder" in capsys.readouterr().err
     monkeypatch.setattr(Scenes, "count", 5)
     assert main(["gallery", "zeroshot", "--task", "detection", "--to", "other"]) == 2
     assert "dataset:demo-objects is not what" in capsys.readouterr().err

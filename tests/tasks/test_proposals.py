@@ -106,7 +106,7 @@ def test_boxes_of_a_results_file_go_to_their_images_best_first(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[{", "no valid JSON"),
+        ("[{", "JSON"),
         (json.dumps([entry(1)]), "no image with the id 1"),
         (json.dumps([entry(103, 1.5)]), "not between 0 and 1"),
         (json.dumps([entry(103, box=(1, 2, -3, 4))]), "'bbox' is not"),

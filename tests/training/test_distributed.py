@@ -41,9 +41,9 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessPair:
 
 
 def record(output: Path, cell: Cell) -> Record:
-    found = Store(output).read(cell)
-    assert found is not None
-    return found
+    stored = Store(output).read(cell)
+    assert stored is not None
+    return stored
 
 
 def prompts(output: Path, cell: Cell) -> dict[str, torch.Tensor]:
@@ -58,18 +58,18 @@ def test_two_processes_learn_the_prompts_of_one(pair: ProcessPair) -> None:
     pair.run(work)
     one, two = pair.folder / "one", pair.folder / "two"
     for cell in work:
-        expected, found = record(one, cell), record(two, cell)
-        assert (found.status, found.failure) == ("ok", None), cell.method
-        assert found.environment["processes"] == "2"
+        expected, shared = record(one, cell), record(two, cell)
+        assert (shared.status, shared.failure) == ("ok", None), cell.method
+        assert shared.environment["processes"] == "2"
         assert "processes" not in expected.environment
         stored = prompts(two, cell)
         for name, value in prompts(one, cell).items():
             torch.testing.assert_close(stored[name], value, rtol=0, atol=1e-5)
-        top1, same = expected.score(), found.score()
+        top1, same = expected.score(), shared.score()
         assert top1 is not None
         assert same is not None
         assert same.outcomes() == top1.outcomes() is not None
-        for ours, theirs in zip(found.training_log, expected.training_log, strict=True):
+        for ours, theirs in zip(shared.training_log, expected.training_log, strict=True):
             assert ours == pytest.approx(theirs, abs=1e-4)
     helper = two / "process1"
     assert not (helper / "records").exists()
@@ -110,15 +110,15 @@ def test_a_process_that_dies_ends_the_run_with_a_record_that_says_so(pair: Proce
 
 def test_a_shared_training_goes_on_where_it_was_killed(pair: ProcessPair) -> None:
     (cell,) = work = pair.plan("context:both=on")
-    pair.run(work, "whole")
+    pair.run(work, "complete")
     pair.run(work, "two", kill=4)
     assert not (pair.folder / "two" / "records").exists()
     events = pair.run(work, "two")
     first = next(event for event in events if event.phase == "train")
     assert first.done in (4, 5)
-    whole, again = (prompts(pair.folder / name, cell) for name in ("whole", "two"))
-    assert all(torch.equal(again[name], value) for name, value in whole.items())
-    ours, theirs = (record(pair.folder / name, cell).measured() for name in ("whole", "two"))
+    complete, again = (prompts(pair.folder / name, cell) for name in ("complete", "two"))
+    assert all(torch.equal(again[name], value) for name, value in complete.items())
+    ours, theirs = (record(pair.folder / name, cell).measured() for name in ("complete", "two"))
     assert ours == theirs
 
 
@@ -149,7 +149,7 @@ def test_torchrun_runs_the_command_on_all_processes(tmp_path: Path) -> None:
     launch = "-m torch.distributed.run --standalone --nproc_per_node 2"
     command = f"{launch} -m rppbench run --method coop {words} --output runs".split()
     environment = {**os.environ, "RPPBENCH_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    for told in ("1 done, 0 had a record", "0 done, 1 had a record"):  # and none waits for work
+    for line in ("1 done, 0 had a record", "0 done, 1 had a record"):  # and none waits for work
         done = subprocess.run(
             [sys.executable, *command],
             cwd=tmp_path,
@@ -159,8 +159,8 @@ def test_torchrun_runs_the_command_on_all_processes(tmp_path: Path) -> None:
             timeout=300,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stderr.count(told) == 1
+        assert done.stderr.count(line) == 1
         assert done.stdout.count("# Few-shot") == 1
-    (found,), problems = Store(tmp_path / "runs").all()
+    (stored,), problems = Store(tmp_path / "runs").all()
     assert not problems
-    assert (found.status, found.environment["processes"]) == ("ok", "2")
+    assert (stored.status, stored.environment["processes"]) == ("ok", "2")

@@ -126,7 +126,7 @@ def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:
 def test_held_out_classes_are_not_trained_on(tmp_path: Path) -> None:
     trainer = make(make_tiny_clip(), tmp_path)
     assert len(trainer.inputs.names) == 5
-    assert set(trainer.labels.tolist()) == set(range(5))
+    assert set(trainer.inputs.labels.tolist()) == set(range(5))
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -135,8 +135,8 @@ def test_an_interrupted_training_ends_in_the_same_prompts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, both: bool, stop: int
 ) -> None:
     clip = make_tiny_clip()
-    whole = make(clip, tmp_path, both=both)
-    expected = whole.run(tmp_path / "whole.safetensors")
+    complete = make(clip, tmp_path, both=both)
+    expected = complete.run(tmp_path / "complete.safetensors")
 
     monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)  # save after every step
 
@@ -158,7 +158,7 @@ def test_an_interrupted_training_ends_in_the_same_prompts(
     progress = cut.run(path)
     assert seen[0] == stop + 1  # at most the step under way is repeated
     assert progress.log == expected.log
-    for a, b in zip(whole.method.parameters(), cut.method.parameters(), strict=True):
+    for a, b in zip(complete.method.parameters(), cut.method.parameters(), strict=True):
         assert torch.equal(a, b)
     assert not list(tmp_path.glob("*.partial"))
 
@@ -221,7 +221,7 @@ def test_a_loss_sees_the_frozen_features_it_asks_for(tmp_path: Path, both: bool)
 def test_other_methods_are_not_given_frozen_features(tmp_path: Path) -> None:
     clip = make_tiny_clip()
     trainer = make(clip, tmp_path, both=True)
-    assert trainer.frozen_texts is None
+    assert trainer.inputs.frozen_texts is None
     trainer.run(tmp_path / "p.safetensors")
     measured = len(trainer.inputs.images)  # once more at the end, for the loss of what was learned
     assert clip.image.images_encoded == trainer.steps * 4 + measured
@@ -310,8 +310,8 @@ def test_a_training_in_float16_goes_on_with_the_scale_that_it_had(
         def loss(self, step: Step) -> Tensor:
             return step.loss * 100
 
-    whole = make(clip, tmp_path, Loud, large)
-    expected = whole.run(tmp_path / "whole.safetensors")
+    complete = make(clip, tmp_path, Loud, large)
+    expected = complete.run(tmp_path / "complete.safetensors")
     assert expected.scaler["scale"] < 65536, "no step overflowed, so nothing is tested"
 
     def kill(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
@@ -323,7 +323,7 @@ def test_a_training_in_float16_goes_on_with_the_scale_that_it_had(
         make(clip, tmp_path, Loud, large, notify=kill).run(path)
     cut = make(clip, tmp_path, Loud, large)
     assert cut.run(path).scaler == expected.scaler
-    for a, b in zip(whole.method.parameters(), cut.method.parameters(), strict=True):
+    for a, b in zip(complete.method.parameters(), cut.method.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
@@ -394,14 +394,14 @@ def test_distillation_pulls_the_student_to_the_teacher(tmp_path: Path) -> None:
     assert all(math.isfinite(gap) for gap in gaps)
 
 
-def test_encoding_and_training_tell_how_far_they_are(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_encoding_and_training_report_their_progress(tmp_path: Path) -> None:
+    reports: list[tuple[str, int, int]] = []
 
     def watch(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        told.append((phase, done, total))
+        reports.append((phase, done, total))
 
     trainer = make(make_tiny_clip(), tmp_path, notify=watch)
     trainer.run(tmp_path / "prompts.safetensors")
-    encoded = [(done, total) for phase, done, total in told if phase == "encode"]
+    encoded = [(done, total) for phase, done, total in reports if phase == "encode"]
     assert encoded[-1] == (len(trainer.inputs.images), len(trainer.inputs.images))
-    assert told[-1] == ("train", trainer.steps, trainer.steps)
+    assert reports[-1] == ("train", trainer.steps, trainer.steps)
