@@ -74,7 +74,7 @@ def page(
     Names come from untrusted plugins and records, so every text is escaped, and the page's
     Content-Security-Policy forbids all scripts but its own.
     """
-    web = files("rppbench") / "web"
+    web = files("rppbench.reporting") / "web"
     texts = {name: (web / name).read_text("utf-8") for name in ("page.html", "style.css")}
     script = (web / "script.js").read_text("utf-8")
     digest = sha256(f"\n{script}\n".encode()).digest()  # of all characters between the tags
