@@ -65,7 +65,7 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     recipes = {path.name for path in (ROOT / "methods/rppbench_methods").glob("*.toml")}
     assert "coop.toml" in recipes
     assert {f"rppbench_methods/{name}" for name in recipes} <= names
-    web = [f"rppbench/web/{name}" for name in ("page.html", "style.css", "script.js")]
+    web = [f"rppbench/reporting/web/{name}" for name in ("page.html", "style.css", "script.js")]
     for name in ("rppbench/record.schema.json", "rppbench/py.typed", *web):
         assert name in names
     assert not [name for name in names if name.endswith((".pyc", ".pt", ".mjs"))]

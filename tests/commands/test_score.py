@@ -247,7 +247,7 @@ Change = Callable[[list[dict[str, Any]]], object]
         (lambda rows: rows.append(rows[0]), "'000000' comes again"),
         (lambda rows: rows.insert(1, rows[0]), "a pixel of image '000000' has two classes"),
         (lambda rows: rows[0].update(category_id=60), "id 60; ids go from 0 to 59"),
-        (lambda rows: rows[0].update(file_name="a/b/17.jpg"), "'a/b/17.jpg' is none of the test"),
+        (lambda rows: rows[0].update(file_name="a/b/17.jpg"), "'a/b/17.jpg' is not one of the test"),
         (lambda rows: rows[0].update(file_name=3), "'file_name' is not a text"),
         (lambda rows: rows[0].update(segmentation=None), "entry 1: a mask must be"),
         (lambda rows: rows[0]["segmentation"].update(size=[9, 9]), "entry 1: .* does not fit"),
@@ -266,7 +266,7 @@ def test_a_wrong_png_is_named() -> None:
     for name, labels in maps().items():
         Image.fromarray(labels.astype(np.uint8)).save(f"png/{name}.png")
     for wrong, message in [
-        (Image.new("L", (144, 144), 60), "label 60 is none of the 60 classes"),
+        (Image.new("L", (144, 144), 60), "label 60 is not one of the 60 classes"),
         (Image.new("L", (9, 9)), "not one number for each"),
         (Image.new("RGB", (144, 144)), "is RGB"),
     ]:

@@ -145,7 +145,7 @@ def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
     save_official("official.tar", {"ctx": random(7, 4, 32), **buffers()})
     words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
     assert "a context for each of 7 classes" in refused(say, *words)
-    assert "2 names are said" in refused(say, *words, "--classes", "a,b")
+    assert "2 were given" in refused(say, *words, "--classes", "a,b")
     card, _ = imported(say, "coop", "--classes", ",".join(NAMES))
     assert card.method["class_specific"] is True
     assert say(*predict_words(Path("mine")))[0] == 0
@@ -170,7 +170,7 @@ def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
         ("maple", {"ctx": random(2, 32)}, "no 'prompt_learner.ctx'"),
         ("maple", {"prompt_learner.ctx": random(2, 32)}, "no 'prompt_learner.proj.weight'"),
         ("maple", maple_state(depth=6), "depth is 0 to 4"),
-        ("context", {"ctx": random(2, 32)}, "these do: coop, pomp, maple"),
+        ("context", {"ctx": random(2, 32)}, "these can: coop, pomp, maple"),
         ("cop", {"ctx": random(2, 32)}, "did you mean 'coop'?"),
     ],
 )
