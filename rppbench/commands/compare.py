@@ -133,7 +133,7 @@ def _each(count: int, seeds: int) -> str:
 def _notes(comparison: Comparison) -> Iterator[str]:
     table, pairs, overall = comparison.table, comparison.pairs, comparison.overall
     for name, row in zip("AB", table.rows, strict=True):
-        how = f", {row.recipe}, learned on {row.learned_on} a class" if row.recipe else ""
+        how = f", {row.recipe}, trained on {row.learned_on} per class" if row.recipe else ""
         yield f"{name} is {escape(row.label + how)}."
     if comparison.by_seed:
         yield from _notes_by_seed(comparison)
@@ -165,11 +165,11 @@ def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
 
     known = [p for p in comparison.corrected_by_seed if p is not None]
     yield (
-        "These numbers are not kept image by image: paired t-test over seeds, which sees nothing "
-        "of the choice of images."
+        "These numbers are not kept image by image: paired t-test over seeds, which does "
+        "not account for the choice of images."
     )
     if len(known) < len(comparison.by_seed):
-        yield "One seed, or seeds that differ alike, have neither interval nor p."
+        yield "One seed, or seeds with equal differences, give neither interval nor p."
     if len(known) > 1:
         what = "metrics" if comparison.table.by_metric else "data sets"
         average = ", nor is the p of the average" if comparison.average_by_seed else ""

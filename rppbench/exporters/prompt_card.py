@@ -278,7 +278,7 @@ def readme(card: Card) -> str:
         recipe = ", ".join(f"{name}={value}" for name, value in training["recipe"]["options"])
         rows += [
             ("Recipe", f"{training['recipe']['name']} ({recipe})"),
-            ("Learned on", f"{training['classes']} classes of {training['source']}"),
+            ("Trained on", f"{training['classes']} classes of {training['source']}"),
             ("Images", f"{training['shots']} a class, seed {training['seed']}"),
             *([("Teacher", training["teacher"])] if training["teacher"] else []),
             ("Training", training["key"]),

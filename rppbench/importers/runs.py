@@ -232,13 +232,13 @@ def _protocol(text: str, name: str, half: str) -> tuple[str, str]:
                 f"whose path does not say train_base and {scored}"
             )
         if half == "new" and not evaluates_only:
-            raise ValueError("learned on the new half of the classes, which no protocol does")
+            raise ValueError("trained on the new half of the classes, which no protocol does")
         return "base-to-new", scored
     if half != "all":
         raise ValueError(f"SUBSAMPLE_CLASSES is {half!r}, not one of all, base and new")
     if not evaluates_only:
         if name in SHIFTS:
-            raise ValueError(f"learned on {name}, which has no training images")
+            raise ValueError(f"trained on {name}, which has no training images")
         return "few-shot", scored
     if _datasets_named(parts) != {"imagenet"} or "train_base" in parts:
         raise ValueError(

@@ -144,7 +144,8 @@ class Row:
     @property
     def learned_on(self) -> str:
         """Source and shots as printed: 'ImageNet, 16 shots'; '' where nothing is trained."""
-        return f"{self.source}, {self.shots} shots" if self.source else ""
+        unit = "shot" if self.shots == 1 else "shots"
+        return f"{self.source}, {self.shots} {unit}" if self.source else ""
 
     @property
     def headline(self) -> Average | TableCell:

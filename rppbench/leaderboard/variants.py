@@ -61,7 +61,7 @@ class Variant:
             ("method", cell.method.name),
             ("start", "pretrained" if training.start else "fresh"),
             ("recipe", recipe_name(training)),
-            ("learned on", self.learned_on),
+            ("trained on", self.learned_on),
             ("shots", str(training.shots)),
             ("classes", training.classes),
             ("teacher", training.teacher or "none"),

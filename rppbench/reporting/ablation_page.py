@@ -42,7 +42,7 @@ def page(report: Ablation) -> str:
         "",
         f"Differences are from the baseline ({escape(baseline)}) on the same images under the same "
         f"seeds, in {difference_unit(table.metric)}; bold where p < 0.05."
-        + (" Less is better." if lower_is_better(table.metric) else ""),
+        + (" Lower is better." if lower_is_better(table.metric) else ""),
         "",
         "## Combinations",
         "",
@@ -55,8 +55,9 @@ def page(report: Ablation) -> str:
             "",
             f"![Differences, and pairs of options together]({file_stem(report.grid)}.svg)",
             "",
-            "The figure has differences from the baseline's value (the diamond), and for pairs of "
-            "options means with t-intervals over seeds, all others as in the baseline. Also as "
+            "The figure shows the difference of each value from the baseline's (the diamond) and, "
+            "for pairs of options, means with t-intervals over seeds, the other options being "
+            "those of the baseline. Also as "
             f"[PNG]({file_stem(report.grid)}.png).",
         ]
     lines += ["", *(f"- {note}" for note in _notes(report))]
@@ -197,30 +198,32 @@ def _notes(report: Ablation) -> Iterator[str]:
     if any(result.against for result in results):
         yield (
             f"p is corrected for the {compared} combinations (Holm)"
-            + (f", and of main effects for these {effects}" if effects else "")
+            + (f", and that of main effects for these {effects}" if effects else "")
             + "; intervals are not."
         )
     seeds = {seed for result in results if result.against for seed in result.against.seeds}
     trained = any(not row.deterministic for row in report.table.rows)
     if trained and len(seeds) == 1:
-        yield "One seed: intervals are over images; another seed may say something else."
+        yield "One seed: intervals are over images; another seed may give another answer."
     elif any(result.against and result.against.by_seed for result in results):
         yield (
             f"{report.table.metric} is not kept image by image: paired t-test over seeds, which "
-            "sees nothing of the choice of images; there are no main effects without outcomes."
+            "does not account for the choice of images. Main effects need outcomes of images."
         )
     elif trained and seeds:
         yield "Paired bootstrap over images, Student's t over seeds."
     if effects:
         yield (
             "A main effect is the mean difference between two values of an option at equal values "
-            "of all others; n/m: the values of the others where both are complete."
+            "of all others; n/m counts the combinations of the others in which both are complete."
         )
     for why, of_one in group_by(
         [(why, r.combination.label) for r in results for why in r.unpaired if r.is_complete],
         lambda gap: gap[0],
     ).items():
-        yield escape(f"Not in the difference: {why}, of {_few([label for _, label in of_one])}.")
+        yield escape(
+            f"Left out of the difference: {why}, for {_few([label for _, label in of_one])}."
+        )
     for kept, of_one in group_by(grid.same, lambda pair: pair[1]).items():
         yield escape(f"The same as {kept}, so not run: {'; '.join(label for label, _ in of_one)}.")
     if report.table.devices:

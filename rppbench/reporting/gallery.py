@@ -79,7 +79,7 @@ def _maps(scene: Comparison, truth: Labels, predicted: Labels, titles: dict[int,
     if not total:
         return Picture(_sheet(panels, legend), "no pixel of this scene is scored")
     right = 100 * float((truth == predicted)[scored].mean())
-    caption = f"{right:.0f} % of the pixels that are scored have their class"
+    caption = f"{right:.0f} % of the scored pixels have the right class"
     return Picture(_sheet(panels, legend), caption)
 
 
@@ -118,7 +118,7 @@ def _boxes(
         ("prediction", _framed(scene.image, best, colours, titles, hits)),
     ]
     legend = [(titles[label], colours[label]) for label in labels]
-    caption = f"{sum(hits)} of {len(truth)} things found under their name"
+    caption = f"{sum(hits)} of {len(truth)} objects found with the right class"
     return Picture(_sheet(panels, legend), caption)
 
 

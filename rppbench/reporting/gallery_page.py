@@ -30,10 +30,10 @@ def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) 
     paragraphs = [
         f"Cell {record.key}: {learned}backbone {cell.backbone}, {options}.",
         f"Measured: {numbers}.",
-        f"{len(pictures)} of {scenes} test scenes, evenly spaced in their order: nobody chose.",
-        "Colours are those of each scene's legend; grey pixels are not scored. Of boxes "
-        "as many are shown as there are things, those with the highest scores; a broken line is "
-        "a box that finds no thing of its name (overlap of at least half).",
+        f"{len(pictures)} of {scenes} test scenes, evenly spaced, picked by nobody.",
+        "Colours are those of each scene's legend; grey pixels are not scored. As many boxes are "
+        "drawn as there are objects, those with the highest scores; a dashed box overlaps no "
+        "object of its class by at least half.",
     ]
     figures = [
         f'<figure><img src="{escape(file)}" alt="{escape(scene)}: image, truth and prediction" '

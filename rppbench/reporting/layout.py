@@ -18,8 +18,8 @@ COST_HEADS = ("Parameters", "Train time")
 """Heads of the columns that `cost_texts` fills."""
 OTHER_METRICS_CAPTION = "On average over the data sets:"
 PUBLISHED_CAPTION = (
-    "of the same backbone, recipe, shots and data set; measured as in the table, "
-    "difference = measured - published. Precision may differ."
+    "for the same backbone, recipe, shots and data set. Measured numbers are those of the table; "
+    "the difference is measured minus published. Precision may differ."
 )
 KIND_TEXTS = {"original": "its authors", "re-implemented": "others (re-implemented)"}
 """Who measured a published number, by `PublishedMatch.kind`."""
@@ -51,7 +51,7 @@ class Layout:
 def leaderboard_layout(table: Table) -> Layout:
     """Columns: method, source if sources differ, numbers, average, rank if there is one, seeds."""
     several = len(training_sources(table)) > 1
-    names = ("Method", "Learned on") if several else ("Method",)
+    names = ("Method", "Trained on") if several else ("Method",)
     heads = [*names, *(table.heading(column) for column in table.columns)]
     heads += [] if table.by_metric else ["Average"]
     heads += ["Rank"] if table.ranking else []
@@ -100,8 +100,8 @@ def conditions(table: Table, learned: bool) -> list[str]:
         f"Measured: {metric}",
         f"backbone {setting['backbone']}"
         + ("" if setting["precision"] == "unknown" else f" in {setting['precision']}"),
-        *([f"{images} test images a data set"] if images != "all" else []),
-        *([f"learned on {sources[0]} a class"] if learned and len(sources) == 1 else []),
+        *([f"{images} test images per data set"] if images != "all" else []),
+        *([f"trained on {sources[0]} per class"] if learned and len(sources) == 1 else []),
         *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),
     ]
 
@@ -161,7 +161,7 @@ def other_metrics_layout(rows: Sequence[Row]) -> Layout | None:
 
 def published_layout(matches: Sequence[PublishedMatch]) -> Layout:
     """Measured beside published numbers: a row for each published number, none merged."""
-    heads = ("Method", "Data set", "Metric", "By", "Published in", "Measured", "Published")
+    heads = ("Method", "Data set", "Metric", "Measured by", "Published in", "Measured", "Published")
     body = tuple(
         (
             *map(CellText, (m.row, m.what, m.metric, KIND_TEXTS[m.kind], m.source)),
@@ -172,7 +172,7 @@ def published_layout(matches: Sequence[PublishedMatch]) -> Layout:
         )
         for m in matches
     )
-    return Layout((*heads, "Difference", "Inside the interval"), 5, body)
+    return Layout((*heads, "Difference", "In the interval"), 5, body)
 
 
 def _inside_text(inside: bool) -> CellText:

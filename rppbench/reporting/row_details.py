@@ -55,7 +55,7 @@ def _cells(records: Sequence[Record]) -> DetailTable:
                 record.key,
             )
         )
-    heads = ("Data set", "Seed", *metrics, "Right", "Scored in", "Status", "Finished", "Cell")
+    heads = ("Data set", "Seed", *metrics, "Correct", "Scoring time", "Status", "Finished", "Cell")
     return DetailTable("Cells", heads, tuple(rows))
 
 
@@ -104,4 +104,4 @@ def _environment(records: Sequence[Record]) -> DetailTable:
         for name, value in record.environment.items():
             values.setdefault(name, {})[value] = None
     rows = tuple((name, " or ".join(different)) for name, different in values.items())
-    return DetailTable("Environment", ("What", "Value"), rows)
+    return DetailTable("Environment", ("Item", "Value"), rows)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rppbench.leaderboard.tables import SHOTS_OPTION, NamedValues, Row, Table
 from rppbench.reporting.layout import NO_NUMBER, CellText, Layout, headline_text
 
-CAPTION = "By the number of images a class; the numbers are those of the tables below."
+CAPTION = "By the number of training images per class; the numbers are those of the tables below."
 
 
 @dataclass(frozen=True)

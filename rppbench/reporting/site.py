@@ -319,7 +319,7 @@ def _figures(number: int, built: TableWithVariants) -> Iterator[str]:
         ),
         (
             "curves",
-            "Training, mean over trainings. Losses of different objectives are no contest.",
+            "Training, mean over trainings. Losses of different objectives cannot be compared.",
             plots.curves(table, built.variants),
         ),
         (

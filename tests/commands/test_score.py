@@ -247,7 +247,7 @@ Change = Callable[[list[dict[str, Any]]], object]
         (lambda rows: rows.append(rows[0]), "'000000' comes again"),
         (lambda rows: rows.insert(1, rows[0]), "a pixel of image '000000' has two classes"),
         (lambda rows: rows[0].update(category_id=60), "id 60; ids go from 0 to 59"),
-        (lambda rows: rows[0].update(file_name="a/b/17.jpg"), "'a/b/17.jpg' is not one of the test"),
+        (lambda rows: rows[0].update(file_name="a/17.jpg"), "'a/17.jpg' is not one of the test"),
         (lambda rows: rows[0].update(file_name=3), "'file_name' is not a text"),
         (lambda rows: rows[0].update(segmentation=None), "entry 1: a mask must be"),
         (lambda rows: rows[0]["segmentation"].update(size=[9, 9]), "entry 1: .* does not fit"),

@@ -132,7 +132,7 @@ def test_scores_without_outcomes_have_means_and_no_difference() -> None:
     page = ablation_page.page(report)
     assert "| 4 | on | 50.0 | – | – | – |" in page
     reason = "seed 1: top1 is not kept image by image"
-    assert f"Not in the difference: Flowers ({reason})" in page
+    assert f"Left out of the difference: Flowers ({reason})" in page
 
 
 def with_gap(record: Record, gap: float) -> Record:
@@ -167,7 +167,7 @@ def test_a_loss_is_compared_over_seeds_in_nats() -> None:
     assert against.difference.p == pytest.approx(expected.pvalue)
     page = ablation_page.page(report)
     assert "Measured: loss_gap in nats" in page
-    assert "in nats; bold where p < 0.05. Less is better." in page
+    assert "in nats; bold where p < 0.05. Lower is better." in page
     assert "| 2 | off | 0.540 ± 0.050 | **+0.240** | +0.190 to +0.290 |" in page
     assert "loss_gap is not kept image by image: paired t-test over seeds" in page
     assert ablation_page.file_stem(report.grid) == "ablation-made-loss_gap"

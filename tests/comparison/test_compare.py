@@ -229,7 +229,7 @@ def test_the_page_has_differences_intervals_and_what_is_left_out(run: Run) -> No
     assert average[:4] == ["Average", "35.0", "49.0", "**+14.0**"]
     assert average[-1] == "1"
     for note in (
-        "A is CoOp, coop-1, learned on World, 16 shots a class.",
+        "A is CoOp, coop-1, trained on World, 16 shots per class.",
         "p is corrected for the 2 data sets (Holm); intervals are not, nor is the p of the average",
         "The average is over the seeds that every data set has: 1.",
         "It says nothing about prompts learned with another seed.",

@@ -130,7 +130,7 @@ def test_an_ablation_rests_on_the_seeds() -> None:
     text = ablation_page.page(report)
     assert ablation_figure(report) is not None
     assert "paired t-test over seeds" in text
-    assert "no main effects" in text
+    assert "Main effects need outcomes" in text
     off = report.results[1]
     assert off.against is not None
     assert off.against.by_seed

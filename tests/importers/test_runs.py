@@ -99,7 +99,7 @@ REFUSED = {
     "unfinished": (LOG.partition("Evaluate on the *val*")[0], "was the run finished?"),
     "cut off": (LOG.partition("* correct: 2,268")[0], "was the run finished?"),
     "a half": (LOG.replace("CLASSES: all", "CLASSES: base"), "no log here has the new half"),
-    "learned on the new half": (LOG.replace("CLASSES: all", "CLASSES: new"), "learned on the new"),
+    "trained on the new half": (LOG.replace("CLASSES: all", "CLASSES: new"), "trained on the new"),
     "a part": (
         LOG.replace("CLASSES: all", "CLASSES: third"),
         "'third', not one of all, base and new",

@@ -50,7 +50,7 @@ def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_average
     ]
     assert page.startswith("# Cross-dataset transfer\n")
     assert "backbone demo in fp32" in page
-    assert "learned on World, 16 shots a class" in page
+    assert "trained on World, 16 shots per class" in page
     assert "seeds 1, 2, 3" in page
     assert "incomplete" not in page
 
@@ -191,13 +191,13 @@ def test_each_option_recipe_source_and_training_input_has_its_own_row():
     assert sorted(labels) == [
         "CoOp · recipe coop-1",
         "CoOp · recipe coop-2",
-        "POMP · learned on Large",
-        "POMP · learned on World · dataset:world s1",
-        "POMP · learned on World · dataset:world s2",
+        "POMP · trained on Large",
+        "POMP · trained on World · dataset:world s1",
+        "POMP · trained on World · dataset:world s2",
         "RPP-SAPL",
         "RPP-SAPL (kd=off)",
     ]
-    assert "Learned on" in cells(leaderboard_markdown.page([table]))[0]
+    assert "Trained on" in cells(leaderboard_markdown.page([table]))[0]
 
 
 def test_a_method_trained_on_each_data_set_itself_is_one_row():
@@ -216,7 +216,7 @@ def test_a_method_trained_on_each_data_set_itself_is_one_row():
     assert [row.learned_on for row in table.rows][1:] == ["each set itself, 16 shots"] * 2
     page = leaderboard_markdown.page([table])
     assert "incomplete" not in page
-    assert "learned on each set itself, 16 shots a class" in page
+    assert "trained on each set itself, 16 shots per class" in page
 
 
 def test_the_data_set_that_was_trained_on_stays_in_the_row_of_its_source():

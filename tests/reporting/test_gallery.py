@@ -64,13 +64,13 @@ def test_as_many_boxes_as_things_are_drawn_in_the_colours_of_the_legend() -> Non
     truth = detections((4, 1, (10, 10, 40, 40)))
     predicted = detections((2, 0.3, (60, 60, 30, 30)), (4, 0.8, (11, 10, 40, 40)))
     picture = draw(Comparison("a", image, truth, predicted), CLASSES, [4])
-    assert picture.caption == "1 of 1 things found under their name"
+    assert picture.caption == "1 of 1 objects found with the right class"
     assert PALETTE[0] in colours(panel(picture.image, 1))
     assert PALETTE[0] in colours(panel(picture.image, 2))
     assert PALETTE[1] not in colours(picture.image), "the worse box is not shown"
     assert colours(panel(picture.image, 0)) == {(200, 200, 200)}
     nothing = draw(Comparison("a", image, detections(), detections()), CLASSES, [])
-    assert nothing.caption == "0 of 0 things found under their name"
+    assert nothing.caption == "0 of 0 objects found with the right class"
 
 
 def test_a_wrong_box_has_a_broken_line() -> None:
@@ -92,7 +92,7 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
     predicted = np.full((20, 40), 3, np.uint16)
     predicted[:5, :10] = IGNORED
     picture = draw(Comparison("a", image, truth, predicted), CLASSES, [1])
-    assert picture.caption == "50 % of the pixels that are scored have their class"
+    assert picture.caption == "50 % of the scored pixels have the right class"
     painted = [
         tuple(round(35 + 0.65 * part) for part in colour)
         for colour in (PALETTE[0], PALETTE[1], gallery.NO_CLASS)

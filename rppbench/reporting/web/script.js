@@ -97,7 +97,7 @@ function filter() {
     part.hidden = !(matches(part, "task") && matches(part, "backbone"));
   }
   const counted = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
-  const note = wanted.recipe ? "; best numbers, ranks and plots are of all rows" : "";
+  const note = wanted.recipe ? "; the best numbers, the ranks and the plots refer to all rows" : "";
   byId("count").textContent = `${counted(rows, "row")} in ${counted(tables, "table")}${note}`;
 }
 
