@@ -76,7 +76,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
             right.append(int((evaluation.ranked[:, 0] == evaluation.labels).sum()))
 
         spent = usage_of(partial(score))
-        results[method] = {**spent.json(), "correct": right[0], "frozen": one.frozen_images}
+        results[method] = {**spent.json(), "correct": right[0], "frozen": one.method.frozen_images}
     return results
 
 

@@ -80,7 +80,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
         "shots": shots,
         "epochs": published,
         "epochs_ran": recipe.epochs,
-        "steps": learned.cost.steps,
+        "steps": learned.method.cost.steps,
         "recipe": recipe.name,
     }
 
