@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rppbench.files.atomic import write_whole
+from rppbench.files.atomic import write_atomically
 
 RESULTS = Path(__file__).parent / "results"
 GIB, MIB = 2**30, 2**20
@@ -73,8 +73,8 @@ def write_report(
         lines = [*lines, "", f"Load of the machine: {before} to {after}."]
     described = [f"{key} {value}" for key, value in result["environment"].items()]
     text = "\n".join([f"# {title}", "", *lines, "", ", ".join(described), ""])
-    write_whole(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
-    write_whole(folder / f"{name}.md", text)
+    write_atomically(folder / f"{name}.json", json.dumps(result, indent=1) + "\n")
+    write_atomically(folder / f"{name}.md", text)
     print(text, flush=True)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.commands import Say
+from support.commands import RunCommand
 from support.coop_root import Make, make
 from support.tiny import make_tiny_clip
 from support.toy_plugin import ToyPlugin, registry_of, save_tiny
@@ -55,7 +55,7 @@ def toys(
 
 
 @pytest.fixture
-def say(toys: Registry, capsys: pytest.CaptureFixture[str]) -> Say:
+def run_command(toys: Registry, capsys: pytest.CaptureFixture[str]) -> RunCommand:
     """Runs a command: say('plan', ...) is its exit status, standard output and standard error."""
 
     def run(*words: str) -> tuple[int, str, str]:

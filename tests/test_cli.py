@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from support.commands import Say
+from support.commands import RunCommand
 from support.toy_data import Toy
 from support.toy_plugin import Context, ToyBroken
 
@@ -49,9 +49,9 @@ def counts(complaints: str) -> str:
 # --- run ----------------------------------------------------------------------------------------
 
 
-def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(say: Say) -> None:
+def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(run_command: RunCommand) -> None:
     words = ("run", "--method", "fixed", "context", "context:both=on", *GOOD)
-    status, page, log = say(*words, "--seed", "1", "2", "--batch_size", "5")
+    status, page, log = run_command(*words, "--seed", "1", "2", "--batch_size", "5")
     assert status == 0
     assert page.startswith("# Cross-dataset transfer\n")
     for row in ("| Fixed wording |", "| Context |", "| Context (both=on) |"):
@@ -67,52 +67,54 @@ def test_a_run_ends_in_a_leaderboard_and_pages_beside_the_records(say: Say) -> N
     assert counts(log) == ("cells: 10 done, 0 had a record, 0 failed; records and pages in runs")
 
 
-def test_the_same_command_again_runs_only_what_is_missing(say: Say) -> None:
-    say("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
+def test_the_same_command_again_runs_only_what_is_missing(run_command: RunCommand) -> None:
+    run_command("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
     before = {path: path.stat().st_mtime_ns for path in Path("runs/records").rglob("*.json")}
-    status, _, log = say("run", "--method", "fixed", *GOOD)
+    status, _, log = run_command("run", "--method", "fixed", *GOOD)
     assert status == 0
     assert "2 cells: 1 to run, 1 done" in log
     assert counts(log).startswith("cells: 1 done, 1 had a record, 0 failed")
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    status, page, log = say("run", "--method", "fixed", *GOOD)
+    status, page, log = run_command("run", "--method", "fixed", *GOOD)
     assert status == 0
     assert "| Fixed wording |" in page
     assert counts(log).startswith("cells: 0 done, 2 had a record")
 
 
-def test_never_refuses_to_replace_and_always_learns_again(say: Say) -> None:
+def test_never_refuses_to_replace_and_always_learns_again(run_command: RunCommand) -> None:
     words = ("run", "--method", "context", *TOY, "--dataset", "toy-one")
-    say(*words)
-    status, _, log = say(*words, "--overwrite", "never")
+    run_command(*words)
+    status, _, log = run_command(*words, "--overwrite", "never")
     assert status == 2
     assert "1 of 1 cell already recorded, as context on toy-one, seed 1" in log
     (first,) = Store(Path("runs")).all()[0]
-    status, _, log = say(*words, "--overwrite", "always")
+    status, _, log = run_command(*words, "--overwrite", "always")
     assert status == 0
     assert counts(log).startswith("cells: 1 done, 0 had a record")
     (second,) = Store(Path("runs")).all()[0]
     assert not second.cost.training_reused
     assert first.measured() == second.measured()
-    assert say(*words, "--overwrite", "never", "--output", "other")[0] == 0
+    assert run_command(*words, "--overwrite", "never", "--output", "other")[0] == 0
 
 
-def test_a_failed_cell_is_listed_and_all_others_run(say: Say) -> None:
+def test_a_failed_cell_is_listed_and_all_others_run(run_command: RunCommand) -> None:
     words = ("run", "--method", "fixed", *TOY)
-    status, page, log = say(*words)
+    status, page, log = run_command(*words)
     assert status == 1
     reason = "OSError: cannot identify image file test/0/0"
     assert f"\nfailed: fixed, toy-broken, seed 1: {reason}" in log
     assert counts(log).startswith("cells: 2 done, 0 had a record, 1 failed")
     assert "Toy broken (seed 1: failed, OSError" in page
-    status, _, log = say(*words)  # a failed cell is tried again
+    status, _, log = run_command(*words)  # a failed cell is tried again
     assert status == 1
     assert counts(log).startswith("cells: 0 done, 2 had a record, 1 failed")
 
 
-def test_fail_on_error_stops_at_the_first_failure(say: Say) -> None:
+def test_fail_on_error_stops_at_the_first_failure(run_command: RunCommand) -> None:
     order = ("--dataset", "toy-one", "toy-broken")
-    status, _, log = say("run", "--method", "fixed", "context", *TOY, *order, "--fail-on-error")
+    status, _, log = run_command(
+        "run", "--method", "fixed", "context", *TOY, *order, "--fail-on-error"
+    )
     assert status == 1
     ran = [record.cell for record in Store(Path("runs")).all()[0]]
     assert "toy-broken" in {cell.dataset for cell in ran}
@@ -120,8 +122,8 @@ def test_fail_on_error_stops_at_the_first_failure(say: Say) -> None:
     assert "1 failed, 2 not run" in counts(log)
 
 
-def test_an_interrupt_keeps_what_was_done(say: Say) -> None:
-    status, _, log = say("run", "--method", "fixed", "interrupting", *GOOD)
+def test_an_interrupt_keeps_what_was_done(run_command: RunCommand) -> None:
+    status, _, log = run_command("run", "--method", "fixed", "interrupting", *GOOD)
     assert status == 130
     assert "interrupted" in log
     records, problems = Store(Path("runs")).all()
@@ -129,9 +131,11 @@ def test_an_interrupt_keeps_what_was_done(say: Say) -> None:
     assert not problems
 
 
-def test_flags_reach_the_cells(say: Say) -> None:
+def test_flags_reach_the_cells(run_command: RunCommand) -> None:
     words = ("run", "--method", "context:length=3", *TOY, "--dataset", "toy-two", "--limit", "9")
-    status, _, _ = say(*words, "--set", "recipe.lr=0.5", "--shots", "1", "--precision", "bf16")
+    status, _, _ = run_command(
+        *words, "--set", "recipe.lr=0.5", "--shots", "1", "--precision", "bf16"
+    )
     assert status == 0
     (record,) = Store(Path("runs")).all()[0]
     cell, score = record.cell, record.score()
@@ -142,7 +146,9 @@ def test_flags_reach_the_cells(say: Say) -> None:
     assert (cell.training.shots, cell.training.recipe.name) == (1, "context-1+lr=0.5")
 
 
-def test_a_config_file_says_what_to_run_and_flags_win(say: Say, tmp_path: Path) -> None:
+def test_a_config_file_says_what_to_run_and_flags_win(
+    run_command: RunCommand, tmp_path: Path
+) -> None:
     content = {
         "method": ["context"],
         "task": "cross-dataset:suite=toy",
@@ -152,7 +158,7 @@ def test_a_config_file_says_what_to_run_and_flags_win(say: Say, tmp_path: Path) 
         "output": "from-file",
     }
     (tmp_path / "run.json").write_text(json.dumps(content))
-    status, _, _ = say("run", "--config", "run.json", "--seed", "7", "--set", "length=3")
+    status, _, _ = run_command("run", "--config", "run.json", "--seed", "7", "--set", "length=3")
     assert status == 0
     (record,) = Store(Path("from-file")).all()[0]
     assert (record.cell.seed, record.cell.method["length"]) == (7, 3)
@@ -162,12 +168,12 @@ def test_a_config_file_says_what_to_run_and_flags_win(say: Say, tmp_path: Path) 
 
 
 def test_a_plan_lists_every_cell_and_loads_no_weights(
-    say: Say, monkeypatch: pytest.MonkeyPatch
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("--method", "fixed", "context:both=on", *GOOD)
-    say("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
+    run_command("run", "--method", "fixed", *TOY, "--dataset", "toy-one")
     monkeypatch.setattr("rppbench.models.clip.load", None)
-    status, table, _ = say("plan", *words)
+    status, table, _ = run_command("plan", *words)
     assert status == 0
     lines = [" ".join(line.split()) for line in table.splitlines()]
     assert lines[0] == "Method Task Data set Seed State Training Estimate"
@@ -177,11 +183,11 @@ def test_a_plan_lists_every_cell_and_loads_no_weights(
     assert lines[4] == "context (both=on) cross-dataset toy-two 1 todo shared –"
     assert "4 cells: 3 to run, 1 done; 1 training; about" in lines[-1]
     assert "2 cells without an estimate" in lines[-1]
-    assert say("run", "--dry-run", *words)[1] == table
+    assert run_command("run", "--dry-run", *words)[1] == table
 
 
-def test_a_plan_writes_nothing(say: Say) -> None:
-    assert say("plan", "--method", "context", *GOOD)[0] == 0
+def test_a_plan_writes_nothing(run_command: RunCommand) -> None:
+    assert run_command("plan", "--method", "context", *GOOD)[0] == 0
     assert not Path("runs").exists()
 
 
@@ -218,10 +224,10 @@ def test_a_plan_writes_nothing(say: Say) -> None:
     ],
 )
 def test_a_mistake_is_one_clear_message_and_status_2(
-    say: Say, tmp_path: Path, words: tuple[str, ...], expected: str
+    run_command: RunCommand, tmp_path: Path, words: tuple[str, ...], expected: str
 ) -> None:
     (tmp_path / "file").write_text("in the way")
-    status, printed, log = say(*words)
+    status, printed, log = run_command(*words)
     assert status == 2
     assert printed == ""
     assert log.startswith("rppbench: error: ")
@@ -229,14 +235,14 @@ def test_a_mistake_is_one_clear_message_and_status_2(
     assert "Traceback" not in log
 
 
-def test_without_a_command_the_help_is_shown(say: Say) -> None:
-    status, _, log = say()
+def test_without_a_command_the_help_is_shown(run_command: RunCommand) -> None:
+    status, _, log = run_command()
     assert status == 2
     assert "leaderboard" in log
 
 
 def test_help_lists_every_command_and_each_has_its_own(
-    say: Say, capsys: pytest.CaptureFixture[str]
+    run_command: RunCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -254,51 +260,53 @@ def test_help_lists_every_command_and_each_has_its_own(
 # --- list, info, leaderboard, doctor ------------------------------------------------------------
 
 
-def test_lists_name_everything_and_what_did_not_load(say: Say) -> None:
-    status, table, _ = say("list", "datasets")
+def test_lists_name_everything_and_what_did_not_load(run_command: RunCommand) -> None:
+    status, table, _ = run_command("list", "datasets")
     assert status == 0
     lines = [" ".join(line.split()) for line in table.splitlines()]
     assert lines[0] == "Name Title Suite"
     assert "toy-one Toy one toy, transfer" in lines
     assert lines[-1] == "plugin 'old' did not load: ImportError: no old times"
     for kind in ("methods", "tasks", "engines", "backbones"):
-        status, table, _ = say("list", kind)
+        status, table, _ = run_command("list", kind)
         assert status == 0
         assert len(table.splitlines()) >= 3
 
 
-def test_info_prints_options_recipes_and_facts(say: Say) -> None:
-    status, text, _ = say("info", "context")
+def test_info_prints_options_recipes_and_facts(run_command: RunCommand) -> None:
+    status, text, _ = run_command("info", "context")
     assert status == 0
     assert text.startswith("context (method): Context\n")
     for expected in ("  length=2", "  kd=off", "context-1: ", "epochs=2", "shots=2"):
         assert expected in text
-    text = say("info", "toy-one")[1]
+    text = run_command("info", "toy-one")[1]
     assert "classes: 7\n" in text
     assert "role: transfer\n" in text
-    assert "arXiv:2203.05557" in say("info", "cross-dataset")[1]
-    assert "workers=2" in say("info", "processes")[1]
-    assert "tiny.safetensors, present" in say("info", "tiny")[1]
+    assert "arXiv:2203.05557" in run_command("info", "cross-dataset")[1]
+    assert "workers=2" in run_command("info", "processes")[1]
+    assert "tiny.safetensors, present" in run_command("info", "tiny")[1]
 
 
-def test_info_shows_every_kind_that_has_the_name(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_info_shows_every_kind_that_has_the_name(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Context, "name", "tiny")
-    text = say("info", "tiny")[1]
+    text = run_command("info", "tiny")[1]
     assert "tiny (method): Context\n" in text
     assert "tiny (backbone): Tiny\n" in text
 
 
-def test_leaderboard_prints_what_run_printed_and_counts_damage(say: Say) -> None:
-    _, page, _ = say("run", "--method", "fixed", *GOOD)
-    assert say("leaderboard") == (0, page, "")
-    assert "per_class in percent" in say("leaderboard", "--metric", "per_class")[1]
+def test_leaderboard_prints_what_run_printed_and_counts_damage(run_command: RunCommand) -> None:
+    _, page, _ = run_command("run", "--method", "fixed", *GOOD)
+    assert run_command("leaderboard") == (0, page, "")
+    assert "per_class in percent" in run_command("leaderboard", "--metric", "per_class")[1]
     path = next(Path("runs/records").rglob("*.json"))
     path.write_text(path.read_text()[:-40])
-    status, page, log = say("leaderboard", "cross-dataset")
+    status, page, log = run_command("leaderboard", "cross-dataset")
     assert status == 1
     assert "| Fixed wording |" in page
     assert log.startswith("rppbench: 1 file does not count as a record:\n  runs/records/")
-    status, _, log = say("leaderboard", "cross-datset")
+    status, _, log = run_command("leaderboard", "cross-datset")
     assert status == 2
     assert "did you mean 'cross-dataset'?" in log
 
@@ -330,13 +338,13 @@ def test_doctor_reports_versions_and_broken_plugins_but_no_people(
     assert str(tmp_path) not in text
 
 
-def test_plan_names_damaged_records_and_counts_their_cells_as_due(say: Say) -> None:
+def test_plan_names_damaged_records_and_counts_their_cells_as_due(run_command: RunCommand) -> None:
     words = ("--method", "fixed", *GOOD)
-    assert say("run", *words)[0] == 0
+    assert run_command("run", *words)[0] == 0
     path = next(Path("runs/records").rglob("*.json"))
     path.write_text("{")
     for command in (("plan",), ("run", "--dry-run")):
-        status, shown, log = say(*command, *words)
+        status, shown, log = run_command(*command, *words)
         assert status == 1
         assert "1 to run" in shown
         assert f"1 file does not count as a record:\n  {path}: not complete JSON" in log

@@ -9,15 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.commands import Say
+from support.commands import RunCommand
 
 from rppbench import __version__
 
 GOOD = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one", "toy-two")
 
 
-def test_help_version_and_leaderboard_need_no_torch(say: Say, tmp_path: Path) -> None:
-    say("run", "--method", "fixed", *GOOD)
+def test_help_version_and_leaderboard_need_no_torch(
+    run_command: RunCommand, tmp_path: Path
+) -> None:
+    run_command("run", "--method", "fixed", *GOOD)
     script = (
         "import sys\n"
         "from rppbench.cli import main\n"
@@ -64,9 +66,9 @@ def test_only_the_module_of_the_called_command_is_imported(
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_seen_enough_is_no_error(
-    say: Say, tmp_path: Path, unbuffered: str
+    run_command: RunCommand, tmp_path: Path, unbuffered: str
 ) -> None:
-    say("run", "--method", "fixed", *GOOD)
+    run_command("run", "--method", "fixed", *GOOD)
     for words in (["--help"], ["list", "engines"], ["leaderboard"]):
         read, write = os.pipe()
         os.close(read)

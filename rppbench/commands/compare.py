@@ -106,8 +106,10 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
     """Both under the same seeds, for metrics without an outcome for each image."""
     table = comparison.table
     rows = [
-        [escape(table.heading(column)), *_numbers(found, p)]
-        for (column, found), p in zip(comparison.by_seed, comparison.corrected_by_seed, strict=True)
+        [escape(table.heading(column)), *_numbers(paired, p)]
+        for (column, paired), p in zip(
+            comparison.by_seed, comparison.corrected_by_seed, strict=True
+        )
     ]
     if mean := comparison.average_by_seed:
         rows.append(["Average", *_numbers(mean, mean.difference.p if mean.difference else None)])
@@ -116,13 +118,13 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
     return markdown_table(heads, rows, left=1)
 
 
-def _numbers(found: PairedScores, p: float | None) -> list[str]:
+def _numbers(paired: PairedScores, p: float | None) -> list[str]:
     """Means of both, the difference, where there is a spread its interval and p, and seeds."""
-    before, after = fmean(found.first), fmean(found.second)
+    before, after = fmean(paired.first), fmean(paired.second)
     shown = [f"{after - before:+.1f}", NO_NUMBER, NO_NUMBER]
-    if found.difference is not None and p is not None:
-        shown = difference_cells(found.difference, p)
-    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(found.seeds))]
+    if paired.difference is not None and p is not None:
+        shown = difference_cells(paired.difference, p)
+    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(paired.seeds))]
 
 
 def _each(count: int, seeds: int) -> str:

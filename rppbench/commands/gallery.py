@@ -42,7 +42,7 @@ def gallery(arguments: argparse.Namespace) -> int:
     from rppbench.contracts.regions import DenseDataset
     from rppbench.execution.bench import CellBench
     from rppbench.execution.runner import Runner
-    from rppbench.files.atomic import replacing, write_whole
+    from rppbench.files.atomic import replacing, write_atomically
     from rppbench.plugins.registry import Registry
     from rppbench.reporting.gallery import draw
     from rppbench.reporting.gallery_page import page
@@ -76,7 +76,7 @@ def gallery(arguments: argparse.Namespace) -> int:
             pictures.append((name, scene.key, drawn.caption))
             console(stderr=True).print(f"[{number}/{total}] {scene.key}: {drawn.caption}")
         # The page comes last: if it exists, so do all of its pictures.
-        write_whole(folder / PAGE, page(record, pictures, len(data.samples("test"))))
+        write_atomically(folder / PAGE, page(record, pictures, len(data.samples("test"))))
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     print(f"{len(pictures)} pictures and their page: {folder / PAGE}", file=sys.stderr)

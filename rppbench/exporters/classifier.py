@@ -29,7 +29,7 @@ from rppbench import __version__
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.exporters.vocabulary import Vocabulary
-from rppbench.files.atomic import replacing, write_whole
+from rppbench.files.atomic import replacing, write_atomically
 from rppbench.files.digests import digest
 from rppbench.models.blocks import at_least_float32, normalise
 from rppbench.models.clip import Clip
@@ -103,7 +103,7 @@ def write(
                 temporary.write_bytes(data)
         # The card comes last: without it the folder is no classifier.
         text = json.dumps({**card, "digest": digest(card)}, indent=1, ensure_ascii=False)
-        write_whole(folder / CARD, text + "\n")
+        write_atomically(folder / CARD, text + "\n")
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 

@@ -16,7 +16,7 @@ from PIL import Image
 from rppbench.contracts.dataset import ReportProgress
 from rppbench.contracts.regions import IGNORED, DetectionSet, Instance, SegmentationSet
 from rppbench.files import rle
-from rppbench.files.atomic import write_whole
+from rppbench.files.atomic import write_atomically
 
 
 def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) -> tuple[int, int]:
@@ -62,7 +62,7 @@ def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) 
             for at, (number, name) in enumerate(zip(categories, data.classes, strict=True))
         ],
     }
-    write_whole(folder / "instances.json", json.dumps(content) + "\n")
+    write_atomically(folder / "instances.json", json.dumps(content) + "\n")
     return len(images), len(annotations)
 
 

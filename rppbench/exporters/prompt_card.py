@@ -26,7 +26,7 @@ from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts, Templates
 from rppbench.errors import UsageError, unknown
-from rppbench.files.atomic import write_whole
+from rppbench.files.atomic import write_atomically
 from rppbench.files.digests import digest, sha256
 from rppbench.files.tensors import read_tensors
 from rppbench.models.clip import Clip
@@ -115,9 +115,11 @@ def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
         path = folder / TENSORS
         path.write_bytes(save({name: value.cpu().contiguous() for name, value in state.items()}))
         card = replace(card, tensors=sha256(path))
-        write_whole(folder / README, readme(card))
+        write_atomically(folder / README, readme(card))
         # The card comes last: without it the folder is no prompt.
-        write_whole(folder / CARD, json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n")
+        write_atomically(
+            folder / CARD, json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n"
+        )
     except OSError as error:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 

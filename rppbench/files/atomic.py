@@ -32,7 +32,7 @@ class Problem:
         return f"{self.place}: {self.reason}"
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file in one step, text as UTF-8, so that no reader ever sees a part of it."""
     with replacing(path) as temporary, temporary.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)

@@ -137,7 +137,7 @@ class _Reader:
 # --- what an entry must be ------------------------------------------------------------------------
 
 
-def whole(entry: Mapping[str, Any], name: str, where: str) -> int:
+def integer_of(entry: Mapping[str, Any], name: str, where: str) -> int:
     """An integer of an entry. UsageError if there is none."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
     if type(value) is not int or abs(value) > 2**62:
@@ -145,7 +145,7 @@ def whole(entry: Mapping[str, Any], name: str, where: str) -> int:
     return value
 
 
-def real(entry: Mapping[str, Any], name: str, where: str) -> float:
+def number_of(entry: Mapping[str, Any], name: str, where: str) -> float:
     """A finite number of an entry. UsageError if there is none."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -153,7 +153,7 @@ def real(entry: Mapping[str, Any], name: str, where: str) -> float:
     return float(value)
 
 
-def word(entry: Mapping[str, Any], name: str, where: str) -> str:
+def text_of(entry: Mapping[str, Any], name: str, where: str) -> str:
     """A text of an entry. UsageError if there is none."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
     if not isinstance(value, str) or not value.strip():
@@ -179,10 +179,10 @@ def category_names(path: Path) -> list[tuple[int, str]]:
     """(id, name) of the categories of an annotation file, by id. UsageError if it has none."""
     names: dict[int, str] = {}
     for _, entry in entries(path, "categories"):
-        number = whole(entry, "id", f"{path}, categories")
+        number = integer_of(entry, "id", f"{path}, categories")
         if number in names:
             raise UsageError(f"{path}: two categories have the id {number}")
-        names[number] = word(entry, "name", f"{path}, categories")
+        names[number] = text_of(entry, "name", f"{path}, categories")
     if not names:
         raise UsageError(f"{path} has no categories")
     return sorted(names.items())

@@ -28,7 +28,7 @@ from pathlib import Path
 import filelock
 
 from rppbench.errors import UsageError
-from rppbench.files.atomic import Problem, write_whole
+from rppbench.files.atomic import Problem, write_atomically
 from rppbench.records.cell import Cell, Training
 from rppbench.records.codec import OtherSchema, decode, encode
 from rppbench.records.record import Record
@@ -97,7 +97,7 @@ class Store:
         line = encode(record)
         if path.is_file() and isinstance(self._load(path), Problem):
             os.replace(path, path.with_name(f"{path.name}.damaged"))
-        write_whole(path, line + b"\n")
+        write_atomically(path, line + b"\n")
         return path
 
     def write_lines(self, records: Iterable[Record]) -> None:
@@ -148,7 +148,7 @@ class Store:
                 cell = stored.record.cell
                 lines.setdefault(cell, encode(stored.record) if stored.old else line)
         ordered = [lines[cell] for cell in sorted(lines, key=_order)]
-        write_whole(path, b"".join(line + b"\n" for line in (*ordered, *rest)))
+        write_atomically(path, b"".join(line + b"\n" for line in (*ordered, *rest)))
 
     def _remove_files(self, cell: Cell) -> None:
         """Of a cell that has a newer line."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rppbench.comparison.ablation import NOT_RUN, Ablation, Result, ablation
 from rppbench.errors import UsageError
-from rppbench.files.atomic import write_whole
+from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.number_format import decimals, difference_unit
 from rppbench.records.grid import Grid
@@ -94,7 +94,7 @@ def write(report: Ablation, folder: Path) -> list[Path]:
     files += [("svg", svg(figure)), ("png", png(figure))] if figure else []
     for suffix, content in files:
         paths.append(Path(folder) / f"{file_stem(report.grid)}.{suffix}")
-        write_whole(paths[-1], content)
+        write_atomically(paths[-1], content)
     return paths
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rppbench.files.atomic import write_whole
+from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import Table
 from rppbench.records.store import file_name
@@ -26,6 +26,6 @@ def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
             ("json", csv_json.json(of_task)),
         ):
             path = Path(folder) / f"{file_name(name)}.{suffix}"
-            write_whole(path, text)
+            write_atomically(path, text)
             paths.append(path)
     return paths

@@ -15,7 +15,7 @@ from string import Template
 from matplotlib.figure import Figure
 
 from rppbench.comparison.ablation import Ablation
-from rppbench.files.atomic import write_whole
+from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.tables import Row, Table
 from rppbench.records.record import lower_is_better
@@ -60,7 +60,7 @@ def write(
         step(report.grid.title)
         ablation_page.write(report, folder)
     index = Path(folder) / "index.html"
-    write_whole(index, page(tables, ablations, step))
+    write_atomically(index, page(tables, ablations, step))
     return index
 
 

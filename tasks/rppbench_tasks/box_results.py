@@ -19,7 +19,7 @@ from rppbench.contracts import Detections, DetectionSet, ReportProgress, Sample,
 from rppbench.errors import UsageError
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench.files import rle
-from rppbench.files.coco_json import box, entries, real, whole
+from rppbench.files.coco_json import box, entries, integer_of, number_of
 
 
 def scores(
@@ -60,7 +60,10 @@ class BoxResults:
         owners, labels, numbers = array("q"), array("q"), array("d")
         for count, (_, entry) in enumerate(entries(path), 1):
             where = f"{path}, entry {count}"
-            image, category = whole(entry, "image_id", where), whole(entry, "category_id", where)
+            image, category = (
+                integer_of(entry, "image_id", where),
+                integer_of(entry, "category_id", where),
+            )
             if image not in at_of:
                 raise UsageError(f"{where}: no image of {data.name!r} has the id {image}")
             if category not in label_of:
@@ -75,7 +78,7 @@ class BoxResults:
             owners.append(at_of[image])
             labels.append(label_of[category])
             edges = _around(mask) if mask is not None and "bbox" not in entry else box(entry, where)
-            numbers.extend((*edges, real(entry, "score", where)))
+            numbers.extend((*edges, number_of(entry, "score", where)))
         self._owners, self._labels = np.asarray(owners), np.asarray(labels)
         self._numbers = np.frombuffer(numbers, float).reshape(-1, 5)
         self._order = np.argsort(self._owners, kind="stable")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import Say
+from support.commands import RunCommand
 from support.toy_plugin import toy_registry
 
 from rppbench.cli import main
@@ -152,9 +152,9 @@ def test_a_grid_that_makes_no_sense_is_refused(
 WORDS = ("ablate", "--method", "context", *TOY, "--vary", "length=2,3", "--vary", "both=off,on")
 
 
-def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
-    say("run", "--method", "context", *TOY)
-    status, page, log = say(*WORDS, "--baseline", "length=2, both=off", "--name", "shape")
+def test_ablate_runs_what_is_missing_and_reports(run_command: RunCommand) -> None:
+    run_command("run", "--method", "context", *TOY)
+    status, page, log = run_command(*WORDS, "--baseline", "length=2, both=off", "--name", "shape")
     assert status == 0
     assert "8 cells: 6 to run, 2 done; 3 trainings" in log
     assert log.splitlines()[-1].startswith("cells: 6 done, 2 had a record, 0 failed")
@@ -173,18 +173,18 @@ def test_ablate_runs_what_is_missing_and_reports(say: Say) -> None:
     before = Path("runs/ablation-shape.json").read_bytes()
     for path in Path("runs").glob("ablation-shape.md"):
         path.unlink()
-    assert say("leaderboard")[0] == 0
+    assert run_command("leaderboard")[0] == 0
     assert Path("runs/ablation-shape.md").read_text() == page
     assert Path("runs/ablation-shape.json").read_bytes() == before
     assert Path("runs/ablation-shape.svg").read_text() == drawn
-    status, again, log = say(*WORDS, "--name", "shape")
+    status, again, log = run_command(*WORDS, "--name", "shape")
     assert (status, again) == (0, page)
     assert "8 cells: 0 to run, 8 done" in log
 
 
-def test_an_option_of_the_task_can_be_varied(say: Say) -> None:
+def test_an_option_of_the_task_can_be_varied(run_command: RunCommand) -> None:
     """Rows that a leaderboard keeps apart: here the difference between them is the question."""
-    status, page, _ = say("ablate", "--method", "context", *TOY, "--vary", "shots=1,2")
+    status, page, _ = run_command("ablate", "--method", "context", *TOY, "--vary", "shots=1,2")
     assert status == 0
     (row,) = [line for line in page.splitlines() if line.startswith("| 2 |")]
     assert " to " in row
@@ -193,8 +193,10 @@ def test_an_option_of_the_task_can_be_varied(say: Say) -> None:
     assert "task option shots" not in report["setting"]
 
 
-def test_a_dry_run_lists_every_combination_and_writes_nothing(say: Say) -> None:
-    status, table, _ = say(*WORDS, "--vary", "recipe.lr=0.1", "--one_at_a_time", "--dry-run")
+def test_a_dry_run_lists_every_combination_and_writes_nothing(run_command: RunCommand) -> None:
+    status, table, _ = run_command(
+        *WORDS, "--vary", "recipe.lr=0.1", "--one_at_a_time", "--dry-run"
+    )
     assert status == 0
     assert "context (length=3, both=off, recipe.lr=0.1)" in table
     assert "length=3, both=on" not in table
@@ -202,9 +204,9 @@ def test_a_dry_run_lists_every_combination_and_writes_nothing(say: Say) -> None:
     assert not Path("runs").exists()
 
 
-def test_a_failed_combination_is_a_gap_and_status_1(say: Say) -> None:
+def test_a_failed_combination_is_a_gap_and_status_1(run_command: RunCommand) -> None:
     words = ("ablate", "--method", "context", *TOY, "--vary", "length=2,200")
-    status, page, log = say(*words)
+    status, page, log = run_command(*words)
     assert status == 1
     assert "| 200 | – (0/2) |" in page
     assert "length=200 is incomplete: Toy one, seed 1; Toy two, seed 1 (failed, usage: a " in page
@@ -225,26 +227,26 @@ def test_a_failed_combination_is_a_gap_and_status_1(say: Say) -> None:
     ],
 )
 def test_a_mistake_is_one_message_and_status_2(
-    say: Say, words: Sequence[str], message: str
+    run_command: RunCommand, words: Sequence[str], message: str
 ) -> None:
-    status, _, complaint = say("ablate", "--method", "context", *TOY, *words)
+    status, _, complaint = run_command("ablate", "--method", "context", *TOY, *words)
     assert status == 2
     assert message in complaint
 
 
-def test_what_is_missing_may_be_in_a_plugin_that_did_not_load(say: Say) -> None:
-    status, _, log = say("ablate", "--method", "contxt", *TOY, "--vary", "length=2")
+def test_what_is_missing_may_be_in_a_plugin_that_did_not_load(run_command: RunCommand) -> None:
+    status, _, log = run_command("ablate", "--method", "contxt", *TOY, "--vary", "length=2")
     assert status == 2
     assert "plugin 'old' did not load" in log
 
 
-def test_a_grid_file_says_the_same_and_flags_win(say: Say) -> None:
+def test_a_grid_file_says_the_same_and_flags_win(run_command: RunCommand) -> None:
     Path("base.yaml").write_text("method: context\nseed: 3\nbaseline: {length: 3}\n")
     Path("shape.yaml").write_text(
         "_base_: base.yaml\ntask: cross-dataset:suite=toy\nmodel: tiny\ndataset: toy-one\n"
         "vary:\n  - length: [2, 3]\n  - both: [off, on]\n"
     )
-    status, page, _ = say("ablate", "--config", "shape.yaml", "--seed", "1", "2")
+    status, page, _ = run_command("ablate", "--config", "shape.yaml", "--seed", "1", "2")
     assert status == 0
     assert page.startswith("# Ablation shape: ")
     assert "seeds 1, 2" in page
@@ -268,9 +270,9 @@ def grid_files() -> None:
     Path("grids/both.yaml").write_text("_base_: base.yaml\nvary: {both: [off, on]}\n")
 
 
-def test_another_metric_has_a_report_of_its_own(say: Say) -> None:
+def test_another_metric_has_a_report_of_its_own(run_command: RunCommand) -> None:
     grid_files()
-    status, pages, _ = say("ablate", "--config", "grids/shape.yaml")
+    status, pages, _ = run_command("ablate", "--config", "grids/shape.yaml")
     assert status == 0
     assert "# Ablation shape: " in pages
     gap = Path("runs/ablation-shape-loss_gap.md").read_text()
@@ -279,11 +281,13 @@ def test_another_metric_has_a_report_of_its_own(say: Say) -> None:
     assert "(ablation-shape-loss_gap.svg)" in gap
 
 
-def test_grids_are_published_with_their_records_pages_and_plots_alone(say: Say) -> None:
+def test_grids_are_published_with_their_records_pages_and_plots_alone(
+    run_command: RunCommand,
+) -> None:
     grid_files()
-    say("run", "--method", "fixed", *TOY)
-    say("ablate", "--config", "grids/shape.yaml")
-    status, _, log = say("publish", "runs", "--grids", "grids")
+    run_command("run", "--method", "fixed", *TOY)
+    run_command("ablate", "--config", "grids/shape.yaml")
+    status, _, log = run_command("publish", "runs", "--grids", "grids")
     assert status == 0
     assert "both: 4 of 8 cells" in log
     assert "shape: 8 of 8 cells" in log
@@ -295,17 +299,17 @@ def test_grids_are_published_with_their_records_pages_and_plots_alone(say: Say) 
         of_run, shared = (f / f"ablation-shape.{ending}" for f in (Path("runs"), home))
         assert of_run.read_bytes() == shared.read_bytes()
     (home / "ablation-shape.md").write_text("edited")
-    assert say("publish", "runs", "--grids", "grids/shape.yaml")[0] == 0
+    assert run_command("publish", "runs", "--grids", "grids/shape.yaml")[0] == 0
     assert "edited" not in (home / "ablation-shape.md").read_text()
 
 
-def test_a_folder_without_grids_is_refused(say: Say) -> None:
+def test_a_folder_without_grids_is_refused(run_command: RunCommand) -> None:
     grid_files()
-    say("run", "--method", "fixed", *TOY)
+    run_command("run", "--method", "fixed", *TOY)
     Path("grids/shape.yaml").unlink()
     Path("grids/both.yaml").unlink()
     for path in ("grids", "nowhere"):
-        status, _, log = say("publish", "runs", "--grids", path)
+        status, _, log = run_command("publish", "runs", "--grids", path)
         assert status == 2
         assert ("no grids in grids" if path == "grids" else "no config file 'nowhere'") in log
 

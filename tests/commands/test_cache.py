@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import Say, refused
+from support.commands import RunCommand, refused
 
 from rppbench.features.files import StoredFile, stored_files
 from rppbench.features.store import FeatureStore
@@ -39,41 +39,48 @@ def left() -> list[str]:
 
 
 def test_info_prints_kinds_counts_and_sizes(
-    say: Say, filled: list[StoredFile], monkeypatch: pytest.MonkeyPatch
+    run_command: RunCommand, filled: list[StoredFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "2GB")
-    status, text, _ = say("cache", "info")
+    status, text, _ = run_command("cache", "info")
     assert status == 0
     assert [line.split()[0] for line in text.splitlines()[1:4]] == ["images", "texts", "views"]
     assert f"3 files, {spell_size(sum(entry.size for entry in filled))}, limit 2.0 GiB" in text
 
 
-def test_an_empty_cache_has_nothing_to_tell_or_prune_or_doubt(say: Say) -> None:
-    assert "0 files, 0 B, no limit" in say("cache", "info")[1]
-    assert say("cache", "prune", "--all")[:2] == (0, "removed 0 of 0 files, 0 B; 0 B left\n")
-    assert say("cache", "verify")[0] == 0
+def test_an_empty_cache_has_nothing_to_tell_or_prune_or_doubt(run_command: RunCommand) -> None:
+    assert "0 files, 0 B, no limit" in run_command("cache", "info")[1]
+    assert run_command("cache", "prune", "--all")[:2] == (
+        0,
+        "removed 0 of 0 files, 0 B; 0 B left\n",
+    )
+    assert run_command("cache", "verify")[0] == 0
 
 
-def test_prune_takes_the_old_the_surplus_or_all(say: Say, filled: list[StoredFile]) -> None:
-    assert "would remove 1 of 3" in say("cache", "prune", "--older-than", "15", "--dry-run")[1]
+def test_prune_takes_the_old_the_surplus_or_all(
+    run_command: RunCommand, filled: list[StoredFile]
+) -> None:
+    assert (
+        "would remove 1 of 3" in run_command("cache", "prune", "--older-than", "15", "--dry-run")[1]
+    )
     assert left() == ["images", "views", "texts"]
-    assert "removed 1 of 3" in say("cache", "prune", "--older-than", "15")[1]
+    assert "removed 1 of 3" in run_command("cache", "prune", "--older-than", "15")[1]
     assert left() == ["views", "texts"]
-    say("cache", "prune", "--max-size", str(filled[2].size))
+    run_command("cache", "prune", "--max-size", str(filled[2].size))
     assert left() == ["texts"]
-    say("cache", "prune", "--all")
+    run_command("cache", "prune", "--all")
     assert left() == []
 
 
-def test_prune_wants_to_know_what_goes(say: Say, filled: list[StoredFile]) -> None:
-    assert "--max-size" in refused(say, "cache", "prune")
-    assert "'lots'" in refused(say, "cache", "prune", "--max-size", "lots")
-    assert "-1.0" in refused(say, "cache", "prune", "--older-than=-1")
+def test_prune_wants_to_know_what_goes(run_command: RunCommand, filled: list[StoredFile]) -> None:
+    assert "--max-size" in refused(run_command, "cache", "prune")
+    assert "'lots'" in refused(run_command, "cache", "prune", "--max-size", "lots")
+    assert "-1.0" in refused(run_command, "cache", "prune", "--older-than=-1")
     assert len(left()) == 3
 
 
-def test_verify_names_what_is_damaged(say: Say, filled: list[StoredFile]) -> None:
-    assert say("cache", "verify")[0] == 0
+def test_verify_names_what_is_damaged(run_command: RunCommand, filled: list[StoredFile]) -> None:
+    assert run_command("cache", "verify")[0] == 0
     flipped, cut = filled[0].path, filled[1].path
     content = bytearray(flipped.read_bytes())
     content[-1] ^= 1  # the header still fits: only the digest knows
@@ -81,7 +88,7 @@ def test_verify_names_what_is_damaged(say: Say, filled: list[StoredFile]) -> Non
     cut.write_bytes(cut.read_bytes()[:-1])
     foreign = flipped.with_name("old.npy")
     foreign.write_bytes(b"\x93NUMPY")
-    status, text, _ = say("cache", "verify")
+    status, text, _ = run_command("cache", "verify")
     assert status == 1
     assert f"{flipped}: its content has another digest" in text
     assert f"{cut}: not a complete file" in text
@@ -89,28 +96,30 @@ def test_verify_names_what_is_damaged(say: Say, filled: list[StoredFile]) -> Non
     assert "3 damaged" in text
 
 
-def test_what_a_dead_writer_left_is_named_and_goes(say: Say, filled: list[StoredFile]) -> None:
+def test_what_a_dead_writer_left_is_named_and_goes(
+    run_command: RunCommand, filled: list[StoredFile]
+) -> None:
     stale = filled[0].path.with_name(f".x.safetensors.{'0' * 32}.tmp")
     fresh = stale.with_name(f".x.safetensors.{'1' * 32}.tmp")
     for path in (stale, fresh):
         path.write_bytes(b"half")
     moment = time.time() - STALE_SECONDS - 10
     os.utime(stale, (moment, moment))
-    status, text, _ = say("cache", "verify")
+    status, text, _ = run_command("cache", "verify")
     assert status == 1
     assert f"{stale}: left by a process that was killed" in text
     assert str(fresh) not in text
-    say("cache", "prune", "--all")
+    run_command("cache", "prune", "--all")
     assert not stale.exists()
     assert fresh.exists()
 
 
 def test_a_limit_that_is_no_size_is_refused_before_anything_runs(
-    say: Say, monkeypatch: pytest.MonkeyPatch
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "much")
     asked = ("--method", "fixed", "--task", "cross-dataset:suite=toy", "--model", "tiny")
-    assert "RPPBENCH_CACHE_SIZE" in refused(say, "run", *asked)
+    assert "RPPBENCH_CACHE_SIZE" in refused(run_command, "run", *asked)
     assert not Path("runs", "records").exists()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from support.commands import Say
+from support.commands import RunCommand
 from support.toy_runner import ToyRunner
 
 from rppbench.execution.bench import CellBench
@@ -20,10 +20,10 @@ NAMES = ("red square", "blue lake", "great white shark", "x")
 
 
 @pytest.fixture
-def classifier(say: Say, toys: Registry, models: Path) -> torch.Tensor:
+def classifier(run_command: RunCommand, toys: Registry, models: Path) -> torch.Tensor:
     """(c, e) unit text features with which the cell's own task would classify these names."""
     words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
-    status, _, log = say("run", *words, "--dataset", "toy-one", "--seed", "3")
+    status, _, log = run_command("run", *words, "--dataset", "toy-one", "--seed", "3")
     assert status == 0, log
     Path("names.json").write_text(json.dumps(NAMES))
     (record,), _ = Store(Path("runs")).all()
@@ -44,10 +44,10 @@ def unit(rows: torch.Tensor) -> torch.Tensor:
 
 
 def test_detic_gets_half_precision_rows_that_become_the_classifier(
-    say: Say, classifier: torch.Tensor
+    run_command: RunCommand, classifier: torch.Tensor
 ) -> None:
     words = ("--prompt", "context", "--vocabulary", "names.json", "--to", "detic")
-    status, _, log = say("export-classifier", *words)
+    status, _, log = run_command("export-classifier", *words)
     assert status == 0, log
     assert "4 x 32 classifier" in log
     array = np.load("detic/classifier.npy", allow_pickle=False)
@@ -67,11 +67,11 @@ def test_detic_gets_half_precision_rows_that_become_the_classifier(
 
 
 def test_zsseg_gets_unit_rows_and_a_folder_serves_as_the_prompt(
-    say: Say, classifier: torch.Tensor
+    run_command: RunCommand, classifier: torch.Tensor
 ) -> None:
-    assert say("export", "context", "--to", "prompt")[0] == 0
+    assert run_command("export", "context", "--to", "prompt")[0] == 0
     words = ("--prompt", "prompt", "--vocabulary", "names.json", "--format", "zsseg")
-    status, _, log = say("export-classifier", *words, "--to", "zsseg")
+    status, _, log = run_command("export-classifier", *words, "--to", "zsseg")
     assert status == 0, log
     array = np.load("zsseg/classifier.npy", allow_pickle=False)
     assert array.dtype == np.float32
@@ -80,6 +80,6 @@ def test_zsseg_gets_unit_rows_and_a_folder_serves_as_the_prompt(
     torch.testing.assert_close(torch.from_numpy(array), classifier, atol=1e-6, rtol=0)
     # And what the cell learned shows.
     words = ("--method", "fixed", "--model", "tiny", "--vocabulary", "names.json", "--to", "fixed")
-    status, _, log = say("export-classifier", *words)
+    status, _, log = run_command("export-classifier", *words)
     assert status == 0, log
     assert (unit(arrays("fixed")[0]) - classifier).abs().max() > 0.01

@@ -15,11 +15,13 @@ from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Failure, Record, Score
 from rppbench.records.store import Store
 
-Say = Callable[..., tuple[int, str]]
+RunCommand = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+def run_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> RunCommand:
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str]:
@@ -46,15 +48,15 @@ def content(folder: str) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*.json*")}
 
 
-def test_good_records_are_copied_and_the_pages_made_from_them(say: Say) -> None:
+def test_good_records_are_copied_and_the_pages_made_from_them(run_command: RunCommand) -> None:
     failed = record("rpp", seed=2, failure=Failure("oom", "out of memory"))
     fill("runs", record("coop"), record("rpp"), failed)
-    status, log = say("publish", "runs")
+    status, log = run_command("publish", "runs")
     assert status == 0
     assert "2 added, 0 already there, 0 in conflict" in log
     assert "1 failed and were left out; --failed copies them too" in log
     assert "| CoOp |" in Path("leaderboards/cross-dataset.md").read_text()
-    assert say("publish", "runs", "--failed", "--to", "leaderboards")[0] == 0
+    assert run_command("publish", "runs", "--failed", "--to", "leaderboards")[0] == 0
     assert records("leaderboards") == records("runs")
     assert set(content("leaderboards")) == {"cross-dataset/flowers.jsonl"}
     lines = content("leaderboards")["cross-dataset/flowers.jsonl"].splitlines(keepends=True)
@@ -77,11 +79,13 @@ UNSOUND = {
 
 
 @pytest.mark.parametrize("what", UNSOUND)
-def test_a_record_that_contradicts_itself_is_named_and_stays(say: Say, what: str) -> None:
+def test_a_record_that_contradicts_itself_is_named_and_stays(
+    run_command: RunCommand, what: str
+) -> None:
     score, reason = UNSOUND[what]
     (bad, _) = fill("runs", record("coop", scores=(score,)), record("rpp"))
     before = content("runs")
-    status, log = say("publish", "runs")
+    status, log = run_command("publish", "runs")
     assert status == 1
     assert f"{bad}: " in log
     assert reason in log
@@ -89,21 +93,21 @@ def test_a_record_that_contradicts_itself_is_named_and_stays(say: Say, what: str
     assert content("runs") == before
 
 
-def test_a_damaged_record_is_named_and_the_others_are_published(say: Say) -> None:
+def test_a_damaged_record_is_named_and_the_others_are_published(run_command: RunCommand) -> None:
     bad, _ = fill("runs", record("coop"), record("rpp"))
     bad.write_text(bad.read_text().replace("50.0", "99.0"))
-    status, log = say("publish", "runs")
+    status, log = run_command("publish", "runs")
     assert status == 1
     assert f"{bad}: the content does not match its digest: edited or damaged" in log
     assert len(records("leaderboards")) == 1
     assert "99.0" in bad.read_text()
 
 
-def test_a_conflict_leaves_both_numbers_where_they_are(say: Say) -> None:
+def test_a_conflict_leaves_both_numbers_where_they_are(run_command: RunCommand) -> None:
     fill("runs", record("coop", value=51.0))
     fill("leaderboards", record("coop", value=50.0))
     before = content("leaderboards")
-    status, log = say("publish", "runs")
+    status, log = run_command("publish", "runs")
     assert status == 1
     assert "conflict: leaderboards/records/" in log
     assert content("leaderboards") == before
@@ -117,10 +121,10 @@ def test_a_conflict_leaves_both_numbers_where_they_are(say: Say) -> None:
     ],
 )
 def test_what_cannot_be_published_is_reported(
-    say: Say, words: tuple[str, ...], message: str
+    run_command: RunCommand, words: tuple[str, ...], message: str
 ) -> None:
     fill("runs", record())
-    status, log = say("publish", *words)
+    status, log = run_command("publish", *words)
     assert status == 2
     assert message in log
 
@@ -153,7 +157,9 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
 
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("command", ["leaderboard", "compare", "merge"])
-def test_bad_input_is_named_counted_skipped_and_kept(say: Say, kind: str, command: str) -> None:
+def test_bad_input_is_named_counted_skipped_and_kept(
+    run_command: RunCommand, kind: str, command: str
+) -> None:
     change, reason = DAMAGE[kind]
     score = Score("top1", 50.0, 1, 2, PerImage.of([True, False]))
     good = [record(name, scores=(score,)) for name in ("rpp", "pomp")]
@@ -165,7 +171,7 @@ def test_bad_input_is_named_counted_skipped_and_kept(say: Say, kind: str, comman
         "compare": ("compare", "rpp", "pomp", "--output", "runs"),
         "merge": ("merge", "all", "runs"),
     }
-    status, log = say(*words[command])
+    status, log = run_command(*words[command])
     assert status == 1
     assert "1 file does not count as a record:" in log
     assert f"{bad}: " in log
@@ -173,11 +179,11 @@ def test_bad_input_is_named_counted_skipped_and_kept(say: Say, kind: str, comman
     assert content("runs") == before
 
 
-def test_a_duplicate_of_a_cell_counts_once_and_is_named(say: Say) -> None:
+def test_a_duplicate_of_a_cell_counts_once_and_is_named(run_command: RunCommand) -> None:
     (path,) = fill("runs", record("coop"))
     copy = path.with_name("again.json")
     copy.write_bytes(path.read_bytes())
-    status, log = say("leaderboard", "--output", "runs")
+    status, log = run_command("leaderboard", "--output", "runs")
     assert status == 1
     assert f"{copy}: a record in the wrong place; it belongs at {path}" in log
     data = json.loads(Path("runs/cross-dataset.json").read_text())

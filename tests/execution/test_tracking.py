@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support.commands import Say
+from support.commands import RunCommand
 
 from rppbench.contracts.engine import Event
 from rppbench.execution.tracking import TRACKERS, Tracked
@@ -17,12 +17,15 @@ RUN = ("run", "--method", "context", "--task", "cross-dataset:suite=toy", "--mod
 
 
 def test_tensorboard_can_read_the_course_and_the_records_are_the_same(
-    say: Say, tmp_path: Path
+    run_command: RunCommand, tmp_path: Path
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    assert say(*RUN, "--output", "plain")[0] == 0
-    assert say(*RUN, "--output", "seen", "--track", f"tensorboard:{tmp_path / 'board'}")[0] == 0
+    assert run_command(*RUN, "--output", "plain")[0] == 0
+    assert (
+        run_command(*RUN, "--output", "seen", "--track", f"tensorboard:{tmp_path / 'board'}")[0]
+        == 0
+    )
     plain, seen = (Store(tmp_path / name).all()[0] for name in ("plain", "seen"))
     assert [r.measured() for r in plain] == [r.measured() for r in seen]
     board = EventAccumulator(str(tmp_path / "board"))
@@ -36,19 +39,19 @@ def test_tensorboard_can_read_the_course_and_the_records_are_the_same(
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_tracker_without_its_package_is_one_message(say: Say, name: str) -> None:
+def test_a_tracker_without_its_package_is_one_message(run_command: RunCommand, name: str) -> None:
     if find_spec(TRACKERS[name][1]):
         pytest.skip(f"{name} is installed")
-    status, _, errors = say(*RUN, "--track", name)
+    status, _, errors = run_command(*RUN, "--track", name)
     assert status == 2
     assert f"pip install {TRACKERS[name][1]}" in errors
     assert not Path("runs").exists()
 
 
-def tracked(say: Say, folder: Path, name: str) -> Record:
+def tracked(run_command: RunCommand, folder: Path, name: str) -> Record:
     """The record of a run that a tracker watched, which is the same as of a plain one."""
-    assert say(*RUN, "--dataset", "toy-one", "--output", "plain")[0] == 0
-    status, _, errors = say(*RUN, "--dataset", "toy-one", "--track", f"{name}:{folder}")
+    assert run_command(*RUN, "--dataset", "toy-one", "--output", "plain")[0] == 0
+    status, _, errors = run_command(*RUN, "--dataset", "toy-one", "--track", f"{name}:{folder}")
     assert status == 0
     assert "tracker failed" not in errors
     ((plain,), _), ((seen,), _) = (Store(Path(where)).all() for where in ("plain", "runs"))
@@ -56,10 +59,10 @@ def tracked(say: Say, folder: Path, name: str) -> Record:
     return seen
 
 
-def test_mlflow_holds_every_loss_and_score(say: Say, tmp_path: Path) -> None:
+def test_mlflow_holds_every_loss_and_score(run_command: RunCommand, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     folder = tmp_path / "board"
-    record = tracked(say, folder, "mlflow")
+    record = tracked(run_command, folder, "mlflow")
     mlflow.end_run()
     client = mlflow.MlflowClient(f"file://{folder}")
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
@@ -71,12 +74,12 @@ def test_mlflow_holds_every_loss_and_score(say: Say, tmp_path: Path) -> None:
 
 
 def test_wandb_offline_holds_every_loss_and_score(
-    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_command: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    record = tracked(say, tmp_path / "board", "wandb")
+    record = tracked(run_command, tmp_path / "board", "wandb")
     summary = dict(wandb.run.summary)
     wandb.finish()
     (path,) = (tmp_path / "board").glob("wandb/offline-run-*/run-*.wandb")
@@ -86,8 +89,8 @@ def test_wandb_offline_holds_every_loss_and_score(
     assert path.read_bytes().count(b"/train/loss") >= record.cost.steps
 
 
-def test_an_unknown_tracker_lists_those_there_are(say: Say) -> None:
-    status, _, errors = say(*RUN, "--track", "tensorbord")
+def test_an_unknown_tracker_lists_those_there_are(run_command: RunCommand) -> None:
+    status, _, errors = run_command(*RUN, "--track", "tensorbord")
     assert status == 2
     assert "did you mean 'tensorboard'" in errors
 

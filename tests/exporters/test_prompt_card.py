@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from support.commands import Say, predict_words, refused, save_test_images
+from support.commands import RunCommand, predict_words, refused, save_test_images
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
 from support.toy_plugin import Context, ToyPlugin
@@ -91,14 +91,14 @@ def cell_bench(record: Record, registry: Registry) -> CellBench:
 
 @pytest.mark.parametrize("method", ["context", "context:both=on", "coop", "cocoop", "visual"])
 def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
-    say: Say, toys: Registry, method: str
+    run_command: RunCommand, toys: Registry, method: str
 ) -> None:
-    say("run", "--method", method, *RUN, *SHORT)
+    run_command("run", "--method", method, *RUN, *SHORT)
     (record,) = records()
-    assert say("export", record.key[:6], "--to", "mine")[0] == 0
+    assert run_command("export", record.key[:6], "--to", "mine")[0] == 0
     paths, labels = save_test_images()
     words = ("--prompt", "mine", "--classes", ",".join(NAMES).replace(" ", "_"))
-    status, text, _ = say("predict", *words, *paths, "--json", "--top", "5")
+    status, text, _ = run_command("predict", *words, *paths, "--json", "--top", "5")
     assert status == 0
     answers = json.loads(text)
     assert [entry["image"] for entry in answers] == paths
@@ -120,12 +120,14 @@ def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
     assert record.score("ece") is not None
 
 
-def test_probabilities_are_the_scaled_softmax_of_cosines(say: Say, toys: Registry) -> None:
-    say("run", "--method", "context", *RUN, *SHORT)
-    say("export", "context", "--to", "mine")
+def test_probabilities_are_the_scaled_softmax_of_cosines(
+    run_command: RunCommand, toys: Registry
+) -> None:
+    run_command("run", "--method", "context", *RUN, *SHORT)
+    run_command("export", "context", "--to", "mine")
     paths, _ = save_test_images()
     words = ("--prompt", "mine", "--classes", "red square,blue lake", "--json", paths[0])
-    (entry,) = json.loads(say("predict", *words)[1])
+    (entry,) = json.loads(run_command("predict", *words)[1])
     card, state = prompt_card.read(Path("mine"))
     clip = make_tiny_clip()
     method = prompt_card.build_method(card, state, toys, clip)
@@ -138,12 +140,12 @@ def test_probabilities_are_the_scaled_softmax_of_cosines(say: Say, toys: Registr
     assert two == pytest.approx(shares.tolist(), rel=1e-4)
 
 
-def test_the_card_agrees_with_the_records(say: Say, toys: Registry) -> None:
-    say("run", "--method", "context:length=3", *RUN[:-1], "toy-one", "toy-two", *SHORT)
+def test_the_card_agrees_with_the_records(run_command: RunCommand, toys: Registry) -> None:
+    run_command("run", "--method", "context:length=3", *RUN[:-1], "toy-one", "toy-two", *SHORT)
     known = records()
     training = known[0].cell.training
     assert training is not None
-    say("export", "context:length=3", "--to", "mine")
+    run_command("export", "context:length=3", "--to", "mine")
     card, state = prompt_card.read(Path("mine"))
     assert card.method == known[0].cell.method
     assert card.backbone_digest == identify("tiny", toys.all("backbones"))
@@ -163,57 +165,67 @@ def test_the_card_agrees_with_the_records(say: Say, toys: Registry) -> None:
     assert "/" not in json.loads(Path("mine/card.json").read_text())["backbone"]
 
 
-def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(say: Say) -> None:
+def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(run_command: RunCommand) -> None:
     two = ("context", "context:both=on", "fixed")
-    say("run", "--method", *two, *RUN, *SHORT, "--seed", "1", "2")
+    run_command("run", "--method", *two, *RUN, *SHORT, "--seed", "1", "2")
     keys = {(r.cell.method["both"], r.cell.seed): r.key for r in records() if r.cell.training}
-    complaint = refused(say, "export", "context", "--to", "mine")
+    complaint = refused(run_command, "export", "context", "--to", "mine")
     assert "say --seed, or the key" in complaint
     assert keys[False, 1] in complaint
     assert keys[False, 2] in complaint
     assert keys[True, 1] not in complaint
-    assert "seeds: 1, 2" in refused(say, "export", "context", "--seed", "3", "--to", "mine")
-    assert "did you mean 'context'?" in refused(say, "export", "contxt", "--to", "mine")
-    assert "learns nothing" in refused(say, "export", "fixed", "--to", "mine")
+    assert "seeds: 1, 2" in refused(run_command, "export", "context", "--seed", "3", "--to", "mine")
+    assert "did you mean 'context'?" in refused(run_command, "export", "contxt", "--to", "mine")
+    assert "learns nothing" in refused(run_command, "export", "fixed", "--to", "mine")
     assert not Path("mine").exists()
-    assert say("export", "context:both=on", "--seed", "2", "--to", "mine")[0] == 0
+    assert run_command("export", "context:both=on", "--seed", "2", "--to", "mine")[0] == 0
     card, state = prompt_card.read(Path("mine"))
     assert card.numbers[0].cell == keys[True, 2]
     assert state.keys() == {"context", "tokens"}
-    assert "not empty" in refused(say, "export", "context", "--seed", "1", "--to", "mine")
+    assert "not empty" in refused(run_command, "export", "context", "--seed", "1", "--to", "mine")
 
 
-def test_an_export_refuses_changed_inputs(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no records in" in refused(say, "export", "context", "--to", "mine")
-    say("run", "--method", "context", *RUN, *SHORT)
+def test_an_export_refuses_changed_inputs(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no records in" in refused(run_command, "export", "context", "--to", "mine")
+    run_command("run", "--method", "context", *RUN, *SHORT)
     with monkeypatch.context() as patch:
         patch.setattr(ToyPlugin.rppbench_datasets(None)[0], "fingerprint", lambda self: "other")  # type: ignore[arg-type]
-        assert "not the one that the prompt" in refused(say, "export", "context", "--to", "mine")
+        assert "not the one that the prompt" in refused(
+            run_command, "export", "context", "--to", "mine"
+        )
     (path,) = Path("runs/prompts").glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:-9])
-    assert "no learned prompts in" in refused(say, "export", "context", "--to", "mine")
+    assert "no learned prompts in" in refused(run_command, "export", "context", "--to", "mine")
     save_file({"method.context": torch.zeros(2, 32)}, path, {"training": "another"})
-    assert "does not hold the prompts of" in refused(say, "export", "context", "--to", "mine")
+    assert "does not hold the prompts of" in refused(
+        run_command, "export", "context", "--to", "mine"
+    )
     key = next(r.cell.training.key for r in records() if r.cell.training)
     save_file({"method.tokens": torch.zeros(2, 32)}, path, {"training": key})
-    assert "of another version or method" in refused(say, "export", "context", "--to", "mine")
+    assert "of another version or method" in refused(
+        run_command, "export", "context", "--to", "mine"
+    )
     path.unlink()
-    assert "no learned prompts in" in refused(say, "export", "context", "--to", "mine")
+    assert "no learned prompts in" in refused(run_command, "export", "context", "--to", "mine")
     assert not Path("mine").exists()
 
 
-def test_class_specific_contexts_classify_the_classes_they_were_learned_for(say: Say) -> None:
-    say("run", "--method", "specific", "--task", "few-shot:suite=toy", *RUN[2:4], *SHORT)
+def test_class_specific_contexts_classify_the_classes_they_were_learned_for(
+    run_command: RunCommand,
+) -> None:
+    run_command("run", "--method", "specific", "--task", "few-shot:suite=toy", *RUN[2:4], *SHORT)
     key = next(r.key for r in records() if r.status == "ok")
-    assert say("export", key, "--to", "mine")[0] == 0
+    assert run_command("export", key, "--to", "mine")[0] == 0
     paths, _ = save_test_images()
     words = ("predict", "--prompt", "mine", paths[0], "--json", "--top", "9")
-    few = json.loads(say(*words, "--classes", "black cat,red square")[1])[0]["classes"]
-    every = json.loads(say(*words, "--classes", ",".join(NAMES))[1])[0]["classes"]
+    few = json.loads(run_command(*words, "--classes", "black cat,red square")[1])[0]["classes"]
+    every = json.loads(run_command(*words, "--classes", ",".join(NAMES))[1])[0]["classes"]
     shares = [{c["name"]: c["probability"] for c in classes} for classes in (few, every)]
     ratios = [share["black cat"] / share["red square"] for share in shares]
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-3)
-    complaint = refused(say, *words, "--classes", "black cat,red squares")
+    complaint = refused(run_command, *words, "--classes", "black cat,red squares")
     assert "did you mean 'red square'?" in complaint
 
 
@@ -245,9 +257,9 @@ def test_reading_gives_what_was_written(folder: Path, toys: Registry) -> None:
     assert torch.equal(state["context"], build(CoOp, make_tiny_clip(), {}).state_dict()["context"])
 
 
-def test_a_changed_file_is_refused(say: Say, folder: Path) -> None:
+def test_a_changed_file_is_refused(run_command: RunCommand, folder: Path) -> None:
     words = predict_words(folder)
-    assert say(*words)[0] == 0
+    assert run_command(*words)[0] == 0
     card, tensors = folder / "card.json", folder / "prompt.safetensors"
     written, kept = card.read_text(), tensors.read_bytes()
     for content in (
@@ -258,21 +270,23 @@ def test_a_changed_file_is_refused(say: Say, folder: Path) -> None:
         '{"a": 1}',
     ):
         card.write_text(content)
-        assert "is not the card of a prompt" in refused(say, *words)
+        assert "is not the card of a prompt" in refused(run_command, *words)
     card.write_text(written)
     tensors.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
-    assert "damaged or was replaced" in refused(say, *words)
+    assert "damaged or was replaced" in refused(run_command, *words)
     tensors.unlink()
-    assert "cannot be read" in refused(say, *words)
-    assert "holds no prompt" in refused(say, *words[:2], "nowhere", *words[3:])
+    assert "cannot be read" in refused(run_command, *words)
+    assert "holds no prompt" in refused(run_command, *words[:2], "nowhere", *words[3:])
 
 
-def test_a_prompt_for_other_weights_is_refused(say: Say, tmp_path: Path, toys: Registry) -> None:
+def test_a_prompt_for_other_weights_is_refused(
+    run_command: RunCommand, tmp_path: Path, toys: Registry
+) -> None:
     state = build(CoOp, make_tiny_clip(), {}).state_dict()
     prompt_card.write(tmp_path / "other", replace(coop_card(toys), backbone_digest="0" * 16), state)
-    assert "learned for other weights" in refused(say, *predict_words(tmp_path / "other"))
+    assert "learned for other weights" in refused(run_command, *predict_words(tmp_path / "other"))
     prompt_card.write(tmp_path / "none", replace(coop_card(toys), backbone="tinny"), state)
-    assert "did you mean 'tiny'?" in refused(say, *predict_words(tmp_path / "none"))
+    assert "did you mean 'tiny'?" in refused(run_command, *predict_words(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -292,22 +306,28 @@ def test_a_state_that_does_not_fit_is_refused(
         prompt_card.build_method(coop_card(toys), state, toys, make_tiny_clip())
 
 
-def test_predict_explains_what_is_wrong_with_a_request(say: Say, folder: Path) -> None:
+def test_predict_explains_what_is_wrong_with_a_request(
+    run_command: RunCommand, folder: Path
+) -> None:
     head, image = ("predict", "--prompt", str(folder)), predict_words(folder)[-1]
-    assert "at least two classes" in refused(say, *head, image)
-    assert "at least two classes" in refused(say, *head, image, "--classes", "cat,")
-    assert "'red cat' is named twice" in refused(say, *head, image, "--classes", "red_cat,red cat")
+    assert "at least two classes" in refused(run_command, *head, image)
+    assert "at least two classes" in refused(run_command, *head, image, "--classes", "cat,")
+    assert "'red cat' is named twice" in refused(
+        run_command, *head, image, "--classes", "red_cat,red cat"
+    )
     Path("names.txt").write_text("red square\nblack_cat\n\n")
     both = ("--classes", "a,b", "--classes-file", "names.txt")
-    assert "cannot be used together" in refused(say, *head, image, *both)
-    assert "cannot read the class names" in refused(say, *head, image, "--classes-file", "no.txt")
+    assert "cannot be used together" in refused(run_command, *head, image, *both)
+    assert "cannot read the class names" in refused(
+        run_command, *head, image, "--classes-file", "no.txt"
+    )
     good = (*head, "--classes-file", "names.txt")
     Path("text.png").write_text("no image")
-    assert "cannot read text.png as an image" in refused(say, *good, "text.png")
-    assert "cannot read gone.png as an image" in refused(say, *good, "gone.png")
-    assert "at least 1" in refused(say, *good, image, "--top", "0")
-    assert "no device 'cuda:99'" in refused(say, *good, image, "--device", "cuda:99")
-    status, text, _ = say(*good, image, image, "--top", "1")
+    assert "cannot read text.png as an image" in refused(run_command, *good, "text.png")
+    assert "cannot read gone.png as an image" in refused(run_command, *good, "gone.png")
+    assert "at least 1" in refused(run_command, *good, image, "--top", "0")
+    assert "no device 'cuda:99'" in refused(run_command, *good, image, "--device", "cuda:99")
+    status, text, _ = run_command(*good, image, image, "--top", "1")
     assert status == 0
     lines = text.splitlines()
     assert lines[0].split() == ["Image", "Class", "Probability"]

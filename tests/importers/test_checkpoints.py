@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.commands import Say, predict_words, refused
+from support.commands import RunCommand, predict_words, refused
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
 from torch import Tensor
@@ -92,9 +92,11 @@ def maple_state(length: int = 2, depth: int = 3) -> dict[str, Tensor]:
     return state
 
 
-def imported(say: Say, method: str, *more: str) -> tuple[prompt_card.Card, dict[str, Tensor]]:
+def imported(
+    run_command: RunCommand, method: str, *more: str
+) -> tuple[prompt_card.Card, dict[str, Tensor]]:
     words = ("import", "official.tar", "--method", method, "--model", "tiny", "--to", "mine")
-    status, _, complaints = say(*words, *more)
+    status, _, complaints = run_command(*words, *more)
     assert status == 0, complaints
     return prompt_card.read(Path("mine"))
 
@@ -102,10 +104,12 @@ def imported(say: Say, method: str, *more: str) -> tuple[prompt_card.Card, dict[
 @pytest.mark.parametrize(
     ("method", "heads"), [("coop", ["token_"]), ("pomp", ["train_token_", "test_token_"])]
 )
-def test_a_context_of_the_official_code_is_read(say: Say, method: str, heads: list[str]) -> None:
+def test_a_context_of_the_official_code_is_read(
+    run_command: RunCommand, method: str, heads: list[str]
+) -> None:
     tokens = {name: value for head in heads for name, value in buffers(head, 16).items()}
     save_official("official.tar", {"ctx": random(16, 32), **tokens})
-    card, state = imported(say, method)
+    card, state = imported(run_command, method)
     assert card.method["length"] == 16
     assert card.imported is not None
     assert card.imported["epoch"] == "50"
@@ -113,14 +117,14 @@ def test_a_context_of_the_official_code_is_read(say: Say, method: str, heads: li
     assert state.keys() == {"context"}
     assert state["context"].dtype == torch.float32
     assert torch.equal(state["context"], random(16, 32).half().float())
-    assert say(*predict_words(Path("mine")))[0] == 0
+    assert run_command(*predict_words(Path("mine")))[0] == 0
     assert "Imported: sha256" in Path("mine/README.md").read_text()
 
 
-def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
+def test_maple_of_the_official_code_is_read(run_command: RunCommand, toys: Registry) -> None:
     official = maple_state()
     save_official("official.tar", official, epoch=2)
-    card, state = imported(say, "maple")
+    card, state = imported(run_command, "maple")
     assert (card.method["length"], card.method["depth"]) == (2, 3)
     clip = make_tiny_clip()
     prompts = prompt_card.build_method(card, state, toys, clip).prompts()
@@ -138,19 +142,19 @@ def test_maple_of_the_official_code_is_read(say: Say, toys: Registry) -> None:
         layer = f"compound_prompt_projections.{block - 1}"
         projected = deep @ half[f"{layer}.weight"].T + half[f"{layer}.bias"]
         torch.testing.assert_close(prompts.image.stream[block], projected)
-    assert say(*predict_words(Path("mine")))[0] == 0
+    assert run_command(*predict_words(Path("mine")))[0] == 0
 
 
-def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
+def test_class_specific_contexts_are_read_with_their_names(run_command: RunCommand) -> None:
     save_official("official.tar", {"ctx": random(7, 4, 32), **buffers()})
     words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
-    assert "a context for each of 7 classes" in refused(say, *words)
-    assert "2 were given" in refused(say, *words, "--classes", "a,b")
-    card, _ = imported(say, "coop", "--classes", ",".join(NAMES))
+    assert "a context for each of 7 classes" in refused(run_command, *words)
+    assert "2 were given" in refused(run_command, *words, "--classes", "a,b")
+    card, _ = imported(run_command, "coop", "--classes", ",".join(NAMES))
     assert card.method["class_specific"] is True
-    assert say(*predict_words(Path("mine")))[0] == 0
+    assert run_command(*predict_words(Path("mine")))[0] == 0
     assert "did you mean" in refused(
-        say, *predict_words(Path("mine"))[:4], "red squares,black cat", "0.png"
+        run_command, *predict_words(Path("mine"))[:4], "red squares,black cat", "0.png"
     )
 
 
@@ -175,11 +179,11 @@ def test_class_specific_contexts_are_read_with_their_names(say: Say) -> None:
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_explained(
-    say: Say, method: str, state: dict[str, Tensor], message: str
+    run_command: RunCommand, method: str, state: dict[str, Tensor], message: str
 ) -> None:
     save_official("official.tar", state)
     words = ("import", "official.tar", "--method", method, "--model", "tiny", "--to", "mine")
-    assert message in refused(say, *words)
+    assert message in refused(run_command, *words)
     assert not Path("mine").exists()
 
 
@@ -188,23 +192,23 @@ class Malicious:
         return (os.mkdir, ("harm",))
 
 
-def test_code_in_an_untrusted_file_never_runs(say: Say) -> None:
+def test_code_in_an_untrusted_file_never_runs(run_command: RunCommand) -> None:
     words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
-    assert "cannot read official.tar" in refused(say, *words)
+    assert "cannot read official.tar" in refused(run_command, *words)
     Path("official.tar").write_text("hello")
-    assert "torch checkpoint" in refused(say, *words)
+    assert "torch checkpoint" in refused(run_command, *words)
     Path("official.tar").write_bytes(b"")
-    assert "torch checkpoint" in refused(say, *words)
+    assert "torch checkpoint" in refused(run_command, *words)
     torch.save({"state_dict": {"ctx": random(4, 32)}, "more": Malicious()}, "official.tar")
-    complaint = refused(say, *words)
+    complaint = refused(run_command, *words)
     assert "no code in it was run" in complaint
     assert "mkdir" in complaint
     assert not Path("harm").exists()
     save_official("official.tar", {"ctx": random(4, 32)})
     complete = Path("official.tar").read_bytes()
     Path("official.tar").write_bytes(complete[: len(complete) // 2])
-    assert "torch checkpoint" in refused(say, *words)
+    assert "torch checkpoint" in refused(run_command, *words)
     for content in ([1, 2], {}, {"state_dict": {"ctx": 3}}, {1: random(2)}):
         torch.save(content, "official.tar")
-        assert "no named tensors" in refused(say, *words)
+        assert "no named tensors" in refused(run_command, *words)
     assert not Path("mine").exists()

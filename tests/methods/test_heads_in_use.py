@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import Say, refused, save_test_images
+from support.commands import RunCommand, refused, save_test_images
 
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
@@ -47,15 +47,17 @@ def records() -> list[Record]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_exported_predicts_as_the_benchmark_scored(say: Say, name: str) -> None:
-    status, _, complaints = say("run", "--method", name, *FEW_SHOT, *CASES[name])
+def test_what_is_exported_predicts_as_the_benchmark_scored(
+    run_command: RunCommand, name: str
+) -> None:
+    status, _, complaints = run_command("run", "--method", name, *FEW_SHOT, *CASES[name])
     assert status == 0, complaints
     (record,) = records()
-    status, _, complaints = say("export", record.key, "--to", "mine")
+    status, _, complaints = run_command("export", record.key, "--to", "mine")
     assert status == 0, complaints
     paths, labels = save_test_images()
     asked = ("--prompt", "mine", "--classes", NAMES, "--json", *paths)
-    status, printed, complaints = say("predict", *asked)
+    status, printed, complaints = run_command("predict", *asked)
     assert status == 0, complaints
     best = [NAMES.split(",").index(entry["classes"][0]["name"]) for entry in json.loads(printed)]
     score = record.score("top1")
@@ -65,46 +67,50 @@ def test_what_is_exported_predicts_as_the_benchmark_scored(say: Say, name: str) 
 
 
 @pytest.mark.parametrize("name", ["linear-probe", "tip-adapter"])
-def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(say: Say, name: str) -> None:
-    say("run", "--method", name, *FEW_SHOT, *CASES[name])
-    say("export", records()[0].key, "--to", "mine")
+def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(
+    run_command: RunCommand, name: str
+) -> None:
+    run_command("run", "--method", name, *FEW_SHOT, *CASES[name])
+    run_command("export", records()[0].key, "--to", "mine")
     paths, _ = save_test_images()
 
     def shares(names: str) -> dict[str, float]:
         words = ("--prompt", "mine", "--classes", names, "--json", paths[0])
-        (entry,) = json.loads(say("predict", *words)[1])
+        (entry,) = json.loads(run_command("predict", *words)[1])
         return {guess["name"]: guess["probability"] for guess in entry["classes"]}
 
     one, two = shares("black cat,red square,blue lake"), shares("blue lake,red square,black cat")
     assert one == pytest.approx(two, rel=1e-4)
     complaints = refused(
-        say, "predict", "--prompt", "mine", "--classes", "red square,dog", paths[0]
+        run_command, "predict", "--prompt", "mine", "--classes", "red square,dog", paths[0]
     )
     assert "'dog'" in complaints
 
 
-def test_a_second_run_finds_what_was_fitted(say: Say) -> None:
+def test_a_second_run_finds_what_was_fitted(run_command: RunCommand) -> None:
     request = ("run", "--method", "linear-probe", "tip-adapter", *FEW_SHOT)
     request = (*request, "--set", "method.views=1", *ONE_VIEW)
-    say(*request)
+    run_command(*request)
     first = {record.key: record.measured() for record in records()}
     for path in Path("runs/records").rglob("*.json"):
         path.unlink()
-    say(*request)
+    run_command(*request)
     again = {record.key: record for record in records()}
     assert {key: record.measured() for key, record in again.items()} == first
     assert all(record.cost.training_reused for record in again.values())
 
 
 @pytest.mark.parametrize("task", ["cross-dataset", "base-to-new", "pretraining"])
-def test_tasks_with_other_classes_are_left_out_and_named(say: Say, task: str) -> None:
+def test_tasks_with_other_classes_are_left_out_and_named(
+    run_command: RunCommand, task: str
+) -> None:
     words = ("plan", "--task", f"{task}:suite=toy", "--model", "tiny")
-    status, table, complaints = say(*words, "--method", "linear-probe", "fixed")
+    status, table, complaints = run_command(*words, "--method", "linear-probe", "fixed")
     assert status == 0
     assert f"linear-probe does not do {task} (toy" in complaints
     assert "linear-probe" not in table
     assert "fixed" in table
-    alone = refused(say, *words, "--method", "tip-adapter")
+    alone = refused(run_command, *words, "--method", "tip-adapter")
     assert "it knows only the classes that it learned" in alone
 
 
@@ -115,12 +121,14 @@ def test_shifts_of_learned_classes_are_no_other_classes(toys: Registry) -> None:
     assert not known.covers(Assignment("toy-shift", "toy", "all", start="toy-one"))
 
 
-def test_a_bad_fit_stops_the_cell_with_its_loss(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_fit_stops_the_cell_with_its_loss(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*given: object) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.full((7, 32), torch.nan), torch.zeros(7)
 
     monkeypatch.setattr("rppbench_methods.linear_probe.logistic", broken)
-    assert say("run", "--method", "linear-probe", *FEW_SHOT)[0] == 1
+    assert run_command("run", "--method", "linear-probe", *FEW_SHOT)[0] == 1
     (record,) = records()
     assert record.failure is not None
     assert record.failure.kind == "nan"

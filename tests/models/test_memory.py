@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.commands import Say, refused
+from support.commands import RunCommand, refused
 from support.tiny import LeafDraw, make_tiny_clip, sapl
 from support.toy_data import Toy
 from support.toy_plugin import Context, Fixed, PluginOf, ToyOne, ToyTwo, registry_of
@@ -107,8 +107,8 @@ def test_a_bound_changes_neither_keys_nor_records(workspace: Workspace) -> None:
             assert step["loss"] == pytest.approx(other["loss"], abs=1e-6)
 
 
-def test_an_invalid_memory_size_is_refused(say: Say) -> None:
-    assert "memory" in refused(say, "plan", "--method", "fixed", "--memory", "plenty")
+def test_an_invalid_memory_size_is_refused(run_command: RunCommand) -> None:
+    assert "memory" in refused(run_command, "plan", "--method", "fixed", "--memory", "plenty")
 
 
 # --- memory runs out ----------------------------------------------------------------------------

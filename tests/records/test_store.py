@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rppbench.files.atomic import STALE_SECONDS, write_whole
+from rppbench.files.atomic import STALE_SECONDS, write_atomically
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.codec import encode
 from rppbench.records.record import Failure, Record, Score
@@ -141,9 +141,9 @@ def test_leftovers_of_dead_writers_are_swept_and_nothing_else(store):
 
 def test_a_failing_write_leaves_the_old_text_and_no_leftover(tmp_path):
     path = tmp_path / "page.md"
-    write_whole(path, "old")
+    write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "\udcff")
+        write_atomically(path, "\udcff")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.commands import Say
+from support.commands import RunCommand
 from support.detections import CLASSES, RandomDetectionSet
 
 from rppbench import hookimpl
@@ -155,22 +155,27 @@ def test_scenes_of_both_tasks_become_a_page_and_are_the_same_each_time(
     assert "dataset:demo-objects is not what" in capsys.readouterr().err
 
 
-def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(say: Say) -> None:
+def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(
+    run_command: RunCommand,
+) -> None:
     toy = ("--model", "tiny", "--set", "recipe.epochs=1", "--set", "source=toy")
     task = "detection:suite=toy,proposals=true"
     assert (
-        say("run", "--method", "context", "--task", task, "cross-dataset:suite=toy", *toy)[0] == 0
+        run_command("run", "--method", "context", "--task", task, "cross-dataset:suite=toy", *toy)[
+            0
+        ]
+        == 0
     )
-    status, _, stderr = say("gallery", "context", "--task", "detection", "--to", "page")
+    status, _, stderr = run_command("gallery", "context", "--task", "detection", "--to", "page")
     assert status == 0, stderr
     assert len(list(Path("page").glob("*.png"))) == 12
-    status, _, stderr = say("gallery", "context", "--dataset", "toy-one", "--to", "no")
+    status, _, stderr = run_command("gallery", "context", "--dataset", "toy-one", "--to", "no")
     assert status == 2
     assert "has no pictures to show" in stderr
     assert not Path("no").exists()
-    assert say("gallery", "context", "--task", "few-shot", "--to", "no")[0] == 2
+    assert run_command("gallery", "context", "--task", "few-shot", "--to", "no")[0] == 2
     for path in Path("runs/prompts").glob("*"):
         path.unlink()
-    status, _, stderr = say("gallery", "context", "--task", "detection", "--to", "none")
+    status, _, stderr = run_command("gallery", "context", "--task", "detection", "--to", "none")
     assert status == 2
     assert "no prompts at" in stderr

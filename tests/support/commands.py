@@ -7,13 +7,13 @@ from pathlib import Path
 
 from support.toy_plugin import ToyOne
 
-Say = Callable[..., tuple[int, str, str]]
+RunCommand = Callable[..., tuple[int, str, str]]
 """Runs a command in this process: its exit status, standard output and standard error."""
 
 
-def refused(say: Say, *words: str) -> str:
+def refused(run_command: RunCommand, *words: str) -> str:
     """The error message of a command that must be refused (exit status 2, no traceback)."""
-    status, _, message = say(*words)
+    status, _, message = run_command(*words)
     assert status == 2, message
     assert "Traceback" not in message
     return message

@@ -26,7 +26,7 @@ from rppbench.contracts import (
     data_root,
 )
 from rppbench.errors import MissingDataError, UsageError, unknown
-from rppbench.files.coco_json import box, entries, real, whole, word
+from rppbench.files.coco_json import box, entries, integer_of, number_of, text_of
 from rppbench_datasets.image_files import read_image
 from rppbench_datasets.vocabularies import table
 
@@ -119,7 +119,7 @@ class CocoFormatDataset(DetectionSet):
 
     def path(self, image: Mapping[str, Any], where: str) -> str:
         """The image's path below `images`."""
-        return word(image, "file_name", where)
+        return text_of(image, "file_name", where)
 
     def _read(self) -> None:
         """Read the annotations; entries may come in any order. UsageError if one is invalid."""
@@ -136,21 +136,23 @@ class CocoFormatDataset(DetectionSet):
             if section == "categories":
                 self._check_category(entry, label_of, where)
             elif section == "images":
-                if (number := whole(entry, "id", where)) in at_of:
+                if (number := integer_of(entry, "id", where)) in at_of:
                     raise UsageError(f"{where}: two images have the id {number}")
                 at_of[number] = len(keys)
                 keys.append(str(PurePosixPath(self.images, _below(self.path(entry, where), where))))
-                self._sizes.append((whole(entry, "height", where), whole(entry, "width", where)))
+                self._sizes.append(
+                    (integer_of(entry, "height", where), integer_of(entry, "width", where))
+                )
                 self._checked.append(_checked(entry, label_of))
             elif section == "annotations":
-                category = whole(entry, "category_id", where)
+                category = integer_of(entry, "category_id", where)
                 if category not in label_of:
                     raise UsageError(f"{where}: no category has the id {category}")
                 edges = box(entry, where)
-                owners.append(whole(entry, "image_id", where))
+                owners.append(integer_of(entry, "image_id", where))
                 labels.append(label_of[category])
                 crowds.append(1 if entry.get("iscrowd") else 0)
-                area = real(entry, "area", where) if "area" in entry else edges[2] * edges[3]
+                area = number_of(entry, "area", where) if "area" in entry else edges[2] * edges[3]
                 numbers.extend((*edges, area))
                 mask = entry.get("segmentation")
                 self._masks.append(json.dumps(mask, separators=(",", ":")) if mask else "")
@@ -175,7 +177,7 @@ class CocoFormatDataset(DetectionSet):
         self._ids = list(at_of)
 
     def _check_category(self, entry: Any, label_of: Mapping[int, int], where: str) -> None:
-        number, name = whole(entry, "id", where), word(entry, "name", where)
+        number, name = integer_of(entry, "id", where), text_of(entry, "name", where)
         label = label_of.get(number)
         known = None if label is None else self.vocabulary()[label]
         if known is None or not self.same_name(number, name.replace("_", " ").strip(), known):

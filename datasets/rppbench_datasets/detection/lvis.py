@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rppbench.files.coco_json import word
+from rppbench.files.coco_json import text_of
 from rppbench_datasets.detection.coco_format import CocoFormatDataset
 from rppbench_datasets.vocabularies import table
 
@@ -24,7 +24,7 @@ class Lvis(CocoFormatDataset):
 
     def path(self, image: Mapping[str, Any], where: str) -> str:
         # LVIS uses images of COCO's train and val folders; the URL has the folder.
-        return "/".join(word(image, "coco_url", where).split("/")[-2:])
+        return "/".join(text_of(image, "coco_url", where).split("/")[-2:])
 
     def unseen(self) -> Sequence[int]:
         return [label for label, group in enumerate(self.frequencies()) if group == "r"]

@@ -18,7 +18,7 @@ from PIL import Image
 from rppbench.contracts import DetectionSet, Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
-from rppbench.files.coco_json import box, entries, real, whole
+from rppbench.files.coco_json import box, entries, integer_of, number_of
 from rppbench_tasks.proposing.boxes import Boxes, no_boxes
 from rppbench_tasks.proposing.masks import MOST, Mask
 from rppbench_tasks.segmenting.numbers import numbers
@@ -92,10 +92,10 @@ class BoxFile:
         rows, owners = array("d"), array("q")
         for _, entry in entries(path):
             where = str(path)
-            owners.append(whole(entry, "image_id", where))
+            owners.append(integer_of(entry, "image_id", where))
             if owners[-1] not in keys:
                 raise UsageError(f"{where}: {data.name!r} has no image with the id {owners[-1]}")
-            score = real(entry, "score", where)
+            score = number_of(entry, "score", where)
             if not 0 <= score <= 1:
                 raise UsageError(f"{where}: the score {score} is not between 0 and 1")
             rows.extend((*box(entry, where), score))

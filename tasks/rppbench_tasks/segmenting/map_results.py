@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rppbench.contracts import IGNORED, ReportProgress, Sample, Score, SegmentationSet
 from rppbench.errors import UsageError
 from rppbench.files import rle
-from rppbench.files.coco_json import entries, whole, word
+from rppbench.files.coco_json import entries, integer_of, text_of
 from rppbench_tasks.segmenting.mean_iou import Confusion
 from rppbench_tasks.segmenting.numbers import numbers
 
@@ -86,7 +86,7 @@ def _json(
                     f"{where}: image {name!r} comes again; it is there twice, or its entries are "
                     "not adjacent"
                 )
-            label = label_of.get(number := whole(entry, "category_id", where))
+            label = label_of.get(number := integer_of(entry, "category_id", where))
             if label is None:
                 raise UsageError(
                     f"{where}: no class of {data.name!r} has the id {number}; ids go from "
@@ -105,7 +105,7 @@ def _json(
 
 def _name(entry: Any, samples: dict[str, Sample], data: SegmentationSet, where: str) -> str:
     """Name of an entry's file, without folder (of any system) and ending."""
-    file = word(entry, "file_name", where)
+    file = text_of(entry, "file_name", where)
     name = re.split(r"[/\\]", file)[-1].rpartition(".")[0]
     if name not in samples:
         raise UsageError(
