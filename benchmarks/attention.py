@@ -29,8 +29,8 @@ from usage import quickest, run_child, usage_of
 from rppbench.contracts.prompts import Prompt
 from rppbench.models import text_tower
 from rppbench.models.blocks import attend_with_prefix, finish_block, normalise
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
-from rppbench.models.tokens import Names
 
 # isort: split
 import open_clip

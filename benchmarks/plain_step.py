@@ -14,8 +14,8 @@ from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
-from rppbench.models.tokens import Names
 from rppbench.planning.plan import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry

@@ -28,8 +28,8 @@ from report import GIB, RESULTS, Goal, environment, machine_load, table, write_r
 from usage import Usage, quickest, run_child, usage_of
 
 from rppbench.evaluation.scorer import Scorer
+from rppbench.models.class_names import Names
 from rppbench.models.clip import embed_width
-from rppbench.models.tokens import Names
 from rppbench.records.cell import Choice, Training
 from rppbench.training.trainer import Trainer
 

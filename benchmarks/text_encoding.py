@@ -23,9 +23,9 @@ from report import GIB, RESULTS, environment, table, write_report
 from usage import run_child, usage_of
 
 from rppbench.contracts.prompts import Prompt
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip, Preprocess
 from rppbench.models.loading import build
-from rppbench.models.tokens import Names
 
 # isort: split
 import open_clip

@@ -36,8 +36,8 @@ from rppbench.contracts.regions import (
 from rppbench.contracts.task import Task
 from rppbench.data.splits import few_shot
 from rppbench.errors import UsageError
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip, load
-from rppbench.models.tokens import Names
 from rppbench.plugins.options import options, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Option

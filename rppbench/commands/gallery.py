@@ -109,13 +109,13 @@ def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
 
 def _check(record: Record, registry: Registry, store: Store) -> None:
     """UsageError if the cell would not predict the same: other data or weights, or no prompt."""
-    from rppbench.planning.fingerprints import Fingerprints
+    from rppbench.planning.input_digests import InputDigests
 
     cell = record.cell
     if cell.imported:
         raise UsageError(f"{record.key} was imported and cannot be predicted again")
     now = {
-        **dict(Fingerprints(registry).of(cell.dataset, cell.backbone, None)),
+        **dict(InputDigests(registry).of(cell.dataset, cell.backbone, None)),
         f"task:{cell.task.name}": f"version {registry.get('tasks', cell.task.name).version}",
     }
     changed = [what for what, value in cell.inputs if now.get(what) != value]

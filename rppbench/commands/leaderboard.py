@@ -14,7 +14,7 @@ from rppbench.leaderboard.tables import Table
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.leaderboard_files import write_leaderboards
-from rppbench.reporting.leaderboard_markdown import page
+from rppbench.reporting.markdown import page
 from rppbench.terminal.step_progress import step_progress
 
 

@@ -21,7 +21,7 @@ from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.records.record import Record
 from rppbench.records.store import Store
-from rppbench.reporting.leaderboard_markdown import page
+from rppbench.reporting.markdown import page
 from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:  # all of these need torch
@@ -145,7 +145,7 @@ def execute(
     notes = console(stderr=True)
     for line in (*registry.complaints(), _totals(planned, due, chosen)):
         notes.print(line, soft_wrap=True)
-    if not due and not launched():  # processes that help wait until this one joins them
+    if not due and not launched():  # helper processes wait until this one joins them
         return due
     runner = runner_of(chosen)
     with joined(runner.device) as runner.group:

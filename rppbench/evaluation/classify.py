@@ -15,9 +15,9 @@ from rppbench.data.images import Notify
 from rppbench.errors import UsageError
 from rppbench.features.store import FeatureStore
 from rppbench.features.text_features import template_features
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
-from rppbench.models.memory import retry_with_less_memory
-from rppbench.models.tokens import Names
+from rppbench.models.out_of_memory import retry_with_less_memory
 
 
 @dataclass(frozen=True)

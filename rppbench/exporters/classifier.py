@@ -32,8 +32,8 @@ from rppbench.exporters.vocabulary import Vocabulary
 from rppbench.files.atomic import replacing, write_atomically
 from rppbench.files.digests import digest
 from rppbench.models.blocks import at_least_float32, normalise
+from rppbench.models.class_names import Names, fill_wording
 from rppbench.models.clip import Clip
-from rppbench.models.tokens import Names, fill_wording
 
 FORMAT = 1
 FORMATS = ("detic", "zsseg", "plain")

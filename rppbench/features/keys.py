@@ -1,7 +1,8 @@
 """The keys of stored features: all that a feature depends on.
 
-A stored feature is used again only where its complete key is equal, so whatever changes a feature
-must stand here. Nothing of the method stands here: only frozen towers are stored.
+A stored feature is used again only where its complete key is equal, so anything that can
+change a feature must be in the key. Nothing about the method is: only features of frozen towers are
+stored.
 
 - Image features: `image_key`, and for each row the image itself (`Images.contents`: the sample's
   key, and size and modification time of its file).

@@ -10,7 +10,7 @@ from torch import Tensor
 from rppbench.features.keys import text_key
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
-from rppbench.models.memory import retry_with_less_memory
+from rppbench.models.out_of_memory import retry_with_less_memory
 
 
 def template_features(

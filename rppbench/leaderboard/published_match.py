@@ -29,7 +29,7 @@ def published_matches(
     """
     cells = [variant.newest.cell for variant in variants]
     if numbers is None:
-        # Papers name weights ('ViT-B-16/openai'): no file is read for backbones that none can know.
+        # Papers use public weights (MODEL/TAG): if no backbone has that form, nothing can match.
         numbers = shipped_numbers() if any("/" in cell.backbone for cell in cells) else ()
     first_hand = [n for n in numbers if not n.quotes and not n.provenance.seed]
     return [

@@ -1,10 +1,10 @@
 """One residual block of open_clip, computed step by step so that learned tokens can enter it.
 
-A tower runs `insert_prompt` (learned tokens enter the block), `project_qkv`, attention, and
-`finish_block` for each block of its transformer.
+For each block of its transformer a tower runs `prompt_insertion.insert_prompt`, `project_qkv`,
+attention, and `finish_block`.
 
-Shapes: b sequences, c classes, s suffix tokens, p prefix tokens, l tokens, m tokens that replace
-others, d width, h heads, e embedding.
+Shapes: b sequences, c classes, s suffix tokens, p prefix tokens, l tokens, d width, h heads,
+e embedding.
 """
 
 from __future__ import annotations
@@ -16,35 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts.prompts import Prompt
-
 FinishBlock = Callable[[Any, Tensor, Tensor], Tensor]
 """`finish_block`, or what `torch.compile` made of it."""
-
-
-def insert_prompt(
-    block: Any, i: int, x: Tensor, prompt: Prompt, slot: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Put the prompt's vectors for block `i` into rows `slot` and following of x (b, l, d).
-
-    Returns the residual stream and the normalised inputs of the query, key and value
-    projections, each (b, l, d). The three inputs are one tensor where the prompt does not tell
-    them apart.
-    """
-    if i in prompt.stream:
-        x = overwrite_rows(x, prompt.stream[i], slot)
-    y = block.ln_1(x)
-    q, k, v = (
-        overwrite_rows(y, block.ln_1(learned[i].to(x)), slot) if i in learned else y
-        for learned in (prompt.queries, prompt.keys, prompt.values)
-    )
-    return x, q, k, v
-
-
-def overwrite_rows(x: Tensor, learned: Tensor, slot: int) -> Tensor:
-    """x (b, l, d) with its rows from `slot` on replaced by `learned` (m, d)."""
-    learned = learned.to(x).expand(len(x), -1, -1)
-    return torch.cat([x[:, :slot], learned, x[:, slot + learned.shape[1] :]], 1)
 
 
 def project_qkv(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:

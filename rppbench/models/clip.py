@@ -17,14 +17,14 @@ from rppbench.contracts.backbone import PRECISIONS, Backbone
 from rppbench.contracts.prompts import Space
 from rppbench.data.preprocess import Preprocess
 from rppbench.errors import unknown
-from rppbench.models import memory
+from rppbench.models import memory_budget
 from rppbench.models.architecture import text_part, weight_dtype
 from rppbench.models.blocks import finish_block
+from rppbench.models.class_names import Names, Tokenizer
 from rppbench.models.identity import identify, resolve
 from rppbench.models.image_tower import ImageTower
 from rppbench.models.loading import read_open_clip, read_shipped
 from rppbench.models.text_tower import TextTower
-from rppbench.models.tokens import Names, Tokenizer
 
 __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
 
@@ -54,7 +54,7 @@ class Clip:
     def text(self) -> TextTower:
         tower = TextTower(self.model, self.tokenizer, self.name)
         if self.memory is not None:
-            most = memory.text_tokens_at_once(self.model, self.memory, self.name)
+            most = memory_budget.text_tokens_at_once(self.model, self.memory, self.name)
             tower.chunk_tokens = min(tower.chunk_tokens, most)
         return tower
 
@@ -63,7 +63,9 @@ class Clip:
         tower = ImageTower(self.model, self.name)
         if self.memory is not None:
             side = self.preprocess.size
-            tower.max_images = memory.images_at_once(self.model, side, self.memory, self.name)
+            tower.max_images = memory_budget.images_at_once(
+                self.model, side, self.memory, self.name
+            )
         return tower
 
     def scored_images_at_once(self, classes: int) -> int:
@@ -73,7 +75,7 @@ class Clip:
         """
         if self.memory is None:
             return MAX_SCORED_IMAGES
-        most = memory.scored_images_at_once(self.model, classes, self.memory, self.name)
+        most = memory_budget.scored_images_at_once(self.model, classes, self.memory, self.name)
         return min(MAX_SCORED_IMAGES, most)
 
     def compile(self, backend: str) -> None:

@@ -21,11 +21,11 @@ from rppbench.models.blocks import (
     FinishBlock,
     at_least_float32,
     finish_block,
-    insert_prompt,
     normalise,
     project_qkv,
 )
-from rppbench.models.memory import retry_with_less_memory, warn_of_smaller_groups
+from rppbench.models.out_of_memory import retry_with_less_memory, warn_of_smaller_groups
+from rppbench.models.prompt_insertion import insert_prompt
 
 FULL_BATCH = 16
 """Measured: from this many images on, rounding does not depend on the number of images."""

@@ -25,8 +25,8 @@ from rppbench.contracts.backbone import PRECISIONS, Backbone
 from rppbench.data.preprocess import Preprocess, preprocess
 from rppbench.errors import UsageError
 from rppbench.files.digests import read_json, sha256
+from rppbench.models.class_names import Tokenizer
 from rppbench.models.identity import BackboneSource, is_openai_archive, published, quick_gelu
-from rppbench.models.tokens import Tokenizer
 
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 

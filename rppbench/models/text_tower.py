@@ -31,12 +31,12 @@ from rppbench.models.blocks import (
     at_least_float32,
     attend_with_prefix,
     finish_block,
-    insert_prompt,
     normalise,
     project_qkv,
 )
-from rppbench.models.memory import warn_of_smaller_groups
-from rppbench.models.tokens import Names, Tokenizer, fill_wording, group_by_length
+from rppbench.models.class_names import Names, Tokenizer, fill_wording, group_by_length
+from rppbench.models.out_of_memory import warn_of_smaller_groups
+from rppbench.models.prompt_insertion import insert_prompt
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class TextTower:
     """Classes are run in groups of at most this many tokens."""
     checkpoint: bool | Literal["auto"] = "auto"
     """Whether the activations of a group are dropped and computed again in the backward pass, so
-    that memory stays that of one group; 'auto' does it when the tokens that are run for each class
-    (a shared prefix is not) exceed `chunk_tokens` in all."""
+    that memory stays that of one group; 'auto' does so when the tokens of all classes, without a
+    shared prefix, exceed `chunk_tokens`."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer, name: str = "this backbone") -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name

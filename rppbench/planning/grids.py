@@ -8,7 +8,7 @@ from itertools import product
 
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.fingerprints import Fingerprints
+from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.plan import SCOPES, Request, cells
 from rppbench.plugins.options import options, parse_value
 from rppbench.plugins.registry import Registry
@@ -145,7 +145,7 @@ def _singles(base: Mapping[str, str], values: Values) -> Iterator[dict[str, str]
 def _planned(
     registry: Registry, request: Request, every: Sequence[Mapping[str, str]], name: str
 ) -> Design:
-    fingerprints = Fingerprints(registry)
+    input_digests = InputDigests(registry)
     by_key: dict[str, Cell] = {}
     combinations: list[Combination] = []
     for levels in dict.fromkeys(tuple(levels.items()) for levels in every):
@@ -154,7 +154,7 @@ def _planned(
             settings=(*request.settings, *(pair for pair in levels if pair[0] != TEACHER)),
             teacher=dict(levels).get(TEACHER, request.teacher),
         )
-        planned = cells(registry, asked, fingerprints)
+        planned = cells(registry, asked, input_digests)
         by_key |= {cell.key: cell for cell in planned}
         places = tuple(Place(cell.key, cell.dataset, cell.seed) for cell in planned)
         combinations.append(Combination(levels, places))

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from rppbench.contracts.backbone import Backbone
-from rppbench.contracts.dataset import Catalog
+from rppbench.contracts.dataset import Catalog, Dataset
 from rppbench.contracts.engine import CellGroup
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import Recipe, override, select
 from rppbench.contracts.task import Assignment, Task
-from rppbench.errors import UsageError, unknown
-from rppbench.planning.fingerprints import Fingerprints
+from rppbench.data.splits import training_classes
+from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.planning.input_digests import InputDigests
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Option, Training, spell
@@ -50,20 +51,20 @@ class Request:
 def cells(
     registry: Registry,
     request: Request,
-    fingerprints: Fingerprints | None = None,
+    input_digests: InputDigests | None = None,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[Cell]:
     """All cells of a request, those that share a training next to each other.
 
-    Requests that share `fingerprints` read data and weights once. `warn` is called for each task
+    Requests that share `input_digests` read data and weights once. `warn` is called for each task
     that is left out because the method knows only the classes that it learned.
     Raises UsageError for unknown names and options, and where nothing is left to run.
     """
     backbone = request.backbone or registry.default_backbone().name
     request = replace(request, backbone=backbone)
     wanted = tuple(registry.get("datasets", name).name for name in request.datasets)
-    fingerprints = fingerprints or Fingerprints(registry)
-    planner = _Planner(registry, request, registry, wanted, fingerprints)
+    input_digests = input_digests or InputDigests(registry)
+    planner = _Planner(registry, request, registry, wanted, input_digests)
     planned = list(planner.cells())
     others = [name for name in wanted if name not in planner.scored]
     if others:
@@ -156,7 +157,7 @@ class _Planner:
     catalog: Catalog
     wanted: Sequence[str]
     """() for all."""
-    fingerprints: Fingerprints
+    input_digests: InputDigests
     used: set[str] = field(default_factory=set)
     """Keys of --set that some component has."""
     scored: set[str] = field(default_factory=set)
@@ -208,7 +209,7 @@ class _Planner:
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
         if not method_class.open_vocabulary:
             # One of a set's cells alone has nothing to be compared with: all are left out.
-            others = {a.dataset for a in chosen if not self.fingerprints.covers(a)}
+            others = {a.dataset for a in chosen if not learns_all_scored_classes(self.registry, a)}
             chosen = [a for a in chosen if a.dataset not in others]
             if others:
                 self.closed[method_name, task_name] = sorted(others)
@@ -217,7 +218,7 @@ class _Planner:
             _pretraining(method_class, method, explicit, suite) if trained and a.start else None
             for (method, _), a in zip(learnings, chosen, strict=True)
         ]
-        files = self.fingerprints.of_files(made)
+        files = self.input_digests.of_files(made)
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
             for assignment, (method, recipe), pretraining in zip(
@@ -237,7 +238,7 @@ class _Planner:
                     limit=request.limit,
                     training=training,
                     inputs=(
-                        *self.fingerprints.of(assignment.dataset, request.backbone, None),
+                        *self.input_digests.of(assignment.dataset, request.backbone, None),
                         (f"task:{task.name}", f"version {task_class.version}"),
                         *files,
                     ),
@@ -260,7 +261,7 @@ class _Planner:
             backbone=request.backbone,
             teacher=teacher,
             precision=request.precision,
-            inputs=self.fingerprints.of(assignment.source, request.backbone, teacher),
+            inputs=self.input_digests.of(assignment.source, request.backbone, teacher),
         )
 
     def _spelled(self, assignment: Assignment) -> Assignment:
@@ -280,6 +281,26 @@ def usual_teacher(registry: Registry, backbone: str) -> str:
     model, _, pretrained = backbone.partition("/")
     # The paper says "a pretrained CLIP teacher"; ViT-L/14 is what the same lab uses elsewhere.
     return "ViT-L-14/openai" if pretrained == "openai" and model != "ViT-L-14" else backbone
+
+
+def learns_all_scored_classes(registry: Registry, assignment: Assignment) -> bool:
+    """Whether a method that knows only the classes it learned can run this assignment.
+
+    Not if it starts from prompts that were pretrained on other classes. True if data is missing.
+    """
+    if assignment.start:
+        return False
+    datasets: dict[str, Dataset] = {}
+    for name in (assignment.source, assignment.dataset):
+        component: type[Dataset] = registry.get("datasets", name)
+        try:
+            datasets[name] = component()
+            names = datasets[name].classes
+        except MissingDataError:
+            return True
+    source = datasets[assignment.source]
+    learned = training_classes(source, assignment.classes)
+    return {source.classes[label] for label in learned} >= set(names)
 
 
 def _pretraining(

@@ -1,4 +1,8 @@
-"""What a run of planned cells would do now: which are done, which train, how long they take."""
+"""What is done and where a run resumes: the state of each planned cell and of its training.
+
+A cell is done if the store has its record. A training is stored if its prompts are, and resumes
+from its .partial file if there is one (`training.state`); otherwise it begins anew.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from rppbench.files.atomic import Problem
-from rppbench.planning.fingerprints import MISSING
+from rppbench.planning.input_digests import MISSING
 from rppbench.records.cell import Cell, Training
 from rppbench.records.record import Cost
 from rppbench.records.store import Store
+
+TO_RUN = ("learn", "resume")
+"""States of a training that has to run."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Planned:
     state: str
     """'todo', 'done', 'failed' (ran before without success) or 'blocked' (data is missing)."""
     training: str
-    """'none', 'learn', 'shared' (an earlier cell runs the same training) or 'stored'."""
+    """'none', 'learn', 'resume', 'shared' (an earlier cell runs the same training) or 'stored'."""
     trainings: int
     """Number of trainings to run: one may need another one before it."""
     seconds: float | None
@@ -36,35 +43,39 @@ def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[P
     for record in records:
         if record.status == "ok":
             costs.setdefault(_similarity(record.cell), []).append(record.cost)
-    learned: set[str] = set()
+    scheduled: set[str] = set()
+    """Keys of the trainings that the cells before this one run."""
     result = []
     for cell in planned:
         stored = known.get(cell.key)
         state = "todo" if stored is None else {"ok": "done"}.get(stored.status, "failed")
         if MISSING in _digests(cell):
             state = "blocked"
-        training = _source(cell.training, learned, store)
-        needed = _needed(cell.training, learned, store) if training == "learn" else set()
+        training = _training_state(cell.training, scheduled, store)
+        needed = _needed(cell.training, scheduled, store)
         if state != "done" and cell.training is not None:
-            learned |= {cell.training.key, *needed}
+            scheduled |= {cell.training.key, *needed}
         seconds = 0.0 if state == "done" else _estimate(costs.get(_similarity(cell)), training)
         result.append(Planned(cell, state, training, len(needed), seconds))
     return result, problems
 
 
-def _source(training: Training | None, learned: set[str], store: Store) -> str:
-    """`Planned.training`, if the trainings in `learned` have run."""
+def _training_state(training: Training | None, scheduled: set[str], store: Store) -> str:
+    """The value of `Planned.training`, as if the scheduled trainings had run."""
     if training is None:
         return "none"
-    if training.key in learned:
+    if training.key in scheduled:
         return "shared"
-    return "stored" if store.training_path(training).exists() else "learn"
+    path = store.training_path(training)
+    if path.exists():
+        return "stored"
+    return "resume" if path.with_suffix(".partial").exists() else "learn"
 
 
-def _needed(training: Training | None, learned: set[str], store: Store) -> set[str]:
+def _needed(training: Training | None, scheduled: set[str], store: Store) -> set[str]:
     """Keys of a training and of the pretrainings it starts from, of those that have to run."""
     needed: set[str] = set()
-    while training is not None and _source(training, learned, store) == "learn":
+    while training is not None and _training_state(training, scheduled, store) in TO_RUN:
         needed.add(training.key)
         training = training.start
     return needed
@@ -88,6 +99,6 @@ def _estimate(earlier: Sequence[Cost] | None, training: str) -> float | None:
     if not earlier:
         return None
     seconds = median(cost.eval_seconds for cost in earlier)
-    if training == "learn":
+    if training in TO_RUN:
         seconds += median(cost.train_seconds for cost in earlier)
     return float(seconds)

@@ -9,7 +9,7 @@ from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import Table
 from rppbench.records.store import file_name
-from rppbench.reporting import csv_json, latex, leaderboard_markdown
+from rppbench.reporting import csv_json, latex, markdown
 
 
 def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
@@ -20,7 +20,7 @@ def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
     paths = []
     for name, of_task in group_by(tables, lambda table: table.task).items():
         for suffix, text in (
-            ("md", leaderboard_markdown.page(of_task)),
+            ("md", markdown.page(of_task)),
             ("tex", latex.page(of_task)),
             ("csv", csv_json.csv(of_task)),
             ("json", csv_json.json(of_task)),

@@ -18,7 +18,7 @@ class PeerError(Exception):
 
 def failure_of(error: Exception) -> Failure:
     """Kind and message of the exception; a traceback where neither user nor data is the cause."""
-    from rppbench.models.memory import (
+    from rppbench.models.out_of_memory import (
         is_out_of_memory,  # it loads open_clip; a finished grid does not
     )
 

@@ -20,8 +20,8 @@ from rppbench.evaluation.classify import template_encoder
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.image_features import encode_images, frozen_image_features
 from rppbench.features.text_features import template_features
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
-from rppbench.models.tokens import Names
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Training
 from rppbench.training.distributed import ALONE, Group

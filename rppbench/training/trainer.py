@@ -25,7 +25,7 @@ from rppbench.errors import DivergedError
 from rppbench.evaluation.classify import head_of
 from rppbench.evaluation.scorer import LEARNED_IMAGES, Scorer
 from rppbench.models.clip import Clip
-from rppbench.models.memory import retry_with_less_memory
+from rppbench.models.out_of_memory import retry_with_less_memory
 from rppbench.records.cell import Training
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.fitting import examples_for, fit_entry

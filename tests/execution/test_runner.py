@@ -178,6 +178,17 @@ def test_pretraining_scores_all_base_and_held_out_classes(workspace: Workspace) 
     assert record.metric == "top1"
 
 
+def test_a_plan_says_which_training_resumes(workspace: Workspace) -> None:
+    planned = workspace.plan("context", datasets=("toy-one",))
+    training = planned[0].training
+    assert training is not None
+    partial = workspace.runner.store.training_path(training).with_suffix(".partial")
+    partial.parent.mkdir(parents=True)
+    partial.touch()
+    plan, _ = survey(planned, workspace.runner.store)
+    assert [(entry.training, entry.trainings) for entry in plan] == [("resume", 1)]
+
+
 def test_two_tasks_share_the_training_of_one_source(workspace: Workspace) -> None:
     transfer = workspace.plan("context", datasets=("toy-one",))
     pretraining = workspace.plan("context", task="pretraining")

@@ -17,8 +17,8 @@ from rppbench.exporters import classifier
 from rppbench.exporters.vocabulary import Vocabulary, read_vocabulary
 from rppbench.files import coco_json
 from rppbench.models.blocks import normalise
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
-from rppbench.models.tokens import Names
 from rppbench.plugins.registry import Registry
 
 WORDS = Vocabulary("few", NAMES, "a test")

@@ -12,7 +12,7 @@ from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.number_format import duration_text
 from rppbench.records.record import Failure, Score
-from rppbench.reporting import csv_json, leaderboard_markdown
+from rppbench.reporting import csv_json, markdown
 from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.stats.intervals import harmonic_mean
 
@@ -40,7 +40,7 @@ def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_average
         )
         for seed, value in enumerate(values, 1)
     ]
-    page = leaderboard_markdown.page(build(records))
+    page = markdown.page(build(records))
     # t(2 degrees of freedom, 95 %) = 4.3027; half width = 4.3027 * s / sqrt(3).
     # coop's averages by seed are 50, 51.5, 54.5 (s = 2.2913); rpp's 50, 50.5, 51 (s = 0.5).
     assert cells(page) == [
@@ -66,7 +66,7 @@ def test_numbers_that_print_alike_are_equally_best():
 
 
 def test_a_single_row_is_not_marked_as_best():
-    assert "**" not in leaderboard_markdown.page(build([record()]))
+    assert "**" not in markdown.page(build([record()]))
 
 
 def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
@@ -77,7 +77,7 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
         record("pomp", "flowers", value=80.0),
         record("pomp", "pets", failure=Failure("oom", "out of | memory")),
     ]
-    page = leaderboard_markdown.page(build(records))
+    page = markdown.page(build(records))
     header, *rows = cells(page)
     average = header.index("Average")
     assert [(row[0], row[average]) for row in rows] == [
@@ -93,7 +93,7 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
 
 def test_gaps_with_the_same_reason_share_a_footnote():
     records = [record("coop", name) for name in ("birds", "cars", "flowers")]
-    page = leaderboard_markdown.page(build([*records, record("rpp", "birds")]))
+    page = markdown.page(build([*records, record("rpp", "birds")]))
     assert "RPP-SAPL is incomplete: Cars, Flowers (0 of 1 seeds were run)." in page
 
 
@@ -103,7 +103,7 @@ def test_a_row_with_missing_seeds_is_marked_and_never_best():
         *(record("rpp", seed=seed, value=90.0) for seed in (1, 2)),
         record("rpp", seed=3, failure=Failure("nan", "step 4")),
     ]
-    _, coop, rpp = cells(leaderboard_markdown.page(build(records)))
+    _, coop, rpp = cells(markdown.page(build(records)))
     assert coop[1].startswith("**52.0**")
     assert rpp[1] == "90.0 ± 0.0 (2/3)"
 
@@ -114,7 +114,7 @@ def test_a_row_with_missing_seeds_is_marked_and_never_best():
 )
 def test_a_failed_cell_shows_its_kind(kind, shown):
     records = [record("coop"), record("rpp", failure=Failure(kind, "why"))]
-    rows = cells(leaderboard_markdown.page(build(records)))
+    rows = cells(markdown.page(build(records)))
     assert rows[-1][:2] == ["RPP-SAPL", shown]
 
 
@@ -132,7 +132,7 @@ def test_other_conditions_give_other_tables_with_a_warning():
         record("rpp", precision="bf16"),
         record("rpp", limit=100),
     ]
-    page = leaderboard_markdown.page(build(records))
+    page = markdown.page(build(records))
     assert len(build(records)) == 4
     assert "**Warning:** the 4 tables" in page
     assert "backbone: ViT-B-16/openai" in page
@@ -197,7 +197,7 @@ def test_each_option_recipe_source_and_training_input_has_its_own_row():
         "RPP-SAPL",
         "RPP-SAPL (kd=off)",
     ]
-    assert "Trained on" in cells(leaderboard_markdown.page([table]))[0]
+    assert "Trained on" in cells(markdown.page([table]))[0]
 
 
 def test_a_method_trained_on_each_data_set_itself_is_one_row():
@@ -214,7 +214,7 @@ def test_a_method_trained_on_each_data_set_itself_is_one_row():
     assert [row.label for row in table.rows] == ["CLIP", "CoOp", "RPP-SAPL"]
     assert all(row.average is not None and row.average.is_complete for row in table.rows)
     assert [row.learned_on for row in table.rows][1:] == ["each set itself, 16 shots"] * 2
-    page = leaderboard_markdown.page([table])
+    page = markdown.page([table])
     assert "incomplete" not in page
     assert "trained on each set itself, 16 shots per class" in page
 
@@ -241,7 +241,7 @@ def test_columns_have_the_order_of_the_suite_then_of_titles():
 
 def test_a_task_with_one_data_set_has_a_column_for_each_metric():
     scores = (Score("top1", 50.0), Score("base", 60.0), Score("held_out", 40.0))
-    header, row = cells(leaderboard_markdown.page(build([record(scores=scores)])))
+    header, row = cells(markdown.page(build([record(scores=scores)])))
     assert header == ["Method", "top1", "base", "held_out", "Seeds", "Parameters", "Train time"]
     assert row[1:4] == ["50.0", "60.0", "40.0"]
 
@@ -259,7 +259,7 @@ def test_another_metric_can_be_requested_and_an_unknown_one_is_an_error():
 
 def test_a_deterministic_method_has_one_number_for_any_number_of_seeds():
     records = [record("zeroshot", seed=seed, trained=False) for seed in (1, 2)]
-    page = leaderboard_markdown.page(build(records))
+    page = markdown.page(build(records))
     assert cells(page)[1] == ["CLIP", "50.0", "1", "0", "–"]
     assert "Deterministic, so n = 1 and no interval: CLIP." in page
 
@@ -326,9 +326,7 @@ def ranked(sets=SETS, spread=SPREAD):
 
 
 def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
-    page = leaderboard_markdown.page(
-        build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)])
-    )
+    page = markdown.page(build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)]))
     header, *rows = cells(page)
     rank = header.index("Rank")
     assert header[rank - 1] == "Average"
@@ -349,7 +347,7 @@ def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
 
 def test_numbers_that_print_alike_share_a_rank():
     spread = {"coop": (0.01,) * 5, "rpp": (0.02,) * 5, "pomp": (0.0,) * 5}
-    page = leaderboard_markdown.page(build(ranked(spread=spread)))
+    page = markdown.page(build(ranked(spread=spread)))
     assert [row[-4] for row in cells(page)[1:]] == ["2.0 a"] * 3
     assert "Friedman's test finds no difference among them, p: 1.000" in page
 
@@ -357,13 +355,13 @@ def test_numbers_that_print_alike_share_a_rank():
 def test_fewer_data_sets_or_complete_rows_have_no_ranks():
     two = {name: SPREAD[name] for name in ("coop", "rpp")}
     for records in (ranked(SETS[:4]), ranked(spread=two)):
-        assert "Rank" not in leaderboard_markdown.page(build(records))
+        assert "Rank" not in markdown.page(build(records))
 
 
 def test_names_cannot_break_the_markdown():
     odd = record()
     odd = replace(odd, labels={**odd.labels, "method": "a|b\n<script>*x*"})
-    page = leaderboard_markdown.page(build([odd]))
+    page = markdown.page(build([odd]))
     assert cells(page)[1][0] == "a\\|b &lt;script>\\*x\\*"
 
 
@@ -413,7 +411,7 @@ def test_averages_of_other_metrics_include_the_harmonic_mean_of_the_averages():
     assert (means["base"], means["new"]) == (70.0, 50.0)
     assert means["harmonic mean of the averages"] == pytest.approx(58.333, abs=1e-3)
     assert row.average.mean == pytest.approx((45.0 + 58.333) / 2, abs=1e-3)  # never the larger
-    text = leaderboard_markdown.page([table])
+    text = markdown.page([table])
     assert "| Method | base | new | loss_gap | harmonic mean of the averages |" in text
     assert "| 70.0 | 50.0 | 0.124 | 58.3 |" in text
 
@@ -422,8 +420,8 @@ def test_a_metric_that_a_method_does_not_have_is_not_a_gap():
     known = record("rpp", "cars", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
     other = record("rpp", "flowers", scores=(Score("top1", 50.0), Score("loss_gap", 0.5)))
     without = [record("coop", name, scores=(Score("top1", 40.0),)) for name in ("cars", "flowers")]
-    text = leaderboard_markdown.page(build([known, other, *without]))
+    text = markdown.page(build([known, other, *without]))
     assert "| CoOp | – |" in text.split("On average over the data sets:")[1]
-    alone = leaderboard_markdown.page(build([known, without[0]]))
+    alone = markdown.page(build([known, without[0]]))
     assert "incomplete" not in alone
     assert "| CoOp | 40.0 | – |" in alone

@@ -14,7 +14,7 @@ from rppbench.cli import main
 from rppbench.leaderboard.build import build
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
-from rppbench.reporting import csv_json, latex, leaderboard_markdown
+from rppbench.reporting import csv_json, latex, markdown
 
 B16 = "ViT-B-16/openai"
 TEN = {  # CoOp's row of the table for transfer
@@ -53,30 +53,28 @@ def test_a_published_number_has_the_measured_one_the_difference_and_a_verdict() 
         "RMAdapter (arXiv:2512.06811), which quotes it"
     )
     metric_and_source = ["top1", "its authors", source]
-    assert lines(leaderboard_markdown.page(build(runs))) == [
+    assert lines(markdown.page(build(runs))) == [
         ["CoOp", "Caltech101", *metric_and_source, "94.0 ± 1.2", "93.70", "+0.3", "yes"],
         ["CoOp", "Dtd", *metric_and_source, "40.0 ± 0.0", "41.92", "-1.9", "**no**"],
     ]
 
 
 def test_one_seed_has_no_interval_and_missing_seeds_are_marked() -> None:
-    (row,) = lines(leaderboard_markdown.page(build([coop("dtd", 1, 42.92)])))
+    (row,) = lines(markdown.page(build([coop("dtd", 1, 42.92)])))
     assert row[-4:] == ["42.9", "41.92", "+1.0", "–"]
     runs = [coop("dtd", 1, 42.0), coop("dtd", 2, 43.0), coop("caltech101", 3, 90.0)]
-    rows = {row[1]: row for row in lines(leaderboard_markdown.page(build(runs)))}
+    rows = {row[1]: row for row in lines(markdown.page(build(runs)))}
     assert rows["Dtd"][5].endswith("(2/3)")
 
 
 def test_an_average_is_compared_only_if_all_its_data_sets_were_measured() -> None:
     runs = [coop(name, seed, value + 1) for name, value in TEN.items() for seed in (1, 2)]
-    rows = lines(leaderboard_markdown.page(build(runs)))
+    rows = lines(markdown.page(build(runs)))
     assert len(rows) == 11
     (average,) = (row for row in rows if row[1] == "Average of 10")
     assert average[-4:] == ["64.9 ± 0.0", "63.88", "+1.0", "**no**"]
     without = [run for run in runs if run.cell.dataset != "dtd"]
-    assert not [
-        row for row in lines(leaderboard_markdown.page(build(without))) if "Average" in row[1]
-    ]
+    assert not [row for row in lines(markdown.page(build(without))) if "Average" in row[1]]
 
 
 OTHER_CONDITIONS = {
@@ -94,14 +92,14 @@ OTHER_CONDITIONS = {
 @pytest.mark.parametrize("condition", OTHER_CONDITIONS)
 def test_another_setting_is_not_compared(condition: str) -> None:
     run = coop("dtd", 1, 42.0, **OTHER_CONDITIONS[condition])
-    assert lines(leaderboard_markdown.page(build([run]))) == []
+    assert lines(markdown.page(build([run]))) == []
 
 
 def test_other_shots_are_not_compared() -> None:
     run = coop("dtd", 1, 42.0)
     assert run.cell.training is not None
     fewer = replace(run, cell=replace(run.cell, training=replace(run.cell.training, shots=4)))
-    assert lines(leaderboard_markdown.page(build([fewer]))) == []
+    assert lines(markdown.page(build([fewer]))) == []
 
 
 def test_originals_and_re_implementations_are_separate_rows() -> None:
@@ -120,9 +118,7 @@ def test_originals_and_re_implementations_are_separate_rows() -> None:
         )
         for name in sets
     ]
-    rows = [
-        row for row in lines(leaderboard_markdown.page(build(runs))) if row[1] == "Average of 11"
-    ]
+    rows = [row for row in lines(markdown.page(build(runs))) if row[1] == "Average of 11"]
     measured = {(row[2], row[3], row[6]): row[5] for row in rows}
     authors, others = "its authors", "others (re-implemented)"
     assert measured == {
@@ -141,8 +137,8 @@ def test_zero_shot_is_compared_only_with_the_same_template() -> None:
         changed = "" if template == "dataset" else f"template={template}"
         return replace(one, labels={**one.labels, "method_options": changed})
 
-    assert lines(leaderboard_markdown.page(build([run("dataset")]))) == []
-    (row,) = lines(leaderboard_markdown.page(build([run("single")])))
+    assert lines(markdown.page(build([run("dataset")]))) == []
+    (row,) = lines(markdown.page(build([run("single")])))
     assert row[3:5] == ["others (re-implemented)", "POMP (arXiv:2304.04704), Table 2"]
 
 
@@ -186,7 +182,7 @@ def test_what_cannot_be_compared_is_mixed_only_on_request() -> None:
     labels = ["CoOp · precision bf16", "CoOp · precision fp32"]
     assert [row.label for row in table.rows] == labels
     assert table.mixed == ("precision",)
-    page = leaderboard_markdown.page([table])
+    page = markdown.page([table])
     assert "> **Mixed:** rows of this table differ in precision." in page
     assert "| CoOp · precision bf16 | **60.0** | **60.0** | **60.0** |" in page
 
@@ -194,7 +190,7 @@ def test_what_cannot_be_compared_is_mixed_only_on_request() -> None:
 def test_what_can_be_compared_has_no_banner() -> None:
     (table,) = build([record("coop"), record("rpp")], allow_mixed=True)
     assert table.mixed == ()
-    assert "Mixed" not in leaderboard_markdown.page([table])
+    assert "Mixed" not in markdown.page([table])
 
 
 def test_a_mixed_table_is_printed_and_never_written(

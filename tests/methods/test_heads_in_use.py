@@ -12,7 +12,7 @@ from support.commands import RunCommand, refused, save_test_images
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.task import Assignment
-from rppbench.planning.fingerprints import Fingerprints
+from rppbench.planning.plan import learns_all_scored_classes
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.records.store import Store
@@ -115,10 +115,11 @@ def test_tasks_with_other_classes_are_left_out_and_named(
 
 
 def test_shifts_of_learned_classes_are_no_other_classes(toys: Registry) -> None:
-    known = Fingerprints(toys)
-    assert known.covers(Assignment("toy-shift", "toy", "all"))
-    assert not known.covers(Assignment("toy-shift", "toy", "seen"))  # two classes are held out
-    assert not known.covers(Assignment("toy-shift", "toy", "all", start="toy-one"))
+    assert learns_all_scored_classes(toys, Assignment("toy-shift", "toy", "all"))
+    seen = Assignment("toy-shift", "toy", "seen")  # two classes are held out
+    assert not learns_all_scored_classes(toys, seen)
+    pretrained = Assignment("toy-shift", "toy", "all", start="toy-one")
+    assert not learns_all_scored_classes(toys, pretrained)
 
 
 def test_a_bad_fit_stops_the_cell_with_its_loss(

@@ -9,7 +9,7 @@ from support.records import record
 from rppbench.leaderboard.build import build, build_with_variants
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
-from rppbench.reporting import leaderboard_markdown, plots
+from rppbench.reporting import markdown, plots
 from rppbench.reporting.shot_curve import shot_curves
 from rppbench.reporting.site import page
 
@@ -43,7 +43,7 @@ def lines(text: str) -> list[str]:
 
 
 def test_the_curve_has_a_column_a_number_of_shots_and_a_row_a_method_with_several() -> None:
-    text = lines(leaderboard_markdown.page(build(records())))
+    text = lines(markdown.page(build(records())))
     start = text.index("## By shots")
     assert text[start + 4 : start + 9] == [
         "| Method | 1 shot | 4 shots | 16 shots |",
@@ -55,9 +55,9 @@ def test_the_curve_has_a_column_a_number_of_shots_and_a_row_a_method_with_severa
 
 
 def test_tables_that_differ_in_shots_only_have_no_warning() -> None:
-    assert "Warning" not in leaderboard_markdown.page(build(records()))
+    assert "Warning" not in markdown.page(build(records()))
     another = of("coop", 4, 10.0, backbone="other", dataset="flowers")
-    assert "Warning" in leaderboard_markdown.page(build([*records(), another]))
+    assert "Warning" in markdown.page(build([*records(), another]))
 
 
 def test_one_number_of_shots_or_those_of_recipes_give_no_curve() -> None:
@@ -72,7 +72,7 @@ def test_each_setting_has_its_own_curve() -> None:
     tables = build([*records(), *others])
     curves = shot_curves(tables)
     assert sorted(list(curve.tables) for curve in curves) == [[1, 2], [1, 4, 16]]
-    text = leaderboard_markdown.page(tables)
+    text = markdown.page(tables)
     assert "## By shots (backbone: demo)" in text
     assert "## By shots (backbone: other)" in text
     assert "by shots (backbone: other)</h2>" in page(build_with_variants([*records(), *others]))

@@ -59,7 +59,7 @@ class Workspace:
 
     def __init__(self, registry: Registry, folder: Path, patch: pytest.MonkeyPatch) -> None:
         patch.setattr(
-            "rppbench.planning.plan.Fingerprints._weights", lambda self, name: f"{name}-1"
+            "rppbench.planning.plan.InputDigests._weights", lambda self, name: f"{name}-1"
         )
         self.registry, self.folder = registry, folder
         self.clips = {"tiny": make_tiny_clip(), "teacher": make_tiny_clip(seed=3)}

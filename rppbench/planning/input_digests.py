@@ -1,10 +1,12 @@
-"""Digests of data sets and weights, each computed once for an entire plan."""
+"""Digests of the inputs of cells (data sets, weights, files), each computed once for a plan.
+
+They are part of a cell's key, as `Cell.inputs` (`records.cell`).
+"""
 
 from __future__ import annotations
 
 from rppbench.contracts.dataset import Dataset
-from rppbench.contracts.task import Assignment, Task
-from rppbench.data.splits import training_classes
+from rppbench.contracts.task import Task
 from rppbench.errors import MissingDataError
 from rppbench.plugins.registry import Registry
 
@@ -12,7 +14,7 @@ MISSING = "missing"
 """Takes the place of the digest of data that does not exist."""
 
 
-class Fingerprints:
+class InputDigests:
     """Digests of data and weights, each computed once."""
 
     def __init__(self, registry: Registry) -> None:
@@ -35,26 +37,6 @@ class Fingerprints:
             return tuple(task.inputs())
         except MissingDataError:  # as for data: the cell will record why
             return ((f"files of {task.name}", MISSING),)
-
-    def covers(self, assignment: Assignment) -> bool:
-        """Whether a method that knows only the classes it learned can run this assignment.
-
-        All classes that are scored must be learned, without pretraining on others. True if data is
-        missing.
-        """
-        if assignment.start:
-            return False
-        datasets: dict[str, Dataset] = {}
-        for name in (assignment.source, assignment.dataset):
-            component: type[Dataset] = self.registry.get("datasets", name)
-            try:
-                datasets[name] = component()
-                names = datasets[name].classes
-            except MissingDataError:
-                return True
-        source = datasets[assignment.source]
-        learned = training_classes(source, assignment.classes)
-        return {source.classes[label] for label in learned} >= set(names)
 
     def _data(self, name: str) -> str:
         if name not in self.known:

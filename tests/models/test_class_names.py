@@ -7,7 +7,7 @@ import pytest
 import torch
 from support.tiny import tokenizer
 
-from rppbench.models.tokens import Names, fill_wording, group_by_length
+from rppbench.models.class_names import Names, fill_wording, group_by_length
 
 NAMES = ["cat", "great white shark", "cart (wheeled)", "x", "Saint Bernard, St Bernard"]
 
