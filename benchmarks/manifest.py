@@ -21,7 +21,7 @@ from typing import Any
 from report import GIB, MIB, RESULTS, environment, table, write_report
 from usage import run_child, usage_of
 
-from rppbench.data.splits import few_shot
+from rppbench.data.few_shot import few_shot
 from rppbench_datasets.manifest import (
     Manifest,
     ScannedFolder,

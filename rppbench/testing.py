@@ -34,7 +34,7 @@ from rppbench.contracts.regions import (
     SegmentationSet,
 )
 from rppbench.contracts.task import Task
-from rppbench.data.splits import few_shot
+from rppbench.data.few_shot import few_shot
 from rppbench.errors import UsageError
 from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip, load

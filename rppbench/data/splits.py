@@ -1,55 +1,11 @@
-"""Which images and classes a protocol uses: few-shot draws and base/new halves, as CoOp's."""
+"""Which classes and images of a data set a protocol uses: base, seen or all classes, a limit."""
 
 from __future__ import annotations
 
-import random
-from array import array
 from collections.abc import Iterable, Sequence
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.errors import UsageError
-from rppbench.files.digests import digest
-
-VAL_SHOTS = 4
-"""CoOp draws at most this many validation images a class, whatever the shots."""
-
-
-def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
-    """CoOp's draw: `shots` images of each class, all of a class that has fewer.
-
-    Classes are taken in order of first appearance and each by one `random.sample` on a stream
-    seeded with the seed itself, so the picks equal those of KaiyangZhou/Dassl.pytorch
-    `base_dataset.py` for the same list. Seed 0 is a seed like any other.
-    """
-    return _draw(samples, shots, random.Random(seed))
-
-
-def draw_digest(drawn: Sequence[Sample]) -> str:
-    """Digest that two draws share if and only if they hold the same images in the same order."""
-    return digest([sample.key for sample in drawn], 16)
-
-
-def few_shot_with_val(
-    train: Sequence[Sample], val: Sequence[Sample], shots: int, seed: int
-) -> tuple[list[Sample], list[Sample]]:
-    """`few_shot` of train, and CoOp's draw of val, which continues on the same stream."""
-    stream = random.Random(seed)
-    drawn = _draw(train, shots, stream)
-    return drawn, _draw(val, min(shots, VAL_SHOTS), stream)
-
-
-def _draw(samples: Sequence[Sample], shots: int, stream: random.Random) -> list[Sample]:
-    if shots < 1:
-        raise UsageError(f"shots must be at least 1, not {shots}")
-    by_label: dict[int, array[int]] = {}
-    for at, sample in enumerate(samples):  # positions: a list of millions may be made as it is read
-        by_label.setdefault(sample.label, array("q")).append(at)
-    drawn: list[Sample] = []
-    for places in by_label.values():
-        count = len(places)
-        picks = stream.sample(range(count), shots) if count >= shots else range(count)
-        drawn += [samples[places[pick]] for pick in picks]
-    return drawn
 
 
 def training_classes(dataset: Dataset, which: str) -> list[int]:

@@ -41,7 +41,7 @@ class Shrinkable(Protocol):
 
 
 def retry_with_less_memory(tower: Shrinkable, work: Callable[[], T]) -> T:
-    """The result of `work()`, repeated in smaller groups as long as memory does not suffice.
+    """The result of `work()`, repeated with smaller groups until it fits in memory.
 
     A refusal by oneDNN is first answered by turning oneDNN off. The last error is raised when the
     tower cannot shrink any more; other errors are raised at once.

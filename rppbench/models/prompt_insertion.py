@@ -18,7 +18,7 @@ from rppbench.contracts.prompts import Prompt
 def insert_prompt(
     block: Any, i: int, x: Tensor, prompt: Prompt, slot: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Put the prompt's vectors for block `i` into rows `slot` and following of x (b, l, d).
+    """Write the prompt's vectors for block `i` into x (b, l, d), from row `slot` on.
 
     Returns the residual stream and the normalised inputs of the query, key and value
     projections, each (b, l, d). Inputs that the prompt does not change are one tensor.

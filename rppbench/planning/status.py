@@ -90,7 +90,7 @@ def _digests(cell: Cell) -> set[str]:
 
 
 def _similarity(cell: Cell) -> tuple[str, str, str]:
-    """A key that cells share which take about equally long."""
+    """A key that is shared by cells that take about the same time."""
     return cell.method.name, cell.task.name, cell.backbone
 
 

@@ -51,7 +51,7 @@ def spell(value: Option) -> str:
 
 @dataclass(frozen=True)
 class Training:
-    """One learning of prompts; every cell that needs the same one shares it."""
+    """One run of learning, shared by every cell that needs it."""
 
     method: Choice
     recipe: Choice

@@ -1,4 +1,8 @@
-"""P-values: McNemar's test for one pair of methods, Holm's correction for several tests."""
+"""P-values: McNemar's test for one pair of methods, Holm's correction for several tests.
+
+Other p-values: of a paired difference in `bootstrap`, of t-tests in `distributions`, of ranks in
+`ranks`. `rppbench.comparison` says which of them a comparison uses.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p-value of McNemar's test, that gains and losses are equally likely.
+    """Exact two-sided p-value of McNemar's test: under its null hypothesis both are equally likely.
 
     `gained` and `lost` count the images that only the second or only the first method gets right.
     """

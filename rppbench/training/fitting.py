@@ -8,8 +8,9 @@ from torch import Tensor
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.fitted import Examples, FittedMethod
+from rppbench.data.few_shot import few_shot_with_val
 from rppbench.data.images import Images
-from rppbench.data.splits import few_shot_with_val, of_classes
+from rppbench.data.splits import of_classes
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.records.cell import Training
 from rppbench.training.step_inputs import StepInputs

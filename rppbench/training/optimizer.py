@@ -1,4 +1,4 @@
-"""A recipe's optimiser: which one, its rate in each epoch, the average over epochs."""
+"""A recipe's optimiser: which one, the learning rate of each epoch, the average over epochs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 """Fraction of the peak rate by the fraction of epochs that have passed."""
 
 
-def rate(recipe: Mapping[str, object], epoch: int) -> float:
+def learning_rate(recipe: Mapping[str, object], epoch: int) -> float:
     """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
 
     The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
@@ -26,7 +26,7 @@ def rate(recipe: Mapping[str, object], epoch: int) -> float:
     a schedule that does not exist.
     """
     warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
-    schedule = str(recipe.get("schedule", "cosine"))
+    schedule = str(recipe["schedule"])
     if schedule not in SCHEDULES:
         raise unknown("schedule is named", schedule, SCHEDULES, "schedules")
     if epoch < warmup:
@@ -39,7 +39,7 @@ def optimiser_of(
     recipe: Mapping[str, object], parameters: Sequence[Tensor]
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown name."""
-    word = str(recipe.get("optimiser", "sgd"))
+    word = str(recipe["optimiser"])
     decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
     learned = parameters or [torch.zeros(0)]  # torch refuses an empty list
     if word == "adamw":  # eps as Tip-Adapter sets it, its only user

@@ -14,8 +14,9 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Templates
+from rppbench.data.few_shot import draw_digest, few_shot
 from rppbench.data.images import Images, View
-from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.data.splits import of_classes, training_classes
 from rppbench.evaluation.classify import template_encoder
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.image_features import encode_images, frozen_image_features

@@ -29,7 +29,7 @@ from rppbench.models.out_of_memory import retry_with_less_memory
 from rppbench.records.cell import Training
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.fitting import examples_for, fit_entry
-from rppbench.training.optimizer import add_to_average, optimiser_of, rate, scaler_of
+from rppbench.training.optimizer import add_to_average, learning_rate, optimiser_of, scaler_of
 from rppbench.training.state import Progress, load_state, save_state
 from rppbench.training.step_inputs import Batch, StepInputs
 
@@ -88,7 +88,7 @@ class Trainer:
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
             for group in optimiser.param_groups:
-                group["lr"] = rate(self.recipe, epoch)
+                group["lr"] = learning_rate(self.recipe, epoch)
             for step, batch in self.inputs.epoch(epoch, first):
                 # A step that ran out of memory is taken again in smaller groups, but not by one of
                 # several processes: the others are in the middle of the same step.
@@ -100,7 +100,7 @@ class Trainer:
                 running = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
-                    progress = _close_epoch(progress, epoch, rate(self.recipe, epoch))
+                    progress = _close_epoch(progress, epoch, learning_rate(self.recipe, epoch))
                     if weights is not None:
                         add_to_average(optimiser, parameters, weights[epoch])
                 means = _means(running, self.epoch_steps)

@@ -6,7 +6,8 @@ import pytest
 from support.toy_data import Toy
 
 from rppbench.contracts.dataset import Sample, halves
-from rppbench.data.splits import few_shot, few_shot_with_val, of_classes, spread, training_classes
+from rppbench.data.few_shot import few_shot, few_shot_with_val
+from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
 
 

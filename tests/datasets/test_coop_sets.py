@@ -30,7 +30,7 @@ from support.coop_root import (
 from rppbench.cli import main
 from rppbench.contracts import data_root
 from rppbench.contracts.dataset import Sample
-from rppbench.data.splits import few_shot, few_shot_with_val
+from rppbench.data.few_shot import few_shot, few_shot_with_val
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.plugins.registry import Registry
 from rppbench.testing import check_dataset

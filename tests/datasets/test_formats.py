@@ -15,7 +15,7 @@ import webdataset
 from PIL import Image
 
 from rppbench.contracts.dataset import Dataset
-from rppbench.data.splits import few_shot
+from rppbench.data.few_shot import few_shot
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.testing import check_dataset
 from rppbench_datasets import huggingface, webdataset_archives

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rppbench.contracts.dataset import Sample
-from rppbench.data.splits import few_shot
+from rppbench.data.few_shot import few_shot
 from rppbench.errors import MissingDataError, UsageError
 from rppbench_datasets import manifest as module
 from rppbench_datasets.manifest import Manifest, ScannedFolder, open_manifest, write_manifest

@@ -15,7 +15,8 @@ from support.toy_runner import Workspace
 
 from rppbench import __version__
 from rppbench.contracts.prompts import Prompt
-from rppbench.data.splits import draw_digest, few_shot, of_classes, training_classes
+from rppbench.data.few_shot import draw_digest, few_shot
+from rppbench.data.splits import of_classes, training_classes
 from rppbench.execution.runner import Runner
 from rppbench.models.clip import Clip
 from rppbench.planning.plan import cell_groups

@@ -25,7 +25,8 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
-from rppbench.data.splits import few_shot_with_val, of_classes
+from rppbench.data.few_shot import few_shot_with_val
+from rppbench.data.splits import of_classes
 from rppbench.errors import UsageError
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore

@@ -12,7 +12,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
 from rppbench.contracts.recipe import Recipe
 from rppbench.plugins.registry import Registry
-from rppbench.training.optimizer import rate
+from rppbench.training.optimizer import learning_rate
 
 METHODS: dict[str, type[Method]] = Registry.load().all("methods")
 PUBLISHED = [
@@ -40,7 +40,7 @@ def by_name(name: str) -> Recipe:
 @pytest.mark.parametrize("name", LAST)
 def test_the_last_epoch_has_the_published_rate(name: str) -> None:
     recipe = by_name(name)
-    last = rate(dict(recipe.choice().options), recipe.epochs - 1)
+    last = learning_rate(dict(recipe.choice().options), recipe.epochs - 1)
     assert last == pytest.approx(LAST[name], rel=0.01)
 
 
@@ -50,14 +50,16 @@ def test_every_epoch_has_dassls_rate(name: str, recipe: Recipe) -> None:
     values = dict(recipe.choice().options)
     if recipe.warmup_epochs == 0:  # Tip-Adapter-F brings a scheduler of its own
         assert name == "tip-adapter-f"
-        assert [rate(values, 0), rate(values, 10)] == pytest.approx([0.001, 0.0005])
+        assert [learning_rate(values, 0), learning_rate(values, 10)] == pytest.approx(
+            [0.001, 0.0005]
+        )
         return
-    assert rate(values, 0) == 1e-5
+    assert learning_rate(values, 0) == 1e-5
     for epoch in range(2, recipe.epochs + 1):
         share = (1 + math.cos(math.pi * (epoch - 2) / recipe.epochs)) / 2
         if recipe.name == "kgcoop-squared-1":
             share **= 2
-        assert rate(values, epoch - 1) == pytest.approx(recipe.lr * share)
+        assert learning_rate(values, epoch - 1) == pytest.approx(recipe.lr * share)
 
 
 def test_pomps_correction_has_its_published_value() -> None:

@@ -120,7 +120,7 @@ sys.path[:0] = {tests!r}
 import torch
 torch.set_num_threads(1)
 from test_memory import NAMES, bounded, features_and_gradient
-from rppbench.models.memory_budget import is_out_of_memory, retry_with_less_memory
+from rppbench.models.out_of_memory import is_out_of_memory, retry_with_less_memory
 clip = bounded(None)
 names = [f"{{name}} {{again}}" for again in range({times}) for name in NAMES]
 features_and_gradient(bounded(None), NAMES)  # libraries allocate their own memory once
