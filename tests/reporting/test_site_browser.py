@@ -123,7 +123,7 @@ def test_filters_hide_rows_and_tables_and_count_the_others(page: Page) -> None:
     assert count.inner_text() == "4 rows in 1 table"
     page.get_by_label("Recipe").select_option("rpp-1")
     assert methods(page) == ["RPP-SAPL"]
-    assert "are of all rows" in count.inner_text()
+    assert "refer to all rows" in count.inner_text()
 
 
 def luminance(page: Page, expression: str) -> float:
