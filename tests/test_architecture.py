@@ -36,6 +36,8 @@ LEVELS = (
 """The rooms of rppbench/ from the bottom up: a room may import those below it and none beside it.
 
 Only the package itself (`rppbench`: the version, `hookimpl`, `cache_folder`) is open to all.
+What commands share has a room too: devices in `execution`, the data folder in `data`, the console
+in `terminal`; the files of the web page stand with `reporting`, which writes it.
 """
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 LARGE = {
@@ -72,14 +74,14 @@ TORCH_FREE = (
 
 def imports(path: Path) -> set[str]:
     """Modules that a file imports, inside functions and for type checkers too."""
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else node.module for name in inner}
-    return found
+            names |= {name if name in MODULES else node.module for name in inner}
+    return names
 
 
 def modules(folder: Path) -> list[Path]:

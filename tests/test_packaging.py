@@ -83,11 +83,11 @@ def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> No
         "import rppbench, rppbench_datasets; assert rppbench.__file__.startswith(sys.path[0])\n"
         "from rppbench.plugins.registry import Registry\n"
         "from importlib.metadata import distribution\n"
-        "found = Registry.load(distribution('rppbench').entry_points.select(group='rppbench'))\n"
-        "assert not found.broken, found.broken\n"
-        "assert found.get('methods', 'coop').learning.recipes\n"
-        "data = found.get('datasets', 'demo-animals')()\n"
+        "registry = Registry.load(distribution('rppbench').entry_points.select(group='rppbench'))\n"
+        "assert not registry.broken, registry.broken\n"
+        "assert registry.get('methods', 'coop').learning.recipes\n"
+        "data = registry.get('datasets', 'demo-animals')()\n"
         "assert data.image(data.samples('test')[0]).size == (96, 96)\n"
-        "assert found.get('backbones', 'demo').weights.is_file()\n"
+        "assert registry.get('backbones', 'demo').weights.is_file()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=os.environ)

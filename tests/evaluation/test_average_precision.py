@@ -25,14 +25,16 @@ NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.z
 def ours(data: RandomDetectionSet, masks: bool = False) -> dict[str, float]:
     scorer = AveragePrecision(data, masks)
     for sample in data.samples("test"):
-        found = data.detections(sample)
-        scorer.add(sample, replace(found, masks=boxes_as_masks(found)) if masks else found)
+        detections = data.detections(sample)
+        scorer.add(
+            sample, replace(detections, masks=boxes_as_masks(detections)) if masks else detections
+        )
     return {score.metric: score.value for score in scorer.scores()}
 
 
-def boxes_as_masks(found: Detections) -> list[Any]:
+def boxes_as_masks(detections: Detections) -> list[Any]:
     masks = []
-    for x, y, w, h in found.boxes:
+    for x, y, w, h in detections.boxes:
         mask = np.zeros((SIDE, SIDE), np.uint8, order="F")
         mask[int(y) : int(y + h) + 1, int(x) : int(x + w) + 1] = 1
         masks.append(rle.encode(mask))
@@ -47,7 +49,7 @@ def reference(
 ) -> Any:
     """pycocotools on the same boxes; its evaluation of the given classes and images."""
     truth: list[dict[str, Any]] = []
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for at, sample in enumerate(data.samples("test")):
         for instance in data.instances(sample):
             entry = {"id": len(truth) + 1, "image_id": at, "category_id": instance.label}
@@ -65,7 +67,7 @@ def reference(
         ):
             entry = {"image_id": at, "category_id": int(label), "score": float(score)}
             key = {"segmentation": mask} if masks else {"bbox": [float(edge) for edge in box]}
-            found.append({**entry, **key})
+            results.append({**entry, **key})
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {
@@ -74,7 +76,7 @@ def reference(
             "annotations": truth,
         }
         coco.createIndex()
-        compared = COCOeval(coco, coco.loadRes(found), "segm" if masks else "bbox")
+        compared = COCOeval(coco, coco.loadRes(results), "segm" if masks else "bbox")
         compared.params.catIds = list(labels)
         if images is not None:
             compared.params.imgIds = list(images)
@@ -88,15 +90,15 @@ def reference(
 @pytest.mark.parametrize("seed", [0, 1])
 def test_numbers_are_those_of_pycocotools(seed: int, masks: bool) -> None:
     data = RandomDetectionSet(seed=seed)
-    found = ours(data, masks)
+    scores = ours(data, masks)
     prefix = "mask_" if masks else ""
     stats = 100 * reference(data, range(6), masks).stats
     for name, value in zip(("AP", "AP50", "AP75", "APs", "APm", "APl"), stats, strict=False):
-        assert found[prefix + name] == pytest.approx(value, abs=1e-6), name
-    assert 5 < found[f"{prefix}AP50"] < 95, "neither nothing nor everything"
+        assert scores[prefix + name] == pytest.approx(value, abs=1e-6), name
+    assert 5 < scores[f"{prefix}AP50"] < 95, "neither nothing nor everything"
     seen, unseen = (100 * reference(data, labels, masks).stats[1] for labels in ((0, 1, 4), (2, 3)))
-    assert found[f"{prefix}AP50_seen"] == pytest.approx(seen, abs=1e-6)
-    assert found[f"{prefix}AP50_unseen"] == pytest.approx(unseen, abs=1e-6)
+    assert scores[f"{prefix}AP50_seen"] == pytest.approx(seen, abs=1e-6)
+    assert scores[f"{prefix}AP50_unseen"] == pytest.approx(unseen, abs=1e-6)
 
 
 def test_classes_may_be_scored_in_groups_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,24 +129,26 @@ def test_lvis_does_not_hold_unmatched_boxes_against_incomplete_annotations() -> 
     scorer, strict = AveragePrecision(data), AveragePrecision(data)
     for sample in data.samples("test"):
         instances = data.instances(sample)
-        found = data.detections(sample)
+        detections = data.detections(sample)
         extra = Detections(  # a high score on an empty corner
-            np.concatenate([found.boxes, [[190, 190, 4, 4]]]).astype(np.float32),
-            np.append(found.scores, np.float32(2)),
-            np.append(found.labels, 2),
+            np.concatenate([detections.boxes, [[190, 190, 4, 4]]]).astype(np.float32),
+            np.append(detections.scores, np.float32(2)),
+            np.append(detections.labels, 2),
         )
-        scorer.add(sample, extra if any(instance.label == 2 for instance in instances) else found)
-        strict.add(sample, found)
+        scorer.add(
+            sample, extra if any(instance.label == 2 for instance in instances) else detections
+        )
+        strict.add(sample, detections)
     one, two = ({s.metric: s.value for s in scores.scores()} for scores in (scorer, strict))
     assert one["AP_frequent"] == pytest.approx(two["AP_frequent"])
 
 
 def test_lvis_has_numbers_by_frequency_and_counts_three_hundred_an_image() -> None:
     data = RandomDetectionSet(images=2, federated=True)
-    found = ours(RandomDetectionSet(federated=True))
-    assert list(found)[:3] == ["AP50", "AP", "AP75"]
-    assert {"AP_rare", "AP_common", "AP_frequent"} <= set(found)
-    assert not {name for name in found if "seen" in name}
+    scores = ours(RandomDetectionSet(federated=True))
+    assert list(scores)[:3] == ["AP50", "AP", "AP75"]
+    assert {"AP_rare", "AP_common", "AP_frequent"} <= set(scores)
+    assert not {name for name in scores if "seen" in name}
     scorer = AveragePrecision(data)
     many = Detections(
         np.tile(np.array([[1, 1, 9, 9]], np.float32), (301, 1)),

@@ -41,10 +41,10 @@ def records(*datasets: str) -> list[Record]:
 
 
 def test_a_comparison_rests_on_the_seeds() -> None:
-    (found,), remarks = compare(records(), "coop", "rpp")
-    assert not found.pairs
+    (comparison,), remarks = compare(records(), "coop", "rpp")
+    assert not comparison.pairs
     assert not remarks
-    (column, numbers), (_, halves) = found.by_seed
+    (column, numbers), (_, halves) = comparison.by_seed
     assert column.metric == "AP50"
     assert numbers.seeds == (1, 2, 3)
     assert numbers.difference is not None
@@ -54,12 +54,12 @@ def test_a_comparison_rests_on_the_seeds() -> None:
     assert (numbers.difference.low, numbers.difference.high) == pytest.approx(tuple(interval))
     assert numbers.difference.mean == pytest.approx(10 / 3)
     assert halves.difference is not None
-    assert found.corrected_by_seed == pytest.approx([2 * expected.pvalue] * 2)
+    assert comparison.corrected_by_seed == pytest.approx([2 * expected.pvalue] * 2)
 
 
 def test_what_learns_nothing_is_compared_with_every_seed() -> None:
-    (found,), _ = compare(records(), "zeroshot", "rpp")
-    _, numbers = found.by_seed[0]
+    (comparison,), _ = compare(records(), "zeroshot", "rpp")
+    _, numbers = comparison.by_seed[0]
     assert numbers.first == (29.0,) * 3
     assert numbers.difference is not None
     assert numbers.difference.mean == pytest.approx(34.5 + 1 / 3 - 29)
@@ -67,10 +67,10 @@ def test_what_learns_nothing_is_compared_with_every_seed() -> None:
 
 def test_the_average_is_over_the_seeds_that_all_sets_have() -> None:
     known = [r for r in records("lvis", "coco") if (r.cell.dataset, r.cell.seed) != ("coco", 3)]
-    (found,), _ = compare(known, "coop", "rpp")
-    assert found.average_by_seed is not None
-    assert found.average_by_seed.seeds == (1, 2)
-    assert found.average_by_seed.first == (30.5, 31.5)
+    (comparison,), _ = compare(known, "coop", "rpp")
+    assert comparison.average_by_seed is not None
+    assert comparison.average_by_seed.seeds == (1, 2)
+    assert comparison.average_by_seed.first == (30.5, 31.5)
 
 
 @pytest.mark.parametrize("sets", [("lvis",), ("lvis", "coco", "objects365")])
@@ -108,20 +108,20 @@ def test_one_seed_has_a_difference_without_an_interval(
 
 def grid(seeds: int) -> tuple[Grid, list[Record]]:
     """Four combinations; each option adds something."""
-    found: dict[tuple[tuple[str, str], ...], list[Record]] = {}
+    by_levels: dict[tuple[tuple[str, str], ...], list[Record]] = {}
     for length in (2, 4):
         for kd in (True, False):
             levels = (("length", str(length)), ("kd", "on" if kd else "off"))
             options = (("kd", kd), ("length", length))
-            found[levels] = [
+            by_levels[levels] = [
                 detected("rpp", seed, 30 + length + 2 * kd + seed * (1 + kd / 3), options=options)
                 for seed in range(1, seeds + 1)
             ]
     combinations = tuple(
         Combination(levels, tuple(Place(r.key, r.cell.dataset, r.cell.seed) for r in of_one))
-        for levels, of_one in found.items()
+        for levels, of_one in by_levels.items()
     )
-    return Grid("made", combinations), [r for of_one in found.values() for r in of_one]
+    return Grid("made", combinations), [r for of_one in by_levels.values() for r in of_one]
 
 
 def test_an_ablation_rests_on_the_seeds() -> None:

@@ -64,8 +64,8 @@ def test_both_engines_are_plugins_and_workers_is_an_option() -> None:
 @BOTH
 def test_every_cell_runs_once_and_failures_stop_nothing(engine: Engine, tmp_path: Path) -> None:
     events = run(engine, ScriptedJob(tmp_path), "a b", "bad-1 c", "d", "e")
-    found = phases(events, "a", "b", "bad-1", "c", "d", "e")
-    assert found == {**dict.fromkeys("abcde", "done"), "bad-1": "failed"}
+    ends = phases(events, "a", "b", "bad-1", "c", "d", "e")
+    assert ends == {**dict.fromkeys("abcde", "done"), "bad-1": "failed"}
     assert len(events) == 6
 
 
