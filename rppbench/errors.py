@@ -16,7 +16,7 @@ WRONG_ORDER = "wrong class order"
 WRONG_VARIANT = "wrong variant"
 UNREADABLE = "unreadable"
 PROBLEMS = (MISSING, WRONG_COUNT, WRONG_ORDER, WRONG_VARIANT, UNREADABLE)
-"""What can be wrong with files of a data set, as `rppbench data check` calls it."""
+"""Kinds of problems with the files of a data set, as `rppbench data check` names them."""
 
 
 class MissingDataError(UsageError):
@@ -41,7 +41,8 @@ def unknown(
 ) -> UsageError:
     """The error for a name that does not exist: suggests the closest name and lists all.
 
-    `what` reads like "method is named" ("no method is named 'x'"), `plural` heads the list.
+    `what` is a phrase like "method is named", which gives "no method is named 'x'"; `plural` heads
+    the list.
     """
     names = sorted(known)
     close = get_close_matches(name.lower(), names, n=1, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Named random streams: a generator of its own for each owner (a cell, say) and purpose.
+"""Named random streams: a separate generator for each owner (such as a cell) and purpose.
 
 Nothing is seeded globally. Two cells never share a stream, and one more draw for one purpose
 cannot shift the draws for another, so a record does not depend on order, engine or worker count.

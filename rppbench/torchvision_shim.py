@@ -3,7 +3,7 @@
 At import, torchvision registers fake kernels for `nms` and `qnms` and fails if the operators do
 not exist; they do not when its C++ library cannot be loaded (a `+cpu` torch with the default
 torchvision, for example). Nothing here needs these operators: transforms work on PIL images. So
-their schemas are declared, without kernels, and only where the library does not load.
+this module declares their schemas, without kernels, and only if the library does not load.
 
 Import this module before `torchvision` or `open_clip`.
 """
@@ -38,7 +38,7 @@ def library_loads() -> bool:
 
 
 LIBRARY = None if library_loads() else torch.library.Library("torchvision", "DEF")
-"""Held for the life of the process: a Library that is garbage-collected takes its schemas along."""
+"""Held for the life of the process: once a Library is garbage-collected, its schemas are gone."""
 
 if LIBRARY is not None:
     for schema in SCHEMAS:

@@ -1,9 +1,9 @@
-"""Untrusted archives: unpacked below one folder and nowhere else, within bounds.
+"""Untrusted archives: unpacked only below one folder, and within size limits.
 
-Only regular files and folders come out. An archive is refused if it holds a link, a device, a path
-out of the folder or a name twice, or if it expands further than images can. What leads out of the
-folder in a tar is decided by the standard library (`tarfile.data_filter`, PEP 706); zipfile has no
-such filter.
+Only regular files and folders are unpacked. An archive is refused if it holds a link, a device, a
+path out of the folder or a name twice, or if it expands further than images can. For a tar, the
+standard library decides which paths lead out of the folder (`tarfile.data_filter`, PEP 706);
+zipfile has no such filter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rppbench.data.download import BLOCK, check_space
 from rppbench.errors import UsageError
 
 MEMBERS = 2_000_000
-"""Files in an archive; ImageNet has 1.3 million."""
+"""Maximum files in an archive; ImageNet has 1.3 million."""
 EXPANSION, SLACK = 10, 2**27
 """An archive unpacks to at most EXPANSION times its bytes plus SLACK: images hardly compress."""
 OPENERS: dict[bytes, Any] = {
@@ -66,14 +66,14 @@ def unpack(
     which the caller must discard `to`, and UsageError if the disk is full.
     """
     limit = EXPANSION * archive.stat().st_size + SLACK
-    open_it = _zip if zipfile.is_zipfile(archive) else _tar
-    written, files, tops = 0, 0, set()
+    members_of = _zip if zipfile.is_zipfile(archive) else _tar
+    written, files, top_names = 0, 0, set()
     to.mkdir(parents=True, exist_ok=True)
     check_space(to, archive.stat().st_size, f"unpacking {archive.name}")
     try:
-        for count, member in enumerate(open_it(archive, to, limit, report), 1):
+        for count, member in enumerate(members_of(archive, to, limit, report), 1):
             path = _safe(member.name, archive)
-            tops.add(path.parts[0])
+            top_names.add(path.parts[0])
             if count > MEMBERS:
                 raise ArchiveError(f"{archive} holds more than {MEMBERS:,} files")
             if inside:
@@ -83,13 +83,13 @@ def unpack(
             written += _write(member, to / path, limit - written, archive)
             files += 1
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the disk, not of the archive
+        if isinstance(error, OSError) and error.errno:  # an error of the disk, not of the archive
             raise ArchiveError(f"cannot unpack {archive}: {error}") from error
         raise ArchiveError(f"{archive} is damaged: {error}") from error
     except (tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(f"{archive} is damaged: {error}") from error
     if not files:
-        names = ", ".join(sorted(tops)[:5]) or "nothing"
+        names = ", ".join(sorted(top_names)[:5]) or "nothing"
         raise ArchiveError(
             f"{archive} holds no files{f' in {inside}' if inside else ''}, but {names}"
         )
@@ -112,7 +112,7 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
 
 
 def _write(member: Member, to: Path, limit: int, archive: Path) -> int:
-    """Copy a member to a file that does not exist yet; the number of bytes."""
+    """Copy a member to a new file; returns the number of bytes."""
     if member.size > limit:
         raise ArchiveError(_too_large(archive))
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def _tar(archive: Path, to: Path, limit: int, report: ReportProgress) -> Iterato
                 _filter(entry, to, archive)
                 if entry.isdir():
                     continue
-                if not entry.isreg():  # links within the folder too: no data set needs them
+                if not entry.isreg():  # including links within the folder: no data set needs them
                     raise ArchiveError(f"{archive} holds {entry.name!r}, {NOT_REGULAR}")
                 data = opened.extractfile(entry)
                 assert data is not None, entry.name
@@ -179,7 +179,7 @@ def _tar(archive: Path, to: Path, limit: int, report: ReportProgress) -> Iterato
 
 
 def _filter(entry: tarfile.TarInfo, to: Path, archive: Path) -> None:
-    """ArchiveError for what the standard library's filter for data refuses."""
+    """ArchiveError for an entry that the standard library's data filter refuses."""
     try:
         tarfile.data_filter(entry, str(to))
     except (tarfile.AbsoluteLinkError, tarfile.LinkOutsideDestinationError) as error:
@@ -192,7 +192,7 @@ def _filter(entry: tarfile.TarInfo, to: Path, archive: Path) -> None:
 
 
 class _Bounded:
-    """A file that raises ArchiveError after so many bytes: headers may expand as well."""
+    """A file that raises ArchiveError after `limit + SLACK` bytes: headers may expand as well."""
 
     def __init__(self, file: IO[bytes], limit: int, archive: Path) -> None:
         self.file, self.left, self.archive = file, limit + SLACK, archive

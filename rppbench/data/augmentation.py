@@ -21,16 +21,18 @@ INTERPOLATIONS = {
     "bilinear": v2.InterpolationMode.BILINEAR,
 }
 AUGMENTATIONS = ("none", "crop-flip", "half-crop-flip", "crop-flip-randaugment2")
-"""'half-crop-flip' keeps at least half of an image's area, the others 8 % (torchvision's own)."""
+"""'half-crop-flip' keeps at least half of an image's area, other crops at least 8 %,
+as torchvision does by default."""
 
 
 def training_view(
     preprocess: Preprocess, augment: str
 ) -> Callable[[Image.Image, str, int, int], Tensor]:
-    """The augmented view of (image, its key, epoch, view number).
+    """A function that turns (image, its key, epoch, view number) into the augmented view.
 
-    A view is a pure function of those: its draws come from a stream of their own, whatever the
-    seed, the method or the order of images. Two backbones of different size see the same crop.
+    The view depends on nothing but these: its draws come from a stream of their own, independent of
+    the seed, the method and the order of images. Two backbones of different input size see the same
+    crop.
     """
     if augment == "none":
         return lambda image, key, epoch, view: preprocess(image)
@@ -50,7 +52,7 @@ def training_view(
     transform = v2.Compose([*steps, *_to_tensor(preprocess)])
 
     def augmented(image: Image.Image, key: str, epoch: int, view: int) -> Tensor:
-        # torchvision draws from torch's global stream, which is seeded with ours during the call.
+        # torchvision draws from torch's global stream, which has our seed during the call.
         # `torch.manual_seed` would seed every device as well, for each image.
         state = torch.get_rng_state()
         try:
@@ -84,7 +86,7 @@ class _RandAugment2:
         return image
 
 
-def _signed(value: float) -> float:
+def _random_sign(value: float) -> float:
     return value if torch.rand(()) < 0.5 else -value
 
 
@@ -107,13 +109,13 @@ _OPERATIONS: tuple[tuple[float, float, Callable[[Image.Image, float], Image.Imag
     (0, 1, lambda image, m: image),
     (0, 1, lambda image, m: F.invert(image)),
     (4, 8, lambda image, m: F.posterize(image, int(m))),
-    (0, 30, lambda image, m: F.rotate(image, _signed(m))),
+    (0, 30, lambda image, m: F.rotate(image, _random_sign(m))),
     (0.1, 1.9, F.adjust_sharpness),
-    (0, 0.3, lambda image, m: _shear(image, _signed(m), 0)),
-    (0, 0.3, lambda image, m: _shear(image, 0, _signed(m))),
+    (0, 0.3, lambda image, m: _shear(image, _random_sign(m), 0)),
+    (0, 0.3, lambda image, m: _shear(image, 0, _random_sign(m))),
     (0, 256, F.solarize),
-    (0, 0.3, lambda image, m: _shift(image, _signed(m), 0)),
-    (0, 0.3, lambda image, m: _shift(image, 0, _signed(m))),
+    (0, 0.3, lambda image, m: _shift(image, _random_sign(m), 0)),
+    (0, 0.3, lambda image, m: _shift(image, 0, _random_sign(m))),
 )
 
 

@@ -19,7 +19,7 @@ from rppbench.errors import MISSING, UNREADABLE, MissingDataError, UsageError
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
-"""Names shown of a list of faulty files."""
+"""Number of faulty files that a finding names."""
 AT_ONCE = 1_000
 """Images handed to the threads at once."""
 
@@ -29,7 +29,7 @@ def check(
 ) -> tuple[list[Finding], dict[str, int]]:
     """Findings on a data set below a root, and the number of images of each of its splits.
 
-    With `readers` > 0 that many threads decode every image (Pillow releases the lock).
+    With `readers` > 0, that many threads decode every image (Pillow releases Python's lock).
     """
     findings = [Finding(MISSING, wanted(source, root)) for source in component.lacks(root)]
     try:
@@ -39,7 +39,7 @@ def check(
             findings.insert(0, Finding(error.problem, str(error)))
         return findings, {}
     counts: dict[str, int] = {}
-    looked: set[tuple[int, str]] = set()
+    checked_lists: set[tuple[int, str]] = set()
     for split in SPLITS:
         try:
             samples = data.samples(split)
@@ -51,9 +51,9 @@ def check(
             continue
         counts[split] = len(samples)
         same = (len(samples), samples[0].key if samples else "")
-        if same in looked:  # 'val' and 'test' are one list in some sets
+        if same in checked_lists:  # in some data sets 'val' and 'test' are the same list
             continue
-        looked.add(same)
+        checked_lists.add(same)
         findings += _images(data, split, samples, begin_step, readers)
     texts = {finding.text for finding in findings}
     findings += [finding for finding in data.findings() if finding.text not in texts]
@@ -96,20 +96,20 @@ def _images(
             if not done % AT_ONCE:
                 report(done, len(samples))
         if missing:
-            yield Finding(MISSING, _some(missing, len(samples), split, "are not there"))
+            yield Finding(MISSING, _summary(missing, len(samples), split, "are missing"))
     if readers:
         report = begin_step(f"{data.name}: read {split} images")
         bad = [text for text in _read(data, samples, readers, report) if text]
         if bad:
-            yield Finding(UNREADABLE, _some(bad, len(samples), split, "cannot be read"))
+            yield Finding(UNREADABLE, _summary(bad, len(samples), split, "cannot be read"))
 
 
 def _read(
     data: Dataset, samples: Sequence[Sample], readers: int, report: ReportProgress
 ) -> Iterator[str | None]:
-    """For each image its fault, or None; missing images are counted elsewhere."""
+    """For each image its fault, or None. Missing images give None: `_images` reports them."""
 
-    def look(sample: Sample) -> str | None:
+    def fault_of(sample: Sample) -> str | None:
         try:
             data.image(sample)
         except MissingDataError as error:
@@ -120,12 +120,12 @@ def _read(
 
     waiting, done = iter(samples), 0
     with ThreadPoolExecutor(readers) as pool:
-        while some := list(islice(waiting, AT_ONCE)):
-            yield from pool.map(look, some)
-            done += len(some)
+        while chunk := list(islice(waiting, AT_ONCE)):
+            yield from pool.map(fault_of, chunk)
+            done += len(chunk)
             report(done, len(samples))
 
 
-def _some(faulty: Sequence[str], total: int, split: str, what: str) -> str:
-    lines = [f"{len(faulty):,} of {total:,} {split!r} images {what}, the first of them:"]
+def _summary(faulty: Sequence[str], total: int, split: str, what: str) -> str:
+    lines = [f"{len(faulty):,} of {total:,} {split!r} images {what}; the first ones:"]
     return "\n".join([*lines, *(f"  {text}" for text in islice(faulty, SHOWN))])

@@ -1,7 +1,7 @@
-"""Files over HTTP: resumed after a break, checked against digests, never left incomplete.
+"""Downloads over HTTP: resumed after a broken connection, checked against digests.
 
-torchvision's own helper starts again after every break, so it is only used for Google Drive, whose
-download pages it knows how to pass.
+An incomplete file never has the final name. torchvision's own helper starts over after every broken
+connection, so it is only used for Google Drive, whose download pages it can get past.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ BLOCK = 2**20
 TIMEOUT = 60.0
 """Seconds without a byte before the connection counts as broken."""
 TRIES = 5
-"""Breaks in a row without a byte in between, then it fails; the part that came is kept."""
+"""Failures in a row, without a byte received, that end a download; the part received is kept."""
 PAUSE = 1.0
-"""Seconds before the second try; doubled with each."""
+"""Seconds before the second try; doubled for each further try."""
 RESERVE = 2**28
 """Bytes of a disk that must stay free."""
 DRIVE = "drive:"
@@ -41,7 +41,7 @@ class FetchError(UsageError):
 
 
 def fetch(address: str, to: Path, report: ReportProgress) -> None:
-    """Fetch a file; continues with the part that an earlier call left.
+    """Fetch a file, or the rest of it if an earlier call left a part.
 
     Raises FetchError, and UsageError if the disk is too small.
     """
@@ -91,7 +91,7 @@ def verify(file: Path, source: SourceFile) -> None:
 
 
 def check_space(folder: Path, needed: int, what: str) -> None:
-    """UsageError if a disk does not have that many bytes to spare."""
+    """UsageError if the disk of `folder` does not have `needed` bytes to spare."""
     free = shutil.disk_usage(folder).free
     if needed + RESERVE > free:
         raise UsageError(
@@ -101,7 +101,10 @@ def check_space(folder: Path, needed: int, what: str) -> None:
 
 
 def _continue(address: str, to: Path, report: ReportProgress) -> None:
-    """One connection. OSError or HTTPException if it breaks; the bytes that came are kept."""
+    """Fetch the rest over one connection; OSError or HTTPException if it breaks.
+
+    The bytes received until then are kept.
+    """
     part, have = _part(to), _size(_part(to))
     headers = {"User-Agent": f"rppbench/{__version__}", "Accept-Encoding": "identity"}
     known = _read_facts(to)
@@ -159,7 +162,7 @@ def _from_drive(identity: str, to: Path) -> None:
     part.unlink(missing_ok=True)
     try:
         download_file_from_google_drive(identity, os.fspath(part.parent), part.name)
-    except Exception as error:  # gdown raises anything, mostly because of quotas
+    except Exception as error:  # gdown raises errors of any class, mostly for quotas
         raise FetchError(f"{to.name}: {error}\nsee {page}; --from names your own copy") from error
     os.replace(part, to)
 

@@ -1,4 +1,4 @@
-"""Few-shot draws: which training images of each class are learned on, as CoOp draws them."""
+"""Few-shot draws: the images of each class that a training uses, drawn as CoOp draws them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rppbench.errors import UsageError
 from rppbench.files.digests import digest
 
 VAL_SHOTS = 4
-"""CoOp draws at most this many validation images a class, whatever the shots."""
+"""CoOp draws at most this many validation images per class, whatever the shots."""
 
 
 def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
     """CoOp's draw: `shots` images of each class, all of a class that has fewer.
 
-    Classes are taken in order of first appearance and each by one `random.sample` on a stream
+    Classes are visited in order of first appearance; each takes one `random.sample` from a stream
     seeded with the seed itself, so the picks equal those of KaiyangZhou/Dassl.pytorch
     `base_dataset.py` for the same list. Seed 0 is a seed like any other.
     """
@@ -42,11 +42,12 @@ def _draw(samples: Sequence[Sample], shots: int, stream: random.Random) -> list[
     if shots < 1:
         raise UsageError(f"shots must be at least 1, not {shots}")
     by_label: dict[int, array[int]] = {}
-    for at, sample in enumerate(samples):  # positions: a list of millions may be made as it is read
+    # Positions, since a list of millions may create each sample when it is read.
+    for at, sample in enumerate(samples):
         by_label.setdefault(sample.label, array("q")).append(at)
     drawn: list[Sample] = []
-    for places in by_label.values():
-        count = len(places)
+    for positions in by_label.values():
+        count = len(positions)
         picks = stream.sample(range(count), shots) if count >= shots else range(count)
-        drawn += [samples[places[pick]] for pick in picks]
+        drawn += [samples[positions[pick]] for pick in picks]
     return drawn

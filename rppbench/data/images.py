@@ -1,4 +1,4 @@
-"""The images of a list of samples as a tower takes them, decoded in workers if asked."""
+"""The images of a list of samples as a tower's input, decoded in worker processes on request."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Images(TorchDataset[Tensor]):
         )
 
     def key(self, epoch: int = 0, view: int = 0) -> dict[str, object]:
-        """What the pixels depend on besides the image; with epoch and view if it is augmented."""
+        """All that the pixels depend on besides the image; if augmented, also epoch and view."""
         key: dict[str, object] = {
             "kind": "images" if self.augment == "none" else "views",
             "dataset": self.dataset.name,
@@ -100,7 +100,7 @@ class Images(TorchDataset[Tensor]):
 
     @cached_property
     def contents(self) -> list[str]:
-        """One text for each image that identifies it: the key, and its file's size and time.
+        """An identifying text for each image: its key, and its file's size and modification time.
 
         Reading all files to compare pixels would cost more than it saves: a changed file has a
         new time, and a copy made by `cp -p`, `rsync -a` or tar keeps the old one.

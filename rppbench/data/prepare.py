@@ -22,28 +22,28 @@ from rppbench.data.download import DRIVE, FetchError, fetch, verify
 from rppbench.errors import UsageError
 
 SCRATCH = ".rppbench-prepare"
-"""Below the root; gone when all is done."""
+"""Working folder below the root; removed when everything is in place."""
 HUB = "hf:"
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the user named with `--from`."""
+    """The files that the user named with `--from`, and their digest if given."""
 
     places: Sequence[str] = ()
     """Addresses, files, folders, or 'hf:ORG/NAME' of the Hugging Face hub."""
     md5: str = ""
     sha256: str = ""
-    """Digests of the one file that is named; they replace the known ones."""
+    """Digests of the single named file; they replace the known digests."""
 
     @property
     def digest(self) -> bool:
-        """Whether there is one."""
+        """Whether a digest is given."""
         return bool(self.md5 or self.sha256)
 
 
 def prepare(component: type[Dataset], root: Path, given: Given, begin_step: BeginStep) -> list[str]:
-    """Put the missing files of a data set below a root; returns what could not be fetched, and why.
+    """Put the missing files of a data set below a root; returns the files that failed, and why.
 
     Raises UsageError if nothing could be done, ArchiveError for an archive that is refused.
     """
@@ -59,7 +59,7 @@ def prepare(component: type[Dataset], root: Path, given: Given, begin_step: Begi
 
 @contextmanager
 def _scratch(root: Path, name: str) -> Iterator[Path]:
-    """The folder to work in. UsageError if another process uses it."""
+    """The working folder, locked. UsageError if another process uses it."""
     folder = root / SCRATCH / name
     folder.mkdir(parents=True, exist_ok=True)
     with (root / SCRATCH / f"{name}.lock").open("w") as lock:
@@ -99,7 +99,7 @@ def _prepare(
     if not problems:
         shutil.rmtree(scratch)
         (root / SCRATCH / f"{component.name}.lock").unlink(missing_ok=True)
-        with suppress(OSError):  # another set is being prepared
+        with suppress(OSError):  # another data set is being prepared
             (root / SCRATCH).rmdir()
     return problems
 
@@ -118,12 +118,12 @@ def _discarded(file: Path, files: Path) -> Iterator[None]:
 def _sort_out(
     component: type[Dataset], given: Given, files: Path, begin_step: BeginStep
 ) -> tuple[dict[str, Path], list[Path]]:
-    """What was given: files of the set by name, and copies of the complete set."""
+    """The given files of the data set by name, and the given copies of the complete data set."""
     known = {source.filename for source in component.sources}
     named: dict[str, Path] = {}
     copies: list[Path] = []
     if given.digest and len(given.places) != 1:
-        raise UsageError("a digest is that of one file: name one with --from")
+        raise UsageError("a digest belongs to a single file: name exactly one with --from")
     for place in given.places:
         path = _local(place, files, begin_step)
         if given.digest:
@@ -146,7 +146,7 @@ def _sort_out(
 
 
 def _local(place: str, files: Path, begin_step: BeginStep) -> Path:
-    """A local path; what is elsewhere is fetched first."""
+    """The local path of a given place; a remote file is fetched first."""
     if place.startswith(HUB):
         return _from_hub(place.removeprefix(HUB), files / "hub")
     if place.startswith(DRIVE) or urlsplit(place).scheme in ("http", "https"):
@@ -188,9 +188,9 @@ def _fetched(source: SourceFile, files: Path, begin_step: BeginStep) -> Path | N
 
 
 def _check_given(file: Path, source: SourceFile) -> None:
-    """UsageError for a file of the user that does not have the known digest."""
+    """UsageError if the user's file does not have the known digest."""
     if file.is_dir():
-        raise UsageError(f"{file} is a folder, but a digest is that of a file")
+        raise UsageError(f"{file} is a folder, but a digest belongs to a file")
     try:
         verify(file, source)
     except FetchError as error:
@@ -205,7 +205,7 @@ def _take(
     scratch: Path,
     begin_step: BeginStep,
 ) -> None:
-    """Unpack or copy a file of the set, and move the result to its place."""
+    """Unpack or copy a file of the data set, and move the result to its place."""
     tree = _empty(scratch / "tree")
     if source.into:
         report = begin_step(f"unpack {file.name}")
@@ -223,7 +223,7 @@ def _take(
 def _take_copy(
     component: type[Dataset], place: Path, root: Path, scratch: Path, begin_step: BeginStep
 ) -> None:
-    """Take the folder of the set from a copy of it: an archive or a folder of any name."""
+    """Take the data set's folder from a copy: an archive or a folder of any name."""
     top = PurePosixPath(component.sources[0].gives).parts[0]
     tree, raw = _empty(scratch / "tree"), _empty(scratch / "raw")
     report: ReportProgress = begin_step(f"copy {place.name}")
@@ -245,9 +245,9 @@ def _take_copy(
 
 
 def _place(tree: Path, into: PurePosixPath, last: str, root: Path) -> None:
-    """Move what is in `tree / into` to the same place below the root, except what exists there.
+    """Move the contents of `tree / into` to the same place below the root; existing entries stay.
 
-    `last` is moved last: once it exists, all the rest does.
+    `last` is moved last: once it exists, so do all the others.
     """
     target = root / into
     if not target.exists():
@@ -262,7 +262,7 @@ def _place(tree: Path, into: PurePosixPath, last: str, root: Path) -> None:
 
 
 def _empty(folder: Path) -> Path:
-    """An empty folder; what an interrupted attempt left is removed."""
+    """An empty folder; the remains of an interrupted attempt are removed."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)

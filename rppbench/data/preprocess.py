@@ -16,7 +16,7 @@ from rppbench.errors import UsageError
 
 @dataclass(frozen=True)
 class Preprocess:
-    """From an image to the tensor a tower takes, the way its weights were trained."""
+    """Turns an image into a tower's input, with the settings its weights were trained with."""
 
     size: int
     """Side length in pixels."""
@@ -24,7 +24,7 @@ class Preprocess:
     std: tuple[float, ...]
     interpolation: str = "bicubic"
     resize: str = "shortest"
-    """'shortest' scales the short side and crops the centre; 'squash' ignores the aspect."""
+    """'shortest' scales the short side and crops the centre; 'squash' ignores the aspect ratio."""
 
     @cached_property
     def transform(self) -> Any:
@@ -44,11 +44,13 @@ class Preprocess:
 
 
 def preprocess(facts: Mapping[str, Any]) -> Preprocess:
-    """The facts as open_clip writes them. UsageError for images that are not square."""
+    """The preprocessing in an open_clip configuration. UsageError if its images are not square."""
     size = facts["size"]
     height, width = (size, size) if isinstance(size, int) else size
     if height != width:
-        raise UsageError(f"the image tower takes {height} x {width} pixels; only squares work here")
+        raise UsageError(
+            f"the image tower takes {height} x {width} pixels; only squares are supported"
+        )
     return Preprocess(
         size=height,
         mean=tuple(facts["mean"]),

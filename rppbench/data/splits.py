@@ -1,4 +1,4 @@
-"""Which classes and images of a data set a protocol uses: base, seen or all classes, a limit."""
+"""The part of a data set that a protocol uses: base, seen or all classes, and a limit of images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rppbench.errors import UsageError
 
 
 def training_classes(dataset: Dataset, which: str) -> list[int]:
-    """Labels that prompts are learned on: 'all', 'base' (first half) or 'seen' (no held-out)."""
+    """Labels that prompts are learned on: 'all', 'base' (first half) or 'seen' (not held out)."""
     if which == "base":
         return dataset.halves()[0]
     labels = range(len(dataset.classes))

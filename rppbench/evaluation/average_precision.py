@@ -1,8 +1,8 @@
-"""Average precision of detections, by faster-coco-eval: COCO's protocol, or that of LVIS.
+"""Average precision of detections by the protocol of COCO or of LVIS, with faster-coco-eval.
 
-Lin et al., Microsoft COCO, ECCV 2014; Gupta et al., LVIS, CVPR 2019. The matching is the library's.
-It keeps a list for every pair of image and class, which for LVIS are 24 million; classes do not
-depend on each other, so they are scored in groups and memory stays that of one group.
+Lin et al., Microsoft COCO, ECCV 2014; Gupta et al., LVIS, CVPR 2019. The library does the matching.
+It keeps a list for every pair of image and class: 24 million lists for LVIS. Classes do not depend
+on each other, so they are scored in groups, and only one group's lists are in memory.
 
 Shapes: t thresholds of overlap, r recalls, c classes, a areas; n boxes.
 """
@@ -20,15 +20,15 @@ from rppbench.contracts.regions import Detections, DetectionSet, Instance
 from rppbench.records.record import Score
 
 PAIRS = 200_000
-"""Pairs of image and class that are held at once."""
+"""Maximum pairs of image and class that are held at once."""
 
 COCO_LIMIT = 100
-"""Detections of one class in one image that count, the best first."""
+"""Detections that count for each image and class: those with the highest scores."""
 LVIS_LIMIT = 300
-"""Detections in one image that count, of all classes together."""
+"""Detections that count for each image, over all classes."""
 
 AREAS = ("", "s", "m", "l")
-"""All; small, medium and large: divided at 32 and 96 pixels squared."""
+"""All sizes; then small, medium and large, divided at areas of 32² and 96² pixels."""
 
 FREQUENCIES = {"r": "AP_rare", "c": "AP_common", "f": "AP_frequent"}
 
@@ -48,7 +48,7 @@ class AveragePrecision:
         self._masks: list[Any] = []
 
     def add(self, sample: Sample, detections: Detections) -> None:
-        """Add the detections of an image, once for each image; there may be none."""
+        """Add the detections of an image, possibly none; call it once for each image."""
         if self.federated:
             detections = _best(detections, LVIS_LIMIT)
         self._rows.append(
@@ -66,7 +66,7 @@ class AveragePrecision:
         """AP, AP50, AP75, APs, APm, APl in percent; then AP50 of seen and unseen classes, or AP of
         rare, common and frequent ones.
 
-        A number over classes of which no image has an instance is left out. With masks all names
+        A score is left out if no image has an instance of any of its classes. With masks all names
         start with 'mask_'.
         """
         precision = self._precision()  # (t, r, c, a)
@@ -89,7 +89,7 @@ class AveragePrecision:
         ]
 
     def _precision(self) -> NDArray[np.float64]:
-        """(t, r, c, a), -1 for classes without an instance."""
+        """Precision (t, r, c, a); -1 for classes without an instance."""
         classes = len(self.data.classes)
         empty: list[Any] = [np.zeros((0, 2), np.int64)]
         rows = np.concatenate(self._rows or empty)
@@ -155,7 +155,7 @@ class AveragePrecision:
     def _group(
         self, labels: range, truth: list[dict[str, Any]], detections: list[dict[str, Any]]
     ) -> NDArray[np.float64]:
-        """(t, r, c, a) of some classes."""
+        """Precision (t, r, c, a) of some classes."""
         from faster_coco_eval import COCO, COCOeval_faster
 
         images = sorted({entry["image_id"] for entry in (*truth, *detections)})
@@ -192,7 +192,7 @@ class AveragePrecision:
 
 
 def area(instance: Instance) -> float:
-    """Pixels of an instance."""
+    """Area of an instance in pixels."""
     if instance.area is not None:
         return instance.area
     if instance.mask is not None:
@@ -219,6 +219,6 @@ def _best(detections: Detections, count: int) -> Detections:
 
 
 def _mean(precision: NDArray[np.float64]) -> float | None:
-    """Over classes with an instance; None if there are none."""
+    """Mean over classes with an instance; None if there are no such classes."""
     valid = precision[precision > -1]
     return float(valid.mean()) if valid.size else None

@@ -1,4 +1,4 @@
-"""Images against class names, for every kind of prompt; scoring and `predict` share it."""
+"""Similarities of images and class names, for every kind of prompt: for scoring and `predict`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rppbench.models.out_of_memory import retry_with_less_memory
 
 @dataclass(frozen=True)
 class Head:
-    """How logits are computed from features; unless the method says, by CLIP's cosines."""
+    """How logits are computed from features: by a function of the method, or as CLIP's cosines."""
 
     logits: Callable[[Tensor, Tensor], Tensor | None] = lambda images, texts: None
     """(b, e), (k, e) -> (b, k); None for scaled cosines."""
@@ -46,10 +46,9 @@ def similarities(
 ) -> Iterator[Tensor]:
     """(b, c) cosines of image features (n, e) and the named classes, in parts.
 
-    Logits of a `head` are divided by CLIP's scale. `wording` serves prompts whose text is fixed
-    and that bring no wording of their own. A
-    class-specific prompt must have one context for each name, in this order. A `store` keeps the
-    features of fixed text.
+    Logits of a `head` are divided by CLIP's scale. `wording` is used for fixed text without a
+    wording of its own. A class-specific prompt must have one context for each name, in this order.
+    A `store` keeps the features of fixed text.
     """
     text = prompts.text
     if isinstance(text, Conditional):
@@ -84,7 +83,7 @@ def head_of(
 
 
 def template_encoder(text: Templates, clip: Clip, teacher: Clip | None) -> Clip:
-    """The model whose text tower encodes a fixed wording. UsageError for a teacher not given."""
+    """The model whose text tower encodes a fixed wording. UsageError if the teacher is missing."""
     if not text.teacher:
         return clip
     if teacher is None:

@@ -1,4 +1,4 @@
-"""Prompts scored on a list of images: of the test split, or of those that they were learned on."""
+"""Scores of prompts on a list of images: of the test split, or those they were learned on."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LEARNED_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Scorer:
-    """Classifies images with one model; frozen towers run once for each image, ever."""
+    """Classifies images with one model; frozen towers run only once for each image."""
 
     clip: Clip
     features: FeatureStore
     batch_size: int
-    """Images a forward pass."""
+    """Images per forward pass."""
     workers: int
     notify: Notify
 
@@ -43,7 +43,7 @@ class Scorer:
         parts: Sequence[Sequence[int]],
         head: Head,
     ) -> list[Evaluation]:
-        """One evaluation for each part of `classes`: its samples among the classes of the part.
+        """One evaluation for each part of `classes`: its samples, classified among its classes.
 
         Samples are labelled by position in `classes`, and parts are lists of such positions;
         labels in an evaluation are positions in its part. Images and names are encoded once.
@@ -70,7 +70,7 @@ class Scorer:
         return [tally.evaluation() for tally in tallies]
 
     def _features(self, images: Images, prompts: Prompts) -> Tensor:
-        """(b, e) image features: from the store where the image tower is frozen, else live."""
+        """(b, e) image features: from the store if the image tower is frozen, else computed."""
         clip, size = self.clip, self.batch_size
         if prompts.image is None:
 

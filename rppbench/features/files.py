@@ -61,7 +61,7 @@ def stored_files(cache: Path) -> list[StoredFile]:
     for path in features_folder(cache).rglob("*"):
         with suppress(OSError):  # another process removed it
             stat = path.stat()
-            unfinished = path.name.startswith(".")  # written now, or a lock
+            unfinished = path.name.startswith(".")  # being written, or a lock
             stale = path.suffix == ".tmp" and time.time() - stat.st_mtime > STALE_SECONDS
             if path.is_file() and (not unfinished or stale):
                 files.append(StoredFile(path, stat.st_size, stat.st_mtime))
@@ -71,9 +71,10 @@ def stored_files(cache: Path) -> list[StoredFile]:
 def surplus(
     files: Sequence[StoredFile], max_size: int | None = None, unused_since: float | None = None
 ) -> list[StoredFile]:
-    """The files to remove so that the others hold at most `max_size` bytes and were used lately.
+    """The files to remove: those not used since `unused_since`, and the oldest beyond `max_size`.
 
-    `files` are sorted as by `stored_files`; `unused_since` is in seconds of `time.time`.
+    The other files hold at most `max_size` bytes. `files` are sorted as by `stored_files`;
+    `unused_since` is in seconds of `time.time`.
     """
     excess = sum(file.size for file in files) - max_size if max_size is not None else 0
     to_remove = []
@@ -85,7 +86,7 @@ def surplus(
 
 
 def remove(files: Iterable[StoredFile]) -> None:
-    """Delete the files, and folders that are empty then.
+    """Delete the files, and the folders that become empty.
 
     A process that has a file mapped keeps its pages: the system frees them when it is done.
     """
@@ -97,7 +98,7 @@ def remove(files: Iterable[StoredFile]) -> None:
 
 
 def problems(files: Iterable[StoredFile]) -> Iterator[Problem | None]:
-    """One value a file: what is wrong with it, or None. Reads the complete file."""
+    """One value for each file: its problem, or None if it is intact. Reads the complete files."""
     for file in files:
         try:
             reason = _problem(file.path)
@@ -111,7 +112,7 @@ def problems(files: Iterable[StoredFile]) -> Iterator[Problem | None]:
 
 
 def _problem(path: Path) -> str:
-    """What is wrong with a file; '' if nothing is."""
+    """The problem of a file; '' if it is intact."""
     if path.suffix == ".tmp":
         return "left by a process that was killed while writing"
     if path.suffix == ".npz":

@@ -23,8 +23,8 @@ def frozen_image_features(
 ) -> Tensor:
     """(n, e) unit features of the images without a prompt, on the CPU.
 
-    What the store lacks is computed and stored, so each view of an image passes the tower once,
-    ever. `compute` gives blocks (b, e) for the images at some positions, as `encode_images` does.
+    Missing features are computed and stored, so each view of an image passes the tower only once.
+    `compute` yields blocks (b, e) for the images at the given positions, as `encode_images` does.
     """
     return store.rows(image_key(clip, images, epoch, view), images.contents, compute)
 
@@ -42,9 +42,9 @@ def encode_images(
 ) -> Iterator[Tensor]:
     """Blocks (b, e) of unit features without a prompt, on the CPU; nothing is stored.
 
-    They are of the images at positions `picks` (None: all), `size` at a time. The first block is
-    empty, so that the features of no images have a width too. For `notify`, `done` images of
-    `total` were encoded before.
+    The images are those at positions `picks` (None: all), encoded `size` at a time. The first block
+    has no rows, so that the result has a width even if there are no images. `notify` counts from
+    `done`, the number of images encoded before, to `total`.
     """
     yield torch.zeros(0, embed_width(clip.model))
     if total is None:

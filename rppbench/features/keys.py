@@ -1,8 +1,7 @@
 """The keys of stored features: all that a feature depends on.
 
-A stored feature is used again only where its complete key is equal, so anything that can
-change a feature must be in the key. Nothing about the method is: only features of frozen towers are
-stored.
+A stored feature is used again only if its complete key is equal, so anything that can change a
+feature must be in the key. The method is not in the key: only features of frozen towers are stored.
 
 - Image features: `image_key`, and for each row the image itself (`Images.contents`: the sample's
   key, and size and modification time of its file).
@@ -46,9 +45,9 @@ def text_key(
 
 
 def part_key(clip: Clip, dataset: Dataset) -> dict[str, object]:
-    """Data set, its fingerprint, preprocessing, tower and precision; not which part of which image.
+    """Data set, its fingerprint, preprocessing, tower and precision.
 
-    The task that cuts the parts adds that.
+    The task that cuts the parts adds which part of which image a feature belongs to.
     """
     return {
         **dataset_key(dataset),

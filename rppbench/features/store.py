@@ -3,13 +3,13 @@
 It is a cache: deleting any of it is safe. Every file is written in one step. Features are
 memory-mapped safetensors files:
 
-    features/<ab>/<key>.safetensors          one array that is always used complete
+    features/<ab>/<key>.safetensors          one array that is always read in full
     features/<ab>/<key>/<rows>.safetensors   some rows of a key, with the digests of the rows'
                                              names: any list of rows is gathered from these files
     features/<ab>/<key>.npz                  other arrays, compressed
 
-So an image that was part of any list before passes the tower no second time, whatever list it is
-in now. Rows that take long to compute are saved piece by piece, so a kill does not lose them all.
+So an image that was part of any earlier list is not encoded again, whichever list it is in now.
+Rows that take long to compute are saved piece by piece, so a kill does not lose them all.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from rppbench.files.atomic import replacing
 from rppbench.files.digests import digest
 
 WAIT_SECONDS = 3600.0
-"""How long to wait for another process that computes the same; then the work is done twice."""
+"""How long to wait for another process that computes the same rows before computing them too."""
 
 SAVE_SECONDS = 30.0
-"""Computed rows are saved this often: a kill loses at most so much work, and the current block."""
+"""Computed rows are saved at this interval: a kill loses at most that and the current block."""
 
 NAME_BYTES = 16
-"""How much of the SHA-256 of a row's name is stored."""
+"""Length of the stored start of the SHA-256 of a row's name."""
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -55,12 +55,12 @@ class FeatureStore:
     """Stored arrays by key; several processes may use one folder at the same time."""
 
     folder: Path
-    """The cache folder; features are in `features` in it."""
+    """The cache folder; features are in its subfolder `features`."""
     limit: int | None = None
     """Bytes; when a new file exceeds it, the least recently used files are removed."""
 
     def path(self, key: Mapping[str, object]) -> Path:
-        """Where the array of this key is, or would be; without the suffix, the folder of its rows.
+        """The path of this key's array, which may not exist; without suffix, its folder of rows.
 
         The name is a digest of the key's names and values (as texts), in any order.
         """
@@ -71,7 +71,7 @@ class FeatureStore:
         """The (rows, e) float32 array of `key`, on the CPU; `compute` runs only if it is missing.
 
         A file that cannot be read, or has another number of rows, is replaced: the store is a
-        cache, and a bad file in it must never become a number.
+        cache, and a damaged file in it must never affect a result.
         """
         path = self.path(key)
         stored = _read_tensors(path)
@@ -109,7 +109,7 @@ class FeatureStore:
     ) -> Tensor:
         """The (n, e) float32 rows of these names, on the CPU, each computed once under one key.
 
-        `compute` is called with the positions of the missing names and gives their rows in blocks
+        `compute` is called with the positions of the missing names and yields their rows in blocks
         (b, e). While another process computes rows of the same key, this one waits.
         """
         folder = self.path(key).with_suffix("")
@@ -123,7 +123,7 @@ class FeatureStore:
         gathered.copy_from_files(folder)
         if gathered.missing:
             with _lock(folder.parent):
-                gathered.copy_from_files(folder)  # what another process wrote meanwhile
+                gathered.copy_from_files(folder)  # rows that another process wrote meanwhile
                 if missing := gathered.missing:
                     missing_names = [wanted[at] for at in missing]
                     computed = self._compute_rows(folder, key, missing_names, compute(missing))
@@ -140,7 +140,7 @@ class FeatureStore:
         names: Sequence[bytes],
         blocks: Iterable[Tensor],
     ) -> Tensor:
-        """All blocks in one tensor, and in one file; until it is written, in a file a piece."""
+        """All blocks as one tensor, stored in one file; pieces saved earlier have their own."""
         parts: list[Tensor] = []
         pieces: list[Path] = []
         first_part, rows_saved, rows_done, saved_at = 0, 0, 0, time.monotonic()
@@ -188,7 +188,7 @@ class FeatureStore:
             warnings.warn(f"features are not stored in {self.folder}: {error}", stacklevel=4)
 
     def _make_room(self, path: Path) -> None:
-        """Remove what exceeds the limit, the least recently used first; the new file stays."""
+        """Remove the least recently used files beyond the limit; the new file stays."""
         if self.limit is None:
             return
         with suppress(OSError):  # the file could not be written, or another process removed it
@@ -204,12 +204,12 @@ def _compress(path: Path, arrays: Arrays) -> None:
 
 def _mark_used(path: Path) -> None:
     """Set the modification time: the least recently used files are removed first."""
-    with suppress(OSError):  # another person's folder, which can only be read
+    with suppress(OSError):  # a read-only folder of another user
         os.utime(path)
 
 
 def _rows_file(names: Sequence[bytes]) -> str:
-    """File name of rows in this order; equal lists have one place, whoever writes them."""
+    """File name of rows in this order; every process gives equal lists the same name."""
     return hashlib.sha256(b"".join(names)).hexdigest()[:32] + ".safetensors"
 
 
@@ -218,9 +218,9 @@ def _name_digest(text: str) -> bytes:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file, mapped so that nobody can write back; None if there is no file.
+    """The tensors of a file, memory-mapped without write-back; None if it is missing or damaged.
 
-    A damaged file is removed. The caller marks the file as used if it uses what is in it.
+    A damaged file is removed. The caller marks the file as used if it uses the tensors.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -242,7 +242,7 @@ class _GatheredRows:
 
     def __init__(self, names: Sequence[bytes]) -> None:
         self.rows: Tensor | None = None
-        """(n, e); None as long as no row is known."""
+        """(n, e); None until the first rows are copied."""
         self.positions: dict[bytes, list[int]] = {}
         """Positions in the list of each name whose row is missing."""
         for at, name in enumerate(names):
@@ -253,11 +253,11 @@ class _GatheredRows:
 
     @property
     def missing(self) -> list[int]:
-        """Positions of missing rows, ascending; the first one of each name."""
+        """Positions of missing rows, ascending; only the first position of each name."""
         return sorted(positions[0] for positions in self.positions.values())
 
     def copy_from_files(self, folder: Path) -> None:
-        """Copy missing rows from those files of a folder that were not read yet."""
+        """Copy missing rows from the files of a folder that have not been read yet."""
         for path in sorted(set(folder.glob("[!.]*.safetensors")) - self.read):
             if not self.positions:
                 return
@@ -268,11 +268,11 @@ class _GatheredRows:
             digests = stored["names"].numpy().tobytes()
             starts = range(0, len(digests), NAME_BYTES)
             names = [digests[start : start + NAME_BYTES] for start in starts]
-            if self.copy(names, stored["features"]):  # a file that gave no row grows old
+            if self.copy(names, stored["features"]):  # a file that provided no row stays unused
                 _mark_used(path)
 
     def copy(self, names: Sequence[bytes], features: Tensor) -> bool:
-        """Copy those of the named rows (m, e) that are missing; whether there was any."""
+        """Copy the missing rows among the named rows (m, e); returns whether there were any."""
         targets: list[int] = []
         sources: list[int] = []
         for row, name in enumerate(names):
@@ -290,7 +290,7 @@ class _GatheredRows:
 def _lock(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which the system releases if the process dies.
 
-    Where a lock cannot be had, continue without: only time is lost, as work may be done twice.
+    If the lock cannot be obtained, continue without it: at worst, work is done twice.
     """
     lock = filelock.FileLock(folder / ".lock", timeout=WAIT_SECONDS)
     with suppress(OSError, NotImplementedError):  # Timeout is an OSError

@@ -22,7 +22,7 @@ def template_features(
 ) -> Tensor:
     """Unit features (c, e) of the names, averaged over the wordings, on the model's device.
 
-    They are those of `TextTower.encode_templates`; without a `store` they are computed each time.
+    `TextTower.encode_templates` computes them; without a `store`, on every call.
     """
 
     def compute() -> Tensor:

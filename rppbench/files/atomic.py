@@ -1,4 +1,4 @@
-"""Files replaced in one step: neither a reader nor a kill at any moment leaves a partial file."""
+"""Files replaced in one step: no reader ever sees a partial file, and no kill leaves one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STALE_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Problem:
-    """A file, or a line of one, among the records that is not a record as it was written."""
+    """What is wrong with a stored file, or with one line of it, and where."""
 
     path: Path
     reason: str
     line: int | None = None
-    """From 1; None for a complete file."""
+    """Counted from 1; None if the problem concerns the complete file."""
 
     @property
     def place(self) -> str:
@@ -33,7 +33,7 @@ class Problem:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file in one step, text as UTF-8, so that no reader ever sees a part of it."""
+    """Write a file in one step, text as UTF-8: no reader ever sees a partial file."""
     with replacing(path) as temporary, temporary.open("xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
@@ -59,7 +59,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files of killed writers from a folder, but none that may be in use."""
+    """Remove the temporary files of killed writers from a folder; files that may be in use stay."""
     for temporary in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
         try:
             if time.time() - temporary.stat().st_mtime > STALE_SECONDS:

@@ -17,7 +17,7 @@ def cache_folder() -> Path:
 
 
 def cache_limit() -> int | None:
-    """Most bytes that stored features may take ($RPPBENCH_CACHE_SIZE); None if it is not set.
+    """Maximum bytes of all stored features ($RPPBENCH_CACHE_SIZE); None if it is not set.
 
     UsageError if it is not a size.
     """

@@ -1,12 +1,12 @@
 """Files in COCO's format, read entry by entry: they may be larger than memory.
 
 Annotation files are an object of lists ('images', 'annotations', 'categories'), prediction files
-one list. Nothing in them is trusted: what is not JSON, or not a valid entry, is a UsageError that
-names the place.
+one list. Nothing in them is trusted: text that is not JSON, or an invalid entry, raises a
+UsageError that names the place.
 
 The ijson library is as fast on one list, but keeps the path of every nested value: 20 000 nested
-brackets (40 KB) take it 1 GB, four times that with each doubling. It also reads the file once for
-each list, which takes twice as long for annotation files.
+brackets (40 KB) cost it 1 GB, and every doubling costs four times as much. It also reads the file
+once for each list, which takes twice as long for annotation files.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from rppbench.errors import UsageError
 CHUNK = 2**20
 """Characters read at once."""
 LARGEST = 2**26
-"""Most characters of one entry; longer ones are refused."""
+"""Maximum characters of one entry; longer entries are refused."""
 
 _DECODER = json.JSONDecoder()
 _SPACE = " \t\r\n"
 
 
 def entries(path: Path, *wanted: str) -> Iterator[tuple[str, Any]]:
-    """(list, entry) of the wanted lists of an object; ('', entry) where the file is one list.
+    """Pairs (list name, entry) of an object's wanted lists; ('', entry) if the file is one list.
 
     UsageError if the file cannot be read or is incomplete.
     """
@@ -43,7 +43,7 @@ def entries(path: Path, *wanted: str) -> Iterator[tuple[str, Any]]:
 
 
 class _Reader:
-    """A window that moves over the text."""
+    """Reads JSON through a window that moves over the text."""
 
     def __init__(self, file: TextIO, path: Path) -> None:
         self.file, self.path = file, path
@@ -74,7 +74,7 @@ class _Reader:
             raise self.wrong("there is more text after the end")
 
     def list(self) -> Iterator[Any]:
-        """Entries of a list whose opening bracket is passed."""
+        """Entries of a list whose opening bracket has been read."""
         if self.peek() == "]":
             self.at += 1
             return
@@ -102,7 +102,7 @@ class _Reader:
             self.more()
 
     def expect(self, expected: str) -> str:
-        """Pass the next character, which must be one of these, and return it."""
+        """Consume and return the next character, which must be one of `expected`."""
         character = self.peek()
         if not character or character not in expected:
             raise self.wrong(f"{' or '.join(expected)} was expected")
@@ -121,7 +121,7 @@ class _Reader:
             self.more()
 
     def more(self) -> None:
-        """Read more and drop what is passed; steps grow with the length of the entry."""
+        """Drop the consumed text and read more; chunks grow with the length of the entry."""
         read = self.file.read(max(CHUNK, len(self.text) - self.at))
         self.passed += self.at
         self.text, self.at = self.text[self.at :] + read, 0
@@ -134,30 +134,30 @@ class _Reader:
         )
 
 
-# --- what an entry must be ------------------------------------------------------------------------
+# --- checks of an entry ---------------------------------------------------------------------------
 
 
 def integer_of(entry: Mapping[str, Any], name: str, where: str) -> int:
-    """An integer of an entry. UsageError if there is none."""
+    """The integer `name` of an entry. UsageError if it is missing or not an integer."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
     if type(value) is not int or abs(value) > 2**62:
-        raise UsageError(f"{where}: {name!r} is not an integer: {_shown(entry)}")
+        raise UsageError(f"{where}: {name!r} is not an integer: {_abbreviated(entry)}")
     return value
 
 
 def number_of(entry: Mapping[str, Any], name: str, where: str) -> float:
-    """A finite number of an entry. UsageError if there is none."""
+    """The finite number `name` of an entry. UsageError if it is missing or not a number."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UsageError(f"{where}: {name!r} is not a number: {_shown(entry)}")
+        raise UsageError(f"{where}: {name!r} is not a number: {_abbreviated(entry)}")
     return float(value)
 
 
 def text_of(entry: Mapping[str, Any], name: str, where: str) -> str:
-    """A text of an entry. UsageError if there is none."""
+    """The text `name` of an entry. UsageError if it is missing, blank or not a text."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
     if not isinstance(value, str) or not value.strip():
-        raise UsageError(f"{where}: {name!r} is not a text: {_shown(entry)}")
+        raise UsageError(f"{where}: {name!r} is not a text: {_abbreviated(entry)}")
     return value
 
 
@@ -170,7 +170,7 @@ def box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, floa
         or not all(type(edge) in (int, float) and math.isfinite(edge) for edge in value)
         or min(value[2:]) < 0
     ):
-        raise UsageError(f"{where}: 'bbox' is not x, y, width, height: {_shown(entry)}")
+        raise UsageError(f"{where}: 'bbox' is not x, y, width, height: {_abbreviated(entry)}")
     x, y, width, height = map(float, value)
     return x, y, width, height
 
@@ -188,6 +188,6 @@ def category_names(path: Path) -> list[tuple[int, str]]:
     return sorted(names.items())
 
 
-def _shown(entry: object) -> str:
+def _abbreviated(entry: object) -> str:
     text = json.dumps(entry, ensure_ascii=False, default=str)
     return text if len(text) <= 120 else f"{text[:117]}..."

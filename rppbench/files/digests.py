@@ -1,4 +1,4 @@
-"""Digests of what files hold: the identity of data that a path names."""
+"""Digests of file contents, which identify the data that a path names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rppbench.errors import MissingDataError
 def content_digest(path: Path) -> str:
     """Digest of a file, or of all files below a folder with their names.
 
-    MissingDataError if there is neither.
+    MissingDataError if the path is neither.
     """
     if path.is_file():
         return sha256(path)[:32]
@@ -25,13 +25,13 @@ def content_digest(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, computed once for each path, size and time of change."""
+    """SHA-256 of a file, computed once for each path, size and modification time."""
     stat = path.stat()
     return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, changed: int) -> str:
+def _sha256(path: Path, size: int, modified_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

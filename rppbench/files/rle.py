@@ -1,9 +1,9 @@
-"""Masks as COCO's run-length encoding, read and written without trusting what is read.
+"""Masks in COCO's run-length encoding, written, and read without trust in the input.
 
-Runs alternate between 0 and 1 and follow the columns. In files they are a list of numbers or
-COCO's compressed text (cocodataset/cocoapi, common/maskApi.c: five bits a character, from the
-third run on as the difference to the run before the last). The C code of that library reads
-beyond its arrays where a text is damaged; this raises.
+Runs alternate between 0 and 1 and go down the columns. In files they are a list of numbers or
+COCO's compressed text (cocodataset/cocoapi, common/maskApi.c: five bits per character; from the
+fourth run on, each run is stored as its difference to the run two before it). That library's C code
+reads beyond its arrays if a text is damaged; this module raises UsageError.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rppbench.errors import UsageError
 
 LARGEST = 2**28
-"""Most pixels of a mask that is read; a file must not demand more memory than its image."""
+"""Maximum pixels of a mask that is read; a file must not demand more memory than its image."""
 
 
 def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
@@ -27,24 +27,24 @@ def encode(mask: NDArray[np.bool_]) -> dict[str, Any]:
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     edges = edges[edges < mask.size]
     runs = np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
-    return {"size": [height, width], "counts": _text(runs)}
+    return {"size": [height, width], "counts": _compressed(runs)}
 
 
 def decode(rle: object, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """The mask [H, W] of an encoding. UsageError if it is damaged or not of `size` (H, W)."""
-    (height, width), counts = _sound(rle, size)
+    (height, width), counts = _validated(rle, size)
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape((height, width), order="F")
 
 
 def checked(rle: object, size: tuple[int, int]) -> dict[str, Any]:
-    """The encoding with its runs as COCO's text, without decoding it. UsageError as `decode`."""
-    (height, width), counts = _sound(rle, size)
-    return {"size": [height, width], "counts": _text(counts)}
+    """The encoding with its runs as COCO's text, without decoding it. UsageError as in `decode`."""
+    (height, width), counts = _validated(rle, size)
+    return {"size": [height, width], "counts": _compressed(counts)}
 
 
-def _sound(rle: object, size: tuple[int, int] | None) -> tuple[tuple[int, int], Sequence[int]]:
-    """Height and width of a mask, and runs that add up to them."""
+def _validated(rle: object, size: tuple[int, int] | None) -> tuple[tuple[int, int], Sequence[int]]:
+    """Height and width of a mask, and its runs, which add up to height * width pixels."""
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
         raise UsageError("a mask must be {'size': [height, width], 'counts': ...}")
     given, counts = rle["size"], rle["counts"]
@@ -57,16 +57,16 @@ def _sound(rle: object, size: tuple[int, int] | None) -> tuple[tuple[int, int], 
             f"a mask of {height} x {width} pixels does not fit an image of {size[0]} x {size[1]}"
         )
     if isinstance(counts, (str, bytes)):
-        counts = _runs(counts.encode() if isinstance(counts, str) else counts)
+        counts = _decompressed(counts.encode() if isinstance(counts, str) else counts)
     elif not isinstance(counts, Sequence) or not all(type(run) is int for run in counts):
         raise UsageError("the runs of a mask are neither numbers nor COCO's text")
-    # In Python's own numbers: numpy's would wrap around.
+    # Python's integers: numpy's would wrap around.
     if any(run < 0 for run in counts) or sum(counts) != height * width:
         raise UsageError(f"the runs of a mask do not add up to {height} x {width} pixels")
     return (height, width), counts
 
 
-def _text(runs: Sequence[int]) -> str:
+def _compressed(runs: Sequence[int]) -> str:
     text = bytearray()
     for at, run in enumerate(runs):
         rest = run - runs[at - 2] if at > 2 else run
@@ -78,7 +78,7 @@ def _text(runs: Sequence[int]) -> str:
     return text.decode("ascii")
 
 
-def _runs(text: bytes) -> list[int]:
+def _decompressed(text: bytes) -> list[int]:
     runs: list[int] = []
     value = shift = 0
     for character in text:

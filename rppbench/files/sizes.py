@@ -10,9 +10,9 @@ POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_size(text: str, where: str) -> int:
-    """Bytes of '4GB', '500 MiB' or '1073741824'; a unit is a power of 1024, as tools here print it.
+    """Bytes of '4GB', '500 MiB' or '1073741824'; units are powers of 1024, as in `spell_size`.
 
-    UsageError, which names `where` the text was given, for anything else and for 0.
+    UsageError for any other text and for 0; its message says `where` the text was given.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower())
     count = int(float(match[1]) * 1024 ** POWERS[match[2]]) if match else 0

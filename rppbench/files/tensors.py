@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Metadata and tensors of a safetensors file.
 
-    OSError if it cannot be read, SafetensorError if it is not such a file.
+    OSError if it cannot be read, SafetensorError if it is not a safetensors file.
     """
     from safetensors import safe_open
 

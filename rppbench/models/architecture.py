@@ -1,6 +1,6 @@
-"""The parts of an open_clip model, and whether its towers are ones that can take learned tokens.
+"""The parts of an open_clip model, and whether its towers can take learned tokens.
 
-A tower that cannot be prompted still encodes: the `*_obstacle` functions say why no prompt can
+A tower that cannot be prompted can still encode; the `*_obstacle` functions say why no prompt can
 enter it.
 """
 
@@ -29,7 +29,8 @@ def text_part(model: Any) -> Any:
 def weight_dtype(tower: nn.Module) -> torch.dtype:
     """The type of a tower's matrices.
 
-    Norms and positions stay float32 in open_clip's half-precision modes, so they do not tell.
+    Norms and position embeddings stay float32 in open_clip's half-precision modes, so their type
+    does not show it.
     """
     layers = (nn.Linear, nn.Conv2d)
     return next(part.weight.dtype for part in tower.modules() if isinstance(part, layers))

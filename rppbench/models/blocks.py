@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FinishBlock = Callable[[Any, Tensor, Tensor], Tensor]
-"""`finish_block`, or what `torch.compile` made of it."""
+"""`finish_block`, or its version compiled by `torch.compile`."""
 
 
 def project_qkv(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -37,9 +37,9 @@ def attend_with_prefix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Te
     """Causal attention (c, h, s, d/h) over a shared prefix and each class's own suffix.
 
     `q`, `k` and `v` (c, h, s, d/h) are of the suffixes, `keys` and `values` (1, h, p, d/h) of the
-    prefix, which every suffix token sees. Spelled out because `scaled_dot_product_attention`
-    needs a copy of the prefix for each class, and the copies (17 tokens for a name of 5) would be
-    most of what is kept for the backward pass.
+    prefix, which every suffix token sees. The products are spelled out because
+    `scaled_dot_product_attention` needs a copy of the prefix for each class, and the copies (17
+    tokens for a name of 5) would be most of the memory kept for the backward pass.
     """
     (c, h, s, width), p = q.shape, keys.shape[2]
     rows = q.transpose(0, 1).reshape(h, c * s, width)  # all classes at once against the prefix

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Tokenizer(Protocol):
-    """CLIP's own tokenizer, as open_clip's `SimpleTokenizer` spells it."""
+    """The interface of CLIP's own tokenizer, open_clip's `SimpleTokenizer`."""
 
     sot_token_id: int
     eot_token_id: int
@@ -29,7 +29,7 @@ class Tokenizer(Protocol):
 
 
 class Names:
-    """Tokenised class names: '<name>.' and the end token each, without a start token.
+    """Tokenised class names, each as '<name>.' and the end token, without a start token.
 
     Name and full stop are tokenised as one string, as CoOp does: CLIP's tokenizer merges runs
     of punctuation, so a name that ends in ')' gives one token ').'. With `stop_apart` the full
@@ -69,9 +69,9 @@ class Names:
         return Names.of(texts, self.ids[rows], self.lengths[rows])
 
     def truncate(self, room: int) -> Names:
-        """The names in at most `room` tokens, with a warning for every one that is cut.
+        """The names in at most `room` tokens each, with a warning for every name that is cut.
 
-        The tokens before the full stop are dropped, so that every name still ends alike.
+        The tokens just before the full stop are dropped, so that every name keeps its ending.
         """
         longest = self.ids.shape[1]
         if longest <= room:
@@ -107,8 +107,8 @@ def group_by_length(lengths: Tensor, *, shared: int, limit: int, overhead: int) 
 
     A group is padded to its longest member. Splitting by length saves padding and costs
     `overhead` (in tokens) for each group; this is the split of the lowest total cost. A group
-    holds at most `limit` tokens (but at least one row), where each row counts `shared` tokens more
-    than its length.
+    holds at most `limit` tokens (but at least one row), and each row counts as its padded length
+    plus `shared` tokens.
     """
     order = lengths.argsort(stable=True)
     values, counts = lengths[order].unique_consecutive(return_counts=True)

@@ -30,7 +30,7 @@ __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
 
 
 MAX_SCORED_IMAGES = 4096
-"""Images whose similarities are held at once where `--memory` sets no lower number."""
+"""Maximum images whose similarities are held at once; `--memory` may set a lower number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Clip:
     tokenizer: Tokenizer
     preprocess: Preprocess
     memory: int | None = None
-    """Bytes that the process may take (`--memory`); bounds what is computed at once."""
+    """Bytes that the process may take (`--memory`); limits how much is computed at once."""
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
@@ -69,7 +69,7 @@ class Clip:
         return tower
 
     def scored_images_at_once(self, classes: int) -> int:
-        """Images whose similarities to so many classes are held at once.
+        """Number of images whose similarities to that many `classes` are held at once.
 
         UsageError if not even the weights fit in `memory`.
         """
@@ -81,9 +81,9 @@ class Clip:
     def compile(self, backend: str) -> None:
         """Compile the larger part of each transformer block, `finish_block`, in both towers.
 
-        `backend` is one of `torch.compile`. Values then differ by rounding. Blocks share the
-        compiled code; each size, and whether there is a gradient, needs its own variant, of which
-        torch makes only eight by default.
+        `backend` is a backend of `torch.compile`. Values then differ by rounding. Blocks share the
+        compiled code. Each input size needs its own variants, with and without a gradient, and
+        torch compiles only eight variants by default.
         """
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         compiled = torch.compile(finish_block, backend=backend)
@@ -100,7 +100,7 @@ class Clip:
 
     @property
     def scale(self) -> Tensor:
-        """() exp(logit_scale): cosines are multiplied with it to give logits."""
+        """() exp(logit_scale): cosines are multiplied by it to give logits."""
         return self.model.logit_scale.detach().float().exp().reshape(())
 
     def names(self, names: Sequence[str]) -> Names:
@@ -108,7 +108,7 @@ class Clip:
         return Names(names, self.tokenizer)
 
     def unknown_words(self, names: Sequence[str]) -> list[str]:
-        """Names with a token whose embedding is all zero: the text tower was not trained on it."""
+        """Names with a token that the text tower was not trained on: its embedding is all zero."""
         if self.text.obstacle:
             return []
         trained = (self.text.module.token_embedding.weight != 0).any(1).cpu()  # (vocabulary,)
@@ -124,7 +124,7 @@ class Clip:
         shots: int = 1,
         teacher: Clip | None = None,
     ) -> Space:
-        """Widths and depths that a method's parameters are made for, and its random stream.
+        """The widths and numbers of layers that a method's parameters fit, and their random stream.
 
         Widths and layers are 0 for a tower that cannot be prompted.
         """
@@ -154,8 +154,8 @@ def load(
 ) -> Clip:
     """The named model with its weights, frozen.
 
-    `shipped` holds the backbones of plugins by name. UsageError if no backbone or precision has
-    the name, or if its weights cannot be fetched, are damaged or do not fit the model.
+    `shipped` holds the backbones of plugins by name. UsageError if the backbone or the precision is
+    unknown, or if the weights cannot be fetched, are damaged or do not fit the model.
     """
     if precision not in PRECISIONS:
         raise unknown("precision is named", precision, PRECISIONS, "precisions")

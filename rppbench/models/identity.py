@@ -1,7 +1,7 @@
 """Names of backbones: which model a name means, and the digest of that model. Loads no weights.
 
-A name is one that a plugin ships ('demo'); 'MODEL/TAG' or 'MODEL/FILE' with a model of open_clip
-('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; or 'local-dir:/folder'.
+A name is that of a backbone shipped by a plugin ('demo'); 'MODEL/TAG' or 'MODEL/FILE' with a model
+of open_clip ('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; or 'local-dir:/folder'.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class BackboneSource:
 
     kind: Literal["shipped", "tag", "file", "hub", "folder"]
     model: str
-    """Name of the shipped backbone or of open_clip's model; the complete spelling otherwise."""
+    """Name of the shipped backbone or of open_clip's model; the complete name otherwise."""
     weights: str = ""
     """Tag, file, repository or folder, by `kind`; '' for a shipped backbone."""
 
@@ -39,7 +39,7 @@ class BackboneSource:
 
 
 def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
-    """The model and weights that a name means. UsageError if it means none."""
+    """The model and weights that a name means. UsageError for an unknown name or a missing file."""
     if backbone in shipped:
         return BackboneSource("shipped", backbone)
     if backbone.startswith(HUB) and backbone != HUB:
@@ -55,7 +55,7 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
         model, weights = "-".join(parts[:end]), "/".join(parts[end:])
         if model not in model_configs():
             continue
-        if "/" in weights or "." in weights:  # no tag of open_clip holds either
+        if "/" in weights or "." in weights:  # no tag of open_clip contains either
             if not Path(weights).is_file():
                 raise UsageError(f"no file {weights!r} for the weights of backbone {backbone!r}")
             return BackboneSource("file", model, weights)
@@ -77,9 +77,9 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
 def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
     """Digest (16 hex digits) of weights and configuration, equal on every machine.
 
-    For a tag it covers what open_clip publishes of it (address, checksum, preprocessing), for a
-    repository of the Hugging Face hub its name: nothing is downloaded. UsageError as in `resolve`,
-    and for a file that cannot be read.
+    For a tag it covers open_clip's entry (address, checksum, preprocessing), for a repository of
+    the Hugging Face hub only its name, so nothing is downloaded. UsageError as in `resolve`, and
+    for a file that cannot be read.
     """
     source = resolve(backbone, shipped)
     facts: dict[str, Any] = {"kind": source.kind}
@@ -103,10 +103,10 @@ def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
 
 
 def published(source: BackboneSource) -> Mapping[str, Any]:
-    """open_clip's entry for a tag (address, preprocessing, ...), or for the tag that a file is.
+    """open_clip's entry (address, preprocessing, ...) for a tag, or for the tag of a file.
 
-    A file is the tag whose checksum it has, or whose name stands in its path; for any other file
-    the entry holds only what all tags of the model agree on.
+    A file matches the tag whose checksum it has, or else the tag whose name its path contains. For
+    any other file the entry holds only the values that all tags of the model share.
     """
     known = tags(source.model)
     if source.kind == "tag":
@@ -180,6 +180,6 @@ def tags(model: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def published_checksum(facts: Mapping[str, Any]) -> str:
-    """The SHA-256 (or its start) in the address of a tag's file, '' if there is none."""
+    """The SHA-256 (or its start) in the address of a tag's file; '' if it has none."""
     match = re.search(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pth?$", str(facts.get("url", "")))
     return (match[1] or match[2]) if match else ""

@@ -1,7 +1,7 @@
 """The frozen image tower: learned tokens enter behind the patches and in each block.
 
-Where they enter: `ImageTower._run_prompted` appends `Prompt.input` behind the patch tokens, and
-`blocks.insert_prompt` puts the vectors of a block into those rows.
+`ImageTower._run_prompted` appends `Prompt.input` to the patch tokens, and
+`prompt_insertion.insert_prompt` writes the vectors for each block into those rows.
 
 Shapes: b images, d width of the tower, e width of the embedding.
 """
@@ -32,7 +32,7 @@ FULL_BATCH = 16
 
 
 class ImageTower:
-    """Images, optionally with learned tokens behind the patches, to unit features."""
+    """Encodes images, optionally with learned tokens behind the patches, as unit features."""
 
     def __init__(self, model: Any, name: str = "this backbone") -> None:
         self.model, self.visual, self.name = model, model.visual, name
@@ -42,7 +42,7 @@ class ImageTower:
         self.images_encoded = 0
         """Images that have passed the tower so far."""
         self.max_images: int | None = None
-        """Images that pass the tower at once where no gradient is needed; None: all of a call."""
+        """Maximum images encoded at once where no gradient is needed; None: all of a call."""
 
     def encode(
         self, images: Tensor, prompt: Prompt | None = None, *, batch_invariant: bool = False
@@ -50,12 +50,12 @@ class ImageTower:
         """Unit features (b, e) of images (b, 3, height, width).
 
         `batch_invariant` (without a prompt) pads a small batch, so that an image's features are
-        the same to the last bit whichever others are with it: matrix products of few rows are
-        computed in another order. UsageError if there is a prompt and the tower takes none.
+        the same to the last bit whatever the rest of the batch: matrix products of few rows are
+        computed in another order. UsageError if there is a prompt and the tower cannot take it.
         """
         self.images_encoded += len(images)
         if torch.is_grad_enabled() and prompt is not None:
-            # The backward pass needs all of it anyway.
+            # The backward pass needs all activations anyway.
             return self._encode_at_once(images, prompt, batch_invariant)
         return retry_with_less_memory(
             self, lambda: self._encode_in_groups(images, prompt, batch_invariant)
@@ -70,7 +70,7 @@ class ImageTower:
         return torch.cat([self._encode_at_once(group, prompt, batch_invariant) for group in groups])
 
     def shrink(self) -> bool:
-        """Halve `max_images`; False where it is one already."""
+        """Halve `max_images`; False if it is 1 already."""
         if self.max_images == 1:
             return False
         self.max_images = (self.max_images or 256) // 2
@@ -90,13 +90,13 @@ class ImageTower:
         return self._run_prompted(images, prompt)
 
     def _run_prompted(self, images: Tensor, prompt: Prompt) -> Tensor:
-        """Unit features (b, e) of images whose learned tokens stand behind the patches."""
+        """Unit features (b, e) of images with learned tokens behind the patches."""
         if self.obstacle:
             raise UsageError(f"the image tower of {self.name} cannot be prompted: {self.obstacle}")
         visual = self.visual
         x = visual._embeds(images)  # (b, 1 + patches, d), normalised by ln_pre
         slot = x.shape[1]
-        # ln_pre normalises each token by itself, so tokens behind it change no other.
+        # ln_pre normalises each token by itself, so tokens appended later change no other.
         learned = visual.ln_pre(prompt.input.to(x))
         x = torch.cat([x, learned.expand(len(x), -1, -1)], 1)
         for i, block in enumerate(visual.transformer.resblocks):
@@ -108,7 +108,7 @@ class ImageTower:
 
     @property
     def patch(self) -> int:
-        """Pixels of a patch's side. UsageError for a tower without patches."""
+        """Side of a patch in pixels. UsageError for a tower without patches."""
         if self.obstacle:
             raise UsageError(f"the image tower of {self.name} has no patches: {self.obstacle}")
         return int(self.visual.conv1.kernel_size[0])
@@ -118,9 +118,9 @@ class ImageTower:
 
         In the last block every token keeps its own values: attention is left out, the residual
         connections and the MLP stay (Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022;
-        chongzhou96/MaskCLIP `mmseg/models/backbones/vit.py`). Sides are multiples of `patch`;
-        positions are interpolated where they are not those of training. UsageError for a tower
-        without patches.
+        chongzhou96/MaskCLIP `mmseg/models/backbones/vit.py`). Sides are multiples of `patch`.
+        Position embeddings are interpolated for a grid other than that of training. UsageError for
+        a tower without patches.
         """
         side, visual = self.patch, self.visual
         rows, columns = images.shape[-2] // side, images.shape[-1] // side

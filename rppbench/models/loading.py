@@ -63,8 +63,8 @@ def build(config: Mapping[str, Any], precision: str = "fp32") -> Any:
 def read_open_clip(source: BackboneSource, precision: str) -> tuple[Any, Tokenizer, Preprocess]:
     """Model, tokenizer and preprocessing of a model that open_clip knows or can read.
 
-    That is one of its own tables, of the Hugging Face hub, or of a folder in the hub's layout.
-    UsageError, with what to do, if its weights cannot be fetched or do not fit.
+    The model comes from open_clip's own tables, from the Hugging Face hub, or from a folder in the
+    hub's layout. UsageError, with what to do, if its weights cannot be fetched or do not fit.
     """
     try:
         if source.kind == "file" and is_openai_archive(source):
@@ -84,7 +84,7 @@ def read_open_clip(source: BackboneSource, precision: str) -> tuple[Any, Tokeniz
 
 
 def create_model_options(source: BackboneSource) -> dict[str, Any]:
-    """Options of `open_clip.create_model` beside the name, so that model and weights agree."""
+    """Options of `open_clip.create_model` besides the name, so that model and weights agree."""
     if source.kind not in ("tag", "file"):
         return {}  # the configuration comes with the weights
     options: dict[str, Any] = {"pretrained": source.weights}
@@ -98,7 +98,7 @@ def create_model_options(source: BackboneSource) -> dict[str, Any]:
             stacklevel=2,
         )
     if source.kind == "file":
-        # open_clip takes OpenAI's mean and deviation for every file.
+        # open_clip assumes OpenAI's mean and deviation for every file.
         keys = ("mean", "std", "interpolation", "resize_mode")
         facts = published(source)
         options["force_preprocess_cfg"] = {key: facts[key] for key in keys if key in facts}

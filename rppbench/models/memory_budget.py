@@ -1,4 +1,4 @@
-"""The memory budget: how much is computed at once within `--memory`, by a simple model of cost.
+"""The memory budget: how much is computed at once within `--memory`, by a simple cost model.
 
 A process takes `BASE_BYTES` and the weights. Half of the remaining memory is for what is computed
 at once; the other half is for everything else: features, logits, the allocator's gaps. For each
@@ -7,7 +7,7 @@ peak was 14.2 to 14.6 in `benchmarks/results/text_encoding-*.json`) and its atte
 image goes through the blocks one at a time, so only one block's activations are in memory at once.
 An image that is scored holds `LOGIT_COPIES` numbers for each class.
 
-What happens when memory runs out all the same: `out_of_memory`.
+`out_of_memory` handles memory that runs out nevertheless.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def working_bytes(model: Any, memory: int, name: str) -> int:
 def text_tokens_at_once(model: Any, memory: int, name: str) -> int:
     """Tokens of class names that are run at once, forward and backward, in `memory` bytes.
 
-    At least 1. UsageError as in `working_bytes`; the same holds for the functions below.
+    At least 1, as for the functions below. UsageError as in `working_bytes`.
     """
     text = text_part(model)
     transformer = getattr(text, "transformer", None)
     blocks = getattr(transformer, "resblocks", None)
-    if not blocks:  # a tower of another library: as if it were CLIP's
+    if not blocks:  # a tower of another library: assume the sizes of CLIP's
         width, heads, count, context = 1024, 16, 24, 77
     else:
         width, heads = text.token_embedding.embedding_dim, blocks[0].attn.num_heads
@@ -65,6 +65,6 @@ def images_at_once(model: Any, side: int, memory: int, name: str) -> int:
 
 
 def scored_images_at_once(model: Any, classes: int, memory: int, name: str) -> int:
-    """Images whose similarities to so many classes are held at once in `memory` bytes."""
+    """Images whose similarities to that many `classes` are held at once in `memory` bytes."""
     image = LOGIT_COPIES * FLOAT_BYTES * max(1, classes)
     return max(1, working_bytes(model, memory, name) // image)

@@ -1,8 +1,8 @@
 """What happens when memory runs out: groups are halved and the work is repeated.
 
 `retry_with_less_memory` does so down to one class or one image at a time; then the error is raised
-and ends the cell (`training.failures`). Smaller groups give the same result but for the rounding of
-the last bits. How large groups are to begin with: `memory_budget`.
+and ends the cell (`training.failures`). Smaller groups give the same result up to rounding in the
+last bits. `memory_budget` sets the initial size of groups.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was refused: torch has an error class for GPUs, only texts for CPUs."""
+    """Whether memory was refused: by torch's error class on GPUs, by the error's text on CPUs."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -37,14 +37,14 @@ class Shrinkable(Protocol):
     """A tower that works in groups whose size it can reduce."""
 
     def shrink(self) -> bool:
-        """Halve the groups; False if one cannot be halved any more."""
+        """Halve the size of groups; False if it cannot be reduced any further."""
 
 
 def retry_with_less_memory(tower: Shrinkable, work: Callable[[], T]) -> T:
     """The result of `work()`, repeated with smaller groups until it fits in memory.
 
-    A refusal by oneDNN is first answered by turning oneDNN off. The last error is raised when the
-    tower cannot shrink any more; other errors are raised at once.
+    If oneDNN was refused memory, it is turned off first. The last error is raised when the tower
+    cannot shrink any further; other errors are raised at once.
     """
     while True:
         try:
@@ -60,8 +60,8 @@ def retry_with_less_memory(tower: Shrinkable, work: Callable[[], T]) -> T:
 def turn_off_onednn(error: BaseException) -> bool:
     """If oneDNN was refused memory, compute without it from now on.
 
-    False if the error is not oneDNN's, or it is off already. Its code generator keeps its first
-    error for as long as the thread lives, and then makes no kernel for a new shape, however small
+    False if the error is not oneDNN's, or if oneDNN is off already. After a first error its code
+    generator makes no kernel for a new shape as long as the thread lives, however small the shape
     and however much memory is free again. The kernels of torch itself need no memory of their own.
     """
     if not any(text in str(error) for text in ONEDNN_REFUSED):

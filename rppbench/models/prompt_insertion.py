@@ -1,6 +1,6 @@
 """Where learned tokens enter a block: rows of the residual stream, and of queries, keys and values.
 
-The tokens of `Prompt.input` enter a tower before its first block: `TextTower` and `ImageTower`.
+The tokens of `Prompt.input` enter a tower before its first block, in `TextTower` and `ImageTower`.
 
 Shapes: b sequences, l tokens, m learned tokens, d width.
 """

@@ -1,12 +1,12 @@
 """The frozen text tower: learned tokens enter behind the start token and in each block.
 
-Where they enter: `TextTower._embed` puts `Prompt.input` between the start token and the class
-name, and `blocks.insert_prompt` puts the vectors of a block into those rows.
+`TextTower._embed` puts `Prompt.input` between the start token and the class name, and
+`prompt_insertion.insert_prompt` writes the vectors for each block into those rows.
 
-CLIP's text tower is causal: what stands before the class name never sees the name, and what
-follows the end token cannot reach it. So the start token and the learned tokens, the prefix, are
-run once and their keys and values are kept for each block; for each class only its suffix,
-'<name>.<end>', is run. This is exact in value and in gradient.
+CLIP's text tower is causal: tokens before the class name never attend to the name, and tokens after
+the end token cannot affect it. So the prefix (the start token and the learned tokens) is run once,
+and its keys and values are kept for each block; for each class only the suffix, '<name>.<end>', is
+run. This is exact in value and in gradient.
 
 Shapes: c classes, k selected classes, b contexts, p prefix tokens, s suffix tokens, l tokens,
 n learned tokens, d width, h heads, e embedding.
@@ -41,7 +41,7 @@ from rppbench.models.prompt_insertion import insert_prompt
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of the tokens that all classes share, one pair a block: (1, h, p, d/h)."""
+    """Keys and values of the tokens that all classes share, one pair per block: (1, h, p, d/h)."""
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -53,13 +53,13 @@ class Prefix:
 
 
 class TextTower:
-    """Class names behind learned tokens, or in fixed wordings, to unit features."""
+    """Encodes class names, behind learned tokens or in fixed wordings, as unit features."""
 
     chunk_tokens: int = 8192
     """Classes are run in groups of at most this many tokens."""
     checkpoint: bool | Literal["auto"] = "auto"
     """Whether the activations of a group are dropped and computed again in the backward pass, so
-    that memory stays that of one group; 'auto' does so when the tokens of all classes, without a
+    that only one group's are in memory; 'auto' does so if the tokens of all classes, without a
     shared prefix, exceed `chunk_tokens`."""
 
     def __init__(self, model: Any, tokenizer: Tokenizer, name: str = "this backbone") -> None:
@@ -93,7 +93,7 @@ class TextTower:
         if room < 3:  # a token of the name, the full stop, the end token
             raise UsageError(
                 f"a prompt of {p - 1} tokens leaves no room for a class name: the text tower of"
-                f" {self.name} takes {self.module.context_length} tokens in all"
+                f" {self.name} takes {self.module.context_length} tokens in total"
             )
         contexts = prompt.input
         if contexts.ndim == 3 and classes is not None:
@@ -116,7 +116,7 @@ class TextTower:
         )
 
     def shrink(self) -> bool:
-        """Halve `chunk_tokens`; False where each group holds one class already."""
+        """Halve `chunk_tokens`; False if each group holds one class already."""
         if self.chunk_tokens <= 1:
             return False
         self.chunk_tokens //= 2
@@ -141,10 +141,10 @@ class TextTower:
     def encode_templates(
         self, names: Sequence[str], wordings: Sequence[str], *, raw: bool = False
     ) -> Tensor:
-        """Unit features (c, e): the normalised mean over the wordings of unit features.
+        """Unit features (c, e) of names: the mean of unit features over wordings, normalised.
 
-        With `raw`, the mean is of features that are not normalised. Any tower can do this, one
-        that cannot be prompted with its own `encode_text`.
+        With `raw`, the mean is taken over features that are not normalised. Any tower can do this;
+        a tower that cannot be prompted uses its own `encode_text`.
         """
         features = torch.stack(
             [self.encode_sentences(fill_wording(wording, names)) for wording in wordings]
@@ -184,7 +184,7 @@ class TextTower:
         `shared` says that the prefix of `p` tokens is not run again for each class.
         """
         on_cpu = self.module.token_embedding.weight.device.type == "cpu"
-        # A group costs the launch of its kernels: worth few tokens on a CPU, many on a GPU.
+        # A group costs the launch of its kernels: few tokens' time on a CPU, many tokens' on a GPU.
         overhead = 64 if on_cpu else 2048
         groups = list(
             group_by_length(names.lengths, shared=p, limit=self.chunk_tokens, overhead=overhead)
@@ -204,7 +204,7 @@ class TextTower:
         return torch.cat(parts)[torch.cat(groups).argsort()]
 
     def _run_prefix(self, prompt: Prompt) -> Prefix:
-        """Run what stands before every class name once."""
+        """Run the prefix of all class names once; returns its keys and values."""
         x = self._embed(self._start, prompt.input[None])  # (1, p, d)
         keys, values = [], []
         for i, block in enumerate(self.module.transformer.resblocks):
@@ -227,7 +227,7 @@ class TextTower:
         return self._read_features(x, ids.argmax(-1))
 
     def _run_unshared(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
-        """Features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), nothing shared."""
+        """Features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), each run in full."""
         c, p = len(ids), 1 + contexts.shape[-2]
         x = self._embed(self._start.expand(c, -1), contexts.expand(c, -1, -1), ids)
         for i, block in enumerate(self.module.transformer.resblocks):

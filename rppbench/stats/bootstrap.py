@@ -1,8 +1,8 @@
 """Paired bootstrap: the difference between two methods that are scored on the same images.
 
-The changes from method a to method b are one array (s, n) a data set, for s seeds and n images: 1
-where only b is right, -1 where only a is, else 0. Seeds and images are crossed: each seed's prompts
-see the same images.
+The changes from method a to method b are one array (s, n) for each data set, with s seeds and n
+images: 1 where only b is right, -1 where only a is right, 0 otherwise. Seeds and images are
+crossed: each seed's prompts see the same images.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def difference(parts: Sequence[Changes], confidence: float = 0.95) -> Difference
     mean over resampled images plus, with several seeds, an error of the seeds' mean. That error is
     drawn from Student's t: resampling three seeds gives intervals that miss the truth three times
     as often as they should. The interaction of images and seeds is already in it, so the variance
-    of the images' part is reduced by as much. With one seed the interval covers the choice of
+    of the images' part is reduced by that amount. With one seed the interval covers the choice of
     images only.
     """
     random = np.random.default_rng(0)  # the same records give the same interval
@@ -58,14 +58,15 @@ def _image_draws(changes: Changes, random: np.random.Generator) -> NDArray[np.fl
     """(DRAWS,) means of changes (s, n) over images drawn with replacement."""
     seeds, images = changes.shape
     means = changes.mean(axis=0)  # (n,)
-    # One more image that only a gets right and one that only b does; without them few changes would
-    # look certain (Bonett and Price, Adjusted Wald intervals for paired proportions, 2012).
+    # One extra image that only a gets right and one that only b gets right: without them, a result
+    # with few changes would look certain (Bonett and Price, Adjusted Wald intervals for paired
+    # proportions, 2012).
     values, counts = np.unique(np.append(means, [-1.0, 1.0]), return_counts=True)
     # Drawing images with replacement is drawing how often each value occurs.
     drawn = random.multinomial(images, counts / (images + 2), DRAWS) @ values / images
     spread = means.var(ddof=1) if images > 1 else 0.0
     if seeds > 1 and spread > 0:
-        # What neither the image nor the seed explains; its variance is in the seeds' part too.
+        # The part that neither image nor seed explains; the seeds' part contains its variance too.
         residual = changes - means - changes.mean(axis=1, keepdims=True) + means.mean()
         shared = (residual**2).sum() / ((seeds - 1) * (images - 1)) / seeds
         drawn = drawn.mean() + sqrt(max(0.0, 1 - shared / spread)) * (drawn - drawn.mean())

@@ -1,4 +1,4 @@
-"""Student's t, chi-square and the normal range: the tails and quantiles that are needed.
+"""Tails and quantiles of Student's t, of chi-square and of the range of normal values.
 
 Written without scipy, whose distributions take longer to import than a leaderboard takes to print;
 the tests compare them with scipy's.
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 @lru_cache
 def t_quantile(degrees: int, confidence: float) -> float:
-    """The t with P(|T| < t) = `confidence`, for Student's T with `degrees` >= 1 of freedom.
+    """The t with P(|T| < t) = `confidence`, for Student's T with `degrees` degrees of freedom.
 
     Bisects the closed form of the probability for integer degrees of freedom (Abramowitz and
     Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4). ValueError unless `degrees` is
@@ -31,7 +31,7 @@ def t_quantile(degrees: int, confidence: float) -> float:
 
 
 def t_probability(t: float, degrees: int) -> float:
-    """P(|T| < t) for Student's T with `degrees` >= 1 of freedom."""
+    """P(|T| < t) for Student's T with `degrees` >= 1 degrees of freedom."""
     return _probability(math.atan(t / math.sqrt(degrees)), degrees)
 
 
@@ -50,7 +50,7 @@ def _probability(angle: float, degrees: int) -> float:
 
 
 def chi_square_tail(freedom: int, value: float) -> float:
-    """P(X > `value`) for a chi-square X with so many degrees of freedom.
+    """P(X > `value`) for a chi-square X with `freedom` degrees of freedom.
 
     The closed form for integer degrees (Abramowitz and Stegun 26.4.4-5).
     """

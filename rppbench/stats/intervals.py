@@ -23,11 +23,11 @@ class Interval:
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """The mean with its t-interval: mean ± t * s / sqrt(n), s with n - 1 in the denominator.
 
-    ValueError without values.
+    ValueError if there are no values.
     """
     n = len(values)
     if n == 0:
-        raise ValueError("no values, no mean")
+        raise ValueError("no values: their mean is undefined")
     mean = fmean(values)
     if n == 1:
         return Interval(mean, None, 1)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p-value of McNemar's test: under its null hypothesis both are equally likely.
+    """Exact two-sided p-value of McNemar's test (null: a gain is as likely as a loss).
 
     `gained` and `lost` count the images that only the second or only the first method gets right.
     """

@@ -17,9 +17,9 @@ from rppbench.stats.distributions import chi_square_tail, range_quantile
 MIN_DATASETS = 5
 """With fewer, no ranks are given."""
 MIN_ROWS = 3
-"""Two rows are for `rppbench compare`, which looks at images."""
+"""For two rows there is `rppbench compare`, which compares image by image."""
 MAX_ROWS = len(ascii_letters)
-"""Each group of rows has a letter."""
+"""Each group of rows needs a letter of its own."""
 LEVEL = 0.05
 """Significance level of both tests."""
 
@@ -43,11 +43,11 @@ class Ranking:
     critical: float
     """Nemenyi's critical difference of mean ranks, for all pairs of rows together."""
     p: float
-    """P-value of Friedman's test, that all rows are equally good."""
+    """P-value of Friedman's test, whose null hypothesis is that all rows are equally good."""
 
 
 def rank(values: Sequence[Sequence[float]]) -> tuple[Ranking, list[Rank]] | None:
-    """Ranks of rows by values (rows, data sets), the highest first; ties share a mean rank.
+    """Ranks of rows by their values (rows, data sets), the highest first; ties share a mean rank.
 
     None if there are too few data sets or rows for a test, or more rows than letters.
     """
@@ -72,7 +72,7 @@ def _rank(value: float, column: Sequence[float]) -> float:
 
 
 def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
-    """P-value of Friedman's test, that all rows are equally good; corrected for ties."""
+    """P-value of Friedman's test (null: all rows are equally good), corrected for ties."""
     sets, rows = len(columns), len(means)
     tied = sum(column.count(v) ** 3 - column.count(v) for column in columns for v in set(column))
     varied = 1 - tied / (sets * rows * (rows**2 - 1))
@@ -83,9 +83,10 @@ def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> flo
 
 
 def _letters(means: Sequence[float], critical: float) -> list[str]:
-    """The letters of each row: one a maximal group whose means differ by less than `critical`."""
+    """The letters of each row, one for each maximal group of means less than `critical` apart."""
     order = sorted(means)
-    # The last row of the group that starts at each row; a group inside the one before is not new.
+    # For each row the last row of the group that starts there. A group inside its predecessor is
+    # not new.
     ends = [max(j for j, mean in enumerate(order) if mean - low < critical) for low in order]
     new = [True, *(end > before for before, end in pairwise(ends))]
     groups = [(order[i], order[ends[i]]) for i in range(len(order)) if new[i]]

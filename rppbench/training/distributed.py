@@ -2,12 +2,12 @@
 
 The first process runs the command: it plans, scores and writes. The others wait for a training and
 help with it. In a step each process encodes its share of the images and of the candidate classes;
-the features are gathered, and each computes the loss of the entire batch. So whatever couples a
-batch (batch norm, sampled classes, a loss of the method's own) sees the same batch as in one
-process, and the prompts are the same up to rounding.
+the features are gathered, and each computes the loss of the entire batch. So anything that depends
+on several images (batch norm, sampled classes, a loss of the method's own) sees the same batch as
+in one process, and the prompts are the same up to rounding.
 
-Control and data go through gloo on CPUs and NCCL on GPUs, which mmengine's `dist` does not do in
-one group.
+One group serves CPU tensors through gloo and GPU tensors through NCCL; mmengine's `dist` cannot
+combine them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rppbench.records.record import Failure
 from rppbench.training.failures import PeerError, failure_of
 
 WAIT = timedelta(days=1)
-"""The others wait while the first process scores. The death of a process is noticed at once."""
+"""Longest wait: the others wait while the first scores. A process that dies is noticed at once."""
 
 TOGETHER = 16
 """Batches that each process encodes before the first one stores the features of all."""
@@ -45,7 +45,7 @@ class Group:
     rank: int = 0
     size: int = 1
     lost: bool = False
-    """Whether another process is gone: nothing more can be done together."""
+    """Whether another process is gone, so that no more work can be shared."""
 
     @property
     def first(self) -> bool:
@@ -53,7 +53,7 @@ class Group:
         return self.rank == 0
 
     def share(self, count: int, what: str) -> Tensor:
-        """Positions of this process's share of `count` things. UsageError for more processes."""
+        """Positions of this process's share of `count` things. UsageError if `count` < `size`."""
         if count < self.size:
             raise UsageError(
                 f"a step with {count} {what} cannot be shared by {self.size} processes; start at "
@@ -62,14 +62,15 @@ class Group:
         return torch.arange(self.rank, count, self.size)
 
     def batches(self, count: int, size: int) -> Tensor:
-        """Positions of this process's share of `count` things, in the batches of a single process.
+        """Positions of this process's share of `count` things, in batches of `size`.
 
-        A row of a product may be rounded differently in another batch; stored features must not be.
+        The batches are those of a single process: in another batch a row of a matrix product may be
+        rounded differently, and stored features must not change.
         """
-        return torch.cat([*torch.arange(count).split(size)[self.rank :: self.size], _NONE])
+        return torch.cat([*torch.arange(count).split(size)[self.rank :: self.size], _NO_ROWS])
 
     def gather(self, own: Tensor, rows: Tensor, count: int) -> Tensor:
-        """(count, ...) rows of all processes, of which `own` are those at `rows`.
+        """(count, ...) rows of all processes; `own` are this process's, at positions `rows`.
 
         Differentiable: see `average`.
         """
@@ -86,29 +87,29 @@ class Group:
         """(n, e) features from the first process's store, in all processes.
 
         `get(compute)` reads the store and calls `compute` for what it lacks. All processes share
-        that work, `encode(picks, done, total)`, in batches of `size`: `done` images come before
-        the picks, of `total` in all. Only the first reads a store, since machines need not share a
-        folder.
+        that work, `encode(picks, done, total)`, in batches of `size`; `done` of the `total` images
+        come before the picks. Only the first process reads a store, since machines need not share
+        a folder.
         """
         if self.size == 1:
             return get(lambda picks: encode(picks, 0, len(picks)))
 
-        def together(picks: Sequence[int], done: int, total: int) -> Tensor:
+        def encode_together(picks: Sequence[int], done: int, total: int) -> Tensor:
             rows = self.batches(len(picks), size)
             own = torch.cat(list(encode([picks[row] for row in rows.tolist()], done, total)))
             return self.gather(own, rows, len(picks))
 
         if not self.first:
-            while (part := self.same(_NOTHING)) is not None:
-                together(*part)
+            while (part := self.same(_PLACEHOLDER)) is not None:
+                encode_together(*part)
             count, width = self.same((0, 0))
-            return self.gather(torch.zeros(0, width), _NONE, count)
+            return self.gather(torch.zeros(0, width), _NO_ROWS, count)
 
         def compute(picks: Sequence[int]) -> Iterator[Tensor]:
             most = TOGETHER * self.size * size
             for start in range(0, len(picks), most):
                 part = list(picks[start : start + most]), start, len(picks)
-                yield together(*self.same(part))
+                yield encode_together(*self.same(part))
 
         features = get(compute)
         self.same(None)
@@ -119,9 +120,9 @@ class Group:
         """Replace each gradient by the mean over all processes.
 
         Each process computes the entire loss, so the mean is right for parameters that the loss
-        uses directly. A gradient that arrives through features comes from one process for each
-        feature; `gather` has multiplied it by the number of processes. A parameter without a
-        gradient stays without.
+        uses directly. The gradient through a feature arises only in the process that encoded it;
+        `gather` has multiplied it by the number of processes. A parameter that has no gradient in
+        any process gets none.
         """
         if self.size == 1 or not parameters:
             return
@@ -154,7 +155,7 @@ class Group:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Work that all processes do. Where one fails it raises its error, the others PeerError."""
+        """Work of all processes. One that fails raises its own error, the others PeerError."""
         if self.size == 1:
             yield
             return
@@ -204,12 +205,12 @@ class Group:
 
 
 ALONE = Group()
-_NONE = torch.zeros(0, dtype=torch.int64)
-_NOTHING: Any = None
+_NO_ROWS = torch.zeros(0, dtype=torch.int64)
+_PLACEHOLDER: Any = None
 
 
 class _Gather(torch.autograd.Function):
-    """Rows of all processes; backward, the gradient of the own ones times their number."""
+    """Rows of all processes; backward, the gradient of the own rows times `group.size`."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, rows: Tensor, count: int, group: Group) -> Tensor:
@@ -225,7 +226,7 @@ class _Gather(torch.autograd.Function):
 
 
 def launched() -> bool:
-    """Whether torchrun started this process and others."""
+    """Whether torchrun started this process among several."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
@@ -235,7 +236,9 @@ def own_device(device: str) -> str:
         return device
     number, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if device != "cuda":
-        raise UsageError(f"each process that torchrun starts has its own GPU: cuda, not {device!r}")
+        raise UsageError(
+            f"each process that torchrun starts has its own GPU: use cuda, not {device!r}"
+        )
     if number >= count:
         raise UsageError(f"torchrun started more processes than there are GPUs: {count}")
     return f"cuda:{number}"
@@ -243,7 +246,7 @@ def own_device(device: str) -> str:
 
 @contextmanager
 def joined(device: str) -> Iterator[Group]:
-    """The group of the processes that torchrun started; of this one alone without it."""
+    """The group of the processes that torchrun started; without torchrun, this process alone."""
     if not launched():
         yield ALONE
         return
@@ -263,10 +266,10 @@ def joined(device: str) -> Iterator[Group]:
 
 
 def _outlive(group: Group) -> None:
-    """Let the first process record why it stops when torchrun ends all because one died."""
+    """Let the first process record why it stops if torchrun ends all processes after one died."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not group.lost:  # a second time would interrupt the writing of the record
+        if not group.lost:  # a second error would interrupt the writing of the record
             group.lost = True
             raise LostError("torchrun ended this run: another process died, or it was cancelled")
 

@@ -9,7 +9,7 @@ from rppbench.records.record import Failure
 
 
 class PeerError(Exception):
-    """Another process failed in work that all share."""
+    """Another process failed in work that all processes share."""
 
     def __init__(self, rank: int, failure: Failure) -> None:
         super().__init__(f"in process {rank}: {failure.message}")
@@ -17,9 +17,9 @@ class PeerError(Exception):
 
 
 def failure_of(error: Exception) -> Failure:
-    """Kind and message of the exception; a traceback where neither user nor data is the cause."""
+    """Kind and message of the exception; a traceback too if neither user nor data is the cause."""
     from rppbench.models.out_of_memory import (
-        is_out_of_memory,  # it loads open_clip; a finished grid does not
+        is_out_of_memory,  # loads open_clip, which a finished grid does not need
     )
 
     if isinstance(error, PeerError):

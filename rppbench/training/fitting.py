@@ -1,4 +1,4 @@
-"""The examples that a `FittedMethod` is fitted to, and the line of the log about its fit."""
+"""The examples that a `FittedMethod` is fitted to, and the log entry of its fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
     UsageError for a method whose prompts change what the towers compute.
     """
     if inputs.template_texts is None or method.prompts().image is not None:
-        raise UsageError(f"{method.name!r} is fitted to the features of frozen towers")
+        raise UsageError(
+            f"{method.name!r} is fitted to features of frozen towers: it must use fixed wordings "
+            "and no prompt of the image tower"
+        )
     clip, device = inputs.clip, inputs.clip.device
     views = [inputs.view_features(clip, inputs.images, 0, view) for view in range(method.views)]
     images = torch.stack(views)
@@ -42,7 +45,7 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
 
 
 def validation_samples(dataset: Dataset, training: Training, classes: list[int]) -> list[Sample]:
-    """CoOp's draw of validation images, at most four a class; none if there is no such split."""
+    """CoOp's draw of validation images, at most four per class; [] if there is no 'val' split."""
     try:
         val = dataset.samples("val")
     except MissingDataError:
@@ -55,7 +58,7 @@ def validation_samples(dataset: Dataset, training: Training, classes: list[int])
 
 @torch.no_grad()
 def fit_entry(method: FittedMethod, examples: Examples) -> dict[str, float]:
-    """Loss and accuracy on the images of the fit, in the form of an epoch's entry in the log."""
+    """Loss and accuracy on the images of the fit, in the form of an epoch's log entry."""
     classes = torch.arange(len(examples.texts), device=examples.texts.device)
     images = examples.images[0]
     logits: Tensor | None = method.classify(images, examples.texts, classes, examples.scale)

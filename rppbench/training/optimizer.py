@@ -1,4 +1,4 @@
-"""A recipe's optimiser: which one, the learning rate of each epoch, the average over epochs."""
+"""A recipe's optimiser, its learning rate in each epoch, and the average over epochs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 def learning_rate(recipe: Mapping[str, object], epoch: int) -> float:
     """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
 
-    The cosine starts at its full rate after the warm-up and is stepped once an epoch, so the last
-    epoch is not at zero: KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises UsageError for
-    a schedule that does not exist.
+    The cosine starts at its full rate after the warm-up and is stepped once per epoch, so the rate
+    of the last epoch is not zero, as in KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises
+    UsageError for a schedule that does not exist.
     """
     warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
     schedule = str(recipe["schedule"])
@@ -39,19 +39,19 @@ def optimiser_of(
     recipe: Mapping[str, object], parameters: Sequence[Tensor]
 ) -> torch.optim.Optimizer:
     """The recipe's optimiser; its rate is set each epoch. UsageError for an unknown name."""
-    word = str(recipe["optimiser"])
+    name = str(recipe["optimiser"])
     decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
     learned = parameters or [torch.zeros(0)]  # torch refuses an empty list
-    if word == "adamw":  # eps as Tip-Adapter sets it, its only user
+    if name == "adamw":  # eps as Tip-Adapter sets it, its only user
         return torch.optim.AdamW(learned, eps=1e-4, weight_decay=decay)
-    if word != "sgd":
-        raise unknown("optimiser is named", word, OPTIMISERS, "optimisers")
+    if name != "sgd":
+        raise unknown("optimiser is named", name, OPTIMISERS, "optimisers")
     momentum = float(recipe["momentum"])  # type: ignore[arg-type]
     return torch.optim.SGD(learned, lr=1.0, momentum=momentum, weight_decay=decay)
 
 
 def scaler_of(device: str, dtype: torch.dtype) -> torch.amp.GradScaler:
-    """A scaler that keeps small gradients from vanishing in float16 towers; idle in other types.
+    """A scaler that keeps small gradients from vanishing in float16 towers; else disabled.
 
     Prompts and the loss are float32, but gradients pass through the towers in the towers' type,
     and float16 has no values below 6e-8. The loss is multiplied by a factor and the gradients are

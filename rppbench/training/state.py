@@ -79,12 +79,12 @@ def load_state(
             return Progress()
         values = json.loads(metadata["progress"])
         progress = Progress(**{**values, "log": tuple(values["log"])})
-        method.load_state_dict(_under("method.", tensors))
+        method.load_state_dict(_with_prefix("method.", tensors))
     except (OSError, KeyError, ValueError, TypeError, RuntimeError, SafetensorError):
         return Progress()
     if optimiser is not None:
         for prefix, entry in KEPT.items():
-            stored = _under(f"{prefix}.", tensors)
+            stored = _with_prefix(f"{prefix}.", tensors)
             for name, parameter in method.named_parameters():
                 if name in stored:
                     optimiser.state[parameter][entry] = stored[name].to(parameter.device)
@@ -92,15 +92,15 @@ def load_state(
 
 
 def learned_parameters(path: Path, key: str) -> dict[str, Tensor]:
-    """The method's state in a file that `save_state` wrote for this training. UsageError if not."""
+    """The method's state in a file of `save_state`. UsageError unless it is of this training."""
     try:
         metadata, tensors = read_tensors(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"no learned prompts in {path}: {error}") from error
     if metadata.get("training") != key:
         raise UsageError(f"{path} does not hold the prompts of training {key}")
-    return _under("method.", tensors)
+    return _with_prefix("method.", tensors)
 
 
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""The data side of a training: its images and classes, and what each step gets of them.
+"""The data side of a training: its images and classes, and the batches of its steps.
 
 Shapes: b images of a step (all views), n training images, c classes, k candidates, e embedding.
 """
@@ -28,21 +28,21 @@ from rppbench.records.cell import Training
 from rppbench.training.distributed import ALONE, Group
 
 ENCODED = 256
-"""Images that a frozen tower encodes at once."""
+"""Number of images that a frozen tower encodes at once."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step: one view of all of them after the other."""
+    """The images of one step: all of them in their first view, then in the next, and so on."""
 
     picks: Tensor
     """(b,) positions in the training list."""
     images: Tensor
     """(share of b, 3, height, width), or features (b, e) where the image tower is frozen."""
     teacher_images: Tensor | None
-    """(b, e) the teacher's features."""
+    """(b, e) the teacher's features; None without a teacher."""
     frozen_images: Tensor | None
-    """(b, e) the frozen image tower's, where the method's loss asks for them."""
+    """(b, e) the frozen image tower's features, if the method's loss needs them."""
 
 
 class StepInputs:
@@ -72,7 +72,7 @@ class StepInputs:
         augment = str(recipe["augment"])
         self.images = Images(dataset, samples, clip.preprocess, augment, scorer.workers)
         self.template_texts: Tensor | None = None
-        """(c, e) where the text is fixed."""
+        """(c, e) features of fixed wordings; None if the text is learned."""
         if isinstance(text := method.prompts().text, Templates):
             wordings = text.wordings or (dataset.template,)
             encoder = template_encoder(text, clip, teacher)
@@ -85,7 +85,7 @@ class StepInputs:
                 self.features, teacher, names, (dataset.template,)
             )
         self.frozen_texts: Tensor | None = None
-        """(c, e) that the method's loss compares with."""
+        """(c, e) frozen features that the method's loss compares with, if it does."""
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
             self.frozen_texts = template_features(self.features, clip, names, wordings, frozen.raw)
@@ -105,7 +105,7 @@ class StepInputs:
             for step in range(first, self.epoch_steps)
         ]
         prompted = self.method.prompts().image is not None
-        asked = self.method.frozen is not None and self.method.frozen.images
+        needs_frozen = self.method.frozen is not None and self.method.frozen.images
         views: Sequence[Sequence[View]] = [
             [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
         ]
@@ -113,7 +113,9 @@ class StepInputs:
             views = [[every[i] for i in self.share(len(every))] for every in views]
         pixels = self.images.batches(views) if prompted else iter(())
         frozen = (
-            self.epoch_features(self.clip, self.images, epoch) if asked or not prompted else None
+            self.epoch_features(self.clip, self.images, epoch)
+            if needs_frozen or not prompted
+            else None
         )
         teacher = (
             None
@@ -128,7 +130,7 @@ class StepInputs:
                     picks=pick.repeat(self.views),
                     images=next(pixels) if own is None or prompted else own,
                     teacher_images=_rows(teacher, pick),
-                    frozen_images=own if asked else None,
+                    frozen_images=own if needs_frozen else None,
                 ),
             )
 
@@ -172,7 +174,7 @@ class StepInputs:
         return self.group.share(batch, "images")
 
     def _stream(self, purpose: str, *parts: object) -> torch.Generator:
-        """Draws depend on data and seed alone: methods that are compared see equal batches."""
+        """A stream that depends on data and seed alone: compared methods see equal batches."""
         training = self.training
         base = (training.source, training.classes, training.shots, training.seed)
         return torch_stream(purpose, *base, *parts)

@@ -63,9 +63,9 @@ class Trainer:
         self.steps = self.epoch_steps * int(self.recipe["epochs"])
 
     def run(self, path: Path) -> Progress:
-        """Train to the end and write the prompts to `path`; resumes from its .partial if any.
+        """Train to the end and write the prompts to `path`; resumes if there is a .partial file.
 
-        Reports after each step the loss and accuracy of the running epoch. Of several processes
+        After each step it reports the loss and accuracy of the running epoch. Of several processes
         only the first reads and writes; the others start from its state and end after the steps.
         """
         parameters = [p for p in self.method.parameters() if p.requires_grad]
@@ -97,13 +97,13 @@ class Trainer:
                     work = with_same_buffers(self.method, take)
                     take = partial(retry_with_less_memory, self.clip.text, work)
                 progress = take()
-                running = progress
+                before_close = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
                 if progress.step % self.epoch_steps == 0:
                     progress = _close_epoch(progress, epoch, learning_rate(self.recipe, epoch))
                     if weights is not None:
                         add_to_average(optimiser, parameters, weights[epoch])
-                means = _means(running, self.epoch_steps)
+                means = _means(before_close, self.epoch_steps)
                 self.notify("train", progress.step, self.steps, means)
                 if self.group.first and time.monotonic() - saved > SAVE_SECONDS:
                     save_state(unfinished, self.training.key, self.method, optimiser, progress)
@@ -200,7 +200,7 @@ class Trainer:
         self.group.average([p for group in optimiser.param_groups for p in group["params"]])
         self.scaler.step(optimiser)
         self.scaler.update()
-        if self.scaler.get_scale() < 1:  # halved again and again: it is not the scale
+        if self.scaler.get_scale() < 1:  # halved again and again: the scale is not the cause
             raise self._diverged(f"gradients overflow float16 {when} and the loss is {value}")
         right = (state.logits.argmax(1) == state.labels).sum().item()
         return replace(
@@ -215,7 +215,8 @@ class Trainer:
     def _texts(self, prompts: Prompts, images: Tensor, candidates: Tensor, batch: int) -> Tensor:
         """(k, e) features of the candidate classes, or (b, k, e); each process encodes its share.
 
-        `images` are features: of the share where the image tower is prompted, else of all.
+        `images` are features: of this process's share if the image tower is prompted, else of the
+        complete batch.
         """
         names, fixed = self.inputs.names, self.inputs.template_texts
         if fixed is not None:
@@ -243,9 +244,9 @@ class Trainer:
 
 
 def with_same_buffers(method: nn.Module, work: Callable[[], T]) -> Callable[[], T]:
-    """The work, each time from the method's present buffers (running statistics).
+    """The work, preceded each time by a reset of the method's buffers to their present values.
 
-    A try that ran out of memory may have changed them already.
+    An attempt that ran out of memory may have changed them (running statistics) already.
     """
     kept = [buffer.clone() for buffer in method.buffers()]
 

@@ -71,7 +71,7 @@ def test_missing_images_are_counted_and_the_first_five_named(
     status, out, _ = run(capsys, "check", "dtd")
     assert status == 1
     total = len(split_of("dtd")["train"])
-    assert f"{total - 1:,} of {total:,} 'train' images are not there" in out
+    assert f"{total - 1:,} of {total:,} 'train' images are missing" in out
     assert sum(line.startswith("    ") for line in out.splitlines()) == 10, "five of train and val"
 
 
