@@ -1,7 +1,7 @@
-"""The benchmarks of speed in one run, and a table of all goals with what was measured.
+"""All benchmarks of speed in one run, and a table of all goals with the measured values.
 
-python benchmarks/all.py            # more than an hour on two cores that nobody else uses
-python benchmarks/all.py --quick --output try    # a minute: tries every part, measures none
+python benchmarks/all.py            # more than an hour on two otherwise idle cores
+python benchmarks/all.py --quick --output try    # a minute: tries every part, measures nothing
 python benchmarks/all.py --table    # only the table, from results that exist
 """
 
@@ -48,7 +48,7 @@ def read_goals(folder: Path) -> tuple[list[Goal], list[str]]:
             missing.append(part)
             continue
         module: Any = importlib.import_module(part)
-        if hasattr(module, "goals"):  # some parts have none
+        if hasattr(module, "goals"):  # some parts have no goals
             goals += module.goals(json.loads(file.read_text()))
     return goals, missing
 

@@ -1,7 +1,7 @@
 """Ways to run class names through the text tower, forward and backward, in one table.
 
-Each way is a process of its own and must give the same features and gradient as rppbench's, which
-is checked on some of the names. The table shows what each idea brings on its own: cutting the
+Each way runs in a process of its own. Its features and gradient must equal rppbench's, which is
+checked on some of the names. The table shows what each idea brings on its own: cutting the
 padding, grouping names of like length, running the prompt once, packing without any
 padding, copying the prefix for the fused attention, and compiling.
 
@@ -39,10 +39,10 @@ Way = Callable[[Clip, Prompt, Names], Tensor]
 """Unit features (c, e) of the names behind the prompt."""
 
 SOME = 16
-"""Names on which every way is compared with rppbench's."""
+"""Number of names on which every way is compared with rppbench's."""
 
 TOLERANCE = 1e-4
-"""Of the features, and of the gradient relative to its largest entry."""
+"""Largest difference of the features, and of the gradient relative to its largest entry."""
 
 
 def plain(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
@@ -54,7 +54,7 @@ def cut(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def grouped(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    each = Prompt(prompt.input.expand(len(names), -1, -1))  # a prompt a class: nothing is shared
+    each = Prompt(prompt.input.expand(len(names), -1, -1))  # one prompt per class: none is shared
     return clip.text.encode(each, names)
 
 
@@ -81,7 +81,7 @@ def copied(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    """All suffixes in one row of tokens for what works on single tokens; attention by length.
+    """All suffixes in one row of tokens for the token-wise layers; attention by length.
 
     Names of equal length have no padding, so this computes nothing that is not needed.
     """
@@ -134,7 +134,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Usage of one way in this process, and its largest difference from rppbench's numbers."""
     torch.set_num_threads(1)
     clip, names = text_clip(options.model), class_names(options.classes)
-    clip.text.checkpoint = False  # to compare ways, not what is computed again
+    clip.text.checkpoint = False  # recomputation would blur the comparison
     prompt = prompt_of(clip, options.length)
     run = WAYS[options.way][1]
 
@@ -153,13 +153,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if apart > TOLERANCE:
         raise SystemExit(f"{options.way} is {apart:.1e} away from what rppbench computes")
     part = clip.names(names[: options.whole] if options.way == "plain" else names)
-    step(run, part)  # what is compiled or reserved once is not timed
+    step(run, part)  # warm-up: compiling and reserving memory are not timed
     spent = quickest([usage_of(partial(step, run, part)) for _ in range(options.repeats)])
     return {**spent.times(len(names) / len(part)).json(), "apart": apart}
 
 
 def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
-    """How many tokens would be left if names that begin alike ran what they share once."""
+    """Share of tokens left if names with a common beginning ran that beginning once."""
     rows_by_count = []
     tokenizer = open_clip.SimpleTokenizer()
     for count in counts:

@@ -2,8 +2,8 @@
 
 Every method is scored on the same generated images, with the embedded world's model unless another
 is named. Prompts are those that a training starts from: scoring learned ones costs the same. The
-plain way passes each image through the tower for each method; it is run on a part of the images
-and counted as often as that part fits in.
+plain way passes each image through the tower for each method. It runs on a part of the images, and
+its usage is multiplied by the number of such parts.
 
     python benchmarks/evaluation.py --images 50000
 """
@@ -39,7 +39,7 @@ METHODS = (
 """The first seven leave the image tower alone, the last three prompt it."""
 RUNS = ("plain", "cold", "warm")
 DEPTH = 3
-"""Blocks with prompts: MaPLe's and RPP's number where prompts are transferred."""
+"""Number of blocks with prompts, as MaPLe and RPP have it when prompts are transferred."""
 
 
 def untrained_bench(
@@ -60,7 +60,7 @@ def untrained_bench(
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
-    """Score with all methods in turn in this process: by method, usage and images right."""
+    """Score with all methods in turn in this process; usage and correct images by method."""
     torch.set_num_threads(1)
     side: Side = "plain" if options.run == "plain" else "ours"
     clip = make_clip(options.model)

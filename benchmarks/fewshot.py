@@ -3,8 +3,8 @@
 Three processes for each set: ours with an empty feature store, ours with a full one, and the plain
 side (`both_sides.py`). Everything counts, the start of Python included. The embedded world is
 trained by its complete recipe. The generated set is as large as a real one and has the published
-recipe, of which all sides run the first epochs: each epoch after the first is the same work, and
-is counted as often as the recipe has it.
+recipe, of which all sides run the first epochs: every epoch after the first is the same work, so
+the others are extrapolated from those that ran.
 
     python benchmarks/fewshot.py --model ViT-B-16 --ran 3
 """
@@ -32,12 +32,12 @@ from rppbench.plugins.registry import Registry
 EMBEDDED = "demo-animals"
 RUNS = ("plain", "cold", "warm")
 RECIPE = "coop-50-1"
-"""CoOp's for one image a class."""
+"""CoOp's recipe for one image per class."""
 AUGMENTED = {"none": f"{RECIPE}, without augmentation", "crop-flip": RECIPE}
 
 
 def perform(options: argparse.Namespace) -> dict[str, Any]:
-    """Train and score once in this process: usage, and the images that it got right."""
+    """Train and score once in this process; usage, and the number of correct images."""
     torch.set_num_threads(1)
     clip = make_clip(options.model)
     component = Registry.load().get("methods", "coop")
@@ -114,7 +114,7 @@ def compare(options: argparse.Namespace, name: str) -> dict[str, Any]:
 
 
 def goals(result: Mapping[str, Any]) -> list[Goal]:
-    """The goals, and what came out."""
+    """The goals, with the measured values."""
     return [
         Goal(
             f"CoOp few-shot end to end, {described(row)}, {kind}",

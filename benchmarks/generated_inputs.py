@@ -58,7 +58,7 @@ class GeneratedDataset(Dataset):
         return self.names
 
     def samples(self, split: str) -> Sequence[Sample]:
-        """`images` samples, whose labels go through the classes in turn."""
+        """`images` samples, whose labels cycle through the classes."""
         return [Sample(f"{split}/{at}", at % len(self.names)) for at in range(self.images)]
 
     def image(self, sample: Sample) -> Image.Image:

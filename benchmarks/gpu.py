@@ -56,7 +56,7 @@ def peak_rate(device: str, dtype: torch.dtype, side: int, repeats: int) -> float
 
 
 def step(plain: PlainStep, classes: int) -> Callable[[], None]:
-    """Our complete step: a shared prefix, and images only through a tower with prompts."""
+    """Our complete step: a shared prefix; images pass the image tower only if it has prompts."""
     clip, method, setting = plain.clip, plain.method, plain.setting
     names = clip.names(class_names(classes)).select(torch.arange(setting.candidates(classes)))
     stored = plain.images().detach()

@@ -1,7 +1,7 @@
 """Parts of a step with prompts in the image tower, and alternatives: patches, layout, attention.
 
-The model has random weights; forward, and backward where the step needs it. Alternatives are
-checked for the same bits.
+The model has random weights; forward, and backward where the step needs it. The run checks
+which alternatives give the same bits.
 
     python benchmarks/image_side.py --batch 4 --length 4
 """

@@ -33,7 +33,7 @@ from rppbench_datasets.manifest import (
 
 PARTS = ("imagenet21k_train", "imagenet21k_val")
 VAL = 50
-"""Images a class in the second part."""
+"""Images per class in the second part."""
 STEPS = ("build", "open", "draw")
 SHOTS = 16
 LONG_AGO = 1_000_000_000
@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
 
 
 def make_folders(root: Path, classes: int) -> None:
-    """Make empty class folders with an old time of change."""
+    """Make empty class folders with an old modification time."""
     for part in PARTS:
         for number in range(classes):
             folder = root / part / f"n{number:08}"
@@ -64,7 +64,7 @@ def generated_folders(options: argparse.Namespace) -> Iterator[ScannedFolder]:
     for part in PARTS:
         for number, (path, stamp) in enumerate(class_folders(options.root, part)):
             each = VAL
-            if part == PARTS[0]:  # as even as integers allow
+            if part == PARTS[0]:  # as evenly as integers allow
                 each = train // options.classes + (number < train % options.classes)
             wnid = path.rpartition("/")[2].encode()
             names = b"".join(b"%b_%07d.JPEG\0" % (wnid, image) for image in range(each))

@@ -101,7 +101,7 @@ def torch_alone(repeats: int) -> float:
 
 
 def loop(options: argparse.Namespace) -> dict[str, Any]:
-    """The training loop's share in a step: its steps and bare steps of the same work, in turn."""
+    """The loop's share of a training step: its steps against bare steps of the same work."""
     torch.set_num_threads(1)
     clip = make_clip(options.model)
     setting = MethodSetting.of("coop", clip)
@@ -122,7 +122,7 @@ def loop(options: argparse.Namespace) -> dict[str, Any]:
     for _ in range(options.repeats):
         steps = median(t.cpu for t in our_steps(setting, options.classes, options.steps))
         moments = []
-        for _ in range(options.steps + 1):  # from end to end: what a step leaves is freed in both
+        for _ in range(options.steps + 1):  # from end to end: both sides free a step's tensors
             bare()
             moments.append(time.process_time())
         plain = median(b - a for a, b in pairwise(moments))

@@ -44,7 +44,7 @@ class Enough(Exception):  # noqa: N818  not an error: the steps to be timed are 
 
 
 def our_steps(setting: MethodSetting, classes: int, steps: int) -> list[Usage]:
-    """Usage of each of the first steps of the training loop, without what precedes the first."""
+    """Usage of each of the first steps of the training loop, without the work before them."""
     clip, recipe = setting.clip, setting.recipe
     dataset = GeneratedDataset(classes, recipe.batch * steps, clip.preprocess.size)
     training = Training(
@@ -109,11 +109,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         setting = MethodSetting.of(options.only, clip)
         part = min(options.whole, setting.candidates(max(options.classes)))
         plain, names = PlainStep(setting), clip.names(class_names(part))
-        plain.step(names.select(torch.arange(2)))  # libraries start up
+        plain.step(names.select(torch.arange(2)))  # warm-up of libraries
         image = quickest([usage_of(partial(plain.step, None)) for _ in range(2)])
         whole: list[Usage] = []
         for classes in options.classes:
-            # Ours reads the features of images that it leaves alone: only the text tower counts.
+            # Without image prompts our step reads stored features: only the text tower counts.
             towers = (str(clip.model.transformer), 0 if not setting.prompts_images else model)
             steps = 1 if classes > 1000 else options.steps
             if (key := (towers, classes)) not in known:
@@ -150,7 +150,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def share_text_part(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows whose plain text part is the same work, with the quickest measurement of it in all.
+    """The rows, with the quickest plain text part among those whose text part is the same work.
 
     Otherwise its noise, counted many times, would look like a difference of methods or models.
     All models here have the same text tower; CoOp and POMP, without prompts inside it, are alike.
@@ -172,7 +172,7 @@ def share_text_part(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def class_seconds(plain: PlainStep, names: Names, repeats: int) -> dict[str, float]:
-    """Seconds a class among a quarter of the names and among all: the cost should be linear."""
+    """Seconds per class among a quarter of the names and among all: the cost should be linear."""
     few = names.select(torch.arange(max(1, len(names) // 4)))
     return {
         str(len(some)): quickest(

@@ -95,11 +95,11 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     clip = text_clip(options.model)
     prompt = prompt_of(clip, options.length)
     names = clip.names(class_names(options.classes))
-    step(clip, prompt, names.select(torch.arange(4)), options.path)  # libraries start up
+    step(clip, prompt, names.select(torch.arange(4)), options.path)  # warm-up of libraries
     rows = torch.arange(len(names)).chunk(options.parts)
 
     def run() -> None:
-        for part in rows:  # gradients of the parts would be added up
+        for part in rows:  # a training would sum the gradients of the parts
             step(clip, prompt, names.select(part), options.path)
 
     spent = usage_of(run)

@@ -36,7 +36,7 @@ class Usage:
     """Peak resident memory minus the resident memory before, in bytes."""
 
     def times(self, factor: float) -> Usage:
-        """Extrapolated, not measured: so many times as much of the same work."""
+        """Usage of `factor` times the same work: extrapolated, not measured."""
         return Usage(self.cpu * factor, self.wall * factor, round(self.peak * factor))
 
     def plus(self, other: Usage) -> Usage:

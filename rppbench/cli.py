@@ -1,8 +1,8 @@
 """The command line: picks the command that the arguments name, and turns errors into exit statuses.
 
 0: done. 1: some cells failed, or something is damaged. 2: the request makes no sense.
-130: interrupted. Only the module of the called command is imported, and none of them imports torch
-before its command needs it.
+130: interrupted. Only the module of the called command is imported, and it imports torch only when
+the command needs it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from rppbench.errors import UsageError, unknown
 
 
 class Command(NamedTuple):
-    """A verb of the program. Its module is imported when the verb is called, not to list it."""
+    """A verb of the program. Its module is imported to call the verb, not to list it."""
 
     help: str
     module: str
-    """Below `rppbench.commands`."""
+    """Name of its module in `rppbench.commands`."""
     execute: str
-    """Its function that runs the command: parsed arguments to exit status."""
+    """The module's function that runs the command; it maps parsed arguments to an exit status."""
     flags: str = "flags"
-    """Its function that adds the command's flags to a parser."""
+    """The module's function that adds the command's flags to a parser."""
 
 
 COMMANDS = {
@@ -37,7 +37,9 @@ COMMANDS = {
     "list": Command(
         "list methods, data sets, tasks, engines or backbones", "list_info", "listed", "list_flags"
     ),
-    "info": Command("show one of them: options, recipes, paper", "list_info", "info", "info_flags"),
+    "info": Command(
+        "show one component: options, recipes, paper", "list_info", "info", "info_flags"
+    ),
     "data": Command("list, check, prepare, index or export data sets", "data", "data"),
     "leaderboard": Command("make tables from records", "leaderboard", "leaderboard"),
     "report": Command("make a static site of all tables and plots", "report", "report"),
@@ -53,7 +55,7 @@ COMMANDS = {
     ),
     "export-coco": Command("write scenes as COCO-format files", "export_coco", "export"),
     "import": Command(
-        "read an official checkpoint into a prompt folder, or other runs into records",
+        "read an official checkpoint into a prompt folder, or runs of other harnesses into records",
         "import_prompt",
         "adopt",
     ),
@@ -73,7 +75,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status."""
+    """Run one command and return its exit status."""
     try:
         try:
             return _execute([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
@@ -112,7 +114,7 @@ def _execute(argv: Sequence[str]) -> int:
     getattr(module, command.flags)(parsers[name])
     arguments, rest = parser.parse_known_args(argv)
     if rest:
-        chosen = getattr(arguments, "parser", parsers[name])  # of the verb, where there is one
+        chosen = getattr(arguments, "parser", parsers[name])  # a verb has its own parser
         raise _unexpected(rest, chosen)
     return int(getattr(module, command.execute)(arguments))
 

@@ -86,7 +86,7 @@ def test_never_refuses_to_replace_and_always_learns_again(run_command: RunComman
     run_command(*words)
     status, _, log = run_command(*words, "--overwrite", "never")
     assert status == 2
-    assert "1 of 1 cell already recorded, as context on toy-one, seed 1" in log
+    assert "1 of 1 cell already recorded, for example context on toy-one, seed 1" in log
     (first,) = Store(Path("runs")).all()[0]
     status, _, log = run_command(*words, "--overwrite", "always")
     assert status == 0

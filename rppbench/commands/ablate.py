@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `run`, and what to vary."""
+    """Add the flags of `run`, and those that say what to vary."""
     run.flags(parser)
     parser.add_argument(
         "--vary",
@@ -52,12 +52,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name",
         metavar="NAME",
-        help="name of the report, ablation-NAME.md [config file or options]",
+        help="name of the report, ablation-NAME.md [that of the config file, or the options]",
     )
 
 
 def ablate(arguments: argparse.Namespace) -> int:
-    """Run the cells of a grid that are due and report on it; 1 if any of them failed."""
+    """Run the due cells of a grid and report on the grid; 1 if any of the cells failed."""
     chosen = _settings(arguments)
     if helps():
         return help_on(chosen)
@@ -101,12 +101,12 @@ def designed(registry: Registry, chosen: GridSettings) -> Design:
 def reported(
     grid: Grid, chosen: GridSettings, records: Sequence[Record], folder: Path
 ) -> list[Ablation]:
-    """Write the reports on a grid, one for each metric; none if no cell has a record."""
+    """Write and return the reports on a grid, one for each metric; [] if no cell has a record."""
     from rppbench.comparison.ablation import ablation
     from rppbench.reporting.ablation_page import write
 
     grids = [replace(grid, metric=metric) for metric in ("", *chosen.metric)]
-    reports = [report for one in grids if (report := ablation(one, records)) is not None]
+    reports = [report for each in grids if (report := ablation(each, records)) is not None]
     try:
         for report in reports:
             write(report, folder)
@@ -127,9 +127,9 @@ def _settings(arguments: argparse.Namespace) -> GridSettings:
 
 def _varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     keys = [text.partition("=")[0].strip() for text in texts]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice:
-        raise UsageError(f"--vary {twice} is given twice; give all values at once: A,B,C")
+    repeated = next((key for key in keys if keys.count(key) > 1), None)
+    if repeated:
+        raise UsageError(f"--vary {repeated} is given twice; give all values at once: A,B,C")
     pairs = run.pairs("--vary", texts)
     return {
         key: tuple(value.strip() for value in values.split(",") if value.strip())

@@ -34,11 +34,20 @@ def flags(parser: argparse.ArgumentParser) -> None:
         added.set_defaults(verb=execute, parser=added)
         return added.add_argument
 
-    verb("info", "show where stored features are, how many and how large they are", info)
+    verb("info", "show the place, number and size of stored features", info)
     add = verb("prune", "remove stored features; they are computed again when needed", prune)
-    add("--max-size", metavar="SIZE", help="remove the least recently used until this much is left")
-    add("--older-than", type=float, metavar="DAYS", help="remove those not used for so long")
-    add("--all", action="store_true", help="remove all")
+    add(
+        "--max-size",
+        metavar="SIZE",
+        help="remove the least recently used features until SIZE is left",
+    )
+    add(
+        "--older-than",
+        type=float,
+        metavar="DAYS",
+        help="remove features that were not used for DAYS days",
+    )
+    add("--all", action="store_true", help="remove all stored features")
     add("--dry-run", action="store_true", help="only print what would be removed")
     verb("verify", "read all stored features and list damaged files", verify)
 
@@ -50,15 +59,21 @@ def cache(arguments: argparse.Namespace) -> int:
 
 
 def info(arguments: argparse.Namespace) -> int:
-    """Print a line for each kind of features, and the limit."""
+    """Print one line for each kind of features, then the total and the limit."""
     folder, limit = cache_folder(), cache_limit()
     kinds: dict[str, list[StoredFile]] = {}
     files = stored_files(folder)
     for entry in files:
         kinds.setdefault(entry.kind, []).append(entry)
     rows = [
-        [kind, f"{len(of):,}", _total(of), _day(min(of, key=_used)), _day(max(of, key=_used))]
-        for kind, of in sorted(kinds.items())
+        [
+            kind,
+            f"{len(group):,}",
+            _total(group),
+            _day(min(group, key=_used)),
+            _day(max(group, key=_used)),
+        ]
+        for kind, group in sorted(kinds.items())
     ]
     out = console()
     if rows:
@@ -70,7 +85,7 @@ def info(arguments: argparse.Namespace) -> int:
 
 
 def prune(arguments: argparse.Namespace) -> int:
-    """Remove the named features. UsageError if none are named."""
+    """Remove the features that the flags select. UsageError without such a flag."""
     if not arguments.all and arguments.max_size is None and arguments.older_than is None:
         raise UsageError("choose what to remove: --max-size SIZE, --older-than DAYS or --all")
     if arguments.older_than is not None and not arguments.older_than >= 0:
@@ -78,33 +93,33 @@ def prune(arguments: argparse.Namespace) -> int:
     size = None if arguments.max_size is None else parse_size(arguments.max_size, "--max-size")
     since = None if arguments.older_than is None else time.time() - DAY * arguments.older_than
     files = stored_files(cache_folder())
-    gone = files if arguments.all else surplus(files, size, since)
+    chosen = files if arguments.all else surplus(files, size, since)
     if not arguments.dry_run:
-        remove(gone)
+        remove(chosen)
     out = console()
     verb = "would remove" if arguments.dry_run else "removed"
-    left = spell_size(_size(files) - _size(gone))
-    out.print(f"{verb} {len(gone):,} of {len(files):,} files, {_total(gone)}; {left} left")
+    left = spell_size(_size(files) - _size(chosen))
+    out.print(f"{verb} {len(chosen):,} of {len(files):,} files, {_total(chosen)}; {left} left")
     return 0
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Print each damaged file with the reason; 1 if there are any."""
-    files, out, bad = stored_files(cache_folder()), console(), 0
+    """Print each damaged file with the reason; 1 if any file is damaged."""
+    files, out, damaged = stored_files(cache_folder()), console(), 0
     with step_progress() as begin_step:
         report = begin_step("verify stored features")
         for done, problem in enumerate(problems(files), 1):
             report(done, len(files))
             if problem:
                 out.print(str(problem), soft_wrap=True)
-                bad += 1
-    result = f"{bad:,} damaged or foreign" if bad else "all as they were written"
+                damaged += 1
+    result = f"{damaged:,} damaged or foreign" if damaged else "all as they were written"
     out.print(f"{len(files):,} files, {_total(files)}: {result}", soft_wrap=True)
-    if bad:
+    if damaged:
         out.print(
             "a damaged file is computed again when needed; `rppbench cache prune --all` removes all"
         )
-    return 1 if bad else 0
+    return 1 if damaged else 0
 
 
 def _used(entry: StoredFile) -> float:

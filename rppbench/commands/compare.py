@@ -14,7 +14,7 @@ from rppbench.errors import UsageError
 from rppbench.reporting.layout import NO_NUMBER, conditions
 from rppbench.reporting.markdown import difference_cells, escape, markdown_table
 
-if TYPE_CHECKING:  # numpy takes longer to import than `--help`
+if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     import numpy as np
     from numpy.typing import NDArray
 
@@ -31,7 +31,13 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
     add("--task", metavar="TASK", help="only this task's tables")
     add("--metric", metavar="M", help="compare this metric instead of the main one")
-    add("--images", type=int, default=0, metavar="N", help="list N changed images each way [0]")
+    add(
+        "--images",
+        type=int,
+        default=0,
+        metavar="N",
+        help="list up to N images that changed, in each direction [0]",
+    )
 
 
 def compare(arguments: argparse.Namespace) -> int:
@@ -76,7 +82,7 @@ def _page(comparison: Comparison) -> Iterator[str]:
 
 
 def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
-    """Both on the same images."""
+    """The table of a comparison on the same images."""
     table, pairs = comparison.table, comparison.pairs
     heads = ["Data set", first, second, "Difference", "95 % interval", "p"]
     heads += ["Only A right", "Only B right", "Images", "Seeds"]
@@ -86,8 +92,8 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
             f"{100 * pair.first.mean():.1f}",
             f"{100 * pair.second.mean():.1f}",
             *difference_cells(pair.difference, p),
-            _each(pair.lost, len(pair.seeds)),
-            _each(pair.gained, len(pair.seeds)),
+            _per_seed(pair.lost, len(pair.seeds)),
+            _per_seed(pair.gained, len(pair.seeds)),
             str(pair.images),
             str(len(pair.seeds)),
         ]
@@ -103,7 +109,7 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
 
 
 def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
-    """Both under the same seeds, for metrics without an outcome for each image."""
+    """The table of a comparison under the same seeds: the metric has no outcome for each image."""
     table = comparison.table
     rows = [
         [escape(table.heading(column)), *_numbers(paired, p)]
@@ -119,7 +125,7 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
 
 
 def _numbers(paired: PairedScores, p: float | None) -> list[str]:
-    """Means of both, the difference, where there is a spread its interval and p, and seeds."""
+    """Both means, their difference, its interval and p if the seeds differ, and the seed count."""
     before, after = fmean(paired.first), fmean(paired.second)
     shown = [f"{after - before:+.1f}", NO_NUMBER, NO_NUMBER]
     if paired.difference is not None and p is not None:
@@ -127,8 +133,8 @@ def _numbers(paired: PairedScores, p: float | None) -> list[str]:
     return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(paired.seeds))]
 
 
-def _each(count: int, seeds: int) -> str:
-    """The count per seed, without decimals if it is an integer."""
+def _per_seed(count: int, seeds: int) -> str:
+    """The mean count per seed, without decimals if it is an integer."""
     return f"{count / seeds:.1f}".removesuffix(".0")
 
 
@@ -152,7 +158,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         average = ", nor is the p of the average" if overall else ""
         yield f"p is corrected for the {len(pairs)} {what} (Holm); intervals are not{average}."
     if any(len(pair.seeds) > 1 for pair in pairs):
-        yield "Images that only one of the two has right are counted a seed, on average."
+        yield "Counts of images that only one of the two has right are means over seeds."
     if overall and any(pair.seeds != overall.seeds for pair in pairs):
         seeds = ", ".join(map(str, overall.seeds))
         yield f"The average is over the seeds that every data set has: {seeds}."
@@ -181,23 +187,23 @@ def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
             yield f"Left out: {escape(', '.join(headings))} ({escape(why)})."
 
 
-def _images(comparison: Comparison, most: int) -> Iterator[str]:
-    """Positions of the images that changed, those of most seeds first."""
-    if not most or not comparison.pairs:
+def _images(comparison: Comparison, limit: int) -> Iterator[str]:
+    """Positions of the changed images, first those that changed under the most seeds."""
+    if not limit or not comparison.pairs:
         return
     yield "Changed images, by position among the scored ones, from 0; (k/n): under k of n seeds."
     yield ""
     for pair in comparison.pairs:
         heading = escape(comparison.table.heading(pair.column))
-        yield f"- {heading}, wrong -> right: {_positions(pair, pair.changes > 0, most)}"
-        yield f"- {heading}, right -> wrong: {_positions(pair, pair.changes < 0, most)}"
+        yield f"- {heading}, wrong -> right: {_positions(pair, pair.changes > 0, limit)}"
+        yield f"- {heading}, right -> wrong: {_positions(pair, pair.changes < 0, limit)}"
     yield ""
 
 
-def _positions(pair: PairedOutcomes, where: NDArray[np.bool_], most: int) -> str:
+def _positions(pair: PairedOutcomes, where: NDArray[np.bool_], limit: int) -> str:
     counts = where.sum(axis=0).tolist()
     positions = sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
     many = len(pair.seeds) > 1
-    shown = [f"{i} ({counts[i]}/{len(pair.seeds)})" if many else str(i) for i in positions[:most]]
-    more = f" and {len(positions) - most} more" if len(positions) > most else ""
+    shown = [f"{i} ({counts[i]}/{len(pair.seeds)})" if many else str(i) for i in positions[:limit]]
+    more = f" and {len(positions) - limit} more" if len(positions) > limit else ""
     return ", ".join(shown) + more if shown else "none"

@@ -32,13 +32,18 @@ def flags(parser: argparse.ArgumentParser) -> None:
         )
         return added.add_argument
 
-    verb("list", "list the data sets, and which are present", listed)
+    verb("list", "list the data sets and whether each is present", listed)
     add = verb("check", "report what is missing or wrong, and how to get it", check)
     add("names", nargs="*", metavar="NAME", help="data sets [all that need files]")
     add("--read", action="store_true", help="also decode every image")
-    add("--workers", type=int, default=os.cpu_count() or 1, help="threads that decode [cores]")
+    add(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="threads that decode images [all cores]",
+    )
     add = verb("prepare", "fetch the missing files of a data set, and check it", prepared)
-    add("name", metavar="NAME", help="of a data set")
+    add("name", metavar="NAME", help="name of the data set")
     add(
         "--from",
         dest="places",
@@ -47,16 +52,21 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="PLACE",
         help="address, file or folder, or hf:ORG/NAME, instead of the known addresses",
     )
-    add("--to", metavar="DIR", help="data root to put it in [that of --data]")
-    add("--md5", default="", help="of the file that --from names")
-    add("--sha256", default="", help="of the file that --from names")
-    add = verb("manifest", "list the images of a large data set ahead of time", manifested)
-    add("name", metavar="NAME", help="of a data set")
+    add("--to", metavar="DIR", help="data root that receives the files [that of --data]")
+    add("--md5", default="", help="expected MD5 of the file that --from names")
+    add("--sha256", default="", help="expected SHA-256 of the file that --from names")
+    add = verb("manifest", "index the images of a large data set ahead of time", manifested)
+    add("name", metavar="NAME", help="name of the data set")
     add = verb("export", "write a data set in another format", exported)
-    add("name", metavar="NAME", help="of a data set")
+    add("name", metavar="NAME", help="name of the data set")
     add("--format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
-    add("--to", required=True, metavar="DIR", help="folder to make")
-    add("--split", nargs="+", metavar="SPLIT", help="[those of train and test that it has]")
+    add("--to", required=True, metavar="DIR", help="new folder")
+    add(
+        "--split",
+        nargs="+",
+        metavar="SPLIT",
+        help="splits to write [train and test, where the data set has them]",
+    )
 
 
 def data(arguments: argparse.Namespace) -> int:
@@ -74,10 +84,10 @@ def listed(arguments: argparse.Namespace) -> int:
     registry, root, out = _registry(), data_root(), console()
     rows = []
     for name, item in registry.all("datasets").items():
-        there = "yes" if not item.sources else _there(item, root)
+        present = "yes" if not item.sources else _presence(item, root)
         size = f"{item.size:,}" if item.size else "–"
         role = f"large {item.role}" if item.large else item.role
-        rows.append([name, item.suite, role, size, there, item.licence, item.origin])
+        rows.append([name, item.suite, role, size, present, item.licence, item.origin])
     print_table(out, ("Name", "Suite", "Role", "Classes", "Present", "Licence", "Origin"), rows)
     out.print(f"looked for below {root}; details: rppbench data check NAME", soft_wrap=True)
     for line in registry.complaints():
@@ -85,7 +95,7 @@ def listed(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _there(item: type[Dataset], root: Path) -> str:
+def _presence(item: type[Dataset], root: Path) -> str:
     lacking = len(item.lacks(root))
     if not lacking:
         return "yes"
@@ -93,7 +103,7 @@ def _there(item: type[Dataset], root: Path) -> str:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with data sets; 1 if anything is."""
+    """Print the problems of data sets; 1 if there are any."""
     if arguments.workers < 1:
         raise UsageError("--workers must be at least 1")
     registry = _registry()
@@ -105,7 +115,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _check(item: type[Dataset], readers: int) -> bool:
-    """Check one data set and print the findings; whether it is complete and correct."""
+    """Check one data set and print the findings; True if it is complete and correct."""
     from rppbench.contracts.dataset import data_root
     from rppbench.data.check import check
 
@@ -137,7 +147,7 @@ def _check(item: type[Dataset], readers: int) -> bool:
 
 
 def prepared(arguments: argparse.Namespace) -> int:
-    """Fetch, unpack, check; 1 if something is still missing or wrong."""
+    """Fetch, unpack and check a data set; 1 if something is still missing or wrong."""
     from rppbench.contracts.dataset import data_root
     from rppbench.data.prepare import Given, prepare
 
@@ -155,7 +165,6 @@ def prepared(arguments: argparse.Namespace) -> int:
 
 def manifested(arguments: argparse.Namespace) -> int:
     """Make the index of a data set and print its path."""
-
     item = _registry().get("datasets", arguments.name)
     with step_progress() as begin_step:
         files = item.index(begin_step(f"list {item.name}"))
@@ -185,7 +194,7 @@ def exported(arguments: argparse.Namespace) -> int:
 
 
 def _present(opened: Dataset, splits: Sequence[str]) -> list[str]:
-    """Those of the splits that a data set has."""
+    """The given splits, without those that the data set does not have."""
     present = []
     for split in splits:
         try:

@@ -20,7 +20,7 @@ from rppbench.plugins.registry import GROUP, KINDS, Registry
 from rppbench.terminal.console import console
 
 FRAMES = 3
-"""Innermost calls printed of a plugin that failed."""
+"""Number of innermost calls printed for a plugin that failed."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
-    """Print the report; never fails, whatever is broken."""
+    """Print the report. It never fails, no matter which part of the installation is broken."""
     out = console()
     out.print("Paste this into a bug report.", style="bold")
     for part in (_versions, _machine, _cache, _plugins):
@@ -76,7 +76,7 @@ def _plugins() -> Iterator[str]:
     for kind in KINDS:
         try:
             components[kind] = registry.all(kind)
-        except UsageError as error:  # two of one name: reported, and the rest still is
+        except UsageError as error:  # two share a name: other kinds are still listed
             yield f"{kind}: {error}"
     yield "plugins:"
     for entry in entry_points(group=GROUP):
@@ -100,5 +100,5 @@ def _tail(error: BaseException) -> Iterator[str]:
 
 
 def _private(error: BaseException) -> str:
-    """The message without the names of folders."""
+    """The error's message without the names of folders."""
     return re.sub(r"(?:/[^/\s'\"]+)+/", "…/", str(error))

@@ -20,7 +20,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("cell", metavar="CELL", help="a cell's key or its start, or a method: rpp:kd=off")
     add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
-    add("--seed", type=int, metavar="N", help="of the method's trainings, the one with this seed")
+    add("--seed", type=int, metavar="N", help="choose the method's training with this seed")
     add("--to", required=True, metavar="FOLDER", help="new folder for the prompt and its card")
 
 

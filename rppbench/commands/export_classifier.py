@@ -38,13 +38,20 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME[:K=V,...]",
         help="instead of --prompt: a method without training, such as zeroshot",
     )
-    add("--vocabulary", required=True, metavar="NAME|FILE", help="lvis, coco, ..., or a file")
-    add("--format", default="detic", metavar="|".join(FORMATS), help="whose layout [detic]")
+    add(
+        "--vocabulary",
+        required=True,
+        metavar="NAME|FILE",
+        help="class names: lvis, coco, ..., or a file",
+    )
+    add("--format", default="detic", metavar="|".join(FORMATS), help="layout of the array [detic]")
     add("--to", required=True, metavar="DIR", help="new folder for arrays and card")
-    add("--output", default="runs", metavar="DIR", help="folder of the run of a CELL [runs]")
-    add("--seed", type=int, metavar="N", help="of the trainings of a CELL, the one with this seed")
+    add(
+        "--output", default="runs", metavar="DIR", help="folder of the run that has the CELL [runs]"
+    )
+    add("--seed", type=int, metavar="N", help="choose the training of the CELL with this seed")
     add("--model", metavar="MODEL", help="backbone of --method [the default of `list backbones`]")
-    add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
+    add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
     add(
         "--data",
         metavar="DIR",
@@ -53,7 +60,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def export_classifier(arguments: argparse.Namespace) -> int:
-    """Encode the names behind the prompt; write arrays and card."""
+    """Encode the class names with the prompt; write arrays and card."""
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
     if (arguments.prompt is None) == (arguments.method is None):
@@ -88,7 +95,7 @@ def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, di
     from rppbench.training.state import learned_parameters
 
     if arguments.prompt is None:
-        return _fixed(arguments, registry), {}
+        return _untrained_card(arguments, registry), {}
     folder = Path(arguments.prompt)
     if (folder / prompt_card.CARD).exists() or folder.is_dir():
         return prompt_card.read(folder)
@@ -99,7 +106,7 @@ def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, di
     return provenance.trained_card(training, records, registry), state
 
 
-def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
+def _untrained_card(arguments: argparse.Namespace, registry: Registry) -> Card:
     """The card of a method that learns nothing, on the named backbone."""
     from rppbench.exporters import provenance
     from rppbench.exporters.prompt_card import Card
@@ -127,9 +134,9 @@ def _fixed(arguments: argparse.Namespace, registry: Registry) -> Card:
 def _provenance(card: Card) -> dict[str, Any]:
     """The part of a classifier's card that describes the prompt."""
     data = card.to_json()
-    kept = ("method", "backbone", "backbone_digest", "precision", "training", "imported")
-    more = ("method_facts", "licences", "tensors")
+    choice = ("method", "backbone", "backbone_digest", "precision")
+    origin = ("training", "imported", "method_facts", "licences", "tensors")
     return {
-        "prompt": {name: data[name] for name in (*kept, *more)},
+        "prompt": {name: data[name] for name in (*choice, *origin)},
         "prompt_digest": data["digest"],
     }

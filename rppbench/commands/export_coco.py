@@ -16,7 +16,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write the images, their annotated objects and their label maps."""
+    """Write the images, their annotations and their label maps."""
     from rppbench.contracts.regions import DetectionSet
     from rppbench.errors import UsageError
     from rppbench.exporters.coco import write
@@ -30,6 +30,6 @@ def export(arguments: argparse.Namespace) -> int:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not an empty folder; name a new one")
     with step_progress() as begin_step:
-        images, things = write(data, arguments.split, folder, begin_step("export scenes"))
-    print(f"{images} images and {things} things in {folder}")
+        images, instances = write(data, arguments.split, folder, begin_step("export scenes"))
+    print(f"{images} images and {instances} annotated objects in {folder}")
     return 0

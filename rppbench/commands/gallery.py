@@ -27,10 +27,10 @@ def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     add = parser.add_argument
     add("cell", metavar="CELL", help="a cell's key or its start, or a method: rpp:kd=off")
-    add("--task", metavar="TASK", help="of the method's cells, those of this task")
-    add("--dataset", metavar="NAME", help="of the method's cells, those on this data set")
-    add("--seed", type=int, metavar="N", help="of the method's cells, those with this seed")
-    add("--images", type=int, default=12, metavar="N", help="scenes, evenly spaced [12]")
+    add("--task", metavar="TASK", help="choose the method's cells of this task")
+    add("--dataset", metavar="NAME", help="choose the method's cells on this data set")
+    add("--seed", type=int, metavar="N", help="choose the method's cells with this seed")
+    add("--images", type=int, default=12, metavar="N", help="number of scenes, evenly spaced [12]")
     add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
@@ -38,7 +38,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def gallery(arguments: argparse.Namespace) -> int:
-    """Predict some scenes again as the cell did, and draw them."""
+    """Repeat the cell's predictions on some scenes, and draw them."""
     from rppbench.contracts.regions import DenseDataset
     from rppbench.execution.bench import CellBench
     from rppbench.execution.runner import Runner
@@ -84,31 +84,31 @@ def gallery(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
-    """The one record that matches. UsageError if none or several do, with their keys."""
+    """The one record that matches. UsageError if none does, or several, whose keys it lists."""
     from rppbench.exporters.select import matching_records
 
-    meant = [
+    matching = [
         record
         for record in matching_records(records, arguments.cell)
         if arguments.task in (None, record.cell.task.name)
         and arguments.dataset in (None, record.cell.dataset)
         and arguments.seed in (None, record.cell.seed)
     ]
-    if not meant:
-        raise UsageError(f"no cell of {arguments.cell!r} is of this task, data set and seed")
-    if len(meant) > 1:
+    if not matching:
+        raise UsageError(f"no cell of {arguments.cell!r} has this task, data set and seed")
+    if len(matching) > 1:
         lines = [
-            f"  {r.key}  {r.cell.task.name}, {r.cell.dataset}, seed {r.cell.seed}" for r in meant
+            f"  {r.key}  {r.cell.task.name}, {r.cell.dataset}, seed {r.cell.seed}" for r in matching
         ]
         head = (
             f"{arguments.cell!r} matches several cells; give --task, --dataset, --seed or the key:"
         )
         raise UsageError("\n".join([head, *lines]))
-    return meant[0]
+    return matching[0]
 
 
 def _check(record: Record, registry: Registry, store: Store) -> None:
-    """UsageError if the cell would not predict the same: other data or weights, or no prompt."""
+    """UsageError if the predictions cannot be repeated: data or weights changed, or no prompt."""
     from rppbench.planning.input_digests import InputDigests
 
     cell = record.cell
@@ -118,7 +118,7 @@ def _check(record: Record, registry: Registry, store: Store) -> None:
         **dict(InputDigests(registry).of(cell.dataset, cell.backbone, None)),
         f"task:{cell.task.name}": f"version {registry.get('tasks', cell.task.name).version}",
     }
-    changed = [what for what, value in cell.inputs if now.get(what) != value]
+    changed = [name for name, value in cell.inputs if now.get(name) != value]
     if changed:
         raise UsageError(
             f"{', '.join(changed)} is not what {record.key} was measured with; run the cell again"

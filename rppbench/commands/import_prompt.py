@@ -31,10 +31,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--method", metavar="NAME[:K=V,...]", help="method of the checkpoint: coop, maple, pomp")
     add("--model", metavar="MODEL", help="backbone it was trained on")
-    add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
+    add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
     class_flags(parser)
     add("--to", metavar="FOLDER", help="new folder for the prompt and its card")
-    add("--output", default="runs", metavar="DIR", help="folder for records of old runs [runs]")
+    add(
+        "--output", default="runs", metavar="DIR", help="folder for records of imported runs [runs]"
+    )
 
 
 def adopt(arguments: argparse.Namespace) -> int:
@@ -103,12 +105,12 @@ def adopt(arguments: argparse.Namespace) -> int:
 
 
 def _check_names(state: Mapping[str, Tensor], names: list[str]) -> None:
-    """Class-specific contexts are of no use without the names of their classes."""
+    """UsageError if the state has class-specific contexts and `names` are not as many."""
     contexts = [value for value in state.values() if value.ndim == 3]
     if not contexts:
         return
     if len(names) != len(contexts[0]):
-        given = f"{len(names)} were" if names else "none was"
+        given = f"{len(names)} were" if names else "none were"
         raise UsageError(
             f"the checkpoint has a context for each of {len(contexts[0])} classes, but not their "
             f"names: give all with --classes-file, in the order of their labels; {given} given"

@@ -26,12 +26,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-mixed",
         action="store_true",
-        help="print one table a task, even of what cannot be compared; pages stay separate",
+        help="print one table per task, even of rows that cannot be compared; pages stay separate",
     )
 
 
 def leaderboard(arguments: argparse.Namespace) -> int:
-    """Print the tables and write them next to the records; 1 if one of those is damaged."""
+    """Print the tables and write them next to the records; 1 if a record is damaged."""
     folder = Path(arguments.output)
     records, problems = load(folder)
     chosen = (arguments.task, arguments.metric, arguments.allow_mixed)
@@ -45,13 +45,13 @@ def leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def read_records(store: Store) -> tuple[list[Record], list[Problem]]:
-    """All records under a folder and what is damaged, with a display of progress."""
+    """All records below a folder, and the damaged files and lines; displays its progress."""
     with step_progress() as begin_step:
         return store.all(begin_step(f"read records of {store.root}"))
 
 
 def load(folder: Path) -> tuple[list[Record], list[Problem]]:
-    """All records under a folder, and what is damaged, which is printed too.
+    """All records below a folder, and the damaged files and lines, which are printed too.
 
     UsageError if there are no records.
     """
@@ -68,9 +68,8 @@ def write_all_pages(records: Sequence[Record], tables: Sequence[Table], folder: 
     """Write the pages of all tasks and of the ablations in the folder."""
     write_pages(tables, folder)
     if any(folder.glob("ablation-*.json")):
-        from rppbench.reporting.ablation_page import (
-            rewrite,  # numpy takes longer to import than a leaderboard
-        )
+        # Imported only here: importing numpy takes longer than making a leaderboard.
+        from rppbench.reporting.ablation_page import rewrite
 
         rewrite(records, folder, folder)
 

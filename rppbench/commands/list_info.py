@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry
 
 LISTED = ("methods", "datasets", "tasks", "engines", "backbones")
-"""As `plugins.registry.KINDS`, which `--help` need not import."""
+"""The same as `plugins.registry.KINDS`, so that `--help` need not import the registry."""
 
 
 def list_flags(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def info_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def listed(arguments: argparse.Namespace) -> int:
-    """Print the components of a kind, one a line."""
+    """Print the components of a kind, one per line."""
     from rppbench.plugins.registry import Registry
 
     kind = arguments.kind

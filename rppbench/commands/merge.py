@@ -43,7 +43,7 @@ def merge(arguments: argparse.Namespace) -> int:
 
 
 def summary(result: Merged, count: int, into: Path) -> list[str]:
-    """Lines on the conflicts and on all records; `count` are now in the folder."""
+    """Lines that report the conflicts and the counts; `into` now has `count` records."""
     counts = [
         f"{result.added} added",
         *([f"{result.replaced} in place of a failure"] if result.replaced else []),

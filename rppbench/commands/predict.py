@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rppbench.models.clip import Clip
 
 BATCH = 64
-"""Images a forward pass."""
+"""Images per forward pass."""
 SHOWN_NAMES = 5
 """Class names printed in a warning."""
 
@@ -33,7 +33,13 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("images", nargs="+", metavar="IMAGE", help="image files")
     add("--prompt", required=True, metavar="FOLDER", help="made by `export` or `import`")
     class_flags(parser)
-    add("--top", type=int, default=5, metavar="N", help="best classes of each image [5]")
+    add(
+        "--top",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of best classes to print for each image [5]",
+    )
     add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
     add("--json", action="store_true", help="print JSON instead of a table")
 
@@ -42,7 +48,7 @@ def class_flags(parser: argparse.ArgumentParser) -> None:
     """Add the two flags that name classes."""
     add = parser.add_argument
     add("--classes", metavar="A,B,C", help="names of the classes")
-    add("--classes-file", metavar="FILE", help="their names, one a line")
+    add("--classes-file", metavar="FILE", help="file with the names of the classes, one per line")
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -106,7 +112,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def class_names(text: str | None, path: str | None) -> list[str]:
-    """The names as prompts hold them, with spaces for underscores; [] if none are given.
+    """The class names as they enter a prompt: spaces for underscores; [] if none are given.
 
     UsageError if both are given, the file cannot be read, or a name is repeated.
     """
@@ -119,8 +125,8 @@ def class_names(text: str | None, path: str | None) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read the class names in {path}: {error}") from error
     names = [name for line in lines if (name := " ".join(line.replace("_", " ").split()))]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise UsageError(f"class {twice[0]!r} is named twice")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise UsageError(f"class {repeated[0]!r} is named twice")
     return names
 
 
@@ -132,7 +138,7 @@ def _batches(paths: Sequence[Path], clip: Clip, report: ReportProgress) -> Itera
 
 
 def _pixels(paths: Sequence[Path], clip: Clip) -> Tensor:
-    """[B, 3, size, size]. UsageError for a file that is not an image."""
+    """Pixels [B, 3, size, size] of a batch. UsageError for a file that is not an image."""
     import torch
     from PIL import Image
 

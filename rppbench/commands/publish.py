@@ -26,20 +26,24 @@ def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     add = parser.add_argument
     add("source", metavar="FROM", help="folder of a run")
-    add("--to", metavar="DIR", help="shared folder [leaderboards; with --grids its ablations]")
+    add(
+        "--to",
+        metavar="DIR",
+        help="shared folder [leaderboards; with --grids leaderboards/ablations]",
+    )
     add(
         "--grids",
         metavar="PATH",
-        help="a grid file or a folder of them: their records, reports and plots, no leaderboards",
+        help="grid file or folder of grid files: publish their records, reports and plots only",
     )
-    add("--failed", action="store_true", help="also cells that failed, with their reasons")
+    add("--failed", action="store_true", help="also copy cells that failed, with their reasons")
 
 
 def publish(arguments: argparse.Namespace) -> int:
     """Copy sound records and write the pages again; 1 if some could not be published."""
     source = Path(arguments.source)
-    home = "leaderboards/ablations" if arguments.grids else "leaderboards"
-    into = Path(arguments.to or home)
+    default = "leaderboards/ablations" if arguments.grids else "leaderboards"
+    into = Path(arguments.to or default)
     if not (source / "records").is_dir():
         raise UsageError(f"no folder {source / 'records'}: {source} is not the folder of a run")
     if source.resolve() == into.resolve():
@@ -55,7 +59,7 @@ def publish(arguments: argparse.Namespace) -> int:
     report_damage([*result.problems, *problems])
     for chosen, design in grids:
         reports = reported(design.grid, chosen, records, into)
-        done = sum(one.done for one in reports[0].results) if reports else 0
+        done = sum(variant.done for variant in reports[0].results) if reports else 0
         print(f"{chosen.name}: {done} of {len(design.cells)} cells", file=sys.stderr, flush=True)
     if not grids:
         write_all_pages(records, build(records), into)
@@ -67,15 +71,16 @@ def publish(arguments: argparse.Namespace) -> int:
 
 
 def designs(path: Path) -> list[tuple[GridSettings, Design]]:
-    """The grids of a file, or of a folder's files that vary something, with their cells.
+    """The grid of a file, or of each file in a folder that varies something, with its cells.
 
-    UsageError if there are none.
+    UsageError if there is no grid.
     """
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     chosen = [grid_settings({}, str(file)) for file in files]
     if path.is_dir():
-        chosen = [one for one in chosen if one.vary]  # what several grids share varies nothing
+        # A file that grids inherit from varies nothing and is not a grid itself.
+        chosen = [grid for grid in chosen if grid.vary]
     if not chosen:
         raise UsageError(f"no grids in {path}: a grid is a .yaml file with `vary`")
     registry = run.loaded(chosen[0])
-    return [(one, designed(registry, one)) for one in chosen]
+    return [(grid, designed(registry, grid)) for grid in chosen]

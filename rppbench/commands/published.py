@@ -1,4 +1,4 @@
-"""`rppbench published`: numbers printed in papers, and sums that do not match; needs no torch."""
+"""`rppbench published`: numbers printed in papers, and averages that do not match; no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def published(arguments: argparse.Namespace) -> int:
-    """Print the numbers, or with --check what is wrong with them; 1 if a file does not own up."""
+    """Print the numbers, or with --check wrong averages; 1 if one is neither rounded nor `sic`."""
     rows = shipped_rows()
     return _check(rows) if arguments.check else _show(rows, arguments)
 
@@ -33,7 +33,7 @@ def _check(rows: tuple[PublishedRow, ...]) -> int:
         out.print(str(finding), soft_wrap=True)
     unmarked = [finding for finding in findings if not finding.rounded and not finding.sic]
     count = sum(len(row.derived) for row in rows)
-    out.print(f"{count} sums: {len(findings)} differ from the printed average", soft_wrap=True)
+    out.print(f"{count} averages: {len(findings)} differ from the printed one", soft_wrap=True)
     return 1 if unmarked else 0
 
 
@@ -74,7 +74,7 @@ def _row(number: PublishedNumber) -> list[str]:
 
 
 def where(number: PublishedNumber) -> str:
-    """Paper or repository, place, and through whom if it was not read itself."""
+    """Paper or repository, the place in it, and the work that it was read in, if another."""
     via = f", read in {number.provenance.via}" if number.provenance.via else ""
     quoted = f", quoting {number.quotes}.yaml" if number.quotes else ""
     return f"{number.origin}, {number.place}{via}{quoted}"

@@ -34,9 +34,8 @@ def report(arguments: argparse.Namespace) -> int:
     tables = build_with_variants(records)
     ablations, damaged = _ablations(folder)
     report_damage(damaged)
-    from rppbench.reporting.site import (
-        write,
-    )  # matplotlib takes longer to import than a leaderboard
+    # Imported only here: importing matplotlib takes longer than making a leaderboard.
+    from rppbench.reporting.site import write
 
     try:
         with step_progress() as begin_step:
@@ -50,16 +49,18 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def _ablations(folder: Path) -> tuple[list[Ablation], list[Problem]]:
-    """The reports of a run's folder, and of `ablations` in it, where published ones are."""
+    """The ablations of a run's folder and of its `ablations` subfolder, and what is damaged.
+
+    Published ablations are in the subfolder.
+    """
     ablations: list[Ablation] = []
     damaged: list[Problem] = []
     for home in (folder, folder / "ablations"):
         if any(home.glob("ablation-*.json")):
-            from rppbench.reporting.ablation_page import (
-                reports,  # numpy takes longer to import than a leaderboard
-            )
+            # Imported only here: importing numpy takes longer than making a leaderboard.
+            from rppbench.reporting.ablation_page import reports
 
             records, problems = read_records(Store(home))
             ablations += reports(records, home)
-            damaged += problems if home != folder else []  # those were printed
+            damaged += problems if home != folder else []  # `load` printed those of `folder`
     return ablations, damaged

@@ -1,4 +1,4 @@
-"""`rppbench run` and `rppbench plan`: run cells as flags ask and print the leaderboard."""
+"""`rppbench run` and `rppbench plan`: run the requested cells and print the leaderboard."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # all of these need torch
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `plan`; None where none was given, so that a config file can set it."""
+    """Add the flags of `plan`. An omitted flag is None, so that a config file can set it."""
     add = parser.add_argument
     many: dict[str, Any] = {"nargs": "+", "action": "extend"}
     add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
@@ -45,12 +45,12 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add("--model", metavar="MODEL", help="backbone [the default of `list backbones`]")
-    add("--pretrained", metavar="TAG", help="its weights: a tag of open_clip or a file")
+    add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
-    add("--seed", **many, type=int, metavar="N", help="one training a seed [1]")
-    add("--shots", **many, type=int, metavar="N", help="training images a class [the recipe's]")
+    add("--seed", **many, type=int, metavar="N", help="seeds; one training for each [1]")
+    add("--shots", **many, type=int, metavar="N", help="training images per class [the recipe's]")
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
-    add("--batch-size", type=int, metavar="N", help="images in a batch when scoring [128]")
+    add("--batch-size", type=int, metavar="N", help="images per batch when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
     add(
         "--memory",
@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace) -> int:
 def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
-    """Run the cells that are due; returns them."""
+    """Run the cells that are due, and return them."""
     from rppbench.execution.tracking import Tracked, tracker
     from rppbench.planning.plan import cell_groups
     from rppbench.terminal.run_progress import display, titles
@@ -206,7 +206,7 @@ def _note(line: str) -> None:
 
 
 def loaded(chosen: Settings) -> Registry:
-    """All plugins. UsageError, which lists the methods, if none was named."""
+    """The registry of all plugins. UsageError, which lists the methods, if no method is named."""
     from rppbench.plugins.registry import Registry
 
     if chosen.data is not None:
@@ -223,7 +223,7 @@ def loaded(chosen: Settings) -> Registry:
 
 @contextmanager
 def plugins_named(registry: Registry) -> Iterator[None]:
-    """Add the plugins that did not load to an error: one of them may have what is missing."""
+    """Add the plugins that failed to load to a UsageError: the missing component may be theirs."""
     try:
         yield
     except UsageError as error:
@@ -275,7 +275,7 @@ def _due(planned: Sequence[Planned], overwrite: str) -> list[Planned]:
     if overwrite == "never" and recorded:
         cell = recorded[0].cell
         raise UsageError(
-            f"{len(recorded)} of {_counted(len(planned), 'cell')} already recorded, as "
+            f"{len(recorded)} of {_counted(len(planned), 'cell')} already recorded, for example "
             f"{cell.method.name} on {cell.dataset}, seed {cell.seed}\n"
             "--overwrite=never keeps them; choose another --output, or only-missing to continue"
         )
@@ -318,7 +318,7 @@ def print_plan(
 ) -> int:
     """Print the cells and the totals; `names` distinguishes the cells of one method, by key.
 
-    1 if records are damaged: they are printed, and their cells are to run.
+    Returns 1 if records are damaged; these are printed, and their cells count as still to run.
     """
     from rppbench.planning.plan import labels
 

@@ -30,7 +30,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         required=True,
         metavar="NAME",
-        help="the data set of the predictions: lvis, ...",
+        help="data set that was predicted: lvis, ...",
     )
     add("--variant", required=True, metavar="NAME", help="name of the program's row in tables")
     add("--seed", type=int, metavar="N", help="seed of its training; several seeds make one row")

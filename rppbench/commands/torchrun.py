@@ -17,12 +17,12 @@ if TYPE_CHECKING:  # needs torch
 
 
 def helps() -> bool:
-    """Whether torchrun started this process to help another that runs the command."""
+    """Whether torchrun started this process as a helper of the one that runs the command."""
     return int(os.environ.get("RANK", "0")) > 0 and "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def help_on(chosen: Settings) -> int:
-    """Help with the trainings of the process that runs the command; 1 if that one died."""
+    """Help with the trainings of the process that runs the command; 1 if that process died."""
     from rppbench.execution.runner import follow
     from rppbench.training.distributed import joined
 

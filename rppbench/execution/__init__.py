@@ -1,1 +1,1 @@
-"""Cells are run and become records: engines, workers, runner, bench."""
+"""From cells to records: engines, workers, runner, bench."""

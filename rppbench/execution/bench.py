@@ -31,7 +31,7 @@ class CellBench:
         )
         self.method = CellMethod(cell, resources, self._scorer, retrain)
         self._fitted_at = 0.0
-        """When the prompts were ready; what follows is scoring."""
+        """Monotonic time at which the prompts were ready and scoring began."""
 
     @property
     def dataset(self) -> Dataset:
@@ -39,7 +39,7 @@ class CellBench:
 
     @cached_property
     def regions(self) -> CellRegions:
-        """For tasks that score regions of images."""
+        """The part of the bench for tasks that score regions of images."""
         return CellRegions(self.method, self.dataset, self.notify)
 
     def fit(self) -> None:
@@ -58,7 +58,7 @@ class CellBench:
         return self._evaluate(chosen, [range(len(chosen))], split)[0]
 
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
-        """Classify the test images of each part of the classes among that part, in one pass."""
+        """For each part of the classes, classify its test images among that part, in one pass."""
         return self._evaluate(list(range(len(self.dataset.classes))), parts, "test")
 
     def _evaluate(
@@ -72,7 +72,7 @@ class CellBench:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
         names = [self.dataset.classes[label] for label in chosen]
         training = self.cell.training
-        own = training is not None and training.source == self.cell.dataset
-        head = method.head(method.positions(names, chosen if own else None))
+        on_source = training is not None and training.source == self.cell.dataset
+        head = method.head(method.positions(names, chosen if on_source else None))
         evaluations = self._scorer(method.prompts, self.dataset, samples, chosen, parts, head)
-        return [replace(one, train_loss=method.train_loss) for one in evaluations]
+        return [replace(evaluation, train_loss=method.train_loss) for evaluation in evaluations]

@@ -1,4 +1,4 @@
-"""The method of a cell: built, trained or loaded, and asked for its prompts and its head."""
+"""The method of a cell: built, then trained or loaded; it gives the prompts and the head."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from rppbench.training.trainer import Trainer
 
 
 class CellMethod:
-    """The method of one cell. Until `fit` there is none, and asking for it is an error."""
+    """The method of one cell. Before `fit` there is no method, and access to it fails."""
 
     def __init__(self, cell: Cell, resources: Resources, scorer: Scorer, retrain: bool) -> None:
         self.cell, self.resources, self.retrain = cell, resources, retrain
         self.clip = resources.load(cell.backbone, cell.precision)
         self.cost = Cost()
-        """Of the training."""
+        """Cost of the training."""
         self.log: tuple[Mapping[str, float], ...] = ()
         self.train_loss: float | None = None
         self.draw = ""
@@ -73,7 +73,7 @@ class CellMethod:
 
     @property
     def frozen_images(self) -> bool:
-        """Whether the method leaves the image tower alone: its features serve other methods too."""
+        """Whether the image tower has no prompt, so that its features serve other methods too."""
         return self.prompts.image is None
 
     @property
@@ -87,9 +87,10 @@ class CellMethod:
         return head_of(self.fitted, self.clip, positions, self._teacher(self.cell.training))
 
     def positions(self, names: Sequence[str], labels: Sequence[int] | None = None) -> list[int]:
-        """Positions among the learned classes, for a method that knows no others; else in order.
+        """Positions of the classes among the learned ones; 0, 1, ... for an open vocabulary.
 
-        By label where the data set is the source, else by name. UsageError for another class.
+        labels: given if the data set is the training's source; then classes are matched by label,
+        otherwise by name. UsageError for a class that was not learned.
         """
         training = self.cell.training
         if training is None or self.fitted.open_vocabulary:
@@ -126,17 +127,17 @@ class CellMethod:
                 f"{self.cell.dataset!r}; set class_specific=off or score the training classes"
             )
 
-    def _learn(self, training: Training, again: bool) -> tuple[Method, Progress, bool]:
-        """The method with its prompts, its training progress, and whether it was stored."""
+    def _learn(self, training: Training, retrain: bool) -> tuple[Method, Progress, bool]:
+        """The method with its prompts, its training progress, and whether both were stored."""
         path = self.resources.prompts(training)
         method = self._initial(training)
-        progress = Progress() if again else load_state(path, training.key, method)
+        progress = Progress() if retrain else load_state(path, training.key, method)
         if progress.log:
             return method, progress, True
-        if again:
+        if retrain:
             path.with_suffix(".partial").unlink(missing_ok=True)
         if training.start is not None:
-            pretrained, _, _ = self._learn(training.start, again=False)
+            pretrained, _, _ = self._learn(training.start, retrain=False)
             _copy_parameters(pretrained, method)
         group = self.resources.group
         group.send((self.cell, training))
@@ -184,7 +185,7 @@ def _copy_parameters(pretrained: Method, method: Method) -> None:
     for name, value in method.state_dict().items():
         if state[name].shape != value.shape:
             raise UsageError(
-                f"{name!r} of {method.name!r} has a part for each class of what it was pretrained "
-                "on and cannot start on other classes"
+                f"{name!r} of {method.name!r} has one part for each class of its pretraining, so a "
+                "training on other classes cannot start from it"
             )
     method.load_state_dict(state)

@@ -36,7 +36,7 @@ def visible_gpus() -> list[str]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
-    import torch  # takes seconds, and is loaded only with a GPU
+    import torch  # takes seconds; runs on a CPU do not need it
 
     return [str(number) for number in range(torch.cuda.device_count())]
 

@@ -10,7 +10,7 @@ import torch
 
 
 def reset_peak(device: str) -> None:
-    """Start a new section. If the kernel cannot, the peak is that of the process so far."""
+    """Start a new section. If the kernel cannot reset the peak, it covers the process so far."""
     if device.startswith("cuda"):
         torch.cuda.reset_peak_memory_stats()
     elif sys.platform == "linux":

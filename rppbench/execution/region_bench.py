@@ -112,7 +112,7 @@ class Classifier:
         if isinstance(prompts.text, Conditional) or own_head:
             return cosines(features)
         key = (prompted, tuple(names))
-        if key not in self._texts:  # called once an image, always with the same names
+        if key not in self._texts:  # tasks call this once per image, with the same names
             self._texts[key] = cosines(torch.eye(embed_width(self.clip.model)))
         return features @ self._texts[key]
 

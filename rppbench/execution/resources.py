@@ -18,7 +18,7 @@ from rppbench.training.state import Progress
 
 @dataclass
 class Resources:
-    """What a worker keeps from cell to cell."""
+    """Everything that a worker keeps from cell to cell."""
 
     registry: Registry
     load: Callable[[str, str], Clip]
@@ -27,7 +27,7 @@ class Resources:
     prompts: Callable[[Training], Path]
     """The file of a training's prompts."""
     batch_size: int = 128
-    """Images a forward pass at test time."""
+    """Images per forward pass at test time."""
     workers: int = 0
     """Processes that read images; 0 reads them in this one."""
     group: Group = ALONE
@@ -35,7 +35,7 @@ class Resources:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     """Opened data sets by name."""
     fitted: dict[str, tuple[Method, Progress]] = field(default_factory=dict)
-    """The method of the latest training, by its key: the cells of a group share it."""
+    """Method and progress of the latest training, by its key; the cells of a group share them."""
 
     def dataset(self, name: str) -> Dataset:
         """The named data set, opened once."""

@@ -33,7 +33,7 @@ from rppbench.training.distributed import ALONE, Group
 from rppbench.training.failures import failure_of
 
 LISTED_NAMES = 5
-"""Most class names in the warning about unknown words."""
+"""Maximum number of class names in the warning about unknown words."""
 
 WATCHED_PACKAGES = ("torch", "open_clip_torch", "numpy", "pillow")
 
@@ -49,7 +49,7 @@ class Runner:
     memory: int | None = None
     """Bytes that a worker may use (`--memory`); None sets no limit."""
     retrain: bool = False
-    """Whether to learn again where prompts of the training are stored (`--overwrite always`)."""
+    """Whether to repeat trainings whose prompts are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
     compile: str | None = None
     """Backend of `torch.compile` for the towers; None does not compile them."""
@@ -65,7 +65,7 @@ class Runner:
             record = self.run(cell, report)
             self.store.write(record)
             report(_finished(record))
-            self.stop_on_failure |= self.group.lost  # no other training could run
+            self.stop_on_failure |= self.group.lost  # a lost group can run no training
             if record.failure and self.stop_on_failure:
                 return
 
@@ -88,7 +88,7 @@ class Runner:
 
     @cached_property
     def warned(self) -> set[tuple[str, str]]:
-        """(data set, backbone) whose unknown words this process has reported."""
+        """Each (data set, backbone) whose unknown words this process has reported."""
         return set()
 
     def run(self, cell: Cell, report: Report) -> Record:
@@ -143,7 +143,7 @@ class Runner:
         self.store.write(record)
 
     def _blank(self, cell: Cell) -> Record:
-        """A record with when and where the cell runs, and no result yet."""
+        """A record without a result: it says when and where the cell runs."""
         return Record(
             cell=cell,
             status="failed",
@@ -153,7 +153,7 @@ class Runner:
         )
 
     def _environment(self) -> dict[str, str]:
-        """`environment`, and what else may change the rounding of numbers."""
+        """`environment`, and the settings of this runner that may change rounding."""
         facts = environment(self.device)
         if self.group.size > 1:
             facts["processes"] = str(self.group.size)
@@ -199,8 +199,8 @@ def follow(runner: Runner) -> None:
 
     Errors are reported to the first process, which records them.
     """
-    while (called := runner.group.receive()) is not None:
-        cell, training = called
+    while (message := runner.group.receive()) is not None:
+        cell, training = message
         with suppress(Exception), runner.group.together():
             CellBench(cell, runner.resources, _ignore, retrain=False).method.assist(training)
 
@@ -212,7 +212,7 @@ def _ignore(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> 
 def _loader(
     shipped: Mapping[str, Backbone], device: str, backend: str | None, memory: int | None
 ) -> Callable[[str, str], Clip]:
-    """Load each (backbone, precision) once and keep it."""
+    """A function that loads the model of each (backbone, precision) once and keeps it."""
     loaded: dict[tuple[str, str], Clip] = {}
 
     def get(backbone: str, precision: str) -> Clip:

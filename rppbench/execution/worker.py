@@ -21,7 +21,7 @@ STOP_SECONDS = 5.0
 
 
 class Worker:
-    """A process that runs batches: started with the first, and started again if it died.
+    """A process that runs batches. It starts with the first batch, and again after it died.
 
     Each has its own pipe: a process killed while it writes to a shared queue would keep the queue's
     lock forever, and all others would wait for it.
@@ -83,10 +83,10 @@ class Worker:
         context = multiprocessing.get_context("spawn")  # CUDA does not work after a fork
         self.connection, far_end = context.Pipe()
         self.process = context.Process(target=_serve, args=(far_end,), name="rppbench worker")
-        resource_tracker.ensure_running()  # started later, it would unblock the interrupt
+        resource_tracker.ensure_running()  # starting it below would unblock the interrupt
         with _environment(self.environment), _no_interrupt():
             self.process.start()
-        far_end.close()  # else the end of the process would not be noticed
+        far_end.close()  # otherwise the pipe would outlive the process
         with suppress(OSError):
             self.connection.send(self.job)
 
@@ -135,7 +135,7 @@ def _ending(status: int | None) -> str:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for a process that starts meanwhile: libraries read them when they load."""
+    """Set variables while a process starts: its libraries read them when they load."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -150,10 +150,10 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Block the interrupt in a process that starts meanwhile.
+    """Block the interrupt while a process starts.
 
     Ctrl-C is sent to the entire process group; only the parent reacts, by stopping its workers. A
-    child inherits the block from its first moment; here the signal is delivered afterwards.
+    child inherits the block from its first moment; the parent gets the signal afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,4 +1,4 @@
-"""The text features of classes behind a prompt, as the classifier of a detector or segmenter.
+"""Text features of classes under a prompt, as the classifier of a detector or segmenter.
 
     classifier.safetensors   'features' [C, E] float32, unnormalised, and the class names
     classifier.npy           the same in the layout of a framework
@@ -46,9 +46,9 @@ def class_features(
 ) -> Tensor:
     """Text features of the class names, [C, E] float32 on the CPU, unnormalised.
 
-    Those of an ensemble of wordings are averages of unit features. `wording` serves prompts that
+    For an ensemble of wordings they are averages of unit features. `wording` serves prompts that
     bring none of their own. UsageError for text that depends on the image: no fixed array can
-    stand for it.
+    represent it.
     """
     text = prompts.text
     if isinstance(text, Conditional):
@@ -101,7 +101,7 @@ def write(
         for name, data in files.items():
             with replacing(folder / name) as temporary:
                 temporary.write_bytes(data)
-        # The card comes last: without it the folder is no classifier.
+        # The card comes last: a folder without it is not a classifier.
         text = json.dumps({**card, "digest": digest(card)}, indent=1, ensure_ascii=False)
         write_atomically(folder / CARD, text + "\n")
     except OSError as error:

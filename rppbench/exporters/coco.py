@@ -20,7 +20,7 @@ from rppbench.files.atomic import write_atomically
 
 
 def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) -> tuple[int, int]:
-    """Write a split; the numbers of images and of things. The JSON comes last, after all images.
+    """Write a split; returns the numbers of images and instances. The JSON is written last.
 
     FileExistsError if the folder already holds images.
     """
@@ -57,18 +57,18 @@ def write(data: DetectionSet, split: str, folder: Path, report: ReportProgress) 
         "images": images,
         "annotations": annotations,
         "categories": [
-            {"id": number, "name": name, "supercategory": "unseen" if at in unseen else "seen"}
+            {"id": number, "name": name, "supercategory": "unseen" if label in unseen else "seen"}
             for unseen in [set(data.unseen())]
-            for at, (number, name) in enumerate(zip(categories, data.classes, strict=True))
+            for label, (number, name) in enumerate(zip(categories, data.classes, strict=True))
         ],
     }
     write_atomically(folder / "instances.json", json.dumps(content) + "\n")
     return len(images), len(annotations)
 
 
-def _shape(thing: Instance) -> dict[str, Any]:
-    """The fields of a COCO annotation that describe where a thing is."""
-    box: dict[str, Any] = {"bbox": list(thing.box), "iscrowd": int(thing.crowd)}
-    if thing.mask is None:
-        return {**box, "area": thing.box[2] * thing.box[3]}
-    return {**box, "area": int(thing.mask.sum()), "segmentation": rle.encode(thing.mask)}
+def _shape(instance: Instance) -> dict[str, Any]:
+    """The fields of a COCO annotation that describe where an instance is."""
+    box: dict[str, Any] = {"bbox": list(instance.box), "iscrowd": int(instance.crowd)}
+    if instance.mask is None:
+        return {**box, "area": instance.box[2] * instance.box[3]}
+    return {**box, "area": int(instance.mask.sum()), "segmentation": rle.encode(instance.mask)}

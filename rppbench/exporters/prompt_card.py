@@ -1,7 +1,7 @@
 """The folder of an exported prompt: the tensors, a card for programs, and a README for people.
 
     prompt.safetensors   the method's state
-    card.json            everything needed to use it, and where it is from
+    card.json            everything needed to use it, and its provenance
     README.md            the same for people; no program reads it
 
 The card holds digests of itself, of the tensors and of the backbone, so a prompt that is damaged
@@ -55,12 +55,12 @@ class CardScore:
 
 @dataclass(frozen=True)
 class Card:
-    """Everything needed to use a prompt, and where it is from; plain data."""
+    """Everything needed to use a prompt, and its provenance; plain data."""
 
     method: Choice
     backbone: str
     backbone_digest: str
-    """As `models.identity.identify` gives it."""
+    """The digest that `models.identity.identify` returns."""
     precision: str
     wording: str
     """The template of class names for methods that bring no text of their own."""
@@ -74,9 +74,9 @@ class Card:
     method_facts: Mapping[str, str] | None = None
     """Title, paper and origin."""
     licences: Mapping[str, str] | None = None
-    """Of the method's code, the data and the backbone, where they are known."""
+    """Licences of the method's code, the data and the backbone, where they are known."""
     version: str = __version__
-    """Of the rppbench that wrote the card."""
+    """Version of rppbench that wrote the card."""
     tensors: str = ""
     """SHA-256 of prompt.safetensors; set on writing."""
 
@@ -116,7 +116,7 @@ def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
         path.write_bytes(save({name: value.cpu().contiguous() for name, value in state.items()}))
         card = replace(card, tensors=sha256(path))
         write_atomically(folder / README, readme(card))
-        # The card comes last: without it the folder is no prompt.
+        # The card comes last: a folder without it is not a prompt.
         write_atomically(
             folder / CARD, json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n"
         )
@@ -125,7 +125,7 @@ def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
 
 
 def read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Card and state of a folder that `write` wrote. UsageError if it is another, or damaged."""
+    """Card and state of a folder that `write` wrote. UsageError for any other folder, or damage."""
     path = folder / CARD
     try:
         card = Card.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -161,7 +161,7 @@ def check_backbone(card: Card, registry: Registry) -> None:
 def text_teacher(
     card: Card, registry: Registry, clip: Clip, load: Callable[[str], Clip]
 ) -> Clip | None:
-    """The teacher where its text features are the classifier; None for other methods.
+    """The teacher if its text features are the classifier, otherwise None.
 
     `clip` is the card's backbone. UsageError if the teacher's weights are not those that the prompt
     was learned from.
@@ -169,8 +169,9 @@ def text_teacher(
     training = card.training
     if not training or not training["teacher"]:
         return None
-    # The wording says who encodes it. Only to ask for it, the backbone is taken for the teacher:
-    # most methods need no teacher any more, and its weights may not be on this machine.
+    # The method's text says whether the teacher encodes it. To read that, the method is built with
+    # the backbone as its teacher: after training most methods need no teacher, and its weights may
+    # not be on this machine.
     text = _unlearned(card, registry, clip, teacher=clip).prompts().text
     if not isinstance(text, Templates) or not text.teacher:
         return None
@@ -210,15 +211,17 @@ def build_method(
     method = _unlearned(card, registry, clip, teacher)
     own = method.state_dict()
     if unmatched := sorted(own.keys() ^ state.keys()):
-        lacking = "the prompt has none" if unmatched[0] in own else f"{card.method.name!r} has none"
+        lacking = (
+            "the prompt lacks" if unmatched[0] in own else f"{card.method.name!r} does not have"
+        )
         raise UsageError(
             f"not a prompt of this {card.method.name!r}, but of another version or method: "
-            f"{unmatched[0]!r} is a parameter, and {lacking}"
+            f"{lacking} the parameter {unmatched[0]!r}"
         )
     for name, value in state.items():
         if value.shape != own[name].shape:
             raise UsageError(
-                f"{name!r} is {_shape(value)}, and {card.method.name!r} on backbone "
+                f"{name!r} has shape {_shape(value)}, but {card.method.name!r} on backbone "
                 f"{card.backbone!r} takes {_shape(own[name])}"
             )
         if not value.isfinite().all():
@@ -228,9 +231,10 @@ def build_method(
 
 
 def class_ids(card: Card, method: Method, names: Sequence[str]) -> list[int]:
-    """The ids of the classes that a method takes for the names.
+    """The class ids that a method uses for the names.
 
-    A method with an open vocabulary numbers them in their order, any other as in its training.
+    A method with an open vocabulary numbers the names in order; any other keeps the ids of its
+    training.
     UsageError for a name that such a method was not trained on.
     """
     if method.open_vocabulary:
@@ -293,7 +297,7 @@ def readme(card: Card) -> str:
         ("", ""), [[escape(name), escape(str(value))] for name, value in rows], left=2
     )
     if card.imported:
-        lines += ["", "Options that the checkpoint does not tell are the method's defaults."]
+        lines += ["", "Options that the checkpoint does not hold are the method's defaults."]
     if card.numbers:
         lines += ["", "## Numbers", ""]
         shown = [

@@ -48,7 +48,7 @@ def trained_card(training: Training, records: Sequence[Record], registry: Regist
 
 
 def method_facts(method: type[Component]) -> dict[str, str]:
-    """Title, paper and origin of a method, those that it states."""
+    """Title, paper and origin of a method, as far as the method states them."""
     facts = {"title": method.title, "paper": method.paper, "origin": method.origin}
     return {name: value for name, value in facts.items() if value}
 

@@ -1,4 +1,4 @@
-"""Selection of one training, or of the records of one variant, by what a user types."""
+"""Selection of one training, or of the records of one variant, by the text that a user types."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ KEY = re.compile(r"[0-9a-f]{1,12}")
 def select_training(records: Sequence[Record], text: str, seed: int | None = None) -> Training:
     """The one training that `text` names: a cell's key or its start, or a method with its options.
 
-    UsageError, with the choices, if no training or several match, and for a method that learns
-    nothing.
+    UsageError, which lists the choices, if no training matches or several do, and for a method
+    that learns nothing.
     """
     matching = matching_records(records, text)
     if not any(record.cell.training for record in matching):
@@ -34,7 +34,7 @@ def select_training(records: Sequence[Record], text: str, seed: int | None = Non
         raise UsageError(f"{text!r} was not run with seed {seed}; seeds: {listed}")
     if len(learned) > 1:
         lines = [f"  {_described(record)}" for record in learned.values()]
-        head = f"{text!r} may be any of these; say --seed, or the key:"
+        head = f"{text!r} matches several trainings; give --seed, or the key:"
         raise UsageError("\n".join([head, *lines]))
     (record,) = learned.values()
     assert record.cell.training
@@ -44,7 +44,7 @@ def select_training(records: Sequence[Record], text: str, seed: int | None = Non
 def matching_records(records: Sequence[Record], text: str) -> list[Record]:
     """Records with a score that `text` names: a key or its start, or a method with its options.
 
-    UsageError, with the variants there are, if none matches.
+    UsageError, which lists the known variants, if no record matches.
     """
     scored = [record for record in records if record.status == "ok"]
     matching = [r for r in scored if KEY.fullmatch(text) and r.key.startswith(text)]
@@ -54,7 +54,7 @@ def matching_records(records: Sequence[Record], text: str) -> list[Record]:
         matching = [record for variant in fitting for record in variant.records]
     if not matching:
         names = {spelling(variant) for variant in known}
-        notes = ["or the key of a cell (with which its record begins), or its start"]
+        notes = ["or the key of a cell (the first field of its record), or the start of a key"]
         raise unknown("cell with a score is named", text, names, "methods", notes)
     return matching
 

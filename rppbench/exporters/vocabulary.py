@@ -1,4 +1,4 @@
-"""Vocabularies: the class names that a classifier is exported for, of a data set or of a file."""
+"""Vocabularies: class names of a data set or a file, for which a classifier is exported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Vocabulary:
     names: tuple[str, ...]
     """With spaces in place of underscores, as they enter a prompt."""
     source: str
-    """Where the names are from, in words for a reader."""
+    """Where the names are from, as text for people."""
 
 
 def read_vocabulary(text: str, registry: Registry) -> Vocabulary:
@@ -50,7 +50,7 @@ def read_vocabulary(text: str, registry: Registry) -> Vocabulary:
 
 
 def _of_file(path: Path) -> tuple[str, ...]:
-    """Class names of a file, without underscores and blank ones."""
+    """Class names of a file, with spaces for underscores; blank names are left out."""
     if path.suffix == ".json" and not _is_json_list(path):
         texts: Sequence[object] = [name for _, name in category_names(path)]
     else:

@@ -19,9 +19,9 @@ from rppbench.contracts.dataset import BeginStep, Dataset, ReportProgress, Sampl
 from rppbench.errors import UsageError
 
 SHARD_IMAGES, SHARD_BYTES = 10_000, 1_000_000_000
-"""Most of a shard, as in CLIP_benchmark."""
+"""Maximum images and bytes of a shard, as in CLIP_benchmark."""
 EXTENSIONS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
-"""By the first bytes of a file, since its name may be wrong; every reader decodes these two."""
+"""First bytes -> extension, since a file's name may be wrong; all readers decode these two."""
 
 
 def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep) -> dict[str, int]:
@@ -66,7 +66,7 @@ def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep
 def _write(
     data: Dataset, samples: Sequence[Sample], to: Path, report: ReportProgress, webdataset: Any
 ) -> int:
-    """Write the shards of one split; how many there are."""
+    """Write the shards of one split, and return their number."""
     to.mkdir()
     with webdataset.ShardWriter(
         f"{to}/%d.tar", maxcount=SHARD_IMAGES, maxsize=SHARD_BYTES, verbose=0

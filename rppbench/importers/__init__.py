@@ -1,1 +1,1 @@
-"""Readers of what other programs wrote: their runs, predictions and checkpoints."""
+"""Readers of files that other programs wrote: runs, predictions and checkpoints."""

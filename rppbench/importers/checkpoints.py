@@ -1,4 +1,4 @@
-"""A reader of untrusted torch checkpoints: tensors come out, and no code of the file runs."""
+"""A reader of untrusted torch checkpoints: it returns tensors and runs no code of the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rppbench.models.clip import Clip
 
 
 class _Discarded:
-    """An empty object in place of one whose state nobody needs, such as an optimizer."""
+    """An empty object in place of one whose state is not needed, such as an optimizer."""
 
     def __setstate__(self, state: object) -> None:
         pass
@@ -83,8 +83,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
 def check_start_token(start: Tensor, clip: Clip) -> None:
     """Check that the prompt was learned on this backbone, by its embedding of the start token.
 
-    start: [D], the embedding in the checkpoint, rounded to float16 at worst; D is the text width.
-    UsageError if the backbone's differs by more than 1 % of its length.
+    start: [D], the embedding in the checkpoint, possibly rounded to float16; D is the text width.
+    UsageError if the backbone's own embedding differs by more than 1 % of its norm.
     """
     embedding = clip.text.module.token_embedding.weight
     own = embedding[clip.tokenizer.sot_token_id].detach().float().cpu()

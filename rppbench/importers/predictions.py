@@ -23,7 +23,7 @@ from rppbench.records.record import Record, now
 KIND = "predictions"
 UNKNOWN = "unknown"
 MAX_NAME_LENGTH = 80
-"""Characters of a variant's name."""
+"""Maximum number of characters of a variant's name."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Origin:
 def imported_cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
     """The cell of imported predictions, without task options, which are not known.
 
-    With a seed it has a training, of which nothing else is known; cells that differ in the seed
-    make one row. UsageError for a variant's name that is empty or too long for a table.
+    With a seed it has a training, whose other fields are unknown; cells that differ only in the
+    seed make one row. UsageError for a variant's name that is empty or too long for a table.
     """
     name = " ".join(origin.variant.split())
     if not name or len(name) > MAX_NAME_LENGTH:
@@ -85,8 +85,8 @@ def scored_record(
     """The record of a cell from `imported_cell`, whose task scores the predictions.
 
     predictions: a file or a folder in a format that the task reads.
-    report_progress: called with the images that are done and their total.
-    report_remark: called with what the task has to say of the file, which the record keeps too.
+    report_progress: called with the number of images done and the total.
+    report_remark: called with each remark of the task on the file; the record keeps them too.
     UsageError if nothing is at the path, the task cannot read it, or there is nothing to score.
     """
     task, dataset = registry.get("tasks", cell.task.name), registry.get("datasets", cell.dataset)

@@ -1,6 +1,6 @@
 """Readers of the runs of other harnesses: logs of Dassl and results of CLIP_benchmark as records.
 
-Their cells have 'imported' among their inputs, so they share no table with what was measured here.
+Their cells have 'imported' among their inputs, so they share no table with cells measured here.
 Formats: Dassl's evaluator (github.com/KaiyangZhou/Dassl.pytorch, dassl/evaluation/evaluator.py) and
 CoOp's train.py; github.com/LAION-AI/CLIP_benchmark, clip_benchmark/cli.py.
 """
@@ -23,7 +23,7 @@ from rppbench.stats.intervals import harmonic_mean
 R = TypeVar("R")
 
 MAX_FILE_BYTES = 64 * 2**20
-"""The log of a long training has a few million."""
+"""Larger files are refused; the log of a long training has a few million bytes."""
 DATASETS = {
     "ImageNet": "imagenet",
     "Caltech101": "caltech101",
@@ -37,14 +37,14 @@ DATASETS = {
     "EuroSAT": "eurosat",
     "UCF101": "ucf101",
 }
-"""Our names of the data sets that have training images, by Dassl's."""
+"""Dassl's name -> ours, for data sets with training images."""
 SHIFTS = {
     "ImageNetV2": "imagenetv2",
     "ImageNetSketch": "imagenet_sketch",
     "ImageNetA": "imagenet_a",
     "ImageNetR": "imagenet_r",
 }
-"""The same for those that have test images only."""
+"""Dassl's name -> ours, for data sets with test images only."""
 TEST_IMAGES = {
     "imagenet1k": 50_000,
     "imagenetv2": 10_000,
@@ -54,7 +54,7 @@ TEST_IMAGES = {
     "cars": 8_041,
     "fgvc_aircraft": 3_333,
 }
-"""Numbers of test images by CLIP_benchmark's name; of other sets the number is not known."""
+"""CLIP_benchmark's name -> number of test images; unknown for other data sets."""
 TEST_HEADING = "Evaluate on the *test* set"
 RESULT = re.compile(
     r"=> result\n\* total: ([\d,]+)\n\* correct: ([\d,]+)\n\* accuracy: (\d+\.?(\d*))%"
@@ -127,9 +127,9 @@ def _both_halves(base: _Log, new: _Log) -> Record:
 def _read_files(
     folder: Path, pattern: str, read: Callable[[str, dict[str, str], Path], R]
 ) -> tuple[list[R], list[Problem]]:
-    """What `read` makes of every file that matches below a folder, and the files it refused.
+    """The results of `read` for all matching files below a folder, and the files it refused.
 
-    `read` gets the text, the facts that a record keeps of the file, and the path.
+    `read` gets a file's text, the facts about the file that a record keeps, and its path.
     """
     results: list[R] = []
     problems: list[Problem] = []
@@ -167,12 +167,14 @@ def _dassl_log(text: str, origin: dict[str, str], path: Path) -> _Log:
         raise ValueError("no result on the test images: was the run finished?")
     total, correct = (int(number.replace(",", "")) for number in result.groups()[:2])
     if not 0 <= correct <= total or not total:
-        raise ValueError(f"{correct} of {total} images cannot be right")
+        raise ValueError(f"{correct} of {total} images is not a valid result")
     if abs(100 * correct / total - float(result[3])) > 0.51 * 10.0 ** -len(result[4]):
         raise ValueError(f"{correct} of {total} images are right, but {result[3]}% is printed")
     seed = int(config.get("SEED", "-1"))
     if seed < 0:
-        raise ValueError("the run has no seed (SEED: -1), so its draw cannot be told from others")
+        raise ValueError(
+            "the run has no seed (SEED: -1), so its draw cannot be distinguished from others"
+        )
     section = f"TRAINER.{trainer.upper()}."
     own = {key[len(section) :].lower(): v for key, v in config.items() if key.startswith(section)}
     precision = own.pop("prec", "unknown")
@@ -213,10 +215,10 @@ def _dassl_log(text: str, origin: dict[str, str], path: Path) -> _Log:
 
 
 def _protocol(text: str, name: str, half: str) -> tuple[str, str]:
-    """Which task a log is a run of, and the data set that was learned on.
+    """The task that a log is a run of, and the data set that its prompts were learned on.
 
-    A log that only evaluates names the run it took the prompts from by its folder (`model_dir`).
-    The scripts of CoOp, CoCoOp and MaPLe put the name of that run's data set into it:
+    A log that only evaluates names the folder of the run that learned the prompts (`model_dir`).
+    The scripts of CoOp, CoCoOp and MaPLe put the name of that run's data set into the path:
     output/imagenet/..., output/base2new/train_base/caltech101/... ValueError if no task fits.
     """
     folder = re.search(r"^model_dir: *(\S*)$", text, re.MULTILINE)
@@ -287,7 +289,7 @@ def _clip_benchmark_record(text: str, origin: dict[str, str], path: Path) -> Rec
     total = TEST_IMAGES.get(str(named).removeprefix("wds/"))
     correct = None if total is None else round(accuracy * total)
     if total is None or correct is None or correct / total != accuracy:
-        total = correct = None  # rounded, or not of the images that we know
+        total = correct = None  # acc1 was rounded, or the images are others
     dataset = f"clip-benchmark:{named}"
     backbone = f"{data['model']}/{data['pretrained']}"
     method = Choice("zeroshot", (("template", f"clip-benchmark, {data.get('language', 'en')}"),))

@@ -1,1 +1,1 @@
-"""What a person sees in a terminal: console, tables, progress."""
+"""Output to a terminal: console, tables, progress."""

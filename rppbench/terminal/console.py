@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 10_000
-"""Columns of a file or a pipe, which no window limits."""
+"""Width in columns of a file or a pipe, which has no window."""
 
 
 def console(stderr: bool = False) -> Console:

@@ -67,7 +67,7 @@ def titles(cells: Sequence[Cell]) -> dict[str, str]:
 
 
 def _facts(cell: Cell) -> dict[str, str]:
-    """What may differ between the cells of one method, as text."""
+    """The facts that may differ between cells of one method, by name, as text."""
     facts = {name: f"{name}={spell(value)}" for name, value in cell.method.options}
     facts |= {f"task.{name}": f"{name}={spell(value)}" for name, value in cell.task.options}
     facts["task"] = cell.task.name
@@ -149,7 +149,7 @@ class _Phase:
     done: int
     """Steps that were done when it began: a resumed training does not start at 0."""
     timer: LineTimer
-    """Of the cell: a new phase does not print a line by itself."""
+    """Shared by all phases of the cell, so that a new phase does not print a line by itself."""
 
 
 class _Lines(_Display):

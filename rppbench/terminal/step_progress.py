@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 LINE_SECONDS = 10.0
-"""A log gets at most one line of a running step or cell in this time."""
+"""Minimum time between two lines about one running step or cell in a log."""
 
 
 class LineTimer:

@@ -170,7 +170,7 @@ def test_a_prompt_is_named_by_method_and_seed_where_that_is_unique(run_command: 
     run_command("run", "--method", *two, *RUN, *SHORT, "--seed", "1", "2")
     keys = {(r.cell.method["both"], r.cell.seed): r.key for r in records() if r.cell.training}
     complaint = refused(run_command, "export", "context", "--to", "mine")
-    assert "say --seed, or the key" in complaint
+    assert "give --seed, or the key" in complaint
     assert keys[False, 1] in complaint
     assert keys[False, 2] in complaint
     assert keys[True, 1] not in complaint
@@ -292,10 +292,10 @@ def test_a_prompt_for_other_weights_is_refused(
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"context": torch.zeros(4, 33)}, "4 x 33, and 'coop' on backbone 'tiny' takes 4 x 32"),
+        ({"context": torch.zeros(4, 33)}, "4 x 33, but 'coop' on backbone 'tiny' takes 4 x 32"),
         ({"context": torch.zeros(16, 32)}, "16 x 32"),
-        ({"contxt": torch.zeros(4, 32)}, "'context' is a parameter, and the prompt has none"),
-        ({"context": torch.zeros(4, 32), "a": torch.zeros(1)}, "'a' .* and 'coop' has none"),
+        ({"contxt": torch.zeros(4, 32)}, "the prompt lacks the parameter 'context'"),
+        ({"context": torch.zeros(4, 32), "a": torch.zeros(1)}, "does not have the parameter 'a'"),
         ({"context": torch.full((4, 32), torch.nan)}, "not finite"),
     ],
 )

@@ -162,7 +162,7 @@ def test_class_specific_contexts_are_read_with_their_names(run_command: RunComma
     ("method", "state", "message"),
     [
         ("coop", {"weight": random(2, 2)}, "no 'ctx' in the checkpoint; it holds weight"),
-        ("coop", {"ctx": random(4, 33)}, "4 x 33, and 'coop' on backbone 'tiny' takes 4 x 32"),
+        ("coop", {"ctx": random(4, 33)}, "4 x 33, but 'coop' on backbone 'tiny' takes 4 x 32"),
         ("coop", {"ctx": random(4, 512), **buffers()}, "4 x 512"),
         ("coop", {"ctx": random(32)}, "1 dimensions"),
         ("coop", {"ctx": random(4, 32), "meta_net.linear1.weight": random(2, 32)}, "meta_net"),

@@ -129,7 +129,7 @@ REFUSED = {
         LOG.replace("2,268", "2,368"),
         "2368 of 2465 images are right, but 92.0% is printed",
     ),
-    "impossible": (LOG.replace("2,268", "2,999"), "2999 of 2465 images cannot be right"),
+    "impossible": (LOG.replace("2,268", "2,999"), "2999 of 2465 images is not a valid result"),
     "not a log": ("hello", "no configuration"),
 }
 
