@@ -3,7 +3,7 @@
     from rppbench.testing import check_method
     def test_mine(): check_method(Mine)
 
-Each raises AssertionError that says what is wrong.
+Each raises an AssertionError that says what is wrong.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def noise(clip: Clip, seed: int) -> Tensor:
 
 
 def examples_of(method: FittedMethod, clip: Clip) -> Examples:
-    """Noise images to fit a method to, one of each class, in its number of views."""
+    """Noise images to fit a method to, one per class, in the method's number of views."""
     text = method.prompts().text
     assert isinstance(text, Templates), "a fitted method has no prompts in the towers"
     labels = torch.arange(IMAGES) % len(NAMES)
@@ -132,7 +132,7 @@ def step_of(method: Method, clip: Clip) -> Step:
 def check_method(component: type[Method], clip: Clip | None = None, **chosen: Option) -> None:
     """Check a method's facts, parameters, prompts and gradients, built with `chosen` options.
 
-    Without a model the default backbone is taken. Options that are not chosen are those of the
+    `clip` defaults to the default backbone. Options that are not chosen have the values of the
     method's recipe for the suite of the default backbone.
     """
     clip = clip or default_clip()
@@ -151,7 +151,9 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     _check_prompts(method, clip)
     again = build(component, clip, chosen)
     for name, value in method.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name]), f"{name} is drawn from another stream"
+        assert torch.equal(value, again.state_dict()[name]), (
+            f"{name} is not drawn from the generator of the space"
+        )
     if component.learning is None:
         assert not list(method.parameters()), "a method that learns nothing has parameters"
         return
@@ -159,7 +161,7 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     if isinstance(method, FittedMethod) and not recipe.epochs:
         trained = []  # fitted at the end, without training steps
     else:
-        assert trained, "nothing to train"
+        assert trained, "a method that learns has nothing to train"
     assert all(p.dtype == torch.float32 for p in trained), "parameters are float32"
     loss = method.loss(step_of(method, clip))
     assert loss.ndim == 0, "a loss is one number"
@@ -219,7 +221,7 @@ def _check_prompts(method: Method, clip: Clip) -> None:
 
 
 def _unit_rows(clip: Clip) -> Tensor:
-    """(b, e) distinct unit features in place of images'."""
+    """(b, e) distinct unit vectors in place of image features."""
     return torch.eye(IMAGES, clip.space(len(NAMES), torch.Generator()).embed)
 
 
@@ -245,14 +247,14 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     """
     assert component.name, "a data set needs a name"
     assert component.title, "a data set needs a title for tables"
-    assert component.role in ROLES, f"no role is {component.role!r}"
+    assert component.role in ROLES, f"{component.role!r} is not a role"
     assert component.template.count("{}") == 1, "the template has one '{}' for the class name"
     data, again = component(), component()
     classes = list(data.classes)
-    assert classes, "no classes"
+    assert classes, "the data set has no classes"
     assert all(name and "_" not in name for name in classes), "a class name is empty or has a '_'"
     samples = list(data.samples("test"))
-    assert samples, "no test images"
+    assert samples, "the data set has no test images"
     assert samples == list(again.samples("test")), "the order of the images is not fixed"
     assert len({sample.key for sample in samples}) == len(samples), "two images share a key"
     if isinstance(data, DenseDataset):
@@ -264,7 +266,9 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     else:
         _check_labels(data, again)
     assert data.fingerprint() == again.fingerprint(), "the fingerprint is not fixed"
-    assert all(0 <= label < len(classes) for label in data.held_out()), "held-out label"
+    assert all(0 <= label < len(classes) for label in data.held_out()), (
+        "a held-out label is out of range"
+    )
     for sample in islice(samples, images):
         image = data.image(sample)
         assert image.mode == "RGB", f"{sample.key} is not RGB"
@@ -274,7 +278,7 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
         data.samples("no such split")
     except UsageError:
         return
-    raise AssertionError("a split that does not exist is not a UsageError")
+    raise AssertionError("an unknown split does not raise UsageError")
 
 
 def _check_labels(data: Dataset, again: Dataset) -> None:
@@ -288,7 +292,7 @@ def _check_labels(data: Dataset, again: Dataset) -> None:
         drawn = few_shot(train, 1, 1)
         assert len(drawn) == len({s.label for s in train}), "a draw is one image of each class"
         assert not {s.key for s in train} & {s.key for s in samples}, (
-            "a training image is a test one"
+            "a training image is also a test image"
         )
     base, new = data.halves()
     assert sorted([*base, *new]) == list(range(len(classes))), "halves do not hold each class once"
@@ -300,7 +304,7 @@ def _check_labels(data: Dataset, again: Dataset) -> None:
 def _check_dense(data: DenseDataset, sample: Sample) -> None:
     """Check that label map and instances of one image fit it and the classes."""
     (width, height), classes = data.image(sample).size, len(data.classes)
-    assert all(0 <= label < classes for label in data.unseen()), "unseen label"
+    assert all(0 <= label < classes for label in data.unseen()), "an unseen label is out of range"
     if isinstance(data, SegmentationSet):
         labels = data.label_map(sample)
         assert labels.shape == (height, width), f"the label map of {sample.key} has another size"
@@ -312,7 +316,7 @@ def _check_dense(data: DenseDataset, sample: Sample) -> None:
                 f"an instance's label is out of range in {sample.key}"
             )
             assert instance.mask is None or instance.mask.shape == (height, width), (
-                "a mask does not fit"
+                f"a mask in {sample.key} does not have the size of the image"
             )
 
 
@@ -329,7 +333,7 @@ def check_task(component: type[Task], method: type[Method], registry: Registry) 
     assert component.name, "a task needs a name"
     assert component.title, "a task needs a title for tables"
     listed = list(component().assignments(registry, method))
-    assert listed, "no cells"
+    assert listed, "the task has no cells for this method"
     known = registry.all("datasets")
     for assignment in listed:
         assert assignment.dataset in known, f"no data set is named {assignment.dataset!r}"

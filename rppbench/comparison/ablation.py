@@ -1,6 +1,6 @@
 """Results of an ablation grid: combinations against the baseline, and main effects of options.
 
-They follow from the grid, which lists its cells, and from the records of these cells. P-values are
+They are computed from a grid, which lists its cells, and the records of these cells. P-values are
 those of `by_image` and `by_seed`, corrected for the number of combinations or effects (Holm).
 """
 
@@ -43,7 +43,7 @@ class Result:
     done: int
     """Number of cells that succeeded."""
     gaps: Pairs
-    """(data set and seed, why there is no number), of each cell without one."""
+    """(data set and seed, reason) of each cell that has no number."""
     against: Overall | None
     """The combination against the baseline; None for the baseline, or if nothing can be paired."""
     unpaired: tuple[str, ...]
@@ -107,21 +107,21 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
     """
     by_key = {record.key: record for record in records}
     variants = [_variant(combination, by_key) for combination in grid.combinations]
-    of_grid = [record for variant in variants if variant for record in variant.records]
-    if not of_grid:
+    measured = [record for variant in variants if variant for record in variant.records]
+    if not measured:
         return None
-    metric = grid.metric or next((record.metric for record in of_grid if record.metric), "")
-    metrics = {score.metric for record in of_grid for score in record.scores}
+    metric = grid.metric or next((record.metric for record in measured if record.metric), "")
+    metrics = {score.metric for record in measured for score in record.scores}
     if grid.metric and metrics and grid.metric not in metrics:
         raise unknown("score is named", grid.metric, metrics, "metrics in the records")
-    columns = columns_of(of_grid, metric, every=False)
+    columns = columns_of(measured, metric, every=False)
     titles = {column.dataset: column.dataset_title for column in columns}
     results = [
         _result(combination, variant, variants[0], columns, titles)
         for combination, variant in zip(grid.combinations, variants, strict=True)
     ]
-    first = of_grid[0]
-    shared = set.intersection(*(set(setting(record.cell)) for record in of_grid))  # shots may vary
+    first = measured[0]
+    shared = set.intersection(*(set(setting(record.cell)) for record in measured))  # shots may vary
     table = Table(
         task=first.cell.task.name,
         title=first.labels.get("task") or first.cell.task.name,
@@ -129,7 +129,7 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
         setting=tuple(pair for pair in setting(first.cell) if pair in shared),
         columns=tuple(columns),
         rows=tuple(result.row for result in results if result.row),
-        devices=tuple(sorted({r.environment.get("device", "") for r in of_grid} - {""})),
+        devices=tuple(sorted({r.environment.get("device", "") for r in measured} - {""})),
         ranking=None,
     )
     complete = {
@@ -216,10 +216,10 @@ def _why(record: Record | None) -> str:
 def _effects(
     grid: Grid, complete: Mapping[Pairs, Variant], columns: Sequence[Column]
 ) -> Iterable[Effect]:
-    """An effect for every value with a complete partner: the same with the baseline's value.
+    """An effect for every value whose combinations have complete partners.
 
-    All other options are equal in both, so that in a grid with holes the effect of one option is
-    not attributed to another.
+    A partner has the baseline's value of this option and the same values of all others, so that in
+    a grid with holes the effect of one option is not attributed to another.
     """
     for index, (factor, reference) in enumerate(grid.baseline.levels):
         for level in dict.fromkeys(c.levels[index][1] for c in grid.combinations):

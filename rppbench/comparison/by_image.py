@@ -78,7 +78,7 @@ class Overall:
     second: float
     difference: Difference
     by_seed: bool = False
-    """Whether it is a t-test over seeds alone, as no outcomes of images are kept."""
+    """Whether it is a t-test over seeds alone, because no outcomes of images are kept."""
 
 
 def overall(pairs: Sequence[PairedOutcomes]) -> Overall | None:
@@ -129,7 +129,7 @@ def pair_outcomes(
 
 
 def _outcomes(variant: Variant, column: Column, seed: int) -> list[bool] | str:
-    """For each image whether it is right; or, as text, why that is not known."""
+    """For each image, whether it is right; or, as text, why outcomes are missing."""
     record = variant.record(column.dataset, seed)
     score: Score | None = record.score(column.metric) if record else None
     if score is None:

@@ -1,7 +1,7 @@
 """Two methods compared seed by seed: a paired t-test for metrics without outcomes of images.
 
-Average precision and IoU are of all images together: no single image is right or wrong, so only
-the spread between seeds shows how certain a difference is. The t distribution is in
+Average precision and IoU are computed over all images together: no single image is right or wrong,
+so only the spread between seeds shows how certain a difference is. The t distribution is in
 `rppbench.stats.distributions`.
 """
 
@@ -25,7 +25,7 @@ class PairedScores:
 
     seeds: tuple[int, ...]
     first: tuple[float, ...]
-    """One score a seed, in the metric's unit (mostly percent)."""
+    """One score per seed, in the metric's unit (mostly percent)."""
     second: tuple[float, ...]
     """As `first`."""
 

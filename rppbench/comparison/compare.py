@@ -1,7 +1,7 @@
 """Comparison of two rows of a leaderboard: differences, intervals, p-values, and what is left out.
 
 The p-value of each column comes from `by_image` (bootstrap, McNemar's test) or, for metrics
-without outcomes of images, from `by_seed` (t-test); here it is corrected for the number of columns
+without outcomes of images, from `by_seed` (t-test). It is corrected for the number of columns
 (Holm, `rppbench.stats.bootstrap`). Only records that may share a column of a leaderboard are
 compared, seed by seed.
 """
@@ -53,8 +53,8 @@ class Comparison:
     def corrected_by_seed(self) -> tuple[float | None, ...]:
         """As `corrected`, for `by_seed`; None for a column without a spread over seeds."""
         differences = [scores.difference for _, scores in self.by_seed]
-        raised = iter(holm([difference.p for difference in differences if difference]))
-        return tuple(next(raised) if difference else None for difference in differences)
+        corrected = iter(holm([difference.p for difference in differences if difference]))
+        return tuple(next(corrected) if difference else None for difference in differences)
 
     @cached_property
     def average_by_seed(self) -> PairedScores | None:

@@ -36,7 +36,7 @@ def matches(variant: Variant, text: str) -> bool:
 
 
 def select(variants: Sequence[Variant], text: str) -> Variant | None:
-    """The one variant that the text names; None if it names none of them.
+    """The variant that the text names; None if it names no variant.
 
     A label takes precedence over a spelling. Raises UsageError if several match.
     """
@@ -44,7 +44,9 @@ def select(variants: Sequence[Variant], text: str) -> Variant | None:
     matching = exact or [variant for variant in variants if matches(variant, text)]
     if len(matching) > 1:
         labels = [f"  {variant.label}" for variant in matching]
-        raise UsageError("\n".join([f"{text!r} may be any of these; write one of them:", *labels]))
+        raise UsageError(
+            "\n".join([f"{text!r} matches several rows; write one of these labels:", *labels])
+        )
     return matching[0] if matching else None
 
 

@@ -1,7 +1,7 @@
-"""What plugins implement and are given: `from rppbench.contracts import Method, Prompt, ...`.
+"""Interfaces between core and plugins: `from rppbench.contracts import Method, Prompt, ...`.
 
-Each name is loaded from its own module when it is first asked for, so that a plugin of data sets
-loads no torch.
+Each name is loaded from its own module on first use, so that a plugin that has only data sets does
+not load torch.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "rppbench.records.cell": ("Option",),
     "rppbench.records.record": ("Score",),
 }
-"""Where each public name is defined; the imports above tell the same to type checkers."""
+"""Where each public name is defined; the imports above repeat it for type checkers."""
 
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 
 class AveragesEpochs(ABC):
-    """Beside `Method`: the parameters after each epoch are averaged, not the last ones kept."""
+    """Mix-in for a `Method` that averages its parameters over epochs; it does not keep the last."""
 
     @abstractmethod
     def epoch_weights(self, epochs: int) -> Sequence[float]:
-        """The weight in the average of the parameters after each of the `epochs` epochs."""
+        """Weights of the average: one for the parameters after each of the `epochs` epochs."""

@@ -1,4 +1,4 @@
-"""Backbones that ship with a plugin; `--model NAME` names them as it names those of open_clip."""
+"""Backbones that ship with a plugin; `--model NAME` takes them as it takes open_clip's."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRECISIONS = ("fp32", "bf16", "fp16")
-"""Number formats of the frozen towers, in the words of `--precision`. They stand here so that a
-plan is checked without loading torch."""
+"""Number formats of the frozen towers, as `--precision` spells them. Defined here so that a plan
+can be checked without loading torch."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +15,9 @@ class Backbone:
     """An open_clip model whose weights are files of a plugin."""
 
     name: str
-    """The word of the command line."""
+    """Its name on the command line."""
     title: str
-    """As tables and lists print it."""
+    """Its name in tables and lists."""
     config: Path
     """JSON file: open_clip's model config, plus `preprocess` (size, mean, std, interpolation)."""
     weights: Path
@@ -31,6 +31,6 @@ class Backbone:
     teacher: str = ""
     """Its usual teacher, any backbone by name; '' if it teaches itself."""
     suite: str = ""
-    """The data sets it was trained for: their recipes are the usual ones. '' if it is general."""
+    """The suite it was trained for, whose recipes are its usual ones; '' for a general model."""
     default: bool = False
-    """Whether it is used where no backbone is named. Exactly one may be installed."""
+    """Whether it is used where no backbone is named; exactly one installed one must set this."""

@@ -16,7 +16,7 @@ class ImportedState:
     """An official checkpoint in the method's own terms."""
 
     options: Mapping[str, Option]
-    """Those that the checkpoint determines."""
+    """The options that the checkpoint determines."""
     state: Mapping[str, Tensor]
     """The method's state dict."""
     start_token: Tensor | None = None
@@ -24,12 +24,12 @@ class ImportedState:
 
 
 class ReadsOfficialCheckpoints(ABC):
-    """Beside `Method`: `rppbench import` turns a checkpoint of the official code into a prompt."""
+    """Mix-in for a `Method`: `rppbench import` turns its official checkpoints into prompts."""
 
     @classmethod
     @abstractmethod
     def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
-        """The method's options and state, by the tensors of an official checkpoint.
+        """The method's options and state, from the tensors of an official checkpoint.
 
-        UsageError for tensors of anything else. Shapes are compared with the backbone later.
+        UsageError for tensors of any other file. Shapes are compared with the backbone later.
         """

@@ -25,12 +25,12 @@ def data_root() -> Path:
 
 
 class Component:
-    """The facts that tables, `list` and `info` print of every component."""
+    """The facts that tables, `list` and `info` print about every component."""
 
     name: ClassVar[str]
-    """The word of the command line: 'rpp'."""
+    """Its name on the command line: 'rpp'."""
     title: ClassVar[str]
-    """As tables print it: 'RPP-SAPL'."""
+    """Its name in tables: 'RPP-SAPL'."""
     paper: ClassVar[str] = ""
     """'arXiv:2409.06166', or a citation."""
     licence: ClassVar[str] = ""
@@ -52,7 +52,7 @@ class SourceFile:
     inside: str = ""
     """Folder of the archive whose content is unpacked `into`; the rest is left out."""
     nested: tuple[str, ...] = ()
-    """Archives inside the archive, which are unpacked next to themselves."""
+    """Archives inside the archive; each is unpacked into the folder that it is in."""
     file: str = ""
     """Name of the file, if the address does not end in it."""
     md5: str = ""
@@ -70,7 +70,7 @@ class SourceFile:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """All addresses that can be downloaded from without a person."""
+        """All addresses from which the file can be downloaded automatically."""
         return (*((self.url,) if self.url else ()), *self.instead)
 
 
@@ -96,7 +96,7 @@ class Dataset(Component, ABC):
     """Images with class names. Images are read lazily; the constructor reads an index at most."""
 
     suite: ClassVar[str] = ""
-    """Name of the family of data sets it is benchmarked with ('coop'); '' for none."""
+    """Name of the family of data sets it is benchmarked with ('coop'); '' without one."""
     role: ClassVar[str] = "transfer"
     """Its role in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
     large: ClassVar[bool] = False
@@ -153,17 +153,17 @@ class Dataset(Component, ABC):
 
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
-        """Sources of which nothing exists below a data root."""
+        """The sources that do not exist below a data root."""
         return [source for source in cls.sources if not (root / source.gives).exists()]
 
     @classmethod
     def index(cls, report: ReportProgress) -> Sequence[Path]:
-        """Make what is kept in the cache so that later starts are quick; the files. () if none."""
+        """Build the cached files that make later starts quick; returns their paths, if any."""
         return ()
 
 
 class Catalog(Protocol):
-    """The names of the available data sets; none is opened."""
+    """The names of the available data sets; no data set is opened."""
 
     def names(self, suite: str, role: str) -> Sequence[str]:
         """Names of a suite's data sets of one role, in registration order."""

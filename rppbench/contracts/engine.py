@@ -10,12 +10,12 @@ from typing import Protocol
 from rppbench.records.cell import Cell
 
 CellGroup = tuple[Cell, ...]
-"""Cells that share a training: one worker runs them in order, so it runs once."""
+"""Cells that share a training: one worker runs them in order, so the training runs once."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """A report on a cell that runs; plain data, since it is sent between processes."""
+    """A report on a running cell; plain data, since it is sent between processes."""
 
     key: str
     """Key of the cell."""
@@ -52,9 +52,9 @@ class Engine(ABC):
     """A place to run batches of cells. Options are the keyword-only parameters of `__init__`."""
 
     name: str
-    """The word of the command line."""
+    """Its name on the command line."""
     title: str
-    """As lists print it."""
+    """Its name in lists."""
 
     @abstractmethod
     def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:

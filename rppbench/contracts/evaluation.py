@@ -45,10 +45,10 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
 
     per_class is the mean over classes of the accuracy within the class, without classes that have
     no test image. top5 is left out where there are five candidate classes or fewer, and scores that
-    need probabilities where these are unknown. Losses are mean cross-entropies in nats; loss_gap is
-    that of the test images minus that of images learned on (in RPP's theorem the generalisation
-    gap; where another data set is scored, it includes the change of task). `name` is the name of
-    top1 and the prefix of the others.
+    need probabilities where these are unknown. Losses are mean cross-entropies in nats: test_loss
+    of the test images, train_loss of images that were learned on. loss_gap is test_loss minus
+    train_loss (the generalisation gap of RPP's theorem; where another data set is scored, it
+    includes the change of task). `name` is the name of top1 and the prefix of the others.
     """
     labels, ranked = evaluation.labels, evaluation.ranked
     right, total = ranked[:, 0] == labels, len(labels)  # (b,)
@@ -62,7 +62,7 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     present = totals > 0
     per_class = 100 * (correct[present] / totals[present]).mean().item()
     result.append(Score(f"{start}per_class", per_class, total=total))
-    # Rounded to the digits that are printed: further ones differ between machines.
+    # Rounded to the printed digits: further digits differ between machines.
     if evaluation.confidence is not None:
         error = calibration_error(evaluation.confidence, right)
         result.append(Score(f"{start}ece", round(100 * error, 2), total=total))

@@ -25,15 +25,15 @@ class Examples:
     val_labels: Tensor
     """(m,)"""
     texts: Tensor
-    """(c, e) of all classes, in the method's wording."""
+    """(c, e) text features of all classes, in the method's wording."""
     scale: Tensor
     """() exp(logit_scale), frozen."""
 
 
 class FittedMethod(Method):
-    """A method that solves or searches values on stored features; both towers stay frozen.
+    """A method that solves or searches for values on stored features; both towers stay frozen.
 
-    With `epochs = 0` in its recipe nothing is learned step by step.
+    With `epochs = 0` in its recipe it has no training steps.
     """
 
     views: int = 1
@@ -43,4 +43,4 @@ class FittedMethod(Method):
         """Set the values that parameters and buffers start from, before the first step."""
 
     def finish(self, examples: Examples) -> None:
-        """Set the values that are solved or searched, after the last step."""
+        """Set the values that are solved or searched for, after the last step."""

@@ -1,6 +1,6 @@
 """How a method is learned: from which labels or teacher, on what kind of source, by which recipes.
 
-Loads without torch, like the planning that reads it.
+This module does not load torch, since planning imports it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Supervision:
     """
 
     sampled: int = 0
-    """Candidate classes a step (POMP's K: the true class and K - 1 negatives); 0 takes all."""
+    """Candidate classes per step (POMP's K: the true class and K - 1 negatives); 0 takes all."""
     correction: bool = True
     """POMP's local correction of the missing negatives, eq. 4-5 with log10 as in its code."""
     kd: bool = False

@@ -1,4 +1,4 @@
-"""What a method is: learned parameters, where they enter CLIP, and a loss.
+"""Methods: learned parameters, the places where they enter CLIP, and a loss.
 
 Shapes: b images, c classes of the data set, k candidate classes of a step, e width of the shared
 embedding. `contracts.fitted`, `contracts.averaging` and `contracts.checkpoint` hold what only some
@@ -26,18 +26,18 @@ class Method(Component, nn.Module, ABC):
     """
 
     learning: ClassVar[Learning | None] = Learning()
-    """As published; None for a method that learns nothing."""
+    """The published way to learn it; None for a method that learns nothing."""
     frozen: FrozenFeatures | None = None
     """Features of the frozen towers that its loss compares with; None if it needs none."""
     open_vocabulary: ClassVar[bool] = True
-    """Whether it can score classes it did not learn; tasks with such classes leave it out if not"""
+    """Whether it can score classes that it did not learn; else tasks with such classes skip it."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()
 
     @abstractmethod
     def prompts(self) -> Prompts:
-        """The vectors that enter both towers; differentiable, called once a step."""
+        """The vectors that enter both towers; differentiable, called once per step."""
 
     def classify(
         self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor
@@ -45,7 +45,7 @@ class Method(Component, nn.Module, ABC):
         """(b, k) logits of unit features (b, e) and (k, e), in training and in testing.
 
         `classes` (k,) are ids among the classes learned on (for other classes, positions),
-        `scale` () is CLIP's exp(logit_scale). None stands for the scaled cosines.
+        `scale` () is CLIP's exp(logit_scale). Returns None for the scaled cosines.
         """
         return None
 

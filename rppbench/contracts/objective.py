@@ -20,11 +20,11 @@ class FrozenFeatures:
     """Features of the frozen towers that a loss compares the learned ones with."""
 
     wordings: tuple[str, ...] = ()
-    """Of the class names, each with one '{}'. () takes the data set's own template."""
+    """Wordings of the class names, each with one '{}'. () takes the data set's own template."""
     raw: bool = False
-    """Whether the mean over wordings is of features before they get unit length, not after."""
+    """Whether features are averaged over wordings before they get unit length, not after."""
     images: bool = False
-    """Whether the images of the step are needed too, in the views that the learned tower sees."""
+    """Whether it needs the step's image features too, of the views that the learned tower sees."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Step:
     """(b,) position of each image's class among the candidates."""
     negatives: Tensor
     """(k,) bool: candidates that were drawn as negatives (all of them without sampling).
-    A candidate that is there only as another image's class is not a negative."""
+    A candidate that is only another image's class is not a negative."""
     total: int
     """Number of classes of the source (POMP's N)."""
     scale: Tensor
@@ -50,15 +50,15 @@ class Step:
     teacher: Tensor | None = None
     """(b, k) the teacher's logits over the same candidates, its own scale applied."""
     frozen_texts: Tensor | None = None
-    """(k, e) where the method asks for them (`Method.frozen`)."""
+    """(k, e) if the method needs them (`Method.frozen`)."""
     frozen_images: Tensor | None = None
-    """(b, e) where the method asks for them."""
+    """(b, e) if the method needs them."""
     head: Tensor | None = None
     """(b, k) what `Method.classify` returned."""
 
     @cached_property
     def logits(self) -> Tensor:
-        """(b, k) those of `Method.classify`, else scaled cosine similarities."""
+        """(b, k) logits of `Method.classify`, else scaled cosine similarities."""
         if self.head is not None:
             return self.head
         if self.texts.ndim == 3:
@@ -88,7 +88,7 @@ class Step:
         prompt-pretraining trainers/pomp.py; zero when every class is a candidate.
         """
         logits = self.logits
-        if self.complete:  # the same to the last bit as below, at a third of the small kernels
+        if self.complete:  # bit-identical to the code below, with a third of its small kernels
             return F.cross_entropy(logits, self.labels)
         if self.supervision.correction:
             counts = (self.negatives & ~self.own).sum(1, keepdim=True).clamp(min=1)  # (b, 1)
@@ -101,13 +101,14 @@ class Step:
     def distillation(self) -> Tensor:
         """() T^2 KL(teacher || student) over the compared classes, batch mean, no margin."""
         assert self.teacher is not None, "distillation without a teacher"
-        heat = self.supervision.temperature
+        temperature = self.supervision.temperature
         hidden = ~self.compared
         # A large negative number, not -inf: 0 * (-inf - -inf) would be NaN in the sum below.
         low = torch.finfo(self.logits.dtype).min / 4
-        teacher = F.log_softmax((self.teacher / heat).masked_fill(hidden, low), 1)
-        student = F.log_softmax((self.logits / heat).masked_fill(hidden, low), 1)
-        return heat**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        teacher = F.log_softmax((self.teacher / temperature).masked_fill(hidden, low), 1)
+        student = F.log_softmax((self.logits / temperature).masked_fill(hidden, low), 1)
+        divergence = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+        return temperature**2 * divergence
 
     @property
     def loss(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""What enters the towers: learned vectors, fixed wordings, text that depends on the image.
+"""Inputs of the towers: learned vectors, fixed wordings, text that depends on the image.
 
 Shapes: b images, c classes, n learned tokens, d width of a tower, e width of the embedding.
 """
@@ -50,7 +50,7 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What enters both towers."""
+    """The learned or fixed inputs of both towers."""
 
     text: Prompt | Conditional | Templates = field(default_factory=Templates)
     image: Prompt | None = None
@@ -72,7 +72,7 @@ class Space:
     """'a photo of a' -> (n, text_width) token embeddings of the frozen text tower."""
     generator: torch.Generator
     shots: int = 1
-    """Training images of a class, at most."""
+    """Largest number of training images per class."""
     teacher_width: int = 0
     """Width of the teacher's embedding; 0 without a teacher."""
 

@@ -17,13 +17,13 @@ _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to optimise a method. Its name holds paper and version; a change is a new name."""
+    """One way to optimise a method. Its name has paper and version; a change needs a new name."""
 
     name: str
     epochs: int
-    """0 where nothing is learned step by step."""
+    """0 for a method without training steps."""
     batch: int
-    """Images a step."""
+    """Images per step."""
     lr: float
     """Peak learning rate of SGD."""
     warmup_epochs: int = 1
@@ -41,7 +41,7 @@ class Recipe:
     views: int = 1
     """Augmented copies of each image in a batch."""
     shots: int = 16
-    """Training images a class where the task leaves them to the recipe."""
+    """Training images per class where the task leaves their number to the recipe."""
     options: Options = ()
     """Option values of the method that belong to this recipe (depth 3 in MaPLe's transfer)."""
     tasks: tuple[str, ...] = ()
@@ -51,15 +51,15 @@ class Recipe:
     at_shots: tuple[int, ...] = ()
     """Numbers of shots it was published for; () for any."""
     protocol: str = ""
-    """The common name of recipes that differ by data set or shots alone: tables make one row of
-    them."""
+    """The common name of recipes that differ only by data set or shots; tables merge them into
+    one row."""
     suite: str = ""
     """The family of data sets it was made for ('demo', 'coop'); '' for any."""
     origin: str = ""
     """Source of the values: paper and section, or repository and file."""
 
     def values(self) -> dict[str, Option]:
-        """The values that change a number, by name."""
+        """The values that can change a result, by name."""
         others = ("name", "options", "origin", "shots", "protocol", *_SCOPE)
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in others}
 
@@ -88,7 +88,7 @@ def select(
     source: str = "",
     shots: int = 0,
 ) -> Recipe:
-    """The named recipe, or the first made for this task, suite, source and shots; most specific.
+    """The named recipe, or the most specific one for this task, suite, source and shots.
 
     Raises UsageError for a name that the method does not list.
     """
@@ -114,7 +114,7 @@ def select(
 
 
 def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
-    """The recipe with some values changed and a name that says so; its own values change nothing.
+    """The recipe with changed values and a name that lists them; unchanged if no value differs.
 
     Raises UsageError for a value that does not exist or has the wrong type.
     """
@@ -141,10 +141,11 @@ _WORDS: Mapping[type, str] = {bool: "true or false", int: "an integer", float: "
 
 
 def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
-    """The recipes in a TOML file, in its order; a module names the one beside it by `__file__`.
+    """The recipes of a TOML file, in its order.
 
-    `coop.py` reads `coop.toml`. Each `[[recipe]]` table holds fields of `Recipe` under their
-    names, `options` as a table of its own. UsageError names the file, the recipe and the key.
+    A module passes its `__file__` to read the file beside it: `coop.py` reads `coop.toml`. Each
+    `[[recipe]]` table holds fields of `Recipe` under their names, `options` as a table of its own.
+    UsageError names the file, the recipe and the key.
     """
     path = Path(path).with_suffix(".toml")
     try:

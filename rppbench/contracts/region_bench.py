@@ -1,4 +1,4 @@
-"""What tasks are given that score regions of images: the image tower, the classifier, a cache.
+"""Interfaces for tasks that score regions of images: the image tower, the classifier, a cache.
 
 Shapes: b images, crops or patches; e embedding; c classes.
 """
@@ -28,7 +28,7 @@ class RegionEncoder(Protocol):
 
     @property
     def mean_colour(self) -> tuple[int, int, int]:
-        """Mean RGB colour of the tower's training images: it shows the tower nothing."""
+        """Mean RGB colour of the tower's training images: a filling without content."""
 
     def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
         """Unit features (b, e) of any images or crops, on the CPU.
@@ -45,7 +45,7 @@ class RegionEncoder(Protocol):
 
 
 class RegionClassifier(Protocol):
-    """Class names as the method words them, compared with features."""
+    """A classifier that compares features with class names in the method's wording."""
 
     @property
     def scale(self) -> float:
@@ -54,15 +54,16 @@ class RegionClassifier(Protocol):
     def similarities(
         self, features: Tensor, names: Sequence[str], *, prompted: bool = True
     ) -> Tensor:
-        """(b, c) cosines of unit features (b, e) and any class names; times `scale`, CLIP's logits.
+        """(b, c) cosines of unit features (b, e) and any class names.
 
-        If not `prompted`, in the data set's own wording, as zero-shot CLIP has it. UsageError where
-        the method knows only the classes that it learned.
+        Times `scale` they are CLIP's logits. If not `prompted`, names are in the data set's own
+        wording, as in zero-shot CLIP. UsageError where the method knows only the classes that it
+        learned.
         """
 
 
 class RegionCache(Protocol):
-    """Arrays that were computed before, in this run or an earlier one."""
+    """A cache of arrays that this run or an earlier one computed."""
 
     def features(
         self,
@@ -81,14 +82,14 @@ class RegionCache(Protocol):
     def arrays(
         self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
     ) -> Mapping[str, NDArray[Any]]:
-        """Arrays that follow from the data set's images whatever the method, such as proposals.
+        """Arrays that depend on the data set's images but not on the method, such as proposals.
 
         Stored ones, or those of `compute()`. `key` says what they are; the data are added to it.
         """
 
 
 class RegionBench(Protocol):
-    """What a task needs beside a `Bench` to score regions of images."""
+    """The part of a `Bench` for tasks that score regions of images."""
 
     @property
     def encoder(self) -> RegionEncoder: ...
@@ -100,7 +101,7 @@ class RegionBench(Protocol):
     def cache(self) -> RegionCache: ...
 
     def samples(self) -> Sequence[Sample]:
-        """The test images to score: all of the data set, or as many as the cell is limited to."""
+        """The test images to score: all of the data set, or up to the limit of the cell."""
 
     def report_progress(self, done: int, total: int) -> None:
-        """Report how many of the images are scored."""
+        """Report the number of images scored so far."""

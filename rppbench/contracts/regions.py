@@ -15,7 +15,7 @@ from PIL import Image
 from rppbench.contracts.dataset import Dataset, Sample
 
 IGNORED = 65535
-"""The label of pixels that are not scored, in a label map."""
+"""The label, in a label map, of pixels that are not scored."""
 
 UNLABELLED = -1
 """`Sample.label` of an image that shows several objects."""
@@ -37,13 +37,13 @@ class Instance:
     crowd: bool = False
     """Whether it is a group of objects; a detection of it is neither right nor wrong."""
     area: float | None = None
-    """Pixels, for the scores of small, medium and large objects; None: those of mask or box."""
+    """In pixels, for scores of small, medium and large objects; None takes that of mask or box."""
     segmentation: Segmentation | None = None
-    """The mask as it is stored, where it is not decoded; only scores of masks need it."""
+    """The mask as stored, if it is not decoded; only scores of masks need it."""
 
 
 class PartialAnnotation(NamedTuple):
-    """The classes that an image was annotated for, where these are not all (LVIS).
+    """The classes that an image was annotated for, in data sets where these are not all (LVIS).
 
     A class that is neither absent nor among its instances may or may not be in the image.
     """
@@ -51,7 +51,7 @@ class PartialAnnotation(NamedTuple):
     absent: Sequence[int]
     """Labels of classes that annotators looked for and did not see."""
     incomplete: Sequence[int]
-    """Labels of classes of which not every instance has a box."""
+    """Labels of classes whose instances do not all have a box."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class PublishedSettings(NamedTuple):
     short: int
     """Pixels of the shorter side, unless the longer one would be above `long`."""
     long: int
-    """Most pixels of the longer side."""
+    """Largest number of pixels of the longer side."""
 
 
 class SegmentationSet(DenseDataset):
@@ -136,7 +136,7 @@ class DetectionSet(DenseDataset):
         """The annotated objects of an image; may be empty."""
 
     def shape(self, sample: Sample) -> tuple[int, int]:
-        """Height and width of an image in pixels; here the image is decoded for it."""
+        """Height and width of an image in pixels; by default the image is decoded."""
         width, height = self.image(sample).size
         return height, width
 

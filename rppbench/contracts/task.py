@@ -28,13 +28,13 @@ class Assignment:
     classes: str = "all"
     """Classes to learn on: 'all', 'base' (first half) or 'seen' (all but `held_out`)."""
     shots: int | None = None
-    """Training images a class (all of a class that has fewer); None leaves it to the recipe."""
+    """Training images per class (fewer if a class has fewer); None leaves it to the recipe."""
     start: str = ""
     """Data set on whose 'seen' classes the prompts are pretrained; '' starts from new ones."""
 
 
 class Bench(Protocol):
-    """What a task is given to score one cell: data, the method and its predictions."""
+    """The interface through which a task scores one cell: data, the method and its predictions."""
 
     @property
     def seed(self) -> int:
@@ -46,7 +46,7 @@ class Bench(Protocol):
 
     @property
     def regions(self) -> RegionBench:
-        """For tasks that score regions of images."""
+        """The interface for tasks that score regions of images."""
 
     def fit(self) -> None:
         """Learn the cell's prompts, or load them if an earlier cell learned the same ones."""
@@ -60,23 +60,23 @@ class Bench(Protocol):
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
         """Classify the test images of each part of the classes among that part.
 
-        One pass over all images and classes: what several parts share is computed once.
+        All images and classes are encoded in one pass, so that work shared by parts is done once.
         """
 
 
 class Task(Component, ABC):
-    """What a method learns on and is scored on, and the scores.
+    """A task: the data that a method learns on and is scored on, and the scores.
 
     Options are the keyword-only parameters of `__init__`.
     """
 
     version: ClassVar[int] = 1
-    """Raised whenever the same cell would give another number."""
+    """Increased whenever the same cell would give another number."""
     metric: ClassVar[str] = "top1"
-    """The primary metric, which tables show; of a cell without it, the first of its scores."""
+    """The primary metric, which tables show; for a cell without it, the first of its scores."""
 
     def inputs(self) -> Sequence[tuple[str, str]]:
-        """(name, digest) of further inputs beside data and weights: files that an option names.
+        """(name, digest) of inputs other than data and weights: files that an option names.
 
         MissingDataError if they do not exist.
         """
@@ -104,7 +104,7 @@ class Task(Component, ABC):
 
         `report_progress` is called with the number of images scored so far and of all images,
         `warn` with remarks that a reader of the scores needs. UsageError for a file that is damaged
-        or of other images, and where the task reads no files.
+        or is for other images, and if the task reads no files.
         """
         raise UsageError(f"task {self.name!r} reads no files of predictions")
 

@@ -1,6 +1,6 @@
-"""Which records may stand in one table: those of one setting and one version of the data.
+"""Comparability: one table holds records of one setting and one version of the data.
 
-A *setting* is a task with its options, a backbone, a precision and a number of test images. Where
+A *setting* is a task with its options, a backbone, a precision and a number of test images. If
 the data of a set changed between runs, the records of each version are kept apart.
 """
 
@@ -15,13 +15,13 @@ from rppbench.records.record import Record
 
 
 def comparable(records: Iterable[Record]) -> list[list[Record]]:
-    """Groups of the records of one task: numbers of different groups must not share a column."""
+    """The records of one task in groups; numbers of different groups must not share a column."""
     by_setting = group_by(records, lambda record: setting(record.cell)).values()
     return [version for of_setting in by_setting for version in _versions(of_setting)]
 
 
 def setting(cell: Cell) -> NamedValues:
-    """What must agree in all cells of a table; the scored data set's own inputs are not in it."""
+    """Conditions that all cells of a table share; without the inputs of the scored data set."""
     return (
         ("backbone", cell.backbone),
         ("precision", cell.precision),
@@ -59,7 +59,7 @@ def _versions(records: Sequence[Record]) -> list[list[Record]]:
     """
     groups: list[list[Record]] = []
     for of_set in group_by(records, lambda record: record.cell.dataset).values():
-        # Where data was missing no number was measured: that is not a version of the data.
+        # A record of missing data has no number, so it is not a version of the data.
         missing = [record for record in of_set if lacks_data(record)]
         measured = [record for record in of_set if not lacks_data(record)]
         versions = newest_first(group_by(measured, lambda r: r.cell.comparability).values())

@@ -26,7 +26,7 @@ KINDS = ("original", "re-implemented")
 ITSELF = "itself"
 """Value of `Provenance.trained_on` where each data set is trained on itself."""
 NO_VALUE = "-"
-"""Stands in a YAML file for a value that the source does not print."""
+"""Placeholder in a YAML file for a value that the source does not print."""
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -196,7 +196,9 @@ def _number(
     if provenance.kind not in KINDS:
         raise unknown(f"kind in {here} is named", provenance.kind, KINDS, "kinds")
     if not NUMBER.fullmatch(_text(value, here)):
-        raise UsageError(f"{here}: {value!r} is not a number; write {NO_VALUE!r} for none")
+        raise UsageError(
+            f"{here}: {value!r} is not a number; write {NO_VALUE!r} if none is printed"
+        )
     number = Decimal(value)
     if "," not in provenance.metric and not 0 <= number <= 100:
         raise UsageError(

@@ -37,7 +37,7 @@ def _derived(row: PublishedRow) -> Iterable[Discrepancy]:
         printed = row.numbers.get(column)
         operands = [row.numbers[name].value for name in names if name in row.numbers]
         if printed is None or len(operands) < len(names):
-            continue  # the source leaves one out
+            continue  # the source does not print all of them
         title, compute = OPERATIONS[kind]
         value = compute(operands)
         if abs(value - printed.value) <= last_digit(printed.value) / 2:

@@ -17,7 +17,7 @@ from rppbench.records.cell import Cell, recipe_name, spell
 from rppbench.stats.intervals import interval
 
 HARMONIC_OF_AVERAGES = "harmonic mean of the averages"
-"""A metric that papers print; a table's average is over the harmonic means of its data sets."""
+"""A metric that papers print. A table's own average is over the data sets' harmonic means."""
 
 
 def published_matches(
@@ -25,7 +25,7 @@ def published_matches(
 ) -> list[PublishedMatch]:
     """A match for every published number that a variant measured too, in the variants' order.
 
-    `numbers` are those to look through; None: all that come with rppbench.
+    `numbers` are the published numbers to match; None takes all that come with rppbench.
     """
     cells = [variant.newest.cell for variant in variants]
     if numbers is None:
@@ -42,7 +42,7 @@ def published_matches(
 
 
 def _match(variant: Variant, number: PublishedNumber) -> Iterator[PublishedMatch]:
-    """One match; none where the variant has no value of this number."""
+    """One match; no match where the variant lacks a value of this number."""
     datasets = number.over or (number.dataset,)
     metric = number.provenance.metric
     values = [
@@ -102,7 +102,7 @@ def _same_conditions(variant: Variant, number: PublishedNumber) -> bool:
 
 def _same_training(cell: Cell, number: PublishedNumber) -> bool:
     training = cell.training
-    if training is None:  # only options (the prompt template) show that nothing differs
+    if training is None:  # only stated options (the prompt template) show the same conditions
         return bool(number.options) and not number.recipes
     trained_on = number.provenance.trained_on
     return (

@@ -35,7 +35,7 @@ def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Col
 
 
 def displayed_metrics(records: Sequence[Record]) -> list[str]:
-    """Metrics that tables have without a request, in the order of the scores."""
+    """Metrics that tables show by default, in the order of the scores."""
     metrics = dict.fromkeys(score.metric for record in records for score in record.scores)
     return [metric for metric in metrics if not is_detail(metric)]
 
@@ -112,13 +112,13 @@ def _table_cell(variant: Variant, column: Column) -> TableCell:
 
 
 def _average(entries: Sequence[TableCell]) -> Average:
-    """The average over data sets, by seed; if any seed is missing, one mean of what exists."""
-    with_number = [dict(entry.values) for entry in entries if entry.values]
+    """The average over data sets, by seed; if any seed is missing, one mean of all values."""
+    with_values = [dict(entry.values) for entry in entries if entry.values]
     digits = max(entry.decimals for entry in entries)
     complete = sum(entry.is_complete for entry in entries)
     if complete == len(entries):
-        values = tuple((seed, fmean(v[seed] for v in with_number)) for seed in with_number[0])
+        values = tuple((seed, fmean(v[seed] for v in with_values)) for seed in with_values[0])
         return Average(values, complete, len(entries), decimals=digits)
-    means = [fmean(values.values()) for values in with_number]
+    means = [fmean(values.values()) for values in with_values]
     mean = fmean(means) if means else None
     return Average((), complete, len(entries), partial=mean, decimals=digits)

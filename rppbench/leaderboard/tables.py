@@ -40,7 +40,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class TableCell:
-    """Values of one row in one column, one value a seed."""
+    """Values of one row in one column, one value per seed."""
 
     values: tuple[tuple[int, float], ...]
     """(seed, value)"""
@@ -121,13 +121,13 @@ class Row:
     source: str
     """Title of the data set that it was trained on."""
     shots: int | None
-    """Training images a class; None where nothing is trained."""
+    """Training images per class; None where nothing is trained."""
     teacher: str
     paper: str
     """Citation of the method; '' if unknown."""
     seeds: tuple[int, ...]
     deterministic: bool
-    """Nothing is trained: one number, without spread."""
+    """Whether nothing is trained, so that there is one number without spread."""
     entries: tuple[TableCell, ...]
     """One for each column."""
     average: Average | None

@@ -52,7 +52,7 @@ class Variant:
 
     @cached_property
     def attributes(self) -> NamedValues:
-        """What can differ between variants of the same label, the plainest first."""
+        """Properties that can differ between variants of the same label, the plainest first."""
         cell, training = self.newest.cell, self.newest.cell.training
         options = tuple((name, spell(value)) for name, value in cell.method.options)
         if training is None:
@@ -73,7 +73,7 @@ class Variant:
         )
 
     def record(self, dataset: str, seed: int) -> Record | None:
-        """The record of this data set and seed, of any seed if nothing is random; None without."""
+        """The record of this data set and seed (any seed if nothing is random), or None."""
         records = [
             record
             for record in self.records
@@ -117,13 +117,13 @@ def _split_by_training_data(similar: Sequence[Record]) -> list[list[Record]]:
         measured = newest_first(group for group in groups if not all(map(lacks_data, group)))
         missing = [r for group in groups if all(map(lacks_data, group)) for r in group]
         if measured:
-            measured[0] += missing  # its inputs could not be read; it can only be the same one
+            measured[0] += missing  # their inputs are unknown: they join the newest version
         split += measured or [missing]
     return split
 
 
 def _identity(record: Record) -> str:
-    """Digest of all that makes a variant, but the training data, which is compared afterwards."""
+    """Digest of what defines a variant, except the training data, which is compared later."""
     cell = record.cell
     method: object = asdict(cell.method)
     training = asdict(cell.training) if cell.training else {}
@@ -131,7 +131,7 @@ def _identity(record: Record) -> str:
     if start := kept.get("start"):
         kept["start"] = {n: value for n, value in start.items() if n not in ("seed", "inputs")}
     if cell.training and recipe_name(cell.training) != cell.training.recipe.name:
-        # Its values and options differ by data set; what the user changed has a name of its own.
+        # A protocol's values and options differ by data set; its name holds the user's changes.
         kept = {**kept, "method": None, "recipe": recipe_name(cell.training)}
         method = [cell.method.name, record.labels.get("method_options", "")]
     return digest([method, kept])
@@ -150,7 +150,7 @@ def _with_unique_labels(variants: Sequence[Variant]) -> list[Variant]:
     for same_label in group_by(variants, lambda variant: variant.label).values():
         group = list(same_label)
         for name in dict.fromkeys(name for v in same_label for name, _ in v.attributes):
-            # Only those that no attribute has separated yet: a label says no more than it must.
+            # Only labels that are still equal get the attribute, so that labels stay short.
             labels = [variant.label for variant in group]
             for equal in group_by(range(len(group)), labels.__getitem__).values():
                 values = {i: dict(group[i].attributes).get(name) for i in equal}

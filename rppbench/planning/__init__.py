@@ -1,1 +1,1 @@
-"""From a request to cells: settings, grids, input digests, what is done and what is due."""
+"""From a request to cells: settings, grids, input digests, and the state of each cell."""

@@ -17,7 +17,7 @@ from rppbench.records.grid import Combination, Grid, Place
 
 Values = Mapping[str, Sequence[str]]
 TEACHER = "teacher"
-"""The one flag that can be varied beside options: it decides what distillation is worth."""
+"""The only flag that can be varied like an option: distillation depends on the teacher."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Design:
 
     grid: Grid
     cells: tuple[Cell, ...]
-    """Each once."""
+    """The cells of all combinations, each once."""
     names: Mapping[str, str]
     """The label of each cell's combination, by the cell's key."""
 
@@ -43,9 +43,9 @@ def design(
     """The product of the varied values, or with `one_at_a_time` single changes of the baseline.
 
     Several mappings are sub-grids, which are united: an option that one of them does not vary has
-    its baseline value there. The baseline is part of every grid; options that it does not name have
-    their first value. Raises UsageError for unknown options, values of the wrong type, and requests
-    of more than one method or task.
+    its baseline value there. The baseline is part of every grid; options that `baseline` does not
+    name take their first value. Raises UsageError for unknown options, values of the wrong type,
+    and requests of more than one method or task.
     """
     _check(request, varied)
     defaults = _defaults(registry, request)
@@ -62,10 +62,10 @@ def design(
         if factor not in base:
             raise unknown("varied option is named", factor, base, "varied options")
         (base[factor],) = _spelled(factor, [value], defaults)
-    every = [base]
+    combinations = [base]
     for values_of in grids:
-        every += _singles(base, values_of) if one_at_a_time else _products(base, values_of)
-    return _planned(registry, request, every, name or _name(request, list(base)))
+        combinations += _singles(base, values_of) if one_at_a_time else _products(base, values_of)
+    return _planned(registry, request, combinations, name or _name(request, list(base)))
 
 
 def _name(request: Request, factors: Sequence[str]) -> str:
@@ -77,7 +77,7 @@ def _check(request: Request, varied: Sequence[Values]) -> None:
     for what, chosen in (("method", request.methods), ("task", request.tasks)):
         if len(chosen) != 1:
             raise UsageError(
-                f"an ablation is of one {what}, not of {len(chosen)}: {', '.join(chosen)}"
+                f"an ablation takes one {what}, not {len(chosen)}: {', '.join(chosen)}"
             )
     if len(request.shots) > 1:
         raise UsageError("an ablation has one --shots; to vary them: --vary shots=4,16")
@@ -94,8 +94,8 @@ def _check_apart(registry: Registry, factors: Sequence[str], request: Request) -
     given += [TEACHER] if request.teacher else []
     for index, factor in enumerate(factors):
         for other in [*given, *factors[:index]]:
-            heads = {key.rpartition(".")[0] for key in (factor, other)}
-            if factor.split(".")[-1] == other.split(".")[-1] and (len(heads) == 1 or "" in heads):
+            scopes = {key.rpartition(".")[0] for key in (factor, other)}
+            if factor.split(".")[-1] == other.split(".")[-1] and (len(scopes) == 1 or "" in scopes):
                 raise UsageError(f"{factor!r} is varied; it cannot be given as {other!r} too")
 
 
@@ -107,7 +107,7 @@ def _defaults(registry: Registry, request: Request) -> dict[str, Option]:
     of_scopes = (
         options(registry.get("methods", method)),
         options(registry.get("tasks", task)),
-        FALLBACK.values(),  # every recipe has the same ones
+        FALLBACK.values(),  # every recipe has the same options
     )
     for scope, of_scope in zip(SCOPES, of_scopes, strict=True):
         for option, value in of_scope.items():
@@ -123,10 +123,10 @@ def _spelled(factor: str, values: Sequence[str], defaults: Mapping[str, Option])
         raise unknown("option to vary is named", factor, names, "options")
     if not values:
         raise UsageError(f"no values of {factor!r} to vary")
-    return list(dict.fromkeys(_one(factor, value, defaults[factor]) for value in values))
+    return list(dict.fromkeys(_spelled_value(factor, value, defaults[factor]) for value in values))
 
 
-def _one(factor: str, text: str, default: Option) -> str:
+def _spelled_value(factor: str, text: str, default: Option) -> str:
     value = parse_value(factor, text, default)
     return ("on" if value else "off") if isinstance(value, bool) else str(value)  # all digits
 
@@ -143,18 +143,18 @@ def _singles(base: Mapping[str, str], values: Values) -> Iterator[dict[str, str]
 
 
 def _planned(
-    registry: Registry, request: Request, every: Sequence[Mapping[str, str]], name: str
+    registry: Registry, request: Request, all_levels: Sequence[Mapping[str, str]], name: str
 ) -> Design:
     input_digests = InputDigests(registry)
     by_key: dict[str, Cell] = {}
     combinations: list[Combination] = []
-    for levels in dict.fromkeys(tuple(levels.items()) for levels in every):
-        asked = replace(
+    for levels in dict.fromkeys(tuple(levels.items()) for levels in all_levels):
+        varied = replace(
             request,
             settings=(*request.settings, *(pair for pair in levels if pair[0] != TEACHER)),
             teacher=dict(levels).get(TEACHER, request.teacher),
         )
-        planned = cells(registry, asked, input_digests)
+        planned = cells(registry, varied, input_digests)
         by_key |= {cell.key: cell for cell in planned}
         places = tuple(Place(cell.key, cell.dataset, cell.seed) for cell in planned)
         combinations.append(Combination(levels, places))
@@ -169,10 +169,11 @@ def _planned(
 
 
 def _kept(combinations: Sequence[Combination]) -> dict[tuple[Place, ...], Combination]:
-    """One of the combinations with the same cells (as with teachers where nothing is distilled).
+    """The combination that is kept for each set of cells.
 
-    It is the one most like the baseline, so that it has a partner in as many main effects as
-    possible.
+    Several may have the same cells, such as those that differ in the teacher where nothing is
+    distilled. The one most like the baseline is kept, so that it has a partner in as many main
+    effects as possible.
     """
 
     def changes(combination: Combination) -> int:

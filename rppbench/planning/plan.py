@@ -32,15 +32,16 @@ class Request:
     methods: tuple[str, ...]
     tasks: tuple[str, ...]
     datasets: tuple[str, ...] = ()
-    """The data sets to score; () for all of the task. One that is in no task's suite is added to
-    the transfer sets of the tasks that score these."""
+    """The data sets to score; () for all of the task. A data set outside the suites of all tasks is
+    added to the transfer sets of those tasks that have any."""
     backbone: str = ""
     """'' takes the registry's default."""
     teacher: str | None = None
     """Teacher of methods that distil; None takes `usual_teacher`."""
     seeds: tuple[int, ...] = (1,)
     shots: tuple[int, ...] = ()
-    """Training images a class, one set of cells each; () leaves it to task and recipe."""
+    """Numbers of training images per class, each with its own cells; () leaves the number
+    to task and recipe."""
     precision: str = "fp32"
     limit: int | None = None
     recipe: str | None = None
@@ -76,11 +77,11 @@ def cells(
     unused = [key for key, _ in request.settings if key not in planner.used]
     if unused:
         raise UsageError(
-            f"--set {unused[0]}: no chosen method, task or recipe takes this; "
-            "`rppbench info NAME` lists what each takes"
+            f"--set {unused[0]}: no chosen method, task or recipe has this option; "
+            "`rppbench info NAME` lists the options of each"
         )
     left_out = [
-        f"{method} does not do {task} ({_some(names)}): it knows only the classes that it learned"
+        f"{method} cannot run {task} ({_some(names)}): it knows only the classes that it learned"
         for (method, task), names in planner.closed.items()
     ]
     if not planned and left_out:
@@ -100,7 +101,7 @@ def cell_groups(planned: Sequence[Cell]) -> list[CellGroup]:
 
 
 def labels(registry: Registry, cell: Cell) -> dict[str, str]:
-    """What tables print of a cell: titles, options and the position of its data set."""
+    """The texts of a cell in tables: titles, options and the position of its data set."""
     method = registry.get("methods", cell.method.name)
     task = registry.get("tasks", cell.task.name)
     dataset = registry.get("datasets", cell.dataset)
@@ -135,7 +136,7 @@ def _base_name(recipe: Choice) -> str:
 
 
 class _Extended:
-    """A catalog in which every suite has the given transfer sets too."""
+    """A catalog that adds the given transfer sets to every suite."""
 
     def __init__(self, registry: Registry, added: Sequence[str]) -> None:
         self.registry, self.added = registry, added
@@ -150,7 +151,7 @@ class _Extended:
 
 @dataclass(frozen=True)
 class _Planner:
-    """Turns a request into its cells that score `wanted` data sets."""
+    """Plans those cells of a request that score the `wanted` data sets."""
 
     registry: Registry
     request: Request
@@ -159,7 +160,7 @@ class _Planner:
     """() for all."""
     input_digests: InputDigests
     used: set[str] = field(default_factory=set)
-    """Keys of --set that some component has."""
+    """Keys of --set that any component has as an option."""
     scored: set[str] = field(default_factory=set)
     """Data sets that the chosen tasks score, wanted or not."""
     closed: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -195,20 +196,21 @@ class _Planner:
             """How the method learns on a source."""
             recipe = select(recipes, task_name, suite, named, source=source, shots=shots)
             recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
-            # Weakest first: the method's defaults, what its recipe says, what the user says.
+            # In rising precedence: the method's defaults, its recipe's options, the user's options.
             method = resolve(method_class, {**dict(recipe.options), **explicit})
             _refuse_idle(method_class, method, recipe)
             return method, recipe
 
         trained = learning is not None
-        made = task_class(**dict(task.options))
-        assignments = [self._spelled(a) for a in made.assignments(self.catalog, method_class)]
+        built_task = task_class(**dict(task.options))
+        listed = built_task.assignments(self.catalog, method_class)
+        assignments = [self._spelled(assignment) for assignment in listed]
         if not assignments and not self.wanted:
             raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
         self.scored.update(assignment.dataset for assignment in assignments)
         chosen = [a for a in assignments if not self.wanted or a.dataset in self.wanted]
         if not method_class.open_vocabulary:
-            # One of a set's cells alone has nothing to be compared with: all are left out.
+            # A data set loses all its cells together: a remaining one could not be compared.
             others = {a.dataset for a in chosen if not learns_all_scored_classes(self.registry, a)}
             chosen = [a for a in chosen if a.dataset not in others]
             if others:
@@ -218,7 +220,7 @@ class _Planner:
             _pretraining(method_class, method, explicit, suite) if trained and a.start else None
             for (method, _), a in zip(learnings, chosen, strict=True)
         ]
-        files = self.input_digests.of_files(made)
+        files = self.input_digests.of_files(built_task)
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         for seed in seeds:
             for assignment, (method, recipe), pretraining in zip(
@@ -286,7 +288,7 @@ def usual_teacher(registry: Registry, backbone: str) -> str:
 def learns_all_scored_classes(registry: Registry, assignment: Assignment) -> bool:
     """Whether a method that knows only the classes it learned can run this assignment.
 
-    Not if it starts from prompts that were pretrained on other classes. True if data is missing.
+    False if it starts from prompts that were pretrained on other classes; True if data is missing.
     """
     if assignment.start:
         return False
@@ -326,7 +328,7 @@ def _pretraining(
 def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:
     """UsageError for supervision of a method that is fitted in one go, without training steps.
 
-    Otherwise a table would have two rows with equal numbers.
+    It would change nothing, and a table would have two rows with equal numbers.
     """
     usual = options(component)
     for name in SUPERVISION if not recipe.epochs else ():
@@ -345,7 +347,7 @@ def _shots(assignment: Assignment, recipe: Recipe) -> int:
 def _settings(
     request: Request, scope: str, defaults: Mapping[str, Option], used: set[str]
 ) -> dict[str, Option]:
-    """The --set values for one component, with 'scope.name' or a bare name that it takes.
+    """The --set values of one component, given as 'scope.name' or as the bare name of its option.
 
     Their keys are added to `used`.
     """

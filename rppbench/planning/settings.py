@@ -49,7 +49,9 @@ class Settings:
         if self.overwrite not in OVERWRITE:
             raise unknown("way to overwrite is named", self.overwrite, OVERWRITE, "ways")
         if self.pretrained is not None and self.model is None:
-            raise UsageError("--pretrained names weights of a model; say of which: --model MODEL")
+            raise UsageError(
+                "--pretrained names the weights of a model: name the model too, --model MODEL"
+            )
         if self.memory is not None:
             parse_size(self.memory, "memory")
         for name, least in LEAST.items():
@@ -82,7 +84,7 @@ S = TypeVar("S", bound=Settings)
 
 
 def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
-    """The flags that were given (not None), else what the config file says, else the defaults.
+    """The flags that were given (not None), else the config file's values, else the defaults.
 
     UsageError for a file that cannot be read and for invalid values.
     """
@@ -90,7 +92,7 @@ def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
 
 
 def grid_settings(flags: Mapping[str, Any], path: str | None = None) -> GridSettings:
-    """As `settings`, for a grid. The grid of a file without a name is named as the file."""
+    """As `settings`, for a grid. A grid without a name is named after its file."""
     chosen = _merged(GridSettings, flags, path)
     if chosen.name or not path or flags.get("vary"):
         return chosen
@@ -116,12 +118,12 @@ def read(path: str, kind: type[Settings] = Settings) -> dict[str, Any]:
     cannot be read, an unknown key or a value of the wrong type.
     """
     import yaml
-    from mmengine.config import Config  # takes as long to import as a complete leaderboard
+    from mmengine.config import Config  # its import takes as long as a complete leaderboard
     from mmengine.fileio import YamlHandler, register_handler
 
     @register_handler(["yaml", "yml"])
     class PlainYaml(YamlHandler):  # type: ignore[misc]
-        """mmengine's own calls whatever Python function a tag names."""
+        """Safe reader: mmengine's own would call any Python function that a tag names."""
 
         def load_from_fileobj(self, file: IO[str], **options: Any) -> Any:
             return super().load_from_fileobj(file, Loader=yaml.SafeLoader)

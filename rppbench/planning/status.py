@@ -1,4 +1,4 @@
-"""What is done and where a run resumes: the state of each planned cell and of its training.
+"""The state of each planned cell and of its training: what is done, and where a run resumes.
 
 A cell is done if the store has its record. A training is stored if its prompts are, and resumes
 from its .partial file if there is one (`training.state`); otherwise it begins anew.
@@ -22,7 +22,7 @@ TO_RUN = ("learn", "resume")
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell and what would happen to it."""
+    """A planned cell, its state, and the trainings that it still needs."""
 
     cell: Cell
     state: str
@@ -30,13 +30,13 @@ class Planned:
     training: str
     """'none', 'learn', 'resume', 'shared' (an earlier cell runs the same training) or 'stored'."""
     trainings: int
-    """Number of trainings to run: one may need another one before it."""
+    """Number of trainings to run for it; a training may need a pretraining before it."""
     seconds: float | None
-    """Estimate from earlier records of similar cells; None if there are none."""
+    """Estimate from earlier records of similar cells; None without such records."""
 
 
 def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[Problem]]:
-    """What a run of these cells would do now, and the damaged records."""
+    """The state of each of these cells before a run, and the damaged records."""
     records, problems = store.all()
     known = {record.key: record for record in records}
     costs: dict[tuple[str, str, str], list[Cost]] = {}
@@ -73,7 +73,7 @@ def _training_state(training: Training | None, scheduled: set[str], store: Store
 
 
 def _needed(training: Training | None, scheduled: set[str], store: Store) -> set[str]:
-    """Keys of a training and of the pretrainings it starts from, of those that have to run."""
+    """Keys of the trainings that have to run: this one and the pretrainings that it starts from."""
     needed: set[str] = set()
     while training is not None and _training_state(training, scheduled, store) in TO_RUN:
         needed.add(training.key)

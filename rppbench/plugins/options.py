@@ -64,14 +64,14 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
     """'length=8,kd=off' as typed options of the component. UsageError lists its options."""
     defaults = options(component)
     explicit: dict[str, Option] = {}
-    comma = "a value with a comma is given as --set NAME=VALUE"
+    comma_hint = "a value with a comma is given as --set NAME=VALUE"
     for part in filter(None, text.split(",")):
-        after = [comma] if explicit else []
+        hints = [comma_hint] if explicit else []
         key, equals, value = part.partition("=")
         key = key.strip().replace("-", "_")
         if not equals:
             wrong = f"{name}: write options as NAME=VALUE, not {part!r}"
-            raise UsageError("\n".join([wrong, *after]))
+            raise UsageError("\n".join([wrong, *hints]))
         if key not in defaults:
             known = [f"{option}={spell(default)}" for option, default in defaults.items()]
             raise unknown(
@@ -79,7 +79,7 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
                 key,
                 defaults,
                 "options",
-                [f"{name} takes: {', '.join(known) or 'no options'}", *after],
+                [f"{name} takes: {', '.join(known) or 'no options'}", *hints],
             )
         explicit[key] = parse_value(key, value.strip(), defaults[key])
     check(component, name, explicit)
@@ -87,7 +87,7 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
 
 
 def check(component: type[Any], name: str, values: Mapping[str, Option]) -> None:
-    """Raise UsageError for a value that a Literal option does not have."""
+    """Raise UsageError for a value that is not among those of a Literal option."""
     for option, allowed in choices(component).items():
         if option in values and values[option] not in allowed:
             words = [spell(value) for value in allowed]

@@ -30,7 +30,7 @@ class Registry:
 
     @classmethod
     def load(cls, plugins: Iterable[EntryPoint] | None = None) -> Registry:
-        """The registry of these plugins, by default of all installed ones; no state is global."""
+        """The registry of these plugins (default: all installed ones); it has no global state."""
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hookspecs)
         registry = cls(manager)
@@ -77,7 +77,7 @@ class Registry:
         return None
 
     def choose(self, kind: str, text: str) -> tuple[str, dict[str, Option]]:
-        """'rpp:kd=off,length=8' as a name and the options that are given, typed."""
+        """'rpp:kd=off,length=8' as a name and the given options, typed."""
         name, _, rest = text.partition(":")
         return name, parse(self.get(kind, name), name, rest)
 
@@ -113,7 +113,7 @@ class Registry:
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source: its large vocabulary or its standard one.
 
-        The only source of a suite is both. UsageError if there is none.
+        The only source of a suite is both. UsageError for a suite without a source.
         """
         sources = self.names(suite, "source")
         if not sources:

@@ -1,6 +1,6 @@
 """What identifies a result: choices, trainings and cells, as plain data.
 
-All are frozen and hashable. Their key is a digest of all their fields as JSON.
+All are frozen and hashable. The key of a training or cell is a digest of all its fields as JSON.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 Option = bool | int | float | str
-
+"""The value of an option."""
 
 Options = tuple[tuple[str, Option], ...]
-
+"""(name, value) pairs."""
 
 Pairs = tuple[tuple[str, str], ...]
+"""(name, text) pairs."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,15 @@ class Training:
     classes: str
     """Which classes of the source: 'all', 'base' or 'seen'."""
     shots: int
-    """Training images a class; all of a class that has fewer."""
+    """Training images per class; a class with fewer images gives all of them."""
     seed: int
     backbone: str
     teacher: str | None
     precision: str
     inputs: Pairs = ()
-    """(what, digest) of everything that enters: source data, weights, teacher weights."""
+    """(name, digest) of every input: source data, weights, teacher weights."""
     start: Training | None = None
-    """The training whose prompts this one continues from; None starts afresh."""
+    """The training whose prompts this one continues; None if it starts from new prompts."""
 
     @cached_property
     def key(self) -> str:
@@ -76,7 +77,7 @@ class Training:
 
 
 def recipe_name(training: Training) -> str:
-    """What tables call the recipe: its protocol's name where it is one of several, or its own."""
+    """The recipe's name in tables: that of its protocol if it has one, else its own."""
     protocol = dict(training.recipe.options).get("protocol")
     changes = training.recipe.name.partition("+")[2]
     if not protocol:
@@ -85,12 +86,12 @@ def recipe_name(training: Training) -> str:
 
 
 COMPARABLE = ("task", "dataset", "backbone", "precision", "limit", "inputs")
-"""Fields of a cell that agree wherever two numbers may be compared."""
+"""Fields of a cell that must be equal for two numbers to be comparable."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number's worth of work: a method, learned once, scored on one data set."""
+    """The unit of work: one method, learned once and scored on one data set."""
 
     task: Choice
     dataset: str
@@ -100,11 +101,11 @@ class Cell:
     precision: str
     seed: int
     limit: int | None
-    """At most this many test images (None: all)."""
+    """Largest number of test images to score; None for all."""
     training: Training | None
     """None for methods that learn nothing."""
     inputs: Pairs = ()
-    """(what, digest) of everything that enters the scoring: data, class names, weights."""
+    """(name, digest) of every input of the scoring: data, class names, weights."""
 
     @cached_property
     def key(self) -> str:
@@ -112,26 +113,26 @@ class Cell:
 
     @cached_property
     def comparability(self) -> str:
-        """Digest of all that must agree before two numbers may stand in one table column.
+        """Digest of all fields that must be equal for two numbers to share a table column.
 
-        Method, recipe, teacher and seed are what a table compares; the rest is here.
+        It leaves out method, recipe, teacher and seed, which are what a table compares.
         """
         data = cell_data(self)
         return key_of({name: data[name] for name in COMPARABLE})
 
     @property
     def imported(self) -> bool:
-        """Whether another program predicted: what it took is not known."""
-        return any(what == "imported" for what, _ in self.inputs)
+        """Whether another program made the predictions, so that their cost is unknown."""
+        return any(name == "imported" for name, _ in self.inputs)
 
 
 def choice_data(choice: Choice) -> dict[str, Any]:
-    """As JSON data: the options are one object."""
+    """The choice as JSON data, with its options as one object."""
     return {"name": choice.name, "options": dict(choice.options)}
 
 
 def training_data(training: Training) -> dict[str, Any]:
-    """Every field, as JSON data: the training's identity."""
+    """All fields of the training as JSON data: its identity."""
     return {
         "method": choice_data(training.method),
         "recipe": choice_data(training.recipe),
@@ -148,7 +149,7 @@ def training_data(training: Training) -> dict[str, Any]:
 
 
 def cell_data(cell: Cell) -> dict[str, Any]:
-    """Every field, as JSON data: the cell's identity."""
+    """All fields of the cell as JSON data: its identity."""
     return {
         "task": choice_data(cell.task),
         "dataset": cell.dataset,
@@ -166,7 +167,7 @@ _SORTED = msgspec.json.Encoder(order="sorted")
 
 
 def sorted_json(data: object) -> msgspec.Raw:
-    """Compact, with sorted keys."""
+    """The data as compact JSON with sorted keys."""
     return msgspec.Raw(_SORTED.encode(data))
 
 

@@ -1,7 +1,7 @@
 """A record as one line of compact JSON, and back: typed, checked and fast.
 
-The line ends in its own digest, which is that of all bytes before it. What a person looks for
-stands first; these fields repeat what stands in the cell and the scores, and must agree with it.
+The line ends in the digest of all bytes before it. The fields that a person looks for come first;
+they repeat values of the cell and the scores, and must agree with them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SCHEMA = 2
 """Version of the record format; a reader of version n reads every version up to n."""
 
 _CONSTANT = re.compile(rb"[:,\[]\s*(NaN|-?Infinity)\b")
-"""What some programs write in place of a number."""
+"""Text that some programs write in place of a number, although JSON does not have it."""
 
 _MARK = b',"digest":"'
 _END = b'"}'
@@ -48,11 +48,11 @@ _DIGITS = 12
 _TAIL = len(_MARK) + _DIGITS + len(_END)
 
 
-class OtherSchema(ValueError):  # noqa: N818 (no error where the reader knows it)
-    """What is a record of another schema than this one."""
+class OtherSchema(ValueError):  # noqa: N818 (not an error if it can be upgraded)
+    """The line is a record of a schema other than `SCHEMA`."""
 
     def __init__(self, schema: object, content: dict[str, Any]) -> None:
-        super().__init__(f"no record schema {schema!r} is known")
+        super().__init__(f"unknown record schema {schema!r}")
         self.schema, self.content = schema, content
 
 
@@ -62,11 +62,11 @@ _TRAINING = msgspec.json.Decoder(WireTraining | None)
 
 
 def _plain(value: object) -> object:
-    """NumPy's numbers are subclasses of Python's."""
+    """A value of a subclass, such as NumPy's numbers, as plain `float`, `int` or `str`."""
     for kind in (float, int, str):
         if isinstance(value, kind):
             return kind(value)
-    raise TypeError(f"{type(value).__name__} does not go into a record")
+    raise TypeError(f"a record cannot hold a {type(value).__name__}")
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
@@ -75,8 +75,8 @@ _ENCODER = msgspec.json.Encoder(enc_hook=_plain)
 def encode(record: Record) -> bytes:
     """The record as one line, without a line break.
 
-    Raises ValueError for a record with NaN or infinity, which JSON does not know, or of which
-    `decode` would not accept the line.
+    Raises ValueError for a record with NaN or infinity, which JSON does not have, and for one that
+    `decode` would not read back unchanged.
     """
     cell, training, main = record.cell, record.cell.training, record.score()
     failure = record.failure
@@ -119,14 +119,14 @@ def encode(record: Record) -> bytes:
     body = _ENCODER.encode(data)[:-1]
     line = body + _MARK + _digest(body) + _END
     if decode(line) != record:
-        raise ValueError(f"the record of cell {cell.key} would not be read as it was written")
+        raise ValueError(f"the record of cell {cell.key} would not be read back unchanged")
     return line
 
 
 def decode(line: bytes) -> Record:
     """The record that `encode` wrote.
 
-    Raises ValueError for anything else, with what is wrong, and OtherSchema (which is one) for a
+    Raises ValueError, which says what is wrong, for any other line; its subclass OtherSchema for a
     record of an older schema.
     """
     try:
@@ -148,7 +148,7 @@ DAMAGED = "the content does not match its digest: edited or damaged"
 
 
 def _explain(line: bytes) -> None:
-    """Raise ValueError for what is wrong with a line before its types are."""
+    """Raise ValueError if the JSON, the schema or the digest of a line is wrong, in this order."""
     content = parse(line)
     schema = content["schema"]
     if type(schema) is int and schema > SCHEMA:
@@ -163,7 +163,7 @@ def _explain(line: bytes) -> None:
 
 
 def parse(text: bytes) -> dict[str, Any]:
-    """The JSON object of a record of any schema. ValueError, with what is wrong, for others."""
+    """The JSON object of a record of any schema. ValueError says what is wrong with other text."""
     try:
         text.decode()
         content = msgspec.json.decode(text)
@@ -214,9 +214,9 @@ def _record(wire: WireRecord) -> Record:
         finished=wire.finished,
     )
     if (wire.status == "ok") != (wire.failure is None) or (wire.status == "ok") != bool(scores):
-        raise ValueError("a record that is ok has scores, and one that failed the reason")
+        raise ValueError("a record that is ok has scores, and one that failed has a failure")
     main, training = record.score(), cell.training
-    for name, here, there in (
+    for name, written, expected in (
         ("key", wire.key, cell.key),
         ("method", wire.method, cell.method.name),
         ("dataset", wire.dataset, cell.dataset),
@@ -226,8 +226,8 @@ def _record(wire: WireRecord) -> Record:
         ("training_key", wire.training_key, None if training is None else training.key),
         ("comparability", wire.comparability, cell.comparability),
     ):
-        if here != there:
-            raise ValueError(f"{name!r} is {here!r}, but {there!r} by its cell and scores")
+        if written != expected:
+            raise ValueError(f"{name!r} is {written!r}, but {expected!r} by its cell and scores")
     return record
 
 
@@ -249,7 +249,7 @@ def _training(wire: WireTraining) -> Training:
         tuple(wire.inputs.items()),
         _training(wire.start) if wire.start else None,
     )
-    # Known from here on; the dataclass would compute it from its own fields, which takes longer.
+    # Fills the cached property: computing it from the fields of the dataclass takes longer.
     training.__dict__["key"] = key_of(wire)
     return training
 
@@ -290,8 +290,8 @@ def _cell(wire: WireCell) -> Cell:
 
 def _score(wire: WireScore, per_image: dict[str, msgspec.Raw]) -> Score:
     raw = per_image.pop(wire.metric, None)
-    known = None if raw is None else PerImage(bytes(raw))
-    return Score(wire.metric, wire.value, wire.correct, wire.total, known)
+    per_score = None if raw is None else PerImage(bytes(raw))
+    return Score(wire.metric, wire.value, wire.correct, wire.total, per_score)
 
 
 def _cost(wire: WireCost) -> Cost:

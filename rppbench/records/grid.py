@@ -1,4 +1,4 @@
-"""A grid of options: its combinations, and where each of them stands."""
+"""An ablation grid: its combinations of option values, and the cells of each combination."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rppbench.records.cell import Pairs
 
 @dataclass(frozen=True)
 class Place:
-    """A cell of a combination, and where it stands."""
+    """A cell of a combination: its key, data set and seed."""
 
     key: str
     dataset: str
@@ -33,15 +33,15 @@ class Combination:
 
 @dataclass(frozen=True)
 class Grid:
-    """The question: what is varied, and which cells answer it."""
+    """The question of an ablation: which options are varied, and which cells answer it."""
 
     name: str
     combinations: tuple[Combination, ...]
     """The baseline first. All have the same factors in the same order."""
     same: Pairs = ()
-    """(label of a combination left out, label of the one that needs the same cells)"""
+    """(label of a combination left out, label of the kept one, which has the same cells)"""
     metric: str = ""
-    """What the report is about; '' for the task's own."""
+    """The metric that the report is about; '' for the task's primary one."""
 
     @property
     def title(self) -> str:
@@ -54,7 +54,7 @@ class Grid:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Grid:
-        """The grid from `dataclasses.asdict`. KeyError, TypeError or ValueError for others."""
+        """A grid from its JSON data (`asdict`). Others raise KeyError, TypeError or ValueError."""
         combinations = tuple(
             Combination(
                 tuple((factor, level) for factor, level in given["levels"]),

@@ -11,7 +11,7 @@ from rppbench.records.record import Record
 from rppbench.records.store import Store
 
 Begin = Callable[[str], Callable[[int, int], object]]
-"""Called with the name of a step; returns what is called with steps done and all steps."""
+"""Begins a step of this name; returns the callback for its progress, (done, total)."""
 
 
 def _silent(name: str) -> Callable[[int, int], object]:
@@ -20,23 +20,23 @@ def _silent(name: str) -> Callable[[int, int], object]:
 
 @dataclass
 class Merged:
-    """What came of it."""
+    """The outcome of a merge: counts, conflicts and problems."""
 
     added: int = 0
     replaced: int = 0
-    """Failures in whose place a number came."""
+    """Failures that a number has replaced."""
     known: int = 0
-    """Had the same number already, or one where the other folder has a failure."""
+    """Records that add nothing: the same number, or a failure of a cell that has a record."""
     conflicts: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     """Files and lines in the other folders that are not records."""
 
 
 def merge(into: Store, others: Iterable[Store], begin_step: Begin = _silent) -> Merged:
-    """Copy to `into` the records of the others that it lacks, in the form that it has.
+    """Copy to `into` the records of `others` that it lacks, in the form that it uses.
 
-    That is JSON Lines if it has any, or else a file a cell. A number takes the place of a failure,
-    as when the cell is run again. Two numbers of one cell that differ are a conflict: `into` keeps
+    The form is JSON Lines if `into` has any, else one file per cell. A number replaces a failure,
+    as when the cell is run again. Two different numbers of one cell are a conflict: `into` keeps
     its own. Learned prompts are not copied.
     """
     result = Merged()
@@ -56,9 +56,10 @@ def merge_records(
     lines: bool | None = None,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> None:
-    """Copy records as `merge` does, and count them; each comes with where it is from.
+    """Copy records as `merge` does, and count them in `result`.
 
-    `lines` chooses the form: JSON Lines or files; None for that of `into`.
+    Each of `arriving` is a record and its origin. `lines` chooses the form: True for JSON Lines,
+    False for files, None for the form that `into` uses.
     """
     if lines is None:
         lines = into.has_lines()
@@ -69,8 +70,10 @@ def merge_records(
             report(done, len(arriving))
             here, ours = known.get(record.key, (None, ""))
             if here is None and (obstacle := into.in_the_way(record.cell)):
-                # What is damaged may still be worth a look.
-                result.conflicts.append(f"{obstacle.place}: is not a record, but in the way of one")
+                # It is not overwritten: a damaged record may still be worth a look.
+                result.conflicts.append(
+                    f"{obstacle.place}: is not a record, but occupies the place of one"
+                )
             elif here is None:
                 result.added += 1
                 changed[record.key] = record
@@ -91,7 +94,7 @@ def merge_records(
 
 
 def _difference(here: Record, there: Record) -> str:
-    """In what the numbers of one cell differ; '' if they do not."""
+    """How the numbers of one cell differ; '' if they are equal."""
     try:
         if _numbers(here) == _numbers(there):
             return ""
@@ -99,12 +102,12 @@ def _difference(here: Record, there: Record) -> str:
         return f"outcomes cannot be read ({error}), here or"
     ours, theirs = here.score(), there.score()
     if ours is None or theirs is None or ours.value == theirs.value:
-        return "the same main number of other outcomes or metrics"
+        return "the same main number, but other outcomes or metrics"
     return f"{ours.metric} is {ours.value:.2f} here, {theirs.value:.2f}"
 
 
 def _numbers(record: Record) -> list[tuple[object, ...]]:
-    """All scores; outcomes unpacked, for builds of zlib compress differently."""
+    """All scores, with outcomes unpacked because builds of zlib may compress them differently."""
     return [
         (score.metric, score.value, score.correct, score.total, score.outcomes())
         for score in record.scores
@@ -112,7 +115,7 @@ def _numbers(record: Record) -> list[tuple[object, ...]]:
 
 
 SLACK = 1e-9
-"""Percentage points between a value and its own counts: rounding of floats only."""
+"""Tolerance between a value and its counts, in percentage points: rounding of floats only."""
 
 
 def publish(
@@ -122,17 +125,17 @@ def publish(
     only: Collection[str] | None = None,
     begin_step: Begin = _silent,
 ) -> tuple[Merged, int]:
-    """Copy the sound records that `into` lacks to its JSON Lines.
+    """Copy to the JSON Lines of `into` the valid records that it lacks.
 
-    Returns what came of it, and how many failures stayed. Records that failed are copied if
-    `failed` is true, and of all those with keys in `only`. What is damaged, contradicts itself or
-    is in conflict stays where it is and is named.
+    Returns the outcome and the number of failures that were not copied. Failures are copied only if
+    `failed` is true; `only` restricts the copy to records with these keys. Records that are
+    damaged, contradict themselves or are in conflict stay where they are and are reported.
     """
     result = Merged()
     stored, damaged = source.stored(begin_step(f"read records of {source.root}"))
     result.problems += damaged
     arriving: list[tuple[Record, str]] = []
-    left = 0
+    failures_left = 0
     report = begin_step(f"check records of {source.root}")
     for done, one in enumerate(stored, 1):
         report(done, len(stored))
@@ -143,15 +146,15 @@ def publish(
         if wrong is not None:
             result.problems.append(Problem(one.path, wrong, one.line))
         elif record.status != "ok" and not failed:
-            left += 1
+            failures_left += 1
         else:
             arriving.append((record, one.place))
     merge_records(into, arriving, result, lines=True)
-    return result, left
+    return result, failures_left
 
 
 def faults(record: Record) -> Iterator[str]:
-    """In what a record that is not damaged contradicts itself."""
+    """The contradictions within a record that is not damaged, as messages."""
     if record.status == "ok" and record.score() is None:
         yield f"has no score of its main metric {record.metric!r}"
     for score in record.scores:

@@ -1,4 +1,4 @@
-"""What is known of each test image: which were classified right, one bit an image."""
+"""Outcomes of single test images: whether each was classified right, one bit per image."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class PerImage:
-    """What a score knows of each image, as JSON: decoded only when somebody asks.
+    """Outcomes of a score's images, as JSON that is decoded only on request.
 
-    Tables never do, and most of a large record is this.
+    They are most of a large record, and tables do not need them.
     """
 
     json: bytes
@@ -26,19 +26,19 @@ class PerImage:
 
     @classmethod
     def of(cls, right: Iterable[bool]) -> PerImage:
-        """Of the images in order, whether each was classified right."""
+        """Packs outcomes: for each image in order, whether it was classified right."""
         return cls(msgspec.json.encode({"outcomes": pack_outcomes(right)}))
 
     def outcomes(self, total: int) -> list[bool]:
-        """Of each of the `total` images, whether it was right. ValueError if that is damaged."""
+        """For each of the `total` images, whether it was right. ValueError for damaged data."""
         return unpack_outcomes(msgspec.json.decode(self.json, type=_Content).outcomes, total)
 
 
 def pack_outcomes(right: Iterable[bool]) -> str:
-    """One bit an image in order (first image = highest bit of the first byte), zlib, base64.
+    """One bit per image in order (first image = highest bit of the first byte), zlib, base64.
 
-    The order within a byte is that of `numpy.packbits`. Compare unpacked outcomes across
-    machines, not texts: builds of zlib may compress differently.
+    The order within a byte is that of `numpy.packbits`. To compare outcomes across machines, unpack
+    them: builds of zlib may compress differently.
     """
     bits = "".join("1" if outcome else "0" for outcome in right)
     size = -(-len(bits) // 8)
@@ -49,14 +49,14 @@ def pack_outcomes(right: Iterable[bool]) -> str:
 def unpack_outcomes(text: str, total: int) -> list[bool]:
     """The outcomes of `total` images that `pack_outcomes` wrote.
 
-    Raises ValueError for a text that does not hold exactly that many.
+    Raises ValueError for a text that does not hold exactly `total` outcomes.
     """
     try:
         packed = zlib.decompress(b64decode(text, validate=True))
     except zlib.error as error:
         raise ValueError(f"outcomes are damaged: {error}") from error
     if len(packed) != -(-total // 8):
-        raise ValueError(f"outcomes take {len(packed)} bytes, which is not {total} images")
+        raise ValueError(f"outcomes take {len(packed)} bytes, which does not fit {total} images")
     bits = f"{int.from_bytes(packed, 'big'):0{8 * len(packed)}b}" if packed else ""
     if "1" in bits[total:]:
         raise ValueError(f"outcomes hold more than {total} images")

@@ -1,6 +1,6 @@
-"""What came of a cell, as plain data: scores, cost, failure, and the record that holds them.
+"""The result of a cell as plain data: scores, cost, failure, and the record that holds them.
 
-`records.codec` writes it as a line of JSON and reads it again.
+`records.codec` writes a record as a line of JSON and reads it back.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from rppbench.records.cell import Cell
 from rppbench.records.outcomes import PerImage
 
 LOWER_IS_BETTER = ("ece", "test_loss", "train_loss", "loss_gap")
-"""Metrics of which less is better, also behind the name of a part of the classes."""
+"""Metrics of which less is better; a prefix may name a part of the classes: 'base_ece'."""
 
 
 DETAILS = ("test_loss", "train_loss", *(f"_{name}" for name in ("top5", "per_class", "ece")))
-"""Ends of the names of metrics that tables show only when asked."""
+"""Suffixes of the metrics that tables show only on request."""
 
 
 def lower_is_better(metric: str) -> bool:
@@ -47,12 +47,12 @@ class Score:
     correct: int | None = None
     total: int | None = None
     per_image: PerImage | None = None
-    """What is known of each of the `total` images; None where they are not kept one by one."""
+    """Outcomes of the `total` images; None where single images have none or they are not kept."""
 
     def outcomes(self) -> list[bool] | None:
-        """Of each test image in order, whether it was right; None where that was not kept.
+        """For each test image in order, whether it was right; None where outcomes are not kept.
 
-        Raises ValueError if it is damaged.
+        Raises ValueError if they are damaged.
         """
         if self.per_image is None or self.total is None:
             return None
@@ -61,7 +61,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a cell took. Training cost is that of the shared training, repeated in its cells."""
+    """Cost of a cell. The cost of a shared training is repeated in each of its cells."""
 
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
@@ -82,7 +82,7 @@ class Failure:
     """The exception's class name, 'oom' or 'nan'."""
     message: str
     details: str = ""
-    """Traceback for what is not the user's mistake."""
+    """Traceback, unless the failure is the user's mistake."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ class Record:
     cost: Cost = field(default_factory=Cost)
     failure: Failure | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    """How tables print it: method, method_options, task, dataset, recipe, paper, suite."""
+    """Its texts in tables: method, method_options, task, dataset, recipe, paper, suite."""
     training_log: tuple[Mapping[str, float], ...] = ()
-    """One entry an epoch: epoch, loss, accuracy (percent of the training batches), lr."""
+    """One entry per epoch: epoch, loss, accuracy (percent of the training batches), lr."""
     draw: str = ""
-    """Digest of the images that were learned on, in the order they were drawn."""
+    """Digest of the training images, in the order in which they were drawn."""
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     """ISO 8601, UTC."""

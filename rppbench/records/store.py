@@ -1,18 +1,18 @@
-"""Where results are on disk: records by their cell, learned prompts by their training.
+"""The store of results on disk: records by their cell, learned prompts by their training.
 
-A run writes one JSON file a cell, records/<task>/<data set>/<method>/seed<n>-<key>.json. What is
-published stands in JSON Lines, records/<task>/<data set>.jsonl, a record a line, in the order of
-method, seed and key. The line is the same in both. The place of a record follows from its cell
-alone, so nobody keeps an index that could go stale, and any number of processes may write to one
+A run writes one JSON file per cell, records/<task>/<data set>/<method>/seed<n>-<key>.json.
+Published records are JSON Lines, records/<task>/<data set>.jsonl: one record per line, ordered by
+method, seed and key. Both forms hold the same line. The place of a record follows from its cell
+alone, so there is no index that could go stale, and any number of processes may write to one
 folder.
 
 Where a folder holds several records of one cell, one of them counts:
 
-- a file before a line, because a run writes files, and `write_lines` removes those that it
-  replaces: a file is the newer one;
-- both before a record of an earlier schema, which no rppbench of today writes;
-- of two equal ones either; of two different ones in the same form the first, and the other is named
-  as a problem.
+- a file takes precedence over a line: a run writes files, and `write_lines` removes the files that
+  it replaces, so a file is the newer record;
+- both take precedence over a record of an earlier schema, which this version never writes;
+- of two different records in the same form, the first counts and the other is reported as a
+  problem; of two equal ones, either counts.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from rppbench.records.record import Record
 from rppbench.records.upgrade import upgrade
 
 LOCK_SECONDS = 60.0
-"""How long a publisher waits for another one; writing takes far less."""
+"""Longest wait of one publisher for another; writing takes far less."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A record and where it stands."""
+    """A record and its place on disk."""
 
     record: Record
     path: Path
@@ -50,12 +50,12 @@ class Stored:
 
     @property
     def place(self) -> str:
-        """The file, with the line."""
+        """The file, with the number of the line if there is one."""
         return str(self.path) if self.line is None else f"{self.path}:{self.line}"
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """The lowest of one cell counts."""
+        """Sort key: of all records of one cell, the one with the lowest rank counts."""
         return self.old, self.line is not None
 
 
@@ -77,7 +77,7 @@ class Store:
     def lines_path(self, cell: Cell) -> Path:
         """records/<task>/<data set>.jsonl"""
         names = (cell.task.name, cell.dataset)
-        if names not in self._lines_paths:  # asked for every line; joining paths takes longer
+        if names not in self._lines_paths:  # cached: every line needs it, and joining paths is slow
             task, dataset = map(file_name, names)
             self._lines_paths[names] = self.records / task / f"{dataset}.jsonl"
         return self._lines_paths[names]
@@ -87,11 +87,11 @@ class Store:
         return self.root / "prompts" / f"{training.key}.safetensors"
 
     def write(self, record: Record) -> Path:
-        """Put the record in a file, replacing the one of an earlier run of the same cell.
+        """Write the record to its file, replacing that of an earlier run of the same cell.
 
-        A reader, or a kill at any moment, finds the old record or the new one, never a part.
+        The file holds the old record or the new one at any moment, even after a kill, never a part.
         A file in its place that is not a record is kept beside it, as NAME.json.damaged.
-        Raises ValueError for a record with NaN or infinity, which JSON does not know.
+        Raises ValueError for a record with NaN or infinity, which JSON does not have.
         """
         path = self.record_path(record.cell)
         line = encode(record)
@@ -101,10 +101,10 @@ class Store:
         return path
 
     def write_lines(self, records: Iterable[Record]) -> None:
-        """Put records in JSON Lines, replacing what the folder has of the same cells.
+        """Write records to JSON Lines, replacing all records of the same cells in the folder.
 
         Each .jsonl file is replaced in one step, and by one process at a time. Lines that are not
-        records stay, at the end. Raises ValueError as `write`, before anything is written.
+        records are kept, at the end. Raises ValueError as `write` does, before anything is written.
         """
         changed: dict[Path, dict[Cell, bytes]] = {}
         for record in records:
@@ -119,7 +119,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """For one process at a time; may be nested. UsageError if another takes a minute."""
+        """Admits one process at a time; may be nested. UsageError after a minute of waiting."""
         self.records.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
@@ -139,30 +139,30 @@ class Store:
 
     def _rewrite(self, path: Path, changed: dict[Cell, bytes]) -> None:
         lines = dict(changed)
-        rest: list[bytes] = []
+        not_records: list[bytes] = []
         for number, line in _lines(path) if path.exists() else ():
             stored = self._line(path, number, line)
             if isinstance(stored, Problem):
-                rest.append(line)
+                not_records.append(line)
             else:
                 cell = stored.record.cell
                 lines.setdefault(cell, encode(stored.record) if stored.old else line)
         ordered = [lines[cell] for cell in sorted(lines, key=_order)]
-        write_atomically(path, b"".join(line + b"\n" for line in (*ordered, *rest)))
+        write_atomically(path, b"".join(line + b"\n" for line in (*ordered, *not_records)))
 
     def _remove_files(self, cell: Cell) -> None:
-        """Of a cell that has a newer line."""
+        """Remove the files of a cell that has a newer line."""
         for path in self._files(cell):
             stored = self._load(path)
             if isinstance(stored, Stored) and stored.record.key == cell.key:
                 path.unlink()
 
     def has_lines(self) -> bool:
-        """Whether some of the records stand in JSON Lines."""
+        """Whether the folder has records in JSON Lines."""
         return any(self.records.rglob("*.jsonl"))
 
     def read(self, cell: Cell) -> Record | None:
-        """The record of this cell, ok or failed; None if there is none that can be trusted."""
+        """The record of this cell, ok or failed; None without a valid record."""
         stored = [self._load(path) for path in self._files(cell)]
         path = self.lines_path(cell)
         if path.is_file():
@@ -171,10 +171,12 @@ class Store:
                 for number, line in _lines(path)
                 if cell.key.encode() in line[:40]
             ]
-        return next((one.record for one in _first(stored) if one.record.key == cell.key), None)
+        return next(
+            (one.record for one in _one_per_cell(stored) if one.record.key == cell.key), None
+        )
 
     def in_the_way(self, cell: Cell) -> Problem | None:
-        """What stands in the place of this cell's record and is not one; None if nothing does."""
+        """The problem with an invalid record in the place of this cell's; None without one."""
         path = self.record_path(cell)
         if path.exists() and isinstance(stored := self._load(path), Problem):
             return stored
@@ -189,9 +191,9 @@ class Store:
     def all(
         self, report: Callable[[int, int], object] = lambda done, total: None
     ) -> tuple[list[Record], list[Problem]]:
-        """Every cell's record, ok and failed, and what is not a record; both in a stable order.
+        """The record of every cell, ok or failed, and all problems; both in a stable order.
 
-        `report` is called with the number of files read and of all files.
+        `report` is called with the number of files read so far and of all files.
         """
         stored, problems = self.stored(report)
         return [one.record for one in stored], problems
@@ -199,7 +201,7 @@ class Store:
     def stored(
         self, report: Callable[[int, int], object] = lambda done, total: None
     ) -> tuple[list[Stored], list[Problem]]:
-        """As `all`, with where each record stands."""
+        """As `all`, but each record with its place."""
         stored: list[Stored | Problem] = []
         paths = sorted(self.records.rglob("*.json*"))
         for done, path in enumerate(paths, 1):
@@ -209,10 +211,10 @@ class Store:
             elif path.suffix == ".jsonl":
                 stored += self._load_lines(path)
         problems = [one for one in stored if isinstance(one, Problem)]
-        return sorted(_first(stored, problems), key=_place), problems
+        return sorted(_one_per_cell(stored, problems), key=_sort_key), problems
 
     def _files(self, cell: Cell) -> Sequence[Path]:
-        """Where its record may be, those of earlier schemas included."""
+        """Files that may hold the cell's record, those of earlier schemas included."""
         path = self.record_path(cell)
         others = sorted(path.parent.glob(f"seed{cell.seed}-*.json"))
         return [path, *(other for other in others if other != path)] if others else ()
@@ -229,10 +231,10 @@ class Store:
             return Problem(path, f"cannot be read: {error.strerror}")
         except ValueError as error:
             return Problem(path, str(error))
-        place = self._file(record.cell, older or record.key)
-        if path != place:
-            # One place a cell: otherwise a copied file would count as a second measurement.
-            return Problem(path, f"a record in the wrong place; it belongs at {place}")
+        expected = self._file(record.cell, older or record.key)
+        if path != expected:
+            # A cell has one place: otherwise a copied file would count as a second measurement.
+            return Problem(path, f"a record in the wrong place; it belongs at {expected}")
         return Stored(record, path, old=older is not None)
 
     def _load_lines(self, path: Path) -> list[Stored | Problem]:
@@ -246,9 +248,9 @@ class Store:
             record, older = _decode(line)
         except ValueError as error:
             return Problem(path, str(error), number)
-        place = self.lines_path(record.cell)
-        if path != place:
-            return Problem(path, f"a record in the wrong place; it belongs in {place}", number)
+        expected = self.lines_path(record.cell)
+        if path != expected:
+            return Problem(path, f"a record in the wrong place; it belongs in {expected}", number)
         return Stored(record, path, number, older is not None)
 
 
@@ -267,10 +269,10 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _first(
+def _one_per_cell(
     stored: Iterable[Stored | Problem], problems: list[Problem] | None = None
 ) -> Iterator[Stored]:
-    """The one of each cell that counts; others that differ in the same form become problems."""
+    """The record that counts of each cell; different ones in the same form become problems."""
     counted: dict[str, Stored] = {}
     for one in sorted((s for s in stored if isinstance(s, Stored)), key=lambda s: s.rank):
         first = counted.setdefault(one.record.key, one)
@@ -282,11 +284,11 @@ def _first(
 
 
 def _order(cell: Cell) -> tuple[str, int, str]:
-    """That of the lines of a file."""
+    """Sort key of the lines of a file."""
     return file_name(cell.method.name), cell.seed, cell.key
 
 
-def _place(stored: Stored) -> tuple[str, str, tuple[str, int, str]]:
+def _sort_key(stored: Stored) -> tuple[str, str, tuple[str, int, str]]:
     cell = stored.record.cell
     return file_name(cell.task.name), file_name(cell.dataset), _order(cell)
 

@@ -1,8 +1,8 @@
-"""Records of earlier schemas, read by the rules of their time and made into records of today.
+"""Records of earlier schemas, read by the rules of their schema and converted to the current one.
 
-Schema 1 (rppbench 0.1) kept options as lists of pairs, outcomes with the scores, and left fields
-out of a key that had come later than the first records: the start of a training, and the schedule,
-the optimiser and the protocol of a recipe where they had their defaults.
+Schema 1 (rppbench 0.1) kept options as lists of pairs, and outcomes with the scores. Its keys left
+out fields that were added after the first records, where these had their defaults: the start of a
+training, and the schedule, the optimiser and the protocol of a recipe.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ class _Record(Struct, forbid_unknown_fields=True):
 
 
 def upgrade(older: OtherSchema) -> tuple[Record, str]:
-    """A record of an earlier schema as one of today, and the key it had.
+    """A record of an earlier schema in the current one, and the key that it had.
 
-    Raises ValueError for a schema that never was, and for what is damaged by its own rules.
+    Raises ValueError for an unknown schema, and for a record that is damaged by its own rules.
     """
     if older.schema != 1 or type(older.schema) is not int:
         raise older
@@ -105,7 +105,7 @@ def upgrade(older: OtherSchema) -> tuple[Record, str]:
 
 
 def _digest(value: Any) -> str:
-    """That of schema 1: of the JSON as Python's own module writes it."""
+    """The digest of schema 1: that of the JSON as Python's own module writes it."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -139,8 +139,8 @@ def _record(old: _Record) -> Record:
 
 
 def _cell(old: _Cell) -> Cell:
-    # What another program learned was described in its words, which never had our fields.
-    imported = any(what == "imported" for what, _ in old.inputs)
+    # An imported training is described in the other program's words, which lack these fields.
+    imported = any(name == "imported" for name, _ in old.inputs)
     return Cell(
         task=_choice(old.task),
         dataset=old.dataset,
@@ -178,6 +178,6 @@ def _choice(old: _Choice) -> Choice:
 
 
 def _score(old: _Score) -> Score:
-    known = old.outcomes
-    per_image = None if known is None else PerImage(msgspec.json.encode({"outcomes": known}))
+    packed = old.outcomes
+    per_image = None if packed is None else PerImage(msgspec.json.encode({"outcomes": packed}))
     return Score(old.metric, old.value, old.correct, old.total, per_image)

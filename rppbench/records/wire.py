@@ -34,7 +34,7 @@ class WireTraining(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class WireCell(Struct, forbid_unknown_fields=True, gc=False):
-    """`Cell` as JSON. What many cells share is decoded once for all of them."""
+    """`Cell` as JSON. Parts that many cells share are decoded once for all of them."""
 
     task: msgspec.Raw
     """A `WireChoice`."""
@@ -51,7 +51,7 @@ class WireCell(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class WireScore(Struct, forbid_unknown_fields=True, gc=False):
-    """`Score` as JSON, without what is known image by image."""
+    """`Score` as JSON, without the outcomes of its images."""
 
     metric: str
     value: float
@@ -87,7 +87,7 @@ class WireRecord(Struct, forbid_unknown_fields=True, gc=False):
     seed: int
     metric: str
     value: float | None
-    """Of the main metric; None for a cell that failed."""
+    """Value of the main metric; None for a cell that failed."""
     status: Literal["ok", "failed"]
     task: str
     schema: int
@@ -104,5 +104,5 @@ class WireRecord(Struct, forbid_unknown_fields=True, gc=False):
     started: str
     finished: str
     per_image: dict[str, msgspec.Raw]
-    """By metric; not decoded on reading."""
+    """Outcomes of images by metric; not decoded on reading."""
     digest: str

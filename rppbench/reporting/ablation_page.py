@@ -125,7 +125,7 @@ def _read(path: Path) -> Grid:
     except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} does not hold a grid ({type(error).__name__}: {error}); "
-            "remove it, and the `rppbench ablate` that made it writes it again"
+            "delete it and repeat the `rppbench ablate` that wrote it"
         ) from error
 
 

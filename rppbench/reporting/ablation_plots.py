@@ -26,7 +26,7 @@ def ablation_figure(report: Ablation) -> Figure | None:
     panels = [factor for factor in levels if _differences(report, factor)]
     if not any(result.against for result in report.results):
         return None
-    if not panels:  # nothing changes one option alone
+    if not panels:  # no combination changes a single option
         return _all_combinations(report)
     columns = min(3, max(len(panels), len(pairs)))
     above, below = -(-len(panels) // columns), -(-len(pairs) // columns)

@@ -84,7 +84,7 @@ def _maps(scene: Comparison, truth: Labels, predicted: Labels, titles: dict[int,
 
 
 def _by_pixels(labels: Labels, where: NDArray[np.bool_]) -> list[int]:
-    """Labels within `where`, those of most pixels first."""
+    """Labels within `where`, the most frequent first."""
     values, counts = np.unique(labels[where], return_counts=True)
     return [int(values[at]) for at in np.argsort(-counts, kind="stable") if values[at] != IGNORED]
 
@@ -182,8 +182,8 @@ def _place(
     left = max(0.0, min(corner[0], size[0] - width))
     top = max(0.0, min(corner[1], size[1] - height))
     while any(
-        left < right and low < left + width and top < bottom and high < top + height
-        for low, high, right, bottom in occupied
+        left < right and other_left < left + width and top < bottom and other_top < top + height
+        for other_left, other_top, right, bottom in occupied
     ):
         top += height
     return left, top, left + width, top + height

@@ -30,7 +30,7 @@ def plotted_rows(table: Table) -> list[Row]:
 
 @styled
 def cost(table: Table) -> Figure | None:
-    """Mean against training time and number of parameters; lines for what is not trained.
+    """Mean against training time and parameters; dotted lines for methods without training.
 
     None if no row is trained.
     """
@@ -61,7 +61,7 @@ def cost(table: Table) -> Figure | None:
 
 @styled
 def by_shots(curve: ShotCurve) -> Figure | None:
-    """Mean by number of shots; a dotted line for what is not trained. None without means."""
+    """Mean by number of shots; dotted lines for methods without training. None without means."""
     figure, (axis,) = figure_with_axes(7.0, 3.8)
     numbers = list(curve.tables)
     for index, (label, rows) in enumerate(list(curve.rows.items())[:MAX_ROWS]):

@@ -20,7 +20,7 @@ class DetailTable:
 
 
 def row_details(variant: Variant) -> list[DetailTable]:
-    """The contents of the variant's records, but the outcomes of images; empty tables left out."""
+    """The contents of the variant's records except outcomes of images; no empty tables."""
     order = {r.key: int(r.labels.get("dataset_order") or 0) for r in variant.records}
     records = sorted(
         variant.records,

@@ -1,4 +1,4 @@
-"""Few-shot curves: tables of one task that differ in the number of shots only, read across.
+"""Few-shot curves: one task's tables that differ only in the number of shots, side by side.
 
 A curve becomes a table here (`ShotCurve.layout`) and a figure in `plots.by_shots`.
 """

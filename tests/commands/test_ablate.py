@@ -221,8 +221,8 @@ def test_a_failed_combination_is_a_gap_and_status_1(run_command: RunCommand) -> 
         (("--vary", "lenght=2"), "did you mean 'length'"),
         (("--vary", "length="), "no values of 'length'"),
         (("--vary", "length=2", "--baseline", "length"), "--baseline takes KEY=VALUE"),
-        (("--vary", "length=2", "--method", "fixed"), "an ablation is of one method, not of 2"),
-        (("--vary", "length=2", "--task", "few-shot"), "an ablation is of one task, not of 2"),
+        (("--vary", "length=2", "--method", "fixed"), "an ablation takes one method, not 2"),
+        (("--vary", "length=2", "--task", "few-shot"), "an ablation takes one task, not 2"),
         ((), "say what to vary"),
     ],
 )

@@ -151,7 +151,10 @@ DAMAGE: dict[str, tuple[Callable[[str], str], str]] = {
     "edited": (lambda text: text.replace("50.0", "99.0"), "edited or damaged"),
     "NaN": (lambda text: text.replace("50.0", "NaN"), "NaN is not a measurement"),
     "newer": (newer, "schema 3 is newer than this rppbench, which reads up to 2; upgrade rppbench"),
-    "unknown schema": (lambda text: text.replace('"schema":2', '"schema":"x"'), "'x' is known"),
+    "unknown schema": (
+        lambda text: text.replace('"schema":2', '"schema":"x"'),
+        "unknown record schema 'x'",
+    ),
 }
 
 

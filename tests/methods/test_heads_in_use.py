@@ -107,7 +107,7 @@ def test_tasks_with_other_classes_are_left_out_and_named(
     words = ("plan", "--task", f"{task}:suite=toy", "--model", "tiny")
     status, table, complaints = run_command(*words, "--method", "linear-probe", "fixed")
     assert status == 0
-    assert f"linear-probe does not do {task} (toy" in complaints
+    assert f"linear-probe cannot run {task} (toy" in complaints
     assert "linear-probe" not in table
     assert "fixed" in table
     alone = refused(run_command, *words, "--method", "tip-adapter")

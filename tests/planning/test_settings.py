@@ -36,7 +36,7 @@ def test_without_file_and_flags_everything_has_its_default() -> None:
 
 
 def test_weights_without_a_model_are_refused() -> None:
-    with pytest.raises(UsageError, match="say of which: --model MODEL"):
+    with pytest.raises(UsageError, match="name the model too, --model MODEL"):
         Settings(pretrained="openai")
 
 

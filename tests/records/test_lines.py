@@ -78,7 +78,7 @@ def test_a_damaged_line_is_named_by_file_and_number_hides_no_other_and_stays(sto
     merge_records(store, [(coop, "elsewhere")], result)
     (conflict,) = result.conflicts
     assert conflict.startswith(f"{path}:")
-    assert conflict.endswith("is not a record, but in the way of one")
+    assert conflict.endswith("is not a record, but occupies the place of one")
 
 
 def test_other_line_endings_are_damage_that_is_named(store: Store) -> None:

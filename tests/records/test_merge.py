@@ -78,7 +78,7 @@ def test_the_same_number_from_other_outcomes_is_a_conflict_too(merge: Merge) -> 
         fill(folder, record(scores=(Score("top1", 50.0, 1, 2, PerImage.of(right)),)))
     status, notes = merge("ours", "theirs")
     assert status == 1
-    assert "the same main number of other outcomes or metrics" in notes[0]
+    assert "the same main number, but other outcomes or metrics" in notes[0]
 
 
 def test_other_cost_and_time_are_not_a_conflict(merge: Merge) -> None:
@@ -109,7 +109,10 @@ def test_a_damaged_file_is_named_and_stays(merge: Merge) -> None:
     status, notes = merge("ours", "theirs")
     assert status == 1
     assert notes[0] == "rppbench: 2 files do not count as a record:"
-    assert f"conflict: ours/records/{place}: is not a record, but in the way of one" in notes[3]
+    assert (
+        f"conflict: ours/records/{place}: is not a record, but occupies the place of one"
+        in notes[3]
+    )
     assert content("ours") == {place: b"{"}
 
 

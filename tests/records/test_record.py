@@ -158,7 +158,7 @@ WRONG = {
     "null for a number": ("cost.steps", None, "Expected `int`, got `null`"),
     "an unknown field": ("cost.colour", "red", "unknown field `colour`"),
     "another status": ("status", "perhaps", "Invalid enum value 'perhaps'"),
-    "another schema": ("schema", "2", "no record schema '2' is known"),
+    "another schema": ("schema", "2", "unknown record schema '2'"),
     "another key": ("key", "0" * 12, "'key' is '000000000000', but"),
     "another method": ("method", "coop", "'method' is 'coop', but 'rpp' by its cell"),
     "another data set": ("dataset", "pets", "'dataset' is 'pets', but 'flowers'"),

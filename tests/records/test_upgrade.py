@@ -142,8 +142,8 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
         "Expected `array`, got `object`",
     ),
     "an unknown field": (lambda data: sealed({**data, "colour": "red"}), "unknown field `colour`"),
-    "schema 0": (lambda data: {**data, "schema": 0}, "no record schema 0 is known"),
-    "schema True": (lambda data: {**data, "schema": True}, "no record schema True is known"),
+    "schema 0": (lambda data: {**data, "schema": 0}, "unknown record schema 0"),
+    "schema True": (lambda data: {**data, "schema": True}, "unknown record schema True"),
     "schema 3": (
         lambda data: {**data, "schema": 3},
         "record schema 3 is newer than this rppbench, which reads up to 2; upgrade rppbench",
