@@ -82,7 +82,7 @@ def by_shots(curve: ShotCurve) -> Figure | None:
     axis.xaxis.set_minor_locator(NullLocator())
     metric = curve.table.metric
     measure = f"{metric}, %" if curve.table.by_metric else f"Mean {metric}, %"
-    axis.set(xlabel="Images a class", ylabel=measure)
+    axis.set(xlabel="Images per class", ylabel=measure)
     axis.grid(True)
     _legend(figure, axis)
     return figure
