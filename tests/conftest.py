@@ -56,7 +56,7 @@ def toys(
 
 @pytest.fixture
 def run_command(toys: Registry, capsys: pytest.CaptureFixture[str]) -> RunCommand:
-    """Runs a command: say('plan', ...) is its exit status, standard output and standard error."""
+    """Runs a command: run_command('plan', ...) returns its exit status, output and error output."""
 
     def run(*words: str) -> tuple[int, str, str]:
         status = main(words)

@@ -237,7 +237,7 @@ class Flags(Subject):
 
 @cache
 def _shift_concepts() -> Sequence[Concept]:
-    """`SHIFTED` concepts that have a drawing in every pool that is tested on, by a fixed hash."""
+    """`SHIFTED` concepts with a drawing in each of the three test pools, chosen by a fixed hash."""
     candidates = [
         concept
         for concept in concepts()

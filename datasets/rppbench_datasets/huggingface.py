@@ -58,7 +58,9 @@ class HuggingFace(OwnDataset):
             image = self._column(table, "Image", "image", chosen)
             label = self._column(table, "ClassLabel", "label", chosen)
             if names not in (None, table.features[label].names):
-                raise self._error(f"{split!r} has other class names than the splits before")
+                raise self._error(
+                    f"the class names of {split!r} differ from those of earlier splits"
+                )
             names = table.features[label].names
             self._tables[split] = (table, image, label)
         if names is None:
@@ -81,7 +83,9 @@ class HuggingFace(OwnDataset):
             elif place.is_dir():
                 files = _parquet(place)
                 if not files:
-                    raise self._error(f"{place} holds neither of the two on disk")
+                    raise self._error(
+                        f"{place} holds neither a saved data set nor parquet files of a split"
+                    )
                 opened = datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
             elif location.count("/") == 1 and not location.startswith(("/", ".", "~")):
                 opened = datasets.load_dataset(location)
@@ -97,7 +101,7 @@ class HuggingFace(OwnDataset):
         return dict(opened)
 
     def _column(self, table: Any, kind: str, option: str, chosen: dict[str, str]) -> str:
-        """The column whose feature type is `kind`, by `option` where several fit."""
+        """The column with features of type `kind`; the user's `option` chooses if several fit."""
         fits = [name for name, f in table.features.items() if type(f).__name__ == kind]
         if option in chosen and chosen[option] not in fits:
             raise unknown(f"{kind} column of {self.name} is named", chosen[option], fits, "columns")

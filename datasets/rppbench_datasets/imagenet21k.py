@@ -22,9 +22,9 @@ from rppbench_datasets.manifest import open_manifest
 FOLDER = "imagenet21k_resized"
 TRAIN, VAL = "imagenet21k_train", "imagenet21k_val"
 SPLITS = {"train": TRAIN, "val": VAL, "test": VAL}
-"""The release has no test images but its 'val', so nothing may be selected on 'val'."""
+"""The release can only be tested on 'val', so nothing may be selected on 'val'."""
 SHOWN = 5
-"""How many folders of a list stand in a message."""
+"""Most class folders that a message names."""
 
 PAGE = "image-net.org after a log-in: 'Winter 2021 release, processed' (about 280 GB)"
 

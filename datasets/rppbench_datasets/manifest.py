@@ -33,7 +33,7 @@ from rppbench_datasets.image_files import is_image_file
 MAGIC = b"rppbench manifest 1\n"
 END = b"\0"
 SETTLED = 2.0
-"""Seconds after which a further change surely changes a folder's time stamp again."""
+"""Seconds after which a further change is certain to give a folder a new time stamp."""
 
 UNSETTLED = 0
 """Time stamp of a folder that may change again without a new time stamp: always listed again."""
@@ -108,10 +108,8 @@ class ManifestSamples(Sequence[Sample]):
         self.manifest, self.folders = manifest, folders
         self.labels = [labels[folder.path] for folder in folders]
         self.stops = list(accumulate(folder.count for folder in folders))
-        self._last: tuple[int, list[str]] = (
-            -1,
-            [],
-        )  # (folder, its names): neighbours are in one folder
+        # (number of a folder, its image names): samples are usually read in order.
+        self._last: tuple[int, list[str]] = (-1, [])
 
     def __len__(self) -> int:
         return self.stops[-1] if self.stops else 0

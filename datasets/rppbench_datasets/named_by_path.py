@@ -35,17 +35,16 @@ def resolve(name: str) -> type[OwnDataset] | None:
     canonical = f"{kind}:{Path(path)}"  # one spelling, without a slash at the end
     if canonical != name:
         return resolve(canonical)
-    title = Path(
-        os.path.abspath(Path(path).expanduser())
-    )  # links are not followed: a link gives its own name
-    return dataset_class(FORMATS[kind], name, path, title.stem if kind == "json" else title.name)
+    # Links are not followed: the title is the name of the link.
+    place = Path(os.path.abspath(Path(path).expanduser()))
+    return dataset_class(FORMATS[kind], name, path, place.stem if kind == "json" else place.name)
 
 
 def _refuse_bare_path(name: str) -> None:
     """UsageError for a name that is the path of a folder or file."""
     path = Path(name).expanduser()
     if os.sep not in name and not name.endswith(".json"):
-        return  # a misspelt name, even if a folder is called so
+        return  # a misspelt name, even if a folder has that name
     if path.is_dir():
         raise UsageError(f"{name!r} is a folder; as a data set it is written folder:{name}")
     if path.is_file():

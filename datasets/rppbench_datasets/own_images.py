@@ -1,7 +1,7 @@
 """Data sets of a user's own images, without code: 'folder:/path' and 'json:/path'.
 
 The fingerprint covers the size of every file, so an image that is replaced under its old name makes
-another data set; for that, each file's size is read whenever the data set is opened.
+another data set. The size of each file is therefore read whenever the data set is opened.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from rppbench_datasets.manifest import END, check_text
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
-"""How many missing files stand in a message."""
+"""Most missing files that a message names."""
 
 Lists = dict[str, list[Sample]]
 """Split -> its images."""
 
 
 class OwnDataset(Dataset):
-    """The base of data sets named by a path; `dataset_class` makes the class of a name."""
+    """The base of data sets named by a path; `dataset_class` makes a subclass for each name."""
 
     licence = "your own"
     kind: ClassVar[str]
-    """The format, which stands before the colon of the name."""
+    """The format: the part of the name before the colon."""
     path: ClassVar[str]
-    """The path as it was written, which is how it stands in records."""
+    """The path as the user wrote it; records hold this form."""
 
     def __init__(self) -> None:
         self.place = Path(self.path).expanduser()
@@ -99,7 +99,7 @@ class OwnDataset(Dataset):
 
 @cache
 def dataset_class(base: type[OwnDataset], name: str, path: str, title: str) -> type[OwnDataset]:
-    """The class of one data set: its base reads a format, `path` says where from."""
+    """The class of the data set at `path`, whose format `base` reads."""
     attributes = {"name": name, "title": title, "path": path}
     attributes |= {"__doc__": str(base.__doc__), "__module__": base.__module__}
     return type(base.__name__, (base,), attributes)

@@ -29,7 +29,7 @@ from rppbench_datasets.own_images import SPLITS, Lists, OwnDataset
 ALIAS = "wds/"
 """Start of the names of CLIP_benchmark's data sets."""
 VERSION = 1
-"""Of the index; increased when the same archive would give another index."""
+"""Version of the index; increased when the same archive would give another index."""
 MAX_IMAGE_BYTES = 256 * 2**20
 """A longer member is refused before it is read."""
 MAX_LABEL_BYTES = 32
@@ -125,17 +125,16 @@ class WebdatasetImages(OwnDataset):
         try:
             rows = self._scan(path, stat.st_size)
         except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
-            raise self._error(f"{path} is not an archive that can be read: {error}") from error
+            raise self._error(f"{path} cannot be read as an archive: {error}") from error
         _write_index(index, json.dumps({"stamp": stamp, "rows": rows}))
         return rows
 
     def _scan(self, path: Path, archive_size: int) -> list[Row]:
-        """The images of an archive of so many bytes, from its headers and labels."""
+        """The images of an archive of `archive_size` bytes, from its headers and labels."""
         images: dict[str, tuple[str, int, int]] = {}
         labels: dict[str, int] = {}
-        with tarfile.open(
-            path, mode="r:"
-        ) as archive:  # not compressed: offsets are of the file itself
+        # Not compressed: offsets are positions in the file itself.
+        with tarfile.open(path, mode="r:") as archive:
             for member in archive:
                 archive.members = []  # type: ignore[attr-defined]  # else tarfile holds all headers in memory
                 match = KEY.match(member.name)

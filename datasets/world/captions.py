@@ -1,7 +1,7 @@
 """Captions of training images: many wordings; words of style, size and background fit the image.
 
-A prompt that is learned later stands in place of 'a photo of a', so the text tower must know many
-beginnings of sentences, and these must mean something.
+A learned prompt later takes the place of 'a photo of a', so the text tower must know many
+beginnings of captions, and these must mean something.
 """
 
 from __future__ import annotations

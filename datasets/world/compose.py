@@ -1,6 +1,6 @@
 """Training images, composed a batch at a time from train-pool drawings.
 
-More varied and harder than the test images of the shipped renderer.
+They are more varied and harder than the test images of the shipped renderer.
 Shapes: b images, k layers of drawings (the last on top), s pixels of the canvas's side.
 """
 
@@ -43,7 +43,7 @@ class Composition:
     scale: Tensor
     """(b,) size of the drawing in the first layer as a share of the canvas."""
     paired: Tensor
-    """(b,) whether two subjects, the first two layers, stand side by side."""
+    """(b,) whether the first two layers are two subjects side by side."""
     crowded: Tensor
     """(b,) whether the image is a crop of a scene."""
     ground: Tensor
@@ -102,7 +102,7 @@ def compose(
     """One image for each label (b,); a share is crowded (`scene`) or has two subjects (`pair`).
 
     In a pair both drawings stand side by side. A crowded image is a crop of a scene: up to three
-    drawings at any scale, partly outside, where the labelled one is not the main one.
+    drawings at any scale, partly outside it, of which the labelled one is not the main one.
     """
     b, k = len(labels), 3
 

@@ -23,7 +23,7 @@ def initialise_mimetic(model: CLIP) -> None:
     """Mimetic initialisation of the image tower (Trockman and Kolter 2023, sec. 3), in place.
 
     Query-key products start as 0.7 Z + 0.7 I, value-output products as 0.4 Z - 0.4 I, and position
-    embeddings as waves: as in trained transformers, which saves many steps of a short training.
+    embeddings as waves. This resembles trained transformers, and saves many steps of a short run.
     """
     visual = model.visual
     for block in visual.transformer.resblocks:
@@ -55,7 +55,7 @@ def initialise_mimetic(model: CLIP) -> None:
 
 
 def targets(batch: Composition, count: int) -> tuple[Tensor, Tensor]:
-    """Share of each concept in an image's visible area (b, c), and whether that is enough (b,)."""
+    """Share of each concept in the visible area (b, c), and whether that area is enough (b,)."""
     area = batch.cover.mean((2, 3)) * (batch.labels >= 0)  # (b, k)
     total = area.sum(1)
     share = area / total[:, None].clamp(min=1e-6)
@@ -64,7 +64,7 @@ def targets(batch: Composition, count: int) -> tuple[Tensor, Tensor]:
 
 
 def patch_labels(batch: Composition) -> tuple[Tensor, Tensor]:
-    """The concept that covers most of each patch (b, p), and whether that is over 60 % (b, p)."""
+    """The concept that covers most of each patch (b, p), and whether it covers over 60 % (b, p)."""
     cover = F.adaptive_avg_pool2d(batch.cover, PATCHES).flatten(2)  # (b, k, p)
     share, layer = cover.max(1)
     return batch.labels.gather(1, layer), share > 0.6
@@ -86,8 +86,8 @@ def train_student(out: Path, minutes: float, size: int = 128) -> None:
         parameter.requires_grad_(name.startswith("visual.") or name == "logit_scale")
     texts = concept_features(teacher, words, names)
     teacher_scale = teacher.logit_scale.exp()
-    parts = [p for p in model.parameters() if p.requires_grad]
-    steps = optimizer(parts, 1.5e-3, 0.05)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    adamw = optimizer(parameters, 1.5e-3, 0.05)
     stream, generator = random.Random(SEED + 1), torch.Generator().manual_seed(SEED + 1)
     feed = batches(len(names), size, stream)
     clock, log = Clock(minutes), Log(out, "student")
@@ -119,12 +119,12 @@ def train_student(out: Path, minutes: float, size: int = 128) -> None:
         dense = F.normalize(tokens[clear] @ model.visual.proj, dim=1)
         loss_patch = F.cross_entropy(scale * dense @ texts.T, labels[clear])
         loss = loss_class + loss_teacher + 5 * loss_feature + 0.5 * loss_patch
-        for group in steps.param_groups:
+        for group in adamw.param_groups:
             group["lr"] = clock.rate(1.5e-3)
-        steps.zero_grad()
+        adamw.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parts, 2.0)
-        steps.step()
+        nn.utils.clip_grad_norm_(parameters, 2.0)
+        adamw.step()
         step, samples = step + 1, samples + size
         parts_of_loss = (loss_class, loss_teacher, loss_feature, loss_patch)
         for key, value in zip(mean, parts_of_loss, strict=True):

@@ -1,4 +1,4 @@
-"""Shared by both stages of the training: configurations, text features, schedule and log."""
+"""Configurations, text features, schedule and log, which both stages of the training share."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def batches(count: int, size: int, stream: random.Random) -> Iterator[Tensor]:
 def monitor(model: CLIP, drawings: Drawings, texts: Tensor, size: int) -> float:
     """Top-1 in percent among all concepts, on images of single train-pool drawings.
 
-    They are of every second concept; `texts` are the concepts' features (c, 128).
+    The images show every second concept; `texts` are the concepts' features (c, 128).
     """
     model.eval()
     generator = torch.Generator().manual_seed(1)
@@ -162,7 +162,7 @@ class Log:
         self.next = 60.0
 
     def due(self, clock: Clock) -> bool:
-        """Whether 60 s have passed since it was last True."""
+        """Whether 60 s have passed since the last call that returned True."""
         if clock.elapsed() < self.next:
             return False
         self.next += 60

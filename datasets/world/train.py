@@ -41,7 +41,7 @@ from torch import Tensor, nn
 def captions_of(
     batch: Composition, drawings: Drawings, stream: random.Random
 ) -> tuple[list[str], Tensor]:
-    """One caption an image, and (b,) which of them name one concept."""
+    """One caption for each image, and whether it names exactly one concept (b,)."""
     texts, naming = [], []
     for i, row in enumerate(batch.labels.tolist()):
         concept = drawings.concepts[row[0]]
@@ -71,8 +71,8 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
     with torch.no_grad():
         model.logit_scale.fill_(math.log(12.0))
     table = nn.Parameter(torch.randn(len(names), 128) * 0.09)
-    parts = [*model.parameters(), table]
-    steps = optimizer(parts, 2e-3, 0.05)
+    parameters = [*model.parameters(), table]
+    adamw = optimizer(parameters, 2e-3, 0.05)
     stream, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
     feed = batches(len(names), size, stream)
     clock, log = Clock(minutes), Log(out, "teacher")
@@ -97,12 +97,12 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
         own = torch.arange(len(first))
         loss_pairs = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
         loss = loss_table + 0.5 * loss_text + loss_pairs
-        for group in steps.param_groups:
+        for group in adamw.param_groups:
             group["lr"] = clock.rate(2e-3)
-        steps.zero_grad()
+        adamw.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parts, 2.0)
-        steps.step()
+        nn.utils.clip_grad_norm_(parameters, 2.0)
+        adamw.step()
         step, samples = step + 1, samples + len(first)
         for key, value in (("table", loss_table), ("text", loss_text), ("pairs", loss_pairs)):
             mean[key] = 0.98 * mean[key] + 0.02 * float(value.detach())

@@ -20,9 +20,9 @@ from rppbench_methods.contexts import linear
 
 
 class CLIPAdapter(Method):
-    """Two layers with a width of e / `reduction` between, mixed with the feature by `ratio`.
+    """A bottleneck of width e / `reduction`, whose output is mixed with the feature by `ratio`.
 
-    Both towers stay frozen and the wording is each data set's own, so any classes can be named.
+    Both towers stay frozen and the wording is each data set's own, so any class can be named.
     The adapter sees features of unit length; in the official code they are not normalised.
     """
 

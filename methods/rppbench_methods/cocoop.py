@@ -6,7 +6,7 @@ Zhou et al., Conditional Prompt Learning for Vision-Language Models, CVPR 2022, 
     t_k(x) = [v_1(x), ..., v_M(x), class name k]
     logits = scale cos(x, g(t_k(x)))
 
-with x the image feature, g the text tower and h the meta-net: two layers, a ReLU between.
+with x the image feature, g the text tower and h the meta-net: two layers with a ReLU between them.
 """
 
 from __future__ import annotations

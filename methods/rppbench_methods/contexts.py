@@ -1,4 +1,4 @@
-"""Initial values of learned tokens and layers, and whether their sizes fit the backbone."""
+"""Initial values of learned tokens and layers, and a check that their sizes fit the backbone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rppbench.errors import UsageError
 def initial_context(space: Space, length: int, init: str = "") -> Tensor:
     """(length, d) text tokens: the words of `init`, then draws from N(0, 0.02^2) up to `length`.
 
-    An empty `init` draws all of them. UsageError for a length that the text tower does not take.
+    An empty `init` draws all tokens. UsageError if the text tower cannot take `length` tokens.
     """
     check_size(space, "text", length)
     start = space.normal(length, space.text_width).detach()
@@ -23,7 +23,7 @@ def initial_context(space: Space, length: int, init: str = "") -> Tensor:
 
 
 def linear(space: Space, inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
-    """A layer with torch's initial distribution, drawn from the method's own stream."""
+    """A layer with torch's initial distribution, drawn from the method's own random stream."""
     layer = nn.Linear(inputs, outputs, bias=bias)
     bound = inputs**-0.5
     with torch.no_grad():

@@ -29,7 +29,7 @@ from rppbench_methods.official import imported_context
 
 
 class CoOp(Method, ReadsOfficialCheckpoints):
-    """`length` learned tokens, the same for all classes or, with `class_specific`, for each.
+    """`length` learned tokens: one set for all classes or, with `class_specific`, one for each.
 
     They start from the words of `init`, or at random where it is empty. Class-specific contexts
     classify the classes they were learned for and no others.
@@ -54,7 +54,7 @@ class CoOp(Method, ReadsOfficialCheckpoints):
         start = initial_context(space, length, init)
         if class_specific:
             start = start.repeat(space.classes, 1, 1)
-            if not init:  # drawn for each class anew, as in the official code
+            if not init:  # a separate draw for each class, as in the official code
                 start = space.normal(*start.shape).detach()
         self.context = nn.Parameter(start)  # V_1 ... V_M
 

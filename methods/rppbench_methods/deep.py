@@ -1,7 +1,7 @@
 """Deep prompts of one tower: learned tokens at the input, replaced by others block by block.
 
 With L_i block i, counted from 0, P_i its learned tokens, x_i the other rows of the residual stream
-and Q_i the prompt rows that come out of the block before (VPT eq. 4-7, MaPLe eq. 1-6):
+and Q_i the prompt rows that the previous block returns (VPT eq. 4-7, MaPLe eq. 1-6):
 
     [x_{i+1}, Q_{i+1}] = L_i([x_i, P_i])    i < depth; P_0 is `input`, P_i is `blocks[i - 1]`
     [x_{i+1}, Q_{i+1}] = L_i([x_i, Q_i])    i >= depth
@@ -37,19 +37,22 @@ class Deep(nn.Module):
 
 
 def deep_text(space: Space, length: int, depth: int, init: str) -> Deep:
-    """Of the words of `init` the first `length` are learned, the rest frozen (MaPLe issue 32)."""
+    """Deep prompts of the text tower, started from the words of `init`.
+
+    The first `length` words are learned, the others stay frozen (MaPLe issue 32).
+    """
     _check(space, "text", length, depth)
     start = initial_context(space, length, init)
     return Deep(space, start, depth, space.words(init)[length:] if init else None)
 
 
 def deep_image(space: Space, length: int, depth: int) -> Deep:
-    """All tokens start at random."""
+    """Deep prompts of the image tower; all tokens start at random."""
     _check(space, "image", length, depth)
     return Deep(space, space.normal(length, space.image_width).detach(), depth)
 
 
 def _check(space: Space, tower: str, length: int, depth: int) -> None:
     if depth < 1:
-        raise UsageError("depth counts the tokens of the input too: at least 1")
+        raise UsageError("depth counts the tokens at the input too, so it is at least 1")
     check_size(space, tower, length, depth)

@@ -6,8 +6,8 @@ eq. 4-6:
     L = L_ce + weight L_kg
     L_kg = mean over classes of 1 - cos(w_k, w_k^clip)
 
-with w_k the learned and w_k^clip the hand-crafted text feature. The distance is the code's: half
-the squared distance of the paper.
+with w_k the learned and w_k^clip the hand-crafted text feature. The distance is that of the
+official code: half the paper's squared distance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rppbench_methods.contexts import initial_context
 class KgCoOp(Method):
     """`length` learned tokens for all classes, started from "a photo of a"; text tower only.
 
-    `weight` is that of the mean distance between learned and hand-crafted text features; the
+    `weight` multiplies the mean distance between learned and hand-crafted text features; the
     wording is each data set's own.
     """
 

@@ -30,8 +30,8 @@ NEVER = -1e4
 class LinearProbe(FittedMethod):
     """One row of weights and a bias for each class; the class names are not used.
 
-    The inverse penalty C is searched on at most four validation images a class: the best of a grid
-    of even powers of ten, then eight halvings of the interval of a decade on both sides.
+    The inverse penalty C is searched on at most four validation images a class: first the best of
+    a grid of even powers of ten, then eight bisections between a tenth and ten times that value.
     """
 
     name = "linear-probe"
@@ -73,7 +73,7 @@ class LinearProbe(FittedMethod):
         best = float(torch.tensor(WITHOUT_IMAGES).log10())
         if len(examples.val_images):
             grid = [float(torch.tensor(c).log10()) for c in GRID]
-            peak = max(grid, key=correct)  # the first of equals, so the weakest penalty
+            peak = max(grid, key=correct)  # of equals the first: the weakest penalty
             low, high = peak - 1, peak + 1
             for _ in range(STEPS):
                 middle = (low + high) / 2
@@ -90,7 +90,7 @@ class LinearProbe(FittedMethod):
 def logistic(
     images: Tensor, labels: Tensor, inverse_penalty: float, classes: int
 ) -> tuple[Tensor, Tensor]:
-    """(classes, e) weights and (classes,) biases of the multinomial fit with that C."""
+    """(classes, e) weights and (classes,) biases of the multinomial fit with this C."""
     # It takes a second to import, and only this method needs it.
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -99,7 +99,7 @@ def logistic(
     with threadpool_limits(1):  # a small problem: more threads wait for each other
         model.fit(images.double().cpu().numpy(), labels.cpu().numpy())
     rows, shifts = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
-    if len(rows) == 1:  # two classes share one row, of the second's logit
+    if len(rows) == 1:  # of two classes, sklearn has one row: the second's logit
         rows, shifts = torch.cat([0 * rows, rows]), torch.cat([0 * shifts, shifts])
     weight, bias = torch.zeros(classes, images.shape[1]), torch.full((classes,), NEVER)
     seen = torch.from_numpy(model.classes_)

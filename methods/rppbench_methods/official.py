@@ -1,4 +1,4 @@
-"""Tensors of official checkpoints that several methods read."""
+"""Helpers of several methods for reading tensors from official checkpoints."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ def required(checkpoint: Mapping[str, Tensor], name: str) -> Tensor:
 def imported_context(
     checkpoint: Mapping[str, Tensor], buffers: tuple[str, ...], *, class_specific: bool
 ) -> ImportedState:
-    """A checkpoint whose only parameter is the context, as CoOp's: `ctx` beside token buffers.
+    """The state in a checkpoint whose only parameter is the context `ctx`, as in CoOp's.
 
-    `buffers` are the beginnings of their names, which end in 'prefix' (the start token of each
-    class) and 'suffix' (what follows the context). UsageError if it holds anything else.
+    Its token buffers have names that begin with one of `buffers` and end in 'prefix' (the start
+    token of each class) or 'suffix' (the tokens after the context). UsageError if the checkpoint
+    holds anything else.
     """
     context = required(checkpoint, "ctx")
     known = {"ctx", *(f"{name}{end}" for name in buffers for end in ("prefix", "suffix"))}
     if other := sorted(set(checkpoint) - known):
         raise UsageError(f"the checkpoint is of another method: it also holds {other[0]!r}")
     if context.ndim != 2 and not (class_specific and context.ndim == 3):
-        raise UsageError(f"'ctx' has {context.ndim} dimensions, and not tokens by width")
+        raise UsageError(f"'ctx' has {context.ndim} dimensions, not two: tokens by width")
     options = {"length": context.shape[-2]}
     if class_specific:
         options["class_specific"] = context.ndim == 3
@@ -41,9 +42,9 @@ def imported_context(
 
 
 def start_token(prefix: Tensor) -> Tensor:
-    """(d,) of the start tokens (c, 1, d) of all classes, which are equal.
+    """The start token (d,) that all classes share, from `prefix` (c, 1, d).
 
-    UsageError if that is not their shape.
+    UsageError if `prefix` has another shape.
     """
     if prefix.ndim != 3 or not len(prefix) or prefix.shape[1] != 1:
         raise UsageError("the start tokens in the checkpoint are not one for each class")

@@ -4,12 +4,12 @@ Li et al., PromptKD: Unsupervised Prompt Distillation for Vision-Language Models
 eq. 3-4 (zhengli97/PromptKD trainers/promptkd.py):
 
     q^s = softmax(scale cos(P(u^s), w^t) / T)    q^t = softmax(scale^t cos(u^t, w^t) / T)
-    L = kd_weight T^2 KL(q^t || q^s) / k, mean of the images
+    L = kd_weight T^2 KL(q^t || q^s) / k, mean over the images
 
 with u^s, u^t the student's and the teacher's image features, w^t the teacher's text features of k
-classes and P the projection. There the teacher is a ViT-L/14 with prompts that PromptSRC learned on
-base classes, and the student sees all training images without labels; here the teacher is any
-frozen CLIP in the data set's wording, and the images are the task's.
+classes and P the projection. In the paper the teacher is a ViT-L/14 with prompts that PromptSRC
+learned on base classes, and the student sees all training images without labels; here the teacher
+is any frozen CLIP in the data set's wording, and the images are the task's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from rppbench_methods.deep import deep_image
 class PromptKD(Method):
     """`length` tokens in the first `depth` blocks of the image tower, and a projection.
 
-    The projection (two layers, batch norm and ReLU between) takes the image feature to the
+    The projection (two layers with batch norm and ReLU between them) takes the image feature to the
     teacher's space, where the teacher's text features are the classifier.
     """
 
@@ -48,7 +48,7 @@ class PromptKD(Method):
     def __init__(self, space: Space, *, length: int = 4, depth: int = 9) -> None:
         super().__init__(space)
         if not space.teacher_width:
-            raise UsageError("'promptkd' learns from a teacher: kd=on")
+            raise UsageError("'promptkd' learns from a teacher: it needs kd=on")
         self.image = deep_image(space, length, depth)
         width = space.teacher_width
         self.projection = nn.Sequential(  # P
@@ -66,5 +66,5 @@ class PromptKD(Method):
         return scale * normalize(self.projection(images), dim=1) @ texts.T
 
     def loss(self, step: Step) -> Tensor:
-        """L; divided by the number of classes as in the code."""
+        """L; divided by the number of classes as in the official code."""
         return step.supervision.kd_weight * step.distillation / step.logits.shape[1]

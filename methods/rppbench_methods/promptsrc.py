@@ -9,8 +9,8 @@ Khattak et al., Self-regulating Prompts: Foundational Model Adaptation without F
     theta_GPA = sum over epochs t of w_t theta_t,    w_t ~ N(t; mean, std^2)
 
 with f~, g~ the frozen image and text features, f~p, g~p the prompted ones, b images and k classes.
-Averages the prompts alone; the official code sums the frozen half-precision weights too. Computed
-in float32 throughout.
+Only the prompts are averaged; the official code sums the frozen half-precision weights too.
+Computed in float32 throughout.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _WORDINGS = 60
 class PromptSRC(Method, AveragesEpochs):
     """IVLP's structure with three more terms in the loss and a Gaussian mean over epochs.
 
-    `text_weight` and `image_weight` are those of the mean absolute differences to the frozen
-    features (text: mean of 60 wordings), `logit_weight` that of the divergence from the zero-shot
-    probabilities. `mean` and `std`, in epochs, place the Gaussian by which the prompts after each
-    epoch are weighted.
+    `text_weight` and `image_weight` multiply the mean absolute differences from the frozen features
+    (text: mean of 60 wordings), `logit_weight` the divergence from the zero-shot probabilities.
+    `mean` and `std`, in epochs, are those of the Gaussian that weights the prompts after each
+    epoch.
     """
 
     name = "promptsrc"
@@ -72,7 +72,7 @@ class PromptSRC(Method, AveragesEpochs):
         self.text_weight, self.image_weight = text_weight, image_weight
         self.logit_weight = logit_weight
         self.mean, self.std = mean, std
-        # CLIP's 80 wordings as far as the official code has them, in another order.
+        # Those of CLIP's 80 wordings that the official code has, there in another order.
         self.frozen = FrozenFeatures(wordings("ensemble")[:_WORDINGS], raw=True, images=True)
 
     def prompts(self) -> Prompts:
@@ -90,11 +90,11 @@ class PromptSRC(Method, AveragesEpochs):
             step.loss
             + self.text_weight * F.l1_loss(step.texts, step.frozen_texts)
             + self.image_weight * F.l1_loss(step.images, step.frozen_images)
-            + self.logit_weight * divergence / step.logits.numel()  # as in the code, by b k
+            + self.logit_weight * divergence / step.logits.numel()  # by b k, as in the code
         )
 
     def epoch_weights(self, epochs: int) -> Sequence[float]:
-        """w_t for epochs t = 1 to `epochs`, of sum 1."""
+        """w_t for epochs t = 1 to `epochs`; they sum to 1."""
         heights = [
             math.exp(-(((epoch - self.mean) / self.std) ** 2) / 2) for epoch in range(1, epochs + 1)
         ]

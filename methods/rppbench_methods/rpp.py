@@ -1,15 +1,15 @@
 """RPP: unshared query, key and value prompts (SAPL) in both towers, and a frozen teacher.
 
-Chen et al., Revisiting Prompt Pretraining of Vision-Language Models, 2024. Of the paper only the
-abstract page, captions and secondary digests were at hand: what they leave open is an option
-here, with the default that the README gives reasons for. Nothing is attributed to the paper that
-was not seen.
+Chen et al., Revisiting Prompt Pretraining of Vision-Language Models, 2024. Only the abstract
+page, captions and secondary digests of the paper were available. Each point that they leave open is
+an option here; the README gives the reason for its default. Nothing that was not seen is attributed
+to the paper.
 
 Block i < depth, with S_i the prompt rows of the residual stream and x_i all other rows:
 
     S_i           P_Q   P_K   P_V              x_i
      |             |     |     |                |
-     |            W_Q   W_K   W_V          W_Q W_K W_V      each behind the block's own ln_1
+     |            W_Q   W_K   W_V          W_Q W_K W_V      each after the block's own ln_1
      |             |     |     |                |
      |             |     +-----+--------------->|           every row attends to P_K and P_V
      |<------------+-----+-----+----------------|           P_Q asks for the prompt rows alone
@@ -21,8 +21,8 @@ S_i, or replaces it before the block by P_Q or by the mean of the block's vector
 reads the S_i that came in. From block `depth` on, all three projections read S_i.
 
 So P_K and P_V always act. P_Q acts where S_{i+1} is read, or where it replaced S_i and W_K or W_V
-reads that; `input` is S_0 and acts where S_0 is read. A vector that cannot act would be dead: it is
-not made and does not count as a parameter.
+reads it; `input` is S_0 and acts where S_0 is read. A vector that cannot act would be dead: it is
+not created and does not count as a parameter.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class RPP(Method):
 
     `encoders` says which towers are prompted; with 'image' the text is each data set's own wording.
     `input` is learned or frozen: the `length` tokens that enter with the input ('a photo of a' in
-    the text tower, random in the image tower). With depth=0 only they are left: CoOp and
-    VPT-shallow.
+    the text tower, random in the image tower). With depth=0 these tokens are all that is
+    learned: CoOp and VPT-shallow.
     """
 
     name = "rpp"
@@ -108,7 +108,8 @@ class Sapl(nn.Module):
     """The learned vectors of one tower, each (n, d): P_Q, P_K, P_V of the first `depth` blocks.
 
     `unshared` names the projections that have vectors of their own; with 'none' all three read the
-    same ones. `input` is S_0. Who reads what is drawn at the top of this module.
+    same ones. `input` is S_0. The diagram at the top of this module shows
+    which projection reads which vectors.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Sapl(nn.Module):
         return self._keys_or_values_read_the_stream or self.incoming_rows_are_read(block + 1)
 
     def own_rows_are_read(self, block: int) -> bool:
-        """Whether anything reads what P_Q adds to S_{i+1}, or has put into S_i before the block."""
+        """Whether anything reads P_Q's share of S_{i+1}, or the S_i that P_Q replaced."""
         replaced = self.residual != "keep"
         inside = replaced and self._keys_or_values_read_the_stream
         return inside or self.incoming_rows_are_read(block + 1)

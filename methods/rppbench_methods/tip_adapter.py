@@ -1,4 +1,4 @@
-"""Tip-Adapter: the training features as a cache, beside zero-shot CLIP; -F learns its keys.
+"""Tip-Adapter: zero-shot CLIP with a cache of the training features; -F learns its keys.
 
 Zhang et al., Tip-Adapter: Training-free Adaption of CLIP for Few-shot Classification, ECCV 2022,
 eq. 3-8 (gaopengcuhk/Tip-Adapter main.py, utils.py):
@@ -7,8 +7,8 @@ eq. 3-8 (gaopengcuhk/Tip-Adapter main.py, utils.py):
     phi(x) = exp(-beta (1 - x))
 
 with f the image feature, F_train the training features (`keys`), L_train their one-hot labels and W
-the text features. The official -F keeps the epoch that is best on the test images; here it is the
-last.
+the text features. The official -F keeps the epoch that is best on the test images; here the last
+epoch is kept.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from rppbench.contracts import Examples, FittedMethod, Learning, Prompts, Space,
 class TipAdapter(FittedMethod):
     """Zero-shot logits, plus `alpha` times those of the cache with sharpness `beta`.
 
-    Keys are the training features, mean of `views` augmented ones. Where there are validation
-    images, alpha and beta are searched on them: `betas` values of beta from 0.1 to `beta_scale`
-    and `alphas` of alpha from 0.1 to `alpha_scale`, their ends left out.
+    Each key is the mean feature of `views` augmented views of a training image. Where there are
+    validation images, alpha and beta are searched on them: `betas` values of beta from 0.1 to
+    `beta_scale` and `alphas` of alpha from 0.1 to `alpha_scale`, without the upper ends.
     """
 
     name = "tip-adapter"
@@ -74,7 +74,7 @@ class TipAdapter(FittedMethod):
 
     @torch.no_grad()
     def start(self, examples: Examples) -> None:
-        """Fill the rows of each class with its images; rows left over are masked by `filled`."""
+        """Fill the rows of each class with its images; `filled` masks unused rows."""
         features = normalize(examples.images.mean(0), dim=1)
         classes, shots = self.filled.shape
         order = examples.labels.argsort(stable=True)
@@ -86,7 +86,7 @@ class TipAdapter(FittedMethod):
         self.filled[labels, place] = 1.0
 
     def classify(self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor) -> Tensor:
-        """Zero-shot logits and those of the cache."""
+        """Zero-shot logits plus `alpha` times those of the cache."""
         cache = self.cache_logits(images @ self.keys.T, self.beta)
         return scale * images @ texts.T + self.alpha * cache[:, classes]
 
@@ -115,7 +115,7 @@ class TipAdapter(FittedMethod):
 
 
 class TipAdapterF(TipAdapter):
-    """Tip-Adapter whose keys are learned with the first `alpha` and `beta`, before the search."""
+    """Tip-Adapter whose keys are learned with the initial `alpha` and `beta`, before the search."""
 
     name = "tip-adapter-f"
     title = "Tip-Adapter-F"

@@ -35,7 +35,7 @@ class ZeroShot(Method):
 
 
 def wordings(template: str) -> tuple[str, ...]:
-    """The wordings that an option value stands for; () is the data set's own. UsageError."""
+    """The wordings that `template` stands for; () is the data set's own. UsageError if unknown."""
     if template == "dataset":
         return ()
     if template == "single":

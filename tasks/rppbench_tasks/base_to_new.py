@@ -14,7 +14,7 @@ from rppbench.stats.intervals import harmonic_mean
 
 
 class BaseToNew(Task):
-    """One training and one cell for each transfer set; each half is classified among itself.
+    """One training and one cell a transfer set; each half is classified among its own classes.
 
     Images are drawn before the classes are halved, so they are those of `few-shot`.
     """
@@ -41,7 +41,7 @@ class BaseToNew(Task):
 
 
 def base_to_new(bench: Bench, metric: str) -> list[Score]:
-    """Scores of each half of the classes among itself; `metric` names the harmonic mean."""
+    """Scores of each half among its own classes; `metric` names the harmonic mean."""
     base_classes, new_classes = bench.dataset.halves()
     base = bench.evaluate(base_classes).scores("base")
     # These classes were not learned: the difference of the losses would not be a loss gap.

@@ -3,7 +3,7 @@
 The file is a list of {"image_id", "category_id", "bbox": [x, y, width, height], "score"}, with ids
 as in the annotation file of the data set; "segmentation" (RLE), beside or instead of "bbox", is
 scored too.
-Numbers are held in arrays: six million boxes take some hundred megabytes.
+Numbers are held in arrays, so six million boxes take several hundred megabytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ def scores(
         empty += not len(detections)
         report_progress(done, len(samples))
     if empty:
-        warn(f"{empty} of {len(samples)} images have no detection in the file: nothing found there")
+        warn(
+            f"{empty} of {len(samples)} images have no entry in the file; "
+            "they count as images without detections"
+        )
     yield from boxes.scores()
     if with_masks:
         yield from masks.scores()
@@ -77,12 +80,14 @@ class BoxResults:
             self.masks += [mask] if mask is not None else []
             owners.append(at_of[image])
             labels.append(label_of[category])
-            edges = _around(mask) if mask is not None and "bbox" not in entry else box(entry, where)
-            numbers.extend((*edges, number_of(entry, "score", where)))
+            bbox = (
+                _box_around(mask) if mask is not None and "bbox" not in entry else box(entry, where)
+            )
+            numbers.extend((*bbox, number_of(entry, "score", where)))
         self._owners, self._labels = np.asarray(owners), np.asarray(labels)
         self._numbers = np.frombuffer(numbers, float).reshape(-1, 5)
         self._order = np.argsort(self._owners, kind="stable")
-        self._check_twice(path)
+        self._check_repeated(path)
 
     def detections(self) -> Iterator[tuple[Sample, Detections]]:
         """Every test image with its detections in the order of the file; may be empty."""
@@ -102,8 +107,8 @@ class BoxResults:
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from error
 
-    def _check_twice(self, path: Path) -> None:
-        """UsageError where a detection occurs twice: some images were evaluated twice."""
+    def _check_repeated(self, path: Path) -> None:
+        """UsageError if a detection occurs twice, as when images were evaluated twice."""
         rows = (*self._numbers.T, self._labels, self._owners)
         order = np.lexsort(rows)
         same = np.logical_and.reduce([row[order][1:] == row[order][:-1] for row in rows])
@@ -111,11 +116,11 @@ class BoxResults:
             first, second = sorted(order[int(same.argmax()) :][:2].tolist())
             raise UsageError(
                 f"{path}: entries {first + 1} and {second + 1} are the same detection, and "
-                f"{int(same.sum())} in all are repeated; were images evaluated twice?"
+                f"{int(same.sum())} detections are repeated in total; were images evaluated twice?"
             )
 
 
-def _around(mask: dict[str, Any]) -> tuple[float, float, float, float]:
+def _box_around(mask: dict[str, Any]) -> tuple[float, float, float, float]:
     """The box of a mask; all zeros for an empty one."""
     pixels = rle.decode(mask)
     rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))

@@ -26,7 +26,7 @@ class CrossDataset(Task):
         self.suite, self.source, self.shots = suite, source, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """The suite's target sets; the source is the method's kind unless one is named."""
+        """The suite's target sets; by default the source is of the kind that the method needs."""
         large = method.learning is not None and method.learning.large_source
         source = self.source or catalog.source(self.suite, large)
         return [
@@ -35,6 +35,6 @@ class CrossDataset(Task):
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 over all classes of the target, and what else `Evaluation.scores` has."""
+        """top1 over all classes of the target, and the other metrics of `Evaluation.scores`."""
         bench.fit()
         return bench.evaluate().scores()

@@ -55,7 +55,7 @@ class Detection(ProposalTask):
         "transformers": lambda data, path: Detector(path),
         "true": lambda data, path: TrueBoxes(data),
     }
-    """Sources of boxes by the word of `proposals=`, made from the data set and `path=`.
+    """Sources of boxes by the value of `proposals=`, made from the data set and `path=`.
 
     A plugin may add its own.
     """
@@ -75,8 +75,8 @@ class Detection(ProposalTask):
         threshold: float = 0.02,
         detections: int = 300,
     ) -> None:
-        """`path` is the file or the model's folder that proposals come from, `at_most` the number
-        an image keeps; `context` widens a crop on each side by this share of the box.
+        """`path` is the file of the proposals or the folder of their model, `at_most` the largest
+        number kept for an image; `context` widens a crop on each side by this share of the box.
         """
         super().__init__(suite=suite, source=source, shots=shots)
         if proposals not in self.proposers:
@@ -149,7 +149,7 @@ class Detection(ProposalTask):
             empty = np.zeros(0, np.float32)
             return Detections(corners, empty, empty.astype(np.int64))
         # A detector's trained features make cosines of absent classes negative; those of CLIP are
-        # all about 0.2, where a sigmoid at 50 is 1. What matters is the difference to their mean.
+        # all about 0.2, where a sigmoid at 50 is 1. What matters is the difference from their mean.
         logits = self.temperature * (cosines - cosines.mean(1, keepdims=True))
         scores = np.sqrt(objectness[:, None] / (1 + np.exp(-logits))).astype(np.float32)  # (n, c)
         kept = suppress(overlaps(corners), scores, self.overlap, self.threshold)
@@ -161,7 +161,7 @@ class Detection(ProposalTask):
     def _proposals(
         self, bench: Bench, data: DetectionSet, sample: Sample, source: BoxSource
     ) -> Boxes:
-        """The best proposals of an image, cut to it; computed once for all methods."""
+        """The best proposals of an image, clipped to it; computed once for all methods."""
 
         def compute() -> dict[str, NDArray[np.float32]]:
             boxes, scores = source.find(sample, bench.dataset.image(sample))
@@ -174,7 +174,7 @@ class Detection(ProposalTask):
         return inside(arrays["boxes"], arrays["sure"], (width, height), self.at_most)
 
     def _features(self, bench: Bench, sample: Sample, boxes: NDArray[np.float32]) -> Tensor:
-        """(n, e) of the crops of an image's boxes (n, 4)."""
+        """Features (n, e) of the crops of an image's boxes (n, 4)."""
 
         def crops() -> Tensor:
             image = bench.dataset.image(sample)
@@ -195,7 +195,7 @@ def with_boxes(data: Dataset) -> DetectionSet:
 def inside(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], size: tuple[int, int], at_most: int
 ) -> Boxes:
-    """The first boxes, cut to an image of (width, height); those outside of it are left out."""
+    """The first `at_most` boxes, clipped to an image of `size` (w, h), without those outside."""
     boxes, scores = boxes[:at_most], scores[:at_most]
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], np.array(size, np.float32))
     low = np.maximum(boxes[:, :2], 0)
@@ -205,7 +205,7 @@ def inside(
 
 
 def crop(image: Image.Image, box: Sequence[float], context: float) -> Image.Image:
-    """The image in a box widened by `context` of its sides: a square, unless the image ends."""
+    """A square around a box, wider than it by `context` on each side, clipped to the image."""
     x, y, width, height = (float(edge) for edge in box)
     side = max(width, height) * (1 + 2 * context)
     centre_x, centre_y = x + width / 2, y + height / 2

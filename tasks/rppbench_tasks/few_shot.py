@@ -28,6 +28,6 @@ class FewShot(Task):
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 over all classes, and what else `Evaluation.scores` has."""
+        """top1 over all classes, and the other metrics of `Evaluation.scores`."""
         bench.fit()
         return bench.evaluate().scores()

@@ -17,7 +17,7 @@ from rppbench_tasks.base_to_new import base_to_new
 class FineTune(Task):
     """Two cells for each transfer set: one tunes pretrained prompts, the other new ones.
 
-    `protocol` is what they are tuned and scored by: 'few-shot' (all classes) or 'base-to-new'.
+    `protocol` is how they are tuned and scored: 'few-shot' (all classes) or 'base-to-new'.
     """
 
     name = "fine-tune"

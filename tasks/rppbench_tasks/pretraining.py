@@ -29,7 +29,7 @@ class Pretraining(Task):
         return [Assignment(source, source, "seen", self.shots or None)]
 
     def run(self, bench: Bench) -> Iterable[Score]:
-        """top1 among all classes; `base` and `held_out` are each part's top1 among itself."""
+        """top1 among all classes; `base` and `held_out` are the top1 of each part among its own."""
         bench.fit()
         every = range(len(bench.dataset.classes))
         held_out = list(bench.dataset.held_out())
@@ -38,5 +38,5 @@ class Pretraining(Task):
         hidden = set(held_out)
         base = [label for label in every if label not in hidden]
         complete, seen, unseen = bench.evaluate_each([every, base, held_out])
-        unseen = replace(unseen, train_loss=None)  # not learned: the difference is no loss gap
+        unseen = replace(unseen, train_loss=None)  # not learned, so no loss gap
         return (*complete.scores(), *seen.scores("base"), *unseen.scores("held_out"))

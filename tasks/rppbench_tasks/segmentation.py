@@ -51,13 +51,13 @@ class Segmentation(ProposalTask):
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
         "dense": lambda task, bench, data: task.dense(bench),
     }
-    """Heads by the word of `head=`; a plugin may add its own."""
+    """Heads by the value of `head=`; a plugin may add its own."""
     proposers: ClassVar[dict[str, Callable[[str], MaskSource]]] = {
         "regions": lambda path: Regions(),
         "files": MaskFiles,
         "transformers": Segmenter,
     }
-    """Sources of masks by the word of `proposals=`, made from `path=`; a plugin may add its own."""
+    """Sources of masks by the value of `proposals=`, made from `path=`. A plugin may add others."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Segmentation(ProposalTask):
         if short < 0 or long < 1:
             raise UsageError("short and long are sides in pixels")
         if published and (weight, short, long) != (-1.0, 0, 2048):
-            raise UsageError("published=on sets weight, short and long: say none of them")
+            raise UsageError("published=on sets weight, short and long: leave these options out")
         if head not in self.heads:
             raise unknown("head of segmentation is named", head, self.heads, "heads")
         if proposals not in self.proposers:
@@ -116,7 +116,7 @@ class Segmentation(ProposalTask):
     def labelled(
         self, bench: Bench, samples: Iterable[Sample]
     ) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
-        """Learn the prompts, then yield (truth, prediction) of each image: one is in memory."""
+        """Learn the prompts, then yield (truth, prediction) of one image at a time."""
         data = with_label_maps(bench.dataset)
         bench.fit()
         if self.published:

@@ -106,7 +106,7 @@ def test_boxes_and_masks_of_a_file_score_as_pycocotools_says(
     words = ["--task", "detection", "--dataset", "demo-objects", "--variant", "Detic + RPP"]
     facts = ["--origin", "Detic at commit 1", "--note", "trained on LVIS", "--backbone", "ViT-B/16"]
     assert main(["score", "boxes.json", *words, *facts]) == 0
-    assert "1 of 8 images have no detection" in capsys.readouterr().err
+    assert "1 of 8 images have no entry" in capsys.readouterr().err
     record = only("detection")
     values = {score.metric: score.value for score in record.scores}
     for prefix, kind in (("", "bbox"), ("mask_", "segm")):
@@ -244,7 +244,7 @@ Change = Callable[[list[dict[str, Any]]], object]
     ("change", "message"),
     [
         (lambda rows: rows.pop(), "no prediction for 1 of 8 images of 'demo-scenes': 000007"),
-        (lambda rows: rows.append(rows[0]), "'000000' comes again"),
+        (lambda rows: rows.append(rows[0]), "'000000' occurs again"),
         (lambda rows: rows.insert(1, rows[0]), "a pixel of image '000000' has two classes"),
         (lambda rows: rows[0].update(category_id=60), "id 60; ids go from 0 to 59"),
         (lambda rows: rows[0].update(file_name="a/17.jpg"), "'a/17.jpg' is not one of the test"),
@@ -268,7 +268,7 @@ def test_a_wrong_png_is_named() -> None:
     for wrong, message in [
         (Image.new("L", (144, 144), 60), "label 60 is not one of the 60 classes"),
         (Image.new("L", (9, 9)), "not one number for each"),
-        (Image.new("RGB", (144, 144)), "is RGB"),
+        (Image.new("RGB", (144, 144)), "has mode RGB"),
     ]:
         wrong.save("png/000003.png")
         with pytest.raises(UsageError, match=rf"000003\.png: .*{message}"):

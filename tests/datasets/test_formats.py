@@ -236,7 +236,7 @@ def test_an_image_that_is_said_to_be_huge_is_not_read(
 def test_a_file_that_is_not_an_archive_is_named(tmp_path: Path, content: bytes) -> None:
     name = archives(tmp_path / "set", shards=1)
     (tmp_path / "set/test/0.tar").write_bytes(content)
-    with pytest.raises(MissingDataError, match=r"0\.tar is not an archive that can be read"):
+    with pytest.raises(MissingDataError, match=r"0\.tar cannot be read as an archive"):
         opened(name)
 
 

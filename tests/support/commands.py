@@ -1,4 +1,4 @@
-"""Helpers for tests that run commands: the type of the `say` fixture, and arguments."""
+"""Helpers for tests that run commands: the type of the `run_command` fixture, and arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from support.toy_plugin import ToyOne
 
 RunCommand = Callable[..., tuple[int, str, str]]
-"""Runs a command in this process: its exit status, standard output and standard error."""
+"""Runs a command in this process; returns exit status, standard output and standard error."""
 
 
 def refused(run_command: RunCommand, *words: str) -> str:
@@ -20,7 +20,7 @@ def refused(run_command: RunCommand, *words: str) -> str:
 
 
 def save_test_images() -> tuple[list[str], list[int]]:
-    """Write the test images of a toy data set to the working folder: their paths and labels."""
+    """Write the test images of a toy data set to the working folder; returns paths and labels."""
     dataset = ToyOne()
     samples = dataset.samples("test")
     paths = [f"{index}.png" for index in range(len(samples))]

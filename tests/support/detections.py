@@ -21,7 +21,7 @@ SIDE = 200
 
 
 class RandomDetectionSet(DetectionSet):
-    """Images of nothing with random boxes; the last class is on none of them."""
+    """Black images with random boxes; no image has the last class."""
 
     name, title, suite, role = "made", "Made", "toy", "detection"
 
@@ -57,7 +57,7 @@ class RandomDetectionSet(DetectionSet):
     def instances(self, sample: Sample) -> Sequence[Instance]:
         return self.boxes[int(sample.key)]
 
-    def size(self, sample: Sample) -> tuple[int, int]:
+    def shape(self, sample: Sample) -> tuple[int, int]:
         return SIDE, SIDE
 
     def image_ids(self, split: str) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Toy runs of two processes that share each training, started without torchrun: quicker."""
+"""Toy runs of two processes that share each training, started without torchrun to save time."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Breaking(Context):
 
 
 class Dying(Breaking):
-    """The same, but the process is killed."""
+    """As `Breaking`, but the process is killed."""
 
     name, title = "dying", "Dying"
 
@@ -176,7 +176,7 @@ class ProcessPair:
         return planned(self.models, *methods, **request)
 
     def run(self, work: Sequence[Cell], name: str = "two", kill: int = 0) -> list[Event]:
-        """Run the cells in both processes; the events of the first.
+        """Run the cells in both processes and return the events of the first.
 
         kill: the step of a training at which both are killed; 0 for none.
         """
@@ -199,7 +199,7 @@ class ProcessPair:
                     return events
             for process in both:
                 process.join(60)
-                assert process.exitcode is not None, "it hangs"
+                assert process.exitcode is not None, "the process hangs"
         finally:
             for process in both:
                 process.kill()
@@ -207,7 +207,7 @@ class ProcessPair:
         return events
 
     def alone(self, work: Sequence[Cell]) -> GroupRunner:
-        """The same cells in this process."""
+        """Run the cells in this process alone and return the runner."""
         runner = GroupRunner(self.folder / "one", batch_size=5, models=self.models)
         Inline().run(runner, cell_groups(list(work)), lambda event: None)
         return runner

@@ -32,7 +32,7 @@ def grid_of(by_levels: Mapping[tuple[str, str], Sequence[Record]]) -> tuple[Grid
 
 
 def complete_grid() -> dict[tuple[str, str], list[Record]]:
-    """Records of a 2x2 grid: of 100 flowers length 4 gets 20 more right, no kd 10, both 40."""
+    """Records of a 2x2 grid; of 100 flowers, length 4 gets 20 more right, no kd 10, both 40."""
     counts = {("2", "on"): 40, ("2", "off"): 50, ("4", "on"): 60, ("4", "off"): 80}
     return {
         levels: [

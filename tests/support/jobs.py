@@ -23,7 +23,7 @@ def cell(dataset: str) -> Cell:
 
 @dataclass
 class ScriptedJob:
-    """A job that takes each cell's data set for an action, such as 'sleep-1'; see ACTIONS.
+    """A job in which the data set of a cell names an action, such as 'sleep-1'; see ACTIONS.
 
     It writes its process id to a file for each cell that it begins.
     """

@@ -35,7 +35,7 @@ def activation(x: Tensor, quick: bool) -> Tensor:
 def attention(
     q: Tensor, k: Tensor, v: Tensor, weights: Weights, name: str, heads: int, mask: Tensor | None
 ) -> Tensor:
-    """Multi-head attention of (b, l, d) inputs; mask (l, l) is True where a token may look."""
+    """Multi-head attention of (b, l, d) inputs; mask (l, l) is True where a token may attend."""
     w_q, w_k, w_v = weights[f"{name}.in_proj_weight"].split(q.shape[-1])
     b_q, b_k, b_v = weights[f"{name}.in_proj_bias"].split(q.shape[-1])
     q, k, v = q @ w_q.T + b_q, k @ w_k.T + b_k, v @ w_v.T + b_v

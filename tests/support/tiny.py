@@ -50,7 +50,7 @@ def tokenizer() -> Tokenizer:
 
 
 def randomise(model: torch.nn.Module, seed: int) -> None:
-    """Add noise to every weight, norms and biases included, so that an unused one shows."""
+    """Add noise to every weight, norms and biases included, so that an unused one is noticed."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

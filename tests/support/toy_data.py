@@ -51,10 +51,9 @@ class Toy(Dataset):
         self.opened.append(sample.key)
         seed = int.from_bytes(hashlib.sha256(sample.key.encode()).digest()[:8], "big")
         noise = np.random.default_rng(seed).integers(-30, 30, (40, 36, 3))
-        own = int(
-            sample.key.split("/")[1]
-        )  # the sample's label may be an index into chosen classes
-        colour = np.array(list(COLOURS.values())[own])
+        # The sample's label may be an index into chosen classes.
+        label = int(sample.key.split("/")[1])
+        colour = np.array(list(COLOURS.values())[label])
         return Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8))
 
     def fingerprint(self) -> str:

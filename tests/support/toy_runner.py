@@ -68,7 +68,7 @@ class Workspace:
 
     def new(self, output: str = "runs", cache: str = "cache", **options: Any) -> Runner:
         runner = Runner(self.folder / output, batch_size=5, **options)
-        runner.resources = Resources(  # what the property builds, with the tiny models
+        runner.resources = Resources(  # as the property builds them, but with the tiny models
             registry=self.registry,
             load=lambda name, precision: self.clips[name],
             features=FeatureStore(self.folder / cache),
@@ -82,7 +82,7 @@ class Workspace:
         return cells(self.registry, Request(methods, tasks, backbone="tiny", **request))
 
     def run(self, planned: list[Cell], runner: Runner | None = None) -> list[Record]:
-        """Run the cells; their records, in the same order."""
+        """Run the cells and return their records in the same order."""
         runner = runner or self.runner
         for batch in cell_groups(planned):
             runner(batch, self.events.append)
@@ -92,7 +92,7 @@ class Workspace:
 
     @property
     def images_encoded(self) -> int:
-        """Images that passed the image tower so far, of the backbone and of the teacher."""
+        """Number of images that the towers of backbone and teacher have encoded so far."""
         return sum(clip.image.images_encoded for clip in self.clips.values())
 
 

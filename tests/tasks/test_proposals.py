@@ -176,13 +176,13 @@ def test_masks_of_a_model_have_the_size_of_the_image(
 def test_folders_without_a_model_for_the_task_are_refused(tmp_path: Path) -> None:
     tiny = pytest.importorskip("support.tiny_proposers")
     image, here = noise(70, 40), Sample("x", -1)
-    with pytest.raises(MissingDataError, match="no folder"):
+    with pytest.raises(MissingDataError, match="no model folder"):
         Detector(str(tmp_path / "none"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="no model of proposals"):
+    with pytest.raises(UsageError, match="no proposal model"):
         Detector(str(tmp_path / "empty")).find(here, image)
     folder = tiny.detr(tmp_path / "detr")
-    with pytest.raises(UsageError, match="'sam' model proposes nothing"):
+    with pytest.raises(UsageError, match="'sam' model gives no proposals"):
         Detector(str(tiny.sam(tmp_path / "sam"))).find(here, image)
     weights = folder / "model.safetensors"
     loaded = tiny.load_file(weights)
@@ -192,5 +192,5 @@ def test_folders_without_a_model_for_the_task_are_refused(tmp_path: Path) -> Non
         Detector(str(folder)).find(here, image)
     torch.save(loaded, folder / "pytorch_model.bin")
     weights.unlink()
-    with pytest.raises(UsageError, match="no model of proposals"):  # a pickle is not read
+    with pytest.raises(UsageError, match="no proposal model"):  # a pickle is not read
         Detector(str(folder)).find(here, image)

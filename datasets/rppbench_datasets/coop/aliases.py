@@ -1,6 +1,6 @@
-"""Other layouts: copies of a data set whose folders have other names than its lists say.
+"""Aliases: the names of a data set's folders in copies that do not name them as its lists do.
 
-They change only where a file is read from. Keys, draws and fingerprints are those of the usual
+An alias changes only where a file is read from. Keys, draws and fingerprints are those of the usual
 layout.
 """
 
@@ -20,7 +20,7 @@ class name in the lists, in any order, so renumbered images are not mistaken for
 
 
 def candidate_paths(folder: str, aliases: Aliases) -> tuple[str, ...]:
-    """Paths where a folder may be, the usual one first; archives often nest one of their name."""
+    """Paths where a folder may be, the usual one first; archives often nest two of one name."""
     return (folder, f"{folder}/{PurePosixPath(folder).name}", *aliases.get(folder, ()))
 
 

@@ -65,7 +65,7 @@ class CoopDataset(Dataset):
 
     @abstractmethod
     def entries(self, split: str) -> Iterator[tuple[str, int]]:
-        """(path below the data root, label) of a split that is there."""
+        """(path below the data root, label) of each image of a split that is present."""
 
     @property
     @abstractmethod
@@ -153,10 +153,8 @@ class ListedDataset(CoopDataset):
             [self.images] if self.images else list(self.aliases),
             self.aliases,
         )
-        for (
-            split,
-            entries,
-        ) in self._lists.items():  # one file shows whether a folder was moved or renamed
+        # One file is enough to notice a folder that was moved or renamed.
+        for split, entries in self._lists.items():
             first = self.file(Sample(*entries[0]))
             if not first.is_file():
                 raise MissingDataError(
@@ -169,7 +167,7 @@ class ListedDataset(CoopDataset):
         """The lists, and the file (or folder) that error messages name."""
 
     def class_name(self, path: str) -> str | None:
-        """The class name in a path, as lists write it; None if paths hold none."""
+        """The class name in a path, in the spelling of the lists; None if paths have none."""
         return None
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:

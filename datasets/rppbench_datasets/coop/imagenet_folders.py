@@ -27,7 +27,7 @@ WNID = re.compile(r"n\d{8}")
 
 
 def classnames_source(folder: str) -> SourceFile:
-    """Where one set's `classnames.txt` comes from: CoOp's copy of CLIP's class names.
+    """The source of a set's `classnames.txt`: CoOp's copy of CLIP's class names.
 
     The one in ImageNet's folder serves all sets.
     """
@@ -122,7 +122,7 @@ class ImageNetFolders(CoopDataset):
 
     @classmethod
     def split_folder(cls, home: Path, folder: str) -> Path:
-        """The path of a split's class folders, which another copy may have elsewhere."""
+        """The folder of a split's class folders, which may be elsewhere in another copy."""
         for place in candidate_paths(folder, cls.aliases):
             if any(True for _ in (home / place).glob("*/")) and not _is_nest(home / place):
                 return home / place

@@ -23,9 +23,10 @@ MIRROR = (
 
 
 def split_file_source(folder: str, file: str, drive: str, sha256: str = "") -> SourceFile:
-    """Where a split file comes from: Google Drive, as in CoOp's DATASETS.md, or `MIRROR`.
+    """The source of a split file: `MIRROR` if `sha256` is known, otherwise Google Drive.
 
-    It is the mirror if `sha256` is known, since it was computed from that copy.
+    The digests were computed from the mirror's copies; Google Drive is the source in CoOp's
+    DATASETS.md.
     """
     if sha256:
         return SourceFile(
@@ -74,7 +75,7 @@ class SplitFileDataset(ListedDataset):
                 yield Finding(
                     "",
                     f"{path} has another sha256 than the published one ({self.split_sha256}...): "
-                    "the lists may be the same if it was only written again; if they were drawn "
+                    "if it was only rewritten, the lists may be the same; if they were drawn "
                     "again, it is another data set",
                 )
 

@@ -101,7 +101,7 @@ class CocoFormatDataset(DetectionSet):
         ]
 
     def partial_annotation(self, sample: Sample) -> PartialAnnotation:
-        return self._checked[self._at[sample.key]]
+        return self._partial[self._at[sample.key]]
 
     def fingerprint(self) -> str:
         return self._fingerprint
@@ -127,7 +127,7 @@ class CocoFormatDataset(DetectionSet):
         at_of: dict[int, int] = {}
         keys: list[str] = []
         self._sizes: list[tuple[int, int]] = []
-        self._checked: list[PartialAnnotation] = []
+        self._partial: list[PartialAnnotation] = []
         owners, labels, crowds = array("q"), array("q"), array("b")
         numbers = array("d")
         self._masks: list[str] = []
@@ -143,17 +143,17 @@ class CocoFormatDataset(DetectionSet):
                 self._sizes.append(
                     (integer_of(entry, "height", where), integer_of(entry, "width", where))
                 )
-                self._checked.append(_checked(entry, label_of))
+                self._partial.append(_partial_annotation(entry, label_of))
             elif section == "annotations":
                 category = integer_of(entry, "category_id", where)
                 if category not in label_of:
                     raise UsageError(f"{where}: no category has the id {category}")
-                edges = box(entry, where)
+                bbox = box(entry, where)
                 owners.append(integer_of(entry, "image_id", where))
                 labels.append(label_of[category])
                 crowds.append(1 if entry.get("iscrowd") else 0)
-                area = number_of(entry, "area", where) if "area" in entry else edges[2] * edges[3]
-                numbers.extend((*edges, area))
+                area = number_of(entry, "area", where) if "area" in entry else bbox[2] * bbox[3]
+                numbers.extend((*bbox, area))
                 mask = entry.get("segmentation")
                 self._masks.append(json.dumps(mask, separators=(",", ":")) if mask else "")
             else:
@@ -196,8 +196,8 @@ def _below(path: str, where: str) -> str:
     return path
 
 
-def _checked(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> PartialAnnotation:
-    """LVIS's two lists of an image, as labels; unknown category ids are left out."""
+def _partial_annotation(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> PartialAnnotation:
+    """The labels in LVIS's two lists for an image; unknown category ids are left out."""
     absent, incomplete = (
         tuple(label_of[number] for number in entry.get(name) or () if number in label_of)
         for name in ("neg_category_ids", "not_exhaustive_category_ids")

@@ -94,7 +94,7 @@ class LabelMaps(SegmentationSet):
 
     @cached_property
     def _fingerprint(self) -> str:
-        """Covers the size of each label map: a map that is replaced shows if its size changed."""
+        """Covers the size of each label map, so a replaced map is noticed if its size changed."""
         facts = (VERSION, self.name, self.template, list(self.classes), list(self.unseen()))
         text = json.dumps((*facts, self._sizes))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

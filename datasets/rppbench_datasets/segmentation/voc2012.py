@@ -9,7 +9,7 @@ from rppbench.errors import MissingDataError
 from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
 SHOWN = 3
-"""How many names of leaked masks stand in the message."""
+"""Most leaked masks that the message names."""
 
 
 class VOC2012(LabelMaps):
@@ -33,10 +33,10 @@ class VOC2012(LabelMaps):
         self._check_leak()
 
     def _check_leak(self) -> None:
-        """MissingDataError if masks that are scored here are among those of seen-class training.
+        """MissingDataError if the folder of masks for seen-class training has validation masks.
 
-        POMP's `prepare_voc_sem_seg.py` puts them there with more than one process; images pair
-        with masks by name, so whoever trains on that folder learns from validation images.
+        POMP's `prepare_voc_sem_seg.py` writes them there if it runs more than one process. Images
+        pair with masks by name, so a model trained on that folder learns from validation images.
         """
         folder = self.folder.with_name("train_base")
         if not folder.is_dir():

@@ -28,7 +28,7 @@ CELL, COLUMNS = 72, 40
 """Side of a cell in pixels, and number of cells in a row of a sheet."""
 
 COLOURED = ("noto", "noto-v1", "twemoji", "fluent-flat", "fluent-3d")
-"""Vendors of coloured drawings; of each concept one artist's are reserved for tests."""
+"""Vendors of coloured drawings; for each concept one artist's drawings are reserved for tests."""
 
 CARDED = "fluent-hc"
 """Vendor of black silhouettes: they get a light card, or they would vanish on dark backgrounds."""

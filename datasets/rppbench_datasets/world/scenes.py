@@ -50,7 +50,7 @@ class Scene:
     boxes: NDArray[np.int64]
     """(n, 4) left, top, right, bottom of the visible pixels; right and bottom are exclusive."""
     labels: tuple[int, ...]
-    """(n,) positions in the classes that the scene was composed of."""
+    """(n,) positions in the list of classes from which the scene was composed."""
 
 
 @cache

@@ -17,13 +17,13 @@ Boxes = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class BoxSource(Protocol):
-    """Where the boxes of images come from."""
+    """A source of the boxes of images."""
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
         """Boxes and scores of an image; may be empty."""
 
     def identity(self) -> str:
-        """A text that no other source of boxes has; '' where they need not be stored."""
+        """A text that is unique to this source; '' if its boxes need not be stored."""
 
 
 class TrueBoxes:

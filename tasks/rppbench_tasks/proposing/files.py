@@ -27,7 +27,7 @@ from rppbench_tasks.segmenting.numbers import numbers
 class MaskFiles:
     """Masks of an image from DIR/<its key without the ending>.json or .png.
 
-    JSON is a list of RLE masks. In a PNG each number other than 0 is a region.
+    JSON is a list of RLE masks. In a PNG each number except 0 is a region.
     """
 
     def __init__(self, folder: str) -> None:

@@ -1,6 +1,6 @@
 """Class-agnostic masks of an image: where they come from, and how they are stored.
 
-Masks of a large image would be gigabytes at its full size; only each one's own box is held.
+At full size the masks of a large image would be gigabytes, so each is held only within its box.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from PIL import Image
 Mask = NDArray[np.bool_]
 
 MOST = 1000
-"""Most masks of an image that are used; the first ones."""
+"""Most masks that are used of an image: the first ones."""
 
 
 class MaskSource(Protocol):
-    """Where the masks of images come from."""
+    """A source of the masks of images."""
 
     def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterable[Mask]:
         """Masks (h, w) of the image; `original` is its (h, w) before it was scaled."""
 
     def identity(self, key: str) -> str:
-        """A text that no other masks of an image have."""
+        """A text that is unique to these masks of an image."""
 
 
 class Part(NamedTuple):
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 
 def parts_of(masks: Iterable[Mask]) -> list[Part]:
-    """The masks that are not empty, each cut to its box; one at a time is held in full."""
+    """The masks that are not empty, each cut to its box; only one at a time is held in full."""
     parts = []
     for mask in masks:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

@@ -1,6 +1,6 @@
 """Proposals of Hugging Face transformers models, from a local folder with safetensors.
 
-The models' own classes are ignored: only where an object is counts.
+The models' own classes are ignored: only the places of objects are used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LocalModel:
             raise UsageError("proposals=transformers needs the folder of a model: path=DIR")
         self.folder = Path(path).expanduser()
         if not self.folder.is_dir():
-            raise MissingDataError(f"no folder of a model {self.folder}")
+            raise MissingDataError(f"no model folder {self.folder}")
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -55,13 +55,13 @@ class LocalModel:
             loaders = [getattr(transformers, name) for name in self.loaders]
             fitting = [loader for loader in loaders if type(config) in loader._model_mapping]
             if not fitting:
-                raise ValueError(f"a {config.model_type!r} model proposes nothing for this task")
+                raise ValueError(f"a {config.model_type!r} model gives no proposals for this task")
             processor = transformers.AutoImageProcessor.from_pretrained(self.folder, **known)
             model, info = fitting[0].from_pretrained(
                 self.folder, use_safetensors=True, output_loading_info=True, **known
             )
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            where = f"no model of proposals can be loaded from {self.folder}"
+            where = f"no proposal model can be loaded from {self.folder}"
             raise UsageError(f"{where}: {error}") from error
         if missing := sorted(info["missing_keys"]):  # these would be random
             raise UsageError(
@@ -84,7 +84,7 @@ class Detector(LocalModel):
         processor, model = self.loaded
         output = model(**processor(images=image, return_tensors="pt"))
         logits = output.logits[0].float()  # (n, c)
-        # DETR's last class is 'no object'; Deformable DETR and its kin have none, and a sigmoid.
+        # DETR's last class is 'no object'; Deformable DETR and similar models use sigmoids instead.
         softmax = logits.shape[-1] == model.config.num_labels + 1
         probabilities = logits.softmax(-1)[:, :-1] if softmax else logits.sigmoid()
         centres = output.pred_boxes[0].float().numpy()  # (n, 4) cx, cy, w, h in 0..1
@@ -103,7 +103,8 @@ class Segmenter(LocalModel):
         sam = hasattr(model, "get_image_embeddings")
         masks = everything if sam else self._queries
         size = (image.height, image.width)
-        for logits in masks(processor, model, image):  # enlarged one at a time: all are gigabytes
+        # Enlarged one at a time: together they would be gigabytes.
+        for logits in masks(processor, model, image):
             large = torch.nn.functional.interpolate(logits[None, None], size, mode="bilinear")
             yield (large[0, 0] > 0).numpy()
 

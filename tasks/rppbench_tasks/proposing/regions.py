@@ -25,9 +25,9 @@ class Regions:
     least = 40
     """Pixels of the smallest region."""
     side = 512
-    """Pixels of the longer side; larger images are shrunk to it, or regions would be too many."""
+    """Pixels of the longer side; larger images are shrunk to it to limit the number of regions."""
     most = 500
-    """Most regions of an image; the largest ones."""
+    """Most regions that are used of an image: the largest ones."""
 
     def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterator[Mask]:
         maps = self._maps(image)
@@ -41,10 +41,10 @@ class Regions:
             first += count
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
-        """Boxes of regions that touch one edge of the image at most; the larger, the higher scored.
+        """Boxes of regions that touch at most one edge of the image; larger ones score higher.
 
-        What touches more edges is background. Both rules were chosen on training scenes; see
-        tasks/README.md.
+        Regions that touch more edges count as background. Both rules were chosen on training
+        scenes; see tasks/README.md.
         """
         from scipy.ndimage import find_objects
 
@@ -69,7 +69,7 @@ class Regions:
         return f"regions {facts} {version('scikit-image')}"
 
     def _maps(self, image: Image.Image) -> list[NDArray[np.uint16]]:
-        """Maps (h, w) of the numbers of the regions from 0, one for each scale."""
+        """Maps (h, w) of region numbers from 0, one map for each scale."""
         from skimage.segmentation import felzenszwalb
 
         shrink = max(1.0, max(image.size) / self.side)
@@ -78,7 +78,7 @@ class Regions:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         pixels = np.asarray(image)
         return [
-            # regions have 40 pixels or more, so that 16 bits are enough for their numbers
+            # regions have at least 40 pixels, so 16 bits are enough for their numbers
             felzenszwalb(pixels, scale=scale, sigma=0.8, min_size=self.least).astype(np.uint16)
             for scale in self.scales
         ]

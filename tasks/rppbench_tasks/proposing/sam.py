@@ -20,8 +20,8 @@ GRID_SIDE = 32
 BATCH = 64
 """Points in one forward pass."""
 LEAST_IOU, LEAST_STABILITY, MOST_OVERLAP = 0.88, 0.95, 0.7
-"""Of a mask that is kept: its predicted IoU, its stability, and the overlap of its box with that of
-a mask of higher predicted IoU."""
+"""Bounds on the masks that are kept: least predicted IoU, least stability, and most overlap of a
+mask's box with that of a mask of higher predicted IoU."""
 SHIFT = 1.0
 """Logits by which the threshold is moved to measure how stable a mask is."""
 

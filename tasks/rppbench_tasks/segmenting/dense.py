@@ -1,7 +1,7 @@
 """Dense CLIP: features of patches are compared with class names; the head learns nothing.
 
-Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022. Windows of the size that the tower
-was trained on slide by half of it; where they overlap, features are averaged.
+Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022. Windows of the tower's training
+size slide by half a window; where they overlap, features are averaged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class DenseHead:
     """Labels an image by classifying its patches."""
 
     def __init__(self, bench: Bench, windows: bool) -> None:
-        """`windows` slides windows of the tower's size; else the entire image is one."""
+        """`windows` slides windows of the tower's size; otherwise the entire image is one."""
         self.regions, self.windows = bench.regions, windows
         self.names = list(bench.dataset.classes)
 
@@ -39,7 +39,9 @@ class DenseHead:
         )
         logits = classifier.scale * classifier.similarities(features, self.names)
         probabilities = logits.softmax(-1).T.unflatten(1, (rows, columns))  # (c, rows, columns)
-        return label_map(lambda a, b: probabilities[:, a:b], (rows, columns), size, len(self.names))
+        return label_map(
+            lambda top, bottom: probabilities[:, top:bottom], (rows, columns), size, len(self.names)
+        )
 
     def features(self, image: Image.Image, rows: int, columns: int) -> Tensor:
         """Unit features (rows, columns, e) of an image whose sides are multiples of a patch's."""
@@ -49,9 +51,10 @@ class DenseHead:
         side, patch = encoder.image_size, encoder.patch_size
         span = side // patch
         corners = [(top, left) for top in _starts(rows, span) for left in _starts(columns, span)]
-        total, size = torch.zeros(0), 32  # windows are cut when they are encoded, for huge images
-        for start in range(0, len(corners), size):
-            batch = corners[start : start + size]
+        total = torch.zeros(0)
+        batch_size = 32  # windows of huge images are not all cut out at once
+        for start in range(0, len(corners), batch_size):
+            batch = corners[start : start + batch_size]
             crops = [
                 image.crop((x * patch, y * patch, x * patch + side, y * patch + side))
                 for y, x in batch
@@ -64,5 +67,5 @@ class DenseHead:
 
 
 def _starts(length: int, span: int) -> list[int]:
-    """First patches of windows of `span` patches, half a window apart; the last ends the image."""
+    """First patches of windows of `span` patches, half a window apart; the last is at the end."""
     return sorted({*range(0, length - span + 1, max(1, span // 2)), length - span})

@@ -1,6 +1,6 @@
 """From scores on a small grid to a label for every pixel, a strip of rows at a time.
 
-Scores of all classes at full size would be gigabytes for a large image; a strip is not.
+Scores of all classes at full size would be gigabytes for a large image; those of a strip are not.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def label_map(
     `scores(top, bottom)` gives (c, bottom - top, columns) of rows of the grid (rows, columns).
     """
     (rows, _), (height, width) = grid, size
-    low, high, share = _between(rows, height)
-    left, right, part = _between(grid[1], width)
+    low, high, row_weight = _between(rows, height)
+    left, right, column_weight = _between(grid[1], width)
     labels = np.empty(size, np.uint16)
     step = max(1, STRIP_BYTES // (4 * classes * width))
     for top in range(0, height, step):
@@ -40,9 +40,9 @@ def label_map(
         tall = torch.lerp(
             small[:, low[top:bottom] - first],
             small[:, high[top:bottom] - first],
-            share[top:bottom, None],
+            row_weight[top:bottom, None],
         )
-        labels[top:bottom] = _best(torch.lerp(tall[:, :, left], tall[:, :, right], part))
+        labels[top:bottom] = _best(torch.lerp(tall[:, :, left], tall[:, :, right], column_weight))
     return labels
 
 
@@ -55,7 +55,7 @@ def _best(scores: Tensor) -> NDArray[np.uint16]:
 
 
 def _between(short: int, long: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Of `long` positions among `short` ones: the one before, the next, and the next's weight."""
+    """For each of `long` positions: the two of `short` around it, and the weight of the second."""
     at = ((torch.arange(long) + 0.5) * (short / long) - 0.5).clamp(0, short - 1)
     low = at.floor().long()
     return low, (low + 1).clamp(max=short - 1), at - low

@@ -83,7 +83,7 @@ def _json(
             where = f"{path}, entry {at}"
             if name in seen:
                 raise UsageError(
-                    f"{where}: image {name!r} comes again; it is there twice, or its entries are "
+                    f"{where}: image {name!r} occurs again; it is listed twice, or its entries are "
                     "not adjacent"
                 )
             label = label_of.get(number := integer_of(entry, "category_id", where))
@@ -104,7 +104,7 @@ def _json(
 
 
 def _name(entry: Any, samples: dict[str, Sample], data: SegmentationSet, where: str) -> str:
-    """Name of an entry's file, without folder (of any system) and ending."""
+    """Name of an entry's image file, without folder (of any operating system) and ending."""
     file = text_of(entry, "file_name", where)
     name = re.split(r"[/\\]", file)[-1].rpartition(".")[0]
     if name not in samples:

@@ -25,7 +25,7 @@ class Confusion:
         self.counts: NDArray[np.int64] = np.zeros((classes, classes + 1), np.int64)
 
     def add(self, truth: Labels, predicted: Labels) -> None:
-        """Count one image; `IGNORED` in the prediction is no class, and a miss.
+        """Count one image; `IGNORED` in the prediction means no class and is a miss.
 
         UsageError for maps of different size and for labels beyond the classes.
         """

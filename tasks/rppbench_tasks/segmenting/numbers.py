@@ -17,7 +17,7 @@ def numbers(path: Path, size: tuple[int, int]) -> NDArray[np.uint8 | np.uint16]:
         with Image.open(path, formats=["PNG"]) as file:
             if file.size != size[::-1] or file.mode not in ("L", "P", "I;16"):
                 raise UsageError(
-                    f"is {file.mode} of {file.height} x {file.width} pixels, "
+                    f"has mode {file.mode} and {file.height} x {file.width} pixels, "
                     f"not one number for each of {size[0]} x {size[1]}"
                 )
             return np.asarray(file)

@@ -58,7 +58,7 @@ class TwoStageHead:
     def probabilities(
         self, image: Image.Image, masks_key: Mapping[str, object], parts: Sequence[Part]
     ) -> Tensor:
-        """(q, c) probabilities of the classes for the q masks, which have this key in the cache."""
+        """(q, c) class probabilities of the q masks, whose features are cached by `masks_key`."""
         if not parts:
             return torch.zeros(0, len(self.names))
         encoder, classifier = self.regions.encoder, self.regions.classifier
@@ -83,7 +83,7 @@ class TwoStageHead:
 
 
 def ensemble(queries: Tensor, regions: Tensor, unseen: Tensor, weight: float) -> Tensor:
-    """Geometric mean (q, c) of the probabilities of two classifiers.
+    """Weighted geometric mean (q, c) of the probabilities of two classifiers.
 
     The first has `weight` for seen classes, the second for those marked in `unseen` (c,).
     """
