@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.records import records
 
 from rppbench.leaderboard.build import build_with_variants
@@ -159,11 +159,11 @@ def test_text_has_contrast_in_both_colour_schemes(page: Page, scheme: str) -> No
 def test_the_switch_overrides_the_system_colour_scheme(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     switch = page.get_by_role("button", name="Dark colours")
-    assert switch.get_attribute("aria-pressed") == "true"
+    expect(switch).to_have_attribute("aria-pressed", "true")  # an event: it may take a moment
     switch.click()
     body = "getComputedStyle(document.body).backgroundColor"
     assert luminance(page, body) > 0.9
-    assert switch.get_attribute("aria-pressed") == "false"
+    expect(switch).to_have_attribute("aria-pressed", "false")
     switch.click()
     assert luminance(page, body) < 0.05
 
