@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -169,8 +170,14 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
     return tuple(recipes.values())
 
 
+@cache
+def _kinds() -> Mapping[str, Any]:
+    """The types of the fields of `Recipe`; resolving them takes most of the time of a read."""
+    return get_type_hints(Recipe)
+
+
 def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
-    kinds = get_type_hints(Recipe)
+    kinds = _kinds()
     values = {}
     for key, value in table.items():
         if key not in kinds:

@@ -163,6 +163,11 @@ class Store:
 
     def read(self, cell: Cell) -> Record | None:
         """The record of this cell, ok or failed; None without a valid record."""
+        path = self.record_path(cell)
+        if path.is_file():
+            newest = self._load(path)
+            if isinstance(newest, Stored) and not newest.old:
+                return newest.record  # no other form outranks it: the folder need not be read
         stored = [self._load(path) for path in self._files(cell)]
         path = self.lines_path(cell)
         if path.is_file():

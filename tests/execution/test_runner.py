@@ -214,14 +214,14 @@ def test_retraining_learns_again_and_agrees(workspace: Workspace) -> None:
 
 def test_a_teacher_belongs_to_the_training_but_not_to_comparability(workspace: Workspace) -> None:
     (plain,) = workspace.plan("context", datasets=("toy-one",))
-    (taught,) = workspace.plan("context:kd=on", datasets=("toy-one",), teacher="teacher")
+    (distilled,) = workspace.plan("context:kd=on", datasets=("toy-one",), teacher="teacher")
     assert plain.training is not None
-    assert taught.training is not None
-    assert taught.training.teacher == "teacher"
+    assert distilled.training is not None
+    assert distilled.training.teacher == "teacher"
     assert plain.training.teacher is None
-    assert plain.comparability == taught.comparability
-    assert plain.training.key != taught.training.key
-    (record,) = workspace.run([taught])
+    assert plain.comparability == distilled.comparability
+    assert plain.training.key != distilled.training.key
+    (record,) = workspace.run([distilled])
     assert record.status == "ok"
     assert workspace.clips["teacher"].image.images_encoded == 2 * 5
 
