@@ -31,6 +31,7 @@ from rppbench.models import text_tower
 from rppbench.models.blocks import attend_with_prefix, finish_block, normalise
 from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
+from rppbench.models.tokens import ClipTokens
 
 # isort: split
 import open_clip
@@ -50,7 +51,7 @@ def plain(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def cut(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    return normalise(clip.text._run_unshared(names.ids, prompt.input, prompt))
+    return normalise(clip.text._run_unshared(names.ids, prompt))
 
 
 def grouped(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
@@ -67,7 +68,7 @@ def ours(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def copied(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    def attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, _: None) -> Tensor:
         count, s, p = len(q), q.shape[2], keys.shape[2]
         k, v = (
             torch.cat([before.expand(count, -1, -1, -1), own], 2)
@@ -85,7 +86,7 @@ def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
     Names of equal length have no padding, so this computes nothing that is not needed.
     """
-    text = clip.text.module
+    text, steps = clip.model, clip.text.kind.steps
     prefix = clip.text._run_prefix(prompt)
     groups = [(names.lengths == s).nonzero()[:, 0] for s in names.lengths.unique()]
     shapes = [(len(rows), int(names.lengths[rows[0]])) for rows in groups]
@@ -104,7 +105,7 @@ def packed(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
             q, k, v = part.view(*shape, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
             mixed = attend_with_prefix(q, k, v, keys, values)  # (c, h, s, d/h)
             heads.append(mixed.transpose(0, 1).flatten(1, 2))
-        x = finish_block(block, x, torch.cat(heads, 1)[None])
+        x = finish_block(steps, block, x, torch.cat(heads, 1)[None])
     ends = [
         part.view(*shape, -1)[:, -1] for part, shape in zip(x[0].split(sizes), shapes, strict=True)
     ]
@@ -161,9 +162,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def common_prefixes(counts: Sequence[int]) -> list[dict[str, float]]:
     """Share of tokens left if names with a common beginning ran that beginning once."""
     rows_by_count = []
-    tokenizer = open_clip.SimpleTokenizer()
+    tokens = ClipTokens(open_clip.SimpleTokenizer())
     for count in counts:
-        ids = Names(class_names(count), tokenizer)
+        ids = Names(class_names(count), tokens)
         rows = [
             tuple(row[:length])
             for row, length in zip(ids.ids.tolist(), ids.lengths.tolist(), strict=True)

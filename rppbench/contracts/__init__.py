@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.dataset import Catalog as Catalog
     from rppbench.contracts.dataset import Component as Component
     from rppbench.contracts.dataset import Dataset as Dataset
+    from rppbench.contracts.dataset import Extent as Extent
     from rppbench.contracts.dataset import Finding as Finding
     from rppbench.contracts.dataset import ReportProgress as ReportProgress
     from rppbench.contracts.dataset import Sample as Sample
@@ -34,13 +35,18 @@ if TYPE_CHECKING:
     from rppbench.contracts.learning import Learning as Learning
     from rppbench.contracts.learning import Supervision as Supervision
     from rppbench.contracts.method import Method as Method
+    from rppbench.contracts.method import Tower as Tower
     from rppbench.contracts.objective import FrozenFeatures as FrozenFeatures
     from rppbench.contracts.objective import Step as Step
+    from rppbench.contracts.prompts import Adapter as Adapter
+    from rppbench.contracts.prompts import ClassAware as ClassAware
     from rppbench.contracts.prompts import Conditional as Conditional
     from rppbench.contracts.prompts import Prompt as Prompt
     from rppbench.contracts.prompts import Prompts as Prompts
     from rppbench.contracts.prompts import Space as Space
     from rppbench.contracts.prompts import Templates as Templates
+    from rppbench.contracts.prompts import TokenMap as TokenMap
+    from rppbench.contracts.ranges import Range as Range
     from rppbench.contracts.recipe import Recipe as Recipe
     from rppbench.contracts.recipe import read_recipes as read_recipes
     from rppbench.contracts.region_bench import RegionBench as RegionBench
@@ -61,6 +67,11 @@ if TYPE_CHECKING:
     from rppbench.contracts.task import Assignment as Assignment
     from rppbench.contracts.task import Bench as Bench
     from rppbench.contracts.task import Task as Task
+    from rppbench.contracts.towers import Blocks as Blocks
+    from rppbench.contracts.towers import Embedded as Embedded
+    from rppbench.contracts.towers import ImageKind as ImageKind
+    from rppbench.contracts.towers import TextKind as TextKind
+    from rppbench.contracts.towers import Tokens as Tokens
     from rppbench.records.cell import Option as Option
     from rppbench.records.record import Score as Score
 
@@ -76,6 +87,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Catalog",
         "Component",
         "Dataset",
+        "Extent",
         "Finding",
         "ReportProgress",
         "Sample",
@@ -98,18 +110,22 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Learning",
         "Supervision",
     ),
-    "rppbench.contracts.method": ("Method",),
+    "rppbench.contracts.method": ("Method", "Tower"),
     "rppbench.contracts.objective": (
         "FrozenFeatures",
         "Step",
     ),
     "rppbench.contracts.prompts": (
+        "Adapter",
+        "ClassAware",
         "Conditional",
         "Prompt",
         "Prompts",
         "Space",
         "Templates",
+        "TokenMap",
     ),
+    "rppbench.contracts.ranges": ("Range",),
     "rppbench.contracts.recipe": (
         "Recipe",
         "read_recipes",
@@ -137,6 +153,13 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Assignment",
         "Bench",
         "Task",
+    ),
+    "rppbench.contracts.towers": (
+        "Blocks",
+        "Embedded",
+        "ImageKind",
+        "TextKind",
+        "Tokens",
     ),
     "rppbench.records.cell": ("Option",),
     "rppbench.records.record": ("Score",),

@@ -40,6 +40,7 @@ _STAND_INS: list[Any] = [
         for name in ("CosineAnnealingLR", "MultiStepLR", "StepLR")
     ),
     _stand_in(_Discarded, "torch.optim.sgd", "SGD"),
+    _stand_in(_Discarded, "torch.optim.adam", "Adam"),
     _stand_in(_PlainDict, "collections", "defaultdict"),
     dict,
 ]
@@ -48,6 +49,8 @@ _STAND_INS: list[Any] = [
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     """The tensors of a checkpoint by name (floats as float32), and its epoch if the file has one.
 
+    Tensors and numbers of inner mappings have the names of all levels, joined by points; other
+    values of inner mappings, such as words, are left out.
     Only tensors and plain values are read (`weights_only`). UsageError if the file cannot be
     read, is not a torch checkpoint, or is not a mapping of names to tensors.
     """
@@ -70,6 +73,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
         content, epoch = content["state_dict"], content.get("epoch")
     if not isinstance(content, dict) or not content:
         raise UsageError(f"{path} holds no named tensors")
+    content = _flat(content)
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UsageError(f"{path} holds no named tensors: {name!r} is not one")
@@ -80,14 +84,27 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     return state, epoch if isinstance(epoch, int) else None
 
 
+def _flat(content: dict[Any, Any]) -> dict[Any, Any]:
+    """The content without inner mappings: their tensors and numbers under joined names."""
+    flat: dict[Any, Any] = {}
+    for name, value in content.items():
+        if not isinstance(value, dict):
+            flat[name] = value
+            continue
+        for inner, part in _flat(value).items():
+            if isinstance(part, Tensor | int | float):
+                flat[f"{name}.{inner}"] = torch.as_tensor(part)
+    return flat
+
+
 def check_start_token(start: Tensor, clip: Clip) -> None:
     """Check that the prompt was learned on this backbone, by its embedding of the start token.
 
     start: [D], the embedding in the checkpoint, possibly rounded to float16; D is the text width.
     UsageError if the backbone's own embedding differs by more than 1 % of its norm.
     """
-    embedding = clip.text.module.token_embedding.weight
-    own = embedding[clip.tokenizer.sot_token_id].detach().float().cpu()
+    kind = clip.text.kind
+    own = kind.vocabulary[list(kind.tokens.start)[:1]].detach().float().cpu().reshape(-1)
     if start.shape != own.shape or (start - own).norm() > 0.01 * own.norm():
         raise UsageError(
             f"the checkpoint was learned on another backbone than {clip.name}: its start token "

@@ -1,10 +1,10 @@
-"""One residual block of open_clip, computed step by step so that learned tokens can enter it.
+"""One transformer block with a prompt, by the steps of its kind (`contracts.towers.Blocks`).
 
-For each block of its transformer a tower runs `prompt_insertion.insert_prompt`, `project_qkv`,
-attention, and `finish_block`.
+For each block of its transformer a tower runs `enter_block`, attention, and `leave_block`;
+`run_block` is all three, for attention without a shared prefix.
 
-Shapes: b sequences, c classes, s suffix tokens, p prefix tokens, l tokens, d width, h heads,
-e embedding.
+Shapes: b sequences, c classes, s suffix tokens, p prefix tokens, l tokens, m learned tokens,
+d width, h heads, e embedding.
 """
 
 from __future__ import annotations
@@ -16,28 +16,112 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FinishBlock = Callable[[Any, Tensor, Tensor], Tensor]
+from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.towers import Blocks
+
+FinishBlock = Callable[..., Tensor]
 """`finish_block`, or its version compiled by `torch.compile`."""
 
 
-def project_qkv(attention: Any, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values (b, h, l, d/h) of inputs (b, l, d), by the block's own weights."""
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    if q is k is v:
-        parts = F.linear(q, weight, bias).chunk(3, -1)
-    else:
-        inputs = zip((q, k, v), weight.chunk(3), bias.chunk(3), strict=True)
-        parts = tuple(F.linear(x, w, b) for x, w, b in inputs)
-    heads = (attention.num_heads, -1)
-    q, k, v = (part.unflatten(-1, heads).transpose(1, 2) for part in parts)
-    return q, k, v
+def enter_block(
+    steps: Blocks, block: Any, i: int, x: Tensor, prompt: Prompt, slot: int, positions: Any = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The residual stream (b, l, d) with the prompt's vectors, and the heads (b, h, l, d/h).
+
+    The vectors of block `i` take the rows from `slot` on: of the stream, and of what the
+    projections of queries, keys and values see. The block's adapter adds to the projections.
+    """
+    if i in prompt.stream:
+        x = overwrite_rows(x, prompt.stream[i], slot)
+    y = steps.enter(block, x)
+    q, k, v = (
+        overwrite_rows(y, steps.enter(block, learned[i].to(x)), slot) if i in learned else y
+        for learned in (prompt.queries, prompt.keys, prompt.values)
+    )
+    projected = steps.project(block, q, k, v)
+    if adapter := prompt.adapters.get(i):
+        maps = (adapter.queries, adapter.keys, adapter.values)
+        each = zip(projected, maps, (q, k, v), strict=True)
+        q, k, v = (part if add is None else part + add(seen) for part, add, seen in each)
+        projected = q, k, v
+    return x, *steps.heads(block, *projected, positions)
 
 
-def attend_with_prefix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+def overwrite_rows(x: Tensor, learned: Tensor, slot: int) -> Tensor:
+    """x (b, l, d) with its rows from `slot` on replaced by `learned` (m, d)."""
+    learned = learned.to(x).expand(len(x), -1, -1)
+    return torch.cat([x[:, :slot], learned, x[:, slot + learned.shape[1] :]], 1)
+
+
+def finish_block(
+    steps: Blocks,
+    block: Any,
+    x: Tensor,
+    heads: Tensor,
+    projected: Tensor | None = None,
+    beside: Tensor | None = None,
+) -> Tensor:
+    """The output (b, l, d) of a block: attention's output projection, the MLP, both residuals.
+
+    `x` (b, l, d) is the residual stream, `heads` (b, h, l, d/h) the output of the attention heads.
+    `projected` (b, l, d) is added to the output projection, `beside` (b, l, d) to the block's
+    output.
+    """
+    attended = steps.output(block, steps.merge(block, heads))
+    x = steps.leave(block, x, attended if projected is None else attended + projected)
+    return x if beside is None else x + beside
+
+
+def leave_block(
+    steps: Blocks, block: Any, i: int, x: Tensor, heads: Tensor, prompt: Prompt, finish: FinishBlock
+) -> Tensor:
+    """`finish_block` by `finish`, with what the adapter of block `i` adds.
+
+    The adapter's maps are called here, so that compiled code is given tensors and no functions.
+    """
+    adapter = prompt.adapters.get(i)
+    if adapter is None:
+        return finish(steps, block, x, heads)
+    projected = beside = None
+    if adapter.output is not None:
+        projected = adapter.output(steps.merge(block, heads))
+    if adapter.block is not None:
+        beside = adapter.block(steps.enter(block, x))
+    return finish(steps, block, x, heads, projected, beside)
+
+
+def run_block(
+    steps: Blocks,
+    block: Any,
+    i: int,
+    x: Tensor,
+    prompt: Prompt,
+    slot: int,
+    finish: FinishBlock,
+    *,
+    positions: Any = None,
+    mask: Tensor | None = None,
+    causal: bool = False,
+) -> Tensor:
+    """The output (b, l, d) of block `i` for x (b, l, d), with the prompt's vectors from `slot` on.
+
+    `mask` is boolean (True: attended to) or added to the scores.
+    """
+    x, q, k, v = enter_block(steps, block, i, x, prompt, slot, positions)
+    heads = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=steps.scale
+    )
+    return leave_block(steps, block, i, x, heads, prompt, finish)
+
+
+def attend_with_prefix(
+    q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """Causal attention (c, h, s, d/h) over a shared prefix and each class's own suffix.
 
     `q`, `k` and `v` (c, h, s, d/h) are of the suffixes, `keys` and `values` (1, h, p, d/h) of the
-    prefix, which every suffix token sees. The products are spelled out because
+    prefix, which every suffix token sees. `mask` (bool, spreads to (c, h, s, s)) says which suffix
+    tokens are attended to; None: those up to the token itself. The products are spelled out because
     `scaled_dot_product_attention` needs a copy of the prefix for each class, and the copies (17
     tokens for a name of 5) would be most of the memory kept for the backward pass.
     """
@@ -45,21 +129,13 @@ def attend_with_prefix(q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Te
     rows = q.transpose(0, 1).reshape(h, c * s, width)  # all classes at once against the prefix
     prefix_scores = (rows @ keys[0].transpose(1, 2)).view(h, c, s, p).transpose(0, 1)
     later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
-    suffix_scores = (q @ k.transpose(2, 3)).masked_fill(later, -torch.inf)  # (c, h, s, s)
+    hidden = later if mask is None else ~mask
+    suffix_scores = (q @ k.transpose(2, 3)).masked_fill(hidden, -torch.inf)  # (c, h, s, s)
     scores = torch.cat([prefix_scores, suffix_scores], 3) * width**-0.5
     dtype = torch.promote_types(q.dtype, torch.float32)  # as the fused kernels do
     weights = scores.softmax(-1, dtype=dtype).to(q.dtype)
     from_prefix = weights[..., :p].transpose(0, 1).reshape(h, c * s, p) @ values[0]
     return from_prefix.view(h, c, s, width).transpose(0, 1) + weights[..., p:] @ v
-
-
-def finish_block(block: Any, x: Tensor, heads: Tensor) -> Tensor:
-    """The output (b, l, d) of a block: attention's output projection, the MLP, both residuals.
-
-    `x` (b, l, d) is the residual stream, `heads` (b, h, l, d/h) the output of the attention heads.
-    """
-    x = x + block.ls_1(block.attn.out_proj(heads.transpose(1, 2).flatten(2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def normalise(features: Tensor) -> Tensor:

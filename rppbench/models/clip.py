@@ -20,11 +20,13 @@ from rppbench.errors import unknown
 from rppbench.models import memory_budget
 from rppbench.models.architecture import text_part, weight_dtype
 from rppbench.models.blocks import finish_block
-from rppbench.models.class_names import Names, Tokenizer
-from rppbench.models.identity import identify, resolve
+from rppbench.models.class_names import Names
+from rppbench.models.identity import guess, identify, resolve
 from rppbench.models.image_tower import ImageTower
 from rppbench.models.loading import read_open_clip, read_shipped
 from rppbench.models.text_tower import TextTower
+from rppbench.models.tokens import Tokenizer
+from rppbench.models.towers.kinds import Kind
 
 __all__ = ["PRECISIONS", "Clip", "Preprocess", "identify", "load"]
 
@@ -46,13 +48,17 @@ class Clip:
     preprocess: Preprocess
     memory: int | None = None
     """Bytes that the process may take (`--memory`); limits how much is computed at once."""
+    guessed: str = ""
+    """What was assumed of weights that do not say it, for a record; '' if nothing was."""
+    kinds: Sequence[Kind] = ()
+    """Kinds of towers that plugins add."""
 
     def __post_init__(self) -> None:
         self.model.eval().requires_grad_(False)
 
     @cached_property
     def text(self) -> TextTower:
-        tower = TextTower(self.model, self.tokenizer, self.name)
+        tower = TextTower(self.model, self.tokenizer, self.name, self.kinds)
         if self.memory is not None:
             most = memory_budget.text_tokens_at_once(self.model, self.memory, self.name)
             tower.chunk_tokens = min(tower.chunk_tokens, most)
@@ -60,7 +66,7 @@ class Clip:
 
     @cached_property
     def image(self) -> ImageTower:
-        tower = ImageTower(self.model, self.name)
+        tower = ImageTower(self.model, self.name, self.kinds)
         if self.memory is not None:
             side = self.preprocess.size
             tower.max_images = memory_budget.images_at_once(
@@ -103,15 +109,21 @@ class Clip:
         """() exp(logit_scale): cosines are multiplied by it to give logits."""
         return self.model.logit_scale.detach().float().exp().reshape(())
 
-    def names(self, names: Sequence[str]) -> Names:
-        """The class names, tokenised once."""
-        return Names(names, self.tokenizer)
+    @property
+    def bias(self) -> Tensor | None:
+        """() the logit bias of a model trained with a sigmoid (SigLIP); None for CLIP."""
+        bias = getattr(self.model, "logit_bias", None)
+        return None if bias is None else bias.detach().float().reshape(())
+
+    def names(self, names: Sequence[str], wording: str = "{}.") -> Names:
+        """The class names, tokenised once. UsageError if the text tower cannot be prompted."""
+        return Names(names, self.text.kind.tokens, wording)
 
     def unknown_words(self, names: Sequence[str]) -> list[str]:
         """Names with a token that the text tower was not trained on: its embedding is all zero."""
         if self.text.obstacle:
             return []
-        trained = (self.text.module.token_embedding.weight != 0).any(1).cpu()  # (vocabulary,)
+        trained = (self.text.kind.vocabulary != 0).any(1).cpu()  # (vocabulary,)
         tokens = self.names(names)
         inside = torch.arange(tokens.ids.shape[1]) < tokens.lengths[:, None]
         unknown = (inside & ~trained[tokens.ids]).any(1)
@@ -128,20 +140,21 @@ class Clip:
 
         Widths and layers are 0 for a tower that cannot be prompted.
         """
-        text, visual = self.text, self.model.visual
-        text_blocks = [] if text.obstacle else text.module.transformer.resblocks
-        image_blocks = [] if self.image.obstacle else visual.transformer.resblocks
+        text = None if self.text.obstacle else self.text.kind
+        image = None if self.image.obstacle else self.image.kind
         return Space(
-            text_width=text.module.token_embedding.embedding_dim if text_blocks else 0,
-            text_layers=len(text_blocks),
-            image_width=visual.conv1.out_channels if image_blocks else 0,
-            image_layers=len(image_blocks),
+            text_width=text.width if text else 0,
+            text_layers=len(text.blocks) if text else 0,
+            image_width=image.width if image else 0,
+            image_layers=len(image.blocks) if image else 0,
             embed=embed_width(self.model),
             classes=classes,
-            words=text.embed_words,
+            words=self.text.embed_words,
             generator=generator,
             shots=shots,
             teacher_width=0 if teacher is None else embed_width(teacher.model),
+            text_obstacle=self.text.obstacle or "",
+            image_obstacle=self.image.obstacle or "",
         )
 
 
@@ -151,11 +164,13 @@ def load(
     precision: str = "fp32",
     device: str | torch.device = "cpu",
     memory: int | None = None,
+    kinds: Sequence[Kind] = (),
 ) -> Clip:
     """The named model with its weights, frozen.
 
-    `shipped` holds the backbones of plugins by name. UsageError if the backbone or the precision is
-    unknown, or if the weights cannot be fetched, are damaged or do not fit the model.
+    `shipped` holds the backbones of plugins by name, `kinds` are their kinds of towers. UsageError
+    if the backbone or the precision is unknown, or if the weights cannot be fetched, are damaged or
+    do not fit the model.
     """
     if precision not in PRECISIONS:
         raise unknown("precision is named", precision, PRECISIONS, "precisions")
@@ -171,6 +186,8 @@ def load(
         tokenizer=tokenizer,
         preprocess=preprocess,
         memory=memory,
+        guessed=guessed.summary if (guessed := guess(source)) else "",
+        kinds=kinds,
     )
 
 

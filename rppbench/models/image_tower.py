@@ -1,31 +1,34 @@
 """The frozen image tower: learned tokens enter behind the patches and in each block.
 
-`ImageTower._run_prompted` appends `Prompt.input` to the patch tokens, and
-`prompt_insertion.insert_prompt` writes the vectors for each block into those rows.
+`ImageTower._run_prompted` appends `Prompt.input` to the patch tokens, and `blocks.enter_block`
+writes the vectors for each block into those rows. How the modules compute is up to the tower's kind
+(`contracts.towers.ImageKind`).
 
 Shapes: b images, d width of the tower, e width of the embedding.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.towers import ImageKind
 from rppbench.errors import UsageError
-from rppbench.models.architecture import image_obstacle, weight_dtype
+from rppbench.models.architecture import weight_dtype
 from rppbench.models.blocks import (
     FinishBlock,
-    at_least_float32,
+    enter_block,
     finish_block,
+    leave_block,
     normalise,
-    project_qkv,
+    run_block,
 )
 from rppbench.models.out_of_memory import retry_with_less_memory, warn_of_smaller_groups
-from rppbench.models.prompt_insertion import insert_prompt
+from rppbench.models.towers.kinds import Kind, image_kind
 
 FULL_BATCH = 16
 """Measured: from this many images on, rounding does not depend on the number of images."""
@@ -34,10 +37,12 @@ FULL_BATCH = 16
 class ImageTower:
     """Encodes images, optionally with learned tokens behind the patches, as unit features."""
 
-    def __init__(self, model: Any, name: str = "this backbone") -> None:
+    def __init__(self, model: Any, name: str = "this backbone", kinds: Sequence[Kind] = ()) -> None:
         self.model, self.visual, self.name = model, model.visual, name
-        self.obstacle = image_obstacle(model.visual)
+        kind = image_kind(model.visual, kinds)
+        self.obstacle = kind if isinstance(kind, str) else None
         """Why the tower cannot be prompted; None if it can."""
+        self._kind = None if isinstance(kind, str) else kind
         self.finish_block: FinishBlock = finish_block
         self.images_encoded = 0
         """Images that have passed the tower so far."""
@@ -89,29 +94,36 @@ class ImageTower:
             return normalise(self.model.encode_image(images))
         return self._run_prompted(images, prompt)
 
+    @property
+    def kind(self) -> ImageKind:
+        """The steps of the tower. UsageError if it cannot be prompted."""
+        if self._kind is None:
+            raise UsageError(f"the image tower of {self.name} cannot be prompted: {self.obstacle}")
+        return self._kind
+
     def _run_prompted(self, images: Tensor, prompt: Prompt) -> Tensor:
         """Unit features (b, e) of images with learned tokens behind the patches."""
-        if self.obstacle:
-            raise UsageError(f"the image tower of {self.name} cannot be prompted: {self.obstacle}")
-        visual = self.visual
-        x = visual._embeds(images)  # (b, 1 + patches, d), normalised by ln_pre
-        slot = x.shape[1]
-        # ln_pre normalises each token by itself, so tokens appended later change no other.
-        learned = visual.ln_pre(prompt.input.to(x))
-        x = torch.cat([x, learned.expand(len(x), -1, -1)], 1)
-        for i, block in enumerate(visual.transformer.resblocks):
-            x, *inputs = insert_prompt(block, i, x, prompt, slot)
-            heads = F.scaled_dot_product_attention(*project_qkv(block.attn, *inputs))
-            x = self.finish_block(block, x, heads)
-        pooled, _ = visual._pool(x[:, :slot])
-        return normalise(pooled if visual.proj is None else pooled @ visual.proj)
+        kind = self.kind
+        embedded = kind.embed(images)
+        slot = embedded.x.shape[1]
+        x = self._append(embedded.x, prompt)
+        for i, (block, positions) in enumerate(zip(kind.blocks, embedded.positions, strict=True)):
+            x = run_block(
+                kind.steps, block, i, x, prompt, slot, self.finish_block, positions=positions
+            )
+        return normalise(kind.read(x[:, :slot]))
+
+    def _append(self, x: Tensor, prompt: Prompt) -> Tensor:
+        """x (b, l, d) and the prompt's tokens behind it, as they enter the first block."""
+        learned = self.kind.enter(prompt.input.to(x))
+        return torch.cat([x, learned.expand(len(x), -1, -1)], 1)
 
     @property
     def patch(self) -> int:
         """Side of a patch in pixels. UsageError for a tower without patches."""
-        if self.obstacle:
+        if self._kind is None:
             raise UsageError(f"the image tower of {self.name} has no patches: {self.obstacle}")
-        return int(self.visual.conv1.kernel_size[0])
+        return self._kind.patch
 
     def patches(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
         """Unit features (b, rows, columns, e) of the patches of images (b, 3, height, width).
@@ -122,36 +134,21 @@ class ImageTower:
         Position embeddings are interpolated for a grid other than that of training. UsageError for
         a tower without patches.
         """
-        side, visual = self.patch, self.visual
+        side, kind = self.patch, self.kind
         rows, columns = images.shape[-2] // side, images.shape[-1] // side
-        images = images.to(visual.conv1.weight.device, weight_dtype(visual))
+        weight = next(self.visual.parameters())
+        images = images.to(weight.device, weight_dtype(self.visual))
         self.images_encoded += len(images)
-        tokens = visual.conv1(images).flatten(2).transpose(1, 2)  # (b, rows * columns, d)
-        x = torch.cat([visual.class_embedding.to(tokens).expand(len(tokens), 1, -1), tokens], 1)
-        x = visual.ln_pre(x + position_embeddings(visual, rows, columns).to(x))
+        embedded = kind.embed_grid(images)
+        x = embedded.x
         slot = x.shape[1]
-        if prompt is not None:
-            x = torch.cat([x, visual.ln_pre(prompt.input.to(x)).expand(len(x), -1, -1)], 1)
-        prompt = prompt or Prompt(x.new_empty(0, x.shape[2]))
-        *blocks, last = visual.transformer.resblocks
-        for i, block in enumerate(blocks):
-            x, *inputs = insert_prompt(block, i, x, prompt, slot)
-            heads = F.scaled_dot_product_attention(*project_qkv(block.attn, *inputs))
-            x = self.finish_block(block, x, heads)
-        x, *inputs = insert_prompt(last, len(blocks), x, prompt, slot)
-        _, _, values = project_qkv(last.attn, *inputs)
-        x = self.finish_block(last, x, values)[:, 1:slot]
-        x = visual.ln_post(x)
-        x = x if visual.proj is None else x @ visual.proj
-        return normalise(x).unflatten(1, (rows, columns))
-
-
-def position_embeddings(visual: Any, rows: int, columns: int) -> Tensor:
-    """Position embeddings (1 + rows * columns, d): the class token's, then the patches'."""
-    class_token, patches = visual.positional_embedding[:1], visual.positional_embedding[1:]
-    trained_grid = visual.grid_size
-    if tuple(trained_grid) == (rows, columns):
-        return visual.positional_embedding
-    grid = at_least_float32(patches).T.unflatten(1, trained_grid)[None]
-    resized = F.interpolate(grid, (rows, columns), mode="bicubic", align_corners=False)
-    return torch.cat([class_token, resized[0].flatten(1).T.to(class_token)])
+        if prompt is None:
+            prompt = Prompt(x.new_empty(0, x.shape[2]))
+        else:
+            x = self._append(x, prompt)
+        *blocks, (last, positions) = zip(kind.blocks, embedded.positions, strict=True)
+        for i, (block, place) in enumerate(blocks):
+            x = run_block(kind.steps, block, i, x, prompt, slot, self.finish_block, positions=place)
+        x, _, _, values = enter_block(kind.steps, last, len(blocks), x, prompt, slot, positions)
+        x = leave_block(kind.steps, last, len(blocks), x, values, prompt, self.finish_block)
+        return normalise(kind.read_patches(x[:, :slot])).unflatten(1, (rows, columns))

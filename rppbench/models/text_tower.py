@@ -1,7 +1,8 @@
 """The frozen text tower: learned tokens enter behind the start token and in each block.
 
-`TextTower._embed` puts `Prompt.input` between the start token and the class name, and
-`prompt_insertion.insert_prompt` writes the vectors for each block into those rows.
+`TextTower` puts `Prompt.input` between the start token and the class name, and
+`blocks.enter_block` writes the vectors for each block into those rows. How the modules compute, and
+which work the classes may share, is up to the tower's kind (`contracts.towers.TextKind`).
 
 CLIP's text tower is causal: tokens before the class name never attend to the name, and tokens after
 the end token cannot affect it. So the prefix (the start token and the learned tokens) is run once,
@@ -20,23 +21,26 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rppbench.contracts.prompts import Prompt
+from rppbench.contracts.towers import TextKind
 from rppbench.errors import UsageError
-from rppbench.models.architecture import is_causal, text_obstacle, text_part, weight_dtype
 from rppbench.models.blocks import (
     FinishBlock,
     at_least_float32,
     attend_with_prefix,
+    enter_block,
     finish_block,
+    leave_block,
     normalise,
-    project_qkv,
+    run_block,
 )
-from rppbench.models.class_names import Names, Tokenizer, fill_wording, group_by_length
+from rppbench.models.class_names import Names, fill_wording, group_by_length
 from rppbench.models.out_of_memory import warn_of_smaller_groups
-from rppbench.models.prompt_insertion import insert_prompt
+from rppbench.models.tokens import Tokenizer
+from rppbench.models.towers.kinds import Kind, text_kind
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Prefix:
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
+    suffix: Prompt
+    """What the prompt does to the tokens behind the prefix: its adapters, no vectors."""
 
     @property
     def tokens(self) -> int:
@@ -62,14 +68,19 @@ class TextTower:
     that only one group's are in memory; 'auto' does so if the tokens of all classes, without a
     shared prefix, exceed `chunk_tokens`."""
 
-    def __init__(self, model: Any, tokenizer: Tokenizer, name: str = "this backbone") -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        name: str = "this backbone",
+        kinds: Sequence[Kind] = (),
+    ) -> None:
         self.model, self.tokenizer, self.name = model, tokenizer, name
-        self.module = text_part(model)
-        """open_clip's module with the tower's embeddings, transformer and projection."""
-        self.obstacle = text_obstacle(model, tokenizer)
+        kind = text_kind(model, tokenizer, kinds)
+        self.obstacle = kind if isinstance(kind, str) else None
         """Why the tower cannot be prompted; None if it can."""
+        self._kind = None if isinstance(kind, str) else kind
         self.finish_block: FinishBlock = finish_block
-        self.causal = self.obstacle is None and is_causal(self.module)
 
     def encode(
         self,
@@ -87,25 +98,30 @@ class TextTower:
         leaves no room for a name.
         """
         finish = at_least_float32 if raw else normalise
-        self._require_promptable()
-        p = 1 + prompt.input.shape[-2]
-        room = self.module.context_length - p
+        kind = self.kind
+        start = len(kind.tokens.start)
+        p = start + prompt.input.shape[-2]
+        room = kind.context - p
         if room < 3:  # a token of the name, the full stop, the end token
             raise UsageError(
-                f"a prompt of {p - 1} tokens leaves no room for a class name: the text tower of"
-                f" {self.name} takes {self.module.context_length} tokens in total"
+                f"a prompt of {p - start} tokens leaves no room for a class name: the"
+                f" text tower of {self.name} takes {kind.context} tokens in total"
             )
-        contexts = prompt.input
-        if contexts.ndim == 3 and classes is not None:
-            contexts = contexts[classes.to(contexts.device)]
+        if not prompt.input.shape[-2] and not kind.tokens.alike:
+            names = Names(names.texts, kind.tokens, names.wording, first=True)
+        if classes is not None and prompt.class_specific:
+            prompt = prompt.of_classes(classes)
         names = names.select(classes).truncate(room)
-        if plain or not self.causal:
-            ids = F.pad(names.ids, (0, room - names.ids.shape[1]))
-            return finish(self._run_unshared(ids, contexts, prompt))
-        if contexts.ndim == 3:
+        if plain or kind.sharing == "never":
+            ids = F.pad(names.ids, (0, room - names.ids.shape[1]), value=kind.tokens.pad)
+            if plain:
+                return finish(self._run_unshared(ids, prompt))
+            ends = torch.full_like(names.lengths, room)
+            names = Names.of(names.texts, ids, ends, names.wording)
+        if prompt.class_specific or kind.sharing != "prefix":
             return finish(
                 self._run_in_groups(
-                    names, p, lambda ids, rows: self._run_unshared(ids, contexts[rows], prompt)
+                    names, p, lambda ids, rows: self._run_unshared(ids, prompt.of_classes(rows))
                 )
             )
         prefix = self._run_prefix(prompt)
@@ -132,44 +148,62 @@ class TextTower:
 
     def embed_words(self, text: str) -> Tensor:
         """Frozen token embeddings (n, d) of a text, float32. UsageError as in `encode`."""
-        self._require_promptable()
-        ids = torch.tensor(self.tokenizer.encode(text), dtype=torch.int64)
-        embedding = self.module.token_embedding.weight
-        return embedding[ids.to(embedding.device)].detach().float()
+        kind = self.kind
+        ids = torch.tensor(kind.tokens.encode([text], first=True)[0], dtype=torch.int64)
+        return kind.words(ids.to(kind.vocabulary.device)).detach().float()
 
     @torch.no_grad()
     def encode_templates(
-        self, names: Sequence[str], wordings: Sequence[str], *, raw: bool = False
+        self,
+        names: Sequence[str],
+        wordings: Sequence[str],
+        *,
+        raw: bool = False,
+        unit: bool = True,
     ) -> Tensor:
         """Unit features (c, e) of names: the mean of unit features over wordings, normalised.
 
-        With `raw`, the mean is taken over features that are not normalised. Any tower can do this;
+        With `raw`, the mean is taken over features that are not normalised; without `unit`, that
+        mean is returned, of any length. Any tower can do this;
         a tower that cannot be prompted uses its own `encode_text`.
         """
         features = torch.stack(
             [self.encode_sentences(fill_wording(wording, names)) for wording in wordings]
         )
+        if not unit:
+            return at_least_float32(features).mean(0)
         return normalise((at_least_float32(features) if raw else normalise(features)).mean(0))
 
     def encode_sentences(self, texts: list[str]) -> Tensor:
         """Features (c, e) of complete sentences, without a prompt, not normalised."""
         rows = self.tokenizer(texts)  # (c, context)
-        if not self.causal:
-            device = next(self.model.parameters()).device
-            size = max(1, self.chunk_tokens // rows.shape[1])
-            parts = [self.model.encode_text(part.to(device)) for part in rows.split(size)]
-            return torch.cat(parts)
-        ends = rows.argmax(-1)  # the end token has the highest id
-        sentences = Names.of(texts, rows[:, 1 : int(ends.max()) + 1], ends)
-        embedding = self.module.token_embedding.weight
-        prefix = self._run_prefix(Prompt(embedding.new_empty(0, embedding.shape[1])))
+        kind = self._kind
+        if kind is None or kind.sharing != "prefix" or not kind.tokens.end:
+            return self._encode_by_model(rows)
+        start = len(kind.tokens.start)
+        lengths = (rows[:, start:] == kind.tokens.end[-1]).int().argmax(-1) + 1
+        sentences = Names.of(texts, rows[:, start : start + int(lengths.max())], lengths)
+        vocabulary = kind.vocabulary
+        prefix = self._run_prefix(Prompt(vocabulary.new_empty(0, vocabulary.shape[1])))
         return self._run_in_groups(
-            sentences, 1, lambda ids, _: self._run_suffixes(ids, prefix), shared=True
+            sentences, start, lambda ids, _: self._run_suffixes(ids, prefix), shared=True
         )
 
-    def _require_promptable(self) -> None:
-        if self.obstacle:
+    def _encode_by_model(self, rows: Tensor) -> Tensor:
+        """Features (c, e) of rows (c, context) by the model's own `encode_text`."""
+        device = next(self.model.parameters()).device
+        if self._kind is not None and self._kind.sharing == "length":
+            rows = rows[:, : int((rows != self._kind.tokens.pad).sum(1).max())]
+        size = max(1, self.chunk_tokens // rows.shape[1])
+        parts = rows.split(size)
+        return torch.cat([self.model.encode_text(p.to(device), normalize=False) for p in parts])
+
+    @property
+    def kind(self) -> TextKind:
+        """The steps of the tower. UsageError if it cannot be prompted."""
+        if self._kind is None:
             raise UsageError(f"the text tower of {self.name} cannot be prompted: {self.obstacle}")
+        return self._kind
 
     def _run_in_groups(
         self,
@@ -183,7 +217,7 @@ class TextTower:
 
         `shared` says that the prefix of `p` tokens is not run again for each class.
         """
-        on_cpu = self.module.token_embedding.weight.device.type == "cpu"
+        on_cpu = self.kind.vocabulary.device.type == "cpu"
         # A group costs the launch of its kernels: few tokens' time on a CPU, many tokens' on a GPU.
         overhead = 64 if on_cpu else 2048
         groups = list(
@@ -205,61 +239,54 @@ class TextTower:
 
     def _run_prefix(self, prompt: Prompt) -> Prefix:
         """Run the prefix of all class names once; returns its keys and values."""
+        kind, slot = self.kind, len(self.kind.tokens.start)
         x = self._embed(self._start, prompt.input[None])  # (1, p, d)
         keys, values = [], []
-        for i, block in enumerate(self.module.transformer.resblocks):
-            x, *inputs = insert_prompt(block, i, x, prompt, slot=1)
-            q, k, v = project_qkv(block.attn, *inputs)
+        for i, block in enumerate(kind.blocks):
+            x, q, k, v = enter_block(kind.steps, block, i, x, prompt, slot)
             keys.append(k)
             values.append(v)
-            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            x = self.finish_block(block, x, heads)
-        return Prefix(tuple(keys), tuple(values))
+            heads = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=kind.steps.scale)
+            x = leave_block(kind.steps, block, i, x, heads, prompt, self.finish_block)
+        suffix = Prompt(prompt.input[:0], adapters=prompt.adapters)
+        return Prefix(tuple(keys), tuple(values), suffix)
 
     def _run_suffixes(self, ids: Tensor, prefix: Prefix) -> Tensor:
         """Features (c, e) of ids (c, s) that end in the end token, behind the prefix."""
-        x = self._embed(ids, at=prefix.tokens)
-        blocks = zip(self.module.transformer.resblocks, prefix.keys, prefix.values, strict=True)
-        for block, keys, values in blocks:
-            y = block.ln_1(x)
-            heads = attend_with_prefix(*project_qkv(block.attn, y, y, y), keys, values)
-            x = self.finish_block(block, x, heads)
-        return self._read_features(x, ids.argmax(-1))
+        kind, steps = self.kind, self.kind.steps
+        x, mask = kind.complete(self._embed(ids, at=prefix.tokens), ids, prefix.tokens)
+        shared = zip(kind.blocks, prefix.keys, prefix.values, strict=True)
+        for i, (block, keys, values) in enumerate(shared):
+            x, q, k, v = enter_block(steps, block, i, x, prefix.suffix, slot=0)
+            heads = attend_with_prefix(q, k, v, keys, values, mask)
+            x = leave_block(steps, block, i, x, heads, prefix.suffix, self.finish_block)
+        return kind.read(x, ids)
 
-    def _run_unshared(self, ids: Tensor, contexts: Tensor, prompt: Prompt) -> Tensor:
-        """Features (c, e) of ids (c, s) behind contexts (n, d) or (c, n, d), each run in full."""
-        c, p = len(ids), 1 + contexts.shape[-2]
-        x = self._embed(self._start.expand(c, -1), contexts.expand(c, -1, -1), ids)
-        for i, block in enumerate(self.module.transformer.resblocks):
-            x, *inputs = insert_prompt(block, i, x, prompt, slot=1)
-            q, k, v = project_qkv(block.attn, *inputs)
-            heads = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-            x = self.finish_block(block, x, heads)
-        return self._read_features(x, p + ids.argmax(-1))
+    def _run_unshared(self, ids: Tensor, prompt: Prompt) -> Tensor:
+        """Features (c, e) of ids (c, s) behind the prompt, each run in full."""
+        c, kind, slot = len(ids), self.kind, len(self.kind.tokens.start)
+        x = self._embed(self._start.expand(c, -1), prompt.input.expand(c, -1, -1), ids)
+        x, mask = kind.complete(x, ids, 0)
+        causal = mask is None and kind.sharing == "prefix"
+        for i, block in enumerate(kind.blocks):
+            x = run_block(
+                *(kind.steps, block, i, x, prompt, slot, self.finish_block),
+                mask=mask,
+                causal=causal,
+            )
+        return kind.read(x, ids)
 
     @property
     def _start(self) -> Tensor:
-        """(1, 1) id of the start token."""
-        return torch.tensor([[self.tokenizer.sot_token_id]])
+        """(1, 1) ids of the start token; (1, 0) without one."""
+        return torch.tensor([tuple(self.kind.tokens.start)], dtype=torch.int64)
 
     def _embed(self, *parts: Tensor, at: int = 0) -> Tensor:
         """Token ids (c, l) and vectors (c, l, d) joined, with positions from `at` on: (c, l, d)."""
-        embedding, dtype = self.module.token_embedding, weight_dtype(self.module.transformer)
-        device = embedding.weight.device
+        kind = self.kind
+        device = kind.vocabulary.device
         vectors = [
-            (part.to(device) if part.is_floating_point() else embedding(part.to(device))).to(dtype)
+            part.to(device) if part.is_floating_point() else kind.words(part.to(device))
             for part in parts
         ]
-        x = torch.cat(vectors, 1)
-        return x + self.module.positional_embedding[at : at + x.shape[1]].to(dtype)
-
-    def _read_features(self, x: Tensor, ends: Tensor) -> Tensor:
-        """Features (c, e) at the end tokens `ends` (c,) of x (c, l, d)."""
-        ends = ends.to(x.device)
-        x = self.module.ln_final(x[torch.arange(len(x), device=x.device), ends])
-        projection = self.module.text_projection
-        if isinstance(projection, nn.Linear):
-            x = projection(x)
-        elif projection is not None:
-            x = x @ projection
-        return x
+        return kind.embed(torch.cat(vectors, 1), at)

@@ -1,0 +1,1 @@
+"""The kinds of towers that prompts can enter, one module for each library and architecture."""
