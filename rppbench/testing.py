@@ -11,6 +11,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from itertools import islice
@@ -24,7 +25,14 @@ from rppbench.contracts.fitted import Examples, FittedMethod
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
-from rppbench.contracts.prompts import Conditional, Prompt, Templates
+from rppbench.contracts.prompts import (
+    Adapter,
+    ClassAware,
+    Conditional,
+    Prompt,
+    Templates,
+    TokenMap,
+)
 from rppbench.contracts.recipe import select
 from rppbench.contracts.regions import (
     IGNORED,
@@ -35,8 +43,8 @@ from rppbench.contracts.regions import (
 )
 from rppbench.contracts.task import Task
 from rppbench.data.few_shot import few_shot
-from rppbench.errors import UsageError
-from rppbench.models.class_names import Names
+from rppbench.errors import ContractError, UsageError
+from rppbench.evaluation.checked import check_prompt, checked_prompts, prompted_towers
 from rppbench.models.clip import Clip, load
 from rppbench.plugins.options import options, resolve
 from rppbench.plugins.registry import Registry
@@ -55,7 +63,9 @@ def _plugins() -> Registry:
 @cache
 def default_clip() -> Clip:
     """The default backbone, loaded."""
-    return load(_plugins().default_backbone().name, _plugins().all("backbones"))
+    plugins = _plugins()
+    name = plugins.default_backbone().name
+    return load(name, plugins.all("backbones"), kinds=plugins.towers())
 
 
 def build(
@@ -98,12 +108,18 @@ def step_of(method: Method, clip: Clip) -> Step:
     prompts = method.prompts()
     images = clip.image.encode(pixels, prompts.image)
     if isinstance(prompts.text, Templates):
-        texts = clip.text.encode_templates(NAMES, prompts.text.wordings or ("a photo of a {}.",))
-    elif isinstance(prompts.text, Conditional):
-        names = Names(NAMES, clip.tokenizer)
-        texts = clip.text.encode_each(prompts.text.contexts(images), names)
+        wordings = prompts.text.wordings or ("a photo of a {}.",)
+        texts = clip.text.encode_templates(NAMES, wordings, unit=prompts.text.unit)
     else:
-        texts = clip.text.encode(prompts.text, Names(NAMES, clip.tokenizer))
+        names = clip.names(NAMES, prompts.wording("a photo of a {}."))
+        if isinstance(prompts.text, Conditional):
+            texts = clip.text.encode_each(prompts.text.contexts(images), names)
+        else:
+            text = prompts.text
+            if isinstance(text, ClassAware):
+                wordings = text.wordings or ("a photo of a {}.",)
+                text = text.prompt(clip.text.encode_templates(NAMES, wordings))
+            texts = clip.text.encode(text, names)
     frozen_texts = frozen_images = None
     if (frozen := method.frozen) is not None:
         wordings = frozen.wordings or ("a photo of a {}.",)
@@ -149,6 +165,11 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     chosen = {**dict(recipe.options), **chosen}
     method = build(component, clip, chosen)
     _check_prompts(method, clip)
+    declared = set(component.prompted_towers({**options(component), **chosen}))
+    actual = prompted_towers(method.prompts())
+    assert declared == actual, (
+        f"prompted_towers names {sorted(declared)}, but vectors enter {sorted(actual)}"
+    )
     again = build(component, clip, chosen)
     for name, value in method.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), (
@@ -168,10 +189,7 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     assert torch.isfinite(loss), "the first loss is not finite"
     if trained:
         loss.backward()
-    for name, parameter in method.named_parameters() if trained else ():
-        assert not parameter.requires_grad or (
-            parameter.grad is not None and bool(parameter.grad.abs().max() > 0)
-        ), f"{name} has no gradient: it cannot change anything"
+        _check_gradients(method, clip)
     assert not any(p.requires_grad for p in clip.model.parameters()), "the backbone is not frozen"
     if trained:
         _check_learns(method, clip, trained)
@@ -181,6 +199,25 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     other.load_state_dict(method.state_dict())
     same = zip(_vectors(method, clip), _vectors(other, clip), strict=True)
     assert all(torch.equal(one, two) for one, two in same), "state_dict does not hold everything"
+
+
+def _check_gradients(method: Method, clip: Clip) -> None:
+    """Every parameter has a gradient, now or once the others have moved (LoRA's A waits for B)."""
+    still = _without_gradient(method)
+    if still:
+        moved = deepcopy(method)
+        with torch.no_grad():
+            for parameter, own in zip(moved.parameters(), method.parameters(), strict=True):
+                if own.grad is not None:
+                    parameter.sub_(0.1 * own.grad / own.grad.norm().clamp(min=1e-12))
+        moved.loss(step_of(moved, clip)).backward()
+        still &= _without_gradient(moved)
+    assert not still, f"{min(still)} has no gradient: it cannot change anything"
+
+
+def _without_gradient(method: Method) -> set[str]:
+    learned = {name: p.grad for name, p in method.named_parameters() if p.requires_grad}
+    return {name for name, grad in learned.items() if grad is None or not grad.abs().max() > 0}
 
 
 def _check_learns(method: Method, clip: Clip, trained: list[torch.nn.Parameter]) -> None:
@@ -198,26 +235,40 @@ def _check_learns(method: Method, clip: Clip, trained: list[torch.nn.Parameter])
 
 
 def _check_prompts(method: Method, clip: Clip) -> None:
-    prompts = method.prompts()
-    space = clip.space(len(NAMES), torch.Generator())
-    sides = (
-        ("text", prompts.text, space.text_width, space.text_layers),
-        ("image", prompts.image, space.image_width, space.image_layers),
-    )
-    for tower, prompt, width, layers in sides:
-        if isinstance(prompt, Conditional):
-            contexts = prompt.contexts(_unit_rows(clip))
-            shape = (len(contexts), contexts.shape[-1])
-            assert shape == (IMAGES, width), "contexts are (images, tokens, width of the tower)"
-        if not isinstance(prompt, Prompt):
-            continue
-        length = prompt.input.shape[-2]
-        assert prompt.input.shape[-1] == width, f"{tower} tokens are not {width} wide"
-        for given in (prompt.stream, prompt.queries, prompt.keys, prompt.values):
-            for block, vectors in given.items():
-                assert 0 <= block < layers, f"the {tower} tower has no block {block}"
-                assert vectors.shape[1:] == (width,), f"{tower} vectors are not {width} wide"
-                assert len(vectors) <= length, f"block {block} gets more vectors than tokens"
+    try:
+        prompts = checked_prompts(method, clip)
+        for tower, prompt in ((clip.text, prompts.text), (clip.image, prompts.image)):
+            if isinstance(prompt, ClassAware):
+                prompt = prompt.prompt(_unit_rows(clip))
+                check_prompt(prompt, clip.text.kind, "the text prompt", (2, 3))
+            if isinstance(prompt, Conditional):
+                contexts = prompt.contexts(_unit_rows(clip))
+                shape = (len(contexts), contexts.shape[-1])
+                known = (IMAGES, clip.text.kind.width)
+                assert shape == known, "contexts are (images, tokens, width of the tower)"
+            for adapter in prompt.adapters.values() if isinstance(prompt, Prompt) else ():
+                for add in _maps(adapter):
+                    _check_map(add, tower.kind.width)
+    except ContractError as error:
+        raise AssertionError(str(error)) from error
+    wording = prompts.wording("a photo of a {}, a type of pet.")
+    assert wording.count("{}") == 1, "the wording has one '{}' for the class name"
+
+
+def _maps(adapter: Adapter) -> list[TokenMap]:
+    given = (adapter.queries, adapter.keys, adapter.values, adapter.output, adapter.block)
+    return [add for add in given if add is not None]
+
+
+def _check_map(add: TokenMap, width: int) -> None:
+    """Check that a map treats every token by itself and gives the same when it is called again."""
+    tokens = torch.randn(2, 3, width, generator=torch.Generator().manual_seed(0))
+    every = add(tokens)
+    assert every.shape == tokens.shape, f"an adapter does not map {width} values to {width}"
+    assert torch.equal(every, add(tokens)), "an adapter gives other values when it is called again"
+    alone = torch.stack([add(token) for token in tokens.flatten(0, 1)]).view_as(tokens)
+    close = torch.allclose(every, alone, rtol=1e-4, atol=1e-5 * float(every.detach().abs().max()))
+    assert close, "an adapter treats a token differently when there are others"
 
 
 def _unit_rows(clip: Clip) -> Tensor:
@@ -232,11 +283,16 @@ def _vectors(method: Method, clip: Clip) -> list[Tensor]:
         assert head.shape == (IMAGES, len(NAMES)), "logits are (images, classes)"
         vectors.append(head)
     for prompt in (prompts.text, prompts.image):
+        if isinstance(prompt, ClassAware):
+            prompt = prompt.prompt(_unit_rows(clip))
         if isinstance(prompt, Conditional):
             vectors.append(prompt.contexts(_unit_rows(clip)))
         if isinstance(prompt, Prompt):
             parts = (prompt.stream, prompt.queries, prompt.keys, prompt.values)
             vectors += [prompt.input, *(v for part in parts for v in part.values())]
+            tokens = torch.ones(1, prompt.input.shape[-1])
+            for adapter in prompt.adapters.values():
+                vectors += [add(tokens) for add in _maps(adapter)]
     return vectors
 
 
@@ -269,7 +325,10 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert all(0 <= label < len(classes) for label in data.held_out()), (
         "a held-out label is out of range"
     )
-    for sample in islice(samples, images):
+    shown = list(islice(samples, images))
+    files = [file and str(file) for file in map(data.file, shown)]
+    assert list(data.paths(shown)) == files, "`paths` are not those of `file`"
+    for sample in shown:
         image = data.image(sample)
         assert image.mode == "RGB", f"{sample.key} is not RGB"
         renamed = data.image(replace(sample, label=0))  # labels count among the chosen classes
@@ -338,6 +397,3 @@ def check_task(component: type[Task], method: type[Method], registry: Registry) 
     for assignment in listed:
         assert assignment.dataset in known, f"no data set is named {assignment.dataset!r}"
         assert assignment.source in known, f"no data set is named {assignment.source!r}"
-        assert assignment.classes in ("all", "base", "seen"), assignment.classes
-    cells = {(a.dataset, a.start) for a in listed}
-    assert len(cells) == len(listed), "two cells score the same data set from the same start"

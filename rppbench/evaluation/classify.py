@@ -13,9 +13,9 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.data.images import Notify
 from rppbench.errors import UsageError
+from rppbench.evaluation.checked import checked_logits, refuse_nan
 from rppbench.features.store import FeatureStore
-from rppbench.features.text_features import template_features
-from rppbench.models.class_names import Names
+from rppbench.features.text_features import learned_prompt, template_features
 from rppbench.models.clip import Clip
 from rppbench.models.out_of_memory import retry_with_less_memory
 
@@ -28,6 +28,8 @@ class Head:
     """(b, e), (k, e) -> (b, k); None for scaled cosines."""
     teacher: Clip | None = None
     """The frozen teacher, for `Templates` that it encodes."""
+    method: str = ""
+    """The method's name, for errors."""
 
 
 COSINES = Head()
@@ -46,29 +48,34 @@ def similarities(
 ) -> Iterator[Tensor]:
     """(b, c) cosines of image features (n, e) and the named classes, in parts.
 
-    Logits of a `head` are divided by CLIP's scale. `wording` is used for fixed text without a
-    wording of its own. A class-specific prompt must have one context for each name, in this order.
+    Logits of a `head` are divided by CLIP's scale. `wording` is the data set's own template: for
+    fixed text without a wording of its own, and for `Prompts.wording`. A class-specific prompt must
+    have one context for each name, in this order.
     A `store` keeps the features of fixed text.
     """
     text = prompts.text
     if isinstance(text, Conditional):
-        tokens = Names(names, clip.tokenizer)
+        tokens = clip.names(names, prompts.wording(wording))
         for done, image in enumerate(features.to(clip.device).split(1), 1):
             each = partial(clip.text.encode_each, text.contexts(image), tokens)
             texts = retry_with_less_memory(clip.text, each)
-            yield image @ texts[0].T
+            yield refuse_nan(head.method, image @ texts[0].T)
             notify("evaluate", done, len(features), {})
         return
     if isinstance(text, Templates):
         encoder = template_encoder(text, clip, head.teacher)
-        texts = template_features(store, encoder, names, text.wordings or (wording,))
+        wordings = text.wordings or (wording,)
+        texts = template_features(store, encoder, names, wordings, unit=text.unit)
     else:
-        words = Names(names, clip.tokenizer)
-        texts = retry_with_less_memory(clip.text, partial(clip.text.encode, text, words))
+        words = clip.names(names, prompts.wording(wording))
+        prompt = learned_prompt(store, clip, names, text, wording)
+        texts = retry_with_less_memory(clip.text, partial(clip.text.encode, prompt, words))
     for part in features.split(clip.scored_images_at_once(len(names))):
         images = part.to(texts.device)
         logits = head.logits(images, texts)
-        yield images @ texts.T if logits is None else logits / clip.scale
+        logits = checked_logits(head.method, logits, len(images), len(texts))
+        cosines = images @ texts.T if logits is None else logits / clip.scale
+        yield refuse_nan(head.method, cosines)
 
 
 def head_of(
@@ -79,6 +86,7 @@ def head_of(
     return Head(
         lambda images, texts: method.classify(images, texts, ids, clip.scale),
         teacher,
+        method.name,
     )
 
 

@@ -29,6 +29,7 @@ from rppbench import __version__
 from rppbench.contracts.prompts import Conditional, Prompts, Templates
 from rppbench.errors import UsageError
 from rppbench.exporters.vocabulary import Vocabulary
+from rppbench.features.text_features import learned_prompt
 from rppbench.files.atomic import replacing, write_atomically
 from rppbench.files.digests import digest
 from rppbench.models.blocks import at_least_float32, normalise
@@ -62,8 +63,14 @@ def class_features(
         return at_least_float32(
             clip.text.encode_sentences(fill_wording(wordings[0], vocabulary.names))
         ).cpu()
-    names = Names(vocabulary.names, clip.tokenizer, stop_apart=layout == "zsseg")
-    return clip.text.encode(text, names, raw=True).cpu()
+    names = Names(
+        vocabulary.names,
+        clip.text.kind.tokens,
+        prompts.wording(wording),
+        stop_apart=layout == "zsseg",
+    )
+    prompt = learned_prompt(None, clip, vocabulary.names, text, wording)
+    return clip.text.encode(prompt, names, raw=True).cpu()
 
 
 def write(

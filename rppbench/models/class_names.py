@@ -8,53 +8,54 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-class Tokenizer(Protocol):
-    """The interface of CLIP's own tokenizer, open_clip's `SimpleTokenizer`."""
-
-    sot_token_id: int
-    eot_token_id: int
-    context_length: int
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of the text, without start and end token."""
-
-    def __call__(self, texts: list[str]) -> Tensor:
-        """(c, context_length) zero-padded rows with start and end token."""
+from rppbench.contracts.towers import Tokens
 
 
 class Names:
     """Tokenised class names, each as '<name>.' and the end token, without a start token.
 
-    Name and full stop are tokenised as one string, as CoOp does: CLIP's tokenizer merges runs
-    of punctuation, so a name that ends in ')' gives one token ').'. With `stop_apart` the full
-    stop is always a token of its own, as in ZSSeg.
+    A `wording` other than '{}.' puts other words around the name. Name and wording are tokenised as
+    one string, as CoOp does: CLIP's tokenizer merges runs of punctuation, so a name that ends in
+    ')' gives one token ').'. With `stop_apart` the full stop at the end is always a token of its
+    own, as in ZSSeg.
     """
 
     texts: tuple[str, ...]
+    wording: str
+    """The words around each name."""
     ids: Tensor
-    """(c, s) int64 on the CPU, padded with zeros."""
+    """(c, s) int64 on the CPU, padded behind the ends."""
     lengths: Tensor
     """(c,) int64, end token included."""
 
     def __init__(
-        self, names: Sequence[str], tokenizer: Tokenizer, *, stop_apart: bool = False
+        self,
+        names: Sequence[str],
+        tokens: Tokens,
+        wording: str = "{}.",
+        *,
+        stop_apart: bool = False,
+        first: bool = False,
     ) -> None:
-        end = [*(tokenizer.encode(".") if stop_apart else ()), tokenizer.eot_token_id]
-        self.texts = tuple(names)
-        texts = names if stop_apart else fill_wording("{}.", names)
-        self.ids, self.lengths = pad_rows([[*tokenizer.encode(text), *end] for text in texts])
+        """`first` says that nothing stands before the names (`Tokens.encode`)."""
+        self.texts, self.wording = tuple(names), wording
+        end = list(tokens.end)
+        if stop_apart and wording.endswith("."):
+            wording, end = wording[:-1], [*tokens.encode(["."])[0], *end]
+        texts = fill_wording(wording, names)
+        rows = [[*ids, *end] for ids in tokens.encode(texts, first=first)]
+        self.ids, self.lengths = pad_rows(rows, tokens.pad)
 
     @classmethod
-    def of(cls, texts: Sequence[str], ids: Tensor, lengths: Tensor) -> Names:
+    def of(cls, texts: Sequence[str], ids: Tensor, lengths: Tensor, wording: str = "{}.") -> Names:
         """Names that are tokenised already: `ids` (c, s) and `lengths` (c,)."""
         names = cls.__new__(cls)
-        names.texts, names.ids, names.lengths = tuple(texts), ids, lengths
+        names.texts, names.wording = tuple(texts), wording
+        names.ids, names.lengths = ids, lengths
         return names
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class Names:
             return self
         rows = classes.cpu()
         texts = [self.texts[row] for row in rows.tolist()]
-        return Names.of(texts, self.ids[rows], self.lengths[rows])
+        return Names.of(texts, self.ids[rows], self.lengths[rows], self.wording)
 
     def truncate(self, room: int) -> Names:
         """The names in at most `room` tokens each, with a warning for every name that is cut.
@@ -85,7 +86,7 @@ class Names:
                 f" more: {self.texts[row]!r}",
                 stacklevel=2,
             )
-        return Names.of(self.texts, ids[:, :room], lengths)
+        return Names.of(self.texts, ids[:, :room], lengths, self.wording)
 
 
 def fill_wording(wording: str, names: Sequence[str]) -> list[str]:
@@ -93,10 +94,10 @@ def fill_wording(wording: str, names: Sequence[str]) -> list[str]:
     return [wording.replace("{}", name) for name in names]
 
 
-def pad_rows(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Rows of ids as one zero-padded tensor (c, s), and their lengths (c,)."""
+def pad_rows(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Rows of ids as one tensor (c, s), filled with `pad`, and their lengths (c,)."""
     lengths = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-    ids = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)
+    ids = torch.full((len(rows), max(map(len, rows), default=0)), pad, dtype=torch.int64)
     for row, tokens in enumerate(rows):
         ids[row, : len(tokens)] = torch.tensor(tokens)
     return ids, lengths

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
-from rppbench.contracts.prompts import Templates
-from rppbench.data.few_shot import draw_digest, few_shot
+from rppbench.contracts.prompts import ClassAware, Templates
+from rppbench.data.checked import checked_samples
+from rppbench.data.few_shot import draw_digest, few_images, few_shot
 from rppbench.data.images import Images, View
 from rppbench.data.splits import of_classes, training_classes
+from rppbench.evaluation.checked import checked_prompts
 from rppbench.evaluation.classify import template_encoder
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.image_features import encode_images, frozen_image_features
@@ -61,26 +64,36 @@ class StepInputs:
         self.training, self.method, self.dataset = training, method, dataset
         self.clip, self.teacher, self.group = clip, teacher, group
         self.features, self.notify = scorer.features, scorer.notify
+        self.contents = scorer.contents
         recipe = dict(training.recipe.options)
         self.classes = training_classes(dataset, training.classes)
-        drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
+        drawn = few_shot(checked_samples(dataset, "train"), training.shots, training.seed)
         self.draw = draw_digest(drawn)
         samples = of_classes(drawn, self.classes)  # after the draw, as CoOp does
         self.labels = torch.tensor([sample.label for sample in samples])
         names = [dataset.classes[label] for label in self.classes]
-        self.names = Names(names, clip.tokenizer)
+        self.few_images = few_images([sample.label for sample in samples], names, training.shots)
+        prompts = checked_prompts(method, clip)
+        self._names, self._wording = names, prompts.wording(dataset.template)
         augment = str(recipe["augment"])
-        self.images = Images(dataset, samples, clip.preprocess, augment, scorer.workers)
+        reading = augment, scorer.workers, scorer.contents
+        self.images = Images(dataset, samples, clip.preprocess, *reading)
         self.template_texts: Tensor | None = None
-        """(c, e) features of fixed wordings; None if the text is learned."""
-        if isinstance(text := method.prompts().text, Templates):
+        """(c, e) features of fixed wordings; None if the text is learned. They have unit length
+        unless `Templates.unit` is off."""
+        self.crafted_texts: Tensor | None = None
+        """(c, e) features that `ClassAware` text depends on."""
+        if isinstance(text := prompts.text, ClassAware):
+            wordings = text.wordings or (dataset.template,)
+            self.crafted_texts = template_features(self.features, clip, names, wordings)
+        if isinstance(text, Templates):
             wordings = text.wordings or (dataset.template,)
             encoder = template_encoder(text, clip, teacher)
-            self.template_texts = template_features(self.features, encoder, names, wordings)
-        if teacher is not None:
-            self.teacher_pixels = Images(
-                dataset, samples, teacher.preprocess, augment, scorer.workers
+            self.template_texts = template_features(
+                self.features, encoder, names, wordings, unit=text.unit
             )
+        if teacher is not None:
+            self.teacher_pixels = Images(dataset, samples, teacher.preprocess, *reading)
             self.teacher_texts = template_features(
                 self.features, teacher, names, (dataset.template,)
             )
@@ -93,6 +106,11 @@ class StepInputs:
         self.views = int(recipe["views"])
         self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
 
+    @cached_property
+    def names(self) -> Names:
+        """The class names, tokenised. UsageError if the text tower cannot be prompted."""
+        return self.clip.names(self._names, self._wording)
+
     def order(self, epoch: int) -> Tensor:
         """(n,) the order in which an epoch takes the training images."""
         return torch.randperm(len(self.labels), generator=self._stream("order", epoch))
@@ -104,7 +122,7 @@ class StepInputs:
             order[step * self.batch : (step + 1) * self.batch]
             for step in range(first, self.epoch_steps)
         ]
-        prompted = self.method.prompts().image is not None
+        prompted = checked_prompts(self.method, self.clip).image is not None
         needs_frozen = self.method.frozen is not None and self.method.frozen.images
         views: Sequence[Sequence[View]] = [
             [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks

@@ -29,7 +29,7 @@ def test_normalised_features_are_those_that_classify(tiny_clip: Clip) -> None:
     features = classifier.class_features(tiny_clip, prompts, WORDS, "detic", "")
     assert not torch.allclose(features.norm(dim=1), torch.ones(len(NAMES)), atol=0.01)
     assert isinstance(prompts.text, type(sapl(LeafDraw(), 32, 3)))
-    expected = tiny_clip.text.encode(prompts.text, Names(NAMES, tiny_clip.tokenizer))
+    expected = tiny_clip.text.encode(prompts.text, Names(NAMES, tiny_clip.text.kind.tokens))
     torch.testing.assert_close(normalise(features), expected.detach())
 
 
@@ -42,7 +42,9 @@ def test_fixed_wordings_are_those_of_zero_shot(tiny_clip: Clip) -> None:
 
 
 def test_zsseg_keeps_the_full_stop_a_token_of_its_own(tiny_clip: Clip) -> None:
-    together, apart = (Names(NAMES, tiny_clip.tokenizer, stop_apart=on) for on in (False, True))
+    together, apart = (
+        Names(NAMES, tiny_clip.text.kind.tokens, stop_apart=on) for on in (False, True)
+    )
     ends = [name.endswith(")") for name in NAMES]
     assert (apart.lengths - together.lengths).tolist() == [int(end) for end in ends]
     assert any(ends)
@@ -106,6 +108,17 @@ def test_categories_of_a_file_are_sorted_by_id_whatever_else_it_holds(
     data = {"info": {"a": [1, 2.5]}, "categories": categories, "images": [{"id": 1}], "n": 12}
     path.write_text(json.dumps(data, indent=1))
     assert read_vocabulary(str(path), Registry.load()).names == ("bus", "fire truck")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("names.txt", "bus\n\ncat\n"), ("names.json", '["bus", "_", "cat"]')]
+)
+def test_a_class_without_a_name_is_refused_with_its_number(
+    tmp_path: Path, file: str, text: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(UsageError, match=r"line 2 is empty|class 2 of .* has no name"):
+        read_vocabulary(str(tmp_path / file), Registry.load())
 
 
 @pytest.mark.parametrize(

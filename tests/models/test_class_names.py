@@ -8,6 +8,7 @@ import torch
 from support.tiny import tokenizer
 
 from rppbench.models.class_names import Names, fill_wording, group_by_length
+from rppbench.models.tokens import ClipTokens
 
 NAMES = ["cat", "great white shark", "cart (wheeled)", "x", "Saint Bernard, St Bernard"]
 
@@ -31,7 +32,7 @@ def splits(ordered: list[int]) -> list[list[list[int]]]:
 
 def test_a_name_is_tokenised_with_its_full_stop_as_the_published_code_does() -> None:
     tokenize = tokenizer()
-    names = Names(NAMES, tokenize)
+    names = Names(NAMES, ClipTokens(tokenize))
     for row, name in enumerate(NAMES):
         published = tokenize([f"X X X X {name}."])[0]  # start, 4 x 'X', name, '.', end, zeros
         end = int(published.argmax())
@@ -41,12 +42,12 @@ def test_a_name_is_tokenised_with_its_full_stop_as_the_published_code_does() -> 
 
 def test_a_closing_bracket_and_the_full_stop_are_one_token() -> None:
     tokenize = tokenizer()
-    names = Names(["cart (wheeled)"], tokenize)
+    names = Names(["cart (wheeled)"], ClipTokens(tokenize))
     assert names.ids[0, -2:].tolist() == [*tokenize.encode(")."), tokenize.eot_token_id]
 
 
 def test_selected_names_keep_the_order_asked_for() -> None:
-    names = Names(NAMES, tokenizer())
+    names = Names(NAMES, ClipTokens(tokenizer()))
     selected = names.select(torch.tensor([3, 1]))
     assert selected.texts == ("x", "great white shark")
     assert torch.equal(selected.ids, names.ids[[3, 1]])
@@ -55,7 +56,7 @@ def test_selected_names_keep_the_order_asked_for() -> None:
 
 def test_a_name_that_is_too_long_is_cut_before_its_full_stop_and_named_in_a_warning() -> None:
     tokenize = tokenizer()
-    names = Names(["cat", "one two three four five six"], tokenize)
+    names = Names(["cat", "one two three four five six"], ClipTokens(tokenize))
     with pytest.warns(UserWarning, match="cut from 8 to 5 tokens.*'one two three four five six'"):
         cut = names.truncate(5)
     expected = [*tokenize.encode("one two three."), tokenize.eot_token_id]
@@ -66,7 +67,7 @@ def test_a_name_that_is_too_long_is_cut_before_its_full_stop_and_named_in_a_warn
 
 
 def test_names_that_fit_are_not_changed_and_warn_of_nothing() -> None:
-    names = Names(NAMES, tokenizer())
+    names = Names(NAMES, ClipTokens(tokenizer()))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert names.truncate(70) is names

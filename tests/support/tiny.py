@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from rppbench.contracts.prompts import Prompt
-from rppbench.models.class_names import Tokenizer
 from rppbench.models.clip import Clip, Preprocess
 from rppbench.models.loading import build
+from rppbench.models.tokens import Tokenizer
 from support.reference import image_features, text_features
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
