@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
-from rppbench.contracts import Space
+from rppbench.contracts import Range, Space
 from rppbench.errors import UsageError
+
+Length = Annotated[int, Range(1, 1000)]
+"""Number of learned tokens; `check_size` knows what a backbone can take."""
+Depth = Annotated[int, Range(0, 1000)]
+"""Number of blocks that are prompted."""
+Weight = Annotated[float, Range(0)]
+"""Weight of a term of the loss."""
 
 
 def initial_context(space: Space, length: int, init: str = "") -> Tensor:
@@ -32,15 +41,31 @@ def linear(space: Space, inputs: int, outputs: int, *, bias: bool = True) -> nn.
     return layer
 
 
+def _without(tower: str, space: Space) -> str:
+    """Methods that leave this tower alone, for a message."""
+    if tower == "image" and space.text_layers:
+        return "methods that prompt the text alone, as coop and rpp:encoders=text"
+    if tower == "text" and space.image_layers:
+        return "methods that prompt the images alone, as vpt and rpp:encoders=image"
+    return "zero-shot, and methods on features, as linear-probe and tip-adapter"
+
+
 def check_size(space: Space, tower: str, length: int, depth: int = 0) -> None:
     """UsageError if the tower takes no prompts, or none of this length and depth."""
-    layers = space.text_layers if tower == "text" else space.image_layers
-    if not layers:
-        raise UsageError(
-            f"the {tower} tower of this backbone cannot be prompted: "
-            "it is not a plain transformer; `rppbench info rpp` says which options avoid it"
-        )
+    check_adapted(space, tower)
     if length < 1:
         raise UsageError(f"length is the number of learned tokens, at least 1, not {length}")
+    check_adapted(space, tower, depth)
+
+
+def check_adapted(space: Space, tower: str, depth: int = 0) -> None:
+    """UsageError if the tower takes no adapters or prompts, or not in `depth` blocks."""
+    layers = space.text_layers if tower == "text" else space.image_layers
+    if not layers:
+        obstacle = space.text_obstacle if tower == "text" else space.image_obstacle
+        raise UsageError(
+            f"the {tower} tower of this backbone cannot be prompted: {obstacle}\n"
+            f"what runs on it: {_without(tower, space)}"
+        )
     if not 0 <= depth <= layers:
         raise UsageError(f"depth is 0 to {layers} for the {tower} tower of this backbone")

@@ -28,6 +28,7 @@ def export(arguments: argparse.Namespace) -> int:
     """Check that the prompt works with what is installed; write it, its card and README."""
     from rppbench.exporters import prompt_card, provenance, select
     from rppbench.models.clip import load as load_model
+    from rppbench.planning.code_digests import CodeDigests
     from rppbench.plugins.registry import Registry
     from rppbench.training.state import learned_parameters
 
@@ -35,12 +36,13 @@ def export(arguments: argparse.Namespace) -> int:
     registry = Registry.load()
     records, _ = load(store.root)
     training = select.select_training(records, arguments.cell, arguments.seed)
-    state = learned_parameters(store.training_path(training), training.key)
+    code = CodeDigests(registry).of_training(training)
+    state = learned_parameters(store.training_path(training), training.key, code)
     card = provenance.trained_card(training, records, registry)
     prompt_card.check_backbone(card, registry)
 
     def model(name: str) -> Clip:
-        return load_model(name, registry.all("backbones"), card.precision)
+        return load_model(name, registry.all("backbones"), card.precision, kinds=registry.towers())
 
     with step_progress() as begin_step:
         begin_step("load the model")

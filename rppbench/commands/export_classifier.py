@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rppbench.commands.leaderboard import load
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.settings import settings
+from rppbench.files.class_names import alike_warning
+from rppbench.planning.backbone_names import only_backbone
 from rppbench.records.cell import Choice
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
@@ -74,11 +75,15 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         use_data(Path(arguments.data).expanduser())
     registry = Registry.load()
     names = read_vocabulary(arguments.vocabulary, registry)
+    if not names.published and (warning := alike_warning(names.names, names.name)):
+        print(f"rppbench: {warning}", file=sys.stderr)
     card, state = _prompt(arguments, registry)
     prompt_card.check_backbone(card, registry)
     with step_progress() as begin_step:
         begin_step("load the model")
-        clip = load_model(card.backbone, registry.all("backbones"), card.precision)
+        clip = load_model(
+            card.backbone, registry.all("backbones"), card.precision, kinds=registry.towers()
+        )
         method = prompt_card.build_method(card, state, registry, clip)
         begin_step(f"encode {len(names.names):,} class names")
         prompts = prompt_card.prompts_for(card, method, list(names.names))
@@ -92,6 +97,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
 def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
     """Card and state of the named prompt or method."""
     from rppbench.exporters import prompt_card, provenance, select
+    from rppbench.planning.code_digests import CodeDigests
     from rppbench.training.state import learned_parameters
 
     if arguments.prompt is None:
@@ -102,7 +108,8 @@ def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, di
     store = Store(Path(arguments.output))
     records, _ = load(store.root)
     training = select.select_training(records, arguments.prompt, arguments.seed)
-    state = learned_parameters(store.training_path(training), training.key)
+    code = CodeDigests(registry).of_training(training)
+    state = learned_parameters(store.training_path(training), training.key, code)
     return provenance.trained_card(training, records, registry), state
 
 
@@ -117,8 +124,8 @@ def _untrained_card(arguments: argparse.Namespace, registry: Registry) -> Card:
     method = registry.get("methods", name)
     if method.learning is not None:
         raise UsageError(f"{name!r} learns a prompt: export a cell of a run with --prompt")
-    named = {"model": arguments.model, "pretrained": arguments.pretrained}
-    backbone = settings(named).backbone or registry.default_backbone().name
+    named = only_backbone(arguments.model, arguments.pretrained)
+    backbone = named or registry.default_backbone().name
     choice: Choice = resolve(method, explicit)
     return Card(
         method=choice,

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands.predict import class_flags, class_names
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.settings import settings
+from rppbench.planning.backbone_names import only_backbone
 from rppbench.records.cell import spell
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from rppbench.contracts.method import Method
     from rppbench.plugins.registry import Registry
 
@@ -77,10 +74,10 @@ def adopt(arguments: argparse.Namespace) -> int:
             raise UsageError(
                 f"{name}={spell(explicit[name])}, but the checkpoint has {name}={spell(value)}"
             )
-    _check_names(imported.state, names)
-    named = {"model": arguments.model, "pretrained": arguments.pretrained}
-    backbone = settings(named).backbone or registry.default_backbone().name
-    clip = load(backbone, registry.all("backbones"))
+    _check_names(imported.classes, names)
+    named = only_backbone(arguments.model, arguments.pretrained)
+    backbone = named or registry.default_backbone().name
+    clip = load(backbone, registry.all("backbones"), kinds=registry.towers())
     card = prompt_card.Card(
         method=resolve(method, {**explicit, **imported.options}),
         backbone=clip.name,
@@ -104,15 +101,12 @@ def adopt(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_names(state: Mapping[str, Tensor], names: list[str]) -> None:
-    """UsageError if the state has class-specific contexts and `names` are not as many."""
-    contexts = [value for value in state.values() if value.ndim == 3]
-    if not contexts:
-        return
-    if len(names) != len(contexts[0]):
+def _check_names(classes: int, names: list[str]) -> None:
+    """UsageError if the checkpoint is of so many `classes` and the names are not as many."""
+    if classes and len(names) != classes:
         given = f"{len(names)} were" if names else "none were"
         raise UsageError(
-            f"the checkpoint has a context for each of {len(contexts[0])} classes, but not their "
+            f"the checkpoint has a part for each of {classes} classes, but not their "
             f"names: give all with --classes-file, in the order of their labels; {given} given"
         )
 

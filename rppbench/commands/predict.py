@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from rppbench.errors import UsageError
 from rppbench.execution.devices import torch_device
+from rppbench.files.class_names import alike_warning, plain_name
+from rppbench.files.lines import numbered_lines
 from rppbench.terminal.console import console, print_table
 from rppbench.terminal.step_progress import step_progress
 
@@ -68,7 +70,9 @@ def predict(arguments: argparse.Namespace) -> int:
     device = torch_device(arguments.device)
 
     def model(name: str) -> Clip:
-        return load(name, registry.all("backbones"), card.precision, device)
+        return load(
+            name, registry.all("backbones"), card.precision, device, kinds=registry.towers()
+        )
 
     with step_progress() as begin_step:
         begin_step("load the model")
@@ -114,19 +118,27 @@ def predict(arguments: argparse.Namespace) -> int:
 def class_names(text: str | None, path: str | None) -> list[str]:
     """The class names as they enter a prompt: spaces for underscores; [] if none are given.
 
-    UsageError if both are given, the file cannot be read, or a name is repeated.
+    The lines of a file are classes by their number, so a name may occur twice, as in ImageNet;
+    that is a warning. UsageError if both are given, the file cannot be read, or `text` repeats a
+    name or has an empty one before the last.
     """
     if text is not None and path is not None:
         raise UsageError("--classes and --classes-file cannot be used together")
-    lines: Sequence[str] = (text or "").split(",")
     if path is not None:
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+            lines = numbered_lines(Path(path))
+        except (OSError, ValueError) as error:
             raise UsageError(f"cannot read the class names in {path}: {error}") from error
-    names = [name for line in lines if (name := " ".join(line.replace("_", " ").split()))]
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+    else:
+        lines = text.rstrip(", ").split(",") if text else []
+    names = [plain_name(line) for line in lines]
+    if "" in names:
+        raise UsageError(f"class {names.index('') + 1} of {path or '--classes'} has no name")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated and path is None:
         raise UsageError(f"class {repeated[0]!r} is named twice")
+    if warning := alike_warning(names, path or "--classes"):
+        print(f"rppbench: {warning}", file=sys.stderr)
     return names
 
 
@@ -140,13 +152,7 @@ def _batches(paths: Sequence[Path], clip: Clip, report: ReportProgress) -> Itera
 def _pixels(paths: Sequence[Path], clip: Clip) -> Tensor:
     """Pixels [B, 3, size, size] of a batch. UsageError for a file that is not an image."""
     import torch
-    from PIL import Image
 
-    pixels = []
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                pixels.append(clip.preprocess(image.convert("RGB")))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UsageError(f"cannot read {path} as an image: {error}") from error
-    return torch.stack(pixels)
+    from rppbench.files.rgb import decode_image
+
+    return torch.stack([clip.preprocess(decode_image(path, str(path))) for path in paths])

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.engine import Engine
     from rppbench.contracts.method import Method
     from rppbench.contracts.task import Task
+    from rppbench.contracts.towers import ImageKind, TextKind
 
 hookspec = HookspecMarker("rppbench")
 
@@ -47,6 +48,15 @@ def rppbench_tasks() -> list[type[Task]]:
 @hookspec
 def rppbench_engines() -> list[type[Engine]]:
     """Engines: where cells run."""
+    raise NotImplementedError
+
+
+@hookspec
+def rppbench_towers() -> list[type[ImageKind] | type[TextKind]]:
+    """Kinds of towers that prompts can enter, for models that the program does not know.
+
+    They are asked before the program's own kinds.
+    """
     raise NotImplementedError
 
 

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins import hookspecs
+from rppbench.plugins.checks import fault_of, faulty_options
+from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import parse
 from rppbench.records.cell import Option
+
+if TYPE_CHECKING:
+    from rppbench.contracts.towers import ImageKind, TextKind
 
 GROUP = "rppbench"
 KINDS = ("methods", "datasets", "tasks", "engines", "backbones")
 SINGULAR = {kind: kind.removesuffix("s") for kind in KINDS} | {"datasets": "data set"}
+MOST = 100_000
+"""Most components of one hook: an endless list is a mistake."""
 
 
 class Registry:
@@ -26,7 +34,13 @@ class Registry:
         self.manager = manager
         self.broken: dict[str, Exception] = {}
         """Plugins that did not load or failed in a hook, with the error; never fatal."""
+        self.faulty: dict[tuple[str, str], str] = {}
+        """(kind, name) -> why no component of this name can be used; never fatal either."""
+        self.distributions: dict[str, Distribution] = {}
+        """Distributions of the plugins by the top-level module of their entry point."""
         self._known: dict[str, dict[str, Any]] = {}
+        self._vetted: set[tuple[str, str]] = set()
+        """(kind, name) of the components whose options were checked, when first asked for."""
 
     @classmethod
     def load(cls, plugins: Iterable[EntryPoint] | None = None) -> Registry:
@@ -36,24 +50,40 @@ class Registry:
         registry = cls(manager)
         for entry in entry_points(group=GROUP) if plugins is None else plugins:
             try:
-                plugin = entry.load()
-                manager.register(plugin, entry.name)
-                manager.check_pending()  # a misspelt hook is an error now, not ignored later
-            except Exception as error:  # noqa: BLE001  one broken plugin must not stop the others
-                registry.broken[entry.name] = error
+                with contained():
+                    plugin = entry.load()
+                    if entry.dist is not None:
+                        registry.distributions[entry.module.partition(".")[0]] = entry.dist
+                    manager.register(plugin, entry.name)
+                    manager.check_pending()  # a misspelt hook is an error now, not ignored later
+            except Exception as error:
+                if uncontained():
+                    raise
+                registry.broken[entry.name] = error  # one broken plugin must not stop the others
                 if manager.has_plugin(entry.name):
                     manager.unregister(name=entry.name)
         return registry
 
     def all(self, kind: str) -> dict[str, Any]:
-        """Components of a kind by name. UsageError if two have the same name."""
+        """Components of a kind by name, without those that cannot be used (`faulty`)."""
         if kind not in self._known:
             self._known[kind] = self._collect(kind)
         return self._known[kind]
 
+    def sound(self, kind: str) -> dict[str, Any]:
+        """As `all`, without the components whose options cannot be used: for lists."""
+        known = self.all(kind)
+        for name, component in known.items():
+            self._vet(kind, name, component)
+        return {name: one for name, one in known.items() if (kind, name) not in self.faulty}
+
     def get(self, kind: str, name: str) -> Any:
         """The named component. UsageError with the closest name, the list and broken plugins."""
         component = self.find(kind, name)
+        if component is not None:
+            self._vet(kind, name, component)
+        if (kind, name) in self.faulty:
+            raise UsageError(self.faulty[kind, name])
         if component is None:
             known = self.all(kind)
             raise unknown(f"{SINGULAR[kind]} is named", name, known, kind, self.complaints())
@@ -66,12 +96,19 @@ class Registry:
             return known.get(name)
         for implementation in self.manager.hook.rppbench_resolve_dataset.get_hookimpls():
             try:
-                component = implementation.function(name)
+                with contained():
+                    component = implementation.function(name)
+                    fault = None if component is None else fault_of(kind, component)
             except UsageError:
                 raise
-            except Exception as error:  # noqa: BLE001  as in `load`
-                self.broken[implementation.plugin_name] = error
+            except Exception as error:
+                if uncontained():
+                    raise
+                self.broken[implementation.plugin_name] = error  # as in `load`
                 continue
+            if fault:
+                plugin = implementation.plugin_name
+                raise UsageError(f"plugin {plugin!r} makes no data set of {name!r}: {fault}")
             if component is not None:
                 return component
         return None
@@ -95,12 +132,23 @@ class Registry:
             advice = "name one: --model NAME"
         raise UsageError("\n".join([f"{wrong}; {advice}", *self.complaints()]))
 
+    def towers(self) -> list[type[ImageKind] | type[TextKind]]:
+        """Kinds of towers that plugins add, in the order of the plugins."""
+        kinds: list[type[ImageKind] | type[TextKind]] = []
+        for implementation in self.manager.hook.rppbench_towers.get_hookimpls():
+            added: Any = implementation.function
+            try:
+                kinds += added()
+            except Exception as error:  # noqa: BLE001  as in `load`
+                self.broken[implementation.plugin_name] = error
+        return kinds
+
     def complaints(self) -> list[str]:
-        """One line for each broken plugin, with the error."""
-        return [
-            f"plugin {name!r} did not load: {type(error).__name__}: {error}"
-            for name, error in self.broken.items()
+        """One line for each broken plugin and each component that cannot be used."""
+        broken = [
+            f"plugin {name!r} did not load: {line_of(error)}" for name, error in self.broken.items()
         ]
+        return [*broken, *self.faulty.values()]
 
     def names(self, suite: str, role: str) -> Sequence[str]:
         """Data sets of a suite with this role, in registration order."""
@@ -126,23 +174,40 @@ class Registry:
         datasets = self.all("datasets")
         return next((name for name in sources if datasets[name].large == large), sources[0])
 
+    def _vet(self, kind: str, name: str, component: Any) -> None:
+        """Check the options of a component, once."""
+        if (kind, name) not in self._vetted:
+            self._vetted.add((kind, name))
+            if fault := faulty_options(component):
+                self.faulty[kind, name] = f"{SINGULAR[kind]} {name!r} cannot be used: {fault}"
+
     def _collect(self, kind: str) -> dict[str, Any]:
         collected: dict[str, Any] = {}
         for implementation in getattr(self.manager.hook, f"rppbench_{kind}").get_hookimpls():
+            plugin = implementation.plugin_name
             try:
-                components = list(implementation.function())
-                named = [(component.name, component) for component in components]
-            except Exception as error:  # noqa: BLE001  as above: reported, not fatal
-                self.broken[implementation.plugin_name] = error
+                with contained():
+                    components = list(islice(implementation.function(), MOST + 1))
+                    if len(components) > MOST:
+                        raise ValueError(f"its hook rppbench_{kind} lists {kind} without end")
+                    checked = [(component, fault_of(kind, component)) for component in components]
+            except Exception as error:
+                if uncontained():
+                    raise
+                self.broken[plugin] = error  # as above: reported, not fatal
                 continue
-            for name, component in named:
-                if name in collected and collected[name] is not component:
-                    raise UsageError(
+            for number, (component, fault) in enumerate(checked, 1):
+                if fault:
+                    what = f"{SINGULAR[kind]} {number} of plugin {plugin!r}"
+                    self.faulty[kind, f"{plugin} {number}"] = f"{what} cannot be used: {fault}"
+                    continue
+                name = component.name
+                if collected.setdefault(name, component) is not component:
+                    self.faulty[kind, name] = (
                         f"two {kind} are named {name!r}: {_where(collected[name])} and "
                         f"{_where(component)}; uninstall one of the plugins"
                     )
-                collected[name] = component
-        return collected
+        return {name: one for name, one in collected.items() if (kind, name) not in self.faulty}
 
 
 def _where(component: Any) -> str:

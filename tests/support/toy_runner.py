@@ -16,7 +16,8 @@ from rppbench.execution.resources import Resources
 from rppbench.execution.runner import Runner
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip, load
-from rppbench.planning.plan import Request, cell_groups, cells
+from rppbench.planning.plan import cell_groups, cells
+from rppbench.planning.request import Request
 from rppbench.planning.status import survey
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
@@ -38,12 +39,9 @@ class ToyRunner(Runner):
     @cached_property
     def resources(self) -> Resources:
         registry = toy_registry(self.models)
-        loaded: dict[str, Clip] = {}
 
         def get(name: str, precision: str) -> Clip:
-            if name not in loaded:
-                loaded[name] = load(name, registry.all("backbones"), precision)
-            return loaded[name]
+            return load(name, registry.all("backbones"), precision, kinds=registry.towers())
 
         return Resources(
             registry=registry,
