@@ -51,6 +51,14 @@ class RegionClassifier(Protocol):
     def scale(self) -> float:
         """CLIP's exp(logit_scale)."""
 
+    @property
+    def bias(self) -> float | None:
+        """The logit bias of a backbone trained with a sigmoid (SigLIP); None for CLIP.
+
+        sigmoid(scale * cosine + bias) is the probability of a class by itself. Among classes that
+        exclude each other the bias cancels, and softmax(scale * cosine) is the probability.
+        """
+
     def similarities(
         self, features: Tensor, names: Sequence[str], *, prompted: bool = True
     ) -> Tensor:
@@ -75,8 +83,10 @@ class RegionCache(Protocol):
     ) -> Tensor:
         """Features (rows, e) of images or crops: stored ones, or those of `compute()`.
 
-        `key` says which images; data, tower and precision are added to it. Where the method has an
-        image prompt, nothing is stored unless the features are not `prompted`.
+        `key` says which images; data, tower and precision are added to it. For parts of one image,
+        its entry 'sample' is the sample's key: the content of that image is then added, else that
+        of all test images. Where the method has an image prompt, nothing is stored unless the
+        features are not `prompted`.
         """
 
     def arrays(
@@ -84,7 +94,8 @@ class RegionCache(Protocol):
     ) -> Mapping[str, NDArray[Any]]:
         """Arrays that depend on the data set's images but not on the method, such as proposals.
 
-        Stored ones, or those of `compute()`. `key` says what they are; the data are added to it.
+        Stored ones, or those of `compute()`. `key` says what they are; the data are added to it,
+        as in `features`.
         """
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -15,8 +16,11 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompts
+from rppbench.contracts.regions import UNLABELLED, DenseDataset
 from rppbench.data.augmentation import normalised
+from rppbench.data.checked import checked_samples
 from rppbench.data.images import Notify
+from rppbench.data.parts import ANNOTATIONS
 from rppbench.data.splits import spread
 from rppbench.errors import UsageError
 from rppbench.evaluation.classify import COSINES, similarities
@@ -24,6 +28,8 @@ from rppbench.execution.cell_method import CellMethod
 from rppbench.features.store import FeatureStore
 from rppbench.files.digests import digest
 from rppbench.models.clip import embed_width
+
+T = TypeVar("T")
 
 
 class Encoder:
@@ -79,6 +85,10 @@ class Classifier:
     @property
     def scale(self) -> float:
         return float(self.clip.scale)
+
+    @property
+    def bias(self) -> float | None:
+        return None if self.clip.bias is None else float(self.clip.bias)
 
     @torch.inference_mode()
     def similarities(
@@ -136,38 +146,74 @@ class Cache:
             return compute()
         clip = self.method.clip
         own = {
-            **self._data,
+            **self._data(key),
             "kind": "parts",
             "preprocess": digest(asdict(clip.preprocess), 32),
             "tower": clip.digest,
             "precision": str(clip.dtype),
         }
-        return self.store.get({**key, **own}, rows, compute)
+        return self.store.get({**key, **own}, rows, lambda: self._checked(key, compute))
 
     def arrays(
         self, key: Mapping[str, object], compute: Callable[[], Mapping[str, NDArray[Any]]]
     ) -> Mapping[str, NDArray[Any]]:
         """Arrays from the store, or computed and stored."""
-        return self.store.arrays({**key, **self._data}, compute)
+        return self.store.arrays({**key, **self._data(key)}, lambda: self._checked(key, compute))
 
-    @property
-    def _data(self) -> dict[str, str]:
-        return {"dataset": self.dataset.name, "fingerprint": self.dataset.fingerprint()}
+    def _checked(self, key: Mapping[str, object], compute: Callable[[], T]) -> T:
+        """What `compute` gives. DataChangedError if its images changed meanwhile."""
+        result = compute()
+        self.method.resources.contents.check(self.dataset, self._samples(key))
+        return result
+
+    def _samples(self, key: Mapping[str, object]) -> Sequence[Sample]:
+        """The image whose key is `key["sample"]`, or all test images."""
+        if "sample" in key:
+            return [Sample(str(key["sample"]), UNLABELLED)]
+        return self.dataset.samples("test")
+
+    @cached_property
+    def _code(self) -> dict[str, str]:
+        """Digests of the source of the task and its parts, which compute what is stored."""
+        task = self.method.resources.code.of_task(self.method.cell)
+        return {"task code": " ".join(task.values())} if task else {}
+
+    def _data(self, key: Mapping[str, object]) -> dict[str, str]:
+        """What identifies the data and the images of a key."""
+        data = {
+            "dataset": self.dataset.name,
+            "fingerprint": self.dataset.fingerprint(),
+            **self._code,
+        }
+        if self.dataset.generated:
+            return data
+        samples, contents = self._samples(key), self.method.resources.contents
+        data["content"], _ = contents.of_samples(self.dataset, samples)
+        if isinstance(self.dataset, DenseDataset):  # proposals may be made from the annotations
+            data["annotations"], _ = contents.of_samples(self.dataset, samples, ANNOTATIONS)
+        return data
 
 
 class CellRegions:
     """The images of a cell, and what is needed to score regions of them."""
 
-    def __init__(self, method: CellMethod, dataset: Dataset, notify: Notify) -> None:
+    def __init__(
+        self, method: CellMethod, dataset: Dataset, notify: Notify, scored: dict[str, str]
+    ) -> None:
+        """`scored` receives the digests of the data that are scored, by part."""
         store = method.resources.features
+        self._contents, self._scored = method.resources.contents, scored
         self.dataset, self.limit, self.notify = dataset, method.cell.limit, notify
         self.encoder = Encoder(method, method.resources.batch_size)
         self.classifier = Classifier(method, dataset.template, store, notify)
         self.cache = Cache(method, dataset, store)
 
     def samples(self) -> Sequence[Sample]:
-        """The test images to score."""
-        return spread(self.dataset.samples("test"), self.limit)
+        """The test images to score. What they and their annotations hold is recorded."""
+        samples = spread(checked_samples(self.dataset, "test", scenes=True), self.limit)
+        parts = ["test", *([ANNOTATIONS] if isinstance(self.dataset, DenseDataset) else [])]
+        self._scored |= dict(self._contents.record(self.dataset, part, samples) for part in parts)
+        return samples
 
     def report_progress(self, done: int, total: int) -> None:
         """Report how many of the images are scored."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from rppbench.contracts import (
     Dataset,
     Detections,
     DetectionSet,
+    Range,
+    RegionClassifier,
     ReportProgress,
     Sample,
     Score,
@@ -65,15 +67,15 @@ class Detection(ProposalTask):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: int = 0,
+        shots: Annotated[int, Range(0, 1_000_000)] = 0,
         proposals: str = "regions",
         path: str = "",
-        at_most: int = 100,
-        context: float = 0.1,
-        temperature: float = 50.0,
-        overlap: float = 0.5,
-        threshold: float = 0.02,
-        detections: int = 300,
+        at_most: Annotated[int, Range(1, 100_000)] = 100,
+        context: Annotated[float, Range(0, 100)] = 0.1,
+        temperature: Annotated[float, Range(0)] = 50.0,
+        overlap: Annotated[float, Range(0, 1)] = 0.5,
+        threshold: Annotated[float, Range(0, 1)] = 0.02,
+        detections: Annotated[int, Range(1, 100_000)] = 300,
     ) -> None:
         """`path` is the file of the proposals or the folder of their model, `at_most` the largest
         number kept for an image; `context` widens a crop on each side by this share of the box.
@@ -98,7 +100,7 @@ class Detection(ProposalTask):
         scorer, right, crops = AveragePrecision(data), 0, 0
         total = len(bench.regions.samples())
         for done, (sample, boxes, cosines) in enumerate(self.named(bench, data), 1):
-            scorer.add(sample, self.classify(boxes, cosines))
+            scorer.add(sample, self.classify(boxes, self.logits(cosines, bench.regions.classifier)))
             if self.proposals == "true":
                 instances = [one for one in data.instances(sample) if not one.crowd]
                 labels = [one.label for one in instances[: self.at_most]]
@@ -127,7 +129,7 @@ class Detection(ProposalTask):
                 np.ones(len(instances), np.float32),
                 np.array([one.label for one in instances], np.int64),
             )
-            prediction = self.classify(boxes, cosines)
+            prediction = self.classify(boxes, self.logits(cosines, bench.regions.classifier))
             yield Comparison(sample.key, data.image(sample), truth, prediction)
 
     def named(
@@ -142,15 +144,20 @@ class Detection(ProposalTask):
             features = self._features(bench, sample, boxes[0])
             yield sample, boxes, classifier.similarities(features, list(data.classes)).numpy()
 
-    def classify(self, boxes: Boxes, cosines: np.ndarray) -> Detections:
-        """The detections of an image, from its proposals (n, 4) and their cosines (n, c)."""
+    def logits(self, cosines: np.ndarray, classifier: RegionClassifier) -> np.ndarray:
+        """(n, c) what a sigmoid turns into the probability of each class by itself."""
+        if classifier.bias is not None:  # trained as this sigmoid
+            return classifier.scale * cosines.astype(np.float64) + classifier.bias
+        # A detector's trained features make cosines of absent classes negative; those of CLIP are
+        # all about 0.2, where a sigmoid at 50 is 1. What matters is the difference from their mean.
+        return self.temperature * (cosines - cosines.mean(1, keepdims=True))
+
+    def classify(self, boxes: Boxes, logits: np.ndarray) -> Detections:
+        """The detections of an image, from its proposals (n, 4) and their logits (n, c)."""
         corners, objectness = boxes
         if not len(objectness):
             empty = np.zeros(0, np.float32)
             return Detections(corners, empty, empty.astype(np.int64))
-        # A detector's trained features make cosines of absent classes negative; those of CLIP are
-        # all about 0.2, where a sigmoid at 50 is 1. What matters is the difference from their mean.
-        logits = self.temperature * (cosines - cosines.mean(1, keepdims=True))
         scores = np.sqrt(objectness[:, None] / (1 + np.exp(-logits))).astype(np.float32)  # (n, c)
         kept = suppress(overlaps(corners), scores, self.overlap, self.threshold)
         rows, labels = kept.nonzero()

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from rppbench_tasks.detection import Detection, crop, inside
 from rppbench_tasks.proposing.boxes import overlaps, suppress
+
+
+@dataclass
+class Classifier:
+    """The numbers that a backbone's logits have."""
+
+    scale: float = 100.0
+    bias: float | None = None
+
+    def similarities(
+        self, features: Tensor, names: Sequence[str], *, prompted: bool = True
+    ) -> Tensor:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -30,10 +47,27 @@ def test_no_proposals_are_no_detections() -> None:
 def test_at_most_so_many_detections_and_the_best_of_them() -> None:
     boxes = np.array([[at * 20, 0, 10, 10] for at in range(8)], np.float32)
     cosines = np.random.default_rng(0).normal(0.2, 0.05, (8, 6)).astype(np.float32)
-    best = Detection(detections=5).classify((boxes, np.ones(8, np.float32)), cosines)
-    everything = Detection().classify((boxes, np.ones(8, np.float32)), cosines)
+    logits = Detection().logits(cosines, Classifier())
+    best = Detection(detections=5).classify((boxes, np.ones(8, np.float32)), logits)
+    everything = Detection().classify((boxes, np.ones(8, np.float32)), logits)
     assert len(best) == 5
     assert best.scores.tolist() == sorted(everything.scores.tolist(), reverse=True)[:5]
+
+
+def test_a_backbone_with_a_bias_scores_each_class_by_the_sigmoid_it_was_trained_with() -> None:
+    boxes = np.array([[at * 20, 0, 10, 10] for at in range(8)], np.float32)
+    cosines = np.random.default_rng(0).normal(0.1, 0.05, (8, 6)).astype(np.float32)
+    task = Detection(threshold=0.0)
+    logits = task.logits(cosines, Classifier(scale=110.0, bias=-12.5))
+    found = task.classify((boxes, np.full(8, 0.25, np.float32)), logits)
+    expected = np.sqrt(0.25 / (1 + np.exp(12.5 - 110.0 * cosines.astype(np.float64))))
+    best = -np.sort(-expected.ravel())
+    np.testing.assert_allclose(found.scores, best, rtol=1e-5)
+
+
+def test_without_a_bias_what_matters_is_the_difference_from_the_mean() -> None:
+    cosines = np.array([[0.1, 0.2, 0.3]], np.float32)
+    np.testing.assert_allclose(Detection().logits(cosines, Classifier()), [[-5, 0, 5]], atol=1e-5)
 
 
 def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
