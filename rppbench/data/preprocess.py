@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import rppbench.torchvision_shim  # noqa: F401  # before open_clip, which imports torchvision
+
+# isort: split
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from rppbench.contracts.fitted import FittedMethod
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
-from rppbench.contracts.prompts import Conditional, Prompt, Prompts
+from rppbench.contracts.prompts import ClassAware, Conditional, Prompt, Prompts
 from rppbench.data.splits import spread
 from rppbench.errors import DivergedError
+from rppbench.evaluation.checked import checked_logits, checked_loss, checked_prompts
 from rppbench.evaluation.classify import head_of
 from rppbench.evaluation.scorer import LEARNED_IMAGES, Scorer
 from rppbench.models.clip import Clip
@@ -30,7 +31,7 @@ from rppbench.records.cell import Training
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.fitting import examples_for, fit_entry
 from rppbench.training.optimizer import add_to_average, learning_rate, optimiser_of, scaler_of
-from rppbench.training.state import Progress, load_state, save_state
+from rppbench.training.state import NO_CODE, Progress, load_state, save_state
 from rppbench.training.step_inputs import Batch, StepInputs
 
 T = TypeVar("T")
@@ -52,15 +53,29 @@ class Trainer:
         dataset: Dataset,
         scorer: Scorer,
         group: Group = ALONE,
+        contents: Mapping[str, str] | None = None,
+        check: Callable[[], None] = lambda: None,
+        code: Mapping[str, str] = NO_CODE,
+        warn: Callable[[str], None] = lambda line: None,
     ) -> None:
+        """contents: digests of the data, which the state on disk keeps.
+
+        check: raises if the prompts must not be stored, since a shared model was changed.
+        code: digests of the source that this training runs, by component.
+        warn: called with the reason why a stored state is not used.
+        """
         self.training, self.method, self.supervision = training, method, supervision
         self.clip, self.teacher, self.scorer, self.group = clip, teacher, scorer, group
         self.notify, self.dataset = scorer.notify, dataset
+        self.contents = contents or {}
+        self.check, self.code, self.warn = check, code, warn
         self.recipe = dict(training.recipe.options)
         self.inputs = StepInputs(training, method, clip, teacher, dataset, scorer, group)
         self.scaler = scaler_of(clip.device.type, clip.dtype)
         self.epoch_steps = self.inputs.epoch_steps
         self.steps = self.epoch_steps * int(self.recipe["epochs"])
+        if per_shot := int(self.recipe.get("steps_per_shot", 0)):
+            self.steps = per_shot * training.shots if self.epoch_steps else 0
 
     def run(self, path: Path) -> Progress:
         """Train to the end and write the prompts to `path`; resumes if there is a .partial file.
@@ -79,17 +94,32 @@ class Trainer:
             self.method.start(examples)
         progress = Progress()
         if self.group.first:
-            progress = load_state(unfinished, self.training.key, self.method, optimiser)
-            progress = replace(progress, draw=self.inputs.draw)
+            progress = load_state(
+                unfinished,
+                self.training.key,
+                self.method,
+                optimiser,
+                contents=self.contents,
+                code=self.code,
+                warn=self.warn,
+            )
+            progress = replace(
+                progress,
+                draw=self.inputs.draw,
+                few_images=self.inputs.few_images,
+                # A state from before there were digests stays unverified.
+                contents=progress.contents if progress.step else self.contents,
+            )
         progress = self._same_state(progress, optimiser)
         if progress.scaler:
             self.scaler.load_state_dict(dict(progress.scaler))
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(self.recipe, epoch)
             for step, batch in self.inputs.epoch(epoch, first):
+                rate = learning_rate(self.recipe, epoch, progress.step / self.steps)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
                 # A step that ran out of memory is taken again in smaller groups, but not by one of
                 # several processes: the others are in the middle of the same step.
                 take = partial(self._step, progress, step, batch, optimiser)
@@ -99,16 +129,19 @@ class Trainer:
                 progress = take()
                 before_close = progress
                 progress = replace(progress, seconds=time.monotonic() - started)
-                if progress.step % self.epoch_steps == 0:
-                    progress = _close_epoch(progress, epoch, learning_rate(self.recipe, epoch))
+                if progress.step % self.epoch_steps == 0 or progress.step == self.steps:
+                    progress = _close_epoch(progress, epoch, rate, self.epoch_steps)
                     if weights is not None:
                         add_to_average(optimiser, parameters, weights[epoch])
                 means = _means(before_close, self.epoch_steps)
                 self.notify("train", progress.step, self.steps, means)
                 if self.group.first and time.monotonic() - saved > SAVE_SECONDS:
-                    save_state(unfinished, self.training.key, self.method, optimiser, progress)
+                    self._save(unfinished, optimiser, progress)
                     saved = time.monotonic()
+                if progress.step == self.steps:
+                    break
         if not self.group.first:
+            self.check()
             return progress
         if weights is not None:
             with torch.no_grad():
@@ -123,13 +156,22 @@ class Trainer:
                     raise self._diverged(f"the loss is {fit['loss']} after the fit")
                 progress = replace(progress, seconds=seconds, log=(fit,))
         self.method.eval()
-        final = self._final_loss()
+        try:
+            final = self._final_loss()
+        except DivergedError:
+            final = math.nan
         if not math.isfinite(final):
             raise self._diverged(f"the loss is {final} after all {progress.step} steps")
         progress = replace(progress, train_loss=final)
-        save_state(path, self.training.key, self.method, None, progress)
+        self._save(path, None, progress)
         unfinished.unlink(missing_ok=True)
         return progress
+
+    def _save(
+        self, path: Path, optimiser: torch.optim.Optimizer | None, progress: Progress
+    ) -> None:
+        self.check()
+        save_state(path, self.training.key, self.method, optimiser, progress, self.code)
 
     def _same_state(self, progress: Progress, optimiser: torch.optim.Optimizer) -> Progress:
         """The first process's progress; method and optimiser get its state too."""
@@ -146,7 +188,7 @@ class Trainer:
         classes = self.inputs.classes
         samples = spread(self.inputs.images.samples, LEARNED_IMAGES)
         with torch.no_grad():
-            prompts = self.method.prompts()
+            prompts = checked_prompts(self.method, self.clip)
         every = range(len(classes))
         head = head_of(self.method, self.clip, every, self.teacher)
         (evaluation,) = self.scorer(prompts, self.dataset, samples, classes, [every], head)
@@ -164,7 +206,7 @@ class Trainer:
         inputs, device = self.inputs, self.clip.device
         labels = inputs.labels[batch.picks]
         candidates, negatives = inputs.candidates(labels, self.supervision.sampled, epoch, step)
-        prompts = self.method.prompts()
+        prompts = checked_prompts(self.method, self.clip)
         images = batch.images.to(device)
         if prompts.image is not None:
             images = self.clip.image.encode(images, prompts.image)
@@ -176,6 +218,7 @@ class Trainer:
             teacher_texts = inputs.teacher_texts[candidates.to(device)]
             teacher = self.teacher.scale * batch.teacher_images.to(device) @ teacher_texts.T
         frozen_texts, frozen_images = inputs.frozen_texts, batch.frozen_images
+        head = self.method.classify(images, texts, candidates.to(device), self.clip.scale)
         state = Step(
             images=images,
             texts=texts,
@@ -188,9 +231,9 @@ class Trainer:
             teacher=teacher,
             frozen_texts=None if frozen_texts is None else frozen_texts[candidates],
             frozen_images=None if frozen_images is None else frozen_images.to(device),
-            head=self.method.classify(images, texts, candidates.to(device), self.clip.scale),
+            head=checked_logits(self.method.name, head, len(images), len(candidates)),
         )
-        loss = self.method.loss(state)
+        loss = checked_loss(self.method, self.method.loss(state))
         value = loss.item()
         when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
         if not math.isfinite(value):
@@ -218,9 +261,9 @@ class Trainer:
         `images` are features: of this process's share if the image tower is prompted, else of the
         complete batch.
         """
-        names, fixed = self.inputs.names, self.inputs.template_texts
-        if fixed is not None:
+        if (fixed := self.inputs.template_texts) is not None:
             return fixed[candidates]
+        names = self.inputs.names
         if isinstance(prompts.text, Conditional):
             if self.group.size == 1:
                 contexts = prompts.text.contexts(images)
@@ -229,12 +272,21 @@ class Trainer:
             own = images if prompts.image is not None else images[rows.to(images.device)]
             each = self.clip.text.encode_each(prompts.text.contexts(own), names, candidates)
             return self.group.gather(each, rows, batch)
-        assert isinstance(prompts.text, Prompt)
         if self.group.size == 1:
-            return self.clip.text.encode(prompts.text, names, candidates)
+            return self._learned_texts(prompts, candidates)
         rows = self.group.share(len(candidates), "candidate classes")
-        own = self.clip.text.encode(prompts.text, names, candidates[rows])
+        own = self._learned_texts(prompts, candidates[rows])
         return self.group.gather(own, rows, len(candidates))
+
+    def _learned_texts(self, prompts: Prompts, classes: Tensor) -> Tensor:
+        """(k, e) features of classes (k,) behind learned text that does not depend on images."""
+        text, names, crafted = prompts.text, self.inputs.names, self.inputs.crafted_texts
+        if isinstance(text, ClassAware):
+            assert crafted is not None
+            prompt = text.prompt(crafted[classes.to(crafted.device)])
+            return self.clip.text.encode(prompt, names.select(classes))
+        assert isinstance(text, Prompt)
+        return self.clip.text.encode(text, names, classes)
 
     def _diverged(self, what: str) -> DivergedError:
         norms = ", ".join(
@@ -266,8 +318,7 @@ def _means(progress: Progress, epoch_steps: int) -> dict[str, float]:
     }
 
 
-def _close_epoch(progress: Progress, epoch: int, lr: float) -> Progress:
-    steps = progress.step // (epoch + 1)
-    entry = {"epoch": epoch + 1, "lr": lr, **_means(progress, steps)}
+def _close_epoch(progress: Progress, epoch: int, lr: float, epoch_steps: int) -> Progress:
+    entry = {"epoch": epoch + 1, "lr": lr, **_means(progress, epoch_steps)}
     log = (*progress.log, entry)
     return replace(progress, log=log, epoch_loss=0.0, epoch_right=0, epoch_seen=0)
