@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin
 
+from rppbench.contracts.ranges import Range, check_values, hints
 from rppbench.errors import UsageError, unknown
 from rppbench.records.cell import Choice, Option, Options
 
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
+
+_LATER = ("eps", "min_lr", "steps_per_shot")
+"""Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 
 @dataclass(frozen=True)
@@ -21,27 +25,34 @@ class Recipe:
     """One way to optimise a method. Its name has paper and version; a change needs a new name."""
 
     name: str
-    epochs: int
+    epochs: Annotated[int, Range(0, 100_000)]
     """0 for a method without training steps."""
-    batch: int
+    batch: Annotated[int, Range(1, 1_000_000)]
     """Images per step."""
-    lr: float
-    """Peak learning rate of SGD."""
-    warmup_epochs: int = 1
-    warmup_lr: float = 1e-5
+    lr: Annotated[float, Range(0, 1e6)]
+    """Peak learning rate."""
+    steps_per_shot: Annotated[int, Range(0, 100_000)] = 0
+    """Training steps for each shot, in place of `epochs`; 0 counts epochs."""
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 1
+    warmup_lr: Annotated[float, Range(0, 1e6)] = 1e-5
     """Constant rate of the warm-up epochs; the cosine starts after them at full rate and runs
     over `epochs`, so it does not reach zero (Dassl's behaviour, kept by all descendants)."""
-    schedule: str = "cosine"
-    """'cosine', or 'cosine-squared' (two such schedulers on one optimiser)."""
-    optimiser: str = "sgd"
-    """'sgd' or 'adamw', which has no use for `momentum`."""
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    augment: str = "crop-flip"
+    schedule: Literal["cosine", "cosine-squared", "cosine-steps"] = "cosine"
+    """'cosine', 'cosine-squared' (two such schedulers on one optimiser), or 'cosine-steps' (one
+    cosine over all steps, from `lr` to `min_lr`, without a warm-up)."""
+    min_lr: Annotated[float, Range(0, 1e6)] = 0.0
+    """Last rate of 'cosine-steps'."""
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    """'sgd', 'adam' or 'adamw'; the last two have no use for `momentum`."""
+    eps: Annotated[float, Range(0, 1)] = 0.0
+    """Added to the denominator of 'adam' and 'adamw'; 0 takes 1e-8 and 1e-4."""
+    momentum: Annotated[float, Range(0, 1)] = 0.9
+    weight_decay: Annotated[float, Range(0, 1e6)] = 5e-4
+    augment: Literal["none", "crop-flip", "half-crop-flip", "crop-flip-randaugment2"] = "crop-flip"
     """'none', 'crop-flip', 'half-crop-flip' or 'crop-flip-randaugment2'."""
-    views: int = 1
+    views: Annotated[int, Range(1, 1000)] = 1
     """Augmented copies of each image in a batch."""
-    shots: int = 16
+    shots: Annotated[int, Range(1, 1_000_000)] = 16
     """Training images per class where the task leaves their number to the recipe."""
     options: Options = ()
     """Option values of the method that belong to this recipe (depth 3 in MaPLe's transfer)."""
@@ -66,9 +77,12 @@ class Recipe:
 
     def choice(self) -> Choice:
         """The values and the protocol as part of a training's identity."""
-        return Choice(
-            self.name, tuple(sorted({**self.values(), "protocol": self.protocol}.items()))
-        )
+        values = {
+            name: value
+            for name, value in {**self.values(), "protocol": self.protocol}.items()
+            if value or name not in _LATER
+        }
+        return Choice(self.name, tuple(sorted(values.items())))
 
 
 FALLBACK = Recipe(
@@ -132,6 +146,7 @@ def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
             raise UsageError(f"recipe value {name!r} must be {kind}, not {value!r}")
         if value != current:
             resolved[name] = value
+    check_values(_kinds(), resolved, f"recipe {recipe.name!r}")
     if not resolved:
         return recipe
     suffix = ",".join(f"{name}={value}" for name, value in sorted(resolved.items()))
@@ -173,7 +188,7 @@ def read_recipes(path: str | Path) -> tuple[Recipe, ...]:
 @cache
 def _kinds() -> Mapping[str, Any]:
     """The types of the fields of `Recipe`; resolving them takes most of the time of a read."""
-    return get_type_hints(Recipe)
+    return hints(Recipe)
 
 
 def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
@@ -186,11 +201,17 @@ def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
     for field in fields(Recipe):
         if field.default is MISSING and field.name not in values:
             raise UsageError(f"{where} lacks the key {field.name!r}")
-    return Recipe(**values)
+    recipe = Recipe(**values)
+    check_values(kinds, {**recipe.values(), "shots": recipe.shots}, where)
+    return recipe
 
 
 def _field(value: Any, key: str, kind: Any, where: str) -> Any:
     """The value as `Recipe` holds it: tables and arrays as tuples. UsageError for a wrong type."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    elif get_origin(kind) is Literal:
+        kind = str
     if key == "options":
         if not isinstance(value, dict):
             raise UsageError(f"{key!r} of {where} is a table of options, not {value!r}")

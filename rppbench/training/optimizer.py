@@ -10,7 +10,9 @@ from torch import Tensor
 
 from rppbench.errors import unknown
 
-OPTIMISERS = ("sgd", "adamw")
+OPTIMISERS = ("sgd", "adam", "adamw")
+BY_STEP = "cosine-steps"
+"""The schedule that changes the rate after each step; the others change it after each epoch."""
 SCHEDULES: Mapping[str, Callable[[float], float]] = {
     "cosine": lambda passed: (1 + math.cos(math.pi * passed)) / 2,
     "cosine-squared": lambda passed: ((1 + math.cos(math.pi * passed)) / 2) ** 2,
@@ -18,20 +20,24 @@ SCHEDULES: Mapping[str, Callable[[float], float]] = {
 """Fraction of the peak rate by the fraction of epochs that have passed."""
 
 
-def learning_rate(recipe: Mapping[str, object], epoch: int) -> float:
+def learning_rate(recipe: Mapping[str, object], epoch: int, passed: float = 0.0) -> float:
     """Learning rate of an epoch (from 0): constant warm-up, then a cosine over all epochs.
+
+    `passed` is the fraction of all steps that were taken, which alone counts for 'cosine-steps'.
 
     The cosine starts at its full rate after the warm-up and is stepped once per epoch, so the rate
     of the last epoch is not zero, as in KaiyangZhou/Dassl.pytorch `optim/lr_scheduler.py`. Raises
     UsageError for a schedule that does not exist.
     """
     warmup, epochs = int(recipe["warmup_epochs"]), int(recipe["epochs"])  # type: ignore[call-overload]
-    schedule = str(recipe["schedule"])
+    schedule, peak = str(recipe["schedule"]), float(recipe["lr"])  # type: ignore[arg-type]
+    if schedule == BY_STEP:
+        lowest = float(recipe.get("min_lr", 0.0))  # type: ignore[arg-type]
+        return lowest + (peak - lowest) * SCHEDULES["cosine"](passed)
     if schedule not in SCHEDULES:
-        raise unknown("schedule is named", schedule, SCHEDULES, "schedules")
+        raise unknown("schedule is named", schedule, [*SCHEDULES, BY_STEP], "schedules")
     if epoch < warmup:
         return float(recipe["warmup_lr"])  # type: ignore[arg-type]
-    peak = float(recipe["lr"])  # type: ignore[arg-type]
     return peak * SCHEDULES[schedule]((epoch - warmup) / epochs)
 
 
@@ -42,8 +48,11 @@ def optimiser_of(
     name = str(recipe["optimiser"])
     decay = float(recipe["weight_decay"])  # type: ignore[arg-type]
     learned = parameters or [torch.zeros(0)]  # torch refuses an empty list
-    if name == "adamw":  # eps as Tip-Adapter sets it, its only user
-        return torch.optim.AdamW(learned, eps=1e-4, weight_decay=decay)
+    eps = float(recipe.get("eps", 0.0))  # type: ignore[arg-type]
+    if name == "adam":  # the decay is part of the gradient
+        return torch.optim.Adam(learned, eps=eps or 1e-8, weight_decay=decay)
+    if name == "adamw":  # the usual eps is the one that Tip-Adapter sets
+        return torch.optim.AdamW(learned, eps=eps or 1e-4, weight_decay=decay)
     if name != "sgd":
         raise unknown("optimiser is named", name, OPTIMISERS, "optimisers")
     momentum = float(recipe["momentum"])  # type: ignore[arg-type]

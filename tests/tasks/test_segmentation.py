@@ -23,8 +23,9 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
-from rppbench.models.image_tower import position_embeddings
-from rppbench.planning.plan import Request, cell_groups, cells
+from rppbench.models.towers.open_clip_image import position_embeddings
+from rppbench.planning.plan import cell_groups, cells
+from rppbench.planning.request import Request
 from rppbench.records.record import Record
 from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import parts_of
@@ -303,12 +304,12 @@ def test_both_heads_score_fixed_and_learned_prompts(
 
 def test_features_of_frozen_towers_are_computed_once(models: Path, tmp_path: Path) -> None:
     _, runner = run(models, tmp_path, "", "fixed")
-    clip = runner.resources.load("tiny", "fp32")
+    clip = runner.resources.backbones("tiny", "fp32")
     before = clip.image.images_encoded
     again, _ = run(models, tmp_path, "", "fixed")
     records, second = run(models, tmp_path, ",weight=0.5", "fixed")
     assert before > 0
-    assert second.resources.load("tiny", "fp32").image.images_encoded == 0
+    assert second.resources.backbones("tiny", "fp32").image.images_encoded == 0
     assert records[0].failure is None
     # The ensemble of zero-shot CLIP with itself is itself.
     assert [s.value for s in records[0].scores] == pytest.approx([s.value for s in again[0].scores])
@@ -391,6 +392,11 @@ def test_a_plugin_brings_heads_and_proposals(
     assert masked.failure is None, masked.failure
     (striped,), _ = run(models, tmp_path / "b", ",head=striped")
     assert striped.failure is None, striped.failure
+    assert "part of task:segmentation" in masked.code.keys() & striped.code.keys()
+    assert not [name for name, _ in striped.cell.inputs if name.startswith("part:")]
+    monkeypatch.setattr(Striped, "version", 2, raising=False)
+    (again,), _ = run(models, tmp_path / "c", ",head=striped")
+    assert ("part:Striped", "version 2") in again.cell.inputs
     scored = (40 - 3) * 32 * 3
     blue = sum(40 - (10 + 5 * number) for number in range(3)) * 31
     values = {score.metric: score.value for score in striped.scores}
