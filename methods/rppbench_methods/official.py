@@ -38,7 +38,8 @@ def imported_context(
         options["class_specific"] = context.ndim == 3
     prefixes = [checkpoint[f"{name}prefix"] for name in buffers if f"{name}prefix" in checkpoint]
     start = start_token(prefixes[0]) if prefixes else None
-    return ImportedState(options, {"context": context}, start)
+    classes = len(context) if context.ndim == 3 else 0
+    return ImportedState(options, {"context": context}, start, classes)
 
 
 def start_token(prefix: Tensor) -> Tensor:

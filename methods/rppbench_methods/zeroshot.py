@@ -9,14 +9,15 @@ from __future__ import annotations
 from rppbench.contracts import Method, Prompts, Space, Templates
 from rppbench.errors import unknown
 
-WORDS = ("dataset", "single", "ensemble")
+WORDS = ("dataset", "single", "select", "ensemble")
 
 
 class ZeroShot(Method):
     """Class names in a fixed wording.
 
     `template` is 'dataset' (each data set's own wording), 'single' ("a photo of a {}."), 'ensemble'
-    (the 80 wordings that CLIP used for ImageNet, features averaged) or a wording with one '{}'.
+    (the 80 wordings that CLIP used for ImageNet, features averaged), 'select' (the 7 of them that
+    CLIP's authors found to suffice) or a wording with one '{}'.
     """
 
     name = "zeroshot"
@@ -40,10 +41,11 @@ def wordings(template: str) -> tuple[str, ...]:
         return ()
     if template == "single":
         return ("a photo of a {}.",)
-    if template == "ensemble":
-        from open_clip import OPENAI_IMAGENET_TEMPLATES
+    if template in ("select", "ensemble"):
+        from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
 
-        return tuple(fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES)
+        chosen = SIMPLE_IMAGENET_TEMPLATES if template == "select" else OPENAI_IMAGENET_TEMPLATES
+        return tuple(fill("{}") for fill in chosen)
     if template.count("{}") != 1:
         notes = ["or a wording with one '{}' for the class name"]
         raise unknown("template is named", template, WORDS, "templates", notes)

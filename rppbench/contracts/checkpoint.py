@@ -21,6 +21,8 @@ class ImportedState:
     """The method's state dict."""
     start_token: Tensor | None = None
     """(d,) embedding of the start token in the file, which identifies the backbone."""
+    classes: int = 0
+    """Number of classes that the state has a part for each of; 0 if it serves any class."""
 
 
 class ReadsOfficialCheckpoints(ABC):

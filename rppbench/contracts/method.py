@@ -8,7 +8,8 @@ methods add.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -16,6 +17,10 @@ from rppbench.contracts.dataset import Component
 from rppbench.contracts.learning import Learning
 from rppbench.contracts.objective import FrozenFeatures, Step
 from rppbench.contracts.prompts import Prompts, Space
+from rppbench.records.cell import Option
+
+Tower = Literal["text", "image"]
+"""One of the two encoders of a CLIP."""
 
 
 class Method(Component, nn.Module, ABC):
@@ -35,6 +40,15 @@ class Method(Component, nn.Module, ABC):
     def __init__(self, space: Space) -> None:
         super().__init__()
 
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        """The towers that learned vectors enter under these options.
+
+        `options` holds a value for each option. A plan uses it, before a model is loaded, to name
+        the cells whose backbone does not take such vectors.
+        """
+        return ()
+
     @abstractmethod
     def prompts(self) -> Prompts:
         """The vectors that enter both towers; differentiable, called once per step."""
@@ -43,6 +57,8 @@ class Method(Component, nn.Module, ABC):
         self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor
     ) -> Tensor | None:
         """(b, k) logits of unit features (b, e) and (k, e), in training and in testing.
+
+        Text features have another length if `Templates.unit` is off.
 
         `classes` (k,) are ids among the classes learned on (for other classes, positions),
         `scale` () is CLIP's exp(logit_scale). Returns None for the scaled cosines.

@@ -18,10 +18,14 @@ from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.exporters import prompt_card
 from rppbench.plugins.registry import Registry
+from rppbench_methods.clip_lora import CLIPLoRA
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
 from rppbench_methods.maple import MaPLe
+from rppbench_methods.mma import MMA
 from rppbench_methods.pomp import POMP
+from rppbench_methods.taskres import TaskRes
+from rppbench_methods.tcp import TCP
 
 NAMES = list(COLOURS)
 
@@ -29,7 +33,7 @@ NAMES = list(COLOURS)
 class OfficialMethods:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
-        return [CoOp, CoCoOp, POMP, MaPLe]
+        return [CoOp, CoCoOp, POMP, MaPLe, TaskRes, CLIPLoRA, MMA, TCP]
 
 
 MORE = OfficialMethods()
@@ -38,8 +42,8 @@ MORE = OfficialMethods()
 class WarmupScheduler:
     """Dassl's scheduler in short: its state holds a second one, and an optimizer, as objects."""
 
-    def __init__(self, parameter: torch.nn.Parameter) -> None:
-        optimizer = torch.optim.SGD([parameter], lr=0.002, momentum=0.9)
+    def __init__(self, parameter: torch.nn.Parameter, kind: Any) -> None:
+        optimizer = kind([parameter], lr=0.002)
         parameter.grad = torch.ones_like(parameter)
         optimizer.step()
         self.optimizer = optimizer
@@ -49,10 +53,12 @@ class WarmupScheduler:
         return {"successor": self.successor, "warmup_epoch": 1, "last_epoch": 50}
 
 
-def save_official(path: str, state: dict[str, Tensor], epoch: int = 50) -> None:
+def save_official(
+    path: str, state: dict[str, Tensor], epoch: int = 50, optimizer: Any = torch.optim.SGD
+) -> None:
     """A checkpoint as Dassl's trainers write it, in half precision."""
     half = {name: value.detach().half() for name, value in state.items()}
-    warmup = WarmupScheduler(torch.nn.Parameter(torch.zeros(2)))
+    warmup = WarmupScheduler(torch.nn.Parameter(torch.zeros(2)), optimizer)
     content = {
         "state_dict": OrderedDict(half),
         "epoch": epoch,
@@ -145,10 +151,127 @@ def test_maple_of_the_official_code_is_read(run_command: RunCommand, toys: Regis
     assert run_command(*predict_words(Path("mine")))[0] == 0
 
 
+def test_residuals_of_taskres_are_read_with_their_names(run_command: RunCommand) -> None:
+    official = {"text_feature_residuals": random(7, 32), "base_text_features": random(32, 7).T}
+    save_official("official.tar", official)
+    words = ("import", "official.tar", "--method", "taskres", "--model", "tiny", "--to", "mine")
+    assert "a part for each of 7 classes" in refused(run_command, *words)
+    card, state = imported(run_command, "taskres", "--classes", ",".join(NAMES))
+    assert card.classes == tuple(NAMES)
+    assert torch.equal(state["residual"], official["text_feature_residuals"].half().float())
+    assert run_command(*predict_words(Path("mine")))[0] == 0
+    save_official("official.tar", {**official, "base_text_features": random(6, 32)})
+    assert "differ in shape" in refused(run_command, *words[:-1], "other")
+
+
+def lora_file(towers: tuple[tuple[int, int], ...], parts: str = "qkv") -> dict[str, Any]:
+    """A file as CLIP-LoRA writes it, for towers of (layers, width), text first."""
+    official = {"q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "proj"}
+    widths = [width for layers, width in towers for _ in range(layers)]
+    weights = {
+        f"layer_{i}": {
+            official[part]: {
+                "w_lora_A": random(3, width) + i + 10 * j,
+                "w_lora_B": random(width, 3) - i - 10 * j,
+            }
+            for j, part in enumerate(parts)
+        }
+        for i, width in enumerate(widths)
+    }
+    facts = {"r": 3, "alpha": 2, "encoder": "both", "params": list(parts), "position": "all"}
+    return {"weights": weights, "metadata": facts}
+
+
+@pytest.mark.parametrize("parts", ["qkv", "vo"])
+def test_low_rank_terms_are_read_layer_by_layer(run_command: RunCommand, parts: str) -> None:
+    content = lora_file(((4, 32), (4, 48)), parts)
+    torch.save(content, "official.tar")
+    card, state = imported(run_command, "clip-lora")
+    options = {name: card.method[name] for name in ("rank", "alpha", "projections", "encoders")}
+    assert options == {"rank": 3, "alpha": 2.0, "projections": parts, "encoders": "both"}
+    prompts = prompt_card.build_method(card, state, Registry.load(), make_tiny_clip()).prompts()
+    text: Any = prompts.text
+    assert prompts.image is not None
+    for first, side in ((0, text), (4, prompts.image)):
+        for block in range(4):
+            terms = content["weights"][f"layer_{first + block}"]
+            x = random(2, side.input.shape[1])
+            matrices = terms["v_proj"]["w_lora_A"], terms["v_proj"]["w_lora_B"]
+            expected = 2 / 3**0.5 * x @ matrices[0].T @ matrices[1].T
+            torch.testing.assert_close(side.adapters[block].values(x), expected)
+    assert run_command(*predict_words(Path("mine")))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lora_file(((4, 32),)), "layers of one tower"),
+        (lora_file(((4, 32), (3, 48))), "takes 4 x 3 x 3 x 48"),
+        (lora_file(((2, 32), (2, 48))), "takes 4 x 3 x 3 x"),
+        ({"weights": {"layer_1": {}}, "metadata": {"r": 1}}, "no 'weights.layer_0'"),
+        ({"ctx": random(4, 32)}, "no 'weights.layer_0'"),
+    ],
+)
+def test_other_files_are_no_low_rank_terms(
+    run_command: RunCommand, content: dict[str, Any], message: str
+) -> None:
+    torch.save(content, "official.tar")
+    words = ("import", "official.tar", "--method", "clip-lora", "--model", "tiny", "--to", "mine")
+    assert message in refused(run_command, *words)
+
+
+def test_bottlenecks_of_mma_are_read_by_their_numbers(run_command: RunCommand) -> None:
+    state = {"token_embedding": torch.cat(list(buffers(n=0).values()), 1)}
+    sizes = {"text": 32, "visual": 48}
+    for number in (11, 12):
+        for tower, width in sizes.items():
+            for layer, (inputs, outputs) in {"down.0": (width, 8), "up": (8, width)}.items():
+                head = f"{tower}_adapter.{number}.{layer}"
+                state[f"{head}.weight"] = random(outputs, inputs) + number
+                state[f"{head}.bias"] = random(outputs) - number
+        state[f"shared_adapter.{number}.0.weight"] = random(8, 8) + number
+        state[f"shared_adapter.{number}.0.bias"] = random(8)
+    save_official("official.tar", state)
+    card, tensors = imported(run_command, "mma")
+    assert (card.method["depth"], card.method["width"]) == (2, 8)
+    half = {name: value.half().float() for name, value in state.items()}
+    for j, number in enumerate((11, 12)):
+        assert torch.equal(
+            tensors[f"image_up.{j}.weight"], half[f"visual_adapter.{number}.up.weight"]
+        )
+        assert torch.equal(
+            tensors[f"text_down.{j}.bias"], half[f"text_adapter.{number}.down.0.bias"]
+        )
+        assert torch.equal(tensors[f"shared.{j}.weight"], half[f"shared_adapter.{number}.0.weight"])
+    assert run_command(*predict_words(Path("mine")))[0] == 0
+    save_official("official.tar", {"ctx": random(4, 32)})
+    words = ("import", "official.tar", "--method", "mma", "--model", "tiny", "--to", "other")
+    assert "no 'shared_adapter" in refused(run_command, *words)
+
+
+def test_tcp_is_read_with_its_start_token(run_command: RunCommand) -> None:
+    state = {
+        "ctx": random(4, 32),
+        "meta_net.linear1.weight": random(8, 32),
+        "meta_net.linear1.bias": random(8),
+        "meta_net.linear2.weight": random(128, 8),
+        "meta_net.linear2.bias": random(128),
+        **buffers(),
+    }
+    save_official("official.tar", state, optimizer=torch.optim.Adam)
+    card, tensors = imported(run_command, "tcp:layer=2")
+    assert card.method["length"] == 4
+    assert torch.equal(tensors["widen.weight"], state["meta_net.linear2.weight"].half().float())
+    assert run_command(*predict_words(Path("mine")))[0] == 0
+    save_official("official.tar", {**state, "token_prefix": state["token_prefix"] + 1})
+    words = ("import", "official.tar", "--method", "tcp:layer=2", "--model", "tiny", "--to", "x")
+    assert "another backbone" in refused(run_command, *words)
+
+
 def test_class_specific_contexts_are_read_with_their_names(run_command: RunCommand) -> None:
     save_official("official.tar", {"ctx": random(7, 4, 32), **buffers()})
     words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
-    assert "a context for each of 7 classes" in refused(run_command, *words)
+    assert "a part for each of 7 classes" in refused(run_command, *words)
     assert "2 were given" in refused(run_command, *words, "--classes", "a,b")
     card, _ = imported(run_command, "coop", "--classes", ",".join(NAMES))
     assert card.method["class_specific"] is True

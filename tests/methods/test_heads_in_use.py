@@ -12,13 +12,15 @@ from support.commands import RunCommand, refused, save_test_images
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
 from rppbench.contracts.task import Assignment
-from rppbench.planning.plan import learns_all_scored_classes
+from rppbench.planning.vocabulary import learns_all_scored_classes
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench_methods.clip_adapter import CLIPAdapter
+from rppbench_methods.gda import GDA
 from rppbench_methods.linear_probe import LinearProbe
 from rppbench_methods.promptkd import PromptKD
+from rppbench_methods.taskres import TaskRes
 from rppbench_methods.tip_adapter import TipAdapter, TipAdapterF
 
 NAMES = "red square,green field,blue lake,yellow sun,grey stone,white snow,black cat"
@@ -28,6 +30,8 @@ CASES = {
     "linear-probe": (),
     "tip-adapter": ("--set", "method.views=1", *ONE_VIEW),
     "tip-adapter-f": ("--set", "method.views=1", "--set", "recipe.epochs=2", *ONE_VIEW),
+    "gda": ("--set", "method.views=1", *ONE_VIEW),
+    "taskres": ("--set", "recipe.epochs=2", *ONE_VIEW),
     "clip-adapter": ("--set", "recipe.epochs=2", *ONE_VIEW),
     "promptkd": ("--teacher", "tiny", "--set", "method.depth=3", "--set", "recipe.epochs=2"),
 }
@@ -36,7 +40,7 @@ CASES = {
 class More:
     @hookimpl
     def rppbench_methods(self) -> list[type[Method]]:
-        return [LinearProbe, TipAdapter, TipAdapterF, CLIPAdapter, PromptKD]
+        return [LinearProbe, TipAdapter, TipAdapterF, GDA, TaskRes, CLIPAdapter, PromptKD]
 
 
 MORE = More()
@@ -66,7 +70,7 @@ def test_what_is_exported_predicts_as_the_benchmark_scored(
     assert all(0 < guess["probability"] <= 1 for guess in json.loads(printed)[0]["classes"])
 
 
-@pytest.mark.parametrize("name", ["linear-probe", "tip-adapter"])
+@pytest.mark.parametrize("name", ["linear-probe", "tip-adapter", "gda", "taskres"])
 def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(
     run_command: RunCommand, name: str
 ) -> None:

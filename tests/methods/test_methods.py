@@ -18,22 +18,39 @@ from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.testing import build, check_method, step_of
 from rppbench_methods.clip_adapter import CLIPAdapter
+from rppbench_methods.clip_lora import CLIPLoRA
 from rppbench_methods.cocoop import CoCoOp
 from rppbench_methods.coop import CoOp
+from rppbench_methods.gda import GDA
 from rppbench_methods.ivlp import IVLP
 from rppbench_methods.kgcoop import KgCoOp
 from rppbench_methods.linear_probe import LinearProbe
 from rppbench_methods.maple import MaPLe
+from rppbench_methods.mma import MMA
 from rppbench_methods.pomp import POMP
 from rppbench_methods.promptkd import PromptKD
 from rppbench_methods.promptsrc import PromptSRC
 from rppbench_methods.rpp import RPP
+from rppbench_methods.taskres import TaskRes
+from rppbench_methods.tcp import TCP
 from rppbench_methods.tip_adapter import TipAdapter, TipAdapterF
 from rppbench_methods.vpt import VPT
 from rppbench_methods.zeroshot import ZeroShot
 
 PROMPTED = [CoCoOp, CoOp, IVLP, KgCoOp, MaPLe, POMP, PromptKD, PromptSRC, RPP, VPT]
-METHODS = [*PROMPTED, CLIPAdapter, LinearProbe, TipAdapter, TipAdapterF, ZeroShot]
+ADAPTED = [CLIPLoRA, MMA]
+METHODS = [
+    *PROMPTED,
+    *ADAPTED,
+    CLIPAdapter,
+    GDA,
+    LinearProbe,
+    TaskRes,
+    TCP,
+    TipAdapter,
+    TipAdapterF,
+    ZeroShot,
+]
 RESIDUALS = ("keep", "q", "mean")
 UNSHARED = ("qkv", "kv", "qk", "qv", "q", "k", "v", "none")
 
