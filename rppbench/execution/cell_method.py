@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
+from rppbench.contracts.fitted import FittedMethod
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts
+from rppbench.data.parts import (
+    CLASSES,
+    PRETRAINING,
+    SHOTS,
+    VAL_SHOTS,
+    shots_of,
+    split_name,
+    val_shots_of,
+)
 from rppbench.data.splits import training_classes
-from rppbench.errors import UsageError
+from rppbench.errors import DataChangedError, UsageError
+from rppbench.evaluation.checked import checked_prompts
 from rppbench.evaluation.classify import Head, head_of
 from rppbench.evaluation.scorer import Scorer
 from rppbench.execution.resources import Resources
+from rppbench.files.claims import Claimant, claimed
 from rppbench.models.clip import Clip
 from rppbench.planning.plan import SUPERVISION
 from rppbench.random_streams import torch_stream
@@ -24,15 +37,26 @@ from rppbench.training.trainer import Trainer
 class CellMethod:
     """The method of one cell. Before `fit` there is no method, and access to it fails."""
 
-    def __init__(self, cell: Cell, resources: Resources, scorer: Scorer, retrain: bool) -> None:
-        self.cell, self.resources, self.retrain = cell, resources, retrain
-        self.clip = resources.load(cell.backbone, cell.precision)
+    def __init__(
+        self,
+        cell: Cell,
+        resources: Resources,
+        scorer: Scorer,
+        retrain: bool,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.cell, self.resources, self.retrain, self.warn = cell, resources, retrain, warn
+        self.clip = resources.backbones(cell.backbone, cell.precision)
         self.cost = Cost()
         """Cost of the training."""
         self.log: tuple[Mapping[str, float], ...] = ()
         self.train_loss: float | None = None
         self.draw = ""
         """Digest of the training images that were drawn."""
+        self.contents: Mapping[str, str] = {}
+        """Digests of the data that it learned from, by part."""
+        self.few_images = ""
+        """A line on the classes that have fewer training images than shots."""
         self._scorer = scorer
         self._fitted: Method | None = None
 
@@ -50,6 +74,8 @@ class CellMethod:
         self._fitted, progress = self.resources.fitted[training.key]
         self.log = progress.log
         self.train_loss, self.draw = progress.train_loss, progress.draw
+        self.contents = progress.contents
+        self.few_images = progress.few_images
         self.cost = Cost(
             train_seconds=progress.seconds,
             parameters=sum(p.numel() for p in self._fitted.parameters() if p.requires_grad),
@@ -69,7 +95,7 @@ class CellMethod:
 
     @property
     def prompts(self) -> Prompts:
-        return self.fitted.prompts()
+        return checked_prompts(self.fitted, self.clip)
 
     @property
     def frozen_images(self) -> bool:
@@ -80,7 +106,7 @@ class CellMethod:
     def class_specific(self) -> bool:
         """Whether each class that was learned has a context of its own."""
         text = self.prompts.text
-        return isinstance(text, Prompt) and text.input.ndim == 3
+        return isinstance(text, Prompt) and text.class_specific
 
     def head(self, positions: Sequence[int]) -> Head:
         """How the method compares features with classes at these `positions`."""
@@ -97,19 +123,23 @@ class CellMethod:
             return list(range(len(names)))
         source = self.resources.dataset(training.source)
         learned = training_classes(source, training.classes)
-        known: Mapping[int | str, int]
-        if labels is not None:
-            known = {label: position for position, label in enumerate(learned)}
-        else:
-            known = {source.classes[label]: position for position, label in enumerate(learned)}
-        positions = []
-        for name, key in zip(names, names if labels is None else labels, strict=True):
+        keys: Sequence[int | str] = names if labels is None else labels
+        known: dict[int | str, list[int]] = {}
+        for position, label in enumerate(learned):
+            known.setdefault(source.classes[label] if labels is None else label, []).append(
+                position
+            )
+        counts, seen, positions = Counter(keys), Counter[int | str](), []
+        for name, key in zip(names, keys, strict=True):
             if key not in known:
                 raise UsageError(
                     f"{self.cell.method.name!r} knows only the {training.classes} classes of "
                     f"{training.source!r}, which it learned; {name!r} is not one of them"
                 )
-            positions.append(known[key])
+            # Two classes of ImageNet are called 'missile': those of one name are taken in order.
+            in_order = counts[key] == len(known[key])
+            positions.append(known[key][seen[key] if in_order else -1])
+            seen[key] += 1
         return positions
 
     def check_classes(self, chosen: Sequence[int]) -> None:
@@ -130,19 +160,70 @@ class CellMethod:
     def _learn(self, training: Training, retrain: bool) -> tuple[Method, Progress, bool]:
         """The method with its prompts, its training progress, and whether both were stored."""
         path = self.resources.prompts(training)
-        method = self._initial(training)
-        progress = Progress() if retrain else load_state(path, training.key, method)
-        if progress.log:
-            return method, progress, True
+        method, reused = self._initial(training), True
+        contents = self._contents_of(training)
+        progress = Progress() if retrain else self._stored(training, method, contents)
+        if not progress.log:
+            with claimed(path.with_suffix(".claim"), self._report_wait(training)):
+                # The process that was waited for may have learned them.
+                progress = Progress() if retrain else self._stored(training, method, contents)
+                if not progress.log:
+                    progress = self._learn_now(training, method, contents, retrain)
+                    reused = False
+        return method, progress, reused
+
+    def _stored(self, training: Training, method: Method, contents: Mapping[str, str]) -> Progress:
+        """Fill the method with the training's stored prompts, if there are any."""
+        path, code = self.resources.prompts(training), self.resources.code.of_training(training)
+        return load_state(path, training.key, method, contents=contents, code=code, warn=self.warn)
+
+    def _report_wait(self, training: Training) -> Callable[[Claimant], None]:
+        def wait(holder: Claimant) -> None:
+            self.warn(f"another run ({holder}) is learning the prompts {training.key}; waiting")
+
+        return wait
+
+    def _learn_now(
+        self, training: Training, method: Method, contents: Mapping[str, str], retrain: bool
+    ) -> Progress:
+        """Learn the prompts, from the point where an interrupted training stopped.
+
+        `contents` are the digests of the data of today.
+        """
+        path = self.resources.prompts(training)
         if retrain:
             path.with_suffix(".partial").unlink(missing_ok=True)
         if training.start is not None:
-            pretrained, _, _ = self._learn(training.start, retrain=False)
+            pretrained, before, _ = self._learn(training.start, retrain=False)
+            # Without the part of the pretraining if that is unverified.
+            contents = self._own_contents(training) | _of_pretraining(before.contents)
             _copy_parameters(pretrained, method)
         group = self.resources.group
         group.send((self.cell, training))
         with group.together():
-            return method, self._train(training, method), False
+            progress = self._train(training, method, contents)
+        try:
+            self.resources.contents.check_all()
+        except DataChangedError:
+            path.unlink(missing_ok=True)  # learned from data that nobody can name
+            raise
+        return progress
+
+    def _contents_of(self, training: Training) -> dict[str, str]:
+        """Digests of the data of today that a training learns from, and of what it continues."""
+        start = self._contents_of(training.start) if training.start else {}
+        return self._own_contents(training) | _of_pretraining(start)
+
+    def _own_contents(self, training: Training) -> dict[str, str]:
+        source, contents = self.resources.dataset(training.source), self.resources.contents
+        draws = {SHOTS: shots_of}
+        if issubclass(self.resources.registry.get("methods", training.method.name), FittedMethod):
+            draws[VAL_SHOTS] = val_shots_of
+        digests = dict([contents.classes(source)])
+        for part, draw in draws.items():
+            images = () if source.generated else draw(source, training)
+            digests |= dict([contents.record(source, part, images)])
+        return digests
 
     def _initial(self, training: Training) -> Method:
         """The method before its training."""
@@ -162,9 +243,11 @@ class CellMethod:
     def _teacher(self, training: Training | None) -> Clip | None:
         if training is None or training.teacher is None:
             return None
-        return self.resources.load(training.teacher, training.precision)
+        return self.resources.backbones(training.teacher, training.precision)
 
-    def _train(self, training: Training, method: Method) -> Progress:
+    def _train(
+        self, training: Training, method: Method, contents: Mapping[str, str] | None = None
+    ) -> Progress:
         options = {k: v for k, v in training.method.options if k in SUPERVISION}
         trainer = Trainer(
             training=training,
@@ -175,8 +258,21 @@ class CellMethod:
             dataset=self.resources.dataset(training.source),
             scorer=self._scorer,
             group=self.resources.group,
+            contents=contents,
+            check=self.resources.backbones.check,
+            code=self.resources.code.of_training(training),
+            warn=self.warn,
         )
         return trainer.run(self.resources.prompts(training))
+
+
+def _of_pretraining(contents: Mapping[str, str]) -> dict[str, str]:
+    """The digests of a training, named as parts of one that continues it."""
+    names = {name: split_name(name) for name in contents}
+    return {
+        name if part == CLASSES else f"{dataset}:{PRETRAINING}{part}": contents[name]
+        for name, (dataset, part) in names.items()
+    }
 
 
 def _copy_parameters(pretrained: Method, method: Method) -> None:

@@ -11,14 +11,17 @@ or meant for other weights is refused.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from rppbench import __version__
@@ -27,12 +30,11 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts, Templates
 from rppbench.errors import UsageError, unknown
 from rppbench.files.atomic import write_atomically
-from rppbench.files.digests import digest, sha256
-from rppbench.files.tensors import read_tensors
+from rppbench.files.digests import digest
 from rppbench.models.clip import Clip
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
-from rppbench.records.cell import Choice, Options, spell
+from rppbench.records.cell import Choice, Training, spell
 from rppbench.reporting.markdown import escape, markdown_table
 
 FORMAT = 1
@@ -94,16 +96,18 @@ class Card:
         if data["digest"] != digest(content):
             raise ValueError("the content does not match its digest: edited or damaged")
         del content["format"]
-        method = content["method"]
-        options: Options = tuple((name, value) for name, value in method["options"])
-        return cls(
-            **{
-                **content,
-                "method": Choice(method["name"], options),
-                "classes": tuple(content["classes"]),
-                "numbers": tuple(CardScore(**score) for score in content["numbers"]),
-            }
-        )
+        if others := sorted(content.keys() - cls.__dataclass_fields__.keys()):
+            raise ValueError(f"it has a field {others[0]!r}")
+        try:
+            card = msgspec.convert(content, cls)
+            if card.training is not None:
+                str(card.training["key"])
+                msgspec.convert(card.training, Training)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+        if not all(math.isfinite(number.value) for number in card.numbers):
+            raise ValueError("a number is not finite")
+        return card
 
 
 def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
@@ -112,9 +116,9 @@ def write(folder: Path, card: Card, state: Mapping[str, Tensor]) -> None:
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty; name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / TENSORS
-        path.write_bytes(save({name: value.cpu().contiguous() for name, value in state.items()}))
-        card = replace(card, tensors=sha256(path))
+        content = save({name: value.cpu().contiguous() for name, value in state.items()})
+        card = replace(card, tensors=sha256(content).hexdigest())
+        write_atomically(folder / TENSORS, content)
         write_atomically(folder / README, readme(card))
         # The card comes last: a folder without it is not a prompt.
         write_atomically(
@@ -138,12 +142,13 @@ def read(folder: Path) -> tuple[Card, dict[str, Tensor]]:
         raise UsageError(f"{path} is not the card of a prompt: {error}") from error
     tensors = folder / TENSORS
     try:
-        if (actual := sha256(tensors)) != card.tensors:
+        content = tensors.read_bytes()  # once: what was checked is what is used
+        if (actual := sha256(content).hexdigest()) != card.tensors:
             raise UsageError(
                 f"{tensors} is damaged or was replaced: its SHA-256 is {actual}, "
-                f"the card says {card.tensors}"
+                f"the card says {card.tensors}\nexport or import the prompt again"
             )
-        return card, read_tensors(tensors)[1]
+        return card, load(content)
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{tensors} cannot be read: {error}") from error
 
@@ -239,14 +244,23 @@ def class_ids(card: Card, method: Method, names: Sequence[str]) -> list[int]:
     """
     if method.open_vocabulary:
         return list(range(len(names)))
-    return [_learned_id(card, name) for name in names]
+    return _learned_ids(card, names)
 
 
-def _learned_id(card: Card, name: str) -> int:
-    if name not in card.classes:
-        subject = f"class that this {card.method.name!r} prompt knows is named"
-        raise unknown(subject, name, card.classes, "classes")
-    return card.classes.index(name)
+def _learned_ids(card: Card, names: Sequence[str]) -> list[int]:
+    """The ids of the classes with these names; classes of one name are taken in order."""
+    positions: dict[str, list[int]] = {}
+    for position, name in enumerate(card.classes):
+        positions.setdefault(name, []).append(position)
+    ids = []
+    for name in names:
+        if name not in positions:
+            subject = f"class that this {card.method.name!r} prompt knows is named"
+            raise unknown(subject, name, card.classes, "classes")
+        if not positions[name]:
+            raise UsageError(f"{name!r} is named more often than this prompt has classes so called")
+        ids.append(positions[name].pop(0))
+    return ids
 
 
 def prompts_for(card: Card, method: Method, names: list[str]) -> Prompts:
@@ -256,10 +270,10 @@ def prompts_for(card: Card, method: Method, names: list[str]) -> Prompts:
     """
     prompts = method.prompts()
     text = prompts.text
-    if not isinstance(text, Prompt) or text.input.ndim != 3:
+    if not isinstance(text, Prompt) or not text.class_specific:
         return prompts
-    contexts = text.input[[_learned_id(card, name) for name in names]]
-    return replace(prompts, text=replace(text, input=contexts))
+    rows = torch.tensor(_learned_ids(card, names))
+    return replace(prompts, text=text.of_classes(rows))
 
 
 def _shape(tensor: Tensor) -> str:
@@ -273,7 +287,8 @@ def readme(card: Card) -> str:
     """The card as Markdown for people."""
     facts = card.method_facts or {}
     training = card.training
-    lines = [f"# {facts.get('title', card.method.name)} prompt for {escape(card.backbone)}", ""]
+    title = escape(facts.get("title", card.method.name))
+    lines = [f"# {title} prompt for {escape(card.backbone)}", ""]
     options = ", ".join(f"{name}={spell(value)}" for name, value in card.method.options)
     rows = [
         ("Method", f"{card.method.name} ({options})" if options else card.method.name),
@@ -301,7 +316,7 @@ def readme(card: Card) -> str:
     if card.numbers:
         lines += ["", "## Numbers", ""]
         shown = [
-            [escape(n.task), escape(n.dataset), escape(n.metric), f"{n.value:.2f}", n.cell]
+            [escape(n.task), escape(n.dataset), escape(n.metric), f"{n.value:.2f}", escape(n.cell)]
             for n in card.numbers
         ]
         lines += markdown_table(("Task", "Data set", "Metric", "Value", "Cell"), shown, left=3)
