@@ -7,6 +7,7 @@ the code under test.
 CLIP: Radford et al., arXiv 2103.00020. Layout of learned tokens: CoOp, arXiv 2109.01134 (text);
 MaPLe, arXiv 2210.03117 (deep, both towers). Unshared queries, keys and values: SAPL in RPP,
 arXiv 2409.06166, X*_Q = LN(Rep(X, P_Q)) and so on, the stream left as it is unless overwritten.
+Beside a block: Adapter.block of LN(X) is added to what the block returns (MMA, CVPR 2024, eq. 4).
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,11 +56,11 @@ def attention(
 
 
 def replaced(x: Tensor, learned: Tensor | None, slot: int) -> Tensor:
-    """Rep(X, P): the rows from `slot` on are the learned ones."""
+    """Rep(X, P): the rows from `slot` on are the learned ones, (m, d) or (c, m, d)."""
     if learned is None:
         return x
     rows = list(x.unbind(1))
-    for offset, row in enumerate(learned):
+    for offset, row in enumerate(learned.unbind(-2)):
         rows[slot + offset] = row.to(x.dtype).expand(len(x), -1)
     return torch.stack(rows, 1)
 
@@ -77,11 +78,14 @@ def transformer(
     layer = 0
     while f"{prefix}.{layer}.ln_1.weight" in weights:
         name = f"{prefix}.{layer}"
-        star = [x, x, x]
+        star, beside = [x, x, x], None
         if prompt is not None:
             x = replaced(x, prompt.stream.get(layer), slot)
             parts = (prompt.queries, prompt.keys, prompt.values)
             star = [replaced(x, learned.get(layer), slot) for learned in parts]
+        if prompt is not None and (adapter := prompt.adapters.get(layer)):
+            assert adapter.block is not None, "LoRA's reference is a CLIP with merged weights"
+            beside = adapter.block(layer_norm(x, weights, f"{name}.ln_1"))
         q, k, v = (layer_norm(stream, weights, f"{name}.ln_1") for stream in star)
         mixed = attention(q, k, v, weights, f"{name}.attn", heads, mask)
         x = x + mixed * weights.get(f"{name}.ls_1.gamma", 1)  # LayerScale, arXiv 2103.17239
@@ -90,6 +94,7 @@ def transformer(
         hidden = hidden @ weights[f"{name}.mlp.c_proj.weight"].T
         hidden = hidden + weights[f"{name}.mlp.c_proj.bias"]
         x = x + hidden * weights.get(f"{name}.ls_2.gamma", 1)
+        x = x if beside is None else x + beside
         layer += 1
     return x
 
@@ -101,10 +106,11 @@ def text_features(
     prompt: Prompt,
     heads: int,
     quick: bool,
+    wording: str = "{}.",
 ) -> Tensor:
     """(c, e): 'X X ... name.' tokenised in full, X's embeddings replaced by the learned ones."""
     n = prompt.input.shape[-2]
-    ids = tokenize([" ".join(["X"] * n + [f"{name}."]) for name in names])  # (c, 77)
+    ids = tokenize([" ".join(["X"] * n + [wording.replace("{}", name)]) for name in names])
     x = weights["token_embedding.weight"][ids]
     learned = prompt.input.to(x.dtype).expand(len(names), -1, -1)
     x = torch.cat([x[:, :1], learned, x[:, 1 + n :]], 1) + weights["positional_embedding"]
