@@ -10,7 +10,7 @@ import torch
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
-from rppbench.contracts.recipe import Recipe
+from rppbench.contracts.recipe import Recipe, select
 from rppbench.plugins.registry import Registry
 from rppbench.training.optimizer import learning_rate
 
@@ -48,11 +48,15 @@ def test_the_last_epoch_has_the_published_rate(name: str) -> None:
 def test_every_epoch_has_dassls_rate(name: str, recipe: Recipe) -> None:
     """A constant warm-up of 1e-5, then lr (1 + cos(pi (e - 2) / E)) / 2 for e = 2..E."""
     values = dict(recipe.choice().options)
-    if recipe.warmup_epochs == 0:  # Tip-Adapter-F brings a scheduler of its own
-        assert name == "tip-adapter-f"
-        assert [learning_rate(values, 0), learning_rate(values, 10)] == pytest.approx(
-            [0.001, 0.0005]
-        )
+    if recipe.schedule == "cosine-steps":  # CLIP-LoRA: torch's cosine over all steps
+        rates = [learning_rate(values, 0, passed) for passed in (0.0, 0.5, 1.0)]
+        assert rates == pytest.approx([2e-4, (2e-4 + 1e-6) / 2, 1e-6])
+        return
+    if recipe.warmup_epochs == 0:  # Tip-Adapter-F and MMA: the cosine starts at once
+        assert name in ("tip-adapter-f", "mma")
+        rates = [learning_rate(values, 0), learning_rate(values, recipe.epochs // 2)]
+        share = (1 + math.cos(math.pi * (recipe.epochs // 2) / recipe.epochs)) / 2
+        assert rates == pytest.approx([recipe.lr, recipe.lr * share])
         return
     assert learning_rate(values, 0) == 1e-5
     for epoch in range(2, recipe.epochs + 1):
@@ -60,6 +64,32 @@ def test_every_epoch_has_dassls_rate(name: str, recipe: Recipe) -> None:
         if recipe.name == "kgcoop-squared-1":
             share **= 2
         assert learning_rate(values, epoch - 1) == pytest.approx(recipe.lr * share)
+
+
+def test_recipes_differ_by_data_set_and_shots_as_published() -> None:
+    """TaskRes: train_regular.sh. TCP: train.py and trainers/tcp.py."""
+
+    def chosen(name: str, source: str, shots: int, task: str = "few-shot") -> Recipe:
+        learning = METHODS[name].learning
+        assert learning is not None
+        return select(learning.recipes, task, "coop", source=source, shots=shots)
+
+    for shots, epochs in ((1, 100), (2, 100), (4, 100), (8, 200), (16, 200)):
+        for source, alpha, rate in (
+            ("dtd", None, 2e-3),
+            ("oxford_flowers", 1.0, 2e-3),
+            ("imagenet", None, 2e-4),
+        ):
+            recipe = chosen("taskres", source, shots)
+            assert (recipe.epochs, recipe.lr, recipe.batch) == (epochs, rate, 256)
+            assert dict(recipe.options).get("alpha") == alpha
+    for source, epochs in (("dtd", 50), ("sun397", 25), ("imagenet", 25), ("food101", 50)):
+        recipe = chosen("tcp", source, 16, "base-to-new")
+        assert (recipe.epochs, recipe.eps, recipe.optimiser) == (epochs, 1e-3, "adam")
+    assert chosen("mma", "imagenet", 16).batch == 128
+    assert chosen("mma", "dtd", 16).batch == 16
+    lora = chosen("clip-lora", "dtd", 4)
+    assert (lora.steps_per_shot, lora.batch, lora.eps, lora.weight_decay) == (500, 32, 1e-8, 0.01)
 
 
 def test_pomps_correction_has_its_published_value() -> None:
