@@ -10,11 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands import run
+from rppbench.commands.conclusion import conclude
+from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps
 from rppbench.errors import UsageError
 from rppbench.planning.settings import GRID_NAMES, GridSettings, grid_settings
+from rppbench.plugins.containment import debugging
+from rppbench.records.names import file_name
 from rppbench.records.store import Store
-from rppbench.terminal.console import console
+from rppbench.terminal.confirm import confirmed
+from rppbench.terminal.console import console, note
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
@@ -57,45 +63,82 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def ablate(arguments: argparse.Namespace) -> int:
-    """Run the due cells of a grid and report on the grid; 1 if any of the cells failed."""
+    """Run the due cells of a grid and report on it, once for each backbone; 1 if a cell failed."""
     chosen = _settings(arguments)
     if helps():
         return help_on(chosen)
-    registry = run.loaded(chosen)
-    design = designed(registry, chosen)
+    with debugging(chosen.debug):
+        registry = loaded(chosen)
+        designs = designed(registry, chosen, arguments.yes)
+    from rppbench.planning.input_digests import InputDigests
+    from rppbench.planning.refusals import Refusals
+    from rppbench.planning.staleness import checks
     from rppbench.planning.status import survey
 
     store = Store(Path(chosen.output))
-    planned, problems = survey(design.cells, store)
+    cells = [cell for each in designs for cell in each.cells]
+    with step_progress(show_bars=not chosen.debug) as begin_step:
+        against = checks(InputDigests(registry), chosen, begin_step)
+        planned, problems = survey(cells, store, against, Refusals(registry))
     if chosen.dry_run:
-        return run.print_plan(registry, planned, chosen, problems, design.names)
+        names = {key: name for each in designs for key, name in each.names.items()}
+        return run.print_plan(registry, planned, chosen, problems, names)
     from rppbench.reporting.ablation_page import page
     from rppbench.reporting.interval_chart import interval_chart
 
-    due = run.execute(registry, planned, store, chosen)
+    with debugging(chosen.debug):
+        due = run.execute(registry, planned, store, chosen)
     records, _ = run.records_and_pages(store)
     notes = console(stderr=True)
-    for report in reported(design.grid, chosen, records, store.root):
+    reports = [
+        report for each in designs for report in reported(each.grid, chosen, records, store.root)
+    ]
+    for report in reports:
         sys.stdout.write(page(report))
         sys.stdout.flush()
         for line in interval_chart(report):
             notes.print(line, soft_wrap=True)
-    return run.conclude(planned, due, records, store)
+    return conclude(planned, due, records, store)
 
 
-def designed(registry: Registry, chosen: GridSettings) -> Design:
-    """The requested grid with its cells. UsageError for a grid that makes no sense."""
+def designed(registry: Registry, chosen: GridSettings, yes: bool) -> list[Design]:
+    """The requested grid with its cells, once for each backbone; as `confirmed` if it is large.
+
+    Where there are several, the backbone is part of the grid's name. UsageError for a grid that
+    makes no sense.
+    """
     from rppbench.planning.grids import design  # needs torch
 
-    with run.plugins_named(registry):
-        return design(
-            registry,
-            run.request(chosen),
-            chosen.vary,
-            chosen.baseline,
-            one_at_a_time=chosen.one_at_a_time,
-            name=chosen.name,
-        )
+    notes: dict[str, None] = {}
+    with plugins_named(registry):
+        asked = requests(registry, chosen)
+
+        def planned(most: float) -> list[Design]:
+            return [
+                design(
+                    registry,
+                    request,
+                    chosen.vary,
+                    chosen.baseline,
+                    one_at_a_time=chosen.one_at_a_time,
+                    name=chosen.name,
+                    warn=notes.setdefault,
+                    most=most / len(asked),
+                )
+                for request in asked
+            ]
+
+        designs = confirmed(yes, planned)
+    for line in notes:  # each once, though it holds for every backbone
+        note(line)
+    if len(designs) == 1:
+        return designs
+    names = [f"{d.grid.name}-{r.backbone}" for d, r in zip(designs, asked, strict=True)]
+    if len(set(map(file_name, names))) < len(names):  # long names may have one start
+        names = [f"{d.grid.name}-{number}" for number, d in enumerate(designs, 1)]
+    return [
+        replace(d, grid=replace(d.grid, name=name)) for d, name in zip(designs, names, strict=True)
+    ]
 
 
 def reported(
@@ -122,7 +165,7 @@ def _settings(arguments: argparse.Namespace) -> GridSettings:
         given["vary"] = [_varied(given["vary"])]
     if given["baseline"] is not None:
         given["baseline"] = run.pairs("--baseline", given["baseline"].split(","))
-    return grid_settings(given, arguments.config)
+    return grid_settings(given, arguments.config, note)
 
 
 def _varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import run
 from rppbench.commands.ablate import designed, reported
 from rppbench.commands.leaderboard import read_records, report_damage, write_all_pages
 from rppbench.commands.merge import summary
+from rppbench.commands.requests import loaded
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.planning.settings import GridSettings, grid_settings
 from rppbench.records.merge import publish as copy
 from rppbench.records.store import Store
+from rppbench.terminal.console import note
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="grid file or folder of grid files: publish their records, reports and plots only",
     )
+    add("--yes", action="store_true", help="plan more than 10,000 cells without asking")
     add("--failed", action="store_true", help="also copy cells that failed, with their reasons")
 
 
@@ -48,7 +50,7 @@ def publish(arguments: argparse.Namespace) -> int:
         raise UsageError(f"no folder {source / 'records'}: {source} is not the folder of a run")
     if source.resolve() == into.resolve():
         raise UsageError(f"{source} cannot be published into itself")
-    grids = designs(Path(arguments.grids)) if arguments.grids else []
+    grids = designs(Path(arguments.grids), arguments.yes) if arguments.grids else []
     only = {cell.key for _, design in grids for cell in design.cells} if grids else None
     try:
         with step_progress() as begin_step:
@@ -60,7 +62,8 @@ def publish(arguments: argparse.Namespace) -> int:
     for chosen, design in grids:
         reports = reported(design.grid, chosen, records, into)
         done = sum(variant.done for variant in reports[0].results) if reports else 0
-        print(f"{chosen.name}: {done} of {len(design.cells)} cells", file=sys.stderr, flush=True)
+        name = design.grid.name
+        print(f"{name}: {done} of {len(design.cells)} cells", file=sys.stderr, flush=True)
     if not grids:
         write_all_pages(records, build(records), into)
     for line in summary(result, len(records), into):
@@ -70,17 +73,19 @@ def publish(arguments: argparse.Namespace) -> int:
     return 1 if result.conflicts or result.problems or problems else 0
 
 
-def designs(path: Path) -> list[tuple[GridSettings, Design]]:
+def designs(path: Path, yes: bool = False) -> list[tuple[GridSettings, Design]]:
     """The grid of a file, or of each file in a folder that varies something, with its cells.
+
+    A file with several backbones has a grid for each.
 
     UsageError if there is no grid.
     """
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
-    chosen = [grid_settings({}, str(file)) for file in files]
+    chosen = [grid_settings({}, str(file), note) for file in files]
     if path.is_dir():
         # A file that grids inherit from varies nothing and is not a grid itself.
         chosen = [grid for grid in chosen if grid.vary]
     if not chosen:
         raise UsageError(f"no grids in {path}: a grid is a .yaml file with `vary`")
-    registry = run.loaded(chosen[0])
-    return [(grid, designed(registry, grid)) for grid in chosen]
+    registry = loaded(chosen[0])
+    return [(grid, design) for grid in chosen for design in designed(registry, grid, yes)]

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import UnionType
-from typing import IO, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rppbench.errors import UsageError, unknown
-from rppbench.files.sizes import parse_size
+from rppbench.files.sizes import PROGRAM_BYTES, parse_size, spell_size
+from rppbench.planning.backbone_names import backbones
+from rppbench.planning.config_files import Warn, is_file, load
 
 OVERWRITE = ("only-missing", "always", "never")
 WORDS = {str: "a text", int: "an integer", bool: "true or false"}
-LEAST = {"seed": 0, "shots": 1, "batch_size": 1, "num_workers": 0, "limit": 1}
+RANGES = {
+    "seed": (0, 2**63 - 1),
+    "shots": (1, 10**6),
+    "batch_size": (1, 10**6),
+    "num_workers": (0, 1024),
+    "limit": (1, 10**12),
+}
+"""Least and greatest value of numeric settings."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Settings:
     task: tuple[str, ...] = ("cross-dataset",)
     dataset: tuple[str, ...] = ()
     data: str | None = None
-    model: str | None = None
+    model: tuple[str, ...] = ()
     pretrained: str | None = None
     teacher: str | None = None
     seed: tuple[int, ...] = (1,)
@@ -42,28 +53,43 @@ class Settings:
     fail_on_error: bool = False
     limit: int | None = None
     engine: str = "inline"
+    debug: bool = False
     track: str | None = None
     dry_run: bool = False
+    trust_data: bool = False
+    verify_data: bool = False
+    accept_code: bool = False
 
     def __post_init__(self) -> None:
         if self.overwrite not in OVERWRITE:
             raise unknown("way to overwrite is named", self.overwrite, OVERWRITE, "ways")
-        if self.pretrained is not None and self.model is None:
-            raise UsageError(
-                "--pretrained names the weights of a model: name the model too, --model MODEL"
-            )
+        backbones(self.model, self.pretrained)  # an invalid list fails before anything else
+        if self.trust_data and self.verify_data:
+            raise UsageError("--trust-data reads no file and --verify-data reads all: choose one")
         if self.memory is not None:
-            parse_size(self.memory, "memory")
-        for name, least in LEAST.items():
+            memory = parse_size(self.memory, "memory")
+            if memory <= PROGRAM_BYTES:
+                raise UsageError(
+                    f"memory {spell_size(memory)} is too little: the program alone takes "
+                    f"{spell_size(PROGRAM_BYTES)}, and the weights of the backbone come on top"
+                )
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             for number in value if isinstance(value, tuple) else (value,):
-                if number is not None and number < least:
-                    raise UsageError(f"{name} must be at least {least}, not {number}")
+                if number is None or least <= number <= most:
+                    continue
+                bound = f"at least {least}" if number < least else f"at most {most}"
+                raise UsageError(f"{name} must be {bound}, not {number}")
+
+    @cached_property
+    def data_since(self) -> float:
+        """Files that were read before this time, in seconds of `time.time`, are read anew."""
+        return time.time() if self.verify_data else 0.0
 
     @property
-    def backbone(self) -> str:
-        """MODEL or MODEL/PRETRAINED; '' leaves it to `Registry.default_backbone`."""
-        return "/".join(part for part in (self.model, self.pretrained) if part)
+    def backbones(self) -> tuple[str, ...]:
+        """MODEL or MODEL/PRETRAINED for each; () leaves it to `Registry.default_backbone`."""
+        return backbones(self.model, self.pretrained)
 
 
 @dataclass(frozen=True)
@@ -83,24 +109,29 @@ class GridSettings(Settings):
 S = TypeVar("S", bound=Settings)
 
 
-def settings(flags: Mapping[str, Any], path: str | None = None) -> Settings:
+def settings(
+    flags: Mapping[str, Any], path: str | None = None, warn: Warn = lambda line: None
+) -> Settings:
     """The flags that were given (not None), else the config file's values, else the defaults.
 
-    UsageError for a file that cannot be read and for invalid values.
+    `warn` is called before a config file is executed. UsageError for a file that cannot be read and
+    for invalid values.
     """
-    return _merged(Settings, flags, path)
+    return _merged(Settings, flags, path, warn)
 
 
-def grid_settings(flags: Mapping[str, Any], path: str | None = None) -> GridSettings:
+def grid_settings(
+    flags: Mapping[str, Any], path: str | None = None, warn: Warn = lambda line: None
+) -> GridSettings:
     """As `settings`, for a grid. A grid without a name is named after its file."""
-    chosen = _merged(GridSettings, flags, path)
+    chosen = _merged(GridSettings, flags, path, warn)
     if chosen.name or not path or flags.get("vary"):
         return chosen
     return replace(chosen, name=Path(path).stem)
 
 
-def _merged(kind: type[S], flags: Mapping[str, Any], path: str | None) -> S:
-    in_file = read(path, kind) if path else {}
+def _merged(kind: type[S], flags: Mapping[str, Any], path: str | None, warn: Warn) -> S:
+    in_file = read(path, kind, warn) if path else {}
     given: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in flags.items()
@@ -111,34 +142,17 @@ def _merged(kind: type[S], flags: Mapping[str, Any], path: str | None) -> S:
     return kind(**{**in_file, **given, "set": changes})
 
 
-def read(path: str, kind: type[Settings] = Settings) -> dict[str, Any]:
-    """The settings in a .py, .yaml or .json file; `_base_` names files to inherit from.
+def read(
+    path: str, kind: type[Settings] = Settings, warn: Warn = lambda line: None
+) -> dict[str, Any]:
+    """The settings in a .yaml, .json or .py file; `_base_` names files to inherit from.
 
-    A .py file is executed, also as a base: only read what you trust. UsageError for a file that
-    cannot be read, an unknown key or a value of the wrong type.
+    A .py file is executed, which `warn` is called with before. UsageError for a file that cannot be
+    read, an unknown key or a value of the wrong type.
     """
-    import yaml
-    from mmengine.config import Config  # its import takes as long as a complete leaderboard
-    from mmengine.fileio import YamlHandler, register_handler
-
-    @register_handler(["yaml", "yml"])
-    class PlainYaml(YamlHandler):  # type: ignore[misc]
-        """Safe reader: mmengine's own would call any Python function that a tag names."""
-
-        def load_from_fileobj(self, file: IO[str], **options: Any) -> Any:
-            return super().load_from_fileobj(file, Loader=yaml.SafeLoader)
-
-    if not Path(path).is_file():
+    if not is_file(Path(path)):
         raise UsageError(f"no config file {path!r}")
-    try:
-        content = Config.fromfile(path, import_custom_modules=False).to_dict()
-    except yaml.constructor.ConstructorError as error:
-        raise UsageError(
-            f"cannot read {path}, or a file that it inherits from: {error}\n"
-            "a YAML file may hold texts, numbers, lists and mappings, but no Python objects"
-        ) from error
-    except Exception as error:  # a Python config may raise anything
-        raise UsageError(f"cannot read {path}: {type(error).__name__}: {error}") from error
+    content = load(Path(path), warn)
     hints = get_type_hints(kind)
     for key in content:
         if key not in hints:
@@ -156,9 +170,9 @@ def _checked(where: str, value: Any, hint: Any) -> Any:
     if isinstance(hint, type) and type(value) is hint:
         return value
     if hint in WORDS:
-        raise UsageError(f"{where} must be {WORDS[hint]}, not {value!r}")
-    if not isinstance(value, Mapping):
-        raise UsageError(f"{where} must hold KEY: VALUE pairs, not {value!r}")
+        raise UsageError(f"{where} must be {WORDS[hint]}, not {_short(value)}")
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{where} must hold KEY: VALUE pairs, not {_short(value)}")
     _, each = get_args(hint)
     return {key: _checked_item(f"{where}: {key!r}", item, each) for key, item in value.items()}
 
@@ -175,9 +189,14 @@ def _spelled(where: str, value: Any) -> str:
     """The value of an option as --set takes it, with all digits."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    if isinstance(value, (str, int, float)):
+    if isinstance(value, (str, float)) or (isinstance(value, int) and abs(value) < 10**18):
         return str(value)
-    raise UsageError(f"{where} must be a text, a number or true or false, not {value!r}")
+    raise UsageError(f"{where} must be a text, a number or true or false, not {_short(value)}")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 NAMES = tuple(entry.name for entry in fields(Settings))

@@ -22,7 +22,8 @@ from rich.progress import (
 
 from rppbench.contracts.engine import Event, Report
 from rppbench.records.cell import Cell, spell
-from rppbench.terminal.step_progress import LineTimer, bars
+from rppbench.terminal.step_progress import LineTimer
+from rppbench.terminal.step_progress import bars as progress_bars
 
 if TYPE_CHECKING:  # a plan needs torch
     from rppbench.planning.status import Planned
@@ -32,10 +33,13 @@ SPEED_SECONDS = 3600.0
 
 
 @contextmanager
-def display(planned: Sequence[Planned], console: Console) -> Iterator[Report]:
-    """Show the events of a run of these cells: a line or bar for each, and one for all."""
+def display(planned: Sequence[Planned], console: Console, bars: bool = True) -> Iterator[Report]:
+    """Show the events of a run of these cells: a line or bar for each, and one for all.
+
+    Without `bars` lines are printed in a terminal too.
+    """
     names = titles([entry.cell for entry in planned])
-    if not console.is_terminal:
+    if not console.is_terminal or not bars:
         yield _Lines(console, names)
         return
     columns = (
@@ -44,14 +48,14 @@ def display(planned: Sequence[Planned], console: Console) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    with bars(console, *columns, transient=False, speed_seconds=SPEED_SECONDS) as shown:
+    with progress_bars(console, *columns, transient=False, speed_seconds=SPEED_SECONDS) as shown:
         yield _Bars(console, names, shown)
 
 
 def titles(cells: Sequence[Cell]) -> dict[str, str]:
     """A short text for each cell that distinguishes it from the others, by key.
 
-    Always method, data set and seed; of options, training and task only what differs.
+    Always method, data set and seed; of options, training, task and backbone only what differs.
     """
     facts = {cell.key: _facts(cell) for cell in cells}
     values: dict[tuple[str, str], set[str]] = {}
@@ -71,6 +75,7 @@ def _facts(cell: Cell) -> dict[str, str]:
     facts = {name: f"{name}={spell(value)}" for name, value in cell.method.options}
     facts |= {f"task.{name}": f"{name}={spell(value)}" for name, value in cell.task.options}
     facts["task"] = cell.task.name
+    facts["backbone"] = cell.backbone
     if cell.training is not None:
         facts["shots"] = f"shots={cell.training.shots}"
         facts["recipe"] = cell.training.recipe.name

@@ -26,13 +26,12 @@ def test_every_flag_is_a_setting_and_every_setting_a_flag(
     parser = argparse.ArgumentParser()
     command.flags(parser)
     said = set(vars(parser.parse_args([])))
-    assert said == {*names, "config"}
+    assert said == {*names, "config", "yes"}
 
 
 def test_without_file_and_flags_everything_has_its_default() -> None:
     assert settings(dict.fromkeys(NAMES) | {"set": {}}) == Settings()
-    assert Settings().backbone == "", "the registry says which backbone is the default"
-    assert Settings(model="ViT-B-16", pretrained="openai").backbone == "ViT-B-16/openai"
+    assert Settings().backbones == (), "the registry says which backbone is the default"
 
 
 def test_weights_without_a_model_are_refused() -> None:
@@ -118,6 +117,12 @@ def test_a_value_of_the_wrong_type_is_refused(
         ({"limit": 0}, "limit must be at least 1, not 0"),
         ({"seed": (1, -1)}, "seed must be at least 0, not -1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 10**11}, "batch_size must be at most 1000000, not 100000000000"),
+        ({"num_workers": -1}, "num_workers must be at least 0"),
+        ({"shots": (4, 0)}, "shots must be at least 1, not 0"),
+        ({"seed": (2**63,)}, "seed must be at most"),
+        ({"memory": "1KB"}, "memory 1.0 KiB is too little: the program alone takes 768.0 MiB"),
+        ({"memory": "9" * 400}, "memory must be a size such as 500MB or 4GB"),
     ],
 )
 def test_invalid_values_are_refused(said: dict[str, object], expected: str) -> None:
@@ -158,11 +163,12 @@ def test_a_yaml_file_runs_no_code(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path, "a.yml", f"output: {value}\n")
+    wrong = path
     if inherited:
         path = write(tmp_path, "b.yaml", "_base_: a.yml\nlimit: 3\n")
     with pytest.raises(UsageError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"cannot read {path}, or a file that it inherits from: ")
+    assert str(caught.value).startswith(f"cannot read {wrong}: ")
     assert "tag:yaml.org,2002:python/" in str(caught.value)
     assert "no Python objects" in str(caught.value)
     assert not (tmp_path / "hit").exists()

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pluggy
+import torch
 from safetensors.torch import save_file
 
 import rppbench_tasks
 from rppbench import hookimpl
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.learning import Learning
-from rppbench.contracts.method import Method
+from rppbench.contracts.method import Method, Tower
 from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
 from rppbench.contracts.recipe import Recipe
 from rppbench.contracts.task import Task
 from rppbench.files.digests import sha256
+from rppbench.models.loading import build
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Option
 from support.tiny import make_tiny_clip, tiny_config
 from support.toy_data import Toy
 
@@ -69,6 +72,10 @@ class Context(Method):
         self.context = space.normal(length, space.text_width)
         self.tokens = space.normal(length, space.image_width) if both else None
 
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text", "image") if options.get("both") else ("text",)
+
     def prompts(self) -> Prompts:
         return Prompts(Prompt(self.context), None if self.tokens is None else Prompt(self.tokens))
 
@@ -98,7 +105,7 @@ class PluginOf:
 
 
 class ToyPlugin:
-    """Two methods, four data sets, and the backbone that `save_tiny` wrote to a folder."""
+    """Two methods, four data sets, and the backbones that `save_tiny` wrote to a folder."""
 
     def __init__(self, models: Path) -> None:
         self.models = models
@@ -113,19 +120,38 @@ class ToyPlugin:
 
     @hookimpl
     def rppbench_backbones(self) -> list[Backbone]:
-        weights = self.models / "tiny.safetensors"
-        config = self.models / "tiny.json"
-        return [Backbone("tiny", "Tiny", config, weights, sha256(weights), default=True)]
+        files = {path.stem: path for path in sorted(self.models.glob("*.safetensors"))}
+        return [
+            Backbone(
+                name,
+                name.title(),
+                path.with_suffix(".json"),
+                path,
+                sha256(path),
+                default=name == "tiny",
+            )
+            for name, path in files.items()
+        ]
 
 
-def save_tiny(models: Path) -> None:
-    """Write the tiny CLIP to a folder, as the configuration and weights of a plugin's backbone."""
-    clip = make_tiny_clip()
+def save_tiny(
+    models: Path, name: str = "tiny", seed: int = 0, vision: Mapping[str, object] | None = None
+) -> None:
+    """Write a tiny CLIP to a folder, as the configuration and weights of a plugin's backbone.
+
+    `vision` changes entries of its image tower's configuration.
+    """
+    clip = make_tiny_clip(seed=seed)
+    architecture = tiny_config()
+    if vision:
+        architecture["vision_cfg"] |= vision
+        torch.manual_seed(seed)
+        clip = replace(clip, model=build(architecture))
     facts = {name: value for name, value in asdict(clip.preprocess).items() if name != "resize"}
-    config = {**tiny_config(), "preprocess": {**facts, "resize_mode": clip.preprocess.resize}}
+    config = {**architecture, "preprocess": {**facts, "resize_mode": clip.preprocess.resize}}
     models.mkdir(parents=True, exist_ok=True)
-    (models / "tiny.json").write_text(json.dumps(config))
-    save_file(clip.model.state_dict(), models / "tiny.safetensors")
+    (models / f"{name}.json").write_text(json.dumps(config))
+    save_file(clip.model.state_dict(), models / f"{name}.safetensors")
 
 
 def registry_of(**plugins: object) -> Registry:

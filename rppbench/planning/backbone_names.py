@@ -1,0 +1,73 @@
+"""Names of backbones as people give them: with weights apart, separated by commas, in a file.
+
+A file lists one backbone a line; empty lines and lines that start with '#' are skipped. A text
+means such a file if its name ends in one of `LISTS`, or if it is a path to a text file: a file of
+weights is named as MODEL/FILE, so its path alone is never a backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rppbench.errors import UsageError
+from rppbench.models.identity import FOLDER
+
+LISTS = (".txt", ".lst", ".list")
+"""Endings of a list of backbones; a file that does not exist is reported as a missing list."""
+WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz")
+"""Endings of files of weights."""
+
+
+def backbones(models: Sequence[str], pretrained: str | None) -> tuple[str, ...]:
+    """MODEL or MODEL/PRETRAINED for each model, every one once; () if none is named.
+
+    UsageError for weights without a model, and for a list that cannot be read or names nothing.
+    """
+    if pretrained is not None and not models:
+        raise UsageError(
+            "--pretrained names the weights of a model: name the model too, --model MODEL"
+        )
+    names = dict.fromkeys(name for text in models for name in _named(text))
+    return tuple(f"{name}/{pretrained}" if pretrained else name for name in names)
+
+
+def only_backbone(model: str | None, pretrained: str | None) -> str:
+    """The backbone of a command that takes one; '' if none is named."""
+    names = backbones((model,) if model else (), pretrained)
+    if len(names) > 1:
+        raise UsageError(f"--model takes one backbone here, not {len(names)}: {', '.join(names)}")
+    return names[0] if names else ""
+
+
+def _named(text: str) -> Iterator[str]:
+    """The backbones that one argument of --model names."""
+    path = Path(text).expanduser()
+    if path.suffix in LISTS or (_may_be_a_list(text) and path.is_file()):
+        yield from _listed(path)
+    elif "," in text and not Path(text.removeprefix(FOLDER)).expanduser().exists():
+        yield from filter(None, (part.strip() for part in text.split(",")))
+    else:
+        yield text
+
+
+def _may_be_a_list(text: str) -> bool:
+    """Whether the text looks like a path; 'demo' is a backbone even beside a file 'demo'."""
+    suffix = Path(text).suffix
+    return suffix not in WEIGHTS and ("/" in text or suffix != "")
+
+
+def _listed(path: Path) -> Iterator[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"cannot read the list of backbones {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is not a text file; a list names one backbone a line, and a file of weights "
+            f"is named with its model: MODEL/{path}"
+        ) from error
+    names = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    if not names:
+        raise UsageError(f"{path} names no backbone: write one a line, such as ViT-B-16/openai")
+    yield from names
