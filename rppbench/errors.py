@@ -28,8 +28,28 @@ class MissingDataError(UsageError):
         """One of `PROBLEMS`."""
 
 
+class DataChangedError(UsageError):
+    """Data changed while a result was computed from them, so the result belongs to neither."""
+
+
+class OutputError(UsageError):
+    """The folder of records cannot be written, so that no other cell can run either."""
+
+
+class ContractError(Exception):
+    """A component returned what its contract does not allow; the message names the component."""
+
+
+class RefusedError(UsageError):
+    """A backbone does not take what a method learns; only cells of both fail."""
+
+
 class DivergedError(Exception):
     """A loss or score is not finite; for a loss the message has the step and the norms."""
+
+
+class ChangedBackboneError(Exception):
+    """The backbone that all cells of a run share is no longer as it was loaded."""
 
 
 class LostError(Exception):

@@ -11,10 +11,21 @@ with x the image feature, g the text tower and h the meta-net: two layers with a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor, nn
 
-from rppbench.contracts import Conditional, Learning, Method, Prompts, Space, read_recipes
-from rppbench_methods.contexts import initial_context, linear
+from rppbench.contracts import (
+    Conditional,
+    Learning,
+    Method,
+    Option,
+    Prompts,
+    Space,
+    Tower,
+    read_recipes,
+)
+from rppbench_methods.contexts import Length, initial_context, linear
 
 
 class CoCoOp(Method):
@@ -30,12 +41,16 @@ class CoCoOp(Method):
     licence = "MIT"
     learning = Learning(read_recipes(__file__))
 
-    def __init__(self, space: Space, *, length: int = 4, init: str = "a photo of a") -> None:
+    def __init__(self, space: Space, *, length: Length = 4, init: str = "a photo of a") -> None:
         super().__init__(space)
         self.context = nn.Parameter(initial_context(space, length, init))  # v_1 ... v_M
         hidden = space.embed // 16
         self.narrow = linear(space, space.embed, hidden)
         self.widen = linear(space, hidden, space.text_width)
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text",)
 
     def prompts(self) -> Prompts:
         return Prompts(text=Conditional(self.contexts))

@@ -10,7 +10,7 @@ with f the image feature and g the text tower.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -18,13 +18,15 @@ from rppbench.contracts import (
     ImportedState,
     Learning,
     Method,
+    Option,
     Prompt,
     Prompts,
     ReadsOfficialCheckpoints,
     Space,
+    Tower,
     read_recipes,
 )
-from rppbench_methods.contexts import initial_context
+from rppbench_methods.contexts import Length, initial_context
 from rppbench_methods.official import imported_context
 
 
@@ -46,7 +48,7 @@ class CoOp(Method, ReadsOfficialCheckpoints):
         self,
         space: Space,
         *,
-        length: int = 4,
+        length: Length = 4,
         init: str = "a photo of a",
         class_specific: bool = False,
     ) -> None:
@@ -57,6 +59,10 @@ class CoOp(Method, ReadsOfficialCheckpoints):
             if not init:  # a separate draw for each class, as in the official code
                 start = space.normal(*start.shape).detach()
         self.context = nn.Parameter(start)  # V_1 ... V_M
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text",)
 
     def prompts(self) -> Prompts:
         return Prompts(text=Prompt(self.context))

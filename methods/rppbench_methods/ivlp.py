@@ -7,9 +7,11 @@ Computed in float32 throughout; the official code rounds the prompts through flo
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rppbench.contracts import Learning, Method, Prompts, Space, read_recipes
+from rppbench.contracts import Learning, Method, Option, Prompts, Space, Tower, read_recipes
+from rppbench_methods.contexts import Depth, Length
 from rppbench_methods.deep import Deep, deep_image, deep_text
 
 
@@ -31,8 +33,8 @@ class IVLP(Method):
         self,
         space: Space,
         *,
-        length: int = 2,
-        depth: int = 12,
+        length: Length = 2,
+        depth: Depth = 12,
         encoders: Literal["both", "text"] = "both",
         init: str = "a photo of a",
     ) -> None:
@@ -41,6 +43,10 @@ class IVLP(Method):
         self.image: Deep | None = None
         if encoders == "both":
             self.image = deep_image(space, length, depth)
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text",) if options["encoders"] == "text" else ("text", "image")
 
     def prompts(self) -> Prompts:
         return Prompts(self.text(), None if self.image is None else self.image())

@@ -12,19 +12,23 @@ official code: half the paper's squared distance.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor, nn
 
 from rppbench.contracts import (
     FrozenFeatures,
     Learning,
     Method,
+    Option,
     Prompt,
     Prompts,
     Space,
     Step,
+    Tower,
     read_recipes,
 )
-from rppbench_methods.contexts import initial_context
+from rppbench_methods.contexts import Length, Weight, initial_context
 
 
 class KgCoOp(Method):
@@ -41,10 +45,14 @@ class KgCoOp(Method):
     learning = Learning(read_recipes(__file__))
     frozen = FrozenFeatures()
 
-    def __init__(self, space: Space, *, length: int = 4, weight: float = 8.0) -> None:
+    def __init__(self, space: Space, *, length: Length = 4, weight: Weight = 8.0) -> None:
         super().__init__(space)
         self.weight = weight
         self.context = nn.Parameter(initial_context(space, length, "a photo of a"))
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text",)
 
     def prompts(self) -> Prompts:
         return Prompts(text=Prompt(self.context))

@@ -11,7 +11,7 @@ through float16.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -19,13 +19,15 @@ from rppbench.contracts import (
     ImportedState,
     Learning,
     Method,
+    Option,
     Prompt,
     Prompts,
     ReadsOfficialCheckpoints,
     Space,
+    Tower,
     read_recipes,
 )
-from rppbench_methods.contexts import check_size, linear
+from rppbench_methods.contexts import Depth, Length, check_size, linear
 from rppbench_methods.deep import deep_text
 from rppbench_methods.official import required, start_token
 
@@ -45,7 +47,7 @@ class MaPLe(Method, ReadsOfficialCheckpoints):
     learning = Learning(read_recipes(__file__))
 
     def __init__(
-        self, space: Space, *, length: int = 2, depth: int = 9, init: str = "a photo of a"
+        self, space: Space, *, length: Length = 2, depth: Depth = 9, init: str = "a photo of a"
     ) -> None:
         super().__init__(space)
         check_size(space, "image", length, depth)
@@ -57,6 +59,10 @@ class MaPLe(Method, ReadsOfficialCheckpoints):
         )
         for projection in self.deep_projections:  # clones of one layer in the official code
             projection.load_state_dict(first.state_dict())
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text", "image")
 
     def prompts(self) -> Prompts:
         text = self.text()

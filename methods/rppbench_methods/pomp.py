@@ -8,7 +8,7 @@ to any method; see `contracts.Step.cross_entropy`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -16,14 +16,16 @@ from rppbench.contracts import (
     ImportedState,
     Learning,
     Method,
+    Option,
     Prompt,
     Prompts,
     ReadsOfficialCheckpoints,
     Space,
     Supervision,
+    Tower,
     read_recipes,
 )
-from rppbench_methods.contexts import initial_context
+from rppbench_methods.contexts import Length, initial_context
 from rppbench_methods.official import imported_context
 
 
@@ -37,9 +39,13 @@ class POMP(Method, ReadsOfficialCheckpoints):
     licence = "Apache-2.0"
     learning = Learning(read_recipes(__file__), Supervision(sampled=1000), large_source=True)
 
-    def __init__(self, space: Space, *, length: int = 4) -> None:
+    def __init__(self, space: Space, *, length: Length = 4) -> None:
         super().__init__(space)
         self.context = nn.Parameter(initial_context(space, length))
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text",)
 
     def prompts(self) -> Prompts:
         return Prompts(text=Prompt(self.context))

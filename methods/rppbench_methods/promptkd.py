@@ -14,21 +14,25 @@ is any frozen CLIP in the data set's wording, and the images are the task's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from rppbench.contracts import (
     Learning,
     Method,
+    Option,
     Prompts,
     Space,
     Step,
     Supervision,
     Templates,
+    Tower,
     read_recipes,
 )
 from rppbench.errors import UsageError
-from rppbench_methods.contexts import linear
+from rppbench_methods.contexts import Depth, Length, linear
 from rppbench_methods.deep import deep_image
 
 
@@ -45,7 +49,7 @@ class PromptKD(Method):
     origin = "github.com/zhengli97/PromptKD"
     learning = Learning(read_recipes(__file__), Supervision(kd=True, kd_weight=1000.0))
 
-    def __init__(self, space: Space, *, length: int = 4, depth: int = 9) -> None:
+    def __init__(self, space: Space, *, length: Length = 4, depth: Depth = 9) -> None:
         super().__init__(space)
         if not space.teacher_width:
             raise UsageError("'promptkd' learns from a teacher: it needs kd=on")
@@ -57,6 +61,10 @@ class PromptKD(Method):
             nn.ReLU(),
             linear(space, width, width),
         )
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("image",)
 
     def prompts(self) -> Prompts:
         return Prompts(text=Templates(teacher=True), image=self.image())

@@ -16,7 +16,8 @@ Computed in float32 throughout.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,11 +27,15 @@ from rppbench.contracts import (
     FrozenFeatures,
     Learning,
     Method,
+    Option,
     Prompts,
+    Range,
     Space,
     Step,
+    Tower,
     read_recipes,
 )
+from rppbench_methods.contexts import Depth, Length, Weight
 from rppbench_methods.deep import deep_image, deep_text
 from rppbench_methods.zeroshot import wordings
 
@@ -57,14 +62,14 @@ class PromptSRC(Method, AveragesEpochs):
         self,
         space: Space,
         *,
-        length: int = 4,
-        depth: int = 9,
+        length: Length = 4,
+        depth: Depth = 9,
         init: str = "a photo of a",
-        text_weight: float = 25.0,
-        image_weight: float = 10.0,
-        logit_weight: float = 1.0,
+        text_weight: Weight = 25.0,
+        image_weight: Weight = 10.0,
+        logit_weight: Weight = 1.0,
         mean: float = 15.0,
-        std: float = 1.0,
+        std: Annotated[float, Range(1e-6)] = 1.0,
     ) -> None:
         super().__init__(space)
         self.text = deep_text(space, length, depth, init)
@@ -74,6 +79,10 @@ class PromptSRC(Method, AveragesEpochs):
         self.mean, self.std = mean, std
         # Those of CLIP's 80 wordings that the official code has, there in another order.
         self.frozen = FrozenFeatures(wordings("ensemble")[:_WORDINGS], raw=True, images=True)
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text", "image")
 
     def prompts(self) -> Prompts:
         return Prompts(self.text(), self.image())

@@ -27,6 +27,7 @@ not created and does not count as a parameter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -35,15 +36,17 @@ from torch import Tensor, nn
 from rppbench.contracts import (
     Learning,
     Method,
+    Option,
     Prompt,
     Prompts,
     Space,
     Supervision,
     Templates,
+    Tower,
     read_recipes,
 )
 from rppbench.errors import UsageError
-from rppbench_methods.contexts import check_size, initial_context
+from rppbench_methods.contexts import Depth, Length, check_size, initial_context
 
 Residual = Literal["keep", "q", "mean"]
 Unshared = Literal["qkv", "kv", "qk", "qv", "q", "k", "v", "none"]
@@ -70,8 +73,8 @@ class RPP(Method):
         self,
         space: Space,
         *,
-        length: int = 4,
-        depth: int = 9,
+        length: Length = 4,
+        depth: Depth = 9,
         residual: Residual = "keep",
         unshared: Unshared = "qkv",
         encoders: Literal["both", "text", "image"] = "both",
@@ -96,6 +99,11 @@ class RPP(Method):
             )
         if not any(True for _ in self.parameters()):
             raise UsageError("depth=0 with input=frozen leaves nothing to learn")
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        towers: tuple[Tower, ...] = ("text", "image")
+        return [tower for tower in towers if options["encoders"] in (tower, "both")]
 
     def prompts(self) -> Prompts:
         return Prompts(

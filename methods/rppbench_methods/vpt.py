@@ -7,7 +7,19 @@ authors rounds the prompts through float16.
 
 from __future__ import annotations
 
-from rppbench.contracts import Learning, Method, Prompts, Space, Templates, read_recipes
+from collections.abc import Mapping, Sequence
+
+from rppbench.contracts import (
+    Learning,
+    Method,
+    Option,
+    Prompts,
+    Space,
+    Templates,
+    Tower,
+    read_recipes,
+)
+from rppbench_methods.contexts import Depth, Length
 from rppbench_methods.deep import deep_image
 
 
@@ -24,9 +36,13 @@ class VPT(Method):
     licence = "MIT"
     learning = Learning(read_recipes(__file__))
 
-    def __init__(self, space: Space, *, length: int = 8, depth: int = 12) -> None:
+    def __init__(self, space: Space, *, length: Length = 8, depth: Depth = 12) -> None:
         super().__init__(space)
         self.image = deep_image(space, length, depth)
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("image",)
 
     def prompts(self) -> Prompts:
         return Prompts(text=Templates(("a photo of a {}.",)), image=self.image())

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 DECIMALS = 1
 """Decimals of printed percentages. CSV and JSON keep all digits."""
-FAILURE_TEXTS = {"missing-data": "no data", "oom": "oom", "nan": "nan"}
+FAILURE_TEXTS = {"missing-data": "no data", "refused": "refused", "oom": "oom", "nan": "nan"}
 """How a table spells the kind of a failure; any other kind is printed as 'failed'."""
+
+
+LONGEST_REASON = 2000
+"""Most characters of a failure's reason on a page."""
+
+
+def on_one_line(message: str) -> str:
+    """All lines of the message of a failure: the later ones say what to do about it."""
+    text = "; ".join(line.strip() for line in message.splitlines() if line.strip())
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def unit(metric: str) -> str:

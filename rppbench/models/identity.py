@@ -1,18 +1,20 @@
 """Names of backbones: which model a name means, and the digest of that model. Loads no weights.
 
 A name is that of a backbone shipped by a plugin ('demo'); 'MODEL/TAG' or 'MODEL/FILE' with a model
-of open_clip ('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name'; or 'local-dir:/folder'.
+of open_clip ('ViT-B-16/openai', 'ViT-B-16/weights.pt'); 'hf-hub:org/name', also as its address; or
+'local-dir:/folder', also as a path.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from zipfile import ZipFile, is_zipfile
 
 from rppbench.contracts.backbone import Backbone
@@ -20,6 +22,11 @@ from rppbench.errors import UsageError, unknown
 from rppbench.files.digests import digest, read_json, sha256
 
 HUB, FOLDER = "hf-hub:", "local-dir:"
+PATHS = ("/", "./", "../", "~/")
+"""How a name begins that can be nothing but a path."""
+ADDRESS = "https://huggingface.co/"
+CONFIG = "open_clip_config.json"
+"""The file of a folder or repository that describes its model."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +49,14 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
     """The model and weights that a name means. UsageError for an unknown name or a missing file."""
     if backbone in shipped:
         return BackboneSource("shipped", backbone)
+    if backbone.startswith(ADDRESS):  # as copied from a browser, perhaps of a file in it
+        backbone = HUB + "/".join(backbone.removeprefix(ADDRESS).split("/")[:2])
     if backbone.startswith(HUB) and backbone != HUB:
         return BackboneSource("hub", backbone, backbone.removeprefix(HUB))
-    if backbone.startswith(FOLDER) and backbone != FOLDER:
-        folder = backbone.removeprefix(FOLDER)
-        if not (Path(folder) / "open_clip_config.json").is_file():
-            raise UsageError(f"no file {folder}/open_clip_config.json for backbone {backbone!r}")
-        return BackboneSource("folder", backbone, folder)
+    if (backbone.startswith(FOLDER) and backbone != FOLDER) or _is_folder(backbone):
+        folder = os.path.expanduser(backbone.removeprefix(FOLDER))
+        _check_folder(folder, backbone)
+        return BackboneSource("folder", FOLDER + folder, folder)
     parts = backbone.split("/")
     # CoOp writes 'ViT-B/16' for open_clip's 'ViT-B-16', so the model may hold slashes too.
     for end in range(len(parts) - 1, 0, -1):
@@ -71,6 +79,10 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
             f"tags: {', '.join(sorted(tags(model))) or '(none)'}"
         )
     notes = ["also: MODEL/TAG or MODEL/FILE of open_clip, hf-hub:ORG/NAME, local-dir:FOLDER"]
+    if Path(backbone).is_file():
+        notes.append(f"{backbone} is a file: name its model too, MODEL/{backbone}")
+    elif len(parts) == 2 and not backbone.startswith(PATHS):
+        notes.append(f"a repository of the Hugging Face hub is named as {HUB}{backbone}")
     raise unknown("backbone is named", backbone, shipped, "shipped backbones", notes)
 
 
@@ -96,29 +108,58 @@ def identify(backbone: str, shipped: Mapping[str, Backbone]) -> str:
         facts |= {"published": published(source), "quick_gelu": quick_gelu(source)}
     else:
         folder = Path(source.weights)
-        paths = sorted(p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth"))
-        facts |= {"weights": {path.name: sha256(path) for path in paths}}
-        facts |= {"config": read_json(folder / "open_clip_config.json")}
+        facts |= {"weights": {path.name: sha256(path) for path in weights_in(folder)}}
+        facts |= {"config": read_json(folder / CONFIG)}
     return digest(facts, 16)
+
+
+def _is_folder(backbone: str) -> bool:
+    """Whether the name is the path of a folder with a model, or looks like the path of a folder."""
+    path = Path(backbone).expanduser()
+    return (path / CONFIG).is_file() or (backbone.startswith(PATHS) and not path.is_file())
+
+
+def _check_folder(folder: str, backbone: str) -> None:
+    """UsageError unless the folder describes a model of open_clip and has its weights."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise UsageError(f"no folder {folder} for backbone {backbone!r}")
+    if not (path / CONFIG).is_file():
+        hint = ""
+        if (path / "config.json").is_file():
+            hint = (
+                "\nit holds a model of transformers (config.json); take the repository that holds "
+                "the model for open_clip, which has this file"
+            )
+        raise UsageError(f"no file {folder}/{CONFIG} for backbone {backbone!r}{hint}")
+    if "model_cfg" not in read_json(path / CONFIG):
+        raise UsageError(f"{folder}/{CONFIG} has no 'model_cfg', which describes the model")
+    if not weights_in(path):
+        raise UsageError(f"no weights in {folder}: no .safetensors, .bin, .pth or .pt file")
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """Files of weights in a folder in the hub's layout, sorted by name.
+
+    Checkpoints of open_clip's training (.pt) count where there are no others.
+    """
+    paths = sorted(folder.iterdir())
+    usual = [path for path in paths if path.suffix in (".safetensors", ".bin", ".pth")]
+    return usual or [path for path in paths if path.suffix == ".pt"]
 
 
 def published(source: BackboneSource) -> Mapping[str, Any]:
     """open_clip's entry (address, preprocessing, ...) for a tag, or for the tag of a file.
 
-    A file matches the tag whose checksum it has, or else the tag whose name its path contains. For
-    any other file the entry holds only the values that all tags of the model share.
+    A file matches the tag whose checksum it has, or else the tag that is in its own name, which is
+    a guess (`guess`). Names of folders say nothing: a folder may hold anything. For any other file
+    the entry holds only the values that all tags of the model share.
     """
     known = tags(source.model)
     if source.kind == "tag":
         return known[source.weights]
-    checksum = sha256(Path(source.weights))
-    for facts in known.values():
-        if (start := published_checksum(facts)) and checksum.startswith(start):
-            return facts
-    path = source.weights.lower().replace("-", "_")
-    for tag in sorted(known, key=len, reverse=True):
-        if tag in path:
-            return known[tag]
+    if tag := _tag_of_content(source) or _tag_in_name(source):
+        return known[tag]
     entries = list(known.values())
     return {
         key: value
@@ -140,6 +181,52 @@ def quick_gelu(source: BackboneSource) -> bool | None:
     if any(entry.get("quick_gelu") for entry in entries):
         return facts.get("quick_gelu")  # True if all tags agree
     return bool(read_json(model_configs()[source.model]).get("quick_gelu"))
+
+
+class Guess(NamedTuple):
+    """What was assumed of a file of weights that does not say it."""
+
+    summary: str
+    """For a record: without paths."""
+    message: str
+    """For the user: with what to do if the guess is wrong."""
+
+
+def guess(source: BackboneSource) -> Guess | None:
+    """What loading a file of weights assumes; None where nothing is guessed."""
+    if source.kind != "file" or _tag_of_content(source):
+        return None
+    quick = quick_gelu(source)
+    activation = "QuickGELU" if quick else "GELU"
+    if tag := _tag_in_name(source):
+        return Guess(
+            f"{activation}, of tag {tag}, which is in the file's name",
+            f"{source.weights} is taken for weights like {source.model}/{tag}, by the name of the "
+            f"file: {activation} and that tag's preprocessing; if it is not, give it another name",
+        )
+    if quick is None:
+        return Guess(
+            "GELU, since the file does not say",
+            f"the activation that {source.weights} was trained with is unknown: taking GELU. For "
+            "weights trained with QuickGELU (OpenAI, MetaCLIP, DFN) name the backbone "
+            f"{source.model}-quickgelu/{source.weights}",
+        )
+    return None
+
+
+def _tag_of_content(source: BackboneSource) -> str:
+    """The tag that a file of weights is, by its checksum; '' if it is none."""
+    checksum = sha256(Path(source.weights))
+    for tag, facts in tags(source.model).items():
+        if (start := published_checksum(facts)) and checksum.startswith(start):
+            return tag
+    return ""
+
+
+def _tag_in_name(source: BackboneSource) -> str:
+    """The longest tag that the name of a file of weights contains; '' if it contains none."""
+    name = Path(source.weights).name.lower().replace("-", "_")
+    return max((tag for tag in tags(source.model) if tag in name), key=len, default="")
 
 
 def is_openai_archive(source: BackboneSource) -> bool:

@@ -1,19 +1,23 @@
 """The state of each planned cell and of its training: what is done, and where a run resumes.
 
-A cell is done if the store has its record. A training is stored if its prompts are, and resumes
-from its .partial file if there is one (`training.state`); otherwise it begins anew.
+A cell is done if the store has its record, and stale if that record no longer follows from its
+inputs (`planning.staleness`). A training is stored if its prompts are, and resumes from its
+.partial file if there is one (`training.state`); otherwise it begins anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.planning.input_digests import MISSING
+from rppbench.planning.input_digests import BROKEN, MISSING
+from rppbench.planning.staleness import Check, why_learned_again, why_stale
+from rppbench.plugins.containment import contained, uncontained
 from rppbench.records.cell import Cell, Training
-from rppbench.records.record import Cost
+from rppbench.records.record import CRASH, Cost, Record
 from rppbench.records.store import Store
 
 TO_RUN = ("learn", "resume")
@@ -26,17 +30,32 @@ class Planned:
 
     cell: Cell
     state: str
-    """'todo', 'done', 'failed' (ran before without success) or 'blocked' (data is missing)."""
+    """'todo', 'done', 'stale' (inputs have changed since), 'failed' (ran before without success),
+    'crashed' (a process died in it), 'blocked' (its data cannot be read) or 'refused' (the backbone
+    does not take what the method learns)."""
     training: str
     """'none', 'learn', 'resume', 'shared' (an earlier cell runs the same training) or 'stored'."""
     trainings: int
     """Number of trainings to run for it; a training may need a pretraining before it."""
     seconds: float | None
     """Estimate from earlier records of similar cells; None without such records."""
+    why: tuple[str, ...] = ()
+    """What has changed since a stale record was computed, in words."""
+    reason: str = ""
+    """Why the cell is refused; '' in any other state."""
 
 
-def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[Problem]]:
-    """The state of each of these cells before a run, and the damaged records."""
+def survey(
+    planned: Sequence[Cell],
+    store: Store,
+    checks: Sequence[Check] = (),
+    refusal: Callable[[Cell], str] = lambda cell: "",
+) -> tuple[list[Planned], list[Problem]]:
+    """The state of each of these cells before a run, and the damaged records.
+
+    `checks` find the records and prompts that no longer follow from their inputs. `refusal` gives
+    the reason why a cell cannot run on its backbone, or ''.
+    """
     records, problems = store.all()
     known = {record.key: record for record in records}
     costs: dict[tuple[str, str, str], list[Cost]] = {}
@@ -48,37 +67,73 @@ def survey(planned: Sequence[Cell], store: Store) -> tuple[list[Planned], list[P
     result = []
     for cell in planned:
         stored = known.get(cell.key)
-        state = "todo" if stored is None else {"ok": "done"}.get(stored.status, "failed")
-        if MISSING in _digests(cell):
+        state = "todo" if stored is None else _recorded(stored)
+        if not _digests(cell).isdisjoint((MISSING, BROKEN)):
             state = "blocked"
-        training = _training_state(cell.training, scheduled, store)
-        needed = _needed(cell.training, scheduled, store)
+        why = why_stale(stored, checks) if stored is not None and state == "done" else ()
+        if why:
+            state = "stale"
+        reason = "" if state == "done" else _reason(refusal, cell)
+        if reason:  # nothing is trained for it
+            result.append(Planned(cell, "refused", "none", 0, None, (), reason))
+            continue
+        trainings = _Trainings(store, scheduled, () if state == "done" else checks)
+        training = trainings.state(cell.training)
+        needed = trainings.needed(cell.training)
         if state != "done" and cell.training is not None:
             scheduled |= {cell.training.key, *needed}
         seconds = 0.0 if state == "done" else _estimate(costs.get(_similarity(cell)), training)
-        result.append(Planned(cell, state, training, len(needed), seconds))
+        result.append(Planned(cell, state, training, len(needed), seconds, why))
     return result, problems
 
 
-def _training_state(training: Training | None, scheduled: set[str], store: Store) -> str:
-    """The value of `Planned.training`, as if the scheduled trainings had run."""
-    if training is None:
-        return "none"
-    if training.key in scheduled:
-        return "shared"
-    path = store.training_path(training)
-    if path.exists():
-        return "stored"
-    return "resume" if path.with_suffix(".partial").exists() else "learn"
+def _reason(refusal: Callable[[Cell], str], cell: Cell) -> str:
+    """Why the cell is refused; '' where the method's code fails to say: running it reports that."""
+    try:
+        with contained():
+            return refusal(cell)
+    except UsageError:
+        raise
+    except Exception:
+        if uncontained():
+            raise
+        return ""
 
 
-def _needed(training: Training | None, scheduled: set[str], store: Store) -> set[str]:
-    """Keys of the trainings that have to run: this one and the pretrainings that it starts from."""
-    needed: set[str] = set()
-    while training is not None and _training_state(training, scheduled, store) in TO_RUN:
-        needed.add(training.key)
-        training = training.start
-    return needed
+def _recorded(record: Record) -> str:
+    if record.failure is None:
+        return "done"
+    return "crashed" if record.failure.kind == CRASH else "failed"
+
+
+@dataclass(frozen=True)
+class _Trainings:
+    """The states of trainings, as if the scheduled ones had run."""
+
+    store: Store
+    scheduled: Collection[str]
+    """Keys of trainings."""
+    checks: Sequence[Check]
+
+    def state(self, training: Training | None) -> str:
+        """The value of `Planned.training`."""
+        if training is None:
+            return "none"
+        if training.key in self.scheduled:
+            return "shared"
+        path = self.store.training_path(training)
+        for place, state in ((path, "stored"), (path.with_suffix(".partial"), "resume")):
+            if place.exists() and not why_learned_again(training, place, self.checks):
+                return state
+        return "learn"
+
+    def needed(self, training: Training | None) -> set[str]:
+        """Keys of the trainings that have to run: this one and those that it starts from."""
+        needed: set[str] = set()
+        while training is not None and self.state(training) in TO_RUN:
+            needed.add(training.key)
+            training = training.start
+        return needed
 
 
 def _digests(cell: Cell) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,7 @@ from rppbench.contracts import (
     Dataset,
     Learning,
     Method,
+    Option,
     Prompt,
     Prompts,
     Recipe,
@@ -22,6 +23,7 @@ from rppbench.contracts import (
     Score,
     Space,
     Task,
+    Tower,
 )
 
 DIRECTIONS = ("horizontal", "vertical")
@@ -40,6 +42,10 @@ class Opening(Method):
     def __init__(self, space: Space, *, length: int = 2) -> None:
         super().__init__(space)
         self.context = space.normal(length, space.text_width)
+
+    @classmethod
+    def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
+        return ("text",)
 
     def prompts(self) -> Prompts:
         return Prompts(Prompt(self.context))
