@@ -95,7 +95,7 @@ def test_a_path_after_a_model_is_a_file_of_weights(tmp_path: Path) -> None:
         ("ViT-B/16", "names no weights"),
         ("ViT-B-16/opnai", "no weights of ViT-B-16 are tagged 'opnai'; did you mean 'openai'"),
         ("ViT-B-16/gone.pt", "no file 'gone.pt'"),
-        ("local-dir:/nowhere", "no file /nowhere/open_clip_config.json"),
+        ("local-dir:/nowhere", "no folder /nowhere for backbone"),
         ("hf-hub:", "no backbone is named 'hf-hub:'"),
     ],
 )
@@ -195,16 +195,37 @@ def test_a_tag_is_built_with_its_activation_and_preprocessing(
     assert clip.preprocess == Preprocess(224, MEAN, (0.5, 0.5, 0.5), "bilinear", "squash")
 
 
-def test_a_file_is_treated_as_the_tag_in_its_path(
+def test_a_file_is_treated_as_the_tag_in_its_name_and_says_so(
     small_tag: dict[str, object], small_weights: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "some_tag"
-    folder.mkdir()
-    file = folder / "weights.safetensors"
+    file = tmp_path / "Some-Tag.safetensors"
     file.symlink_to(small_weights)
-    clip = load(f"{SMALL}/{file}", {})
+    with pytest.warns(UserWarning, match="by the name of the file: QuickGELU .* another name"):
+        clip = load(f"{SMALL}/{file}", {})
     assert activation(clip) == {"QuickGELU"}
     assert clip.preprocess.std == (0.5, 0.5, 0.5)
+    assert clip.guessed == "QuickGELU, of tag some_tag, which is in the file's name"
+
+
+def test_the_name_of_its_folder_says_nothing_about_a_file(
+    small_tag: dict[str, object],
+    small_weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {"some_tag": small_tag, "other_tag": {"quick_gelu": False}}
+    monkeypatch.setitem(_PRETRAINED, SMALL, known)
+    digests = set()
+    for name in ("some_tag", "other-tag", "plain"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "weights.safetensors"
+        file.symlink_to(small_weights)
+        with pytest.warns(UserWarning, match="is unknown: taking GELU"):
+            clip = load(f"{SMALL}/{file}", {})
+        assert activation(clip) == {"GELU"}
+        assert clip.guessed == "GELU, since the file does not say"
+        digests.add(clip.digest)
+    assert len(digests) == 1
 
 
 def test_the_checksum_of_openais_file_is_read_from_its_address() -> None:
