@@ -98,7 +98,9 @@ def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
         raise UsageError(f"no cell of {arguments.cell!r} has this task, data set and seed")
     if len(matching) > 1:
         lines = [
-            f"  {r.key}  {r.cell.task.name}, {r.cell.dataset}, seed {r.cell.seed}" for r in matching
+            f"  {record.key}  {cell.task.name}, {cell.dataset}, seed {cell.seed}, {cell.backbone}"
+            for record in matching
+            for cell in [record.cell]
         ]
         head = (
             f"{arguments.cell!r} matches several cells; give --task, --dataset, --seed or the key:"
@@ -108,22 +110,30 @@ def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:
 
 
 def _check(record: Record, registry: Registry, store: Store) -> None:
-    """UsageError if the predictions cannot be repeated: data or weights changed, or no prompt."""
+    """UsageError if the predictions cannot be repeated: inputs or code changed, or no prompt."""
+    from rppbench.planning.code_digests import CodeCheck, CodeDigests
     from rppbench.planning.input_digests import InputDigests
+    from rppbench.plugins.versions import part_version, version_of
+    from rppbench.training.state import learned_parameters
 
     cell = record.cell
     if cell.imported:
         raise UsageError(f"{record.key} was imported and cannot be predicted again")
+    task, code = registry.get("tasks", cell.task.name), CodeDigests(registry)
+    parts = task(**dict(cell.task.options)).parts()
     now = {
         **dict(InputDigests(registry).of(cell.dataset, cell.backbone, None)),
-        f"task:{cell.task.name}": f"version {registry.get('tasks', cell.task.name).version}",
+        **dict(version_of("method", registry.get("methods", cell.method.name))),
+        **dict(pair for part in parts for pair in part_version(part)),
+        f"task:{cell.task.name}": f"version {task.version}",
     }
     changed = [name for name, value in cell.inputs if now.get(name) != value]
     if changed:
         raise UsageError(
             f"{', '.join(changed)} is not what {record.key} was measured with; run the cell again"
         )
-    if cell.training and not store.training_path(cell.training).is_file():
-        raise UsageError(
-            f"no prompts at {store.training_path(cell.training)}; run the cell again in this folder"
-        )
+    if reasons := CodeCheck(code).of_record(record):
+        raise UsageError(f"{'; '.join(reasons)}; run the cell of {record.key} again")
+    if cell.training:
+        path = store.training_path(cell.training)
+        learned_parameters(path, cell.training.key, code.of_training(cell.training))
