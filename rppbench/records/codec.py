@@ -21,6 +21,7 @@ from rppbench.records.cell import (
     Choice,
     Training,
     cell_data,
+    comparability_of,
     key_of,
     sorted_json,
 )
@@ -108,11 +109,14 @@ def encode(record: Record) -> bytes:
         "failure": failure and vars(failure),
         "training_log": record.training_log,
         "draw": record.draw,
+        **({"contents": record.contents} if record.contents else {}),
         "environment": record.environment,
         "started": record.started,
         "finished": record.finished,
         "per_image": per_image,
     }
+    if record.code:
+        data["code"] = record.code
     for number in _numbers(data):
         if not math.isfinite(number):
             raise ValueError(f"{number} is not a measurement: a record cannot hold it")
@@ -209,9 +213,11 @@ def _record(wire: WireRecord) -> Record:
         labels=wire.labels,
         training_log=tuple(wire.training_log),
         draw=wire.draw,
+        contents=wire.contents,
         environment=wire.environment,
         started=wire.started,
         finished=wire.finished,
+        code=wire.code,
     )
     if (wire.status == "ok") != (wire.failure is None) or (wire.status == "ok") != bool(scores):
         raise ValueError("a record that is ok has scores, and one that failed has a failure")
@@ -284,7 +290,9 @@ def _cell(wire: WireCell) -> Cell:
     )
     wire.task, wire.method, wire.training = task_json, method_json, training_json
     cell.__dict__["key"] = key_of(wire)
-    cell.__dict__["comparability"] = key_of({name: getattr(wire, name) for name in COMPARABLE})
+    cell.__dict__["comparability"] = comparability_of(
+        {name: getattr(wire, name) for name in COMPARABLE}, wire.inputs
+    )
     return cell
 
 

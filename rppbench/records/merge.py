@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from rppbench.files.atomic import Problem
-from rppbench.records.record import Record
+from rppbench.records.record import Record, other_contents
 from rppbench.records.store import Store
 
 Begin = Callable[[str], Callable[[int, int], object]]
@@ -37,7 +37,8 @@ def merge(into: Store, others: Iterable[Store], begin_step: Begin = _silent) -> 
 
     The form is JSON Lines if `into` has any, else one file per cell. A number replaces a failure,
     as when the cell is run again. Two different numbers of one cell are a conflict: `into` keeps
-    its own. Learned prompts are not copied.
+    its own; so are two records that were computed from different data, whatever their numbers.
+    Learned prompts are not copied.
     """
     result = Merged()
     arriving: list[tuple[Record, str]] = []
@@ -94,7 +95,9 @@ def merge_records(
 
 
 def _difference(here: Record, there: Record) -> str:
-    """How the numbers of one cell differ; '' if they are equal."""
+    """How the data or the numbers of one cell differ; '' if they are equal."""
+    if parts := other_contents(here.contents, there.contents):
+        return f"computed from other data ({', '.join(parts)}) than the record"
     try:
         if _numbers(here) == _numbers(there):
             return ""

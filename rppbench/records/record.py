@@ -17,6 +17,8 @@ LOWER_IS_BETTER = ("ece", "test_loss", "train_loss", "loss_gap")
 """Metrics of which less is better; a prefix may name a part of the classes: 'base_ece'."""
 
 
+CRASH = "crash"
+"""Kind of the failure of a cell in which the process of the run died."""
 DETAILS = ("test_loss", "train_loss", *(f"_{name}" for name in ("top5", "per_class", "ece")))
 """Suffixes of the metrics that tables show only on request."""
 
@@ -85,6 +87,10 @@ class Failure:
     """Traceback, unless the failure is the user's mistake."""
 
 
+FEWER_IMAGES = "classes with fewer images than shots"
+"""Entry of a record's environment; tables say it in a footnote."""
+
+
 @dataclass(frozen=True)
 class Record:
     """The result of one cell."""
@@ -103,10 +109,15 @@ class Record:
     """One entry per epoch: epoch, loss, accuracy (percent of the training batches), lr."""
     draw: str = ""
     """Digest of the training images, in the order in which they were drawn."""
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what the data held, by part ('dtd:test'); {} in a record from before there were
+    any, which is unverified. Two records of a cell with different digests are in conflict."""
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
     """ISO 8601, UTC."""
     finished: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the source of components that are not built in: 'method:x', 'dataset:x', ..."""
 
     @property
     def key(self) -> str:
@@ -122,3 +133,8 @@ class Record:
         data = asdict(self)
         kept = ("cell", "status", "metric", "scores", "training_log", "draw")
         return {name: data[name] for name in kept}
+
+
+def other_contents(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The parts of data that both `contents` name, with different digests."""
+    return [name for name, digest in one.items() if other.get(name, digest) != digest]

@@ -12,17 +12,17 @@ Where a folder holds several records of one cell, one of them counts:
   it replaces, so a file is the newer record;
 - both take precedence over a record of an earlier schema, which this version never writes;
 - of two different records in the same form, the first counts and the other is reported as a
-  problem; of two equal ones, either counts.
+  problem; of two equal ones, either counts;
+- two records that were computed from different data are always reported.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import filelock
@@ -31,7 +31,8 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.records.cell import Cell, Training
 from rppbench.records.codec import OtherSchema, decode, encode
-from rppbench.records.record import Record
+from rppbench.records.names import file_name, former_file_name
+from rppbench.records.record import Record, other_contents
 from rppbench.records.upgrade import upgrade
 
 LOCK_SECONDS = 60.0
@@ -91,13 +92,18 @@ class Store:
 
         The file holds the old record or the new one at any moment, even after a kill, never a part.
         A file in its place that is not a record is kept beside it, as NAME.json.damaged.
+        A line of the same cell that was computed from other data is removed.
         Raises ValueError for a record with NaN or infinity, which JSON does not have.
         """
         path = self.record_path(record.cell)
         line = encode(record)
+        self._remove_stale_line(record)
         if path.is_file() and isinstance(self._load(path), Problem):
             os.replace(path, path.with_name(f"{path.name}.damaged"))
         write_atomically(path, line + b"\n")
+        former = self._file(record.cell, record.key, former_file_name)
+        if former != path:
+            former.unlink(missing_ok=True)
         return path
 
     def write_lines(self, records: Iterable[Record]) -> None:
@@ -116,6 +122,8 @@ class Store:
                 self._rewrite(path, lines)
                 for cell in lines:
                     self._remove_files(cell)
+                    for former in self._lines_places(cell)[1:]:
+                        self._drop_lines(former, {cell.key})
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -137,7 +145,8 @@ class Store:
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.records / ".lock", timeout=LOCK_SECONDS)
 
-    def _rewrite(self, path: Path, changed: dict[Cell, bytes]) -> None:
+    def _rewrite(self, path: Path, changed: dict[Cell, bytes], without: Cell | None = None) -> None:
+        """Replace the lines of the changed cells, and leave one cell out."""
         lines = dict(changed)
         not_records: list[bytes] = []
         for number, line in _lines(path) if path.exists() else ():
@@ -146,16 +155,68 @@ class Store:
                 not_records.append(line)
             else:
                 cell = stored.record.cell
+                if cell == without:
+                    continue
                 lines.setdefault(cell, encode(stored.record) if stored.old else line)
         ordered = [lines[cell] for cell in sorted(lines, key=_order)]
         write_atomically(path, b"".join(line + b"\n" for line in (*ordered, *not_records)))
 
-    def _remove_files(self, cell: Cell) -> None:
-        """Remove the files of a cell that has a newer line."""
+    def _remove_stale_line(self, record: Record) -> None:
+        """Remove the line of the same cell if it was computed from other data than the record."""
+        path = self.lines_path(record.cell)
+        if not record.contents or not path.is_file():
+            return
+        for number, line in _lines(path):
+            if record.key.encode() in line[:40]:
+                stored = self._line(path, number, line)
+                if isinstance(stored, Stored) and other_contents(
+                    record.contents, stored.record.contents
+                ):
+                    with self.locked():
+                        self._rewrite(path, {}, without=record.cell)
+                    return
+
+    def drop(self, cells: Iterable[Cell]) -> int:
+        """Remove all records of these cells, in files and lines; returns how many were removed.
+
+        Other records stay as they are, and so do learned prompts. OSError if the folder cannot be
+        written.
+        """
+        keys: dict[Path, set[str]] = {}
+        count = 0
+        with self.locked():
+            for cell in cells:
+                count += self._remove_files(cell)
+                for path in self._lines_places(cell):
+                    keys.setdefault(path, set()).add(cell.key)
+            for path, of_path in keys.items():
+                count += self._drop_lines(path, of_path)
+        return count
+
+    def _drop_lines(self, path: Path, keys: set[str]) -> int:
+        kept = []
+        lines = list(_lines(path)) if path.is_file() else []
+        for number, line in lines:
+            stored = self._line(path, number, line)
+            if isinstance(stored, Problem) or stored.record.key not in keys:
+                kept.append(line)
+        if len(kept) == len(lines):
+            return 0
+        if kept:
+            write_atomically(path, b"".join(line + b"\n" for line in kept))
+        else:
+            path.unlink()
+        return len(lines) - len(kept)
+
+    def _remove_files(self, cell: Cell) -> int:
+        """Remove the files of a cell, of which there may be one of an earlier schema too."""
+        count = 0
         for path in self._files(cell):
             stored = self._load(path)
             if isinstance(stored, Stored) and stored.record.key == cell.key:
                 path.unlink()
+                count += 1
+        return count
 
     def has_lines(self) -> bool:
         """Whether the folder has records in JSON Lines."""
@@ -169,13 +230,13 @@ class Store:
             if isinstance(newest, Stored) and not newest.old:
                 return newest.record  # no other form outranks it: the folder need not be read
         stored = [self._load(path) for path in self._files(cell)]
-        path = self.lines_path(cell)
-        if path.is_file():
-            stored += [
-                self._line(path, number, line)
-                for number, line in _lines(path)
-                if cell.key.encode() in line[:40]
-            ]
+        for path in self._lines_places(cell):
+            if path.is_file():
+                stored += [
+                    self._line(path, number, line)
+                    for number, line in _lines(path)
+                    if cell.key.encode() in line[:40]
+                ]
         return next(
             (one.record for one in _one_per_cell(stored) if one.record.key == cell.key), None
         )
@@ -208,7 +269,7 @@ class Store:
     ) -> tuple[list[Stored], list[Problem]]:
         """As `all`, but each record with its place."""
         stored: list[Stored | Problem] = []
-        paths = sorted(self.records.rglob("*.json*"))
+        paths = [path for path in sorted(self.records.rglob("*.json*")) if not _holds_records(path)]
         for done, path in enumerate(paths, 1):
             report(done, len(paths))
             if path.suffix == ".json":
@@ -221,13 +282,21 @@ class Store:
     def _files(self, cell: Cell) -> Sequence[Path]:
         """Files that may hold the cell's record, those of earlier schemas included."""
         path = self.record_path(cell)
-        others = sorted(path.parent.glob(f"seed{cell.seed}-*.json"))
+        folders = {path.parent: None, self._file(cell, cell.key, former_file_name).parent: None}
+        names = f"seed{cell.seed}-*.json"
+        others = [other for folder in folders for other in sorted(folder.glob(names))]
         return [path, *(other for other in others if other != path)] if others else ()
 
-    def _file(self, cell: Cell, key: str) -> Path:
-        folders = (cell.task.name, cell.dataset, cell.method.name)
-        folder = self.records.joinpath(*map(file_name, folders))
-        return folder / f"seed{cell.seed}-{key}.json"
+    def _file(self, cell: Cell, key: str, part: Callable[[str], str] = file_name) -> Path:
+        names = (cell.task.name, cell.dataset, cell.method.name)
+        return self.records.joinpath(*map(part, names)) / f"seed{cell.seed}-{key}.json"
+
+    def _lines_places(self, cell: Cell) -> Sequence[Path]:
+        """The file of a cell's line, and that of versions before 0.2 if it was another."""
+        path = self.lines_path(cell)
+        task, dataset = map(former_file_name, (cell.task.name, cell.dataset))
+        former = self.records / task / f"{dataset}.jsonl"
+        return [path] if former == path else [path, former]
 
     def _load(self, path: Path) -> Stored | Problem:
         try:
@@ -236,8 +305,9 @@ class Store:
             return Problem(path, f"cannot be read: {error.strerror}")
         except ValueError as error:
             return Problem(path, str(error))
-        expected = self._file(record.cell, older or record.key)
-        if path != expected:
+        key = older or record.key
+        expected = self._file(record.cell, key)
+        if path != expected and path != self._file(record.cell, key, former_file_name):
             # A cell has one place: otherwise a copied file would count as a second measurement.
             return Problem(path, f"a record in the wrong place; it belongs at {expected}")
         return Stored(record, path, old=older is not None)
@@ -254,9 +324,14 @@ class Store:
         except ValueError as error:
             return Problem(path, str(error), number)
         expected = self.lines_path(record.cell)
-        if path != expected:
+        if path != expected and path not in self._lines_places(record.cell):
             return Problem(path, f"a record in the wrong place; it belongs in {expected}", number)
         return Stored(record, path, number, older is not None)
+
+
+def _holds_records(path: Path) -> bool:
+    """Whether a path with the name of a record is a folder of records of versions before 0.2."""
+    return path.is_dir() and any(path.rglob("*.json"))
 
 
 def _decode(line: bytes) -> tuple[Record, str | None]:
@@ -285,6 +360,14 @@ def _one_per_cell(
             where = first.path if first.line is None else f"line {first.line}"
             reason = f"another record of the cell {one.record.key} in {where}"
             problems.append(Problem(one.path, reason, one.line))
+        elif problems is not None and (
+            parts := other_contents(first.record.contents, one.record.contents)
+        ):
+            reason = (
+                f"a record of the cell {one.record.key} that was computed from other data "
+                f"({', '.join(parts)}) than the one in {first.place}"
+            )
+            problems.append(Problem(one.path, reason, one.line))
     yield from counted.values()
 
 
@@ -296,9 +379,3 @@ def _order(cell: Cell) -> tuple[str, int, str]:
 def _sort_key(stored: Stored) -> tuple[str, str, tuple[str, int, str]]:
     cell = stored.record.cell
     return file_name(cell.task.name), file_name(cell.dataset), _order(cell)
-
-
-@lru_cache(maxsize=1024)
-def file_name(name: str) -> str:
-    """A component's name as one part of a path; readable, not necessarily unique."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")[:80] or "_"

@@ -78,8 +78,8 @@ class WireFailure(Struct, forbid_unknown_fields=True, gc=False):
     details: str
 
 
-class WireRecord(Struct, forbid_unknown_fields=True, gc=False):
-    """`Record` as JSON, in the order of the line."""
+class WireRecord(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
+    """`Record` as JSON, in the order of the line. Fields with a default are left out if empty."""
 
     key: str
     method: str
@@ -100,9 +100,12 @@ class WireRecord(Struct, forbid_unknown_fields=True, gc=False):
     failure: WireFailure | None
     training_log: list[dict[str, int | float]]
     draw: str
+    contents: dict[str, str] = {}
     environment: dict[str, str]
     started: str
     finished: str
     per_image: dict[str, msgspec.Raw]
     """Outcomes of images by metric; not decoded on reading."""
+    code: dict[str, str] = {}
+    """Left out of the line if empty."""
     digest: str

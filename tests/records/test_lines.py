@@ -225,3 +225,26 @@ def test_a_lock_that_is_held_too_long_is_reported(
         pytest.raises(UsageError, match="another process has been writing to"),
     ):
         Store(store.root).write_lines(RECORDS)
+
+
+def test_a_line_and_a_file_of_other_data_are_named_until_a_run_replaces_the_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    old = replace(record(), contents={"flowers:test": "aa"})
+    new = replace(record(value=60.0), contents={"flowers:test": "bb"})
+    other = record("rpp")
+    store.write_lines([old, other])
+    path = store.record_path(new.cell)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode(new) + b"\n")  # as a copied folder may have both
+    _, problems = store.all()
+    (problem,) = problems
+    assert "computed from other data (flowers:test)" in problem.reason
+    assert str(path) in problem.reason
+    assert main(["leaderboard", "--output", str(tmp_path)]) == 1
+    assert "computed from other data (flowers:test)" in capsys.readouterr().err
+    store.write(new)
+    records, problems = store.all()
+    assert problems == []
+    assert sorted(records, key=lambda one: one.key) == sorted([new, other], key=lambda one: one.key)

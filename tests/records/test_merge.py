@@ -135,3 +135,27 @@ def test_mistakes_are_messages_and_change_nothing(
     assert status == 2
     assert expected in notes[0]
     assert content("ours") == ours
+
+
+def test_records_of_other_data_are_a_conflict_even_if_the_numbers_are_equal(merge: Merge) -> None:
+    here, there = ({"flowers:test": one, "flowers:classes": "same"} for one in ("aa", "bb"))
+    ours = fill("ours", replace(record(), contents=here))
+    fill("theirs", replace(record(), contents=there))
+    status, notes = merge("ours", "theirs")
+    assert status == 1
+    (place,) = ours
+    assert notes[0] == (
+        f"rppbench: conflict: ours/records/{place}: computed from other data (flowers:test) than "
+        f"the record in theirs/records/{place}"
+    )
+    assert content("ours") == ours
+
+
+def test_an_unverified_record_agrees_with_a_verified_one_of_the_same_number(merge: Merge) -> None:
+    contents = {"flowers:test": "aa"}
+    for one, two in (({}, contents), (contents, {})):
+        folder = f"with-{len(one)}"
+        ours = fill(f"{folder}/ours", replace(record(), contents=one))
+        fill(f"{folder}/theirs", replace(record(), contents=two))
+        assert merge(f"{folder}/ours", f"{folder}/theirs")[0] == 0
+        assert content(f"{folder}/ours") == ours

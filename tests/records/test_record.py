@@ -74,6 +74,7 @@ KEYS = ("dded9e2d195e", "af6de522cb81", "57b08ff94f9f")
 FAILED = replace(
     OK, status="failed", scores=(), failure=Failure("oom", "out of memory", "trace"), metric=""
 )
+VERIFIED = replace(OK, contents={"flowers:test": "ab12", "flowers:classes": "cd34"})
 TUNED = replace(OK, cell=replace(CELL, training=replace(TRAINING, start=TRAINING)))
 UNTRAINED = replace(OK, cell=replace(CELL, training=None, method=Choice("zeroshot")))
 
@@ -82,7 +83,12 @@ def as_json(record: Record) -> dict[str, Any]:
     return json.loads(encode(record))
 
 
-@pytest.mark.parametrize("record", [OK, FAILED, UNTRAINED, TUNED], ids=lambda one: one.key)
+CODED = replace(OK, code={"method:mine": "0123456789abcdef", "dataset:mine": "fedcba9876543210"})
+
+
+@pytest.mark.parametrize(
+    "record", [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED], ids=lambda one: one.key
+)
 def test_a_record_survives_its_line_and_fits_the_schema(record: Record) -> None:
     line = encode(record)
     assert b"\n" not in line
@@ -104,13 +110,22 @@ def test_what_a_person_looks_for_stands_first() -> None:
     assert names[-2:] == ["per_image", "digest"]
     assert as_json(OK)["cell"]["method"]["options"] == {"kd": True, "length": 4}
     assert as_json(FAILED)["value"] is None
+    assert "contents" not in as_json(OK)
+    assert list(as_json(VERIFIED))[-6:-4] == ["contents", "environment"]
+
+
+def test_digests_of_code_are_no_part_of_the_key_and_absent_without_any() -> None:
+    assert "code" not in as_json(OK)
+    assert CODED.key == OK.key
+    assert as_json(CODED)["code"] == CODED.code
 
 
 def test_the_schema_is_itself_a_schema_and_refuses_what_is_not_in_it() -> None:
     jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
-    data = as_json(OK)
+    data = as_json(VERIFIED)
     assert not VALIDATOR.is_valid({**data, "surprise": 1})
-    for name in data:
+    assert not VALIDATOR.is_valid({**data, "contents": {}})
+    for name in data.keys() - {"contents"}:
         assert not VALIDATOR.is_valid({k: v for k, v in data.items() if k != name}), name
     assert not VALIDATOR.is_valid({**data, "status": "failed"})
     assert not VALIDATOR.is_valid({**data, "scores": []})
