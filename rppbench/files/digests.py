@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import lru_cache
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 from rppbench.errors import MissingDataError
+
+_pack = Struct("<3qQ").pack
+
+
+def identity_of(path: str | int) -> bytes | None:
+    """Size, modification time, status-change time and inode of a file, packed; None without one.
+
+    A link has the identity of the file that it leads to. `path` may be an open file.
+    """
+    try:
+        facts = os.stat(path)
+    except OSError:
+        return None
+    return _pack(facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
 
 
 def content_digest(path: Path) -> str:
@@ -25,13 +41,12 @@ def content_digest(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, computed once for each path, size and modification time."""
-    stat = path.stat()
-    return _sha256(path.resolve(), stat.st_size, stat.st_mtime_ns)
+    """SHA-256 of a file, computed once by a process for each path, size, inode and times."""
+    return _sha256(path.resolve(), identity_of(os.fspath(path)))
 
 
 @lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, modified_ns: int) -> str:
+def _sha256(path: Path, identity: bytes | None) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
