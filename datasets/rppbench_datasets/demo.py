@@ -49,6 +49,7 @@ class Rendered(Dataset):
     """A data set of the world: its classes are concepts, its images are rendered on demand."""
 
     suite: ClassVar[str] = "demo"
+    generated = True
     licence: ClassVar[str] = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
     origin: ClassVar[str] = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
     renders: ClassVar[int] = 6

@@ -8,8 +8,9 @@ fit.
 
 from __future__ import annotations
 
+import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from urllib.parse import parse_qsl
 from PIL import Image
 
 from rppbench import cache_folder
-from rppbench.contracts import Sample
+from rppbench.contracts import Extent, Sample
 from rppbench.errors import MissingDataError, UsageError, unknown
-from rppbench_datasets import image_files
+from rppbench.files.content_table import ContentTable
+from rppbench.files.rgb import decode_image
 from rppbench_datasets.own_images import Lists, OwnDataset
 
 SPLITS = {"train": ("train",), "val": ("validation", "valid", "val"), "test": ("test",)}
@@ -48,13 +50,17 @@ class HuggingFace(OwnDataset):
             if option not in COLUMNS:
                 raise unknown(f"option of {self.kind}: is named", option, COLUMNS, "options")
         place = Path(location).expanduser()
-        tables = self._open(location, place)
+        parquet, others = _parquet(place) if place.is_dir() else ({}, [])
+        self._note("parquet files that are not named after a split", others)
+        tables = self._open(location, place, parquet)
         self._tables: dict[str, Any] = {}
+        self._extents: dict[str, Sequence[Extent]] = {}
         names: list[str] | None = None
         for split, hub_names in SPLITS.items():
-            table = next((tables[name] for name in hub_names if name in tables), None)
-            if table is None:
+            name = next((name for name in hub_names if name in tables), None)
+            if name is None:
                 continue
+            table = tables[name]
             image = self._column(table, "Image", "image", chosen)
             label = self._column(table, "ClassLabel", "label", chosen)
             if names not in (None, table.features[label].names):
@@ -63,12 +69,19 @@ class HuggingFace(OwnDataset):
                 )
             names = table.features[label].names
             self._tables[split] = (table, image, label)
+            files = parquet.get(name) or [file["filename"] for file in table.cache_files]
+            self._extents[split] = [Extent(Path(file)) for file in files]
+        read = {id(table) for table, _, _ in self._tables.values()}
+        unread = [name for name, table in tables.items() if id(table) not in read]
+        self._note("splits that are not read", unread)
         if names is None:
             raise self._error(f"none of its splits is train, validation or test: {sorted(tables)}")
         lists = {split: list(self._samples(split, len(names))) for split in self._tables}
         return place, [name.replace("_", " ").strip() for name in names], lists
 
-    def _open(self, location: str, place: Path) -> dict[str, Any]:
+    def _open(
+        self, location: str, place: Path, parquet: Mapping[str, Sequence[str]]
+    ) -> dict[str, Any]:
         """Tables by the data set's own split names. MissingDataError if it cannot be opened."""
         if find_spec("datasets") is None:
             raise MissingDataError(
@@ -76,17 +89,17 @@ class HuggingFace(OwnDataset):
             )
         import datasets  # takes seconds; only this kind of data needs it
 
-        cache = str(cache_folder() / "huggingface")
         try:
             if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
                 opened = datasets.load_from_disk(str(place))
             elif place.is_dir():
-                files = _parquet(place)
-                if not files:
+                if not parquet:
                     raise self._error(
                         f"{place} holds neither a saved data set nor parquet files of a split"
                     )
-                opened = datasets.load_dataset("parquet", data_files=files, cache_dir=cache)
+                opened = datasets.load_dataset(
+                    "parquet", data_files=parquet, cache_dir=str(_converted(parquet))
+                )
             elif location.count("/") == 1 and not location.startswith(("/", ".", "~")):
                 opened = datasets.load_dataset(location)
             else:
@@ -136,17 +149,35 @@ class HuggingFace(OwnDataset):
         split, _, row = sample.key.partition("/")
         table, image, _ = self._tables[split]
         content = table.data.column(image)[int(row)]["bytes"].as_py()
-        return image_files.decode_image(io.BytesIO(content), f"{sample.key} of {self.name}")
+        return decode_image(io.BytesIO(content), f"{sample.key} of {self.name}")
+
+    def extents(self, sample: Sample) -> Sequence[Extent]:
+        """All files of the split: where in them an image is, the library does not say."""
+        return self._extents[sample.key.partition("/")[0]]
 
     def _error(self, problem: str) -> MissingDataError:
         return MissingDataError(f"{self.name}: {problem}\n{self._layout()}")
 
 
-def _parquet(place: Path) -> dict[str, list[str]]:
-    """Parquet files by split: 'train.parquet', 'data/test-00000-of-00002.parquet'."""
+def _converted(parquet: Mapping[str, Sequence[str]]) -> Path:
+    """The cache of the library for files of this content.
+
+    By itself it takes a file for unchanged if its modification time is.
+    """
+    paths = [file for files in parquet.values() for file in files]
+    seen = ContentTable(cache_folder()).look(paths)
+    name = hashlib.sha256(b"".join(seen[path][0] for path in paths)).hexdigest()[:32]
+    return cache_folder() / "huggingface" / name
+
+
+def _parquet(place: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Parquet files by split ('train.parquet', 'data/test-00000-of-00002.parquet'), and others."""
     files: dict[str, list[str]] = {}
+    others = []
     for path in sorted([*place.glob("*.parquet"), *place.glob("data/*.parquet")]):
         head = path.stem.partition("-")[0]
         if any(head in hub_names for hub_names in SPLITS.values()):
             files.setdefault(head, []).append(str(path))
-    return files
+        else:
+            others.append(str(path.relative_to(place)))
+    return files, others

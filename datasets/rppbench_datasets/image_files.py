@@ -1,14 +1,15 @@
-"""Image files: which file names count as images, and decoding one to RGB."""
+"""Image files: which file names count as images, and reading one."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from PIL import Image
 
-from rppbench.errors import UNREADABLE, MissingDataError
+from rppbench.contracts import Sample
+from rppbench.files.rgb import decode_image
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif"),
@@ -25,18 +26,12 @@ def is_image_file(name: bytes) -> bool:
     return dot > 0 and not name.startswith(b".") and name[dot:].lower() in _SUFFIXES
 
 
+def paths_below(root: Path, samples: Sequence[Sample]) -> list[str]:
+    """The files of images whose keys are paths below a root; quicker than joining paths."""
+    start = os.path.join(root, "")
+    return [f"{start}{sample.key}" for sample in samples]
+
+
 def read_image(path: Path) -> Image.Image:
     """The RGB image in a file. MissingDataError if it is missing or not an image."""
     return decode_image(path, str(path))
-
-
-def decode_image(file: Path | BinaryIO, name: str) -> Image.Image:
-    """The RGB image in a file or stream. MissingDataError, which calls it `name`."""
-    try:
-        with Image.open(file) as image:
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise MissingDataError(f"no image {name}") from error
-    except Exception as error:  # decoders raise errors of any type for a broken file
-        message = f"cannot read image {name}: {type(error).__name__}: {error}"
-        raise MissingDataError(message, UNREADABLE) from error

@@ -16,6 +16,7 @@ from PIL import Image
 
 from rppbench.contracts import Dataset, Finding, ReportProgress, Sample, SourceFile, data_root
 from rppbench.errors import WRONG_COUNT, WRONG_VARIANT, MissingDataError, unknown
+from rppbench.files.lines import split_lines
 from rppbench_datasets import image_files
 from rppbench_datasets.manifest import open_manifest
 
@@ -109,19 +110,26 @@ class ImageNet21K(Dataset):
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
 
+    def paths(self, samples: Sequence[Sample]) -> Sequence[str]:
+        return image_files.paths_below(self.root, samples)
+
     @classmethod
     def index(cls, report: ReportProgress) -> Sequence[Path]:
         return [open_manifest(data_root() / FOLDER, (TRAIN, VAL), report).file]
 
     def findings(self) -> Iterator[Finding]:
         yield Finding("", "the processed winter 2021 release, by its class folders")
+        for text in self.remarks():
+            yield Finding(WRONG_COUNT, text)
+
+    def remarks(self) -> Iterator[str]:
         if len(self.wnids) != self.size:
-            yield Finding(WRONG_COUNT, f"{len(self.wnids):,} classes, not {self.size:,}")
+            yield f"{len(self.wnids):,} classes, not {self.size:,}, in {self.root}"
         for split in ("train", "val"):
             images, expected = len(self.samples(split)), self.counts[split]
             if images != expected:
                 folder = self.root / SPLITS[split]
-                yield Finding(WRONG_COUNT, f"{folder} has {images:,} images, not {expected:,}")
+                yield f"{folder} has {images:,} images, not {expected:,}"
 
     def fingerprint(self) -> str:
         facts = (1, self.template, self.classes, self.manifest.digest)
@@ -181,7 +189,7 @@ def _table(name: str) -> list[str]:
     for folder in folders:
         table = Path(folder) / "data" / "_info" / name
         if table.is_file():
-            return table.read_text(encoding="utf-8").splitlines()
+            return split_lines(table.read_text(encoding="utf-8"))
     raise MissingDataError(
         f"the class names of imagenet21k are in timm's table {name}, which is not installed; "
         "pip install 'rppbench[data]'"

@@ -1,7 +1,6 @@
 """Data sets of a user's own images, without code: 'folder:/path' and 'json:/path'.
 
-The fingerprint covers the size of every file, so an image that is replaced under its old name makes
-another data set. The size of each file is therefore read whenever the data set is opened.
+The fingerprint covers the size of every file, which is read whenever the data set is opened.
 """
 
 from __future__ import annotations
@@ -10,21 +9,36 @@ import hashlib
 import json
 import os
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
+from rppbench.contracts import Dataset, Finding, Sample
 from rppbench.errors import MissingDataError, unknown
+from rppbench.files.class_names import alike
 from rppbench_datasets import image_files
+from rppbench_datasets.image_files import paths_below
 from rppbench_datasets.manifest import END, check_text
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
-"""Most missing files that a message names."""
+"""Most files that a message names."""
+
+UNREAD = (".heic", ".heif", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
+"""Endings of image files that are not read."""
+CLUTTER = (b"Thumbs.db", b"desktop.ini")
+"""Files that an operating system leaves in folders of images."""
+
+NOT_READ = "files in class folders that are not read as images"
+UNLABELLED = "images beside the class folders, without a class"
+NESTED = "folders inside class folders, which are not looked into"
+EMPTY = "class folders without images"
+NO_SPLIT = "folders beside train, val and test, which are not read"
+IN_TWO = "images of 'test' that are in another split too"
 
 Lists = dict[str, list[Sample]]
 """Split -> its images."""
@@ -41,6 +55,8 @@ class OwnDataset(Dataset):
 
     def __init__(self) -> None:
         self.place = Path(self.path).expanduser()
+        self._left_out: dict[str, list[str]] = {}
+        """What was left out, in words -> paths below the root."""
         self.root, self._classes, self._lists = self._read()
         if not any(self._lists.values()):
             raise MissingDataError(f"{self.name}: no images\n{self._layout()}")
@@ -68,10 +84,9 @@ class OwnDataset(Dataset):
             except OSError:
                 missing.append(sample.key)
         if missing:
-            first = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
             raise MissingDataError(
                 f"{self.name}: {len(missing)} of {len(samples)} images are not in {self.root}: "
-                f"{first}"
+                f"{_first(missing)}"
             )
 
     @property
@@ -87,6 +102,15 @@ class OwnDataset(Dataset):
 
     def image(self, sample: Sample) -> Image.Image:
         return image_files.read_image(self.root / sample.key)
+
+    def _note(self, what: str, paths: Sequence[str]) -> None:
+        """Keep paths for a remark; `what` says in words what they are."""
+        if paths:
+            self._left_out.setdefault(what, []).extend(paths)
+
+    def remarks(self) -> Iterator[str]:
+        for what, paths in self._left_out.items():
+            yield f"{self.name}: {what}: {len(paths):,} ({_first(paths)})"
 
     def fingerprint(self) -> str:
         lists = {
@@ -118,6 +142,9 @@ class FolderImages(OwnDataset):
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
 
+    def paths(self, samples: Sequence[Sample]) -> Sequence[str]:
+        return paths_below(self.root, samples)
+
     def _layout(self) -> str:
         return (
             f"{self.place} should hold train/<class>/*, val/<class>/* and test/<class>/* "
@@ -132,13 +159,10 @@ class FolderImages(OwnDataset):
         parts = {split: f"{split}/" for split in SPLITS if split in top_folders}
         parts = {split: part for split, part in parts.items() if _folders(self.place / part)}
         parts = parts or {"test": ""}
-        files_by_split = {
-            split: {
-                name: _image_files(self.place / part / name) for name in _folders(self.place / part)
-            }
-            for split, part in parts.items()
-        }
-        names = sorted({name for files in files_by_split.values() for name in files if files[name]})
+        self._note_unread_folders(top_folders, parts)
+        files_by_split = {split: self._split_files(part) for split, part in parts.items()}
+        names = sorted({name for files in files_by_split.values() for name in files})
+        self._refuse_two_spellings(names, files_by_split)
         lists: Lists = {
             split: [
                 Sample(f"{parts[split]}{name}/{file}", label)
@@ -148,6 +172,41 @@ class FolderImages(OwnDataset):
             for split, files in files_by_split.items()
         }
         return self.place, [self._class_name(name) for name in names], lists
+
+    def _split_files(self, part: str) -> dict[str, list[str]]:
+        """Image files of each class folder of a split that has any; notes all that is left out."""
+        self._note(UNLABELLED, [f"{part}{name}" for name in _unlabelled(self.place / part)])
+        files = {}
+        for name in _folders(self.place / part):
+            images, others, folders = _entries(self.place / part / name)
+            self._note(NOT_READ, [f"{part}{name}/{other}" for other in others])
+            self._note(NESTED, [f"{part}{name}/{folder}/" for folder in folders])
+            if images:
+                files[name] = images
+            else:
+                self._note(EMPTY, [f"{part}{name}/"])
+        return files
+
+    def _note_unread_folders(self, top_folders: Sequence[str], parts: Mapping[str, str]) -> None:
+        if any(parts.values()):
+            self._note(NO_SPLIT, [f"{name}/" for name in top_folders if name not in parts])
+
+    def _refuse_two_spellings(
+        self, names: Sequence[str], files_by_split: Mapping[str, Mapping[str, object]]
+    ) -> None:
+        """MissingDataError if splits spell a class differently: it would be two classes.
+
+        Where one split holds both folders they are two classes, however alike.
+        """
+        for group in alike(names):
+            for one, two in combinations(group, 2):
+                in_one = [split for split, files in files_by_split.items() if one in files]
+                in_two = [split for split, files in files_by_split.items() if two in files]
+                if not set(in_one) & set(in_two):
+                    raise MissingDataError(
+                        f"{self.name}: {in_one[0]}/{one} and {in_two[0]}/{two} are one class in "
+                        "two spellings; rename one of the folders"
+                    )
 
     def _class_name(self, folder: str) -> str:
         name = folder.replace("_", " ").strip()
@@ -163,6 +222,9 @@ class JsonListedImages(OwnDataset):
 
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
+
+    def paths(self, samples: Sequence[Sample]) -> Sequence[str]:
+        return paths_below(self.root, samples)
 
     def _layout(self) -> str:
         return (
@@ -186,7 +248,22 @@ class JsonListedImages(OwnDataset):
             gap = min(set(range(len(names))) - set(names))
             raise self._error(f"labels must count from 0 without gaps, but there is no {gap}")
         classes = [names[label].replace("_", " ").strip() for label in range(len(names))]
+        learned = {s.key for split in ("train", "val") for s in lists.get(split, ())}
+        self._note(IN_TWO, [s.key for s in lists.get("test", ()) if s.key in learned])
         return self._images(lists), classes, lists
+
+    def findings(self) -> Iterator[Finding]:
+        """The images in the folders of listed images that are in no list."""
+        listed = {sample.key for samples in self._lists.values() for sample in samples}
+        unlisted = [
+            str(folder / name)
+            for folder in sorted({PurePosixPath(key).parent for key in listed})
+            for name in _entries(self.root / folder)[0]
+            if str(folder / name) not in listed
+        ]
+        if unlisted:
+            what = "images in the folders of listed ones that are in no list"
+            yield Finding("", f"{self.name}: {what}: {len(unlisted):,} ({_first(unlisted)})")
 
     def _content(self) -> dict[str, Any]:
         try:
@@ -244,14 +321,31 @@ def _folders(place: Path) -> list[str]:
     return names
 
 
-def _image_files(place: Path) -> list[str]:
-    """Names of the image files in a folder, sorted."""
+def _entries(place: Path) -> tuple[list[str], list[str], list[str]]:
+    """Names of image files, other files and folders in a folder, each sorted; hidden ones not."""
+    images, others, folders = list[bytes](), list[bytes](), list[bytes]()
     try:
         with os.scandir(os.fsencode(place)) as entries:
-            names = sorted(
-                e.name for e in entries if image_files.is_image_file(e.name) and e.is_file()
-            )
+            for entry in entries:
+                if image_files.is_image_file(entry.name) and entry.is_file():
+                    images.append(entry.name)
+                elif not entry.name.startswith(b".") and entry.name not in CLUTTER:
+                    (folders if entry.is_dir() else others).append(entry.name)
     except OSError as error:
         raise MissingDataError(f"cannot list {place}: {error.strerror}") from error
-    check_text(END.join(names), place)
-    return [name.decode() for name in names]
+    check_text(END.join(sorted(images)), place)
+    return (
+        [name.decode() for name in sorted(images)],
+        [os.fsdecode(name) for name in sorted(others)],
+        [os.fsdecode(name) for name in sorted(folders)],
+    )
+
+
+def _unlabelled(place: Path) -> list[str]:
+    """Names of image files that lie beside class folders, of endings that are not read too."""
+    images, others, _ = _entries(place)
+    return [*images, *(name for name in others if name.lower().endswith(UNREAD))]
+
+
+def _first(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:SHOWN]) + (", ..." if len(paths) > SHOWN else "")

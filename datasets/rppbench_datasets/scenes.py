@@ -78,6 +78,7 @@ class Scenes(SegmentationSet, DetectionSet):
     title = "Scenes"
     suite = "demo"
     role = "segmentation"
+    generated = True
     licence = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
     origin = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
     splits: ClassVar[tuple[str, ...]] = ("train", "test")

@@ -14,21 +14,23 @@ import os
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from rppbench import cache_folder
-from rppbench.contracts import Sample, data_root
+from rppbench.contracts import Extent, Sample, data_root
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.files.lines import numbered_lines, read_lines
+from rppbench.files.rgb import decode_image
 from rppbench_datasets import image_files
-from rppbench_datasets.own_images import SPLITS, Lists, OwnDataset
+from rppbench_datasets.own_images import NO_SPLIT, SHOWN, SPLITS, Lists, OwnDataset
 
 ALIAS = "wds/"
 """Start of the names of CLIP_benchmark's data sets."""
-VERSION = 1
+VERSION = 2
 """Version of the index; increased when the same archive would give another index."""
 MAX_IMAGE_BYTES = 256 * 2**20
 """A longer member is refused before it is read."""
@@ -75,12 +77,17 @@ class WebdatasetImages(OwnDataset):
         kind = self.place / "dataset_type.txt"
         if kind.is_file() and (lines := self._lines(kind)) != ["zeroshot_classification"]:
             raise self._error(f"{kind} says {' '.join(lines)[:40]!r}, not zeroshot_classification")
-        classes = [name.replace("_", " ") for name in self._lines(self.place / "classnames.txt")]
+        named = self._lines(self.place / "classnames.txt", numbered_lines)
+        classes = [name.replace("_", " ") for name in named]
         wordings = self.place / "zeroshot_classification_templates.txt"
-        if wordings.is_file() and len(lines := self._lines(wordings)) == 1:
+        lines = self._lines(wordings) if wordings.is_file() else []
+        if len(lines) > 1:
+            self._note(f"unused wordings ({self.template!r} is used)", lines)
+        elif lines:
             self.template = lines[0].replace("{c}", "{}")  # type: ignore[misc]  # this set's own
             if self.template.count("{}") != 1:
                 raise self._error(f"{wordings} should have one '{{c}}' in {lines[0][:80]!r}")
+        self._check_splits()
         self._offsets: dict[str, tuple[Path, int, int]] = {}
         lists: Lists = {
             split: list(self._samples(split, len(classes)))
@@ -88,6 +95,15 @@ class WebdatasetImages(OwnDataset):
             if (self.place / split / "nshards.txt").is_file()
         }
         return self.place, classes, lists
+
+    def _check_splits(self) -> None:
+        """Note folders of archives that are no split. MissingDataError for one without nshards."""
+        for path in sorted(self.place.glob("*/*.tar")):
+            split, counted = path.parent.name, (path.parent / "nshards.txt").is_file()
+            if split in SPLITS and not counted:
+                raise self._error(f"{path.parent} has archives, but no nshards.txt")
+            if split not in SPLITS and split not in self._left_out.get(NO_SPLIT, ()):
+                self._note(NO_SPLIT, [split])
 
     def _samples(self, split: str, classes: int) -> Iterator[Sample]:
         for shard in range(self._shards(split)):
@@ -107,6 +123,9 @@ class WebdatasetImages(OwnDataset):
         text = "".join(self._lines(path))[:20]
         if not text.isascii() or not text.isdecimal() or not 0 < int(text) <= MAX_SHARDS:
             raise self._error(f"{path} holds {text!r}, which is not a number of archives")
+        archives = [name for name in os.listdir(path.parent) if re.fullmatch(r"[0-9]+\.tar", name)]
+        if len(archives) > int(text):
+            raise self._error(f"{path} says {int(text)}, but {len(archives)} archives are there")
         return int(text)
 
     def _rows(self, path: Path) -> list[Row]:
@@ -115,7 +134,9 @@ class WebdatasetImages(OwnDataset):
             stat = os.stat(path)
         except OSError as error:
             raise self._error(f"cannot read {path}: {error.strerror}") from error
-        stamp = [VERSION, stat.st_size, stat.st_mtime_ns]
+        # The last two change even if a file is replaced by one of equal size and time.
+        times = stat.st_mtime_ns, stat.st_ctime_ns
+        stamp = [VERSION, stat.st_size, *times, stat.st_ino]
         name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
         index = cache_folder() / "tars" / f"{name}.json"
         with suppress(OSError, ValueError, KeyError, TypeError):  # an invalid index is rebuilt
@@ -133,6 +154,7 @@ class WebdatasetImages(OwnDataset):
         """The images of an archive of `archive_size` bytes, from its headers and labels."""
         images: dict[str, tuple[str, int, int]] = {}
         labels: dict[str, int] = {}
+        unread: dict[str, str] = {}  # sample -> a member with another ending
         # Not compressed: offsets are positions in the file itself.
         with tarfile.open(path, mode="r:") as archive:
             for member in archive:
@@ -142,6 +164,7 @@ class WebdatasetImages(OwnDataset):
                     continue
                 sample, ending = match[1], match[2].lower()
                 if ending != "cls" and f".{ending}" not in image_files.SUFFIXES:
+                    unread[sample] = member.name
                     continue
                 limit = MAX_LABEL_BYTES if ending == "cls" else MAX_IMAGE_BYTES
                 if member.size > limit or member.offset_data + member.size > archive_size:
@@ -156,7 +179,17 @@ class WebdatasetImages(OwnDataset):
                     member.name.encode()  # ValueError for a name that is not valid text
                     images[sample] = (member.name, member.offset_data, member.size)
         if unlabelled := sorted(set(images) - set(labels)):
-            raise self._error(f"{path} has no label {unlabelled[0]}.cls")
+            raise self._error(
+                f"{path}: {len(unlabelled):,} of {len(images):,} images have no label: "
+                f"{unlabelled[0]}.cls is missing"
+            )
+        if without := [sample for sample in labels if sample not in images]:
+            beside = [unread[sample] for sample in without if sample in unread]
+            first = ", ".join((beside or [f"{sample}.cls" for sample in without])[:SHOWN])
+            raise self._error(
+                f"{path}: {len(without):,} of {len(labels):,} labels have no image of a format "
+                f"that is read; the first ones: {first}"
+            )
         return [(*image, labels[sample]) for sample, image in images.items()]
 
     def _label(self, content: bytes, where: str) -> int:
@@ -178,14 +211,16 @@ class WebdatasetImages(OwnDataset):
                 content = file.read(size)
         except (KeyError, OSError) as error:
             raise MissingDataError(f"no image {where}: {error}") from error
-        return image_files.decode_image(io.BytesIO(content), where)
+        return decode_image(io.BytesIO(content), where)
 
-    def _lines(self, path: Path) -> list[str]:
+    def extents(self, sample: Sample) -> Sequence[Extent]:
+        return [Extent(*self._offsets[sample.key])]
+
+    def _lines(self, path: Path, read: Callable[[Path], list[str]] = read_lines) -> list[str]:
         try:
-            text = path.read_text(encoding="utf-8")
+            return read(path)
         except (OSError, ValueError) as error:
             raise self._error(f"cannot read {path}: {error}") from error
-        return [line.strip() for line in text.splitlines() if line.strip()]
 
     def _error(self, problem: str) -> MissingDataError:
         return MissingDataError(f"{self.name}: {problem}\n{self._layout()}")

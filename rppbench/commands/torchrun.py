@@ -62,9 +62,12 @@ def runner_options(chosen: Settings) -> dict[str, Any]:
     return {
         "device": own_device(device) if launched() else device,
         "batch_size": chosen.batch_size,
-        "num_workers": chosen.num_workers,
+        # Images that other processes read could not be debugged.
+        "num_workers": 0 if chosen.debug else chosen.num_workers,
         "compile": chosen.compile,
         "memory": parse_size(chosen.memory, "--memory") if chosen.memory else None,
         "retrain": chosen.overwrite == "always",
         "stop_on_failure": chosen.fail_on_error,
+        "trust_data": chosen.trust_data,
+        "data_since": chosen.data_since,
     }

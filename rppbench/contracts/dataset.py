@@ -37,6 +37,8 @@ class Component:
     """Licence of the data, or of code that was followed closely."""
     origin: ClassVar[str] = ""
     """Address of the official code or data."""
+    version: ClassVar[int] = 1
+    """Increased whenever the same cell would give another number; part of keys."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,17 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """A part of a file."""
+
+    path: Path
+    start: int = 0
+    """First byte."""
+    size: int = -1
+    """Number of bytes; -1: to the end."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image of a data set."""
 
@@ -111,6 +124,9 @@ class Dataset(Component, ABC):
     """Files that it is made of; () for data without files."""
     scanned: ClassVar[bool] = False
     """Whether its images are those in its folders; if so, none can be missing."""
+    generated: ClassVar[bool] = False
+    """Whether code makes its images and annotations from files of its own package, all covered by
+    `fingerprint`: nothing else has to be looked at to know that they are the same."""
 
     @property
     @abstractmethod
@@ -133,7 +149,10 @@ class Dataset(Component, ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Digest of all that can change a score: image list, labels, class names, version."""
+        """Digest of all that can change a score: image list, labels, class names.
+
+        It need not cover the content of images in files: `file` and `extents` say where they are.
+        """
 
     def held_out(self) -> Sequence[int]:
         """Labels of classes that pretraining leaves out (a part of a large vocabulary)."""
@@ -147,8 +166,28 @@ class Dataset(Component, ABC):
         """The file of an image; None if the image has no file of its own."""
         return None
 
+    def paths(self, samples: Sequence[Sample]) -> Sequence[str | None]:
+        """The `file` of each image, as text. Override it if millions of images make it slow."""
+        files = map(self.file, samples)
+        return [None if file is None else os.fspath(file) for file in files]
+
+    def extents(self, sample: Sample) -> Sequence[Extent]:
+        """The parts of files that hold an image without a `file`, in archives or tables.
+
+        They are how a changed image is noticed without reading it. () if it is in no file: such
+        an image is decoded once for each `fingerprint`, which alone says whether it changed.
+        """
+        return ()
+
     def findings(self) -> Iterable[Finding]:
         """What a check of the opened data reports, apart from missing files."""
+        return ()
+
+    def remarks(self) -> Iterable[str]:
+        """What a user should know before a run, a line each: files that were left out, ...
+
+        `plan`, `run` and `data check` print them, so they must not cost a look at every image.
+        """
         return ()
 
     @classmethod

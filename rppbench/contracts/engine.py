@@ -20,7 +20,7 @@ class Event:
     key: str
     """Key of the cell."""
     phase: str
-    """'start', 'encode', 'train', 'evaluate', 'done' or 'failed'."""
+    """'start', 'look' (at files), 'encode', 'train', 'evaluate', 'done' or 'failed'."""
     done: int = 0
     total: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)

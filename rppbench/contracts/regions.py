@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -97,6 +97,14 @@ class DenseDataset(Dataset):
     def stem(self, sample: Sample) -> str:
         """Name of the image's file, without folder and ending."""
         return PurePosixPath(sample.key).stem
+
+    def annotation_file(self, sample: Sample) -> Path | None:
+        """The file with the label map or the boxes of an image; many images may share one.
+
+        None if there is none: the annotations are then read once for each `fingerprint`, which
+        alone says whether they changed.
+        """
+        return None
 
 
 class PublishedSettings(NamedTuple):

@@ -13,6 +13,8 @@ from torch.utils.data import Dataset as TorchDataset
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.data.augmentation import training_view
+from rppbench.data.checked import checked_image
+from rppbench.data.contents import DataContents
 from rppbench.data.preprocess import Preprocess
 from rppbench.files.digests import digest
 
@@ -20,7 +22,7 @@ KEPT_BYTES = 512 * 1024**2
 """Unaugmented pixels up to this size stay in memory: the next epoch decodes nothing."""
 
 Notify = Callable[[str, int, int, Mapping[str, float]], None]
-"""Progress callback: (phase, done, total, metrics); phases are 'encode', 'train', 'evaluate'."""
+"""Progress callback: (phase, done, total, metrics); phases are those of `Event`."""
 
 View = tuple[int, int, int]
 """(position in the list, epoch, number of the view)"""
@@ -36,9 +38,11 @@ class Images(TorchDataset[Tensor]):
         preprocess: Preprocess,
         augment: str = "none",
         workers: int = 0,
+        contents: DataContents | None = None,
     ) -> None:
         self.dataset, self.samples, self.workers = dataset, samples, workers
         self.preprocess, self.augment = preprocess, augment
+        self._contents = contents or DataContents()
         self._view = training_view(preprocess, augment)
         size = len(samples) * 3 * preprocess.size**2 * 4
         self._kept: dict[int, Tensor] | None = None
@@ -54,7 +58,7 @@ class Images(TorchDataset[Tensor]):
         if self._kept is not None and index in self._kept:
             return self._kept[index]
         sample = self.samples[index]
-        pixels = self._view(self.dataset.image(sample), sample.key, epoch, number)
+        pixels = self._view(checked_image(self.dataset, sample), sample.key, epoch, number)
         if self._kept is not None:
             self._kept[index] = pixels
         return pixels
@@ -100,18 +104,13 @@ class Images(TorchDataset[Tensor]):
 
     @cached_property
     def contents(self) -> list[str]:
-        """An identifying text for each image: its key, and its file's size and modification time.
+        """An identifying text for each image: its key and the digest of its content."""
+        if self.dataset.generated:  # the fingerprint, which is part of `key`, says it all
+            return [f"{sample.key}\0" for sample in self.samples]
+        digests = self._contents.images(self.dataset, self.samples)
+        pairs = zip(self.samples, digests, strict=True)
+        return [f"{sample.key}\0{content.hex()}" for sample, content in pairs]
 
-        Reading all files to compare pixels would cost more than it saves: a changed file has a
-        new time, and a copy made by `cp -p`, `rsync -a` or tar keeps the old one.
-        """
-        contents = []
-        for sample in self.samples:
-            path = self.dataset.file(sample)
-            try:
-                facts = path.stat() if path else None
-            except OSError:  # reading it will raise the proper error
-                facts = None
-            version = f"{facts.st_size} {facts.st_mtime_ns}" if facts else "0"
-            contents.append(f"{sample.key}\0{version}")
-        return contents
+    def check(self, picks: Sequence[int]) -> None:
+        """DataChangedError if images at these positions are not what `contents` says any more."""
+        self._contents.check(self.dataset, [self.samples[index] for index in picks])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.prompts import Prompts
+from rppbench.data.contents import DataContents
 from rppbench.data.images import Images, Notify
 from rppbench.evaluation.classify import Head, similarities
 from rppbench.features.image_features import encode_images, frozen_image_features
@@ -32,6 +33,7 @@ class Scorer:
     """Images per forward pass."""
     workers: int
     notify: Notify
+    contents: DataContents = field(default_factory=DataContents)
 
     @torch.inference_mode()
     def __call__(
@@ -48,7 +50,9 @@ class Scorer:
         Samples are labelled by position in `classes`, and parts are lists of such positions;
         labels in an evaluation are positions in its part. Images and names are encoded once.
         """
-        images = Images(dataset, samples, self.clip.preprocess, workers=self.workers)
+        images = Images(
+            dataset, samples, self.clip.preprocess, workers=self.workers, contents=self.contents
+        )
         cosines = similarities(
             self.clip,
             prompts,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
+from rppbench.data.checked import checked_samples
 from rppbench.data.images import Notify
+from rppbench.data.parts import COMPLETE, scored_part
 from rppbench.data.splits import of_classes, spread
 from rppbench.errors import UsageError
 from rppbench.evaluation.scorer import Scorer
@@ -22,16 +24,33 @@ from rppbench.records.cell import Cell
 class CellBench:
     """The bench of one cell; implements `contracts.Bench`."""
 
-    def __init__(self, cell: Cell, resources: Resources, notify: Notify, retrain: bool) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        resources: Resources,
+        notify: Notify,
+        retrain: bool,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.cell, self.resources, self.notify = cell, resources, notify
-        self.clip = resources.load(cell.backbone, cell.precision)
+        self.clip = resources.backbones(cell.backbone, cell.precision)
         self.seed = cell.seed
+        resources.contents.begin(lambda step: lambda done, total: notify("look", done, total, {}))
         self._scorer = Scorer(
-            self.clip, resources.features, resources.batch_size, resources.workers, notify
+            self.clip,
+            resources.features,
+            resources.batch_size,
+            resources.workers,
+            notify,
+            resources.contents,
         )
-        self.method = CellMethod(cell, resources, self._scorer, retrain)
+        self.method = CellMethod(cell, resources, self._scorer, retrain, warn)
+        self._scored: dict[str, str] = {}
+        """Digests of the data that were scored, by part."""
         self._fitted_at = 0.0
         """Monotonic time at which the prompts were ready and scoring began."""
+        self.evaluated: list[int] = []
+        """Number of images of each evaluation so far."""
 
     @property
     def dataset(self) -> Dataset:
@@ -40,7 +59,13 @@ class CellBench:
     @cached_property
     def regions(self) -> CellRegions:
         """The part of the bench for tasks that score regions of images."""
-        return CellRegions(self.method, self.dataset, self.notify)
+        return CellRegions(self.method, self.dataset, self.notify, self._scored)
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Digests of all data that the cell has used so far, by part."""
+        classes = dict([self.resources.contents.classes(self.dataset)])
+        return {**self.method.contents, **classes, **self._scored}
 
     def fit(self) -> None:
         """Learn the cell's prompts, or load them if they were learned before."""
@@ -67,12 +92,22 @@ class CellBench:
         method = self.method
         if method.class_specific:
             method.check_classes(chosen)
-        samples = spread(of_classes(self.dataset.samples(split), chosen), self.cell.limit)
+        samples = spread(of_classes(checked_samples(self.dataset, split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
+        self._record(split, chosen, samples)
         names = [self.dataset.classes[label] for label in chosen]
         training = self.cell.training
         on_source = training is not None and training.source == self.cell.dataset
         head = method.head(method.positions(names, chosen if on_source else None))
         evaluations = self._scorer(method.prompts, self.dataset, samples, chosen, parts, head)
+        self.evaluated += [len(evaluation.labels) for evaluation in evaluations]
         return [replace(evaluation, train_loss=method.train_loss) for evaluation in evaluations]
+
+    def _record(self, split: str, chosen: Sequence[int], samples: Sequence[Sample]) -> None:
+        """Record what the images to score hold now."""
+        part = scored_part(self.dataset, split, chosen)
+        if part.startswith(COMPLETE):
+            samples = self.dataset.samples(split)
+        name, digest = self.resources.contents.record(self.dataset, part, samples)
+        self._scored[name] = digest

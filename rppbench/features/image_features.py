@@ -25,8 +25,17 @@ def frozen_image_features(
 
     Missing features are computed and stored, so each view of an image passes the tower only once.
     `compute` yields blocks (b, e) for the images at the given positions, as `encode_images` does.
+    DataChangedError, before anything is stored, if an image changes while it is encoded.
     """
-    return store.rows(image_key(clip, images, epoch, view), images.contents, compute)
+
+    def checked(picks: Sequence[int]) -> Iterator[Tensor]:
+        done = 0
+        for block in compute(picks):
+            images.check(picks[done : done + len(block)])
+            done += len(block)
+            yield block
+
+    return store.rows(image_key(clip, images, epoch, view), images.contents, checked)
 
 
 def encode_images(

@@ -4,7 +4,7 @@ A stored feature is used again only if its complete key is equal, so anything th
 feature must be in the key. The method is not in the key: only features of frozen towers are stored.
 
 - Image features: `image_key`, and for each row the image itself (`Images.contents`: the sample's
-  key, and size and modification time of its file).
+  key, and the digest of its content).
 - Text features of fixed wordings: `text_key`.
 - Features of image parts (crops, windows), for tasks: `part_key` and what the task adds.
 - Proposals (boxes, masks), for tasks: `dataset_key` and what the task adds.

@@ -7,11 +7,26 @@ from __future__ import annotations
 
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.task import Task
-from rppbench.errors import MissingDataError
+from rppbench.data.check import remarks
+from rppbench.errors import ContractError, MissingDataError, UsageError
+from rppbench.plugins.containment import contained, uncontained
 from rppbench.plugins.registry import Registry
+from rppbench.plugins.versions import core_version, version_of
 
 MISSING = "missing"
 """Takes the place of the digest of data that does not exist."""
+BROKEN = "broken"
+"""Takes the place of the digest of data whose class fails to give one."""
+
+
+def fingerprint(data: Dataset) -> str:
+    """The fingerprint of a data set. ContractError if it is not a text, or not twice the same."""
+    text = data.fingerprint()
+    if type(text) is not str or not text or text in (MISSING, BROKEN):
+        raise ContractError(f"data set {data.name!r}: {text!r:.60} is not a fingerprint")
+    if data.fingerprint() != text:
+        raise ContractError(f"data set {data.name!r} has another fingerprint at every call")
+    return text
 
 
 class InputDigests:
@@ -20,15 +35,23 @@ class InputDigests:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.known: dict[str, str] = {}
+        self.datasets: dict[str, Dataset] = {}
+        """Opened data sets by name."""
+        self._remarks: dict[str, None] = {}
 
     def of(self, dataset: str, backbone: str, teacher: str | None) -> tuple[tuple[str, str], ...]:
-        """(kind:name, digest) pairs of a data set, a backbone and a teacher."""
+        """(kind:name, digest) pairs of a data set, a backbone and a teacher.
+
+        Also the versions of the data set and of the core, where they are not 1.
+        """
         pairs = [
             (f"dataset:{dataset}", self._data(dataset)),
             (f"backbone:{backbone}", self._weights(backbone)),
         ]
         if teacher is not None:
             pairs.append((f"teacher:{teacher}", self._weights(teacher)))
+        component: type[Dataset] = self.registry.get("datasets", dataset)
+        pairs += [*version_of("version", component), *core_version()]
         return tuple(sorted(pairs))
 
     def of_files(self, task: Task) -> tuple[tuple[str, str], ...]:
@@ -38,13 +61,32 @@ class InputDigests:
         except MissingDataError:  # as for data: the cell will record why
             return ((f"files of {task.name}", MISSING),)
 
+    def dataset(self, name: str) -> Dataset:
+        """The named data set, opened once. MissingDataError if its files are missing."""
+        if name not in self.datasets:
+            self.datasets[name] = self.registry.get("datasets", name)()
+        return self.datasets[name]
+
+    def take_remarks(self) -> list[str]:
+        """The remarks on the data that was opened since the last call."""
+        taken, self._remarks = list(self._remarks), {}
+        return taken
+
     def _data(self, name: str) -> str:
         if name not in self.known:
-            component: type[Dataset] = self.registry.get("datasets", name)
             try:
-                self.known[name] = component().fingerprint()
+                with contained():
+                    data = self.dataset(name)
+                    self.known[name] = fingerprint(data)
+                    self._remarks |= dict.fromkeys(remarks(data))
             except MissingDataError:  # the cell will record why; the others still run
                 self.known[name] = MISSING
+            except UsageError:
+                raise
+            except Exception:
+                if uncontained():
+                    raise
+                self.known[name] = BROKEN  # as above
         return self.known[name]
 
     def _weights(self, name: str) -> str:

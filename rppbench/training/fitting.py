@@ -6,13 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.fitted import Examples, FittedMethod
-from rppbench.data.few_shot import few_shot_with_val
 from rppbench.data.images import Images
-from rppbench.data.splits import of_classes
-from rppbench.errors import MissingDataError, UsageError
-from rppbench.records.cell import Training
+from rppbench.data.parts import val_shots_of
+from rppbench.errors import UsageError
 from rppbench.training.step_inputs import StepInputs
 
 
@@ -29,10 +26,10 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
     clip, device = inputs.clip, inputs.clip.device
     views = [inputs.view_features(clip, inputs.images, 0, view) for view in range(method.views)]
     images = torch.stack(views)
-    samples = validation_samples(inputs.dataset, inputs.training, inputs.classes)
+    samples = val_shots_of(inputs.dataset, inputs.training)
     val_images = torch.zeros(0, images.shape[2])
     if samples:
-        val = Images(inputs.dataset, samples, clip.preprocess)
+        val = Images(inputs.dataset, samples, clip.preprocess, contents=inputs.contents)
         val_images = inputs.view_features(clip, val, 0, 0)
     return Examples(
         images=images.to(device),
@@ -42,18 +39,6 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
         texts=inputs.template_texts,
         scale=clip.scale,
     )
-
-
-def validation_samples(dataset: Dataset, training: Training, classes: list[int]) -> list[Sample]:
-    """CoOp's draw of validation images, at most four per class; [] if there is no 'val' split."""
-    try:
-        val = dataset.samples("val")
-    except MissingDataError:
-        raise
-    except UsageError:
-        return []
-    _, drawn = few_shot_with_val(dataset.samples("train"), val, training.shots, training.seed)
-    return of_classes(drawn, classes)
 
 
 @torch.no_grad()

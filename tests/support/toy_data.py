@@ -30,6 +30,7 @@ class Toy(Dataset):
     suite = "toy"
     role = "source"
     images_a_class = 3
+    generated = True
 
     def __init__(self) -> None:
         self.opened: list[str] = []

@@ -107,6 +107,17 @@ class ImageNetFolders(CoopDataset):
                 return self._split_folders[split] / inside.relative_to(folder)
         return super().file(sample)
 
+    def paths(self, samples: Sequence[Sample]) -> Sequence[str]:
+        moved = [
+            (f"{self.folder}/{folder}/", os.path.join(self._split_folders[split], ""))
+            for split, folder in self.folders.items()
+        ]
+        paths = []
+        for sample in samples:
+            start, place = next(pair for pair in moved if sample.key.startswith(pair[0]))
+            paths.append(f"{place}{sample.key[len(start) :]}")
+        return paths
+
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
         shared = (root / "imagenet" / NAMES).is_file()

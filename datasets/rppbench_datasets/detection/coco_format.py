@@ -10,7 +10,7 @@ import json
 from array import array
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,12 +26,16 @@ from rppbench.contracts import (
     data_root,
 )
 from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.files import rle
 from rppbench.files.coco_json import box, entries, integer_of, number_of, text_of
 from rppbench_datasets.image_files import read_image
 from rppbench_datasets.vocabularies import table
 
-VERSION = 1
-"""Increased when the same files would give other boxes or names."""
+LARGEST_EDGE = 10**9
+"""No image has a coordinate beyond it, and NaN is not below it."""
+VERSION = 2
+"""Increased when the same files would give other boxes, names or scores. 2: of equal scores in
+different images, those of the lower image id count first."""
 
 
 class CocoFormatDataset(DetectionSet):
@@ -78,7 +82,13 @@ class CocoFormatDataset(DetectionSet):
         return [Sample(key, UNLABELLED) for key in self._at]
 
     def image(self, sample: Sample) -> Image.Image:
-        return read_image(self.root / sample.key)
+        return read_image(self.file(sample))
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
+
+    def annotation_file(self, sample: Sample) -> Path:
+        return self.listed
 
     def shape(self, sample: Sample) -> tuple[int, int]:
         return self._sizes[self._at[sample.key]]
@@ -95,10 +105,25 @@ class CocoFormatDataset(DetectionSet):
                 box=tuple(self._boxes[row].tolist()),
                 crowd=bool(self._crowds[row]),
                 area=float(self._areas[row]),
-                segmentation=json.loads(text) if (text := self._masks[row]) else None,
+                segmentation=self._segmentation(row, sample),
             )
             for row in self._order[self._starts[at] : self._starts[at + 1]]
         ]
+
+    def _segmentation(self, row: int, sample: Sample) -> Any:
+        """The mask of a row in COCO's form, checked: the scorer's C++ code trusts its input."""
+        if not (text := self._masks[row]):
+            return None
+        mask = json.loads(text)
+        if isinstance(mask, list) and all(map(_is_polygon, mask)):
+            return mask
+        try:
+            return rle.checked(mask, self.shape(sample))
+        except UsageError as error:
+            raise MissingDataError(
+                f"{self.name}: {self.listed}: the 'segmentation' of a box on {sample.key} is "
+                f"neither polygons nor a mask: {error}"
+            ) from error
 
     def partial_annotation(self, sample: Sample) -> PartialAnnotation:
         return self._partial[self._at[sample.key]]
@@ -143,7 +168,7 @@ class CocoFormatDataset(DetectionSet):
                 self._sizes.append(
                     (integer_of(entry, "height", where), integer_of(entry, "width", where))
                 )
-                self._partial.append(_partial_annotation(entry, label_of))
+                self._partial.append(_partial_annotation(entry, label_of, where))
             elif section == "annotations":
                 category = integer_of(entry, "category_id", where)
                 if category not in label_of:
@@ -196,10 +221,23 @@ def _below(path: str, where: str) -> str:
     return path
 
 
-def _partial_annotation(entry: Mapping[str, Any], label_of: Mapping[int, int]) -> PartialAnnotation:
-    """The labels in LVIS's two lists for an image; unknown category ids are left out."""
-    absent, incomplete = (
-        tuple(label_of[number] for number in entry.get(name) or () if number in label_of)
-        for name in ("neg_category_ids", "not_exhaustive_category_ids")
-    )
-    return PartialAnnotation(absent, incomplete)
+def _is_polygon(value: Any) -> bool:
+    """Whether a value is a list of at least three points, x and y in turn."""
+    if not isinstance(value, list) or len(value) < 6 or len(value) % 2:
+        return False
+    return all(type(edge) in (int, float) and abs(edge) < LARGEST_EDGE for edge in value)
+
+
+def _partial_annotation(
+    entry: Mapping[str, Any], label_of: Mapping[int, int], where: str
+) -> PartialAnnotation:
+    """The labels in LVIS's two lists for an image. UsageError for an unknown category id."""
+    lists: list[tuple[int, ...]] = []
+    for name in ("neg_category_ids", "not_exhaustive_category_ids"):
+        numbers = entry.get(name) or []
+        if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+            raise UsageError(f"{where}: {name!r} is not a list of category ids")
+        if others := [number for number in numbers if number not in label_of]:
+            raise UsageError(f"{where}: {name!r} holds {others[0]}, which no category has as id")
+        lists.append(tuple(label_of[number] for number in numbers))
+    return PartialAnnotation(*lists)

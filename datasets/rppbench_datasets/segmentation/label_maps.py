@@ -75,10 +75,16 @@ class LabelMaps(SegmentationSet):
         return [Sample(f"{self.images}/{name[:-4]}.jpg", UNLABELLED) for name in self._sizes]
 
     def image(self, sample: Sample) -> Image.Image:
-        return read_image(self.root / sample.key)
+        return read_image(self.file(sample))
+
+    def file(self, sample: Sample) -> Path:
+        return self.root / sample.key
+
+    def annotation_file(self, sample: Sample) -> Path:
+        return self.folder / f"{Path(sample.key).stem}.png"
 
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
-        path = self.folder / f"{Path(sample.key).stem}.png"
+        path = self.annotation_file(sample)
         labels = _bytes(path).astype(np.uint16)
         labels[labels == NOT_SCORED] = IGNORED
         beyond = labels[(labels >= len(self.classes)) & (labels != IGNORED)]
