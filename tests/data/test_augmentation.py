@@ -110,6 +110,8 @@ def test_the_key_of_augmented_images_names_epoch_and_view() -> None:
 
 def test_a_file_that_was_replaced_is_another_image_even_at_equal_size(tmp_path: Path) -> None:
     class Files(Toy):
+        generated = False
+
         def file(self, sample: Sample) -> Path:
             return tmp_path / sample.key.replace("/", "_")
 
