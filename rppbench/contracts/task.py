@@ -70,8 +70,6 @@ class Task(Component, ABC):
     Options are the keyword-only parameters of `__init__`.
     """
 
-    version: ClassVar[int] = 1
-    """Increased whenever the same cell would give another number."""
     metric: ClassVar[str] = "top1"
     """The primary metric, which tables show; for a cell without it, the first of its scores."""
 
@@ -79,6 +77,13 @@ class Task(Component, ABC):
         """(name, digest) of inputs other than data and weights: files that an option names.
 
         MissingDataError if they do not exist.
+        """
+        return ()
+
+    def parts(self) -> Sequence[type | Callable[..., object]]:
+        """Classes or functions of other plugins that the scores depend on, such as a proposer.
+
+        Their source counts as the task's does.
         """
         return ()
 

@@ -58,13 +58,17 @@ class FeatureStore:
     """The cache folder; features are in its subfolder `features`."""
     limit: int | None = None
     """Bytes; when a new file exceeds it, the least recently used files are removed."""
+    complete: Callable[[Mapping[str, object]], Mapping[str, object]] = lambda key: key
+    """Adds to each key what its caller does not know."""
+    before_writing: Callable[[Path], None] = lambda path: None
+    """Called with the path of each file that is about to be written; it may raise to prevent it."""
 
     def path(self, key: Mapping[str, object]) -> Path:
         """The path of this key's array, which may not exist; without suffix, its folder of rows.
 
         The name is a digest of the key's names and values (as texts), in any order.
         """
-        name = digest({name: str(value) for name, value in key.items()}, 32)
+        name = digest({name: str(value) for name, value in self.complete(key).items()}, 32)
         return features_folder(self.folder) / name[:2] / f"{name}.safetensors"
 
     def get(self, key: Mapping[str, object], rows: int, compute: Callable[[], Tensor]) -> Tensor:
@@ -91,7 +95,7 @@ class FeatureStore:
                 arrays = {name: stored[name] for name in stored.files}
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, EOFError, BadZipFile, zlib.error):
+        except (OSError, ValueError, EOFError, NotImplementedError, BadZipFile, zlib.error):
             path.unlink(missing_ok=True)
         else:
             _mark_used(path)
@@ -181,6 +185,7 @@ class FeatureStore:
 
     def _write_file(self, path: Path, save: Callable[[Path], None]) -> None:
         """Write a file in one step; if the disk is full or read-only, only warn."""
+        self.before_writing(path)
         try:
             with replacing(path) as temporary:
                 save(temporary)

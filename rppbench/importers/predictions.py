@@ -17,6 +17,7 @@ from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.files.digests import sha256
 from rppbench.plugins.registry import Registry
+from rppbench.plugins.versions import core_version, version_of
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Record, now
 
@@ -56,6 +57,8 @@ def imported_cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
         (f"dataset:{data.name}", data.fingerprint()),
         ("imported", KIND),
         (f"task:{task.name}", f"version {task.version}"),
+        *version_of("version", type(data)),
+        *core_version(),
     )
     method, backbone = Choice(name), origin.backbone
     training = None
@@ -101,6 +104,13 @@ def scored_record(
     scores = tuple(task().score_file(dataset(), predictions, report_progress, keep_remark))
     if not scores:
         raise UsageError(f"{cell.dataset!r} has nothing to find, so there is no score")
+    if not any(score.value for score in scores):
+        lines = (
+            f"every score of {predictions} is 0, so nothing in it agrees with {cell.dataset!r}",
+            "are the ids, the boxes and the data set those of the program that predicted?",
+            *remarks,
+        )
+        raise UsageError("\n".join(lines))
     members = list(registry.names(dataset.suite, dataset.role))
     notes = {"origin": origin.source, "note": origin.note, "remarks": "; ".join(remarks)}
     return Record(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import NamedValues
-from rppbench.records.cell import Cell, spell
+from rppbench.records.cell import METHOD, Cell, spell
 from rppbench.records.record import Record
 
 
@@ -27,7 +27,11 @@ def setting(cell: Cell) -> NamedValues:
         ("precision", cell.precision),
         ("test images", "all" if cell.limit is None else f"at most {cell.limit}"),
         *((f"task option {name}", spell(value)) for name, value in cell.task.options),
-        *((name, value) for name, value in cell.inputs if not is_of_dataset(name, cell)),
+        *(
+            (name, value)
+            for name, value in cell.inputs
+            if not is_of_dataset(name, cell) and not name.startswith(METHOD)
+        ),
     )
 
 

@@ -13,6 +13,10 @@ from typing import Any
 
 import msgspec
 
+CORE_VERSION = 1
+"""Version of what all numbers come from: towers, training, evaluation. Increased whenever the same
+cell would give another number; part of every key from 2 on."""
+
 Option = bool | int | float | str
 """The value of an option."""
 
@@ -89,6 +93,10 @@ COMPARABLE = ("task", "dataset", "backbone", "precision", "limit", "inputs")
 """Fields of a cell that must be equal for two numbers to be comparable."""
 
 
+METHOD = "method:"
+"""Start of the name of the input that holds the version of a cell's method."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """The unit of work: one method, learned once and scored on one data set."""
@@ -118,7 +126,7 @@ class Cell:
         It leaves out method, recipe, teacher and seed, which are what a table compares.
         """
         data = cell_data(self)
-        return key_of({name: data[name] for name in COMPARABLE})
+        return comparability_of({name: data[name] for name in COMPARABLE}, data["inputs"])
 
     @property
     def imported(self) -> bool:
@@ -161,6 +169,17 @@ def cell_data(cell: Cell) -> dict[str, Any]:
         "training": cell.training and training_data(cell.training),
         "inputs": dict(cell.inputs),
     }
+
+
+def comparability_of(data: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The digest of the `COMPARABLE` fields of a cell, of which `inputs` is one.
+
+    The version of a method is left out, as the method is.
+    """
+    if any(name.startswith(METHOD) for name in inputs):
+        kept = {name: value for name, value in inputs.items() if not name.startswith(METHOD)}
+        data = {**data, "inputs": kept}
+    return key_of(data)
 
 
 _SORTED = msgspec.json.Encoder(order="sorted")

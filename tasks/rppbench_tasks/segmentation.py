@@ -6,9 +6,9 @@ Recognition, NeurIPS 2023, section 4.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from rppbench.contracts import (
     Bench,
     Comparison,
     Dataset,
+    Range,
     ReportProgress,
     Sample,
     Score,
@@ -64,15 +65,15 @@ class Segmentation(ProposalTask):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: int = 0,
+        shots: Annotated[int, Range(0, 1_000_000)] = 0,
         head: str = "proposals",
         view: Literal["windows", "whole"] = "windows",
         proposals: str = "regions",
         path: str = "",
         published: bool = False,
         weight: float = -1.0,
-        short: int = 0,
-        long: int = 2048,
+        short: Annotated[int, Range(0, 10_000)] = 0,
+        long: Annotated[int, Range(1, 100_000)] = 2048,
     ) -> None:
         """`published` takes weight, short and long from each data set's published settings."""
         if weight > 1:
@@ -88,6 +89,10 @@ class Segmentation(ProposalTask):
         super().__init__(suite=suite, source=source, shots=shots)
         self.kind, self.view, self.proposals, self.path = head, view, proposals, path
         self.published, self.weight, self.short, self.long = published, weight, short, long
+
+    def parts(self) -> Sequence[type | Callable[..., object]]:
+        """The head and the source of the proposals."""
+        return [self.heads[self.kind], *super().parts()]
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """hiou, seen and unseen where there are unseen classes; miou, fwiou and accuracies."""
@@ -105,7 +110,7 @@ class Segmentation(ProposalTask):
         report_progress: ReportProgress,
         warn: Callable[[str], None],
     ) -> Iterable[Score]:
-        return map_results.scores(with_label_maps(data), predictions, report_progress)
+        return map_results.scores(with_label_maps(data), predictions, report_progress, warn)
 
     def comparisons(self, bench: Bench) -> Iterator[Comparison]:
         samples = bench.regions.samples()

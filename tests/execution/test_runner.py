@@ -18,10 +18,13 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.data.few_shot import draw_digest, few_shot
 from rppbench.data.splits import of_classes, training_classes
 from rppbench.execution.runner import Runner
+from rppbench.leaderboard.build import build
 from rppbench.models.clip import Clip
 from rppbench.planning.plan import cell_groups
 from rppbench.planning.status import survey
 from rppbench.records.codec import encode
+from rppbench.records.record import FEWER_IMAGES
+from rppbench.reporting.footnotes import footnotes
 from rppbench.training.distributed import Group
 from rppbench_methods.cocoop import CoCoOp
 
@@ -145,7 +148,8 @@ def test_text_that_depends_on_the_image_is_encoded_for_each_image(workspace: Wor
     assert score is not None
     assert score.outcomes() == right
     assert any(right)
-    counted = [event.done for event in workspace.events if event.phase == "evaluate"]
+    evaluated = [event for event in workspace.events if event.phase == "evaluate"]
+    counted = [event.done for event in evaluated if not event.message]
     learned = 15  # their loss is measured at the end of the training
     assert counted == [*range(1, learned + 1), *range(1, 15)]
 
@@ -170,6 +174,22 @@ def test_words_the_text_tower_never_saw_are_named_once(workspace: Workspace) -> 
     (message,) = [event.message for event in workspace.events if event.message]
     assert message.startswith("7 of 7 class names")
     assert message.endswith("yellow sun, grey stone, ...")
+
+
+def test_classes_with_fewer_images_than_shots_are_named_once(workspace: Workspace) -> None:
+    few = (
+        "5 of 5 classes have fewer than 4 training images: "
+        "red square (3), green field (3), blue lake (3), ..."
+    )
+    records = workspace.run(workspace.plan("context", datasets=GOOD, shots=(4,)))
+    assert [event.message for event in workspace.events if event.message] == [f"toy: {few}"]
+    assert {record.environment[FEWER_IMAGES] for record in records} == {few}
+    again = workspace.run(workspace.plan("context", datasets=GOOD, shots=(4,)), workspace.new())
+    assert {record.environment[FEWER_IMAGES] for record in again} == {few}  # stored prompts
+    (table,) = build(records)
+    assert f"Fewer training images than shots: Toy: {few}." in list(footnotes(table))
+    enough = workspace.run(workspace.plan("context", datasets=GOOD, shots=(3,)))
+    assert all(FEWER_IMAGES not in record.environment for record in enough)
 
 
 def test_pretraining_scores_all_base_and_held_out_classes(workspace: Workspace) -> None:
@@ -304,3 +324,32 @@ def test_how_towers_were_run_is_told_where_it_is_not_as_usual(tmp_path: Path) ->
     usual = Runner(tmp_path)._environment()
     facts = Runner(tmp_path, compile="inductor", group=Group(0, 2))._environment()
     assert facts == {**usual, "compile": "inductor", "processes": "2"}
+
+
+@pytest.mark.parametrize("place", [0.05, 0.5, 0.9, 0.999])
+def test_damaged_prompts_are_named_and_learned_again(workspace: Workspace, place: float) -> None:
+    planned = workspace.plan("context", datasets=GOOD)
+    expected = [record.measured() for record in workspace.run(planned)]
+    training = planned[0].training
+    assert training is not None
+    path = workspace.runner.store.training_path(training)
+    written = path.read_bytes()
+    at = int(place * len(written))
+    path.write_bytes(written[:at] + bytes([written[at] ^ 4]) + written[at + 1 :])
+    workspace.events.clear()
+    records = workspace.run(planned, workspace.new())
+    assert [record.measured() for record in records] == expected
+    assert [record.cost.training_reused for record in records] == [False, True]
+    messages = {event.message for event in workspace.events if event.message}
+    assert any(str(path) in message and "learned again" in message for message in messages)
+    assert path.read_bytes()[-200:] == written[-200:]
+
+
+def test_a_runner_without_resources_still_records_why(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "huge")
+    (cell,) = workspace.plan("fixed", datasets=("toy-one",))
+    record = Runner(tmp_path / "none").run(cell, workspace.events.append)
+    assert record.failure is not None
+    assert record.failure.kind == "usage"

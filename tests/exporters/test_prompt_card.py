@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from support.commands import RunCommand, predict_words, refused, save_test_images
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
@@ -18,12 +18,13 @@ from torch import Tensor
 
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
-from rppbench.contracts.prompts import Space
+from rppbench.contracts.prompts import Prompt, Space
 from rppbench.errors import UsageError
 from rppbench.execution.bench import CellBench
 from rppbench.execution.resources import Resources
 from rppbench.exporters import prompt_card
 from rppbench.features.store import FeatureStore
+from rppbench.files.tensors import write_tensors
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice
@@ -197,13 +198,14 @@ def test_an_export_refuses_changed_inputs(
         )
     (path,) = Path("runs/prompts").glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:-9])
-    assert "no learned prompts in" in refused(run_command, "export", "context", "--to", "mine")
-    save_file({"method.context": torch.zeros(2, 32)}, path, {"training": "another"})
-    assert "does not hold the prompts of" in refused(
-        run_command, "export", "context", "--to", "mine"
-    )
+    message = refused(run_command, "export", "context", "--to", "mine")
+    assert f"the prompts in {path} cannot be used" in message
+    assert "--overwrite=always" in message
+    write_tensors(path, {"method.context": torch.zeros(2, 32)}, {"training": "another"})
+    message = refused(run_command, "export", "context", "--to", "mine")
+    assert "holds the prompts of another training" in message
     key = next(r.cell.training.key for r in records() if r.cell.training)
-    save_file({"method.tokens": torch.zeros(2, 32)}, path, {"training": key})
+    write_tensors(path, {"method.tokens": torch.zeros(2, 32)}, {"training": key})
     assert "of another version or method" in refused(
         run_command, "export", "context", "--to", "mine"
     )
@@ -315,6 +317,11 @@ def test_predict_explains_what_is_wrong_with_a_request(
     assert "'red cat' is named twice" in refused(
         run_command, *head, image, "--classes", "red_cat,red cat"
     )
+    assert "class 2 of --classes has no name" in refused(
+        run_command, *head, image, "--classes", "red cat,,dog"
+    )
+    Path("gap.txt").write_text("red square\n\nblack_cat\n")
+    assert "line 2 is empty" in refused(run_command, *head, image, "--classes-file", "gap.txt")
     Path("names.txt").write_text("red square\nblack_cat\n\n")
     both = ("--classes", "a,b", "--classes-file", "names.txt")
     assert "cannot be used together" in refused(run_command, *head, image, *both)
@@ -323,14 +330,39 @@ def test_predict_explains_what_is_wrong_with_a_request(
     )
     good = (*head, "--classes-file", "names.txt")
     Path("text.png").write_text("no image")
-    assert "cannot read text.png as an image" in refused(run_command, *good, "text.png")
-    assert "cannot read gone.png as an image" in refused(run_command, *good, "gone.png")
+    assert "cannot read image text.png" in refused(run_command, *good, "text.png")
+    assert "no image gone.png" in refused(run_command, *good, "gone.png")
     assert "at least 1" in refused(run_command, *good, image, "--top", "0")
     assert "no device 'cuda:99'" in refused(run_command, *good, image, "--device", "cuda:99")
     status, text, _ = run_command(*good, image, image, "--top", "1")
     assert status == 0
     lines = text.splitlines()
     assert lines[0].split() == ["Image", "Class", "Probability"]
+    Path("doubles.txt").write_text("missile\nred square\nMissile\nmissile\n")
+    status, text, said = run_command(*head, image, "--classes-file", "doubles.txt", "--json")
+    assert status == 0
+    shares = [one["probability"] for one in json.loads(text)[0]["classes"]]
+    assert len(shares) == 4
+    assert "doubles.txt has names with equal tokens" in said
+    assert "'missile' and 'Missile' and 'missile'" in said
     assert len(lines) == 3
     assert lines[1].startswith(f"{image} ")
     assert lines[1].rstrip().endswith("%")
+
+
+def test_classes_of_one_name_are_taken_in_order(toys: Registry) -> None:
+    names = ("missile", "yak", "missile")
+    options = (("class_specific", True), ("init", ""), ("length", 4))
+    card = replace(coop_card(toys), method=Choice("coop", options), classes=names)
+    state = {"context": torch.arange(3.0)[:, None, None].expand(3, 4, 32).contiguous()}
+    method = prompt_card.build_method(card, state, toys, make_tiny_clip())
+
+    def contexts(*asked: str) -> list[float]:
+        text = prompt_card.prompts_for(card, method, list(asked)).text
+        assert isinstance(text, Prompt)
+        return text.input[:, 0, 0].tolist()
+
+    assert contexts(*names) == [0, 1, 2]
+    assert contexts("yak", "missile") == [1, 0]
+    with pytest.raises(UsageError, match="'yak' is named more often"):
+        contexts("yak", "yak")

@@ -160,12 +160,9 @@ def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(
 ) -> None:
     toy = ("--model", "tiny", "--set", "recipe.epochs=1", "--set", "source=toy")
     task = "detection:suite=toy,proposals=true"
-    assert (
-        run_command("run", "--method", "context", "--task", task, "cross-dataset:suite=toy", *toy)[
-            0
-        ]
-        == 0
-    )
+    words = ("--method", "context", "--task", task, "cross-dataset:suite=toy", *toy)
+    status, _, stderr = run_command("run", *words)
+    assert status == 0, stderr
     status, _, stderr = run_command("gallery", "context", "--task", "detection", "--to", "page")
     assert status == 0, stderr
     assert len(list(Path("page").glob("*.png"))) == 12
@@ -178,4 +175,4 @@ def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(
         path.unlink()
     status, _, stderr = run_command("gallery", "context", "--task", "detection", "--to", "none")
     assert status == 2
-    assert "no prompts at" in stderr
+    assert "no learned prompts in" in stderr

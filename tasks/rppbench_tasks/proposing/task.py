@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from rppbench.files.digests import content_digest
 from rppbench_tasks.cross_dataset import CrossDataset
@@ -15,8 +16,15 @@ class ProposalTask(CrossDataset):
     The content of these files is part of a cell's identity: another file makes another cell.
     """
 
+    proposers: ClassVar[Mapping[str, Callable[..., object]]]
+    """Sources of proposals by the value of `proposals=`."""
+    proposals: str
     path: str
     """File or folder of the proposals; '' if they are computed without one."""
+
+    def parts(self) -> Sequence[type | Callable[..., object]]:
+        """The source of the proposals, which may be a plugin's."""
+        return [self.proposers[self.proposals]]
 
     def inputs(self) -> Sequence[tuple[str, str]]:
         """Digest of the files or the model that proposals come from."""

@@ -1,0 +1,27 @@
+"""Versions of components and of the core as inputs of keys: left out while they are 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rppbench.records.cell import CORE_VERSION, Pairs
+
+
+def core_version() -> Pairs:
+    """The version of towers, training and evaluation; () for the first."""
+    return _pair("core", CORE_VERSION)
+
+
+def version_of(kind: str, component: Any) -> Pairs:
+    """The version of a method ('method') or a data set ('version'); () for the first."""
+    return _pair(f"{kind}:{component.name}", component.version)
+
+
+def part_version(part: type | Callable[..., object]) -> Pairs:
+    """The version of a part of a task (`Task.parts`), if it has one; () for the first."""
+    return _pair(f"part:{part.__qualname__}", getattr(part, "version", 1))
+
+
+def _pair(name: str, version: int) -> Pairs:
+    return () if version == 1 else ((name, f"version {version}"),)
