@@ -209,6 +209,18 @@ def test_the_class_names_of_imagenet_serve_its_shifts(small: Make, tmp_path: Pat
     assert list(open_set("imagenet_sketch").classes) == NAMES
 
 
+def test_annotations_of_pets_are_only_missing_without_a_split_file(tmp_path: Path) -> None:
+    home = tmp_path / "oxford_pets"
+    (home / "images").mkdir(parents=True)
+    pets = Registry.load().get("datasets", "oxford_pets")
+    assert [source.gives.rpartition("/")[2] for source in pets.lacks(tmp_path)] == [
+        "annotations",
+        "split_zhou_OxfordPets.json",
+    ]
+    (home / "split_zhou_OxfordPets.json").touch()
+    assert pets.lacks(tmp_path) == []
+
+
 # --- images -------------------------------------------------------------------------------------
 
 
@@ -249,7 +261,7 @@ def test_images_that_cannot_be_decoded_are_named(small: Make, tmp_path: Path) ->
         path.write_bytes(content)
         with pytest.raises(MissingDataError) as caught:
             data.image(sample)
-        assert f"cannot decode {path}" in str(caught.value)
+        assert f"cannot read image {path}" in str(caught.value)
     path.unlink()
     with pytest.raises(MissingDataError, match="no image"):
         data.image(sample)

@@ -18,6 +18,8 @@ from PIL import Image
 
 from rppbench.contracts import Dataset, Sample, SourceFile, data_root
 from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
+from rppbench.files.lines import numbered_lines, read_lines
+from rppbench.files.rgb import decode_image
 from rppbench_datasets.coop.aliases import Aliases, find_folder, find_moved_images
 
 VERSION = 1
@@ -84,16 +86,9 @@ class CoopDataset(Dataset):
         return MissingDataError(f"{self.name}: nothing in {self.home} lists its {split!r} images")
 
     def image(self, sample: Sample) -> Image.Image:
-        # RGB before any resizing and without EXIF rotation: what CoOp's loader does.
+        # As CoOp's loader: RGB before any resizing, without EXIF rotation or transparency.
         path = self.file(sample)
-        try:
-            with Image.open(path) as file:
-                return file.convert("RGB")
-        except FileNotFoundError:
-            raise MissingDataError(f"{self.name}: no image {path}") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            message = f"{self.name}: cannot decode {path}: {error}"
-            raise MissingDataError(message, UNREADABLE) from error
+        return decode_image(path, f"{path} of {self.name}", drop_transparency=True)
 
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
@@ -242,15 +237,17 @@ def check_path(path: str, where: str) -> None:
         raise MissingDataError(f"{where}: {path!r} is not a path below the folder of images")
 
 
-def lines(path: Path, name: str) -> list[str]:
-    """The stripped non-empty lines of a text file. MissingDataError if it cannot be read."""
+def lines(path: Path, name: str, *, numbered: bool = False) -> list[str]:
+    """The stripped non-empty lines of a text file. MissingDataError if it cannot be read.
+
+    numbered: whether the number of a line is its meaning, so that an empty line is an error.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return numbered_lines(path) if numbered else read_lines(path)
     except FileNotFoundError:
         raise MissingDataError(f"{name}: no file {path}; see {GUIDE}") from None
     except (OSError, ValueError) as error:
         raise MissingDataError(f"{name}: cannot read {path}: {error}", UNREADABLE) from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def fields(line: str, count: int, path: Path, name: str) -> list[str]:
