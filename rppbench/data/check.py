@@ -16,6 +16,7 @@ from rppbench.contracts.dataset import (
     SourceFile,
 )
 from rppbench.errors import MISSING, UNREADABLE, MissingDataError, UsageError
+from rppbench.files.class_names import alike_warning
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
@@ -55,9 +56,23 @@ def check(
             continue
         checked_lists.add(same)
         findings += _images(data, split, samples, begin_step, readers)
+    more = [*data.findings(), *(Finding("", text) for text in remarks(data))]
     texts = {finding.text for finding in findings}
-    findings += [finding for finding in data.findings() if finding.text not in texts]
+    for finding in more:
+        if finding.text not in texts:
+            texts.add(finding.text)
+            findings.append(finding)
     return findings, counts
+
+
+def remarks(data: Dataset) -> Iterator[str]:
+    """The data set's own remarks, and one on class names that cannot be told apart.
+
+    Published class lists are used as they are: ImageNet has two classes called 'missile'.
+    """
+    yield from data.remarks()
+    if data.size is None and (text := alike_warning(data.classes, data.name)):
+        yield text
 
 
 def wanted(source: SourceFile, root: Path) -> str:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from rppbench.contracts.regions import DenseDataset
 from rppbench.errors import UsageError, unknown
+from rppbench.files.class_names import plain_name
 from rppbench.files.coco_json import category_names
 from rppbench.files.digests import sha256
+from rppbench.files.lines import numbered_lines
 from rppbench.plugins.registry import Registry
 
 MAX_LIST_BYTES = 10_000_000
@@ -26,6 +28,8 @@ class Vocabulary:
     """With spaces in place of underscores, as they enter a prompt."""
     source: str
     """Where the names are from, as text for people."""
+    published: bool = False
+    """Whether they are the list of a data set with a known number of classes."""
 
 
 def read_vocabulary(text: str, registry: Registry) -> Vocabulary:
@@ -46,18 +50,21 @@ def read_vocabulary(text: str, registry: Registry) -> Vocabulary:
         raise unknown("vocabulary is named", text, registry.all("datasets"), "data sets", notes)
     shipped = component.vocabulary() if issubclass(component, DenseDataset) else ()
     names = tuple(shipped or component().classes)
-    return Vocabulary(component.name, names, f"data set {component.name}")
+    source = f"data set {component.name}"
+    return Vocabulary(component.name, names, source, published=component.size is not None)
 
 
 def _of_file(path: Path) -> tuple[str, ...]:
-    """Class names of a file, with spaces for underscores; blank names are left out."""
+    """Class names of a file, with spaces for underscores. UsageError if one is blank."""
     if path.suffix == ".json" and not _is_json_list(path):
         texts: Sequence[object] = [name for _, name in category_names(path)]
     else:
         texts = _plain_list(path)
-    names = [name for text in texts if (name := " ".join(str(text).replace("_", " ").split()))]
+    names = [plain_name(str(text)) for text in texts]
     if not names:
         raise UsageError(f"{path} names no classes")
+    if "" in names:
+        raise UsageError(f"class {names.index('') + 1} of {path} has no name")
     return tuple(names)
 
 
@@ -74,11 +81,10 @@ def _plain_list(path: Path) -> Sequence[object]:
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise UsageError(f"{path} is too large for a list of names")
-        text = path.read_text(encoding="utf-8")
         if path.suffix != ".json":
-            return text.splitlines()
-        names = json.loads(text)
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
+            return numbered_lines(path)
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read the vocabulary {path}: {error}") from error
     if not all(isinstance(name, str) for name in names):
         raise UsageError(f"{path} is not a list of names")

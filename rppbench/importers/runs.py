@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rppbench.contracts.dataset import Dataset
 from rppbench.files.atomic import Problem
+from rppbench.files.lines import split_lines
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Option, Training
 from rppbench.records.record import Record, Score
 from rppbench.stats.intervals import harmonic_mean
@@ -45,16 +48,18 @@ SHIFTS = {
     "ImageNetR": "imagenet_r",
 }
 """Dassl's name -> ours, for data sets with test images only."""
-TEST_IMAGES = {
-    "imagenet1k": 50_000,
-    "imagenetv2": 10_000,
-    "imagenet_sketch": 50_889,
-    "imagenet-a": 7_500,
-    "imagenet-r": 30_000,
-    "cars": 8_041,
-    "fgvc_aircraft": 3_333,
+CLIP_BENCHMARK = {
+    "imagenet1k": "imagenet",
+    "imagenetv2": "imagenetv2",
+    "imagenet_sketch": "imagenet_sketch",
+    "imagenet-a": "imagenet_a",
+    "imagenet-r": "imagenet_r",
+    "cars": "stanford_cars",
+    "fgvc_aircraft": "fgvc_aircraft",
 }
-"""CLIP_benchmark's name -> number of test images; unknown for other data sets."""
+"""CLIP_benchmark's name -> ours, where the test images are the same."""
+ROUNDED_DIGITS = 8
+"""A fraction with more decimals was not rounded."""
 TEST_HEADING = "Evaluate on the *test* set"
 RESULT = re.compile(
     r"=> result\n\* total: ([\d,]+)\n\* correct: ([\d,]+)\n\* accuracy: (\d+\.?(\d*))%"
@@ -67,12 +72,20 @@ SETTING = re.compile(r"^( *)([A-Z][A-Z0-9_]*):(?: (.*))?$")
 def dassl_records(folder: Path) -> tuple[list[Record], list[Problem]]:
     """Records from the Dassl logs below a folder, and the logs that give none, with the reason.
 
+    A log is refused if it does not score as many test images as the data set has.
     A run on all classes of a set is a few-shot cell; prompts of ImageNet scored on another set
     are a cell of cross-dataset or cross-domain; the base and the new half of a set are one cell of
     base-to-new, which takes both logs.
     """
     logs, problems = _read_files(folder, "log.txt*", _dassl_log)
-    records = [log.record for log in logs if not log.half]
+    images = _test_images()
+    records = []
+    for log in (log for log in logs if not log.half):
+        total, known = log.record.scores[0].total, images.get(log.record.cell.dataset)
+        if known is not None and total != known:
+            problems.append(Problem(log.path, _other_total(log.record.cell.dataset, total, known)))
+        else:
+            records.append(log.record)
     pairs: dict[str, dict[str, list[_Log]]] = {}
     for log in logs:
         if log.half:
@@ -80,7 +93,14 @@ def dassl_records(folder: Path) -> tuple[list[Record], list[Problem]]:
     for halves in pairs.values():
         base, new = halves.get("base", []), halves.get("new", [])
         if len(base) == len(new) == 1:
-            records.append(_both_halves(base[0], new[0]))
+            cell = base[0].record.cell
+            total = sum(log.record.scores[0].total or 0 for log in (*base, *new))
+            known = images.get(cell.dataset)
+            if known is None or total == known:
+                records.append(_both_halves(base[0], new[0]))
+            else:
+                reason = _other_total(cell.dataset, total, known, "both halves together score")
+                problems += [Problem(log.path, reason) for log in (*base, *new)]
             continue
         lacking = " and ".join(half for half in ("base", "new") if half not in halves)
         reason = (
@@ -98,6 +118,16 @@ def clip_benchmark_records(folder: Path) -> tuple[list[Record], list[Problem]]:
     A result is a cell of cross-dataset with a zero-shot method.
     """
     return _read_files(folder, "*.json", _clip_benchmark_record)
+
+
+def _test_images() -> dict[str, int]:
+    """Number of test images of each data set that has a known one."""
+    sets: Mapping[str, type[Dataset]] = Registry.load().all("datasets")
+    return {name: one.counts["test"] for name, one in sets.items() if "test" in one.counts}
+
+
+def _other_total(dataset: str, total: int | None, known: int, what: str = "scores") -> str:
+    return f"{what} {total:,} images, but {dataset} has {known:,} test images"
 
 
 @dataclass(frozen=True)
@@ -224,7 +254,7 @@ def _protocol(text: str, name: str, half: str) -> tuple[str, str]:
     folder = re.search(r"^model_dir: *(\S*)$", text, re.MULTILINE)
     parts = folder[1].replace("\\", "/").lower().split("/") if folder else []
     scored = {**DATASETS, **SHIFTS}[name]
-    evaluates_only = "eval_only: True" in text.splitlines()
+    evaluates_only = "eval_only: True" in split_lines(text)
     if half in ("base", "new"):
         if name in SHIFTS:
             raise ValueError(f"scores half of the classes of {name}, which no protocol does")
@@ -261,7 +291,7 @@ def _settings(text: str) -> Iterator[tuple[str, str]]:
     """The configuration that a log prints, as pairs such as ('TRAINER.COOP.N_CTX', '16')."""
     _, _, printed = text.partition("** Config **")
     sections: list[tuple[int, str]] = []  # indent and key of each
-    for line in printed.splitlines()[2:]:
+    for line in split_lines(printed)[2:]:
         setting = SETTING.match(line)
         if setting is None:
             return
@@ -286,10 +316,12 @@ def _clip_benchmark_record(text: str, origin: dict[str, str], path: Path) -> Rec
     accuracy = metrics["acc1"]
     if type(accuracy) not in (int, float) or not 0 <= accuracy <= 1:  # NaN fails the comparison too
         raise ValueError(f"acc1 is {accuracy!r}, which is not a fraction from 0 to 1")
-    total = TEST_IMAGES.get(str(named).removeprefix("wds/"))
+    total = _test_images().get(CLIP_BENCHMARK.get(str(named).removeprefix("wds/"), ""))
     correct = None if total is None else round(accuracy * total)
     if total is None or correct is None or correct / total != accuracy:
-        total = correct = None  # acc1 was rounded, or the images are others
+        if total is not None and len(repr(accuracy).partition(".")[2]) > ROUNDED_DIGITS:
+            raise ValueError(f"acc1 is {accuracy!r}, which is not a count out of {total:,} images")
+        total = correct = None  # acc1 was rounded, or the number of images is not known
     dataset = f"clip-benchmark:{named}"
     backbone = f"{data['model']}/{data['pretrained']}"
     method = Choice("zeroshot", (("template", f"clip-benchmark, {data.get('language', 'en')}"),))

@@ -208,7 +208,11 @@ def test_links_in_an_archive_are_no_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("members", "expected"),
     [
-        ([("a.jpg", b"x")], r"has no label a\.cls"),
+        ([("a.jpg", b"x")], r"1 of 1 images have no label: a\.cls is missing"),
+        (
+            [("a.jpg", b"x"), ("a.cls", b"1"), ("b.cls", b"1"), ("b.heic", b""), ("c.cls", b"0")],
+            r"2 of 3 labels have no image of a format that is read; the first ones: b\.heic",
+        ),
         ([("a.jpg", b"x"), ("a.cls", b"three")], "holds 'three', which is not a label"),
         ([("a.jpg", b"x"), ("a.cls", b"3")], "has label 3, classnames.txt has 3 names"),
         ([("a.jpg", b"x"), ("a.cls", b"1" * 99)], "says it has 99 bytes"),
@@ -248,6 +252,44 @@ def test_a_number_of_archives_that_is_none_is_refused(tmp_path: Path, number: st
         opened(name)
 
 
+def test_an_archive_that_nshards_does_not_count_is_refused(tmp_path: Path) -> None:
+    name = archives(tmp_path / "set", shards=2)
+    (tmp_path / "set/test/nshards.txt").write_text("1")
+    with pytest.raises(MissingDataError, match=r"nshards\.txt says 1, but 2 archives are there"):
+        opened(name)
+
+
+def test_archives_outside_the_splits_and_unused_wordings_are_named(tmp_path: Path) -> None:
+    name = archives(tmp_path / "set", shards=1)
+    root = tmp_path / "set"
+    (root / "valid").mkdir()
+    (root / "valid/0.tar").write_bytes((root / "test/0.tar").read_bytes())
+    (root / "zeroshot_classification_templates.txt").write_text("a {c}.\nmy {c}.\n")
+    assert [text.removeprefix(f"{name}: ") for text in opened(name).remarks()] == [
+        "unused wordings ('a photo of a {}.' is used): 2 (a {c}., my {c}.)",
+        "folders beside train, val and test, which are not read: 1 (valid)",
+    ]
+    (root / "test/nshards.txt").unlink()
+    with pytest.raises(MissingDataError, match=r"test has archives, but no nshards\.txt"):
+        opened(name)
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x0c", "\x85"])
+def test_class_names_are_one_a_line_of_the_format(tmp_path: Path, separator: str) -> None:
+    name = archives(tmp_path / "set")
+    (tmp_path / "set/classnames.txt").write_text(
+        f"blue{separator}bird\r\nred fox\r\nyak\r\n\r\n", encoding="utf-8", newline=""
+    )
+    assert list(opened(name).classes) == [f"blue{separator}bird", "red fox", "yak"]
+
+
+def test_an_empty_line_among_class_names_is_refused(tmp_path: Path) -> None:
+    name = archives(tmp_path / "set")
+    (tmp_path / "set/classnames.txt").write_text("blue bird\n\nred fox\nyak\n")
+    with pytest.raises(MissingDataError, match="line 2 is empty"):
+        opened(name)
+
+
 def test_captions_are_no_classes(tmp_path: Path) -> None:
     name = archives(tmp_path / "set")
     (tmp_path / "set/dataset_type.txt").write_text("retrieval")
@@ -268,6 +310,23 @@ def test_where_two_columns_are_labels_one_is_named(tmp_path: Path) -> None:
         opened(f"{name}?label=fines")
     with pytest.raises(UsageError, match="option of hf: is named 'lable'"):
         opened(f"{name}?lable=fine")
+
+
+def test_splits_and_files_that_are_not_read_are_named(tmp_path: Path) -> None:
+    name = tables(tmp_path / "set", parquet=True)
+    (tmp_path / "set/extra.parquet").write_bytes(b"")
+    assert [text.removeprefix(f"{name}: ") for text in opened(name).remarks()] == [
+        "parquet files that are not named after a split: 1 (extra.parquet)"
+    ]
+    datasets = pytest.importorskip("datasets")
+    saved = tmp_path / "saved"
+    tables(saved)
+    opened_again = dict(datasets.load_from_disk(str(saved)))
+    opened_again["unsupervised"] = opened_again["train"]
+    datasets.DatasetDict(opened_again).save_to_disk(tmp_path / "more")
+    assert [text.partition(": ")[2] for text in opened(f"hf:{tmp_path}/more").remarks()] == [
+        "splits that are not read: 1 (unsupervised)"
+    ]
 
 
 def test_without_the_package_it_says_what_to_install(

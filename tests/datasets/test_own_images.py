@@ -21,7 +21,8 @@ from rppbench.cli import main
 from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.execution import engines
-from rppbench.planning.plan import Request, cells
+from rppbench.planning.plan import cells
+from rppbench.planning.request import Request
 from rppbench.plugins import hookspecs
 from rppbench.plugins.registry import Registry
 from rppbench.records.store import Store
@@ -363,3 +364,84 @@ def test_info_describes_own_data(place: Path, capsys: pytest.CaptureFixture[str]
     page = capsys.readouterr().out
     assert "folder:birds (data set): birds" in page
     assert "classes: 2" in page
+
+
+# --- nothing is left out in silence -------------------------------------------------------------
+
+
+def test_all_that_a_folder_holds_besides_its_samples_is_counted(tmp_path: Path) -> None:
+    root = make(tmp_path / "set", "train", "test")
+    (root / "test" / "red_fox" / "3.heic").touch()
+    (root / "test" / "red_fox" / "4.png.crdownload").touch()
+    (root / "train" / "red_fox" / "gone.png").symlink_to(tmp_path / "gone.png")
+    (root / "test" / "red_fox" / "Thumbs.db").touch()
+    save_image(root / "test" / "loose.png")
+    (root / "test" / "loose.heic").touch()
+    save_image(root / "test" / "red_fox" / "more" / "5.png")
+    (root / "train" / "yak").mkdir()
+    make(root, "valid")
+    data = opened(f"folder:{root}")
+    assert list(data.remarks()) == [
+        f"{data.name}: folders beside train, val and test, which are not read: 1 (valid/)",
+        f"{data.name}: files in class folders that are not read as images: 3 "
+        "(train/red_fox/gone.png, test/red_fox/3.heic, test/red_fox/4.png.crdownload)",
+        f"{data.name}: class folders without images: 1 (train/yak/)",
+        f"{data.name}: images beside the class folders, without a class: 2 "
+        "(test/loose.png, test/loose.heic)",
+        f"{data.name}: folders inside class folders, which are not looked into: 1 "
+        "(test/red_fox/more/)",
+    ]
+    assert len(data.samples("test")) == 4
+
+
+def test_a_complete_folder_has_no_remarks(tmp_path: Path) -> None:
+    assert list(opened(f"folder:{make(tmp_path / 'set', 'train', 'test')}").remarks()) == []
+
+
+@pytest.mark.parametrize(("one", "two"), [("Cat", "cat"), ("black_cat", "black cat")])
+def test_a_class_in_two_spellings_is_refused_with_the_pair(
+    tmp_path: Path, one: str, two: str
+) -> None:
+    for split, name in (("train", one), ("test", two), ("train", "yak"), ("test", "yak")):
+        save_image(tmp_path / split / name / "0.png")
+    with pytest.raises(MissingDataError, match="are one class in two spellings") as caught:
+        opened(f"folder:{tmp_path}")
+    assert f"train/{one}" in str(caught.value)
+    assert f"test/{two}" in str(caught.value)
+
+
+def test_two_classes_of_one_split_are_two_however_alike(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("Cat", "cat", "yak"):
+        save_image(tmp_path / "set" / name / "0.png", (len(name), 0, 0))
+    words = ["--method", "zeroshot", "--dataset", f"folder:{tmp_path}/set", "--model", "demo"]
+    assert main(["plan", *words, "--output", str(tmp_path / "out")]) == 0
+    assert "no prompt can tell their classes apart: 'Cat' and 'cat'" in capsys.readouterr().err
+
+
+def test_plan_says_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make(tmp_path / "set", "test")
+    (root / "test" / "red_fox" / "3.heic").touch()
+    words = ["--method", "zeroshot", "--dataset", f"folder:{root}", "--model", "demo"]
+    assert main(["plan", *words, "--output", str(tmp_path / "out")]) == 0
+    assert "not read as images: 1 (test/red_fox/3.heic)" in capsys.readouterr().err
+
+
+def test_a_list_says_which_test_images_are_trained_on_and_which_are_in_no_list(
+    tmp_path: Path,
+) -> None:
+    make(tmp_path, "images")
+    rows = {
+        "train": [["images/red_fox/0.png", 0, "red_fox"]],
+        "test": [["images/red_fox/0.png", 0, "red_fox"], ["images/blue_bird/0.png", 1, "bird"]],
+    }
+    (tmp_path / "lists.json").write_text(json.dumps(rows))
+    data = opened(f"json:{tmp_path}/lists.json")
+    assert [text.partition(": ")[2] for text in data.remarks()] == [
+        "images of 'test' that are in another split too: 1 (images/red_fox/0.png)"
+    ]
+    assert [finding.text.partition(": ")[2] for finding in data.findings()] == [
+        "images in the folders of listed ones that are in no list: 2 "
+        "(images/blue_bird/1.png, images/red_fox/1.png)"
+    ]

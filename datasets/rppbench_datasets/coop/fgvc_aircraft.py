@@ -32,7 +32,8 @@ class FGVCAircraft(ListedDataset):
 
     def read(self) -> tuple[Lists, Path]:
         numbering = self.home / "variants.txt"
-        labels = {variant: label for label, variant in enumerate(lines(numbering, self.name))}
+        variants = lines(numbering, self.name, numbered=True)
+        labels = {variant: label for label, variant in enumerate(variants)}
         lists = {}
         for split in self.counts:
             path = self.home / f"images_variant_{split}.txt"

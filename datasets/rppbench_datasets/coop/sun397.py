@@ -73,7 +73,8 @@ class SUN397(SplitFileDataset):
 
     def _folders_by_label(self) -> list[str]:
         """The folder of each class by label. MissingDataError if the number of classes is wrong."""
-        folders = [line.removeprefix("/") for line in lines(self._numbering, self.name)]
+        numbered = lines(self._numbering, self.name, numbered=True)
+        folders = [line.removeprefix("/") for line in numbered]
         if len(folders) != self.size:
             raise MissingDataError(
                 f"{self.name}: {self._numbering} has {len(folders)} classes, not {self.size}",
