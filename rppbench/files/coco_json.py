@@ -12,7 +12,7 @@ once for each list, which takes twice as long for annotation files.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,7 +31,7 @@ _SPACE = " \t\r\n"
 def entries(path: Path, *wanted: str) -> Iterator[tuple[str, Any]]:
     """Pairs (list name, entry) of an object's wanted lists; ('', entry) if the file is one list.
 
-    UsageError if the file cannot be read or is incomplete.
+    UsageError if the file cannot be read or is incomplete, or is an object and no list is wanted.
     """
     try:
         with path.open(encoding="utf-8") as file:
@@ -51,6 +51,11 @@ class _Reader:
 
     def entries(self, wanted: set[str]) -> Iterator[tuple[str, Any]]:
         first = self.expect("[{")
+        if first == "{" and not wanted:
+            raise UsageError(
+                f"{self.path} holds an object, not a list [{{...}}, ...]; if the entries are in it "
+                "under a name such as 'annotations', write that list alone"
+            )
         if first == "[":
             yield from (("", entry) for entry in self.list())
         elif self.peek() == "}":
@@ -93,9 +98,10 @@ class _Reader:
                 if end < len(self.text) or self.ended:
                     self.at = end
                     return value
-            except (json.JSONDecodeError, RecursionError) as error:
-                # Any other error may be due to the part that is not read yet.
-                if self.ended or isinstance(error, RecursionError):
+            except (ValueError, RecursionError) as error:
+                # An error of syntax may be due to the part that is not read yet; too deep a value
+                # and a number of too many digits are not.
+                if self.ended or not isinstance(error, json.JSONDecodeError):
                     raise self.wrong("there is no valid JSON (cut off?)") from None
             if len(self.text) - self.at > LARGEST:
                 raise self.wrong("there is no valid JSON, or an entry that is too long")
@@ -137,6 +143,11 @@ class _Reader:
 # --- checks of an entry ---------------------------------------------------------------------------
 
 
+def _finite(value: float) -> bool:
+    """Whether a number, or an integer of any length, is a finite float."""
+    return abs(value) <= sys.float_info.max
+
+
 def integer_of(entry: Mapping[str, Any], name: str, where: str) -> int:
     """The integer `name` of an entry. UsageError if it is missing or not an integer."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
@@ -148,7 +159,7 @@ def integer_of(entry: Mapping[str, Any], name: str, where: str) -> int:
 def number_of(entry: Mapping[str, Any], name: str, where: str) -> float:
     """The finite number `name` of an entry. UsageError if it is missing or not a number."""
     value = entry.get(name) if isinstance(entry, Mapping) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         raise UsageError(f"{where}: {name!r} is not a number: {_abbreviated(entry)}")
     return float(value)
 
@@ -167,7 +178,7 @@ def box(entry: Mapping[str, Any], where: str) -> tuple[float, float, float, floa
     if (
         not isinstance(value, list)
         or len(value) != 4
-        or not all(type(edge) in (int, float) and math.isfinite(edge) for edge in value)
+        or not all(type(edge) in (int, float) and _finite(edge) for edge in value)
         or min(value[2:]) < 0
     ):
         raise UsageError(f"{where}: 'bbox' is not x, y, width, height: {_abbreviated(entry)}")

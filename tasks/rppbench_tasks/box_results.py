@@ -20,6 +20,7 @@ from rppbench.errors import UsageError
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench.files import rle
 from rppbench.files.coco_json import box, entries, integer_of, number_of
+from rppbench_tasks.box_checks import check_boxes, check_scores, shapes_of
 
 
 def scores(
@@ -30,7 +31,7 @@ def scores(
 ) -> Iterator[Score]:
     """Average precision of the boxes, then of the masks if file and data set have them."""
     samples = data.samples("test")
-    results = BoxResults(data, path)
+    results = BoxResults(data, path, warn)
     boxes, masks = AveragePrecision(data), AveragePrecision(data, masks=True)
     with_masks, empty = bool(results.masks), 0
     for done, (sample, detections) in enumerate(results.detections(), 1):
@@ -51,9 +52,12 @@ def scores(
 
 
 class BoxResults:
-    """The detections of a file, by image. UsageError names the first invalid entry."""
+    """The detections of a file, by image. UsageError names the first invalid entry.
 
-    def __init__(self, data: DetectionSet, path: Path) -> None:
+    `warn` gets a line for what is valid but looks wrong (`box_checks`).
+    """
+
+    def __init__(self, data: DetectionSet, path: Path, warn: Callable[[str], None]) -> None:
         self.data, self.samples = data, data.samples("test")
         self.masks: list[dict[str, Any]] = []
         """One for each box in the order of the file, or [] where there are only boxes."""
@@ -84,8 +88,12 @@ class BoxResults:
                 _box_around(mask) if mask is not None and "bbox" not in entry else box(entry, where)
             )
             numbers.extend((*bbox, number_of(entry, "score", where)))
+        if not owners:
+            raise UsageError(f"{path} holds no predictions")
         self._owners, self._labels = np.asarray(owners), np.asarray(labels)
         self._numbers = np.frombuffer(numbers, float).reshape(-1, 5)
+        check_boxes(self._numbers[:, :4], shapes_of(data, self._owners), str(path), warn)
+        check_scores(self._numbers[:, 4], warn)
         self._order = np.argsort(self._owners, kind="stable")
         self._check_repeated(path)
 

@@ -142,7 +142,7 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
     assert main(["score", "sem_seg_predictions.json", *words, "ZSSeg", "--seed", "1"]) == 0
     record = only("segmentation")
     values = {score.metric: score.value for score in record.scores}
-    folder = map_results.scores(data, Path("png"), lambda done, total: None)
+    folder = map_results.scores(data, Path("png"), lambda done, total: None, print)
     assert {score.metric: score.value for score in folder} == values
     truth = np.stack([data.label_map(sample) for sample in data.samples("test")])
     guess = np.stack([predicted[data.stem(sample)] for sample in data.samples("test")])
@@ -225,16 +225,16 @@ MASK = rle.encode(np.eye(200, dtype=bool))
 def test_a_wrong_detection_is_named(change: dict[str, Any], message: str) -> None:
     Path("x.json").write_text(json.dumps([GOOD, {**GOOD, **change}]))
     with pytest.raises(UsageError, match=message):
-        BoxResults(RandomDetectionSet(), Path("x.json"))
+        BoxResults(RandomDetectionSet(), Path("x.json"), print)
 
 
 @pytest.mark.parametrize("text", ["", "[", "{}}", "[1]", "[null]", '{"a": 1', "[" * 9000])
 def test_a_broken_file_is_named(text: str) -> None:
     Path("x.json").write_text(text)
     with pytest.raises(UsageError, match=r"x\.json"):
-        BoxResults(RandomDetectionSet(), Path("x.json"))
+        BoxResults(RandomDetectionSet(), Path("x.json"), print)
     with pytest.raises(UsageError, match=r"x\.json"):
-        list(map_results.scores(Scenes(), Path("x.json"), lambda done, total: None))
+        list(map_results.scores(Scenes(), Path("x.json"), lambda done, total: None, print))
 
 
 Change = Callable[[list[dict[str, Any]]], object]
@@ -258,7 +258,7 @@ def test_a_wrong_label_map_is_named(change: Change, message: str) -> None:
     change(rows)
     Path("x.json").write_text(json.dumps(rows))
     with pytest.raises(UsageError, match=message):
-        list(map_results.scores(Scenes(), Path("x.json"), lambda done, total: None))
+        list(map_results.scores(Scenes(), Path("x.json"), lambda done, total: None, print))
 
 
 def test_a_wrong_png_is_named() -> None:
@@ -272,9 +272,9 @@ def test_a_wrong_png_is_named() -> None:
     ]:
         wrong.save("png/000003.png")
         with pytest.raises(UsageError, match=rf"000003\.png: .*{message}"):
-            list(map_results.scores(Scenes(), Path("png"), lambda done, total: None))
+            list(map_results.scores(Scenes(), Path("png"), lambda done, total: None, print))
     Image.new("L", (144, 144), 255).save("png/000003.png")  # no class anywhere: misses, no error
-    assert list(map_results.scores(Scenes(), Path("png"), lambda done, total: None))
+    assert list(map_results.scores(Scenes(), Path("png"), lambda done, total: None, print))
 
 
 def test_results_of_coco_stuff_have_its_ids_with_gaps() -> None:

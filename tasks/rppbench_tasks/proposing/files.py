@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from array import array
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from rppbench.contracts import DetectionSet, Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files import rle
 from rppbench.files.coco_json import box, entries, integer_of, number_of
+from rppbench_tasks.box_checks import check_boxes, shapes_of
 from rppbench_tasks.proposing.boxes import Boxes, no_boxes
 from rppbench_tasks.proposing.masks import MOST, Mask
 from rppbench_tasks.segmenting.numbers import numbers
@@ -88,24 +90,28 @@ class BoxFile:
 
     def __init__(self, data: DetectionSet, path: Path) -> None:
         self.path = path
-        keys = dict(zip(data.image_ids("test"), (s.key for s in data.samples("test")), strict=True))
+        samples = data.samples("test")
+        at_of = {number: at for at, number in enumerate(data.image_ids("test"))}
         rows, owners = array("d"), array("q")
         for _, entry in entries(path):
             where = str(path)
-            owners.append(integer_of(entry, "image_id", where))
-            if owners[-1] not in keys:
-                raise UsageError(f"{where}: {data.name!r} has no image with the id {owners[-1]}")
+            number = integer_of(entry, "image_id", where)
+            if number not in at_of:
+                raise UsageError(f"{where}: {data.name!r} has no image with the id {number}")
+            owners.append(at_of[number])
             score = number_of(entry, "score", where)
             if not 0 <= score <= 1:
                 raise UsageError(f"{where}: the score {score} is not between 0 and 1")
             rows.extend((*box(entry, where), score))
-        values = np.frombuffer(rows, float).reshape(-1, 5).astype(np.float32)
-        images = np.asarray(owners)
-        order = np.lexsort((-values[:, 4], images)) if len(images) else np.zeros(0, np.int64)
+        numbers_read = np.frombuffer(rows, float).reshape(-1, 5)
+        images = np.asarray(owners, np.int64)
+        check_boxes(numbers_read[:, :4], shapes_of(data, images), str(path), warnings.warn)
+        values = numbers_read.astype(np.float32)
+        order = np.lexsort((-values[:, 4], images))
         listed, starts = np.unique(images[order], return_index=True)
         parts = np.split(values[order], starts[1:]) if len(listed) else []
         self._rows: Mapping[str, NDArray[np.float32]] = {
-            keys[number]: part for number, part in zip(listed.tolist(), parts, strict=True)
+            samples[at].key: part for at, part in zip(listed.tolist(), parts, strict=True)
         }
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:

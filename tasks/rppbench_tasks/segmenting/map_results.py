@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -29,27 +29,43 @@ LISTED = 3
 """Most names in a message."""
 
 
-def scores(data: SegmentationSet, path: Path, report_progress: ReportProgress) -> Iterator[Score]:
+def scores(
+    data: SegmentationSet,
+    path: Path,
+    report_progress: ReportProgress,
+    warn: Callable[[str], None],
+) -> Iterator[Score]:
     """The scores of a file's or folder's label maps. Pixels that no mask covers are misses.
 
+    `warn` gets a line for maps without a class, and for files of a folder that are not read.
     UsageError where an image is missing, occurs twice, or does not belong to the data set.
     """
     samples = by_stem(data)
     maps = _folder(data, path, samples) if path.is_dir() else _json(data, path, samples)
     confusion = Confusion(len(data.classes))
     seen: set[str] = set()
+    blank: list[str] = []
     for name, prediction in maps:
         seen.add(name)
+        if (prediction == IGNORED).all():
+            blank.append(name)
         confusion.add(data.label_map(samples[name]), prediction)
         report_progress(len(seen), len(samples))
     missing = [name for name in samples if name not in seen]
     if missing:
-        more = ", ..." if len(missing) > LISTED else ""
         raise UsageError(
             f"{path} has no prediction for {len(missing)} of {len(samples)} images of "
-            f"{data.name!r}: {', '.join(missing[:LISTED])}{more}"
+            f"{data.name!r}: {_first(missing)}"
         )
+    if blank:
+        warn(f"{len(blank)} of {len(samples)} maps name no class for any pixel: {_first(blank)}")
+    if path.is_dir() and (others := [p.name for p in sorted(path.iterdir()) if p.stem not in seen]):
+        warn(f"{len(others)} files of {path} belong to no test image: {_first(others)}")
     yield from confusion.scores(data.unseen())
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
 
 
 def by_stem(data: SegmentationSet) -> dict[str, Sample]:
