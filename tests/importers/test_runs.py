@@ -145,13 +145,15 @@ def test_a_log_that_gives_no_cell_is_listed_with_its_reason(tmp_path: Path, case
 
 def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None:
     base = LOG.replace("CLASSES: all", "CLASSES: base")
+    base = base.replace("2,268", "1,425").replace("2,465", "1,549")
     new = evaluation_log(
         "base2new/train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed2", "Caltech101"
     )
     new = (
         new.replace("CLASSES: all", "CLASSES: new")
-        .replace("2,268", "2,100")
-        .replace("92.0", "85.2")
+        .replace("2,268", "916")
+        .replace("2,465", "916")
+        .replace("92.0", "100.0")
     )
     for half, text in (("train_base", base), ("test_new", new)):
         path = tmp_path / half / "caltech101" / "log.txt"
@@ -160,8 +162,8 @@ def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None
     (record,), problems = dassl_records(tmp_path)
     assert problems == []
     scores = {score.metric: (score.correct, score.total) for score in record.scores}
-    assert scores == {"harmonic_mean": (None, None), "base": (2268, 2465), "new": (2100, 2465)}
-    rates = 2268 / 2465, 2100 / 2465
+    assert scores == {"harmonic_mean": (None, None), "base": (1425, 1549), "new": (916, 916)}
+    rates = 1425 / 1549, 1.0
     main = record.score()
     assert main is not None
     assert main.value == pytest.approx(200 * rates[0] * rates[1] / sum(rates))
@@ -180,20 +182,47 @@ def test_two_halves_of_a_run_are_one_cell_of_base_to_new(tmp_path: Path) -> None
     ] * 3
 
 
+def test_a_log_of_another_number_of_images_is_refused(tmp_path: Path) -> None:
+    part = LOG.replace("2,465", "2,400").replace("2,268", "2,208")
+    (tmp_path / "log.txt").write_text(part)
+    records, (problem,) = dassl_records(tmp_path)
+    assert records == []
+    assert problem.reason == "scores 2,400 images, but caltech101 has 2,465 test images"
+
+
+def test_halves_that_are_not_all_test_images_are_refused(tmp_path: Path) -> None:
+    folder = "base2new/train_base/caltech101/shots_16/CoOp/vit_b16_ep50/seed2"
+    new = evaluation_log(folder, "Caltech101", "new")
+    for name, text in (("a", LOG.replace("CLASSES: all", "CLASSES: base")), ("b", new)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.txt").write_text(text)
+    records, problems = dassl_records(tmp_path)
+    assert records == []
+    reason = "both halves together score 4,930 images, but caltech101 has 2,465 test images"
+    assert [problem.reason for problem in problems] == [reason, reason]
+
+
+def test_a_fraction_that_is_not_a_count_of_the_known_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_text(json.dumps({**RESULT, "metrics": {"acc1": 4800 / 8000.1}}))
+    records, (problem,) = clip_benchmark_records(tmp_path)
+    assert records == []
+    assert "which is not a count out of 8,041 images" in problem.reason
+
+
 @pytest.mark.parametrize(
-    ("name", "task", "dataset"),
+    ("name", "task", "dataset", "total"),
     [
-        ("OxfordPets", "cross-dataset", "oxford_pets"),
-        ("ImageNetSketch", "cross-domain", "imagenet_sketch"),
-        ("ImageNet", "few-shot", "imagenet"),
+        ("OxfordPets", "cross-dataset", "oxford_pets", 3669),
+        ("ImageNetSketch", "cross-domain", "imagenet_sketch", 50889),
+        ("ImageNet", "few-shot", "imagenet", 50000),
     ],
 )
 def test_prompts_of_imagenet_scored_on_another_set_are_a_transfer_cell(
-    tmp_path: Path, name: str, task: str, dataset: str
+    tmp_path: Path, name: str, task: str, dataset: str, total: int
 ) -> None:
-    text = evaluation_log("imagenet/CoOp/vit_b16_ep50_16shots/seed2", name).replace(
-        "SHOTS: 16", "SHOTS: -1"
-    )
+    text = evaluation_log("imagenet/CoOp/vit_b16_ep50_16shots/seed2", name)
+    text = text.replace("SHOTS: 16", "SHOTS: -1").replace("2,465", f"{total:,}")
+    text = text.replace("92.0", f"{100 * 2268 / total:.1f}")
     (tmp_path / "log.txt").write_text(text)
     (record,), problems = dassl_records(tmp_path)
     assert problems == []
@@ -203,7 +232,7 @@ def test_prompts_of_imagenet_scored_on_another_set_are_a_transfer_cell(
     assert record.labels["source"] == "ImageNet"
     score = record.score()
     assert score is not None
-    assert (score.correct, score.total) == (2268, 2465)
+    assert (score.correct, score.total) == (2268, total)
 
 
 @pytest.mark.parametrize(
