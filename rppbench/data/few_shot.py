@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 
 from rppbench.contracts.dataset import Sample
 from rppbench.errors import UsageError
 from rppbench.files.digests import digest
 
+LISTED = 3
+"""Most classes that a line names."""
 VAL_SHOTS = 4
 """CoOp draws at most this many validation images per class, whatever the shots."""
 
@@ -22,6 +25,23 @@ def few_shot(samples: Sequence[Sample], shots: int, seed: int) -> list[Sample]:
     `base_dataset.py` for the same list. Seed 0 is a seed like any other.
     """
     return _draw(samples, shots, random.Random(seed))
+
+
+def few_images(labels: Sequence[int], names: Sequence[str], shots: int) -> str:
+    """One line on the classes of a draw that have fewer images than `shots`; '' if there are none.
+
+    labels: of the drawn images, as positions in `names`.
+    """
+    counts = Counter(labels)
+    short = [(name, counts[at]) for at, name in enumerate(names) if counts[at] < shots]
+    if not short:
+        return ""
+    listed = ", ".join(f"{name} ({count})" for name, count in short[:LISTED])
+    more = ", ..." if len(short) > LISTED else ""
+    return (
+        f"{len(short)} of {len(names)} classes have fewer than {shots} training images: "
+        f"{listed}{more}"
+    )
 
 
 def draw_digest(drawn: Sequence[Sample]) -> str:

@@ -18,7 +18,7 @@ from rppbench.leaderboard.row_order import ordered
 from rppbench.leaderboard.rows import columns_of, displayed_metrics, other_averages, row
 from rppbench.leaderboard.tables import Table
 from rppbench.leaderboard.variants import Variant, variants
-from rppbench.records.record import Record
+from rppbench.records.record import FEWER_IMAGES, Record
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,14 @@ def _table(
         rows=tuple(rows),
         devices=tuple(sorted({r.environment.get("device", "") for r in records} - {""})),
         ranking=ranking,
+        few_images=tuple(sorted({line for r in records if (line := _few_images(r))})),
         reported=tuple(published_matches(sorted(variants, key=lambda v: order[v.label]))),
     )
     return TableWithVariants(table, tuple(variants))
+
+
+def _few_images(record: Record) -> str:
+    """The line on classes with fewer training images than shots, with its data set; '' if none."""
+    few = record.environment.get(FEWER_IMAGES, "")
+    source = record.labels.get("source") or (record.cell.training and record.cell.training.source)
+    return f"{source}: {few}" if few else ""

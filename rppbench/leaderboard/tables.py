@@ -195,6 +195,8 @@ class Table:
     """None where data sets or complete rows are too few."""
     differences: NamedValues = ()
     """The part of the setting in which this table differs from others of its task."""
+    few_images: tuple[str, ...] = ()
+    """A line for each training source of which some classes have fewer images than shots."""
     reported: tuple[PublishedMatch, ...] = ()
     """Published numbers that match numbers of its rows."""
     mixed: tuple[str, ...] = ()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from csv import writer
 from dataclasses import asdict
 from io import StringIO
 from json import dumps
 
+from rppbench.files.printable import printable
 from rppbench.leaderboard.tables import Average, Table, TableCell
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""Beginnings of a cell that spreadsheets run as a formula, unless an apostrophe comes first."""
+NUMBER = re.compile(r"[+-]?[\d.]+")
 HEADS = (
     "task",
     "table",
@@ -46,10 +51,14 @@ def csv(tables: Sequence[Table]) -> str:
     text = StringIO()
     lines = writer(text, lineterminator="\n")
     lines.writerow(HEADS)
+
+    def write(values: Iterable[object]) -> None:
+        lines.writerow(map(_cell, values))
+
     for number, table in enumerate(tables, 1):
         for row in table.rows:
             for column, entry in zip(table.columns, row.entries, strict=True):
-                lines.writerow(
+                write(
                     [
                         table.task,
                         number,
@@ -87,8 +96,16 @@ def csv(tables: Sequence[Table]) -> str:
                 "mean": match.printed,
                 "published": f"{match.kind}: {match.source}",
             }
-            lines.writerow([values.get(head) for head in HEADS])
+            write(values.get(head) for head in HEADS)
     return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    """A value as a spreadsheet may read it: no text in it is a formula or a command."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(FORMULA) and not NUMBER.fullmatch(text) else text
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> str:
@@ -100,7 +117,7 @@ def json(tables: Sequence[Table]) -> str:
     content = []
     for table in tables:
         data = asdict(table)
-        for name in ("reported", "mixed"):  # few tables have them
+        for name in ("reported", "mixed", "few_images"):  # few tables have them
             if not data[name]:
                 del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
@@ -109,7 +126,7 @@ def json(tables: Sequence[Table]) -> str:
             if row.average:
                 plain["average"] |= _statistics(row.average)
         content.append(data)
-    return dumps({"tables": content}, indent=1, ensure_ascii=False) + "\n"
+    return printable(dumps({"tables": content}, indent=1, ensure_ascii=False), keep="\n") + "\n"
 
 
 def _statistics(entry: TableCell | Average) -> dict[str, float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rppbench.leaderboard.number_format import FAILURE_TEXTS, p_value_text
+from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line, p_value_text
 from rppbench.leaderboard.tables import Table, TableCell
 from rppbench.stats.ranks import LEVEL, Ranking
 
@@ -36,6 +36,8 @@ def footnotes(table: Table) -> Iterator[str]:
     recipes = [f"{row.label}: {row.recipe}" for row in table.rows if row.recipe]
     if recipes:
         yield f"Recipes: {'; '.join(recipes)}."
+    if table.few_images:
+        yield f"Fewer training images than shots: {'; '.join(table.few_images)}."
     if table.devices and any(row.train_seconds is not None for row in table.rows):
         yield f"Train time is that of one training, on {', '.join(table.devices)}."
 
@@ -58,9 +60,8 @@ def _reason(entry: TableCell) -> str:
         return f"{len(entry.values)} of {entry.expected} seeds were run"
     reasons = []
     for missing in entry.missing:
-        first = (missing.message.splitlines() or [""])[0][:160]
         kind = FAILURE_TEXTS.get(missing.kind, f"failed, {missing.kind}")
-        reasons.append(f"{kind}: {first}")
+        reasons.append(f"{kind}: {on_one_line(missing.message)}")
     shared = "; ".join(dict.fromkeys(reasons))
     seeds = ", ".join(str(missing.seed) for missing in entry.missing)
     return f"seed {seeds}: {shared}"

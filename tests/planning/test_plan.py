@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from rppbench.contracts.backbone import Backbone
-from rppbench.planning.plan import Request, cells, usual_teacher
+from rppbench.planning.plan import cells, usual_teacher
+from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Cell
 
 
 @pytest.fixture
@@ -47,3 +49,20 @@ def test_openai_models_have_their_largest_as_teacher(
     registry: Registry, backbone: str, teacher: str
 ) -> None:
     assert usual_teacher(registry, backbone) == teacher
+
+
+def test_epochs_of_a_method_without_training_steps_are_left_out_with_a_note(
+    registry: Registry,
+) -> None:
+    def planned(*settings: tuple[str, str]) -> list[Cell]:
+        request = Request(
+            ("tip-adapter", "coop"), ("few-shot",), datasets=("demo-flags",), settings=settings
+        )
+        return cells(registry, request, warn=notes.append)
+
+    notes: list[str] = []
+    usual, changed = planned(), planned(("recipe.epochs", "1"))
+    assert notes == [
+        "recipe.epochs is left out for tip-adapter: it is fitted in one go, without training steps"
+    ]
+    assert [one == two for one, two in zip(usual, changed, strict=True)] == [True, False]
