@@ -24,6 +24,7 @@ class OxfordPets(SplitFileDataset):
     size = 37
     counts = {"train": 2_944, "val": 736, "test": 3_669}
     split_sha256 = "d7f3ffe65b3919f9"
+    in_its_place = ("oxford_pets/annotations",)
     sources = (
         SourceFile(
             "https://www.robots.ox.ac.uk/~vgg/data/pets/data/images.tar.gz",

@@ -41,6 +41,15 @@ class SplitFileDataset(ListedDataset):
     split_file: ClassVar[str]
     split_sha256: ClassVar[str] = ""
     """First digits of the published split file's SHA-256; '' if unknown."""
+    in_its_place: ClassVar[tuple[str, ...]] = ()
+    """What `sources` give that only serves where there is no split file."""
+
+    @classmethod
+    def lacks(cls, root: Path) -> Sequence[SourceFile]:
+        lacking = super().lacks(root)
+        if not (root / cls.folder / cls.split_file).is_file():
+            return lacking
+        return [source for source in lacking if source.gives not in cls.in_its_place]
 
     def read(self) -> tuple[Lists, Path]:
         path = self.home / self.split_file
