@@ -27,8 +27,8 @@ EXTENSIONS = {b"\xff\xd8\xff": "jpg", b"\x89PNG\r\n\x1a\n": "png"}
 def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep) -> dict[str, int]:
     """Write splits of a data set to a new folder; the number of shards by split.
 
-    UsageError if `webdataset` is not installed, the folder exists or cannot be written, or a
-    class name has a line break.
+    UsageError if `webdataset` is not installed, the folder exists or cannot be written, or a line
+    cannot hold a class name.
     """
     try:
         import webdataset
@@ -39,10 +39,9 @@ def export(data: Dataset, splits: Sequence[str], to: Path, begin_step: BeginStep
     logging.getLogger("webdataset").setLevel(logging.WARNING)
     if to.exists():
         raise UsageError(f"{to} exists; an export is written to a new folder")
-    if any("\n" in name for name in data.classes):
-        raise UsageError(
-            f"{data.name}: a class name has a line break, which classnames.txt cannot hold"
-        )
+    for name in data.classes:
+        if not name or name != name.strip() or "\r" in name or "\n" in name:
+            raise UsageError(f"{data.name}: classnames.txt cannot hold a class called {name!r}")
     samples = {split: data.samples(split) for split in splits}
     partial = to.with_name(f"{to.name}.partial")
     try:

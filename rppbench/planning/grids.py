@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.errors import UsageError, unknown
 from rppbench.planning.input_digests import InputDigests
-from rppbench.planning.plan import SCOPES, Request, cells
+from rppbench.planning.plan import SCOPES, cells
+from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.plugins.options import options, parse_value
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Option
@@ -39,13 +41,17 @@ def design(
     *,
     one_at_a_time: bool = False,
     name: str = "",
+    warn: Callable[[str], None] = lambda line: None,
+    most: float = math.inf,
 ) -> Design:
     """The product of the varied values, or with `one_at_a_time` single changes of the baseline.
 
     Several mappings are sub-grids, which are united: an option that one of them does not vary has
     its baseline value there. The baseline is part of every grid; options that `baseline` does not
-    name take their first value. Raises UsageError for unknown options, values of the wrong type,
-    and requests of more than one method or task.
+    name take their first value. `warn` gets each remark of the planner once (`plan.cells`).
+    Raises UsageError for unknown options, values of the wrong type,
+    and requests of more than one method or task; TooManyCellsError for more than `most` cells,
+    before the product is built.
     """
     _check(request, varied)
     defaults = _defaults(registry, request)
@@ -62,10 +68,19 @@ def design(
         if factor not in base:
             raise unknown("varied option is named", factor, base, "varied options")
         (base[factor],) = _spelled(factor, [value], defaults)
+    lengths = [[len(values) for values in values_of.values()] for values_of in grids]
+    count = 1 + sum(map(sum if one_at_a_time else math.prod, lengths))
+    if count > most:
+        raise TooManyCellsError(count)
     combinations = [base]
     for values_of in grids:
         combinations += _singles(base, values_of) if one_at_a_time else _products(base, values_of)
-    return _planned(registry, request, combinations, name or _name(request, list(base)))
+    notes: dict[str, None] = {}
+    name = name or _name(request, list(base))
+    planned = _planned(registry, request, combinations, name, notes, most)
+    for line in notes:
+        warn(line)
+    return planned
 
 
 def _name(request: Request, factors: Sequence[str]) -> str:
@@ -143,8 +158,14 @@ def _singles(base: Mapping[str, str], values: Values) -> Iterator[dict[str, str]
 
 
 def _planned(
-    registry: Registry, request: Request, all_levels: Sequence[Mapping[str, str]], name: str
+    registry: Registry,
+    request: Request,
+    all_levels: Sequence[Mapping[str, str]],
+    name: str,
+    notes: dict[str, None],
+    most: float,
 ) -> Design:
+    """The grid of the given levels; remarks of the planner are added to `notes`."""
     input_digests = InputDigests(registry)
     by_key: dict[str, Cell] = {}
     combinations: list[Combination] = []
@@ -154,7 +175,9 @@ def _planned(
             settings=(*request.settings, *(pair for pair in levels if pair[0] != TEACHER)),
             teacher=dict(levels).get(TEACHER, request.teacher),
         )
-        planned = cells(registry, varied, input_digests)
+        planned = cells(registry, varied, input_digests, notes.setdefault, most=most)
+        if len(all_levels) * len(planned) > most:
+            raise TooManyCellsError(len(all_levels) * len(planned))
         by_key |= {cell.key: cell for cell in planned}
         places = tuple(Place(cell.key, cell.dataset, cell.seed) for cell in planned)
         combinations.append(Combination(levels, places))

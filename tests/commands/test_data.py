@@ -222,6 +222,16 @@ def test_images_that_are_made_are_exported_as_they_are(
         assert Image.open(file).getpixel((0, 0)) == (1, 2, 3)
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "two\rlines", " owl", ""])
+def test_a_class_name_that_a_line_cannot_hold_is_not_exported(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rppbench_datasets.demo.Rendered.classes", [name, "yak"])
+    words = ("demo-animals", "--format", "webdataset", "--to", str(tmp_path / "tars"))
+    assert main(["data", "export", *words]) == 2
+    assert f"classnames.txt cannot hold a class called {name!r}" in capsys.readouterr().err
+
+
 def test_an_index_is_made_ahead_of_time(
     small: Make, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
