@@ -14,13 +14,15 @@ from support.toy_runner import ToyRunner
 
 from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
-from rppbench.contracts.regions import IGNORED
+from rppbench.contracts.regions import IGNORED, PartialAnnotation
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.planning.plan import Request, cell_groups, cells
+from rppbench.planning.plan import cell_groups, cells
+from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from rppbench.testing import check_dataset
 from rppbench_datasets import segmentation
+from rppbench_datasets.detection import coco_format
 from rppbench_datasets.segmentation.label_maps import LabelMaps
 from rppbench_datasets.vocabularies import table
 
@@ -229,3 +231,13 @@ def test_published_settings_are_used_where_they_are_asked_for(
     assert set(used) == {(0.7, 40, 2048)}
     with pytest.raises(UsageError, match="published=on sets"):
         Segmentation(published=True, weight=0.5)
+
+
+def test_lists_of_checked_categories_hold_known_ids() -> None:
+    known = {3: 0, 7: 1}
+    entry = {"neg_category_ids": [7], "not_exhaustive_category_ids": [3, 7]}
+    assert coco_format._partial_annotation(entry, known, "x") == PartialAnnotation((1,), (0, 1))
+    assert coco_format._partial_annotation({}, known, "x") == PartialAnnotation((), ())
+    for wrong, message in (([9], "holds 9, which no category"), (["7"], "not a list of category")):
+        with pytest.raises(UsageError, match=message):
+            coco_format._partial_annotation({"neg_category_ids": wrong}, known, "x")
