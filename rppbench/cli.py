@@ -1,14 +1,14 @@
 """The command line: picks the command that the arguments name, and turns errors into exit statuses.
 
-0: done. 1: some cells failed, or something is damaged. 2: the request makes no sense.
-130: interrupted. Only the module of the called command is imported, and it imports torch only when
-the command needs it.
+0: done. 1: some cells failed, or something is damaged. 2: the request makes no sense, or the output
+cannot be written. 130: interrupted. 141: the reader of a pipe stopped.
+Only the module of the called command is imported, and it imports torch only when the command needs
+it.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +16,9 @@ from typing import NamedTuple, NoReturn
 
 from rppbench import __version__
 from rppbench.errors import UsageError, unknown
+from rppbench.plugins.containment import EscapeError, contained, interrupts, line_of
+from rppbench.terminal import streams
+from rppbench.terminal.plain_output import plain_output
 
 
 class Command(NamedTuple):
@@ -42,6 +45,7 @@ COMMANDS = {
     ),
     "data": Command("list, check, prepare, index or export data sets", "data", "data"),
     "leaderboard": Command("make tables from records", "leaderboard", "leaderboard"),
+    "records": Command("list, show or drop single records", "records", "records"),
     "report": Command("make a static site of all tables and plots", "report", "report"),
     "compare": Command("test whether two rows of a table differ", "compare", "compare"),
     "published": Command("show the numbers printed in papers", "published", "published"),
@@ -76,20 +80,46 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    streams.protect()
+    with plain_output():
+        return _checked_status(sys.argv[1:] if argv is None else argv)
+
+
+def _checked_status(argv: Sequence[str]) -> int:
+    """The exit status, which also says whether standard output was lost."""
     try:
-        try:
-            return _execute([_dashed(word) for word in (sys.argv[1:] if argv is None else argv)])
-        finally:
-            sys.stdout.flush()  # so that a closed pipe raises here, not when the interpreter exits
+        status = _status(argv)
+    except SystemExit:  # --help and --version
+        if streams.failure() is None:
+            raise
+        status = 0
+    lost = streams.failure()
+    if lost is None:
+        return status
+    if streams.was_closed_by_reader(lost):
+        return 141
+    print(f"rppbench: error: cannot write the output: {lost.strerror}", file=sys.stderr)
+    return 2
+
+
+def _status(argv: Sequence[str]) -> int:
+    try:
+        with interrupts():
+            return _execute([_dashed(word) for word in argv])
     except UsageError as error:
         print(f"rppbench: error: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"rppbench: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except EscapeError as error:
+        print(f"rppbench: error: {line_of(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("rppbench: interrupted; the same command continues from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, `head` for example, stopped reading
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
 
 
 def _execute(argv: Sequence[str]) -> int:
@@ -116,7 +146,8 @@ def _execute(argv: Sequence[str]) -> int:
     if rest:
         chosen = getattr(arguments, "parser", parsers[name])  # a verb has its own parser
         raise _unexpected(rest, chosen)
-    return int(getattr(module, command.execute)(arguments))
+    with contained():
+        return int(getattr(module, command.execute)(arguments))
 
 
 def _dashed(word: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -26,7 +28,8 @@ class Interrupting(Context):
     name, title = "interrupting", "Interrupting"
 
     def prompts(self) -> Prompts:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)  # as the terminal does at Ctrl-C
+        return super().prompts()
 
 
 class More:
@@ -217,6 +220,18 @@ def test_a_plan_writes_nothing(run_command: RunCommand) -> None:
         (("run", "--method", "fixed", *GOOD, "--set", "length"), "--set takes KEY=VALUE"),
         (("run", "--method", "fixed", *GOOD, "--set", "zeal=1"), "--set zeal: no chosen method"),
         (("run", "--method", "fixed", *GOOD, "--output", "file"), "cannot write to file"),
+        (("plan", "--method", "fixed", *GOOD, "--device", "cuda:99"), "no device 'cuda:99'"),
+        (("plan", "--method", "fixed", *GOOD, "--precision", "fp31"), "did you mean 'fp32'?"),
+        (("plan", "--method", "fixed", *GOOD, "--memory", "1MB"), "is too little"),
+        (("plan", "--method", "fixed", *GOOD, "--limit", "0"), "limit must be at least 1, not 0"),
+        (("plan", "--method", "fixed", *GOOD, "--seed", "-1"), "seed must be at least 0, not -1"),
+        (("plan", "--method", "context", *GOOD, "--set", "lr=nan"), "of usual size, not nan"),
+        (("plan", "--method", "context", *GOOD, "--set", "lr=-1"), "0 to 1e+06, not -1"),
+        (("plan", "--method", "context", *GOOD, "--set", "epochs=-1"), "0 to 100000, not -1"),
+        (("plan", "--method", "context", *GOOD, "--set", "batch=0"), "1 to 1e+06, not 0"),
+        (("plan", "--method", "context", *GOOD, "--set", "augment=flip"), "mean 'crop-flip'?"),
+        (("plan", "--method", "context", *GOOD, "--set", "kd_weight=inf"), "not inf"),
+        (("plan", "--method", "context", *GOOD, "--set", "length=1" + 20 * "0"), "of usual size"),
         (("plan", "--config", "none.py"), "no config file 'none.py'"),
         (("list", "method"), "no kind is named 'method'; did you mean 'methods'?"),
         (("info", "toy-on"), "did you mean 'toy-one'?"),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rppbench.errors import MissingDataError, unknown
+from rppbench.plugins.containment import contained, line_of
 from rppbench.records.cell import spell
 from rppbench.terminal.console import console, print_table
 
@@ -41,7 +42,7 @@ def listed(arguments: argparse.Namespace) -> int:
     if kind not in LISTED:
         raise unknown("kind is named", kind, LISTED, "kinds")
     registry = Registry.load()
-    rows = [[name, item.title, _fact(kind, item)] for name, item in registry.all(kind).items()]
+    rows = [[name, item.title, _fact(kind, item)] for name, item in registry.sound(kind).items()]
     out = console()
     print_table(out, ("Name", "Title", FACTS[kind]), rows)
     for line in registry.complaints():
@@ -55,7 +56,9 @@ def info(arguments: argparse.Namespace) -> int:
 
     registry = Registry.load()
     items = [
-        (kind, item) for kind in KINDS if (item := registry.find(kind, arguments.name)) is not None
+        (kind, registry.get(kind, arguments.name))
+        for kind in KINDS
+        if registry.find(kind, arguments.name) is not None
     ]
     if not items:
         names = {name for kind in KINDS for name in registry.all(kind)}
@@ -111,9 +114,12 @@ def _method(out: Console, method: type[Method], registry: Registry) -> None:
 def _dataset(out: Console, dataset: type[Dataset], registry: Registry) -> None:
     _component(out, dataset, registry)
     try:
-        classes = str(len(dataset().classes))
+        with contained():
+            classes = str(len(dataset().classes))
     except MissingDataError as error:
         classes = f"unknown: {error}"
+    except Exception as error:  # noqa: BLE001  the code of a plugin
+        classes = f"unknown: {line_of(error)}"
     _facts(
         out,
         [
@@ -132,12 +138,11 @@ def _component(out: Console, component: type[Any], registry: Registry) -> None:
     out.print(inspect.getdoc(component) or "", soft_wrap=True)
     facts = [(name, getattr(component, name, "")) for name in ("paper", "licence", "origin")]
     _facts(out, [*facts, ("defined in", component.__module__)])
-    defaults, words = options(component), choices(component)
+    defaults, allowed = options(component), choices(component)
     if defaults:
         out.print("options:", style="bold")
         rows = [
-            [f"  {name}={spell(value)}", " | ".join(spell(word) for word in words.get(name, ()))]
-            for name, value in defaults.items()
+            [f"  {name}={spell(value)}", allowed.get(name, "")] for name, value in defaults.items()
         ]
         print_table(out, ("  with default", "choices"), rows)
 

@@ -14,7 +14,10 @@ from multiprocessing.context import SpawnProcess
 from typing import Any
 
 from rppbench.contracts.engine import CellGroup, Event, Job
+from rppbench.errors import OutputError
+from rppbench.plugins.containment import interrupts
 from rppbench.records.cell import Cell
+from rppbench.terminal import streams
 
 STOP_SECONDS = 5.0
 """A worker that still runs this long after it was asked to stop is killed."""
@@ -47,12 +50,17 @@ class Worker:
             self.connection.send(batch)
 
     def events(self) -> Iterator[Event]:
-        """The next event; if the process died, a failure for each unfinished cell."""
+        """The next event; if the process died, a failure for each unfinished cell.
+
+        OutputError if the process cannot write records.
+        """
         try:
-            event: Event | None = self.connection.recv()
+            event: Event | OutputError | None = self.connection.recv()
         except (EOFError, OSError):
             yield from self._fail_unfinished()
             return
+        if isinstance(event, OutputError):
+            raise event
         if event is None:  # the batch is over, whether all its cells ran or not
             self.busy = False
             return
@@ -103,6 +111,7 @@ class Worker:
 
 def _serve(connection: Connection[Any, Any]) -> None:
     """The worker's main function: run batches until it gets None or the pipe is closed."""
+    streams.protect()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def report(event: Event | None) -> None:
@@ -111,10 +120,13 @@ def _serve(connection: Connection[Any, Any]) -> None:
         except OSError:  # the parent is gone; raised, it would look like an error of the cell
             os._exit(1)
 
-    with suppress(EOFError):
+    with suppress(EOFError), interrupts():
         job: Job = connection.recv()
         while (batch := connection.recv()) is not None:
-            job(batch, report)
+            try:
+                job(batch, report)
+            except OutputError as error:  # the parent stops the run: no cell could be stored
+                connection.send(error)
             report(None)
 
 

@@ -13,6 +13,8 @@ from typing import Protocol, TypeVar
 
 import torch
 
+from rppbench.plugins.containment import text_of
+
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory", "bad_alloc")
 """Texts in the RuntimeError of a refused allocation on a CPU."""
 
@@ -29,7 +31,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(
-        text in str(error) for text in OUT_OF_MEMORY + ONEDNN_REFUSED
+        text in text_of(error) for text in OUT_OF_MEMORY + ONEDNN_REFUSED
     )
 
 

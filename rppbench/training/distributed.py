@@ -26,6 +26,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rppbench.errors import LostError, UsageError
+from rppbench.plugins.containment import contained
 from rppbench.records.record import Failure
 from rppbench.training.failures import PeerError, failure_of
 
@@ -160,7 +161,8 @@ class Group:
             yield
             return
         try:
-            yield
+            with contained():
+                yield
             self._check()
         except (PeerError, LostError):
             raise  # reported already

@@ -108,15 +108,20 @@ def test_components_without_a_name_are_reported(install: Install) -> None:
     assert "nameless" in registry.broken
 
 
-def test_two_components_of_one_name_are_an_error_that_names_both(install: Install) -> None:
-    first, second = component("coop"), component("coop")
+def test_a_clash_of_names_stops_only_who_uses_the_name(install: Install) -> None:
+    first, second, other = component("coop"), component("coop"), component("other")
     first.__module__, second.__module__ = "plugin_one", "plugin_two"
-    registry = Registry.load([install("one", methods=[first]), install("two", methods=[second])])
+    one, two = install("one", methods=[first, other]), install("two", methods=[second])
+    registry = Registry.load([one, two])
+    assert registry.all("methods") == {"other": other}
+    assert registry.get("methods", "other") is other
     with pytest.raises(UsageError) as caught:
-        registry.all("methods")
-    assert "two methods are named 'coop'" in str(caught.value)
-    assert "plugin_one.Coop" in str(caught.value)
-    assert "plugin_two.Coop" in str(caught.value)
+        registry.get("methods", "coop")
+    assert str(caught.value) == (
+        "two methods are named 'coop': plugin_one.Coop and plugin_two.Coop; "
+        "uninstall one of the plugins"
+    )
+    assert registry.complaints() == [str(caught.value)]
 
 
 def test_one_component_of_two_plugins_is_no_clash(install: Install) -> None:
