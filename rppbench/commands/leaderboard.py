@@ -41,6 +41,7 @@ def leaderboard(arguments: argparse.Namespace) -> int:
         printed = build(records, *chosen) if any(chosen) else tables
     sys.stdout.write(page(printed))
     write_all_pages(records, tables, folder)
+    report_failures(records, folder)
     return 1 if problems else 0
 
 
@@ -80,6 +81,25 @@ def write_pages(tables: Sequence[Table], folder: Path) -> None:
         write_leaderboards(tables, folder)
     except OSError as error:
         raise UsageError(f"cannot write the pages in {folder}: {error.strerror}") from error
+
+
+def report_failures(records: Sequence[Record], folder: Path) -> None:
+    """Print the cells that have no number, why, and how to forget them."""
+    failed = [(record, record.failure) for record in records if record.failure is not None]
+    for record, failure in failed:
+        cell = record.cell
+        where = f"{cell.method.name} on {cell.dataset} ({cell.task.name}, seed {cell.seed})"
+        first, *more = failure.message.splitlines() or [""]
+        print(f"failed: {record.key} {where}: {failure.kind}: {first}", file=sys.stderr)
+        for line in more:
+            print(f"  {line}", file=sys.stderr)
+    if failed:
+        print(
+            "the same `rppbench run` tries failed cells again; "
+            f"`rppbench records drop KEY --output {folder}` removes one from all pages, "
+            "`--status failed` all of them",
+            file=sys.stderr,
+        )
 
 
 def report_damage(problems: Sequence[Problem]) -> None:

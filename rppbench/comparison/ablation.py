@@ -19,7 +19,7 @@ from rppbench.comparison.by_seed import average_scores, pair_scores
 from rppbench.errors import unknown
 from rppbench.leaderboard.comparability import setting
 from rppbench.leaderboard.grouping import group_by
-from rppbench.leaderboard.number_format import FAILURE_TEXTS
+from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
 from rppbench.leaderboard.rows import columns_of, row
 from rppbench.leaderboard.tables import Column, Row, Table
 from rppbench.leaderboard.variants import Variant
@@ -206,8 +206,8 @@ def _why(record: Record | None) -> str:
     if record.failure is None:
         return "failed"
     kind = FAILURE_TEXTS.get(record.failure.kind, f"failed, {record.failure.kind}")
-    first = (record.failure.message.splitlines() or [""])[0][:160]
-    return f"{kind}: {first}" if first else kind
+    reason = on_one_line(record.failure.message)
+    return f"{kind}: {reason}" if reason else kind
 
 
 # --- main effects -------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.number_format import decimals, difference_unit
 from rppbench.records.grid import Grid
+from rppbench.records.names import file_name
 from rppbench.records.record import Record, lower_is_better
-from rppbench.records.store import file_name
 from rppbench.reporting.layout import (
     COST_HEADS,
     NO_NUMBER,
@@ -122,7 +122,7 @@ def reports(records: Sequence[Record], folder: Path) -> list[Ablation]:
 def _read(path: Path) -> Grid:
     try:
         return Grid.from_json(loads(path.read_text(encoding="utf-8"))["grid"])
-    except (JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (JSONDecodeError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UsageError(
             f"{path} does not hold a grid ({type(error).__name__}: {error}); "
             "delete it and repeat the `rppbench ablate` that wrote it"

@@ -8,8 +8,11 @@ from pathlib import Path
 from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import Table
-from rppbench.records.store import file_name
+from rppbench.records.names import file_name
 from rppbench.reporting import csv_json, latex, markdown
+
+SUFFIXES = ("md", "tex", "csv", "json")
+"""Endings of the pages of a task."""
 
 
 def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
@@ -19,12 +22,13 @@ def write_leaderboards(tables: Iterable[Table], folder: Path) -> list[Path]:
     """
     paths = []
     for name, of_task in group_by(tables, lambda table: table.task).items():
-        for suffix, text in (
-            ("md", markdown.page(of_task)),
-            ("tex", latex.page(of_task)),
-            ("csv", csv_json.csv(of_task)),
-            ("json", csv_json.json(of_task)),
-        ):
+        texts = (
+            markdown.page(of_task),
+            latex.page(of_task),
+            csv_json.csv(of_task),
+            csv_json.json(of_task),
+        )
+        for suffix, text in zip(SUFFIXES, texts, strict=True):
             path = Path(folder) / f"{file_name(name)}.{suffix}"
             write_atomically(path, text)
             paths.append(path)

@@ -7,7 +7,6 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -16,13 +15,15 @@ from matplotlib.figure import Figure
 
 from rppbench.comparison.ablation import Ablation
 from rppbench.files.atomic import write_atomically
+from rppbench.files.printable import printable
 from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.tables import Row, Table
+from rppbench.records.names import file_name
 from rppbench.records.record import lower_is_better
-from rppbench.records.store import file_name
 from rppbench.reporting import ablation_page, ablation_plots, plots
 from rppbench.reporting.figure_style import inline_svg
 from rppbench.reporting.footnotes import footnotes
+from rppbench.reporting.html_text import escape
 from rppbench.reporting.layout import (
     COST_HEADS,
     OTHER_METRICS_CAPTION,
@@ -99,7 +100,7 @@ def page(
 
 def embedded(data: object) -> str:
     """JSON for a script element: nothing in it can end the element or start markup."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = printable(json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
