@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from scipy import stats
-from support.grids import complete_grid, grid_of, measured
-from support.records import record
+from support.records import complete_grid, grid_of, measured, record
 
 from rppbench.comparison.ablation import Ablation, ablation
 from rppbench.errors import UsageError
@@ -105,7 +104,7 @@ def test_incomplete_combinations_are_marked_and_say_why() -> None:
     page = ablation_page.page(report)
     assert "| 2 | off | – (0/4) | – | – | – | – | – |" in page
     assert "(3/4)" in page
-    assert "- length=4, kd=on is incomplete: Flowers, seed 2 (oom: full)." in page
+    assert "- length=4, kd=on is incomplete: Flowers, seed 2 (oom: full; more)." in page
     assert "- length=4, kd=off is incomplete: Flowers, seed 1 (not run)." in page
 
 
