@@ -12,10 +12,12 @@ follows W_2 too and the adapter of the text feature is left out.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from rppbench.contracts import Learning, Method, Prompts, Space, read_recipes
+from rppbench.contracts import Learning, Method, Prompts, Range, Space, read_recipes
 from rppbench_methods.contexts import linear
 
 
@@ -32,7 +34,13 @@ class CLIPAdapter(Method):
     origin = "github.com/gaopengcuhk/CLIP-Adapter"
     learning = Learning(read_recipes(__file__))
 
-    def __init__(self, space: Space, *, reduction: int = 4, ratio: float = 0.2) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        reduction: Annotated[int, Range(1, 1000)] = 4,
+        ratio: Annotated[float, Range(0, 1)] = 0.2,
+    ) -> None:
         super().__init__(space)
         self.ratio = ratio
         self.narrow = linear(space, space.embed, space.embed // reduction, bias=False)  # W_1

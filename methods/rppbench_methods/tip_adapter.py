@@ -14,12 +14,13 @@ epoch is kept.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from rppbench.contracts import Examples, FittedMethod, Learning, Prompts, Space, read_recipes
+from rppbench.contracts import Examples, FittedMethod, Learning, Prompts, Range, Space, read_recipes
 
 
 class TipAdapter(FittedMethod):
@@ -43,13 +44,13 @@ class TipAdapter(FittedMethod):
         self,
         space: Space,
         *,
-        views: int = 10,
+        views: Annotated[int, Range(1, 1000)] = 10,
         alpha: float = 1.17,
         beta: float = 1.0,
         alpha_scale: float = 3.0,
         beta_scale: float = 7.0,
-        alphas: int = 20,
-        betas: int = 200,
+        alphas: Annotated[int, Range(1, 10_000)] = 20,
+        betas: Annotated[int, Range(1, 10_000)] = 200,
     ) -> None:
         super().__init__(space)
         self.views = views

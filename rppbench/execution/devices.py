@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rppbench.contracts.backbone import PRECISIONS
 from rppbench.errors import UsageError, unknown
 
 
@@ -57,3 +58,14 @@ def torch_device(name: str) -> str:
     if int(index or 0) >= count:
         raise UsageError(f"no device {name!r}: torch sees {count} CUDA devices here")
     return name
+
+
+def check_precision(name: str, device: str) -> None:
+    """UsageError unless the frozen towers can run in this precision on this device."""
+    if name not in PRECISIONS:
+        raise unknown("precision is named", name, PRECISIONS, "precisions")
+    if name == "bf16" and device.startswith("cuda"):
+        import torch
+
+        if torch.cuda.get_device_capability(device)[0] < 7:  # not even emulated before Volta
+            raise UsageError(f"device {device!r} cannot compute in bf16; take fp16 or fp32")

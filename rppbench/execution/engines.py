@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import wait
+from typing import Annotated
 
 from rppbench import hookimpl
 from rppbench.contracts.engine import CellGroup, Engine, Event, Job, Report
-from rppbench.errors import UsageError
+from rppbench.contracts.ranges import Range
 from rppbench.execution.devices import worker_environments
 from rppbench.execution.worker import Worker
 
@@ -41,9 +42,7 @@ class Processes(Engine):
 
     name, title = "processes", "Processes of this machine"
 
-    def __init__(self, *, workers: int = 2) -> None:
-        if workers < 1:
-            raise UsageError(f"engine 'processes' takes workers=1 or more, not {workers}")
+    def __init__(self, *, workers: Annotated[int, Range(1, 1024)] = 2) -> None:
         self.workers = workers
 
     def run(self, job: Job, batches: Sequence[CellGroup], report: Report) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from functools import cache
+from typing import Any
 
+from rppbench.contracts.ranges import bounds, check_values, hints, words
 from rppbench.errors import UsageError, unknown
 from rppbench.records.cell import Choice, Option, spell
 
@@ -33,15 +35,24 @@ def options(component: type[Any]) -> dict[str, Option]:
     return own if learning is None else {**own, **asdict(learning.supervision)}
 
 
-def choices(component: type[Any]) -> dict[str, tuple[Option, ...]]:
-    """The possible values of options that are annotated as a Literal of words."""
+@cache
+def kinds(component: Any) -> Mapping[str, Any]:
+    """The type of each option, with the range that it was annotated with."""
     # Hints are resolved from the class's own module, where its imports are.
-    hints = get_type_hints(component.__init__)
-    return {
-        name: get_args(hint)
-        for name, hint in hints.items()
-        if get_origin(hint) is Literal and name in options(component)
+    own = hints(component.__init__)
+    learning = getattr(component, "learning", None)
+    if learning is not None:
+        own |= hints(type(learning.supervision))
+    return {name: own[name] for name in options(component) if name in own}
+
+
+def choices(component: Any) -> dict[str, str]:
+    """What may be given for options that are annotated as a Literal of words or with a range."""
+    texts = {
+        name: " | ".join(map(spell, words(hint))) or bounds(hint)
+        for name, hint in kinds(component).items()
     }
+    return {name: text for name, text in texts.items() if text}
 
 
 def parse_value(name: str, text: str, default: Option) -> Option:
@@ -86,13 +97,9 @@ def parse(component: type[Any], name: str, text: str) -> dict[str, Option]:
     return explicit
 
 
-def check(component: type[Any], name: str, values: Mapping[str, Option]) -> None:
-    """Raise UsageError for a value that is not among those of a Literal option."""
-    for option, allowed in choices(component).items():
-        if option in values and values[option] not in allowed:
-            words = [spell(value) for value in allowed]
-            what = f"value of option {option!r} of {name!r} is named"
-            raise unknown(what, spell(values[option]), words, "values")
+def check(component: Any, name: str, values: Mapping[str, Option]) -> None:
+    """Raise UsageError for a value outside the words or the range of its option."""
+    check_values(kinds(component), values, repr(name))
 
 
 def resolve(component: type[Any], explicit: Mapping[str, Option]) -> Choice:

@@ -6,6 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rppbench.files.printable import printable
+from rppbench.terminal.plain_output import KEPT, below
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,12 +18,28 @@ WIDE = 10_000
 
 def console(stderr: bool = False) -> Console:
     """Rich in a terminal; elsewhere plain text, wide enough that no name is cut."""
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
-    stream = sys.stderr if stderr else sys.stdout
+    class PlainConsole(Console):
+        """A console whose colours and bars are its own: no text has any."""
+
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                text, style, control = segment
+                yield segment if control else Segment(printable(text, KEPT), style)
+
+    stream = below(sys.stderr if stderr else sys.stdout)
     width = None if stream.isatty() else WIDE
     # Names of classes and files may hold brackets, which are not markup.
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    return PlainConsole(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def note(line: str) -> None:
+    """Print a remark of the program on stderr."""
+    print(f"rppbench: {line}", file=sys.stderr)
 
 
 def print_table(to: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

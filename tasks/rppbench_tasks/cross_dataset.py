@@ -8,9 +8,9 @@ Open-Vocabulary Visual Recognition, NeurIPS 2023.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
 
 
 class CrossDataset(Task):
@@ -22,7 +22,13 @@ class CrossDataset(Task):
     targets: ClassVar[str] = "transfer"
     """Role of the data sets that are scored."""
 
-    def __init__(self, *, suite: str = "demo", source: str = "", shots: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        suite: str = "demo",
+        source: str = "",
+        shots: Annotated[int, Range(0, 1_000_000)] = 0,
+    ) -> None:
         self.suite, self.source, self.shots = suite, source, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

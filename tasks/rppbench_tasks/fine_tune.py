@@ -8,9 +8,9 @@ here are CoOp's and CoCoOp's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
 from rppbench_tasks.base_to_new import base_to_new
 
 
@@ -29,7 +29,7 @@ class FineTune(Task):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: int = 16,
+        shots: Annotated[int, Range(1, 1_000_000)] = 16,
         protocol: Literal["few-shot", "base-to-new"] = "few-shot",
     ) -> None:
         self.suite, self.source, self.shots = suite, source, shots

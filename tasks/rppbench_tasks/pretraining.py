@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Annotated
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
 
 
 class Pretraining(Task):
@@ -20,7 +21,13 @@ class Pretraining(Task):
     title = "Prompt pretraining"
     paper = "arXiv:2304.04704, arXiv:2409.06166"
 
-    def __init__(self, *, suite: str = "demo", source: str = "", shots: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        suite: str = "demo",
+        source: str = "",
+        shots: Annotated[int, Range(0, 1_000_000)] = 0,
+    ) -> None:
         self.suite, self.source, self.shots = suite, source, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,7 +19,8 @@ from support.toy_plugin import toy_registry
 from rppbench.cli import main
 from rppbench.errors import UsageError
 from rppbench.planning.grids import Design, design
-from rppbench.planning.plan import Request
+from rppbench.planning.request import Request, TooManyCellsError
+from rppbench.terminal.confirm import confirmed
 
 GRIDS = Path(__file__).parents[2] / "leaderboards" / "grids"
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one", "toy-two")
@@ -144,6 +149,59 @@ def test_a_grid_that_makes_no_sense_is_refused(
     with pytest.raises(UsageError) as caught:
         designed(varied, **how)
     assert message in str(caught.value)
+
+
+MILLION = ",".join(map(str, range(1, 1001)))
+LARGE = ("--vary", f"length={MILLION}", "--vary", f"recipe.epochs={MILLION}")
+SEEDS = [str(seed) for seed in range(20_000)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ablate", "--method", "context", *TOY, *LARGE),
+        ("ablate", "--method", "context", *TOY, *LARGE, "--dry-run"),
+        ("ablate", "--method", "context", *TOY, *LARGE[:2], "--seed", *SEEDS[:1000]),
+        ("run", "--method", "context", *TOY, "--seed", *SEEDS),
+        ("plan", "--method", "context", *TOY, *(20 * TOY[:2]), "--seed", *SEEDS[:999]),
+    ],
+)
+def test_very_many_cells_are_counted_not_built(
+    run_command: RunCommand, words: tuple[str, ...]
+) -> None:
+    run_command("plan", "--method", "fixed", *TOY)  # imports
+    begin = monotonic()
+    status, page, log = run_command(*words)
+    assert monotonic() - begin < 2
+    assert (status, page) == (2, "")
+    assert re.search(r"up to [\d,]+ cells; more than 10,000 are planned only with --yes", log)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("answer", "planned"), [("y\n", True), ("n\n", False), ("", False)])
+def test_a_terminal_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+    planned: bool,
+) -> None:
+    def plan(most: float) -> float:
+        if most < 12_000:
+            raise TooManyCellsError(12_000)
+        return most
+
+    terminal = StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    if planned:
+        assert confirmed(False, plan) == math.inf
+    else:
+        with pytest.raises(TooManyCellsError):
+            confirmed(False, plan)
+    assert "up to 12,000 cells: plan them all? [y/N]" in capsys.readouterr().err
+    assert confirmed(True, plan) == math.inf
+    assert not capsys.readouterr().err, "--yes asks nothing"
 
 
 # --- the command --------------------------------------------------------------------------------

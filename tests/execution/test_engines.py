@@ -57,8 +57,8 @@ def test_both_engines_are_plugins_and_workers_is_an_option() -> None:
     assert options(Inline) == {}
     assert options(Processes) == {"workers": 2}
     assert Processes(**parse(Processes, "processes", "workers=3")).workers == 3  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="workers=1 or more, not 0"):
-        Processes(workers=0)
+    with pytest.raises(UsageError, match="'workers' of 'processes' must be 1 to 1024"):
+        parse(Processes, "processes", "workers=0")
 
 
 @BOTH

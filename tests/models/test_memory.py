@@ -22,8 +22,8 @@ from support.toy_runner import Workspace
 
 from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
+from rppbench.files.sizes import PROGRAM_BYTES
 from rppbench.models.clip import MAX_SCORED_IMAGES, Clip
-from rppbench.models.memory_budget import BASE_BYTES
 from rppbench.models.out_of_memory import is_out_of_memory, retry_with_less_memory
 
 TOYS = PluginOf([Fixed, Context], [Toy, ToyOne, ToyTwo])
@@ -68,7 +68,7 @@ def test_without_a_bound_nothing_changes() -> None:
 
 
 def test_a_bound_makes_groups_smaller_and_keeps_the_result() -> None:
-    free, tight = bounded(None), bounded(BASE_BYTES + weights() + 2_000_000)
+    free, tight = bounded(None), bounded(PROGRAM_BYTES + weights() + 2_000_000)
     assert 1 <= tight.text.chunk_tokens < 100
     assert tight.image.max_images is not None
     assert tight.image.max_images < 20
@@ -89,13 +89,13 @@ def test_a_bound_makes_groups_smaller_and_keeps_the_result() -> None:
 
 def test_a_bound_below_the_weights_says_how_much_is_needed() -> None:
     with pytest.raises(UsageError, match="too little for tiny: its weights take"):
-        bounded(BASE_BYTES + weights()).text  # noqa: B018
+        bounded(PROGRAM_BYTES + weights()).text  # noqa: B018
 
 
 def test_a_bound_changes_neither_keys_nor_records(workspace: Workspace) -> None:
     planned = workspace.plan("context", "context:both=on", datasets=("toy-one",))
     first = workspace.run(planned)
-    workspace.clips = {"tiny": bounded(BASE_BYTES + weights() + 2_000_000)}
+    workspace.clips = {"tiny": bounded(PROGRAM_BYTES + weights() + 2_000_000)}
     second = workspace.run(planned, workspace.new("bounded", "other-cache"))
     assert workspace.clips["tiny"].text.chunk_tokens < 8192
     for one, two in zip(first, second, strict=True):
@@ -260,7 +260,7 @@ print("classes", len(names), "peak", peak_bytes("cpu"), "groups", tight.text.chu
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's")
 def test_ten_thousand_classes_stay_within_the_bound() -> None:
-    memory = BASE_BYTES + 128 * 1024**2
+    memory = PROGRAM_BYTES + 128 * 1024**2
     words = limited(memory, 88, MANY.format(memory=memory)).split()
     printed = {words[at]: int(words[at + 1]) for at in (0, 2, 4)}
     assert printed["classes"] == 10_560

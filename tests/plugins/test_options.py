@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
+from rppbench.contracts.ranges import Range
 from rppbench.errors import UsageError
 from rppbench.plugins.options import check, choices, options, parse, parse_value, resolve
 
@@ -52,7 +53,7 @@ def test_a_trained_method_takes_the_fields_of_its_supervision() -> None:
 
 
 def test_words_of_a_literal_are_choices() -> None:
-    assert choices(Plain) == {"where": ("end", "middle")}
+    assert choices(Plain) == {"where": "end | middle"}
 
 
 @pytest.mark.parametrize(
@@ -116,3 +117,42 @@ def test_values_that_are_not_named_are_not_checked() -> None:
     check(Plain, "plain", {"length": 3})
     assert parse_value("x", "1", True) is True
     assert parse_value("x", "1", 2) == 1
+
+
+@dataclass(frozen=True)
+class Weighted:
+    weight: Annotated[float, Range(0)] = 1.0
+
+
+class Bounded:
+    name, learning = "bounded", SimpleNamespace(supervision=Weighted())
+
+    def __init__(
+        self, *, length: Annotated[int, Range(1, 1000)] = 4, rate: float = 0.5, size: int = 1
+    ) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("length=0", "option 'length' of 'bounded' must be 1 to 1000, not 0"),
+        ("length=100000000000", "option 'length' of 'bounded' must be 1 to 1000, not 100000000000"),
+        ("weight=-0.5", "option 'weight' of 'bounded' must be at least 0, not -0.5"),
+        ("weight=nan", "option 'weight' of 'bounded' must be a number of usual size, not nan"),
+        ("rate=inf", "option 'rate' of 'bounded' must be a number of usual size, not inf"),
+        ("rate=1e300", "option 'rate' of 'bounded' must be a number of usual size, not 1e+300"),
+        (f"size={10**20}", f"must be a number of usual size, not {10**20}"),
+        (f"size={'9' * 4000}", f"must be a number of usual size, not {'9' * 40}..."),
+        (f"size={'9' * 5000}", "option 'size' is an integer, not"),
+    ],
+)
+def test_a_number_outside_its_range_is_refused(text: str, expected: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(Bounded, "bounded", text)
+    assert expected in str(caught.value)
+
+
+def test_both_ends_of_a_range_are_allowed_and_shown() -> None:
+    assert parse(Bounded, "bounded", "length=1,weight=0") == {"length": 1, "weight": 0.0}
+    assert parse(Bounded, "bounded", "length=1000") == {"length": 1000}
+    assert choices(Bounded) == {"length": "1 to 1000", "weight": "at least 0"}
