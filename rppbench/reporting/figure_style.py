@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
 from io import BytesIO, StringIO
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from rppbench.files.printable import printable
+from rppbench.reporting.html_text import escape
 
 INK = "#1c2127"
 """Colour of text and of marks that belong to no row."""
@@ -84,7 +86,8 @@ def svg(figure: Figure, background: str = "white") -> str:
     text = StringIO()
     no_metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(text, format="svg", metadata=no_metadata, facecolor=background)
-    return re.sub(r"[ \t]+$", "", text.getvalue(), flags=re.MULTILINE)
+    content = printable(text.getvalue(), keep="\n\t")
+    return re.sub(r"[ \t]+$", "", content, flags=re.MULTILINE)
 
 
 @styled

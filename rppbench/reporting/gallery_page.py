@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.variants import variants
 from rppbench.records.cell import spell
 from rppbench.records.record import Record
+from rppbench.reporting.html_text import escape
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:1270px;margin:2rem auto;padding:0 1rem;color:#1c2127}"

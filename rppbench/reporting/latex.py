@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rppbench.files.printable import one_line
 from rppbench.leaderboard.tables import Table
 from rppbench.reporting.layout import (
     PUBLISHED_CAPTION,
@@ -41,7 +42,7 @@ def page(tables: Sequence[Table]) -> str:
 
 def escape(text: str) -> str:
     """The text on one line, escaped so that LaTeX prints it literally."""
-    return "".join(ESCAPES.get(character, character) for character in " ".join(text.split()))
+    return "".join(ESCAPES.get(character, character) for character in one_line(text))
 
 
 def _environment(layout: Layout, sentences: Iterable[str]) -> str:

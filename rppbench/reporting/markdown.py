@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from rppbench.files.printable import one_line
 from rppbench.leaderboard.number_format import DECIMALS, p_value_text
 from rppbench.leaderboard.tables import Table
 from rppbench.reporting import shot_curve
@@ -57,7 +58,7 @@ def cell_text(cell: CellText) -> str:
 
 def escape(text: str) -> str:
     """The text on one line, escaped so that it cannot break a table or start markup."""
-    text = " ".join(text.split())
+    text = one_line(text)
     for character in "\\|<*`[":
         text = text.replace(character, "&lt;" if character == "<" else f"\\{character}")
     return text
