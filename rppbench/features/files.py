@@ -106,7 +106,14 @@ def problems(files: Iterable[StoredFile]) -> Iterator[Problem | None]:
             reason = ""
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
-        except (SafetensorError, ValueError, BadZipFile, zlib.error) as error:
+        except (
+            SafetensorError,
+            ValueError,
+            EOFError,
+            NotImplementedError,
+            BadZipFile,
+            zlib.error,
+        ) as error:
             reason = f"not a complete file of features: {error}"
         yield Problem(file.path, reason) if reason else None
 
