@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from support.detections import CLASSES, SIDE, RandomDetectionSet
 
-from rppbench.contracts.regions import Detections
+from rppbench.contracts.regions import Detections, Instance
 from rppbench.evaluation import average_precision
 from rppbench.evaluation.average_precision import AveragePrecision
 
@@ -143,21 +143,88 @@ def test_lvis_does_not_hold_unmatched_boxes_against_incomplete_annotations() -> 
     assert one["AP_frequent"] == pytest.approx(two["AP_frequent"])
 
 
-def test_lvis_has_numbers_by_frequency_and_counts_three_hundred_an_image() -> None:
-    data = RandomDetectionSet(images=2, federated=True)
+def many(labels: Sequence[int], scores: Sequence[float]) -> Detections:
+    """Detections of one box."""
+    box = np.array([[1, 1, 9, 9]], np.float32)
+    boxes = np.tile(box, (len(labels), 1))
+    masks = [*boxes_as_masks(Detections(box, np.zeros(1), np.zeros(1)))] * len(labels)  # type: ignore[arg-type]
+    return Detections(boxes, np.array(scores, np.float32), np.array(labels, np.int64), masks)
+
+
+def test_lvis_has_numbers_by_frequency() -> None:
     scores = ours(RandomDetectionSet(federated=True))
     assert list(scores)[:3] == ["AP50", "AP", "AP75"]
     assert {"AP_rare", "AP_common", "AP_frequent"} <= set(scores)
     assert not {name for name in scores if "seen" in name}
+
+
+def made_of(things: Sequence[Sequence[int]]) -> RandomDetectionSet:
+    """Images whose instances all have the box of `many`; class 3 is absent where it is not."""
+    data = RandomDetectionSet(images=0, federated=True)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[1:11, 1:11] = True
+    data.boxes = [[Instance(label, (1, 1, 9, 9), mask, area=81.0) for label in at] for at in things]
+    return data
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_lvis_leaves_out_detections_of_classes_that_an_image_was_not_annotated_for(
+    masks: bool,
+) -> None:
+    # Class 4 is neither in the second image nor known to be absent from it.
+    data = made_of([[4], [0]])
+    scorer = AveragePrecision(data, masks)
+    first, second = data.samples("test")
+    scorer.add(first, many([4], [0.5]))
+    scorer.add(second, many([4, 4], [0.9, 0.8]))
+    scores = {score.metric.removeprefix("mask_"): score.value for score in scorer.scores()}
+    assert scores["AP_common"] == pytest.approx(100), "class 4: found where it is, nowhere wrong"
+    assert scores["AP"] == pytest.approx(50), "class 0 was not found"
+
+
+def test_lvis_counts_three_hundred_detections_an_image_and_fixed_ap_ten_thousand_a_class(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = made_of([[0], [4]])  # class 0 is rare, class 4 common
     scorer = AveragePrecision(data)
-    many = Detections(
-        np.tile(np.array([[1, 1, 9, 9]], np.float32), (301, 1)),
-        np.arange(301, dtype=np.float32),
-        np.zeros(301, np.int64),
-    )
-    scorer.add(data.samples("test")[0], many)
-    assert len(scorer._scores[0]) == 300
-    assert scorer._scores[0].min() == 1
+    first, second = data.samples("test")
+    # 300 better ones, even of a class that does not count in this image, take all the places.
+    scorer.add(first, many([4] * 300 + [0], [0.9] * 300 + [0.5]))
+    scorer.add(second, many([4], [0.5]))
+    scores = {score.metric: score.value for score in scorer.scores()}
+    assert (scores["AP_rare"], scores["fixed_AP_rare"]) == (0, pytest.approx(100))
+    assert scores["AP_common"] == scores["fixed_AP_common"] == pytest.approx(100)
+    assert (scores["AP"], scores["fixed_AP"]) == (pytest.approx(50), pytest.approx(100))
+    # With one place for each class in all images, the better detection elsewhere takes it.
+    monkeypatch.setattr(average_precision, "FIXED_LIMIT", 1)
+    scorer = AveragePrecision(data)
+    scorer.add(first, many([4, 0], [0.6, 0.5]))
+    scorer.add(second, many([4], [0.5]))
+    scores = {score.metric: score.value for score in scorer.scores()}
+    assert scores["fixed_AP_common"] == 0
+    assert scores["AP_common"] == pytest.approx(100), "the other image was not annotated for it"
+    assert scores["fixed_AP_rare"] == pytest.approx(100)
+
+
+def test_of_equal_scores_those_of_the_image_with_the_lower_id_come_first() -> None:
+    class Backwards(RandomDetectionSet):
+        def image_ids(self, split: str) -> Sequence[int]:
+            return [8, 5]
+
+    data = Backwards(images=0)
+    data.boxes = [[], made_of([[0]]).boxes[0]]
+    scorer = AveragePrecision(data)
+    for sample in data.samples("test"):
+        scorer.add(sample, many([0], [0.5]))
+    assert {s.metric: s.value for s in scorer.scores()}["AP"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_the_best_of_each_group(count: int) -> None:
+    scores = np.array([0.2, 0.9, 0.9, 0.1, 0.9], np.float32)
+    groups = np.array([7, 7, 3, 3, 7])
+    expected = {0: [], 1: [1, 2], 2: [1, 2, 3, 4], 5: [0, 1, 2, 3, 4]}
+    assert np.flatnonzero(average_precision.best(scores, groups, count)).tolist() == expected[count]
 
 
 def test_nothing_found_is_zero_and_everything_found_is_all() -> None:
