@@ -45,7 +45,7 @@ def test_help_version_and_leaderboard_need_no_torch(
         (["--help"], set()),
         (["rnu"], set()),
         (["cache", "--help"], {"cache"}),
-        (["run", "--help"], {"run", "leaderboard", "torchrun"}),  # it ends in a leaderboard
+        (["run", "--help"], {"run", "requests", "conclusion", "leaderboard", "torchrun"}),
     ],
 )
 def test_only_the_module_of_the_called_command_is_imported(

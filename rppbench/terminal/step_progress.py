@@ -51,10 +51,13 @@ def bars(to: Console, *columns: ProgressColumn, transient: bool, speed_seconds: 
 
 
 @contextmanager
-def step_progress(to: Console | None = None) -> Iterator[BeginStep]:
-    """Show steps one after the other, each under its name, on stderr or another console."""
+def step_progress(to: Console | None = None, show_bars: bool = True) -> Iterator[BeginStep]:
+    """Show steps one after the other, each under its name, on stderr or another console.
+
+    Without `show_bars` lines are printed in a terminal too.
+    """
     to = to or console(stderr=True)
-    if not to.is_terminal:
+    if not to.is_terminal or not show_bars:
         yield lambda name: _Lines(to, name)
         return
     from rich.progress import TimeRemainingColumn

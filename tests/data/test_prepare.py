@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import os
+import signal
 import tarfile
 import threading
 import zipfile
@@ -284,7 +285,7 @@ def test_an_interrupted_prepare_leaves_nothing_that_looks_complete_and_resumes(
     def interrupted(*arguments: object) -> int:
         calls.append(1)
         if len(calls) == 20:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(archives, "_write", interrupted)

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.grids import complete_grid, grid_of
-from support.records import records
+from support.records import complete_grid, grid_of, records
 
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation

@@ -27,7 +27,8 @@ from rppbench.execution.engines import Inline
 from rppbench.execution.resources import Resources
 from rppbench.execution.runner import follow
 from rppbench.features import store
-from rppbench.planning.plan import Request, cell_groups, cells
+from rppbench.planning.plan import cell_groups, cells
+from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.training import distributed, trainer

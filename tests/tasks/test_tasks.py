@@ -14,7 +14,8 @@ from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
-from rppbench.planning.plan import Request, cell_groups, cells, labels
+from rppbench.planning.plan import cell_groups, cells, labels
+from rppbench.planning.request import Request
 from rppbench.planning.status import survey
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry

@@ -112,7 +112,7 @@ def test_a_shared_training_goes_on_where_it_was_killed(pair: ProcessPair) -> Non
     (cell,) = work = pair.plan("context:both=on")
     pair.run(work, "complete")
     pair.run(work, "two", kill=4)
-    assert not (pair.folder / "two" / "records").exists()
+    assert Store(pair.folder / "two").read(cell) is None
     events = pair.run(work, "two")
     first = next(event for event in events if event.phase == "train")
     assert first.done in (4, 5)

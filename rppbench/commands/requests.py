@@ -1,0 +1,73 @@
+"""From the settings of `run`, `plan` and `ablate` to the registry and the planner's requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.data.root import use_data
+from rppbench.errors import UsageError
+from rppbench.planning.settings import Settings
+
+if TYPE_CHECKING:  # both need torch
+    from rppbench.planning.request import Request
+    from rppbench.plugins.registry import Registry
+
+
+def loaded(chosen: Settings) -> Registry:
+    """The registry of all plugins. UsageError, which lists the methods, if no method is named."""
+    from rppbench.plugins.registry import Registry
+
+    if chosen.data is not None:
+        use_data(Path(chosen.data).expanduser())
+    registry = Registry.load()
+    if not chosen.method:
+        names = ", ".join(registry.all("methods")) or "(none)"
+        notes = registry.complaints()
+        raise UsageError(
+            "\n".join(["name one or more methods: --method NAME", f"methods: {names}", *notes])
+        )
+    return registry
+
+
+@contextmanager
+def plugins_named(registry: Registry) -> Iterator[None]:
+    """Add the plugins that failed to load to a UsageError: the missing component may be theirs."""
+    try:
+        yield
+    except UsageError as error:
+        notes = [line for line in registry.complaints() if line not in str(error)]
+        if not notes:
+            raise
+        raise UsageError("\n".join([str(error), *notes])) from error
+
+
+def requests(registry: Registry, chosen: Settings) -> list[Request]:
+    """The requests to the planner, one for each backbone, which cells know by one spelling."""
+    from rppbench.execution.devices import check_precision, torch_device
+    from rppbench.models.identity import resolve
+    from rppbench.planning.request import Request
+
+    # One message now instead of a failure in every cell.
+    check_precision(chosen.precision, torch_device(chosen.device))
+    shipped = registry.all("backbones")
+    backbones = dict.fromkeys(resolve(name, shipped).name for name in chosen.backbones)
+    teacher = resolve(chosen.teacher, shipped).name if chosen.teacher else None
+    return [
+        Request(
+            methods=chosen.method,
+            tasks=chosen.task,
+            datasets=chosen.dataset,
+            backbone=backbone,
+            teacher=teacher,
+            seeds=chosen.seed,
+            shots=chosen.shots,
+            precision=chosen.precision,
+            limit=chosen.limit,
+            recipe=chosen.recipe,
+            settings=tuple(chosen.set.items()),
+        )
+        for backbone in backbones or ("",)
+    ]
