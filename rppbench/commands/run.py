@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rppbench.commands.conclusion import conclude
 from rppbench.commands.leaderboard import read_records, report_damage, write_pages
+from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
-from rppbench.data.root import use_data
-from rppbench.errors import UsageError, unknown
+from rppbench.errors import LostError, UsageError
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.build import build
-from rppbench.leaderboard.number_format import duration_text
 from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
+from rppbench.plugins.containment import contained, debugging, line_of, uncontained
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.markdown import page
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.confirm import confirmed
+from rppbench.terminal.console import console, note
+from rppbench.terminal.plan_table import (
+    counted,
+    print_cells,
+    refused_lines,
+    stale_lines,
+    totals,
+)
+from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:  # all of these need torch
-    from rppbench.contracts.engine import Engine
-    from rppbench.planning.plan import Request
+    from rppbench.contracts.engine import CellGroup, Engine, Report
+    from rppbench.execution.runner import Runner
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
 
@@ -44,7 +54,12 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         help="score only these data sets [all of the task]; your own: folder:PATH, json:PATH",
     )
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
-    add("--model", metavar="MODEL", help="backbone [the default of `list backbones`]")
+    add(
+        "--model",
+        **many,
+        metavar="MODEL",
+        help="backbones, or a text file with one a line [the default of `list backbones`]",
+    )
     add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
     add("--seed", **many, type=int, metavar="N", help="seeds; one training for each [1]")
@@ -85,10 +100,31 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="stop at the first cell that fails",
     )
+    add(
+        "--accept-code",
+        action=argparse.BooleanOptionalAction,
+        help="keep results whose plugins' code changed since: the change touches no number",
+    )
     add("--limit", type=int, metavar="N", help="score only N test images of each data set")
     add("--engine", metavar="NAME[:K=V,...]", help="where cells run [inline]")
+    add(
+        "--debug",
+        action=argparse.BooleanOptionalAction,
+        help="let errors through with a traceback; no bars, so that breakpoint() can be used",
+    )
     add("--track", metavar="NAME[:DIR]", help="send progress to tensorboard, wandb or mlflow")
-    add("--config", metavar="FILE", help="read settings from a .py (executed), .yaml or .json")
+    add(
+        "--trust-data",
+        action=argparse.BooleanOptionalAction,
+        help="take files as unchanged that were read before, without looking at them",
+    )
+    add(
+        "--verify-data",
+        action=argparse.BooleanOptionalAction,
+        help="read all files anew, also those that look unchanged",
+    )
+    add("--config", metavar="FILE", help="read settings from a .yaml, .json or .py (executed)")
+    add("--yes", action="store_true", help="plan more than 10,000 cells without asking")
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -100,10 +136,13 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(arguments: argparse.Namespace) -> int:
-    """Print the requested cells and what would happen to each; 1 if a record is damaged."""
+    """Print the requested cells and what would happen to each.
+
+    1 if a record is damaged, or if the code of a method or task fails.
+    """
     chosen = _settings(arguments)
-    registry, planned, _, problems = _survey(chosen)
-    return print_plan(registry, planned, chosen, problems)
+    registry, planned, _, problems, faults = _survey(chosen, arguments.yes)
+    return print_plan(registry, planned, chosen, problems, faults=faults)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -111,15 +150,16 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = _settings(arguments)
     if helps():
         return help_on(chosen)
-    registry, planned, store, problems = _survey(chosen)
-    if chosen.dry_run:
-        return print_plan(registry, planned, chosen, problems)
-    due = execute(registry, planned, store, chosen)
+    with debugging(chosen.debug):
+        registry, planned, store, problems, faults = _survey(chosen, arguments.yes)
+        if chosen.dry_run:
+            return print_plan(registry, planned, chosen, problems, faults=faults)
+        due = execute(registry, planned, store, chosen)
     records, tables = records_and_pages(store)
     asked = {entry.cell.task.name for entry in planned}
     sys.stdout.write(page([table for table in tables if table.task in asked]))
     sys.stdout.flush()
-    return conclude(planned, due, records, store)
+    return conclude(planned, due, records, store, faults)
 
 
 def execute(
@@ -132,18 +172,28 @@ def execute(
     from rppbench.training.distributed import joined, launched
 
     engine = _engine(registry, chosen.engine)
+    if chosen.debug and engine.name != "inline":
+        raise UsageError(f"--debug runs in this process: engine {engine.name!r} cannot be used")
     if launched() and engine.name != "inline":
         raise UsageError(
             f"under torchrun cells run one after the other, each on all processes: engine "
             f"{engine.name!r} cannot be used"
         )
     cache_limit()  # an invalid limit fails now, not in each cell
-    due = _due(planned, chosen.overwrite)
+    due = _due(planned, chosen.overwrite, engine.name)
     runner_options(chosen)  # an invalid one fails even if nothing is due
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
+    if chosen.accept_code:
+        from rppbench.execution.accepted_code import accept
+
+        accept(registry, [entry.cell for entry in planned], store)
     notes = console(stderr=True)
-    for line in (*registry.complaints(), _totals(planned, due, chosen)):
+    for line in (
+        *registry.complaints(),
+        *stale_lines(planned),
+        totals(planned, due, chosen.overwrite == "always"),
+    ):
         notes.print(line, soft_wrap=True)
     if not due and not launched():  # helper processes wait until this one joins them
         return due
@@ -151,13 +201,13 @@ def execute(
     with joined(runner.device) as runner.group:
         if due:
             cells = [entry.cell for entry in due]
-            with display(due, notes) as report:
+            with display(due, notes, bars=not chosen.debug) as report:
                 if backend is None:
-                    engine.run(runner, cell_groups(cells), report)
+                    _run_engine(engine, runner, cell_groups(cells), report)
                 else:
                     tracked = Tracked(report, backend, titles(cells), notes.print)
                     with closing(tracked):
-                        engine.run(runner, cell_groups(cells), tracked)
+                        _run_engine(engine, runner, cell_groups(cells), tracked)
     return due
 
 
@@ -186,71 +236,38 @@ def pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     given = {name: getattr(arguments, name, None) for name in NAMES}
-    return settings({**given, "set": pairs("--set", given["set"] or ())}, arguments.config)
+    return settings({**given, "set": pairs("--set", given["set"] or ())}, arguments.config, note)
 
 
-def _survey(chosen: Settings) -> tuple[Registry, list[Planned], Store, list[Problem]]:
-    from rppbench.planning.plan import cells
+def _survey(
+    chosen: Settings, yes: bool
+) -> tuple[Registry, list[Planned], Store, list[Problem], list[str]]:
+    """Registry, planned cells, their store, its damaged records, and what cannot be planned."""
+    from rppbench.planning.input_digests import InputDigests
+    from rppbench.planning.plan import cells_of_all
+    from rppbench.planning.refusals import Refusals
+    from rppbench.planning.staleness import checks
     from rppbench.planning.status import survey
 
     registry = loaded(chosen)
+    digests = InputDigests(registry)
+    notes: dict[str, None] = {}
+    faults: dict[str, None] = {}
     with plugins_named(registry):
-        planned = cells(registry, request(chosen), warn=_note)
-    store = Store(Path(chosen.output))
-    surveyed, problems = survey(planned, store)
-    return registry, surveyed, store, problems
-
-
-def _note(line: str) -> None:
-    print(f"rppbench: {line}", file=sys.stderr)
-
-
-def loaded(chosen: Settings) -> Registry:
-    """The registry of all plugins. UsageError, which lists the methods, if no method is named."""
-    from rppbench.plugins.registry import Registry
-
-    if chosen.data is not None:
-        use_data(Path(chosen.data).expanduser())
-    registry = Registry.load()
-    if not chosen.method:
-        names = ", ".join(registry.all("methods")) or "(none)"
-        notes = registry.complaints()
-        raise UsageError(
-            "\n".join(["name one or more methods: --method NAME", f"methods: {names}", *notes])
+        asked = requests(registry, chosen)
+        planned = confirmed(
+            yes,
+            lambda most: cells_of_all(
+                registry, asked, digests, notes.setdefault, faults, most=most
+            ),
         )
-    return registry
-
-
-@contextmanager
-def plugins_named(registry: Registry) -> Iterator[None]:
-    """Add the plugins that failed to load to a UsageError: the missing component may be theirs."""
-    try:
-        yield
-    except UsageError as error:
-        notes = [line for line in registry.complaints() if line not in str(error)]
-        raise UsageError("\n".join([str(error), *notes])) from error
-
-
-def request(chosen: Settings) -> Request:
-    """The request to the planner."""
-    from rppbench.contracts.backbone import PRECISIONS
-    from rppbench.planning.plan import Request
-
-    if chosen.precision not in PRECISIONS:  # one message now instead of a failure in every cell
-        raise unknown("precision is named", chosen.precision, PRECISIONS, "precisions")
-    return Request(
-        methods=chosen.method,
-        tasks=chosen.task,
-        datasets=chosen.dataset,
-        backbone=chosen.backbone,
-        teacher=chosen.teacher,
-        seeds=chosen.seed,
-        shots=chosen.shots,
-        precision=chosen.precision,
-        limit=chosen.limit,
-        recipe=chosen.recipe,
-        settings=tuple(chosen.set.items()),
-    )
+    for line in notes:
+        note(line)
+    store = Store(Path(chosen.output))
+    with step_progress(show_bars=not chosen.debug) as begin_step:
+        against = checks(digests, chosen, begin_step)
+        surveyed, problems = survey(planned, store, against, Refusals(registry))
+    return registry, surveyed, store, problems, list(faults)
 
 
 def _engine(registry: Registry, text: str) -> Engine:
@@ -258,8 +275,27 @@ def _engine(registry: Registry, text: str) -> Engine:
 
     name, explicit = registry.choose("engines", text)
     component = registry.get("engines", name)
-    engine: Engine = component(**dict(resolve(component, explicit).options))
+    try:
+        with contained():
+            engine: Engine = component(**dict(resolve(component, explicit).options))
+    except Exception as error:
+        if isinstance(error, UsageError) or uncontained():
+            raise
+        raise UsageError(f"engine {name!r} cannot be made: {line_of(error)}") from error
     return engine
+
+
+def _run_engine(
+    engine: Engine, runner: Runner, groups: Sequence[CellGroup], report: Report
+) -> None:
+    """Run the groups. UsageError if the code of the engine fails: no cell says so."""
+    try:
+        with contained():
+            engine.run(runner, groups, report)
+    except Exception as error:
+        if isinstance(error, UsageError | LostError) or uncontained():
+            raise
+        raise UsageError(f"engine {engine.name!r} failed: {line_of(error)}") from error
 
 
 def _make_folder(folder: Path) -> None:
@@ -269,44 +305,21 @@ def _make_folder(folder: Path) -> None:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 
 
-def _due(planned: Sequence[Planned], overwrite: str) -> list[Planned]:
+def _due(planned: Sequence[Planned], overwrite: str, engine: str) -> list[Planned]:
     """The cells to run now. UsageError for a record that must not be replaced."""
-    recorded = [entry for entry in planned if entry.state in ("done", "failed")]
+    recorded = [entry for entry in planned if entry.state in ("done", "stale", "failed", "crashed")]
     if overwrite == "never" and recorded:
         cell = recorded[0].cell
         raise UsageError(
-            f"{len(recorded)} of {_counted(len(planned), 'cell')} already recorded, for example "
+            f"{len(recorded)} of {counted(len(planned), 'cell')} already recorded, for example "
             f"{cell.method.name} on {cell.dataset}, seed {cell.seed}\n"
             "--overwrite=never keeps them; choose another --output, or only-missing to continue"
         )
     if overwrite == "always":
         return list(planned)
-    return [entry for entry in planned if entry.state != "done"]
-
-
-def conclude(
-    planned: Sequence[Planned], due: Sequence[Planned], records: Sequence[Record], store: Store
-) -> int:
-    """Print the failures and the counts; the exit status."""
-    from rppbench.terminal.run_progress import titles
-
-    results = {record.key: record for record in records}
-    ran = [results[entry.cell.key] for entry in due if entry.cell.key in results]
-    failed = [record for record in ran if record.failure]
-    names = titles([entry.cell for entry in due])
-    for record in failed:
-        assert record.failure is not None
-        reason = (record.failure.message.splitlines() or [""])[0]
-        line = f"failed: {names[record.key]}: {record.failure.kind}: {reason}"
-        print(line, file=sys.stderr)
-    counts = [
-        f"{len(ran) - len(failed)} done",
-        f"{len(planned) - len(due)} had a record",
-        f"{len(failed)} failed",
-        *([f"{len(due) - len(ran)} not run"] if len(ran) < len(due) else []),
-    ]
-    print(f"cells: {', '.join(counts)}; records and pages in {store.root}", file=sys.stderr)
-    return 1 if failed else 0
+    # A cell that killed the process of a run would kill this one too.
+    kept = ("done", "crashed") if engine == "inline" else ("done",)
+    return [entry for entry in planned if entry.state not in kept]
 
 
 def print_plan(
@@ -315,55 +328,22 @@ def print_plan(
     chosen: Settings,
     problems: Sequence[Problem],
     names: Mapping[str, str] | None = None,
+    faults: Sequence[str] = (),
 ) -> int:
     """Print the cells and the totals; `names` distinguishes the cells of one method, by key.
 
-    Returns 1 if records are damaged; these are printed, and their cells count as still to run.
+    Returns 1 if records are damaged; these are printed, and their cells count as still to run. Also
+    if there are `faults`, which are lines about what could not be planned.
     """
-    from rppbench.planning.plan import labels
+    from rppbench.planning.downloads import downloads
 
-    rows = []
-    for entry in planned:
-        cell = entry.cell
-        changed = names[cell.key] if names else labels(registry, cell)["method_options"]
-        rows.append(
-            [
-                cell.method.name + (f" ({changed})" if changed else ""),
-                cell.task.name,
-                cell.dataset,
-                str(cell.seed),
-                entry.state,
-                entry.training,
-                "–" if entry.seconds is None else duration_text(entry.seconds),
-            ]
-        )
-    heads = ["Method", "Task", "Data set", "Seed", "State", "Training", "Estimate"]
     out = console()
-    print_table(out, heads, rows)
-    due = _due(planned, chosen.overwrite)
-    for line in (*registry.complaints(), _totals(planned, due, chosen)):
+    print_cells(out, registry, planned, names)
+    due = _due(planned, chosen.overwrite, chosen.engine.partition(":")[0])
+    to_load = [entry.cell for entry in due if entry.state != "refused"]
+    notes = (*refused_lines(planned), *stale_lines(planned), *downloads(registry, to_load))
+    always = chosen.overwrite == "always"
+    for line in (*registry.complaints(), *faults, *notes, totals(planned, due, always)):
         out.print(line, soft_wrap=True)
     report_damage(problems)
-    return 1 if problems else 0
-
-
-def _totals(planned: Sequence[Planned], due: Sequence[Planned], chosen: Settings) -> str:
-    states = [entry.state for entry in planned]
-    counts = {name: states.count(name) for name in ("done", "failed", "blocked")}
-    parts = [f"{len(due)} to run", *(f"{count} {name}" for name, count in counts.items() if count)]
-    text = f"{_counted(len(planned), 'cell')}: {', '.join(parts)}"
-    if chosen.overwrite == "always":  # neither stored prompts nor old estimates count then
-        trainings = {entry.cell.training for entry in due if entry.cell.training}
-        trainings |= {training.start for training in trainings if training.start}
-        return f"{text}; {_counted(len(trainings), 'training')}"
-    text += f"; {_counted(sum(entry.trainings for entry in due), 'training')}"
-    known = [entry.seconds for entry in due if entry.seconds is not None]
-    if not known:
-        return text
-    rest = len(due) - len(known)
-    more = f" and {_counted(rest, 'cell')} without an estimate" if rest else ""
-    return f"{text}; about {duration_text(sum(known))}{more}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    return 1 if problems or faults else 0

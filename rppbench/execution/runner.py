@@ -6,7 +6,7 @@ import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -15,19 +15,31 @@ from pathlib import Path
 import torch
 
 from rppbench import __version__
-from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.engine import CellGroup, Event, Report
-from rppbench.errors import DivergedError
+from rppbench.data.contents import DataContents
+from rppbench.errors import (
+    ChangedBackboneError,
+    ContractError,
+    DataChangedError,
+    DivergedError,
+    OutputError,
+    RefusedError,
+)
 from rppbench.execution.bench import CellBench
 from rppbench.execution.peak_memory import peak_bytes, reset_peak
 from rppbench.execution.resources import Resources
+from rppbench.execution.score_checks import checked_scores
+from rppbench.execution.start_mark import first_line, start_mark, take_dump
 from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.models.clip import Clip, load
+from rppbench.planning.input_digests import BROKEN, MISSING, fingerprint
 from rppbench.planning.plan import labels
+from rppbench.planning.refusals import Refusals
+from rppbench.plugins.containment import contained, uncontained
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
-from rppbench.records.record import Failure, Record, Score, now
+from rppbench.records.record import FEWER_IMAGES, Failure, Record, now
 from rppbench.records.store import Store
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.failures import failure_of
@@ -53,6 +65,10 @@ class Runner:
     stop_on_failure: bool = False
     compile: str | None = None
     """Backend of `torch.compile` for the towers; None does not compile them."""
+    trust_data: bool = False
+    """Whether to take stored digests of files without looking at the files (`--trust-data`)."""
+    data_since: float = 0.0
+    """Files that were read before this time are read anew (`--verify-data`); see `DataContents`."""
     group: Group = ALONE
     """The processes that share each training; this one leads."""
 
@@ -62,8 +78,12 @@ class Runner:
 
     def __call__(self, batch: CellGroup, report: Report) -> None:
         for cell in batch:
-            record = self.run(cell, report)
-            self.store.write(record)
+            try:
+                with self._mark(cell) as crash:
+                    record = self._failed(cell, crash) if crash else self.run(cell, report)
+                    record = self._stored(record)
+            except OSError as error:  # no other cell could be stored either
+                raise OutputError(f"cannot write to {self.output}: {error.strerror}") from error
             report(_finished(record))
             self.stop_on_failure |= self.group.lost  # a lost group can run no training
             if record.failure and self.stop_on_failure:
@@ -76,19 +96,27 @@ class Runner:
     @cached_property
     def resources(self) -> Resources:
         registry = Registry.load()
-        return Resources(
+        resources = Resources(
             registry=registry,
-            load=_loader(registry.all("backbones"), self.device, self.compile, self.memory),
+            load=_loader(registry, self.device, self.compile, self.memory),
             features=FeatureStore(cache_folder(), cache_limit()),
             prompts=self.store.training_path,
             batch_size=self.batch_size,
             workers=self.num_workers,
             group=self.group,
+            contents=DataContents(self.trust_data, self.data_since),
         )
+        resources.code.read_all()
+        return resources
+
+    @cached_property
+    def refusal(self) -> Refusals:
+        """Says which cells cannot run on their backbone; their models are not loaded."""
+        return Refusals(self.resources.registry)
 
     @cached_property
     def warned(self) -> set[tuple[str, str]]:
-        """Each (data set, backbone) whose unknown words this process has reported."""
+        """Each (data set, backbone or training) of which this process has reported a remark."""
         return set()
 
     def run(self, cell: Cell, report: Report) -> Record:
@@ -99,33 +127,107 @@ class Runner:
         def notify(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
             report(Event(cell.key, phase, done, total, metrics))
 
+        def warn(line: str) -> None:
+            report(Event(cell.key, "train", message=line))
+
         try:
             reset_peak(self.device)
+            self.resources.backbones.start_cell()
             registry = self.resources.registry
-            task = registry.get("tasks", cell.task.name)
-            record = replace(record, metric=task.metric)
-            record = replace(record, labels=labels(registry, cell))
-            bench = CellBench(cell, self.resources, notify, self.retrain)
-            self._warn(cell, bench, report)
-            scores = tuple(task(**dict(cell.task.options)).run(bench))
+            with contained():
+                task = registry.get("tasks", cell.task.name)
+                record = replace(record, metric=task.metric)
+                record = replace(record, labels=labels(registry, cell))
+                record = replace(record, code=self.resources.code.of(cell))
+                self._require_inputs(cell)
+                if reason := self.refusal(cell):
+                    raise RefusedError(reason)
+                bench = CellBench(cell, self.resources, notify, self.retrain, warn)
+                _check_identity(cell, self.resources)
+                if guessed := bench.clip.guessed:
+                    facts = {**record.environment, "weights taken as": guessed}
+                    record = replace(record, environment=facts)
+                self._warn(cell, bench, report)
+                given = task(**dict(cell.task.options)).run(bench)
+                scores = checked_scores(cell.task.name, given, bench.evaluated)
+            if few := bench.method.few_images:
+                facts = {**record.environment, FEWER_IMAGES: few}
+                record = replace(record, environment=facts)
+                self._warn_of_few(cell, few, report)
             if all(score.metric != task.metric for score in scores):
                 record = replace(record, metric=scores[0].metric)
-            _check_finite(scores, bench.method.log)
+            _check_finite(bench.method.log)
+            cost = replace(
+                bench.method.cost,
+                eval_seconds=bench.eval_seconds,
+                peak_bytes=peak_bytes(self.device),
+            )
+            self.resources.backbones.check()
+            self.resources.contents.check_all()
             record = replace(
                 record,
                 status="ok",
                 scores=scores,
-                cost=replace(
-                    bench.method.cost,
-                    eval_seconds=bench.eval_seconds,
-                    peak_bytes=peak_bytes(self.device),
-                ),
+                cost=cost,
                 training_log=bench.method.log,
                 draw=bench.method.draw,
+                contents=bench.contents,
             )
-        except Exception as error:  # noqa: BLE001  a failed cell gets a record; others still run
-            record = replace(record, failure=failure_of(error))
+        except Exception as error:  # a failed cell gets a record; the others still run
+            if uncontained() or isinstance(error, OutputError) or self._is_of_output(error):
+                raise
+            record = replace(record, failure=self._failure(cell, error))
         return replace(record, finished=now())
+
+    def _mark(self, cell: Cell) -> AbstractContextManager[Failure | None]:
+        """The start mark of a cell, with the failure that a dead process left there."""
+        progress = self.store.training_path(cell.training) if cell.training else None
+        if progress and not progress.exists():
+            progress = progress.with_suffix(".partial")
+        return start_mark(self.store.record_path(cell), progress)
+
+    def _stored(self, record: Record) -> Record:
+        """Write the record; where its content cannot be stored, one of that failure instead."""
+        try:
+            self.store.write(record)
+        except (ValueError, TypeError) as error:
+            what = ContractError(f"the results cannot be stored: {error}")
+            record = self._failed(record.cell, failure_of(what))
+            self.store.write(record)
+        return record
+
+    def _is_of_output(self, error: BaseException) -> bool:
+        """Whether the folder of records, not the cell, is why something could not be written."""
+        place = error.filename if isinstance(error, OSError) else None
+        return isinstance(place, str) and Path(place).is_relative_to(self.output)
+
+    def _require_inputs(self, cell: Cell) -> None:
+        """Raise what kept the plan from reading a data set."""
+        training = cell.training
+        pairs = [*cell.inputs, *(training.inputs if training else ())]
+        for name, value in pairs:
+            kind, _, dataset = name.partition(":")
+            if kind == "dataset" and value in (MISSING, BROKEN):
+                fingerprint(self.resources.dataset(dataset))
+                raise ContractError(
+                    f"data set {dataset!r} could not be read when this run was planned; run again"
+                )
+
+    def _failure(self, cell: Cell, error: Exception) -> Failure:
+        """The failure of a cell. If it changed a backbone too, that is the likely cause."""
+        if "resources" not in vars(self):  # they could not be made, and there is no backbone yet
+            return failure_of(error)
+        try:
+            self.resources.backbones.check()
+        except ChangedBackboneError as change:
+            first_line = (str(error).splitlines() or [""])[0]
+            error = ChangedBackboneError(f"{change} (then {type(error).__name__}: {first_line})")
+        except Exception:  # noqa: BLE001  a broken device fails here too; the first error says why
+            pass
+        if isinstance(error, ChangedBackboneError):
+            self.resources.fitted = {}
+            error = ChangedBackboneError(f"method {cell.method.name!r}: {error}")
+        return failure_of(error)
 
     def fail(self, cell: Cell, kind: str, message: str) -> None:
         """Record a failure of a cell whose worker died before it could.
@@ -135,12 +237,22 @@ class Runner:
         stored = self.store.read(cell)
         if stored is not None and stored.status == "ok":
             return
-        record = replace(self._blank(cell), failure=Failure(kind, message), finished=now())
-        with suppress(Exception):  # an error here must not hide why the worker died
+        dump = take_dump(self.store.record_path(cell))
+        if dump:
+            message = f"{message}: {first_line(dump)}"
+        try:
+            self.store.write(self._failed(cell, Failure(kind, message, dump)))
+        except OSError as error:
+            raise OutputError(f"cannot write to {self.output}: {error.strerror}") from error
+
+    def _failed(self, cell: Cell, failure: Failure) -> Record:
+        """The record of a cell that did not come to its end."""
+        record = replace(self._blank(cell), failure=failure, finished=now())
+        with suppress(Exception), contained():  # an error here must not hide the failure
             registry = self.resources.registry
             record = replace(record, metric=registry.get("tasks", cell.task.name).metric)
             record = replace(record, labels=labels(registry, cell))
-        self.store.write(record)
+        return record
 
     def _blank(self, cell: Cell) -> Record:
         """A record without a result: it says when and where the cell runs."""
@@ -160,6 +272,14 @@ class Runner:
         if self.compile:
             facts["compile"] = self.compile
         return facts
+
+    def _warn_of_few(self, cell: Cell, few: str, report: Report) -> None:
+        """Report once a training which classes have fewer images than shots."""
+        assert cell.training is not None
+        subject = (cell.training.source, cell.training.key)
+        if subject not in self.warned:
+            self.warned.add(subject)
+            report(Event(cell.key, "evaluate", message=f"{cell.training.source}: {few}"))
 
     def _warn(self, cell: Cell, bench: CellBench, report: Report) -> None:
         """Report once which class names have words that the text tower never saw."""
@@ -201,7 +321,8 @@ def follow(runner: Runner) -> None:
     """
     while (message := runner.group.receive()) is not None:
         cell, training = message
-        with suppress(Exception), runner.group.together():
+        runner.resources.backbones.start_cell()
+        with suppress(Exception), contained(), runner.group.together():
             CellBench(cell, runner.resources, _ignore, retrain=False).method.assist(training)
 
 
@@ -210,31 +331,41 @@ def _ignore(phase: str, done: int, total: int, metrics: Mapping[str, float]) -> 
 
 
 def _loader(
-    shipped: Mapping[str, Backbone], device: str, backend: str | None, memory: int | None
+    registry: Registry, device: str, backend: str | None, memory: int | None
 ) -> Callable[[str, str], Clip]:
-    """A function that loads the model of each (backbone, precision) once and keeps it."""
-    loaded: dict[tuple[str, str], Clip] = {}
+    """A function that loads the model of a (backbone, precision)."""
+    shipped, kinds = registry.all("backbones"), registry.towers()
 
     def get(backbone: str, precision: str) -> Clip:
-        key = (backbone, precision)
-        if key not in loaded:
-            loaded[key] = load(backbone, shipped, precision, device, memory)
-            if backend:
-                loaded[key].compile(backend)
-        return loaded[key]
+        clip = load(backbone, shipped, precision, device, memory, kinds)
+        if backend:
+            clip.compile(backend)
+        return clip
 
     return get
 
 
-def _check_finite(scores: Sequence[Score], log: Sequence[Mapping[str, float]]) -> None:
+def _check_finite(log: Sequence[Mapping[str, float]]) -> None:
     """Raise DivergedError for a number that is not finite: JSON cannot hold it."""
-    for score in scores:
-        if not math.isfinite(score.value):
-            raise DivergedError(f"the score {score.metric!r} became {score.value}")
     for epoch, entry in enumerate(log, 1):
         for name, value in entry.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name!r} became {value} in epoch {epoch} of the training")
+
+
+def _check_identity(cell: Cell, resources: Resources) -> None:
+    """DataChangedError if a data set is no longer the one that the cell was planned for."""
+    planned = dict(cell.inputs)
+    training = cell.training
+    while training is not None:
+        planned |= dict(training.inputs)
+        training = training.start
+    for name, digest in planned.items():
+        kind, _, dataset = name.partition(":")
+        if kind == "dataset" and resources.dataset(dataset).fingerprint() != digest:
+            raise DataChangedError(
+                f"{dataset} has changed since the cell was planned; issue the command again"
+            )
 
 
 def _finished(record: Record) -> Event:

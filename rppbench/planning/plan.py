@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from rppbench.contracts.backbone import Backbone
-from rppbench.contracts.dataset import Catalog, Dataset
+from rppbench.contracts.dataset import Catalog
 from rppbench.contracts.engine import CellGroup
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import Recipe, override, select
 from rppbench.contracts.task import Assignment, Task
-from rppbench.data.splits import training_classes
-from rppbench.errors import MissingDataError, UsageError, unknown
+from rppbench.errors import UsageError, unknown
+from rppbench.planning.checked import checked_assignments, refuse_surrogates
 from rppbench.planning.input_digests import InputDigests
+from rppbench.planning.request import Request, TooManyCellsError
+from rppbench.planning.vocabulary import learns_all_scored_classes
+from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
+from rppbench.plugins.versions import part_version, version_of
 from rppbench.records.cell import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")
+FITTED = "it is fitted in one go, without training steps"
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
 """Options of every trained method that say how it is supervised, not how it is built."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """The cells that a person wants, in the words of the command line."""
-
-    methods: tuple[str, ...]
-    tasks: tuple[str, ...]
-    datasets: tuple[str, ...] = ()
-    """The data sets to score; () for all of the task. A data set outside the suites of all tasks is
-    added to the transfer sets of those tasks that have any."""
-    backbone: str = ""
-    """'' takes the registry's default."""
-    teacher: str | None = None
-    """Teacher of methods that distil; None takes `usual_teacher`."""
-    seeds: tuple[int, ...] = (1,)
-    shots: tuple[int, ...] = ()
-    """Numbers of training images per class, each with its own cells; () leaves the number
-    to task and recipe."""
-    precision: str = "fp32"
-    limit: int | None = None
-    recipe: str | None = None
-    settings: tuple[tuple[str, str], ...] = ()
-    """(KEY, VALUE) of --set; KEY is 'length', 'method.length', 'task.suite', 'recipe.lr', ..."""
 
 
 def cells(
@@ -54,18 +36,27 @@ def cells(
     request: Request,
     input_digests: InputDigests | None = None,
     warn: Callable[[str], None] = lambda line: None,
+    faults: list[str] | None = None,
+    most: float = math.inf,
 ) -> list[Cell]:
     """All cells of a request, those that share a training next to each other.
 
     Requests that share `input_digests` read data and weights once. `warn` is called for each task
-    that is left out because the method knows only the classes that it learned.
-    Raises UsageError for unknown names and options, and where nothing is left to run.
+    that is left out because the method knows only the classes that it learned, for each setting
+    that does not apply to a method, and for each remark on the data. `faults` takes a line for each
+    method and task whose code fails, and the others are planned; without a list they are a
+    UsageError.
+    Raises UsageError for unknown names and options, and where nothing is left to run;
+    TooManyCellsError for more than `most` cells, before any of them is built.
     """
+    refuse_surrogates((*request.methods, *request.tasks, *request.datasets, request.backbone))
     backbone = request.backbone or registry.default_backbone().name
     request = replace(request, backbone=backbone)
-    wanted = tuple(registry.get("datasets", name).name for name in request.datasets)
+    named = (registry.get("datasets", name).name for name in request.datasets)
+    wanted = tuple(dict.fromkeys(named))  # two spellings of a path are one data set
     input_digests = input_digests or InputDigests(registry)
-    planner = _Planner(registry, request, registry, wanted, input_digests)
+    lines: dict[str, None] = {}
+    planner = _Planner(registry, request, registry, wanted, input_digests, lines, most)
     planned = list(planner.cells())
     others = [name for name in wanted if name not in planner.scored]
     if others:
@@ -73,9 +64,14 @@ def cells(
     for name in others:
         if name not in planner.scored:
             scored = ", ".join(sorted(planner.scored)) or "(none)"
-            raise UsageError(f"no chosen task scores data set {name!r}; scored: {scored}")
+            wrong = f"no chosen task scores data set {name!r}; scored: {scored}"
+            raise UsageError("\n".join([wrong, *lines]))
+    if lines and (faults is None or not planned):
+        raise UsageError("\n".join(lines))
+    if faults is not None:
+        faults += lines
     unused = [key for key, _ in request.settings if key not in planner.used]
-    if unused:
+    if unused and not lines:
         raise UsageError(
             f"--set {unused[0]}: no chosen method, task or recipe has this option; "
             "`rppbench info NAME` lists the options of each"
@@ -86,9 +82,29 @@ def cells(
     ]
     if not planned and left_out:
         raise UsageError("\n".join(left_out))
-    for line in left_out:
+    for line in (*left_out, *planner.notes, *input_digests.take_remarks()):
         warn(line)
     return list(dict.fromkeys(planned))  # a cell that is requested twice runs once
+
+
+def cells_of_all(
+    registry: Registry,
+    requests: Sequence[Request],
+    input_digests: InputDigests,
+    warn: Callable[[str], None],
+    faults: dict[str, None],
+    most: float,
+) -> list[Cell]:
+    """The cells of several requests, one after the other, as `cells`.
+
+    `warn` and `faults` may get a line once for each request.
+    """
+    planned: list[Cell] = []
+    for request in requests:
+        lines: list[str] = []
+        planned += cells(registry, request, input_digests, warn, lines, most - len(planned))
+        faults.update(dict.fromkeys(lines))
+    return planned
 
 
 def cell_groups(planned: Sequence[Cell]) -> list[CellGroup]:
@@ -159,18 +175,35 @@ class _Planner:
     wanted: Sequence[str]
     """() for all."""
     input_digests: InputDigests
+    faults: dict[str, None]
+    """A line for each method and task whose code fails."""
+    most: float
     used: set[str] = field(default_factory=set)
     """Keys of --set that any component has as an option."""
     scored: set[str] = field(default_factory=set)
     """Data sets that the chosen tasks score, wanted or not."""
     closed: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     """(method, task) -> data sets with classes that the method does not learn."""
+    notes: dict[str, None] = field(default_factory=dict)
+    """Remarks on settings that do not apply, in order."""
 
     def cells(self) -> Iterator[Cell]:
         for method in self.request.methods:
             for task in self.request.tasks:
                 for shots in self.request.shots or (None,):
-                    yield from self._combination(method, task, shots)
+                    try:
+                        with contained():
+                            planned = list(self._combination(method, task, shots))
+                    except UsageError:
+                        raise
+                    except Exception as error:
+                        if uncontained():
+                            raise
+                        self.faults[f"{method} on {task} cannot be planned: {line_of(error)}"] = (
+                            None
+                        )
+                        continue
+                    yield from planned
 
     def _combination(self, method_text: str, task_text: str, shots: int | None) -> Iterator[Cell]:
         registry, request, used = self.registry, self.request, self.used
@@ -195,7 +228,10 @@ class _Planner:
         def learning_of(source: str, shots: int) -> tuple[Choice, Recipe]:
             """How the method learns on a source."""
             recipe = select(recipes, task_name, suite, named, source=source, shots=shots)
-            recipe = override(recipe, _settings(request, "recipe", recipe.values(), used))
+            changes = _settings(request, "recipe", recipe.values(), used)
+            if not recipe.epochs and changes.pop("epochs", 0):
+                self.notes[f"recipe.epochs is left out for {method_name}: {FITTED}"] = None
+            recipe = override(recipe, changes)
             # In rising precedence: the method's defaults, its recipe's options, the user's options.
             method = resolve(method_class, {**dict(recipe.options), **explicit})
             _refuse_idle(method_class, method, recipe)
@@ -204,7 +240,7 @@ class _Planner:
         trained = learning is not None
         built_task = task_class(**dict(task.options))
         listed = built_task.assignments(self.catalog, method_class)
-        assignments = [self._spelled(assignment) for assignment in listed]
+        assignments = [self._spelled(one) for one in checked_assignments(task_name, listed)]
         if not assignments and not self.wanted:
             raise UsageError(f"task {task_name!r} finds no data sets in suite {suite!r}")
         self.scored.update(assignment.dataset for assignment in assignments)
@@ -220,8 +256,9 @@ class _Planner:
             _pretraining(method_class, method, explicit, suite) if trained and a.start else None
             for (method, _), a in zip(learnings, chosen, strict=True)
         ]
-        files = self.input_digests.of_files(built_task)
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
+        self._count(len(chosen) * len(seeds))
+        files = self.input_digests.of_files(built_task)
         for seed in seeds:
             for assignment, (method, recipe), pretraining in zip(
                 chosen, learnings, pretrainings, strict=True
@@ -243,8 +280,17 @@ class _Planner:
                         *self.input_digests.of(assignment.dataset, request.backbone, None),
                         (f"task:{task.name}", f"version {task_class.version}"),
                         *files,
+                        *(() if trained else version_of("method", method_class)),
+                        *(pair for part in built_task.parts() for pair in part_version(part)),
                     ),
                 )
+
+    def _count(self, cells_of_combination: int) -> None:
+        """TooManyCellsError if all combinations together, each like this one, are too many."""
+        request = self.request
+        combinations = len(request.methods) * len(request.tasks) * len(request.shots or (None,))
+        if combinations * cells_of_combination > self.most:
+            raise TooManyCellsError(combinations * cells_of_combination)
 
     def _training(
         self, method: Choice, recipe: Recipe, assignment: Assignment, seed: int
@@ -263,7 +309,10 @@ class _Planner:
             backbone=request.backbone,
             teacher=teacher,
             precision=request.precision,
-            inputs=self.input_digests.of(assignment.source, request.backbone, teacher),
+            inputs=(
+                *self.input_digests.of(assignment.source, request.backbone, teacher),
+                *version_of("method", self.registry.get("methods", method.name)),
+            ),
         )
 
     def _spelled(self, assignment: Assignment) -> Assignment:
@@ -283,26 +332,6 @@ def usual_teacher(registry: Registry, backbone: str) -> str:
     model, _, pretrained = backbone.partition("/")
     # The paper says "a pretrained CLIP teacher"; ViT-L/14 is what the same lab uses elsewhere.
     return "ViT-L-14/openai" if pretrained == "openai" and model != "ViT-L-14" else backbone
-
-
-def learns_all_scored_classes(registry: Registry, assignment: Assignment) -> bool:
-    """Whether a method that knows only the classes it learned can run this assignment.
-
-    False if it starts from prompts that were pretrained on other classes; True if data is missing.
-    """
-    if assignment.start:
-        return False
-    datasets: dict[str, Dataset] = {}
-    for name in (assignment.source, assignment.dataset):
-        component: type[Dataset] = registry.get("datasets", name)
-        try:
-            datasets[name] = component()
-            names = datasets[name].classes
-        except MissingDataError:
-            return True
-    source = datasets[assignment.source]
-    learned = training_classes(source, assignment.classes)
-    return {source.classes[label] for label in learned} >= set(names)
 
 
 def _pretraining(
@@ -335,7 +364,7 @@ def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> Non
         if method[name] != usual[name]:
             raise UsageError(
                 f"{component.name}:{name}={spell(method[name])} would change nothing: "
-                f"{component.name} is fitted in one go, without training steps; leave out {name}, "
+                f"{FITTED}; leave out {name}, "
                 f"or give it to one method alone: METHOD:{name}={spell(method[name])}"
             )
 
