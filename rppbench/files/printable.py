@@ -22,10 +22,11 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(
-        _escaped(character) if _commands(character) and character not in keep else character
-        for character in text
-    )
+    suspects = {character for character in text if not character.isprintable()}
+    for character in suspects.difference(keep):
+        if _commands(character):
+            text = text.replace(character, _escaped(character))
+    return text
 
 
 def one_line(text: str) -> str:

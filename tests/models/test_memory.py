@@ -168,6 +168,7 @@ print("the same")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 def test_a_refused_allocation_is_tried_again_in_smaller_groups_with_the_same_result() -> None:
     output = limited(60 * 1024**2, 20, RETRIED)
@@ -197,6 +198,7 @@ print("groups of", clip.text.chunk_tokens)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
 def test_after_a_refusal_that_onednn_never_forgets_the_work_is_done_without_it() -> None:
@@ -258,6 +260,7 @@ print("classes", len(names), "peak", peak_bytes("cpu"), "groups", tight.text.chu
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is Linux's")
 def test_ten_thousand_classes_stay_within_the_bound() -> None:
     memory = PROGRAM_BYTES + 128 * 1024**2

@@ -200,6 +200,7 @@ def talk(command: list[str], answers: list[tuple[str, str]]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(status), text
 
 
+@pytest.mark.slow
 def test_a_breakpoint_in_a_plugin_can_be_typed_into(folder: Path) -> None:
     write(folder, "secret = 6 * 7; breakpoint()")
     command = [sys.executable, "script.py", "run", "--method", "bad", *WORDS, "--debug"]
@@ -229,6 +230,7 @@ def test_debugging_lets_an_error_through(folder: Path) -> None:
     assert done.stderr.rstrip().endswith("rppbench: error: not so")
 
 
+@pytest.mark.slow
 def test_an_interrupt_that_a_plugin_swallows_stops_the_run(folder: Path) -> None:
     interrupt = "os.kill(os.getpid(), signal.SIGINT)"
     write(folder, f"try: {interrupt}\n    except BaseException: pass")
