@@ -14,6 +14,8 @@ from support.toy_plugin import save_tiny
 from rppbench.execution import runner as runner_module
 from rppbench.records.store import Store
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 TOY = ("--task", "cross-dataset:suite=toy", "--dataset", "toy-one", "toy-two")
 RUN = ("run", "--method", "fixed", "context", "context:length=3", *TOY, "--seed", "1", "2")
 BOTH = ("--model", "tiny", "second")

@@ -23,6 +23,8 @@ from rppbench.features.store import FeatureStore
 from rppbench.models import integrity
 from rppbench.models.text_tower import TextTower
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 
 class Meddling(Context):
     """Does what a test sets, at one moment."""

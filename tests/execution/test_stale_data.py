@@ -53,6 +53,8 @@ from rppbench.records.record import Record
 from rppbench_datasets import segmentation
 from rppbench_datasets.detection import coco
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 NAMES = ("blue_lake", "green_field", "red_square")
 SIDE = 32
 

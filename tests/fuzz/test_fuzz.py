@@ -9,6 +9,8 @@ from fuzz.harness import Kind, case, cases
 from fuzz.kinds import KINDS
 from fuzz.mutations import RunsCode
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 CASES = 8
 
 

@@ -16,6 +16,8 @@ from torch.nn.functional import linear
 from rppbench.contracts.prompts import Adapter, Prompt, TokenMap
 from rppbench.models.clip import Clip
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 NAMES = ("cat", "ox", "bee (a)", "dog")
 CLOSE = {"rtol": 0.0, "atol": 1e-10}
 BLOCKS = (0, 2)

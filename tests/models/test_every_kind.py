@@ -13,6 +13,8 @@ from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
 from rppbench.models.text_tower import TextTower
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 NAMES = ("cat", "ox", "bee (a)", "dog")
 CLOSE = 1e-10
 

@@ -25,6 +25,8 @@ from rppbench.plugins.registry import Registry
 from rppbench.records.record import Score
 from rppbench.records.store import Store
 
+pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
+
 TOY = "cross-dataset:suite=toy"
 
 
