@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.records.record import Record
 from rppbench.records.store import Store
+from rppbench.terminal.console import hanging
 
 if TYPE_CHECKING:  # needs torch
     from rppbench.planning.status import Planned
@@ -34,10 +35,8 @@ def conclude(
     names = titles([entry.cell for entry in (*due, *crashed)])
     for record in failed:
         assert record.failure is not None
-        reason, *more = record.failure.message.splitlines() or [""]
+        reason = hanging(record.failure.message)
         print(f"failed: {names[record.key]}: {record.failure.kind}: {reason}", file=sys.stderr)
-        for line in more:
-            print(f"  {line}", file=sys.stderr)
     for line in faults:
         print(f"failed: {line}", file=sys.stderr)
     missing = len(due) - len(ran)

@@ -15,6 +15,7 @@ from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.reporting.markdown import page
+from rppbench.terminal.console import hanging
 from rppbench.terminal.step_progress import step_progress
 
 
@@ -89,10 +90,8 @@ def report_failures(records: Sequence[Record], folder: Path) -> None:
     for record, failure in failed:
         cell = record.cell
         where = f"{cell.method.name} on {cell.dataset} ({cell.task.name}, seed {cell.seed})"
-        first, *more = failure.message.splitlines() or [""]
-        print(f"failed: {record.key} {where}: {failure.kind}: {first}", file=sys.stderr)
-        for line in more:
-            print(f"  {line}", file=sys.stderr)
+        reason = hanging(failure.message)
+        print(f"failed: {record.key} {where}: {failure.kind}: {reason}", file=sys.stderr)
     if failed:
         print(
             "the same `rppbench run` tries failed cells again; "

@@ -17,7 +17,7 @@ from rppbench.records.names import file_name
 from rppbench.records.record import Record
 from rppbench.records.store import Store, Stored
 from rppbench.reporting.leaderboard_files import SUFFIXES
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console, hanging, print_table
 from rppbench.terminal.step_progress import step_progress
 
 FILTERS = ("method", "task", "dataset", "status")
@@ -70,10 +70,7 @@ def show(arguments: argparse.Namespace) -> int:
         if index:
             out.print()
         for name, text in _facts(one):
-            first, *more = text.splitlines() or [""]
-            out.print(f"{name}: {first}", soft_wrap=True)
-            for line in more:
-                out.print(f"  {line}", soft_wrap=True)
+            out.print(f"{name}: {hanging(text)}", soft_wrap=True)
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rppbench.errors import UsageError
+from rppbench.files.lines import read_lines
 from rppbench.models.identity import FOLDER
 
 LISTS = (".txt", ".lst", ".list")
@@ -59,15 +60,15 @@ def _may_be_a_list(text: str) -> bool:
 
 def _listed(path: Path) -> Iterator[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_lines(path)
     except OSError as error:
         raise UsageError(f"cannot read the list of backbones {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise UsageError(
             f"{path} is not a text file; a list names one backbone a line, and a file of weights "
             f"is named with its model: MODEL/{path}"
         ) from error
-    names = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
+    names = [line for line in lines if not line.startswith("#")]
     if not names:
         raise UsageError(f"{path} names no backbone: write one a line, such as ViT-B-16/openai")
     yield from names

@@ -72,7 +72,7 @@ def debugging(on: bool) -> Iterator[None]:
 
 @contextmanager
 def interrupts() -> Iterator[None]:
-    """While the block runs, tell the user's interrupt from a KeyboardInterrupt of a plugin."""
+    """While the block runs, distinguish the user's interrupt from a plugin's KeyboardInterrupt."""
     usual = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
     if not usual or before not in (signal.default_int_handler, signal.SIG_IGN):

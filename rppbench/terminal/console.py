@@ -37,6 +37,11 @@ def console(stderr: bool = False) -> Console:
     return PlainConsole(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
+def hanging(text: str) -> str:
+    """The text with all its lines but the first indented."""
+    return "\n  ".join(text.splitlines())
+
+
 def note(line: str) -> None:
     """Print a remark of the program on stderr."""
     print(f"rppbench: {line}", file=sys.stderr)

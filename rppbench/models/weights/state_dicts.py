@@ -111,7 +111,6 @@ def _elsewhere(content: object, path: Path) -> str:
     if not isinstance(content, Mapping):
         return f"{path} holds a {type(content).__name__}, not tensors by name"
     keys = ", ".join(map(str, list(content)[:8])) + (", ..." if len(content) > 8 else "")
-    places = sorted(_places(content), key=lambda place: -place[1])[:LISTED]
     head = f"{path} has the keys {keys or '(none)'}"
     places = sorted(_places(content), key=lambda place: -place[1])[:LISTED]
     if not places:
