@@ -25,7 +25,7 @@ from rppbench.terminal.step_progress import step_progress
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
     from rppbench.planning.grids import Design
-    from rppbench.plugins.registry import Registry
+    from rppbench.planning.input_digests import InputDigests
     from rppbench.records.grid import Grid
     from rppbench.records.record import Record
 
@@ -67,18 +67,18 @@ def ablate(arguments: argparse.Namespace) -> int:
     chosen = _settings(arguments)
     if helps():
         return help_on(chosen)
-    with debugging(chosen.debug):
-        registry = loaded(chosen)
-        designs = designed(registry, chosen, arguments.yes)
     from rppbench.planning.input_digests import InputDigests
     from rppbench.planning.refusals import Refusals
     from rppbench.planning.staleness import checks
     from rppbench.planning.status import survey
 
-    store = Store(Path(chosen.output))
+    with debugging(chosen.debug):
+        digests = InputDigests(loaded(chosen))
+        designs = designed(digests, chosen, arguments.yes)
+    registry, store = digests.registry, Store(Path(chosen.output))
     cells = [cell for each in designs for cell in each.cells]
     with step_progress(show_bars=not chosen.debug) as begin_step:
-        against = checks(InputDigests(registry), chosen, begin_step)
+        against = checks(digests, chosen, begin_step)
         planned, problems = survey(cells, store, against, Refusals(registry))
     if chosen.dry_run:
         names = {key: name for each in designs for key, name in each.names.items()}
@@ -101,14 +101,15 @@ def ablate(arguments: argparse.Namespace) -> int:
     return conclude(planned, due, records, store)
 
 
-def designed(registry: Registry, chosen: GridSettings, yes: bool) -> list[Design]:
+def designed(digests: InputDigests, chosen: GridSettings, yes: bool) -> list[Design]:
     """The requested grid with its cells, once for each backbone; as `confirmed` if it is large.
 
-    Where there are several, the backbone is part of the grid's name. UsageError for a grid that
-    makes no sense.
+    Grids that share `digests` read data and weights once. Where there are several backbones, the
+    backbone is part of the grid's name. UsageError for a grid that makes no sense.
     """
     from rppbench.planning.grids import design  # needs torch
 
+    registry = digests.registry
     notes: dict[str, None] = {}
     with plugins_named(registry):
         asked = requests(registry, chosen)
@@ -122,6 +123,7 @@ def designed(registry: Registry, chosen: GridSettings, yes: bool) -> list[Design
                     chosen.baseline,
                     one_at_a_time=chosen.one_at_a_time,
                     name=chosen.name,
+                    input_digests=digests,
                     warn=notes.setdefault,
                     most=most / len(asked),
                 )

@@ -87,5 +87,7 @@ def designs(path: Path, yes: bool = False) -> list[tuple[GridSettings, Design]]:
         chosen = [grid for grid in chosen if grid.vary]
     if not chosen:
         raise UsageError(f"no grids in {path}: a grid is a .yaml file with `vary`")
-    registry = loaded(chosen[0])
-    return [(grid, design) for grid in chosen for design in designed(registry, grid, yes)]
+    from rppbench.planning.input_digests import InputDigests
+
+    digests = InputDigests(loaded(chosen[0]))
+    return [(grid, design) for grid in chosen for design in designed(digests, grid, yes)]

@@ -24,10 +24,7 @@ def accept(registry: Registry, cells: Iterable[Cell], store: Store) -> None:
         record = store.read(cell)
         if record is not None and (accepted := _accepted(record, digests)) != record:
             store.write(accepted)
-        training = cell.training
-        while training is not None:
-            trainings[training.key] = training
-            training = training.start
+        trainings |= {training.key: training for training in cell.trainings}
     for training in trainings.values():
         if now := digests.of_training(training):
             path = store.training_path(training)

@@ -139,11 +139,10 @@ class Runner:
                 record = replace(record, metric=task.metric)
                 record = replace(record, labels=labels(registry, cell))
                 record = replace(record, code=self.resources.code.of(cell))
-                self._require_inputs(cell)
                 if reason := self.refusal(cell):
                     raise RefusedError(reason)
+                self._check_inputs(cell)
                 bench = CellBench(cell, self.resources, notify, self.retrain, warn)
-                _check_identity(cell, self.resources)
                 if guessed := bench.clip.guessed:
                     facts = {**record.environment, "weights taken as": guessed}
                     record = replace(record, environment=facts)
@@ -201,16 +200,23 @@ class Runner:
         place = error.filename if isinstance(error, OSError) else None
         return isinstance(place, str) and Path(place).is_relative_to(self.output)
 
-    def _require_inputs(self, cell: Cell) -> None:
-        """Raise what kept the plan from reading a data set."""
-        training = cell.training
-        pairs = [*cell.inputs, *(training.inputs if training else ())]
-        for name, value in pairs:
+    def _check_inputs(self, cell: Cell) -> None:
+        """Raise what kept the plan from reading a data set.
+
+        DataChangedError if a data set is no longer the one that the cell was planned for.
+        """
+        for name, planned in cell.all_inputs:
             kind, _, dataset = name.partition(":")
-            if kind == "dataset" and value in (MISSING, BROKEN):
+            if kind != "dataset":
+                continue
+            if planned in (MISSING, BROKEN):
                 fingerprint(self.resources.dataset(dataset))
                 raise ContractError(
                     f"data set {dataset!r} could not be read when this run was planned; run again"
+                )
+            if self.resources.dataset(dataset).fingerprint() != planned:
+                raise DataChangedError(
+                    f"{dataset} has changed since the cell was planned; issue the command again"
                 )
 
     def _failure(self, cell: Cell, error: Exception) -> Failure:
@@ -351,21 +357,6 @@ def _check_finite(log: Sequence[Mapping[str, float]]) -> None:
         for name, value in entry.items():
             if not math.isfinite(value):
                 raise DivergedError(f"{name!r} became {value} in epoch {epoch} of the training")
-
-
-def _check_identity(cell: Cell, resources: Resources) -> None:
-    """DataChangedError if a data set is no longer the one that the cell was planned for."""
-    planned = dict(cell.inputs)
-    training = cell.training
-    while training is not None:
-        planned |= dict(training.inputs)
-        training = training.start
-    for name, digest in planned.items():
-        kind, _, dataset = name.partition(":")
-        if kind == "dataset" and resources.dataset(dataset).fingerprint() != digest:
-            raise DataChangedError(
-                f"{dataset} has changed since the cell was planned; issue the command again"
-            )
 
 
 def _finished(record: Record) -> Event:

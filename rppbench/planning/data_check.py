@@ -58,6 +58,5 @@ class DataCheck:
 
 def _draws(training: Training | None) -> Iterator[object]:
     """All that decides which images a training, and those before it, draw."""
-    while training is not None:
-        yield training.source, training.classes, training.shots, training.seed
-        training = training.start
+    for one in training.chain if training else ():
+        yield one.source, one.classes, one.shots, one.seed

@@ -24,8 +24,6 @@ def downloads(registry: Registry, cells: Iterable[Cell]) -> Iterator[str]:
 
 def _backbones(cell: Cell) -> Iterator[str]:
     yield cell.backbone
-    training = cell.training
-    while training is not None:
+    for training in cell.trainings:
         if training.teacher is not None:
             yield training.teacher
-        training = training.start

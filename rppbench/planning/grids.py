@@ -41,6 +41,7 @@ def design(
     *,
     one_at_a_time: bool = False,
     name: str = "",
+    input_digests: InputDigests | None = None,
     warn: Callable[[str], None] = lambda line: None,
     most: float = math.inf,
 ) -> Design:
@@ -48,7 +49,8 @@ def design(
 
     Several mappings are sub-grids, which are united: an option that one of them does not vary has
     its baseline value there. The baseline is part of every grid; options that `baseline` does not
-    name take their first value. `warn` gets each remark of the planner once (`plan.cells`).
+    name take their first value. Designs that share `input_digests` read data and weights once.
+    `warn` gets each remark of the planner once (`plan.cells`).
     Raises UsageError for unknown options, values of the wrong type,
     and requests of more than one method or task; TooManyCellsError for more than `most` cells,
     before the product is built.
@@ -77,7 +79,8 @@ def design(
         combinations += _singles(base, values_of) if one_at_a_time else _products(base, values_of)
     notes: dict[str, None] = {}
     name = name or _name(request, list(base))
-    planned = _planned(registry, request, combinations, name, notes, most)
+    digests = input_digests or InputDigests(registry)
+    planned = _planned(registry, request, combinations, name, digests, notes, most)
     for line in notes:
         warn(line)
     return planned
@@ -162,11 +165,11 @@ def _planned(
     request: Request,
     all_levels: Sequence[Mapping[str, str]],
     name: str,
+    input_digests: InputDigests,
     notes: dict[str, None],
     most: float,
 ) -> Design:
     """The grid of the given levels; remarks of the planner are added to `notes`."""
-    input_digests = InputDigests(registry)
     by_key: dict[str, Cell] = {}
     combinations: list[Combination] = []
     for levels in dict.fromkeys(tuple(levels.items()) for levels in all_levels):

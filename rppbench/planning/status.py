@@ -68,7 +68,7 @@ def survey(
     for cell in planned:
         stored = known.get(cell.key)
         state = "todo" if stored is None else _recorded(stored)
-        if not _digests(cell).isdisjoint((MISSING, BROKEN)):
+        if any(digest in (MISSING, BROKEN) for _, digest in cell.all_inputs):
             state = "blocked"
         why = why_stale(stored, checks) if stored is not None and state == "done" else ()
         if why:
@@ -134,14 +134,6 @@ class _Trainings:
             needed.add(training.key)
             training = training.start
         return needed
-
-
-def _digests(cell: Cell) -> set[str]:
-    pairs, training = list(cell.inputs), cell.training
-    while training is not None:
-        pairs += training.inputs
-        training = training.start
-    return {value for _, value in pairs}
 
 
 def _similarity(cell: Cell) -> tuple[str, str, str]:

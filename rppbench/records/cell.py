@@ -79,6 +79,11 @@ class Training:
     def key(self) -> str:
         return key_of(training_data(self))
 
+    @property
+    def chain(self) -> tuple[Training, ...]:
+        """This training, the one that it continues, and so on."""
+        return (self, *(self.start.chain if self.start else ()))
+
 
 def recipe_name(training: Training) -> str:
     """The recipe's name in tables: that of its protocol if it has one, else its own."""
@@ -127,6 +132,16 @@ class Cell:
         """
         data = cell_data(self)
         return comparability_of({name: data[name] for name in COMPARABLE}, data["inputs"])
+
+    @property
+    def all_inputs(self) -> Pairs:
+        """`inputs`, and those of its trainings."""
+        return (*self.inputs, *(pair for one in self.trainings for pair in one.inputs))
+
+    @property
+    def trainings(self) -> tuple[Training, ...]:
+        """The training, the one that it continues, and so on; () if nothing is learned."""
+        return () if self.training is None else self.training.chain
 
     @property
     def imported(self) -> bool:
