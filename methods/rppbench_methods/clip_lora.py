@@ -41,7 +41,7 @@ from rppbench.contracts import (
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import check_adapted
 from rppbench_methods.official import required
-from rppbench_methods.zeroshot import wordings
+from rppbench_methods.zeroshot import one_wording, wordings
 
 PROJECTIONS = {"q": "queries", "k": "keys", "v": "values", "o": "output"}
 
@@ -85,9 +85,7 @@ class CLIPLoRA(Method, ReadsOfficialCheckpoints):
             raise UsageError(f"rank is at least 1 and dropout below 1, not {rank} and {dropout}")
         if not projections or set(projections) - set(PROJECTIONS):
             raise UsageError(f"projections are letters of 'qkvo', not {projections!r}")
-        self.wordings = wordings(template)
-        if len(self.wordings) > 1:
-            raise UsageError(f"{template!r} has several wordings; the adapted tower reads one")
+        self.wording, self.wordings = one_wording(template), wordings(template)
         self.projections = [PROJECTIONS[letter] for letter in sorted(set(projections))]
         self.scaling, self.dropout = alpha * rank**-0.5, dropout  # gamma
         sides = ("text", "image") if encoders == "both" else (encoders,)
@@ -112,16 +110,14 @@ class CLIPLoRA(Method, ReadsOfficialCheckpoints):
 
     @classmethod
     def prompted_towers(cls, options: Mapping[str, Option]) -> Sequence[Tower]:
-        # The text tower runs as an adapted one in any case: it may have no adapter.
-        return ("text",) if options["encoders"] == "text" else ("text", "image")
+        towers: tuple[Tower, ...] = ("text", "image")
+        return [tower for tower in towers if options["encoders"] in (tower, "both")]
 
     def prompts(self) -> Prompts:
         stream = torch.Generator().manual_seed(int(self.seed) + (int(self.steps) << 31))
         adapted = {side: self._prompt(tower, stream) for side, tower in self.towers.items()}
         text = adapted.get("text") or Templates(self.wordings)
-        return Prompts(
-            text, adapted.get("image"), lambda own: self.wordings[0] if self.wordings else own
-        )
+        return Prompts(text, adapted.get("image"), self.wording)
 
     def loss(self, step: Step) -> Tensor:
         self.steps += self.training

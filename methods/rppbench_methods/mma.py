@@ -34,10 +34,9 @@ from rppbench.contracts import (
     Tower,
     read_recipes,
 )
-from rppbench.errors import UsageError
 from rppbench_methods.contexts import check_adapted
 from rppbench_methods.official import required, start_token
-from rppbench_methods.zeroshot import wordings
+from rppbench_methods.zeroshot import one_wording
 
 
 class MMA(Method, ReadsOfficialCheckpoints):
@@ -64,9 +63,7 @@ class MMA(Method, ReadsOfficialCheckpoints):
         super().__init__(space)
         for side in ("text", "image"):
             check_adapted(space, side, depth)
-        self.wordings = wordings(template)
-        if len(self.wordings) > 1:
-            raise UsageError(f"{template!r} has several wordings; the adapted tower reads one")
+        self.wording = one_wording(template)
         self.scale = scale
 
         def layers(inputs: int, outputs: int) -> nn.ModuleList:
@@ -88,7 +85,7 @@ class MMA(Method, ReadsOfficialCheckpoints):
     def prompts(self) -> Prompts:
         text = self._prompt("text", self.text_down, self.text_up)
         image = self._prompt("image", self.image_down, self.image_up)
-        return Prompts(text, image, lambda own: self.wordings[0] if self.wordings else own)
+        return Prompts(text, image, self.wording)
 
     def _prompt(self, side: str, down: nn.ModuleList, up: nn.ModuleList) -> Prompt:
         adapters = {

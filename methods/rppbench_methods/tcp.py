@@ -34,7 +34,7 @@ from rppbench.contracts import (
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import check_size, initial_context, linear
 from rppbench_methods.official import required, start_token
-from rppbench_methods.zeroshot import wordings
+from rppbench_methods.zeroshot import one_wording, wordings
 
 
 class TCP(Method, ReadsOfficialCheckpoints):
@@ -69,7 +69,7 @@ class TCP(Method, ReadsOfficialCheckpoints):
                 f"layer is 0 to {space.text_layers - 1} for the text tower of this backbone"
             )
         self.layer, self.weight = layer, weight
-        self.template = next(iter(wordings(template)), None)
+        self.wording = behind_context if template == "dataset" else one_wording(template)
         self.crafted = wordings(crafted)
         self.frozen = FrozenFeatures(self.crafted)
         self.context = nn.Parameter(initial_context(space, length, init))
@@ -84,7 +84,7 @@ class TCP(Method, ReadsOfficialCheckpoints):
     def prompts(self) -> Prompts:
         return Prompts(
             ClassAware(self.prompt, self.crafted),
-            wording=lambda own: self.template or behind_context(own),
+            wording=self.wording,
         )
 
     def prompt(self, crafted: Tensor) -> Prompt:

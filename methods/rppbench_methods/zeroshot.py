@@ -6,8 +6,10 @@ section 3.1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rppbench.contracts import Method, Prompts, Space, Templates
-from rppbench.errors import unknown
+from rppbench.errors import UsageError, unknown
 
 WORDS = ("dataset", "single", "select", "ensemble")
 
@@ -33,6 +35,17 @@ class ZeroShot(Method):
 
     def prompts(self) -> Prompts:
         return Prompts(text=Templates(self.wordings))
+
+
+def one_wording(template: str) -> Callable[[str], str]:
+    """The data set's own template -> the wording that `template` stands for.
+
+    UsageError if it stands for several: learned text has one.
+    """
+    chosen = wordings(template)
+    if len(chosen) > 1:
+        raise UsageError(f"{template!r} has several wordings; learned text has one")
+    return lambda own: chosen[0] if chosen else own
 
 
 def wordings(template: str) -> tuple[str, ...]:

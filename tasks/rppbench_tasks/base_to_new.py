@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench.stats.intervals import harmonic_mean
+from rppbench_tasks.shots import Shots
 
 
 class BaseToNew(Task):
@@ -25,9 +25,7 @@ class BaseToNew(Task):
     paper = "arXiv:2203.05557"
     metric = "harmonic_mean"
 
-    def __init__(
-        self, *, suite: str = "demo", shots: Annotated[int, Range(1, 1_000_000)] = 16
-    ) -> None:
+    def __init__(self, *, suite: str = "demo", shots: Shots = 16) -> None:
         self.suite, self.shots = suite, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

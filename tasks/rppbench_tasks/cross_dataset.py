@@ -8,9 +8,10 @@ Open-Vocabulary Visual Recognition, NeurIPS 2023.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench_tasks.shots import ShotsOfRecipe
 
 
 class CrossDataset(Task):
@@ -27,7 +28,7 @@ class CrossDataset(Task):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: Annotated[int, Range(0, 1_000_000)] = 0,
+        shots: ShotsOfRecipe = 0,
     ) -> None:
         self.suite, self.source, self.shots = suite, source, shots
 

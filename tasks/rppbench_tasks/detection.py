@@ -40,6 +40,7 @@ from rppbench_tasks.proposing.files import BoxFile
 from rppbench_tasks.proposing.models import Detector
 from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.proposing.task import ProposalTask
+from rppbench_tasks.shots import ShotsOfRecipe
 
 
 class Detection(ProposalTask):
@@ -67,7 +68,7 @@ class Detection(ProposalTask):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: Annotated[int, Range(0, 1_000_000)] = 0,
+        shots: ShotsOfRecipe = 0,
         proposals: str = "regions",
         path: str = "",
         at_most: Annotated[int, Range(1, 100_000)] = 100,

@@ -6,9 +6,9 @@ Zhou et al., Learning to Prompt for Vision-Language Models, IJCV 2022, section 4
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench_tasks.shots import Shots
 
 
 class FewShot(Task):
@@ -18,9 +18,7 @@ class FewShot(Task):
     title = "Few-shot learning"
     paper = "arXiv:2109.01134"
 
-    def __init__(
-        self, *, suite: str = "demo", shots: Annotated[int, Range(1, 1_000_000)] = 16
-    ) -> None:
+    def __init__(self, *, suite: str = "demo", shots: Shots = 16) -> None:
         self.suite, self.shots = suite, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

@@ -8,10 +8,11 @@ here are CoOp's and CoCoOp's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.base_to_new import base_to_new
+from rppbench_tasks.shots import Shots
 
 
 class FineTune(Task):
@@ -29,7 +30,7 @@ class FineTune(Task):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: Annotated[int, Range(1, 1_000_000)] = 16,
+        shots: Shots = 16,
         protocol: Literal["few-shot", "base-to-new"] = "few-shot",
     ) -> None:
         self.suite, self.source, self.shots = suite, source, shots

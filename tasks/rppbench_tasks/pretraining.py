@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Annotated
 
-from rppbench.contracts import Assignment, Bench, Catalog, Method, Range, Score, Task
+from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
+from rppbench_tasks.shots import ShotsOfRecipe
 
 
 class Pretraining(Task):
@@ -26,7 +26,7 @@ class Pretraining(Task):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: Annotated[int, Range(0, 1_000_000)] = 0,
+        shots: ShotsOfRecipe = 0,
     ) -> None:
         self.suite, self.source, self.shots = suite, source, shots
 

@@ -34,6 +34,7 @@ from rppbench_tasks.segmenting import map_results
 from rppbench_tasks.segmenting.dense import DenseHead
 from rppbench_tasks.segmenting.mean_iou import Confusion
 from rppbench_tasks.segmenting.two_stage import TwoStageHead
+from rppbench_tasks.shots import ShotsOfRecipe
 
 Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
 """(image, its key, (h, w)) -> (h, w) labels of the image's pixels, `IGNORED` for none."""
@@ -65,7 +66,7 @@ class Segmentation(ProposalTask):
         *,
         suite: str = "demo",
         source: str = "",
-        shots: Annotated[int, Range(0, 1_000_000)] = 0,
+        shots: ShotsOfRecipe = 0,
         head: str = "proposals",
         view: Literal["windows", "whole"] = "windows",
         proposals: str = "regions",
