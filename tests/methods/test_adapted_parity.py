@@ -13,11 +13,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.parity import DECAY, HEADS, NAMES, RATE, RECIPE
 from support.reference import image_features, text_features
 from support.tiny import make_tiny_clip, tokenizer
 from support.toy_data import Toy
-from support.training_world import World, leaves
+from support.training_world import (
+    DECAY,
+    HEADS,
+    NAMES,
+    RATE,
+    RECIPE,
+    World,
+    complete_and_resumed,
+    leaves,
+)
 from torch import Tensor
 
 from rppbench.contracts.prompts import Adapter, Prompt, Prompts, Templates, TokenMap
@@ -96,8 +104,8 @@ def test_a_step_of_clip_lora_equals_merged_weights(
     start = leaves(world.method)
     world.run()
     values = torch.cat(list(kept.values()))
-    whole = torch.where(values > 0.5, 1 / (1 - dropout), 0.0)
-    torch.testing.assert_close(values, whole, rtol=1e-3, atol=1e-3)
+    kept = torch.where(values > 0.5, 1 / (1 - dropout), 0.0)
+    torch.testing.assert_close(values, kept, rtol=1e-3, atol=1e-3)
     assert float((values < 0.5).float().mean()) == pytest.approx(dropout, abs=0.05)
     features = {}
     for tower in ("text", "image"):
@@ -159,21 +167,10 @@ def test_masks_of_a_step_stay_until_it_is_taken_and_are_none_afterwards() -> Non
 def test_an_interrupted_clip_lora_draws_the_same_masks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
     recipe = replace(ADAMW, batch=4, steps_per_shot=2, schedule="cosine-steps")
-    complete = World(tmp_path / "complete", CLIPLoRA, recipe)
-    complete.run()
-    cut = World(tmp_path / "cut", CLIPLoRA, recipe)
-
-    def kill(phase: str, done: int, total: int, metrics: object) -> None:
-        if phase == "train" and done == stop + 1:
-            raise KeyboardInterrupt
-
-    cut.trainer.notify = kill
-    with pytest.raises(KeyboardInterrupt):
-        cut.run()
-    again = World(tmp_path / "cut", CLIPLoRA, recipe)
-    again.run()
+    complete, again = complete_and_resumed(
+        lambda name: World(tmp_path / name, CLIPLoRA, recipe), stop, monkeypatch
+    )
     assert int(complete.method.steps) == 6
     for name, value in complete.method.state_dict().items():
         assert torch.equal(value, again.method.state_dict()[name])

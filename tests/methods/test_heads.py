@@ -14,11 +14,22 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
-from support.parity import HEADS, IMAGES, NAMES, RECIPE, plain_images, plain_texts
 from support.reference import image_features
 from support.tiny import make_tiny_clip
 from support.toy_data import Toy
-from support.training_world import FIT, World, leaves, moved_by_sgd
+from support.training_world import (
+    FIT,
+    HEADS,
+    IMAGES,
+    NAMES,
+    RECIPE,
+    World,
+    complete_and_resumed,
+    leaves,
+    moved_by_sgd,
+    plain_images,
+    plain_texts,
+)
 from torch import Tensor
 
 from rppbench.contracts.learning import Supervision
@@ -335,21 +346,10 @@ def test_what_was_fitted_is_read_back_as_it_was(
 def test_an_interrupted_adamw_ends_in_the_same_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
     recipe = replace(RECIPE, epochs=3, batch=4, optimiser="adamw", lr=0.01)
-    complete = World(tmp_path / "complete", TipAdapterF, recipe)
-    complete.run()
-    cut = World(tmp_path / "cut", TipAdapterF, recipe)
-
-    def kill(phase: str, done: int, total: int, metrics: object) -> None:
-        if phase == "train" and done == stop + 1:
-            raise KeyboardInterrupt
-
-    cut.trainer.notify = kill
-    with pytest.raises(KeyboardInterrupt):
-        cut.run()
-    again = World(tmp_path / "cut", TipAdapterF, recipe)
-    again.run()
+    complete, again = complete_and_resumed(
+        lambda name: World(tmp_path / name, TipAdapterF, recipe), stop, monkeypatch
+    )
     assert torch.equal(again.method.keys, complete.method.keys)
     assert torch.equal(again.method.alpha, complete.method.alpha)
 

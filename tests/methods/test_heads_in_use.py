@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import RunCommand, refused, save_test_images
+from support.commands import RunCommand, predict_test_images, refused, save_test_images
 
 from rppbench import hookimpl
 from rppbench.contracts.method import Method
@@ -59,15 +59,11 @@ def test_what_is_exported_predicts_as_the_benchmark_scored(
     (record,) = records()
     status, _, complaints = run_command("export", record.key, "--to", "mine")
     assert status == 0, complaints
-    paths, labels = save_test_images()
-    asked = ("--prompt", "mine", "--classes", NAMES, "--json", *paths)
-    status, printed, complaints = run_command("predict", *asked)
-    assert status == 0, complaints
-    best = [NAMES.split(",").index(entry["classes"][0]["name"]) for entry in json.loads(printed)]
+    right, answers = predict_test_images(run_command, NAMES)
     score = record.score("top1")
     assert score is not None
-    assert sum(one == two for one, two in zip(best, labels, strict=True)) == score.correct
-    assert all(0 < guess["probability"] <= 1 for guess in json.loads(printed)[0]["classes"])
+    assert right == score.correct
+    assert all(0 < guess["probability"] <= 1 for guess in answers[0]["classes"])
 
 
 @pytest.mark.parametrize("name", ["linear-probe", "tip-adapter", "gda", "taskres"])

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES
-from support.parity import (
+from support.tiny import make_tiny_clip, tokenizer
+from support.toy_data import Toy
+from support.training_world import (
     DECAY,
     IMAGES,
     NAMES,
@@ -25,8 +27,6 @@ from support.parity import (
     plain_texts,
     words,
 )
-from support.tiny import make_tiny_clip, tokenizer
-from support.toy_data import Toy
 from torch import Tensor
 
 from rppbench.contracts.learning import Supervision

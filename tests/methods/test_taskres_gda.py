@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.parity import NAMES, RECIPE
 from support.tiny import tokenizer
-from support.training_world import FIT, World, leaves
+from support.training_world import FIT, NAMES, RECIPE, World, leaves
 from torch import Tensor
 
 from rppbench.contracts.recipe import Recipe

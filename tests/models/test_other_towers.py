@@ -73,7 +73,7 @@ def test_learned_tokens_are_not_averaged_into_an_image() -> None:
 
 
 class Unknown:
-    """A tokenizer that tells nothing of its ids."""
+    """A tokenizer that does not say what its ids are."""
 
     context_length = 77
 

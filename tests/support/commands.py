@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from support.toy_plugin import ToyOne
 
@@ -27,6 +29,17 @@ def save_test_images() -> tuple[list[str], list[int]]:
     for path, sample in zip(paths, samples, strict=True):
         dataset.image(sample).save(path)
     return paths, [sample.label for sample in samples]
+
+
+def predict_test_images(run_command: RunCommand, names: str) -> tuple[int, list[dict[str, Any]]]:
+    """How many test images `predict` with the prompt in 'mine' gets right, and its answers."""
+    paths, labels = save_test_images()
+    asked = ("--prompt", "mine", "--classes", names, "--json", *paths)
+    status, printed, log = run_command("predict", *asked)
+    assert status == 0, log
+    answers = json.loads(printed)
+    best = [names.split(",").index(answer["classes"][0]["name"]) for answer in answers]
+    return sum(one == two for one, two in zip(best, labels, strict=True)), answers
 
 
 def predict_words(folder: Path) -> tuple[str, ...]:

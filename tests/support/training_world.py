@@ -1,27 +1,75 @@
-"""One training on the toy set with all its inputs computed by the slow towers, and SGD by hand."""
+"""What parity tests of methods share: settings, plain towers, and one training on the toy set.
+
+All inputs of that training are computed by the slow towers, and its SGD step by hand.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
+from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.few_shot import few_shot_with_val
 from rppbench.data.splits import of_classes
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
-from rppbench.records.cell import Choice, Option
+from rppbench.models.clip import Clip
+from rppbench.records.cell import Choice, Option, Training
 from rppbench.training.state import Progress
 from rppbench.training.trainer import Trainer
-from support.parity import DECAY, IMAGES, NAMES, RATE, RECIPE, TRAINING, plain_images, plain_texts
-from support.tiny import make_tiny_clip
+from support.reference import image_features, text_features
+from support.tiny import make_tiny_clip, tokenizer
 from support.toy_data import Toy
+
+NAMES = list(Toy().classes)[:5]
+IMAGES = 15
+HEADS = 4
+RATE, DECAY = 0.5, 5e-4
+RECIPE = Recipe("step-1", epochs=1, batch=IMAGES, lr=RATE, warmup_epochs=0, augment="none")
+TRAINING = Training(
+    method=Choice("any"),
+    recipe=RECIPE.choice(),
+    source="toy",
+    classes="seen",
+    shots=3,
+    seed=0,
+    backbone="tiny",
+    teacher=None,
+    precision="fp32",
+)
+
+
+Parameters = Mapping[str, Tensor]
+
+
+Text = Prompt | Callable[[Tensor], list[Prompt]] | None
+
+
+def words(clip: Clip, text: str) -> Tensor:
+    ids = tokenizer()([text])[0]
+    embedded = clip.model.token_embedding.weight[ids]
+    return embedded[1 : int(ids.argmax())]
+
+
+def plain_texts(clip: Clip, names: Sequence[str], prompt: Prompt | None) -> Tensor:
+    if prompt is None:
+        empty = Prompt(torch.empty(0, 32))
+        return plain_texts(clip, [f"a photo of a {name}" for name in names], empty)
+    return text_features(clip.model.state_dict(), tokenizer(), names, prompt, HEADS, False)
+
+
+def plain_images(clip: Clip, pixels: Tensor, prompt: Prompt | None) -> Tensor:
+    return image_features(clip.model.state_dict(), pixels, prompt, HEADS, False)
+
 
 FIT = replace(RECIPE, epochs=0)
 SHOTS = 3
@@ -83,6 +131,29 @@ class World:
         self.progress = progress = self.trainer.run(self.folder / "prompts.safetensors")
         assert progress.log
         assert progress.train_loss is not None
+
+
+def complete_and_resumed(
+    make: Callable[[str], World], stop: int, patch: pytest.MonkeyPatch
+) -> tuple[World, World]:
+    """A training that ran in one go, and one that was interrupted after step `stop` and resumed.
+
+    `make` makes the world of a folder's name.
+    """
+    patch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
+    complete, cut = make("complete"), make("cut")
+    complete.run()
+
+    def kill(phase: str, done: int, total: int, metrics: object) -> None:
+        if phase == "train" and done == stop + 1:
+            raise KeyboardInterrupt
+
+    cut.trainer.notify = kill
+    with pytest.raises(KeyboardInterrupt):
+        cut.run()
+    resumed = make("cut")
+    resumed.run()
+    return complete, resumed
 
 
 def leaves(method: Method) -> dict[str, Tensor]:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.parity import RECIPE
-from support.training_world import World
+from support.training_world import RECIPE, World, complete_and_resumed
 
 from rppbench_methods.clip_adapter import CLIPAdapter
 
@@ -36,20 +35,9 @@ def test_it_takes_the_steps_and_closes_the_last_epoch_early(tmp_path: Path) -> N
 def test_an_interrupted_one_ends_in_the_same_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
-    monkeypatch.setattr("rppbench.training.trainer.SAVE_SECONDS", -1.0)
-    complete = World(tmp_path / "complete", CLIPAdapter, BY_STEPS)
-    complete.run()
-    cut = World(tmp_path / "cut", CLIPAdapter, BY_STEPS)
-
-    def kill(phase: str, done: int, total: int, metrics: object) -> None:
-        if phase == "train" and done == stop + 1:
-            raise KeyboardInterrupt
-
-    cut.trainer.notify = kill
-    with pytest.raises(KeyboardInterrupt):
-        cut.run()
-    again = World(tmp_path / "cut", CLIPAdapter, BY_STEPS)
-    again.run()
+    complete, again = complete_and_resumed(
+        lambda name: World(tmp_path / name, CLIPAdapter, BY_STEPS), stop, monkeypatch
+    )
     for name, value in complete.method.state_dict().items():
         assert torch.equal(value, again.method.state_dict()[name])
 

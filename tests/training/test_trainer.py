@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support import parity
+from support import training_world
 from support.tiny import make_tiny_clip, tiny_config
 from support.toy_data import Toy
 from torch import Tensor
@@ -30,7 +30,7 @@ from rppbench.training.state import load_state
 from rppbench.training.trainer import Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
-TRAINING = replace(parity.TRAINING, method=Choice("probe"), recipe=RECIPE.choice())
+TRAINING = replace(training_world.TRAINING, method=Choice("probe"), recipe=RECIPE.choice())
 
 
 PLAIN = Supervision()
