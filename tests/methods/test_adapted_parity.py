@@ -104,8 +104,8 @@ def test_a_step_of_clip_lora_equals_merged_weights(
     start = leaves(world.method)
     world.run()
     values = torch.cat(list(kept.values()))
-    kept = torch.where(values > 0.5, 1 / (1 - dropout), 0.0)
-    torch.testing.assert_close(values, kept, rtol=1e-3, atol=1e-3)
+    scaled = torch.where(values > 0.5, 1 / (1 - dropout), 0.0)
+    torch.testing.assert_close(values, scaled, rtol=1e-3, atol=1e-3)
     assert float((values < 0.5).float().mean()) == pytest.approx(dropout, abs=0.05)
     features = {}
     for tower in ("text", "image"):
