@@ -39,6 +39,9 @@ class Component:
     """Address of the official code or data."""
     version: ClassVar[int] = 1
     """Increased whenever the same cell would give another number; part of keys."""
+    later_options: ClassVar[tuple[str, ...]] = ()
+    """Options that came later: keys of older cells lack them, so a default adds nothing to a key.
+    """
 
 
 @dataclass(frozen=True)

@@ -344,11 +344,13 @@ def _pretraining(
     assert component.learning is not None
     recipe = select(component.learning.recipes, "pretraining", suite)
     before = resolve(component, {**dict(recipe.options), **explicit})
-    for name, value in before.options:
-        if name not in SUPERVISION and method[name] != value:
+    usual = options(component)
+    pretrained, tuned = ({**usual, **dict(choice.options)} for choice in (before, method))
+    for name, value in pretrained.items():
+        if name not in SUPERVISION and tuned[name] != value:
             raise UsageError(
                 f"{component.name!r} is pretrained with {name}={spell(value)} (recipe "
-                f"{recipe.name}) and cannot continue with {name}={spell(method[name])}; "
+                f"{recipe.name}) and cannot continue with {name}={spell(tuned[name])}; "
                 f"say which for both: {component.name}:{name}=..."
             )
     return before, recipe

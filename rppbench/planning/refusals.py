@@ -32,7 +32,8 @@ class Refusals:
         '' if it can, or if the backbone is not known. What the code of a method raises is raised.
         """
         method: type[Method] = self.registry.get("methods", cell.method.name)
-        towers = method.prompted_towers(dict(cell.method.options))
+        chosen = {**options(method), **dict(cell.method.options)}
+        towers = method.prompted_towers(chosen)
         if not towers:
             return ""
         known = self.obstacles_of(cell.backbone)
@@ -43,7 +44,7 @@ class Refusals:
         ]
         if not reasons:
             return ""
-        able = list(self._able(method, dict(cell.method.options), known))
+        able = list(self._able(method, chosen, known))
         advice = [f"these run on it: {', '.join(able)}"] if able else []
         return "\n".join(["; ".join(reasons), *advice])
 

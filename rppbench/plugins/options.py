@@ -103,6 +103,15 @@ def check(component: Any, name: str, values: Mapping[str, Option]) -> None:
 
 
 def resolve(component: type[Any], explicit: Mapping[str, Option]) -> Choice:
-    """The component with the values of all its options, sorted by name."""
+    """The component with the values of its options, sorted by name.
+
+    An option of `later_options` is left out where it has its default.
+    """
     check(component, component.name, explicit)
-    return Choice(component.name, tuple(sorted({**options(component), **explicit}.items())))
+    usual, later = options(component), getattr(component, "later_options", ())
+    values = {
+        name: value
+        for name, value in {**usual, **explicit}.items()
+        if name not in later or value != usual[name]
+    }
+    return Choice(component.name, tuple(sorted(values.items())))

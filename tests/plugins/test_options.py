@@ -113,6 +113,16 @@ def test_a_resolved_choice_holds_every_option_sorted() -> None:
         resolve(Trained, {"where": "nowhere"})
 
 
+def test_an_option_that_came_later_adds_nothing_to_a_key_at_its_default() -> None:
+    class Later(Plain):
+        name, later_options = "later", ("both",)
+
+    usual = [name for name, _ in resolve(Later, {}).options]
+    assert usual == sorted(set(options(Later)) - {"both"})
+    assert resolve(Later, {"both": False}) == resolve(Later, {})
+    assert resolve(Later, {"both": True})["both"] is True
+
+
 def test_values_that_are_not_named_are_not_checked() -> None:
     check(Plain, "plain", {"length": 3})
     assert parse_value("x", "1", True) is True
