@@ -16,7 +16,7 @@ from rppbench.records.cell import Choice, Option, Options
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
 
-_LATER = ("eps", "min_lr", "steps_per_shot")
+_LATER = ("eps", "min_lr", "shards", "steps_per_shot")
 """Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 
@@ -28,11 +28,14 @@ class Recipe:
     epochs: Annotated[int, Range(0, 100_000)]
     """0 for a method without training steps."""
     batch: Annotated[int, Range(1, 1_000_000)]
-    """Images per step."""
+    """Images per step; of each shard, if a step has several."""
     lr: Annotated[float, Range(0, 1e6)]
     """Peak learning rate."""
     steps_per_shot: Annotated[int, Range(0, 100_000)] = 0
     """Training steps for each shot, in place of `epochs`; 0 counts epochs."""
+    shards: Annotated[int, Range(1, 10_000)] = 1
+    """Batches of one step, each with negatives of its own; their gradients are averaged. It is the
+    number of processes of official code that trains on several GPUs."""
     warmup_epochs: Annotated[int, Range(0, 100_000)] = 1
     warmup_lr: Annotated[float, Range(0, 1e6)] = 1e-5
     """Constant rate of the warm-up epochs; the cosine starts after them at full rate and runs
@@ -80,10 +83,12 @@ class Recipe:
         values = {
             name: value
             for name, value in {**self.values(), "protocol": self.protocol}.items()
-            if value or name not in _LATER
+            if name not in _LATER or value != _DEFAULTS[name]
         }
         return Choice(self.name, tuple(sorted(values.items())))
 
+
+_DEFAULTS = {field.name: field.default for field in fields(Recipe)}
 
 FALLBACK = Recipe(
     name="default-1",
@@ -103,15 +108,18 @@ def select(
     source: str = "",
     shots: int = 0,
 ) -> Recipe:
-    """The named recipe, or the most specific one for this task, suite, source and shots.
+    """The most specific recipe for this task, suite, source and shots.
 
+    `name` is that of a recipe or of a protocol, and leaves the choice among those with this name.
     Raises UsageError for a name that the method does not list.
     """
     if name is not None:
-        for recipe in recipes:
-            if recipe.name == name:
-                return recipe
-        raise unknown("recipe is named", name, [recipe.name for recipe in recipes], "recipes")
+        named = [recipe for recipe in recipes if name in (recipe.name, recipe.protocol)]
+        if not named:
+            raise unknown("recipe is named", name, [recipe.name for recipe in recipes], "recipes")
+        if len(named) == 1:
+            return named[0]
+        recipes = named
     fitting = [
         recipe
         for recipe in recipes
@@ -125,7 +133,7 @@ def select(
         # One for the suite beats one for the task, which beats a general one; order breaks ties.
         return (not recipe.suite, not recipe.tasks, not recipe.datasets, not recipe.at_shots)
 
-    return min(fitting, key=rank, default=FALLBACK)
+    return min(fitting, key=rank, default=FALLBACK if name is None else recipes[0])
 
 
 def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:

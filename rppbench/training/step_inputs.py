@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ ENCODED = 256
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one step: all of them in their first view, then in the next, and so on."""
+    """The images of a step's shard: all in their first view, then in the next, and so on."""
 
     picks: Tensor
     """(b,) positions in the training list."""
@@ -102,9 +103,11 @@ class StepInputs:
         if (frozen := method.frozen) is not None:
             wordings = frozen.wordings or (dataset.template,)
             self.frozen_texts = template_features(self.features, clip, names, wordings, frozen.raw)
-        self.batch = min(int(recipe["batch"]), len(samples))
+        self.shards = max(1, min(int(recipe.get("shards", 1)), len(samples)))
+        self.batch = min(int(recipe["batch"]), len(samples) // self.shards)
         self.views = int(recipe["views"])
-        self.epoch_steps = len(samples) // self.batch  # Dassl drops an incomplete last batch
+        # Dassl drops an incomplete last batch.
+        self.epoch_steps = len(samples) // (self.batch * self.shards)
 
     @cached_property
     def names(self) -> Names:
@@ -115,12 +118,18 @@ class StepInputs:
         """(n,) the order in which an epoch takes the training images."""
         return torch.randperm(len(self.labels), generator=self._stream("order", epoch))
 
-    def epoch(self, epoch: int, first: int) -> Iterator[tuple[int, Batch]]:
-        """(step within the epoch, its batch) from step `first` to the last."""
+    def epoch(self, epoch: int, first: int) -> Iterator[tuple[int, tuple[Batch, ...]]]:
+        """(step within the epoch, the batches of its shards) from step `first` to the last."""
+        batches = self._batches(epoch, first * self.shards)
+        for step in range(first, self.epoch_steps):
+            yield step, tuple(islice(batches, self.shards))
+
+    def _batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """The batches of an epoch from the one at `first` on, shard by shard."""
         order = self.order(epoch)
         picks = [
-            order[step * self.batch : (step + 1) * self.batch]
-            for step in range(first, self.epoch_steps)
+            order[at * self.batch : (at + 1) * self.batch]
+            for at in range(first, self.epoch_steps * self.shards)
         ]
         prompted = checked_prompts(self.method, self.clip).image is not None
         needs_frozen = self.method.frozen is not None and self.method.frozen.images
@@ -140,16 +149,13 @@ class StepInputs:
             if self.teacher is None
             else self.epoch_features(self.teacher, self.teacher_pixels, epoch)
         )
-        for step, pick in enumerate(picks, first):
+        for pick in picks:
             own = _rows(frozen, pick)
-            yield (
-                step,
-                Batch(
-                    picks=pick.repeat(self.views),
-                    images=next(pixels) if own is None or prompted else own,
-                    teacher_images=_rows(teacher, pick),
-                    frozen_images=own if needs_frozen else None,
-                ),
+            yield Batch(
+                picks=pick.repeat(self.views),
+                images=next(pixels) if own is None or prompted else own,
+                teacher_images=_rows(teacher, pick),
+                frozen_images=own if needs_frozen else None,
             )
 
     def epoch_features(self, clip: Clip, images: Images, epoch: int) -> Tensor:
@@ -172,16 +178,17 @@ class StepInputs:
         return self.group.stored(get, encoded, ENCODED)
 
     def candidates(
-        self, labels: Tensor, sampled: int, epoch: int, step: int
+        self, labels: Tensor, sampled: int, epoch: int, batch: int
     ) -> tuple[Tensor, Tensor]:
-        """Sorted candidate classes (k,) of a step, and which of them were drawn as negatives (k,).
+        """Sorted candidate classes (k,) of a batch, and which of them were drawn as negatives (k,).
 
-        `sampled` is `Supervision.sampled`, `labels` (b,) are the classes of the step's images.
+        `sampled` is `Supervision.sampled`, `labels` (b,) are the classes of the batch's images, and
+        `batch` is its number in the epoch, over the shards of all steps.
         """
         total = len(self.classes)
         if not 0 < sampled < total:
             return torch.arange(total), torch.ones(total, dtype=torch.bool)
-        stream = self._stream("classes", epoch, step)
+        stream = self._stream("classes", epoch, batch)
         # From all classes, the batch's own included: POMP masks the collisions afterwards.
         negatives = torch.randperm(total, generator=stream)[: sampled - 1]
         candidates = torch.cat([labels, negatives]).unique()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -116,13 +116,13 @@ class Trainer:
         started, saved = time.monotonic() - progress.seconds, time.monotonic()
         while progress.step < self.steps:
             epoch, first = divmod(progress.step, self.epoch_steps)
-            for step, batch in self.inputs.epoch(epoch, first):
+            for step, batches in self.inputs.epoch(epoch, first):
                 rate = learning_rate(self.recipe, epoch, progress.step / self.steps)
                 for group in optimiser.param_groups:
                     group["lr"] = rate
                 # A step that ran out of memory is taken again in smaller groups, but not by one of
                 # several processes: the others are in the middle of the same step.
-                take = partial(self._step, progress, step, batch, optimiser)
+                take = partial(self._step, progress, step, batches, optimiser)
                 if self.group.size == 1:
                     work = with_same_buffers(self.method, take)
                     take = partial(retry_with_less_memory, self.clip.text, work)
@@ -199,13 +199,41 @@ class Trainer:
         self,
         progress: Progress,
         step: int,
-        batch: Batch,
+        batches: Sequence[Batch],
         optimiser: torch.optim.Optimizer,
     ) -> Progress:
         epoch = progress.step // self.epoch_steps
+        when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
+        optimiser.zero_grad(set_to_none=True)
+        total, right, seen = 0.0, 0, 0
+        for at, batch in enumerate(batches, step * len(batches)):
+            state = self._state(batch, epoch, at)
+            loss = checked_loss(self.method, self.method.loss(state)) / len(batches)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._diverged(f"the loss became {value} {when}")
+            self.scaler.scale(loss).backward()
+            total, seen = total + value, seen + len(batch.picks)
+            right += int((state.logits.argmax(1) == state.labels).sum().item())
+        self.group.average([p for group in optimiser.param_groups for p in group["params"]])
+        self.scaler.step(optimiser)
+        self.scaler.update()
+        if self.scaler.get_scale() < 1:  # halved again and again: the scale is not the cause
+            raise self._diverged(f"gradients overflow float16 {when} and the loss is {total}")
+        return replace(
+            progress,
+            step=progress.step + 1,
+            epoch_loss=progress.epoch_loss + total,
+            epoch_right=progress.epoch_right + right,
+            epoch_seen=progress.epoch_seen + seen,
+            scaler=self.scaler.state_dict(),
+        )
+
+    def _state(self, batch: Batch, epoch: int, at: int) -> Step:
+        """What the loss of a batch sees; it is number `at` of the epoch."""
         inputs, device = self.inputs, self.clip.device
         labels = inputs.labels[batch.picks]
-        candidates, negatives = inputs.candidates(labels, self.supervision.sampled, epoch, step)
+        candidates, negatives = inputs.candidates(labels, self.supervision.sampled, epoch, at)
         prompts = checked_prompts(self.method, self.clip)
         images = batch.images.to(device)
         if prompts.image is not None:
@@ -219,7 +247,7 @@ class Trainer:
             teacher = self.teacher.scale * batch.teacher_images.to(device) @ teacher_texts.T
         frozen_texts, frozen_images = inputs.frozen_texts, batch.frozen_images
         head = self.method.classify(images, texts, candidates.to(device), self.clip.scale)
-        state = Step(
+        return Step(
             images=images,
             texts=texts,
             classes=candidates.to(device),
@@ -232,27 +260,6 @@ class Trainer:
             frozen_texts=None if frozen_texts is None else frozen_texts[candidates],
             frozen_images=None if frozen_images is None else frozen_images.to(device),
             head=checked_logits(self.method.name, head, len(images), len(candidates)),
-        )
-        loss = checked_loss(self.method, self.method.loss(state))
-        value = loss.item()
-        when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
-        if not math.isfinite(value):
-            raise self._diverged(f"the loss became {value} {when}")
-        optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
-        self.group.average([p for group in optimiser.param_groups for p in group["params"]])
-        self.scaler.step(optimiser)
-        self.scaler.update()
-        if self.scaler.get_scale() < 1:  # halved again and again: the scale is not the cause
-            raise self._diverged(f"gradients overflow float16 {when} and the loss is {value}")
-        right = (state.logits.argmax(1) == state.labels).sum().item()
-        return replace(
-            progress,
-            step=progress.step + 1,
-            epoch_loss=progress.epoch_loss + value,
-            epoch_right=progress.epoch_right + int(right),
-            epoch_seen=progress.epoch_seen + len(labels),
-            scaler=self.scaler.state_dict(),
         )
 
     def _texts(self, prompts: Prompts, images: Tensor, candidates: Tensor, batch: int) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.distributed import ProcessPair
+from support.distributed import SETTINGS, ProcessPair
 from support.toy_plugin import save_tiny
 
 from rppbench.records.cell import Cell
@@ -54,6 +54,22 @@ def prompts(output: Path, cell: Cell) -> dict[str, torch.Tensor]:
 def test_two_processes_learn_the_prompts_of_one(pair: ProcessPair) -> None:
     work = pair.plan(*METHODS)
     assert len(work) == len(METHODS)
+    check_same(pair, work)
+    helper = pair.folder / "two" / "process1"
+    assert not (helper / "records").exists()
+    assert not (helper / "prompts").exists()
+
+
+def test_two_processes_take_steps_of_several_shards(pair: ProcessPair) -> None:
+    settings = (*SETTINGS, ("recipe.batch", "2"), ("recipe.shards", "2"))
+    work = pair.plan("context:sampled=4,both=on", "context:kd=on", settings=settings)
+    check_same(pair, work)
+    for cell in work:
+        assert record(pair.folder / "two", cell).cost.steps == 3 * 2
+
+
+def check_same(pair: ProcessPair, work: list[Cell]) -> None:
+    """Run the cells in one process and in two: prompts, answers and log are the same."""
     pair.alone(work)
     pair.run(work)
     one, two = pair.folder / "one", pair.folder / "two"
@@ -71,9 +87,6 @@ def test_two_processes_learn_the_prompts_of_one(pair: ProcessPair) -> None:
         assert same.outcomes() == top1.outcomes() is not None
         for ours, theirs in zip(shared.training_log, expected.training_log, strict=True):
             assert ours == pytest.approx(theirs, abs=1e-4)
-    helper = two / "process1"
-    assert not (helper / "records").exists()
-    assert not (helper / "prompts").exists()
 
 
 def test_what_one_process_fails_in_is_in_the_record_and_the_next_cell_runs(
