@@ -25,7 +25,6 @@ class CLIPAdapter(Method):
     """A bottleneck of width e / `reduction`, whose output is mixed with the feature by `ratio`.
 
     Both towers stay frozen and the wording is each data set's own, so any class can be named.
-    The adapter sees features of unit length; in the official code they are not normalised.
     """
 
     name = "clip-adapter"

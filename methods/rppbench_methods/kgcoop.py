@@ -29,13 +29,14 @@ from rppbench.contracts import (
     read_recipes,
 )
 from rppbench_methods.contexts import Length, Weight, initial_context
+from rppbench_methods.zeroshot import wordings
 
 
 class KgCoOp(Method):
     """`length` learned tokens for all classes, started from "a photo of a"; text tower only.
 
-    `weight` multiplies the mean distance between learned and hand-crafted text features; the
-    wording is each data set's own.
+    `weight` multiplies the mean distance between learned and hand-crafted text features; `crafted`
+    is the wording of the latter, as the `template` of `zeroshot`.
     """
 
     name = "kgcoop"
@@ -43,11 +44,14 @@ class KgCoOp(Method):
     paper = "arXiv:2303.13283"
     origin = "github.com/htyao89/KgCoOp"
     learning = Learning(read_recipes(__file__))
-    frozen = FrozenFeatures()
+    later_options = ("crafted",)
 
-    def __init__(self, space: Space, *, length: Length = 4, weight: Weight = 8.0) -> None:
+    def __init__(
+        self, space: Space, *, length: Length = 4, weight: Weight = 8.0, crafted: str = "dataset"
+    ) -> None:
         super().__init__(space)
         self.weight = weight
+        self.frozen = FrozenFeatures(wordings(crafted))
         self.context = nn.Parameter(initial_context(space, length, "a photo of a"))
 
     @classmethod

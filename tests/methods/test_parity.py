@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,8 @@ from rppbench_methods.rpp import RPP
 from rppbench_methods.vpt import VPT
 
 LABELS = Supervision()
+TEXTURES = "a photo of a {}, a type of texture."
+"""KgCoOp's wording of DTD, which is not the data set's own."""
 SIXTY = [fill("{}") for fill in OPENAI_IMAGENET_TEMPLATES[:60]]
 Layout = tuple[Text, Prompt | None]
 """What enters the text tower (None: the wording "a photo of a {}.") and the image tower."""
@@ -163,9 +166,9 @@ def rpp_loss(plain: Plain) -> Tensor:
     return cross_entropy(plain) + divergence
 
 
-def kgcoop_loss(plain: Plain) -> Tensor:
-    """Cross-entropy, and 8 times the mean of 1 - cos to "a photo of a {}."."""
-    crafted = plain.frozen_texts(["a photo of a {}."])
+def kgcoop_loss(plain: Plain, wording: str = "a photo of a {}.") -> Tensor:
+    """Cross-entropy, and 8 times the mean of 1 - cos to the wording."""
+    crafted = plain.frozen_texts([wording])
     cosines = torch.cosine_similarity(plain.texts, crafted, dim=1)
     return cross_entropy(plain) + 8 * torch.stack([1 - cosine for cosine in cosines]).mean()
 
@@ -198,6 +201,9 @@ CASES = {
     "vpt": Case(VPT, {"length": 3, "depth": 3}, visual),
     "ivlp": Case(IVLP, {"length": 2, "depth": 3}, independent),
     "kgcoop": Case(KgCoOp, {}, context, kgcoop_loss),
+    "kgcoop, textures": Case(
+        KgCoOp, {"crafted": TEXTURES}, context, partial(kgcoop_loss, wording=TEXTURES)
+    ),
     "promptsrc": Case(PromptSRC, {"length": 4, "depth": 3}, independent, promptsrc_loss),
     "maple": Case(MaPLe, {"length": 2, "depth": 3}, coupled),
     "pomp": Case(POMP, {"length": 3}, context, pomp_loss, Supervision(sampled=4)),
