@@ -43,7 +43,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="number of best classes to print for each image [5]",
     )
     add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
-    add("--json", action="store_true", help="print JSON instead of a table")
+    add(
+        "--json",
+        action="store_true",
+        help="print JSON instead of a table, with the number of each class, from 0",
+    )
 
 
 def class_flags(parser: argparse.ArgumentParser) -> None:
@@ -94,22 +98,28 @@ def predict(arguments: argparse.Namespace) -> int:
         shares = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)
     values, ranked = shares.topk(min(arguments.top, len(names)))
     answers = [
-        (image, [(names[label], value) for label, value in zip(labels, best, strict=True)])
+        (image, list(zip(labels, best, strict=True)))
         for image, labels, best in zip(
             arguments.images, ranked.tolist(), values.tolist(), strict=True
         )
     ]
     if arguments.json:
         data = [
-            {"image": image, "classes": [{"name": n, "probability": p} for n, p in best]}
+            {
+                "image": image,
+                "classes": [
+                    {"label": label, "name": names[label], "probability": share}
+                    for label, share in best
+                ],
+            }
             for image, best in answers
         ]
         print(json.dumps(data, indent=1, ensure_ascii=False))
         return 0
     rows = [
-        [image if not place else "", name, f"{100 * share:.1f} %"]
+        [image if not place else "", names[label], f"{100 * share:.1f} %"]
         for image, best in answers
-        for place, (name, share) in enumerate(best)
+        for place, (label, share) in enumerate(best)
     ]
     print_table(console(), ("Image", "Class", "Probability"), rows)
     return 0

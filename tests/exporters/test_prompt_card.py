@@ -341,8 +341,9 @@ def test_predict_explains_what_is_wrong_with_a_request(
     Path("doubles.txt").write_text("missile\nred square\nMissile\nmissile\n")
     status, text, said = run_command(*head, image, "--classes-file", "doubles.txt", "--json")
     assert status == 0
-    shares = [one["probability"] for one in json.loads(text)[0]["classes"]]
-    assert len(shares) == 4
+    ranked = json.loads(text)[0]["classes"]
+    lines_of_file = ("missile", "red square", "Missile", "missile")
+    assert sorted((one["label"], one["name"]) for one in ranked) == list(enumerate(lines_of_file))
     assert "doubles.txt has names with equal tokens" in said
     assert "'missile' and 'Missile' and 'missile'" in said
     assert len(lines) == 3
