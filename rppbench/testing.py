@@ -106,7 +106,7 @@ def step_of(method: Method, clip: Clip) -> Step:
     """A training step on fixed noise images, one of each class."""
     pixels = noise(clip, 1)
     prompts = method.prompts()
-    images = clip.image.encode(pixels, prompts.image)
+    images = clip.image.encode(pixels, prompts.image, unit=prompts.unit_images)
     if isinstance(prompts.text, Templates):
         wordings = prompts.text.wordings or ("a photo of a {}.",)
         texts = clip.text.encode_templates(NAMES, wordings, unit=prompts.text.unit)

@@ -58,7 +58,8 @@ class Method(Component, nn.Module, ABC):
     ) -> Tensor | None:
         """(b, k) logits of unit features (b, e) and (k, e), in training and in testing.
 
-        Text features have another length if `Templates.unit` is off.
+        Text features have another length if `Templates.unit` is off, image features if
+        `Prompts.unit_images` is off.
 
         `classes` (k,) are ids among the classes learned on (for other classes, positions),
         `scale` () is CLIP's exp(logit_scale). Returns None for the scaled cosines.

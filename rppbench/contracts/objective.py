@@ -32,7 +32,7 @@ class Step:
     """One training step as a loss sees it. Features have unit length."""
 
     images: Tensor
-    """(b, e)"""
+    """(b, e); of another length if `Prompts.unit_images` is off."""
     texts: Tensor
     """(k, e), or (b, k, e) where the text depends on the image (`Conditional`)."""
     classes: Tensor

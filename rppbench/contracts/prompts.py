@@ -93,7 +93,8 @@ class Conditional:
     """Learned text that depends on the image: all classes are encoded once for each image."""
 
     contexts: Callable[[Tensor], Tensor]
-    """(b, e) unit features of the images -> (b, n, d) tokens, as `Prompt.input`."""
+    """(b, e) features of the images -> (b, n, d) tokens, as `Prompt.input`. They have unit length
+    unless `Prompts.unit_images` is off."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ class Prompts:
     wording: Callable[[str], str] = name_alone
     """The data set's own template -> what follows the learned text tokens, with one '{}' for the
     class name. Fixed text (`Templates`) has its own wordings."""
+    unit_images: bool = True
+    """Whether image features get unit length, in training and in testing. Else they keep the length
+    that the tower gives them, for a method whose `classify` needs it."""
 
 
 @dataclass(frozen=True)

@@ -30,17 +30,22 @@ class RegionEncoder(Protocol):
     def mean_colour(self) -> tuple[int, int, int]:
         """Mean RGB colour of the tower's training images: a filling without content."""
 
-    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
-        """Unit features (b, e) of any images or crops, on the CPU.
+    @property
+    def unit(self) -> bool:
+        """Whether features of the method's tower have unit length (`Prompts.unit_images`)."""
 
-        Without the method's tokens if not `prompted`. Images are taken one by one, so crops need
-        not all be in memory. Nothing is stored: see `RegionCache`.
+    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
+        """Features (b, e) of any images or crops, on the CPU, of unit length if `unit`.
+
+        Without the method's tokens, and of unit length, if not `prompted`. Images are taken one by
+        one, so crops need not all be in memory. Nothing is stored: see `RegionCache`.
         """
 
     def patches(self, images: Sequence[Image.Image]) -> Tensor:
-        """Unit features (b, rows, columns, e) of the patches of images of one size, on the CPU.
+        """Features (b, rows, columns, e) of the patches of images of one size, on the CPU.
 
-        Each side of an image is a multiple of a patch's. UsageError for towers without patches.
+        They have unit length if `unit`. Each side of an image is a multiple of a patch's.
+        UsageError for towers without patches.
         """
 
 
@@ -62,7 +67,7 @@ class RegionClassifier(Protocol):
     def similarities(
         self, features: Tensor, names: Sequence[str], *, prompted: bool = True
     ) -> Tensor:
-        """(b, c) cosines of unit features (b, e) and any class names.
+        """(b, c) cosines of features (b, e) of the encoder and any class names.
 
         Times `scale` they are CLIP's logits. If not `prompted`, names are in the data set's own
         wording, as in zero-shot CLIP. UsageError where the method knows only the classes that it

@@ -111,7 +111,10 @@ def probabilities(
 ) -> Tensor:
     """(b, c) probabilities of the classes, on the CPU, for batches of pixels."""
     features = torch.cat(
-        [clip.image.encode(batch.to(clip.device), prompts.image) for batch in batches]
+        [
+            clip.image.encode(batch.to(clip.device), prompts.image, unit=prompts.unit_images)
+            for batch in batches
+        ]
     )
     parts = similarities(clip, prompts, names, features, wording=wording, head=head)
     return torch.cat([(clip.scale * part).softmax(-1).cpu() for part in parts])

@@ -81,10 +81,15 @@ class Scorer:
             def compute(picks: Sequence[int]) -> Iterator[Tensor]:
                 return encode_images(clip, images, size, self.notify, picks=picks)
 
-            return frozen_image_features(self.features, clip, images, compute)
+            return frozen_image_features(
+                self.features, clip, images, compute, unit=prompts.unit_images
+            )
         total, done, parts = len(images), 0, []
         for batch in images.in_order(size):
-            parts.append(clip.image.encode(batch.to(clip.device), prompts.image).cpu())
+            features = clip.image.encode(
+                batch.to(clip.device), prompts.image, unit=prompts.unit_images
+            )
+            parts.append(features.cpu())
             done += len(batch)
             self.notify("evaluate", done, total, {})
         return torch.cat(parts)

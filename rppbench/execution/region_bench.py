@@ -51,23 +51,32 @@ class Encoder:
         red, green, blue = (round(255 * mean) for mean in self.clip.preprocess.mean)
         return red, green, blue
 
+    @property
+    def unit(self) -> bool:
+        return self.method.prompts.unit_images
+
     @torch.inference_mode()
     def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
-        """Unit features (b, e) of any images or crops."""
-        prompt = self.method.prompts.image if prompted else None
+        """Features (b, e) of any images or crops."""
+        prompts = self.method.prompts if prompted else Prompts()
         pending, parts = map(self.clip.preprocess, images), []
         while batch := list(islice(pending, self.batch_size)):
             pixels = torch.stack(batch)
-            parts.append(self.clip.image.encode(pixels.to(self.clip.device), prompt).cpu())
+            pixels = pixels.to(self.clip.device)
+            features = self.clip.image.encode(pixels, prompts.image, unit=prompts.unit_images)
+            parts.append(features.cpu())
         return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
 
     @torch.inference_mode()
     def patches(self, images: Sequence[Image.Image]) -> Tensor:
-        """Unit features (b, rows, columns, e) of the patches of images of one size."""
-        prompt, size, parts = self.method.prompts.image, self.batch_size, []
+        """Features (b, rows, columns, e) of the patches of images of one size."""
+        prompts, size, parts = self.method.prompts, self.batch_size, []
         for start in range(0, len(images), size):
             pixels = [normalised(self.clip.preprocess, im) for im in images[start : start + size]]
-            parts.append(self.clip.image.patches(torch.stack(pixels), prompt).cpu())
+            features = self.clip.image.patches(
+                torch.stack(pixels), prompts.image, unit=prompts.unit_images
+            )
+            parts.append(features.cpu())
         return torch.cat(parts)
 
 
@@ -94,7 +103,7 @@ class Classifier:
     def similarities(
         self, features: Tensor, names: Sequence[str], *, prompted: bool = True
     ) -> Tensor:
-        """(b, c) cosines of unit features (b, e) and any class names."""
+        """(b, c) cosines of features (b, e) and any class names."""
         prompts = self.method.prompts if prompted else Prompts()
         if prompted and self.method.class_specific:
             raise UsageError(
@@ -151,6 +160,7 @@ class Cache:
             "preprocess": digest(asdict(clip.preprocess), 32),
             "tower": clip.digest,
             "precision": str(clip.dtype),
+            **({} if not prompted or self.method.prompts.unit_images else {"unit": False}),
         }
         return self.store.get({**key, **own}, rows, lambda: self._checked(key, compute))
 

@@ -37,7 +37,9 @@ class StoredFile:
 
     @property
     def kind(self) -> str:
-        """'images', 'views' (augmented), 'texts', 'parts' of images, 'proposals', or `FOREIGN`."""
+        """'images', 'views' (augmented), 'norms' of both, 'texts', 'parts' of images, 'proposals',
+        or `FOREIGN`.
+        """
         if self.path.suffix == ".npz":
             return "proposals"
         try:

@@ -5,6 +5,7 @@ feature must be in the key. The method is not in the key: only features of froze
 
 - Image features: `image_key`, and for each row the image itself (`Images.contents`: the sample's
   key, and the digest of its content).
+- Norms of image features: `norm_key`, row by row as the features.
 - Text features of fixed wordings: `text_key`.
 - Features of image parts (crops, windows), for tasks: `part_key` and what the task adds.
 - Proposals (boxes, masks), for tasks: `dataset_key` and what the task adds.
@@ -29,6 +30,12 @@ def image_key(clip: Clip, images: Images, epoch: int = 0, view: int = 0) -> dict
     With augmentation also the epoch and the number of the view. `kind` is 'images' or 'views'.
     """
     return {**images.key(epoch, view), **tower_key(clip)}
+
+
+def norm_key(clip: Clip, images: Images, epoch: int = 0, view: int = 0) -> dict[str, object]:
+    """As `image_key`, of the norms; `kind` is 'norms'."""
+    key = image_key(clip, images, epoch, view)
+    return {**key, "kind": "norms", "of": key["kind"]}
 
 
 def text_key(

@@ -21,6 +21,7 @@ from rppbench.errors import UsageError
 from rppbench.models.architecture import weight_dtype
 from rppbench.models.blocks import (
     FinishBlock,
+    at_least_float32,
     enter_block,
     finish_block,
     leave_block,
@@ -50,21 +51,29 @@ class ImageTower:
         """Maximum images encoded at once where no gradient is needed; None: all of a call."""
 
     def encode(
-        self, images: Tensor, prompt: Prompt | None = None, *, batch_invariant: bool = False
+        self,
+        images: Tensor,
+        prompt: Prompt | None = None,
+        *,
+        batch_invariant: bool = False,
+        unit: bool = True,
     ) -> Tensor:
-        """Unit features (b, e) of images (b, 3, height, width).
+        """Unit features (b, e) of images (b, 3, height, width), in float32 or wider.
 
-        `batch_invariant` (without a prompt) pads a small batch, so that an image's features are
-        the same to the last bit whatever the rest of the batch: matrix products of few rows are
-        computed in another order. UsageError if there is a prompt and the tower cannot take it.
+        With `unit` off they keep the length that the tower gives them. `batch_invariant` (without a
+        prompt) pads a small batch, so that an image's features are the same to the last bit
+        whatever the rest of the batch: matrix products of few rows are computed in another order.
+        UsageError if there is a prompt and the tower cannot take it.
         """
         self.images_encoded += len(images)
         if torch.is_grad_enabled() and prompt is not None:
             # The backward pass needs all activations anyway.
-            return self._encode_at_once(images, prompt, batch_invariant)
-        return retry_with_less_memory(
-            self, lambda: self._encode_in_groups(images, prompt, batch_invariant)
-        )
+            features = self._encode_at_once(images, prompt, batch_invariant)
+        else:
+            features = retry_with_less_memory(
+                self, lambda: self._encode_in_groups(images, prompt, batch_invariant)
+            )
+        return normalise(features) if unit else at_least_float32(features)
 
     def _encode_in_groups(
         self, images: Tensor, prompt: Prompt | None, batch_invariant: bool
@@ -87,12 +96,14 @@ class ImageTower:
     ) -> Tensor:
         weight = next(self.visual.parameters())
         images = images.to(weight.device, weight_dtype(self.visual))
+        if prompt is not None:
+            return self._run_prompted(images, prompt)
+        padded = images
         if batch_invariant and len(images) < FULL_BATCH:
             padding = images.new_zeros(FULL_BATCH - len(images), *images.shape[1:])
-            return normalise(self.model.encode_image(torch.cat([images, padding]))[: len(images)])
-        if prompt is None:
-            return normalise(self.model.encode_image(images))
-        return self._run_prompted(images, prompt)
+            padded = torch.cat([images, padding])
+        features: Tensor = self.model.encode_image(padded)
+        return features[: len(images)]
 
     @property
     def kind(self) -> ImageKind:
@@ -102,7 +113,7 @@ class ImageTower:
         return self._kind
 
     def _run_prompted(self, images: Tensor, prompt: Prompt) -> Tensor:
-        """Unit features (b, e) of images with learned tokens behind the patches."""
+        """Features (b, e) of images with learned tokens behind the patches."""
         kind = self.kind
         embedded = kind.embed(images)
         slot = embedded.x.shape[1]
@@ -111,7 +122,7 @@ class ImageTower:
             x = run_block(
                 kind.steps, block, i, x, prompt, slot, self.finish_block, positions=positions
             )
-        return normalise(kind.read(x[:, :slot]))
+        return kind.read(x[:, :slot])
 
     def _append(self, x: Tensor, prompt: Prompt) -> Tensor:
         """x (b, l, d) and the prompt's tokens behind it, as they enter the first block."""
@@ -125,14 +136,15 @@ class ImageTower:
             raise UsageError(f"the image tower of {self.name} has no patches: {self.obstacle}")
         return self._kind.patch
 
-    def patches(self, images: Tensor, prompt: Prompt | None = None) -> Tensor:
+    def patches(self, images: Tensor, prompt: Prompt | None = None, *, unit: bool = True) -> Tensor:
         """Unit features (b, rows, columns, e) of the patches of images (b, 3, height, width).
 
         In the last block every token keeps its own values: attention is left out, the residual
         connections and the MLP stay (Zhou et al., Extract Free Dense Labels from CLIP, ECCV 2022;
         chongzhou96/MaskCLIP `mmseg/models/backbones/vit.py`). Sides are multiples of `patch`.
-        Position embeddings are interpolated for a grid other than that of training. UsageError for
-        a tower without patches.
+        Position embeddings are interpolated for a grid other than that of training. With `unit`
+        off, features keep the length that the tower gives them. UsageError for a tower without
+        patches.
         """
         side, kind = self.patch, self.kind
         rows, columns = images.shape[-2] // side, images.shape[-1] // side
@@ -151,4 +163,6 @@ class ImageTower:
             x = run_block(kind.steps, block, i, x, prompt, slot, self.finish_block, positions=place)
         x, _, _, values = enter_block(kind.steps, last, len(blocks), x, prompt, slot, positions)
         x = leave_block(kind.steps, last, len(blocks), x, values, prompt, self.finish_block)
-        return normalise(kind.read_patches(x[:, :slot])).unflatten(1, (rows, columns))
+        features = kind.read_patches(x[:, :slot])
+        features = normalise(features) if unit else at_least_float32(features)
+        return features.unflatten(1, (rows, columns))

@@ -131,7 +131,8 @@ class StepInputs:
             order[at * self.batch : (at + 1) * self.batch]
             for at in range(first, self.epoch_steps * self.shards)
         ]
-        prompted = checked_prompts(self.method, self.clip).image is not None
+        prompts = checked_prompts(self.method, self.clip)
+        prompted = prompts.image is not None
         needs_frozen = self.method.frozen is not None and self.method.frozen.images
         views: Sequence[Sequence[View]] = [
             [(int(i), epoch, view) for view in range(self.views) for i in pick] for pick in picks
@@ -139,33 +140,37 @@ class StepInputs:
         if prompted and self.group.size > 1:
             views = [[every[i] for i in self.share(len(every))] for every in views]
         pixels = self.images.batches(views) if prompted else iter(())
-        frozen = (
-            self.epoch_features(self.clip, self.images, epoch)
-            if needs_frozen or not prompted
-            else None
-        )
+        frozen = self.epoch_features(self.clip, self.images, epoch) if needs_frozen else None
+        own_features = None
+        if not prompted:
+            own_features = self.epoch_features(self.clip, self.images, epoch, prompts.unit_images)
         teacher = (
             None
             if self.teacher is None
             else self.epoch_features(self.teacher, self.teacher_pixels, epoch)
         )
         for pick in picks:
-            own = _rows(frozen, pick)
+            own = _rows(own_features, pick)
             yield Batch(
                 picks=pick.repeat(self.views),
-                images=next(pixels) if own is None or prompted else own,
+                images=next(pixels) if own is None else own,
                 teacher_images=_rows(teacher, pick),
-                frozen_images=own if needs_frozen else None,
+                frozen_images=_rows(frozen, pick),
             )
 
-    def epoch_features(self, clip: Clip, images: Images, epoch: int) -> Tensor:
+    def epoch_features(self, clip: Clip, images: Images, epoch: int, unit: bool = True) -> Tensor:
         """(views, n, e) features of a frozen tower in an epoch's views, from the store."""
         return torch.stack(
-            [self.view_features(clip, images, epoch, view) for view in range(self.views)]
+            [self.view_features(clip, images, epoch, view, unit) for view in range(self.views)]
         )
 
-    def view_features(self, clip: Clip, images: Images, epoch: int, view: int) -> Tensor:
-        """(n, e) features of a frozen tower in one view, from the store."""
+    def view_features(
+        self, clip: Clip, images: Images, epoch: int, view: int, unit: bool = True
+    ) -> Tensor:
+        """(n, e) features of a frozen tower in one view, from the store.
+
+        With `unit` off they have the length that the tower gives them.
+        """
 
         def encoded(picks: Sequence[int], done: int, total: int) -> Iterator[Tensor]:
             return encode_images(
@@ -173,7 +178,7 @@ class StepInputs:
             )
 
         def get(compute: Callable[[Sequence[int]], Iterable[Tensor]]) -> Tensor:
-            return frozen_image_features(self.features, clip, images, compute, epoch, view)
+            return frozen_image_features(self.features, clip, images, compute, epoch, view, unit)
 
         return self.group.stored(get, encoded, ENCODED)
 

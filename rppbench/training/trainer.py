@@ -237,7 +237,7 @@ class Trainer:
         prompts = checked_prompts(self.method, self.clip)
         images = batch.images.to(device)
         if prompts.image is not None:
-            images = self.clip.image.encode(images, prompts.image)
+            images = self.clip.image.encode(images, prompts.image, unit=prompts.unit_images)
         texts = self._texts(prompts, images, candidates, len(labels))
         if prompts.image is not None:
             images = self.group.gather(images, inputs.share(len(labels)), len(labels))

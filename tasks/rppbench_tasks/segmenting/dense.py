@@ -44,14 +44,14 @@ class DenseHead:
         )
 
     def features(self, image: Image.Image, rows: int, columns: int) -> Tensor:
-        """Unit features (rows, columns, e) of an image whose sides are multiples of a patch's."""
+        """Features (rows, columns, e) of an image whose sides are multiples of a patch's."""
         encoder = self.regions.encoder
         if not self.windows:
             return encoder.patches([image])[0]
         side, patch = encoder.image_size, encoder.patch_size
         span = side // patch
         corners = [(top, left) for top in _starts(rows, span) for left in _starts(columns, span)]
-        total = torch.zeros(0)
+        total, counts = torch.zeros(0), torch.zeros(rows, columns, 1)
         batch_size = 32  # windows of huge images are not all cut out at once
         for start in range(0, len(corners), batch_size):
             batch = corners[start : start + batch_size]
@@ -63,7 +63,8 @@ class DenseHead:
                 if not len(total):
                     total = torch.zeros(rows, columns, window.shape[-1])
                 total[y : y + span, x : x + span] += window
-        return torch.nn.functional.normalize(total, dim=-1)
+                counts[y : y + span, x : x + span] += 1
+        return torch.nn.functional.normalize(total, dim=-1) if encoder.unit else total / counts
 
 
 def _starts(length: int, span: int) -> list[int]:

@@ -1,0 +1,144 @@
+"""Image features as the tower gives them: norms are stored beside unit features."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from support.toy_data import Toy
+from support.toy_plugin import PluginOf, ToyOne, ToyTwo, registry_of
+from support.toy_runner import Workspace
+from torch import Tensor, nn
+
+from rppbench.contracts.learning import Learning
+from rppbench.contracts.method import Method, Tower
+from rppbench.contracts.prompts import Prompt, Prompts, Space
+from rppbench.contracts.recipe import Recipe
+from rppbench.data.images import Images
+from rppbench.evaluation.classify import head_of, probabilities
+from rppbench.features.files import stored_files
+from rppbench.features.image_features import encode_images, frozen_image_features
+from rppbench.features.store import FeatureStore
+from rppbench.models.clip import Clip
+
+SEEN: list[Tensor] = []
+"""What `classify` of `Watching` was given, in order."""
+
+
+class Watching(Method):
+    """A learned map of image features as the tower gives them; its tower may be prompted."""
+
+    name, title, open_vocabulary = "watching", "Watching", False
+    learning = Learning((Recipe("watching-1", epochs=1, batch=2, lr=0.01, augment="none"),))
+
+    def __init__(self, space: Space, *, prompted: bool = False, unit: bool = False) -> None:
+        super().__init__(space)
+        self.map = nn.Parameter(torch.zeros(space.embed, space.embed))
+        self.tokens = space.normal(2, space.image_width) if prompted else None
+        self.unit = unit
+
+    @classmethod
+    def prompted_towers(cls, options: object) -> Sequence[Tower]:
+        assert isinstance(options, dict)
+        return ("image",) if options.get("prompted") else ()
+
+    def prompts(self) -> Prompts:
+        image = None if self.tokens is None else Prompt(self.tokens)
+        return Prompts(image=image, unit_images=self.unit)
+
+    def classify(self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor) -> Tensor:
+        SEEN.append(images.detach().clone())
+        return images @ (texts + texts @ self.map).T
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    SEEN.clear()
+    toys = PluginOf([Watching], [Toy, ToyOne, ToyTwo])
+    return Workspace(registry_of(toys=toys), tmp_path, monkeypatch)
+
+
+def images_of(clip: Clip) -> Images:
+    data = ToyTwo()
+    return Images(data, data.samples("test"), clip.preprocess)
+
+
+def features_of(store: FeatureStore, clip: Clip, images: Images, unit: bool) -> Tensor:
+    def compute(picks: Sequence[int]) -> Iterator[Tensor]:
+        return encode_images(clip, images, 5, lambda *report: None, picks=picks)
+
+    return frozen_image_features(store, clip, images, compute, unit=unit)
+
+
+def plain(clip: Clip, images: Images) -> Tensor:
+    """(n, e) what the tower returns, without the harness around it."""
+    with torch.no_grad():
+        features: Tensor = clip.model.encode_image(torch.cat(list(images.in_order(100))))
+    return features
+
+
+def test_raw_features_are_those_of_the_tower_and_are_encoded_once(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    clip = workspace.clips["tiny"]
+    images, expected = images_of(clip), plain(clip, images_of(clip))
+    assert ((expected.norm(dim=1) - 1).abs() > 0.1).all()
+    store = FeatureStore(tmp_path / "new")
+    units = features_of(store, clip, images, unit=True)
+    raw = features_of(store, clip, images, unit=False)
+    assert clip.image.images_encoded == len(images)
+    torch.testing.assert_close(raw, expected, rtol=2e-6, atol=2e-6)
+    assert torch.equal(units, clip.image.encode(torch.cat(list(images.in_order(100)))))
+    assert torch.equal(features_of(store, clip, images, unit=True), units)
+
+
+def test_features_without_norms_are_encoded_again_and_stay_as_they_are(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """As an earlier version stored them; what it stored serves whoever needs no norms."""
+    clip, folder = workspace.clips["tiny"], tmp_path / "old"
+    images, store = images_of(clip), FeatureStore(folder)
+    units = features_of(store, clip, images, unit=True)
+    for file in stored_files(folder):
+        if file.kind == "norms":
+            shutil.rmtree(file.path.parent)
+    before = clip.image.images_encoded
+    assert torch.equal(features_of(store, clip, images, unit=True), units)
+    assert clip.image.images_encoded == before
+    raw = features_of(store, clip, images, unit=False)
+    assert clip.image.images_encoded == before + len(images)
+    torch.testing.assert_close(raw, plain(clip, images), rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("prompted", ["on", "off"])
+@pytest.mark.parametrize("unit", ["on", "off"])
+def test_a_method_gets_features_of_the_length_it_asks_for(
+    workspace: Workspace, unit: str, prompted: str
+) -> None:
+    """In training and in testing, with the tower frozen or prompted."""
+    planned = workspace.plan(
+        f"watching:unit={unit},prompted={prompted}", task="few-shot", shots=(1,)
+    )
+    records = workspace.run(planned, workspace.new())
+    assert {record.failure for record in records} == {None}
+    lengths = torch.cat([seen.norm(dim=1) for seen in SEEN])
+    assert len(lengths) > 20
+    close = (lengths - 1).abs() < 1e-5
+    assert close.all() if unit == "on" else not close.any()
+
+
+@pytest.mark.parametrize("prompted", [True, False])
+def test_prediction_gets_features_of_the_length_it_asks_for(
+    workspace: Workspace, prompted: bool
+) -> None:
+    clip = workspace.clips["tiny"]
+    generator = torch.Generator().manual_seed(0)
+    method = Watching(clip.space(3, generator), prompted=prompted)
+    pixels = torch.cat(list(images_of(clip).in_order(100)))
+    names = ["cat", "dog", "car"]
+    head = head_of(method, clip, range(3))
+    probabilities(clip, method.prompts(), names, [pixels], wording="a photo of a {}.", head=head)
+    assert not ((torch.cat(SEEN).norm(dim=1) - 1).abs() < 1e-5).any()
