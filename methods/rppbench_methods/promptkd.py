@@ -8,8 +8,9 @@ eq. 3-4 (zhengli97/PromptKD trainers/promptkd.py):
 
 with u^s, u^t the student's and the teacher's image features, w^t the teacher's text features of k
 classes and P the projection. In the paper the teacher is a ViT-L/14 with prompts that PromptSRC
-learned on base classes, and the student sees all training images without labels; here the teacher
-is any frozen CLIP in the data set's wording, and the images are the task's.
+learned on base classes; here it is any frozen CLIP in the data set's wording. The paper's student
+sees all training images without labels, as in the tasks' `transductive=on`; elsewhere it sees the
+images of the task's shots.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class PromptKD(Method):
     """`length` tokens in the first `depth` blocks of the image tower, and a projection.
 
     The projection (two layers with batch norm and ReLU between them) takes the image feature to the
-    teacher's space, where the teacher's text features are the classifier.
+    teacher's space, where the teacher's text features are the classifier. With `raw`, it sees
+    features as the tower gives them, as in the official code, and not of unit length.
     """
 
     name = "promptkd"
@@ -49,8 +51,14 @@ class PromptKD(Method):
     origin = "github.com/zhengli97/PromptKD"
     learning = Learning(read_recipes(__file__), Supervision(kd=True, kd_weight=1000.0))
 
-    def __init__(self, space: Space, *, length: Length = 4, depth: Depth = 9) -> None:
+    uses_labels = False
+    later_options = ("raw",)
+
+    def __init__(
+        self, space: Space, *, length: Length = 4, depth: Depth = 9, raw: bool = False
+    ) -> None:
         super().__init__(space)
+        self.raw = raw
         if not space.teacher_width:
             raise UsageError("'promptkd' learns from a teacher: it needs kd=on")
         self.image = deep_image(space, length, depth)
@@ -67,7 +75,7 @@ class PromptKD(Method):
         return ("image",)
 
     def prompts(self) -> Prompts:
-        return Prompts(text=Templates(teacher=True), image=self.image())
+        return Prompts(text=Templates(teacher=True), image=self.image(), unit_images=not self.raw)
 
     def classify(self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor) -> Tensor:
         """Scaled cosines in the teacher's space."""

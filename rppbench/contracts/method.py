@@ -34,6 +34,9 @@ class Method(Component, nn.Module, ABC):
     """The published way to learn it; None for a method that learns nothing."""
     frozen: FrozenFeatures | None = None
     """Features of the frozen towers that its loss compares with; None if it needs none."""
+    uses_labels: ClassVar[bool] = True
+    """Whether it learns from labels; one that does not may see images of classes that are scored
+    as new."""
     open_vocabulary: ClassVar[bool] = True
     """Whether it can score classes that it did not learn; else tasks with such classes skip it."""
 

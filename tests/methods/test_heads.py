@@ -63,15 +63,16 @@ def test_a_step_of_clip_adapter_equals_the_plain_reference(tmp_path: Path) -> No
     moved_by_sgd(world.method, start, loss)
 
 
-def test_a_step_of_promptkd_equals_the_plain_reference(tmp_path: Path) -> None:
-    world = World(
-        tmp_path, PromptKD, supervision=Supervision(kd=True, kd_weight=1000.0), length=2, depth=3
-    )
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_step_of_promptkd_equals_the_plain_reference(raw: bool, tmp_path: Path) -> None:
+    """With `raw`, the projection sees image features as the tower gives them."""
+    kd = Supervision(kd=True, kd_weight=1000.0)
+    world = World(tmp_path, PromptKD, supervision=kd, length=2, depth=3, raw=raw)
     start = leaves(world.method)
     world.run()
     pixels = world.pixels[world.order]
     prompt = Prompt(start["image.input"], {1: start["image.blocks.0"], 2: start["image.blocks.1"]})
-    images = image_features(world.clip.model.state_dict(), pixels, prompt, HEADS, False)
+    images = image_features(world.clip.model.state_dict(), pixels, prompt, HEADS, False, not raw)
     hidden = images @ start["projection.0.weight"].T
     mean, spread = hidden.mean(0), ((hidden - hidden.mean(0)) ** 2).mean(0)
     hidden = (hidden - mean) / (spread + 1e-5).sqrt()

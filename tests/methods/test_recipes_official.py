@@ -12,7 +12,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import Recipe, select
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
-from rppbench.records.cell import Option
+from rppbench.records.cell import EVERY_IMAGE, Option
 from rppbench.training.optimizer import learning_rate
 from rppbench_methods.zeroshot import wordings
 
@@ -48,7 +48,7 @@ def pomp(epochs: int, length: int) -> dict[str, Option]:
 
 
 def promptkd(depth: int, weight: float) -> dict[str, Option]:
-    sizes = {"length": 4, "depth": depth}
+    sizes = {"length": 4, "depth": depth, "raw": True}
     return {"epochs": 20, "batch": 8, "lr": 5e-3, "kd_weight": weight, "temperature": 1.0, **sizes}
 
 
@@ -93,6 +93,20 @@ OFFICIAL: list[Official] = [
     ),
     ("pomp", "pretraining", "imagenet21k", 16, pomp(5, 4)),
     ("pomp", XD, "imagenet21k", 16, pomp(5, 4)),
+    # PromptKD scripts/promptkd/base2new_train.sh: the weight by data set; xd_train.sh: one weight.
+    *(
+        ("promptkd", B2N, name, EVERY_IMAGE, promptkd(9, 200.0))
+        for name in ("fgvc_aircraft", "oxford_flowers", "dtd")
+    ),
+    *(
+        ("promptkd", B2N, name, EVERY_IMAGE, promptkd(9, 1000.0))
+        for name in ("imagenet", "caltech101", "eurosat", "food101", "oxford_pets")
+    ),
+    *(
+        ("promptkd", B2N, name, EVERY_IMAGE, promptkd(9, 1000.0))
+        for name in ("stanford_cars", "sun397", "ucf101")
+    ),
+    *(("promptkd", XD, name, EVERY_IMAGE, promptkd(3, 1000.0)) for name in ("dtd", "caltech101")),
     # CLIP-Adapter README.md: CoOp's commands.
     *(("clip-adapter", FEW, "imagenet", shots, {"epochs": 50, **ADAPTER}) for shots in (1, 16)),
     ("clip-adapter", FEW, "dtd", 16, {"epochs": 200, **ADAPTER}),
@@ -192,7 +206,8 @@ def test_epoch_two_of_five_is_a_run_of_two_epochs() -> None:
 
 
 def test_recipes_that_differ_by_data_set_or_shots_share_a_row() -> None:
-    for method, task in (("coop", B2N), ("kgcoop", B2N), ("clip-adapter", FEW), ("coop", FEW)):
+    tasks = {"coop": B2N, "kgcoop": B2N, "promptkd": B2N, "clip-adapter": FEW, "promptsrc": FEW}
+    for method, task in tasks.items():
         names = set()
         for source in ("imagenet", "dtd", "caltech101"):
             recipe = chosen(method, task, source, 16)
@@ -203,7 +218,7 @@ def test_recipes_that_differ_by_data_set_or_shots_share_a_row() -> None:
 def test_every_published_recipe_is_checked_here_or_elsewhere() -> None:
     """A new recipe needs a line in the tables above, or a test of its own."""
     elsewhere = (
-        *("tcp", "mma", "clip-lora", "taskres", "gda", "linear-probe", "promptkd"),
+        *("tcp", "mma", "clip-lora", "taskres", "gda", "linear-probe"),
         *("tip-adapter", "tip-adapter-f"),
     )
     checked = {chosen(*row[:4]).name for row in OFFICIAL}

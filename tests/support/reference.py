@@ -124,7 +124,12 @@ def text_features(
 
 
 def image_features(
-    weights: Weights, images: Tensor, prompt: Prompt | None, heads: int, quick: bool
+    weights: Weights,
+    images: Tensor,
+    prompt: Prompt | None,
+    heads: int,
+    quick: bool,
+    unit: bool = True,
 ) -> Tensor:
     """(b, e): learned tokens after the patches, before ln_pre, without positions."""
     kernel = weights["visual.conv1.weight"]  # (d, 3, patch, patch)
@@ -140,4 +145,4 @@ def image_features(
     x = layer_norm(x, weights, "visual.ln_pre")
     x = transformer(x, weights, "visual.transformer.resblocks", heads, quick, prompt, slot)
     features = layer_norm(x[:, 0], weights, "visual.ln_post") @ weights["visual.proj"]
-    return features / features.norm(dim=-1, keepdim=True)
+    return features / features.norm(dim=-1, keepdim=True) if unit else features
