@@ -12,7 +12,7 @@ from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.number_format import duration_text
-from rppbench.records.cell import Choice, spell
+from rppbench.records.cell import Choice, shots_text, spell
 from rppbench.records.names import file_name
 from rppbench.records.record import Record
 from rppbench.records.store import Store, Stored
@@ -193,7 +193,7 @@ def _facts(stored: Stored) -> list[tuple[str, str]]:
             ("recipe", _spelt(training.recipe)),
             (
                 "learned on",
-                f"{training.source}, {training.classes} classes, {training.shots} shots",
+                f"{training.source}, {training.classes} classes, {shots_text(training.shots)}",
             ),
             ("teacher", training.teacher or ""),
         ]

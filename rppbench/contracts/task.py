@@ -14,6 +14,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.region_bench import RegionBench
 from rppbench.contracts.regions import Comparison
 from rppbench.errors import UsageError
+from rppbench.records.cell import EVERY_IMAGE, UNLABELLED
 from rppbench.records.record import Score
 
 
@@ -26,11 +27,17 @@ class Assignment:
     source: str
     """Data set that is learned on."""
     classes: str = "all"
-    """Classes to learn on: 'all', 'base' (first half) or 'seen' (all but `held_out`)."""
+    """Classes to learn on: 'all', 'base' (first half), 'seen' (all but `held_out`) or 'unlabelled'
+    (all, for a method that does not use labels)."""
     shots: int | None = None
     """Training images per class (fewer if a class has fewer); None leaves it to the recipe."""
     start: str = ""
     """Data set on whose 'seen' classes the prompts are pretrained; '' starts from new ones."""
+
+    @classmethod
+    def unlabelled(cls, dataset: str) -> Assignment:
+        """To score a data set after learning from all its training images without labels."""
+        return cls(dataset, dataset, UNLABELLED, EVERY_IMAGE)
 
 
 class Bench(Protocol):

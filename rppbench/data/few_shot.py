@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rppbench.contracts.dataset import Sample
 from rppbench.errors import UsageError
 from rppbench.files.digests import digest
+from rppbench.records.cell import EVERY_IMAGE
 
 LISTED = 3
 """Most classes that a line names."""
@@ -32,6 +33,8 @@ def few_images(labels: Sequence[int], names: Sequence[str], shots: int) -> str:
 
     labels: of the drawn images, as positions in `names`.
     """
+    if shots >= EVERY_IMAGE:
+        return ""
     counts = Counter(labels)
     short = [(name, counts[at]) for at, name in enumerate(names) if counts[at] < shots]
     if not short:

@@ -6,17 +6,21 @@ from collections.abc import Iterable, Sequence
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.errors import UsageError
+from rppbench.records.cell import UNLABELLED
 
 
 def training_classes(dataset: Dataset, which: str) -> list[int]:
-    """Labels that prompts are learned on: 'all', 'base' (first half) or 'seen' (not held out)."""
+    """Labels that prompts are learned on: 'all', 'base' (first half) or 'seen' (not held out).
+
+    `UNLABELLED` are all too; the method does not use their labels.
+    """
     if which == "base":
         return dataset.halves()[0]
     labels = range(len(dataset.classes))
     if which == "seen":
         hidden = set(dataset.held_out())
         return [label for label in labels if label not in hidden]
-    assert which == "all", which
+    assert which in ("all", UNLABELLED), which
     return list(labels)
 
 

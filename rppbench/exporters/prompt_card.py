@@ -34,7 +34,7 @@ from rppbench.files.digests import digest
 from rppbench.models.clip import Clip
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
-from rppbench.records.cell import Choice, Training, spell
+from rppbench.records.cell import Choice, Training, shots_text, spell
 from rppbench.reporting.markdown import escape, markdown_table
 
 FORMAT = 1
@@ -300,7 +300,7 @@ def readme(card: Card) -> str:
         rows += [
             ("Recipe", f"{training['recipe']['name']} ({recipe})"),
             ("Trained on", f"{training['classes']} classes of {training['source']}"),
-            ("Images", f"{training['shots']} a class, seed {training['seed']}"),
+            ("Images", f"{shots_text(training['shots'])} a class, seed {training['seed']}"),
             *([("Teacher", training["teacher"])] if training["teacher"] else []),
             ("Training", training["key"]),
         ]

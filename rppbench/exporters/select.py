@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rppbench.comparison.row_names import matches, spelling
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard.variants import variants
-from rppbench.records.cell import Training
+from rppbench.records.cell import Training, shots_text
 from rppbench.records.record import Record
 
 KEY = re.compile(r"[0-9a-f]{1,12}")
@@ -66,6 +66,7 @@ def _described(record: Record) -> str:
     options = record.labels.get("method_options", "").replace(", ", ",")
     method = f"{cell.method.name}:{options}" if options else cell.method.name
     return (
-        f"{record.key}  {method}, {training.recipe.name}, seed {cell.seed}, {training.shots} shots "
-        f"of {training.classes} classes of {training.source}, {training.backbone}"
+        f"{record.key}  {method}, {training.recipe.name}, seed {cell.seed}, "
+        f"{shots_text(training.shots)} of {training.classes} classes of {training.source}, "
+        f"{training.backbone}"
     )

@@ -11,6 +11,7 @@ from functools import cached_property
 from statistics import fmean
 
 from rppbench.leaderboard.number_format import DECIMALS
+from rppbench.records.cell import shots_text
 from rppbench.stats.intervals import Interval, interval
 from rppbench.stats.ranks import Rank, Ranking
 
@@ -144,8 +145,7 @@ class Row:
     @property
     def learned_on(self) -> str:
         """Source and shots as printed: 'ImageNet, 16 shots'; '' where nothing is trained."""
-        unit = "shot" if self.shots == 1 else "shots"
-        return f"{self.source}, {self.shots} {unit}" if self.source else ""
+        return f"{self.source}, {shots_text(self.shots or 0)}" if self.source else ""
 
     @property
     def headline(self) -> Average | TableCell:

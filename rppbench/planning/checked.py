@@ -7,10 +7,11 @@ from itertools import islice
 
 from rppbench.contracts.task import Assignment
 from rppbench.errors import ContractError, UsageError
+from rppbench.records.cell import UNLABELLED
 
 MOST = 100_000
 """More assignments than any task has: an endless list is a mistake."""
-PARTS = ("all", "base", "seen")
+PARTS = ("all", "base", "seen", UNLABELLED)
 
 
 def checked_assignments(task: str, given: Iterable[Assignment]) -> list[Assignment]:

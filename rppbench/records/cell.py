@@ -17,6 +17,12 @@ CORE_VERSION = 1
 """Version of what all numbers come from: towers, training, evaluation. Increased whenever the same
 cell would give another number; part of every key from 2 on."""
 
+EVERY_IMAGE = 1_000_000
+"""The number of shots that stands for all training images."""
+
+UNLABELLED = "unlabelled"
+"""`Training.classes` of all classes, for a method that learns without their labels."""
+
 Option = bool | int | float | str
 """The value of an option."""
 
@@ -54,6 +60,13 @@ def spell(value: Option) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def shots_text(shots: int) -> str:
+    """'16 shots', for a person."""
+    if shots >= EVERY_IMAGE:
+        return "all images"
+    return "1 shot" if shots == 1 else f"{shots} shots"
+
+
 @dataclass(frozen=True)
 class Training:
     """One run of learning, shared by every cell that needs it."""
@@ -63,7 +76,7 @@ class Training:
     source: str
     """The data set whose training images are used."""
     classes: str
-    """Which classes of the source: 'all', 'base' or 'seen'."""
+    """Which classes of the source: 'all', 'base', 'seen' or `UNLABELLED`."""
     shots: int
     """Training images per class; a class with fewer images gives all of them."""
     seed: int

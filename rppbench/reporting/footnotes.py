@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line, p_value_text
 from rppbench.leaderboard.tables import Table, TableCell
+from rppbench.records.cell import UNLABELLED
 from rppbench.stats.ranks import LEVEL, Ranking
 
 
@@ -36,6 +37,12 @@ def footnotes(table: Table) -> Iterator[str]:
     recipes = [f"{row.label}: {row.recipe}" for row in table.rows if row.recipe]
     if recipes:
         yield f"Recipes: {'; '.join(recipes)}."
+    unlabelled = [row.label for row in table.rows if dict(row.facts).get("classes") == UNLABELLED]
+    if unlabelled:
+        yield (
+            f"Unlabelled target images seen: {', '.join(unlabelled)}. All training images of each "
+            "set, those of classes scored as new too, were learned from without their labels."
+        )
     if table.few_images:
         yield f"Fewer training images than shots: {'; '.join(table.few_images)}."
     if table.devices and any(row.train_seconds is not None for row in table.rows):

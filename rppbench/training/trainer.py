@@ -21,13 +21,13 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
 from rppbench.contracts.prompts import ClassAware, Conditional, Prompt, Prompts
 from rppbench.data.splits import spread
-from rppbench.errors import DivergedError
+from rppbench.errors import DivergedError, UsageError
 from rppbench.evaluation.checked import checked_logits, checked_loss, checked_prompts
 from rppbench.evaluation.classify import head_of
 from rppbench.evaluation.scorer import LEARNED_IMAGES, Scorer
 from rppbench.models.clip import Clip
 from rppbench.models.out_of_memory import retry_with_less_memory
-from rppbench.records.cell import Training
+from rppbench.records.cell import UNLABELLED, Training
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.fitting import examples_for, fit_entry
 from rppbench.training.optimizer import add_to_average, learning_rate, optimiser_of, scaler_of
@@ -69,6 +69,11 @@ class Trainer:
         self.notify, self.dataset = scorer.notify, dataset
         self.contents = contents or {}
         self.check, self.code, self.warn = check, code, warn
+        if training.classes == UNLABELLED and (method.uses_labels or supervision.sampled):
+            raise UsageError(
+                f"{method.name!r} would use the labels of images that are given without them"
+                + ("" if method.uses_labels else ": sampled draws classes by them, so leave it out")
+            )
         self.recipe = dict(training.recipe.options)
         self.inputs = StepInputs(training, method, clip, teacher, dataset, scorer, group)
         self.scaler = scaler_of(clip.device.type, clip.dtype)

@@ -12,39 +12,49 @@ from dataclasses import replace
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench.stats.intervals import harmonic_mean
 from rppbench_tasks.shots import Shots
+from rppbench_tasks.transductive import unlabelled
 
 
 class BaseToNew(Task):
     """One training and one cell a transfer set; each half is classified among its own classes.
 
-    Images are drawn before the classes are halved, so they are those of `few-shot`.
+    Images are drawn before the classes are halved, so they are those of `few-shot`. With
+    `transductive`, a method that does not use labels learns from all training images, those of new
+    classes too; tables say so.
     """
 
     name = "base-to-new"
     title = "Base-to-new generalisation"
     paper = "arXiv:2203.05557"
     metric = "harmonic_mean"
+    later_options = ("transductive",)
 
-    def __init__(self, *, suite: str = "demo", shots: Shots = 16) -> None:
-        self.suite, self.shots = suite, shots
+    def __init__(
+        self, *, suite: str = "demo", shots: Shots = 16, transductive: bool = False
+    ) -> None:
+        self.suite, self.shots, self.transductive = suite, shots, transductive
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
         """The suite's transfer sets, each its own source."""
-        return [
-            Assignment(name, name, "base", self.shots)
-            for name in catalog.names(self.suite, "transfer")
-        ]
+        names = catalog.names(self.suite, "transfer")
+        if self.transductive:
+            return unlabelled(names, method)
+        return [Assignment(name, name, "base", self.shots) for name in names]
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """top1 of the learned classes (`base`), of the others (`new`), and their harmonic mean."""
         bench.fit()
-        return base_to_new(bench, self.metric)
+        return base_to_new(bench, self.metric, gap=not self.transductive)
 
 
-def base_to_new(bench: Bench, metric: str) -> list[Score]:
-    """Scores of each half among its own classes; `metric` names the harmonic mean."""
+def base_to_new(bench: Bench, metric: str, *, gap: bool = True) -> list[Score]:
+    """Scores of each half among its own classes; `metric` names the harmonic mean.
+
+    Without `gap`, other classes than base were learned too, so the losses have no loss gap.
+    """
     base_classes, new_classes = bench.dataset.halves()
-    base = bench.evaluate(base_classes).scores("base")
+    learned = bench.evaluate(base_classes)
+    base = (learned if gap else replace(learned, train_loss=None)).scores("base")
     # These classes were not learned: the difference of the losses would not be a loss gap.
     new = replace(bench.evaluate(new_classes), train_loss=None).scores("new")
     return [Score(metric, harmonic_mean(base[0].value, new[0].value)), *base, *new]

@@ -12,16 +12,23 @@ from typing import ClassVar
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.shots import ShotsOfRecipe
+from rppbench_tasks.transductive import unlabelled
 
 
 class CrossDataset(Task):
-    """One cell for each transfer set; all share one training on the source."""
+    """One cell for each transfer set; all share one training on the source.
+
+    With `transductive`, a method that does not use labels learns from all training images of each
+    transfer set in place of the source; tables say so.
+    """
 
     name = "cross-dataset"
     title = "Cross-dataset transfer"
     paper = "arXiv:2203.05557, arXiv:2304.04704"
     targets: ClassVar[str] = "transfer"
     """Role of the data sets that are scored."""
+    later_options = ("transductive",)
+    transductive: bool = False
 
     def __init__(
         self,
@@ -29,17 +36,19 @@ class CrossDataset(Task):
         suite: str = "demo",
         source: str = "",
         shots: ShotsOfRecipe = 0,
+        transductive: bool = False,
     ) -> None:
         self.suite, self.source, self.shots = suite, source, shots
+        self.transductive = transductive
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
         """The suite's target sets; by default the source is of the kind that the method needs."""
+        targets = catalog.names(self.suite, self.targets)
+        if self.transductive:
+            return unlabelled(targets, method)
         large = method.learning is not None and method.learning.large_source
         source = self.source or catalog.source(self.suite, large)
-        return [
-            Assignment(target, source, "seen", self.shots or None)
-            for target in catalog.names(self.suite, self.targets)
-        ]
+        return [Assignment(target, source, "seen", self.shots or None) for target in targets]
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """top1 over all classes of the target, and the other metrics of `Evaluation.scores`."""

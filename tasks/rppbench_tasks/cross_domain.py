@@ -7,6 +7,7 @@ generalisation, from ImageNet to its variants).
 from __future__ import annotations
 
 from rppbench_tasks.cross_dataset import CrossDataset
+from rppbench_tasks.shots import ShotsOfRecipe
 
 
 class CrossDomain(CrossDataset):
@@ -16,3 +17,7 @@ class CrossDomain(CrossDataset):
     title = "Domain generalisation"
     paper = "arXiv:2109.01134, arXiv:2203.05557"
     targets = "shift"
+
+    # Without `transductive`: shift sets have no training images.
+    def __init__(self, *, suite: str = "demo", source: str = "", shots: ShotsOfRecipe = 0) -> None:
+        super().__init__(suite=suite, source=source, shots=shots)
