@@ -18,7 +18,7 @@ from rppbench import cli
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md"),
-    *("docs/slots.md", "docs/any-clip.md"),
+    *("docs/slots.md", "docs/any-clip.md", "docs/as-published.md"),
 )
 LINKED = (
     *PAGES,
