@@ -30,8 +30,8 @@ NEVER = -1e4
 class LinearProbe(FittedMethod):
     """One row of weights and a bias for each class; the class names are not used.
 
-    The inverse penalty C is searched on at most four validation images a class: first the best of
-    a grid of even powers of ten, then eight bisections between a tenth and ten times that value.
+    The inverse penalty C is searched on the validation images: first the best of a grid
+    of even powers of ten, then eight bisections between a tenth and ten times that value.
     """
 
     name = "linear-probe"

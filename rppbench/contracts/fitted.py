@@ -6,6 +6,7 @@ Shapes: n training images, m validation images, c classes, e width of the embedd
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,7 +22,8 @@ class Examples:
     labels: Tensor
     """(n,)"""
     val_images: Tensor
-    """(m, e), without augmentation; m is 0 for a data set without validation images."""
+    """(m, e), without augmentation, drawn by the harness as the recipe's `validation` says; m is 0
+    for a method that does not search, for 'none' and for a data set without validation images."""
     val_labels: Tensor
     """(m,)"""
     texts: Tensor
@@ -36,6 +38,7 @@ class FittedMethod(Method):
     With `epochs = 0` in its recipe it has no training steps.
     """
 
+    searches: ClassVar[bool] = True
     views: int = 1
     """Number of views of each training image in `Examples.images`."""
 

@@ -37,6 +37,9 @@ class Method(Component, nn.Module, ABC):
     uses_labels: ClassVar[bool] = True
     """Whether it learns from labels; one that does not may see images of classes that are scored
     as new."""
+    searches: ClassVar[bool] = False
+    """Whether it chooses values by their accuracy on validation images; the recipe's `validation`
+    says which images these are."""
     open_vocabulary: ClassVar[bool] = True
     """Whether it can score classes that it did not learn; else tasks with such classes skip it."""
 

@@ -16,7 +16,7 @@ from rppbench.records.cell import Choice, Option, Options
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
 
-_LATER = ("eps", "min_lr", "shards", "steps_per_shot")
+_LATER = ("eps", "min_lr", "shards", "steps_per_shot", "validation")
 """Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 
@@ -55,6 +55,11 @@ class Recipe:
     """'none', 'crop-flip', 'half-crop-flip' or 'crop-flip-randaugment2'."""
     views: Annotated[int, Range(1, 1000)] = 1
     """Augmented copies of each image in a batch."""
+    validation: Literal["few-shot", "none", "held-out-shot", "full"] = "few-shot"
+    """The images on which a method that searches for values (`Method.searches`) compares them:
+    'few-shot' (at most four of each class, CoOp's draw of the validation split), 'none',
+    'held-out-shot' (the last shot of each class, which is then not learned from) or 'full' (the
+    complete validation split)."""
     shots: Annotated[int, Range(1, 1_000_000)] = 16
     """Training images per class where the task leaves their number to the recipe."""
     options: Options = ()

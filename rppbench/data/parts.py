@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rppbench.contracts.dataset import Dataset, Sample
-from rppbench.data.checked import checked_samples
-from rppbench.data.few_shot import few_shot, few_shot_with_val
+from rppbench.data.draws import training_images, validation_images
 from rppbench.data.splits import of_classes, spread, training_classes
-from rppbench.errors import MissingDataError, UsageError
+from rppbench.errors import UsageError
 from rppbench.records.cell import Training
 
 CLASSES = "classes"
@@ -75,21 +74,14 @@ def samples_of(
 
 
 def shots_of(dataset: Dataset, training: Training) -> list[Sample]:
-    """The training images that are drawn, labelled by position among the learned classes."""
-    drawn = few_shot(dataset.samples("train"), training.shots, training.seed)
+    """The images that are learned from, labelled by position among the learned classes."""
+    drawn = training_images(dataset, training)
     return of_classes(drawn, training_classes(dataset, training.classes))
 
 
 def val_shots_of(dataset: Dataset, training: Training) -> list[Sample]:
-    """CoOp's draw of validation images, at most four per class; [] if there is no 'val' split."""
-    try:
-        val = checked_samples(dataset, "val")
-    except MissingDataError:
-        raise
-    except UsageError:
-        return []
-    train = checked_samples(dataset, "train")
-    _, drawn = few_shot_with_val(train, val, training.shots, training.seed)
+    """The images that values are chosen on, labelled in the same way; `validation_images`."""
+    drawn = validation_images(dataset, training)
     return of_classes(drawn, training_classes(dataset, training.classes))
 
 

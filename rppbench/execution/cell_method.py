@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from rppbench.contracts.fitted import FittedMethod
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts
@@ -217,7 +216,7 @@ class CellMethod:
     def _own_contents(self, training: Training) -> dict[str, str]:
         source, contents = self.resources.dataset(training.source), self.resources.contents
         draws = {SHOTS: shots_of}
-        if issubclass(self.resources.registry.get("methods", training.method.name), FittedMethod):
+        if self.resources.registry.get("methods", training.method.name).searches:
             draws[VAL_SHOTS] = val_shots_of
         digests = dict([contents.classes(source)])
         for part, draw in draws.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rppbench.contracts.dataset import Dataset
 from rppbench.data.contents import DataContents
+from rppbench.data.draws import validation_of
 from rppbench.data.parts import split_name, words_of
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files.tensors import read_contents
@@ -59,4 +60,4 @@ class DataCheck:
 def _draws(training: Training | None) -> Iterator[object]:
     """All that decides which images a training, and those before it, draw."""
     for one in training.chain if training else ():
-        yield one.source, one.classes, one.shots, one.seed
+        yield one.source, one.classes, one.shots, one.seed, validation_of(one)

@@ -12,11 +12,12 @@ from rppbench.contracts.dataset import Catalog
 from rppbench.contracts.engine import CellGroup
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.recipe import Recipe, override, select
+from rppbench.contracts.recipe import Recipe, select
 from rppbench.contracts.task import Assignment, Task
 from rppbench.errors import UsageError, unknown
 from rppbench.planning.checked import checked_assignments, refuse_surrogates
 from rppbench.planning.input_digests import InputDigests
+from rppbench.planning.recipes import FITTED, changed, shots_of
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.vocabulary import learns_all_scored_classes
 from rppbench.plugins.containment import contained, line_of, uncontained
@@ -26,7 +27,6 @@ from rppbench.plugins.versions import part_version, version_of
 from rppbench.records.cell import Cell, Choice, Option, Training, spell
 
 SCOPES = ("method", "task", "recipe")
-FITTED = "it is fitted in one go, without training steps"
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
 """Options of every trained method that say how it is supervised, not how it is built."""
 
@@ -229,9 +229,7 @@ class _Planner:
             """How the method learns on a source."""
             recipe = select(recipes, task_name, suite, named, source=source, shots=shots)
             changes = _settings(request, "recipe", recipe.values(), used)
-            if not recipe.epochs and changes.pop("epochs", 0):
-                self.notes[f"recipe.epochs is left out for {method_name}: {FITTED}"] = None
-            recipe = override(recipe, changes)
+            recipe = changed(method_class, recipe, changes, self.notes)
             # In rising precedence: the method's defaults, its recipe's options, the user's options.
             method = resolve(method_class, {**dict(recipe.options), **explicit})
             _refuse_idle(method_class, method, recipe)
@@ -304,7 +302,7 @@ class _Planner:
             recipe=recipe.choice(),
             source=assignment.source,
             classes=assignment.classes,
-            shots=_shots(assignment, recipe),
+            shots=shots_of(assignment, recipe),
             seed=seed,
             backbone=request.backbone,
             teacher=teacher,
@@ -369,10 +367,6 @@ def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> Non
                 f"{FITTED}; leave out {name}, "
                 f"or give it to one method alone: METHOD:{name}={spell(method[name])}"
             )
-
-
-def _shots(assignment: Assignment, recipe: Recipe) -> int:
-    return assignment.shots or recipe.shots
 
 
 def _settings(

@@ -26,7 +26,7 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
     clip, device = inputs.clip, inputs.clip.device
     views = [inputs.view_features(clip, inputs.images, 0, view) for view in range(method.views)]
     images = torch.stack(views)
-    samples = val_shots_of(inputs.dataset, inputs.training)
+    samples = val_shots_of(inputs.dataset, inputs.training) if method.searches else []
     val_images = torch.zeros(0, images.shape[2])
     if samples:
         val = Images(inputs.dataset, samples, clip.preprocess, contents=inputs.contents)

@@ -16,8 +16,8 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import ClassAware, Templates
-from rppbench.data.checked import checked_samples
-from rppbench.data.few_shot import draw_digest, few_images, few_shot
+from rppbench.data.draws import learned_shots, training_images
+from rppbench.data.few_shot import draw_digest, few_images
 from rppbench.data.images import Images, View
 from rppbench.data.splits import of_classes, training_classes
 from rppbench.evaluation.checked import checked_prompts
@@ -68,12 +68,13 @@ class StepInputs:
         self.contents = scorer.contents
         recipe = dict(training.recipe.options)
         self.classes = training_classes(dataset, training.classes)
-        drawn = few_shot(checked_samples(dataset, "train"), training.shots, training.seed)
+        drawn = training_images(dataset, training)
         self.draw = draw_digest(drawn)
         samples = of_classes(drawn, self.classes)  # after the draw, as CoOp does
         self.labels = torch.tensor([sample.label for sample in samples])
         names = [dataset.classes[label] for label in self.classes]
-        self.few_images = few_images([sample.label for sample in samples], names, training.shots)
+        shots = learned_shots(training)
+        self.few_images = few_images([sample.label for sample in samples], names, shots)
         prompts = checked_prompts(method, clip)
         self._names, self._wording = names, prompts.wording(dataset.template)
         augment = str(recipe["augment"])

@@ -10,6 +10,7 @@ import torch
 from support.commands import RunCommand, predict_test_images, refused, save_test_images
 
 from rppbench import hookimpl
+from rppbench.contracts.fitted import Examples
 from rppbench.contracts.method import Method
 from rppbench.contracts.task import Assignment
 from rppbench.planning.vocabulary import learns_all_scored_classes
@@ -134,3 +135,32 @@ def test_a_bad_fit_stops_the_cell_with_its_loss(
     assert record.failure is not None
     assert record.failure.kind == "nan"
     assert "weight nan" in record.failure.message
+
+
+@pytest.mark.parametrize(("validation", "images"), [("none", 0), ("few-shot", 7), ("full", 14)])
+def test_a_method_searches_on_the_validation_images_that_its_recipe_names(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch, validation: str, images: int
+) -> None:
+    seen: list[Examples] = []
+    monkeypatch.setattr(LinearProbe, "finish", lambda self, examples: seen.append(examples))
+    given = ("--set", f"recipe.validation={validation}", "--shots", "1")
+    status, _, complaints = run_command("run", "--method", "linear-probe", *FEW_SHOT, *given)
+    assert status == 0, complaints
+    (examples,) = seen
+    assert (len(examples.val_images), len(examples.labels)) == (images, 7)
+
+
+def test_a_held_out_shot_is_searched_on_and_not_learned_from(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Examples] = []
+    monkeypatch.setattr(LinearProbe, "finish", lambda self, examples: seen.append(examples))
+    given = ("--set", "recipe.validation=held-out-shot", "--shots", "2")
+    status, _, complaints = run_command("run", "--method", "linear-probe", *FEW_SHOT, *given)
+    assert status == 0, complaints
+    assert "fewer than" not in complaints
+    (examples,) = seen
+    assert (len(examples.val_images), len(examples.labels)) == (7, 7)
+    assert sorted(examples.val_labels.tolist()) == list(range(7))
+    (record,) = records()
+    assert set(record.contents) >= {"toy-one:shots", "toy-one:val shots"}

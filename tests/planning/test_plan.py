@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rppbench.contracts.backbone import Backbone
+from rppbench.errors import UsageError
 from rppbench.planning.plan import cells, usual_teacher
 from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
@@ -66,3 +67,29 @@ def test_epochs_of_a_method_without_training_steps_are_left_out_with_a_note(
         "recipe.epochs is left out for tip-adapter: it is fitted in one go, without training steps"
     ]
     assert [one == two for one, two in zip(usual, changed, strict=True)] == [True, False]
+
+
+def test_a_method_that_searches_nothing_has_no_validation_with_a_note(registry: Registry) -> None:
+    def planned(*settings: tuple[str, str], shots: int = 4) -> list[Cell]:
+        request = Request(
+            ("tip-adapter", "coop"),
+            ("few-shot",),
+            datasets=("demo-flags",),
+            shots=(shots,),
+            settings=settings,
+        )
+        return cells(registry, request, warn=notes.append)
+
+    notes: list[str] = []
+    usual, same = planned(), planned(("recipe.validation", "few-shot"))
+    assert [cell.key for cell in usual] == [cell.key for cell in same]
+    notes.clear()
+    changed = planned(("validation", "full"))
+    assert notes == [
+        "recipe.validation is left out for coop: it chooses nothing on validation images"
+    ]
+    assert [one == two for one, two in zip(usual, changed, strict=True)] == [False, True]
+    with pytest.raises(UsageError, match="held-out-shot needs two shots or more"):
+        planned(("validation", "held-out-shot"), shots=1)
+    with pytest.raises(UsageError, match="complete"):
+        planned(("validation", "complete"))

@@ -1,0 +1,106 @@
+"""The images that a training learns from and chooses on, drawn as its recipe and task say.
+
+Lists are in the order of their draw and of all classes; `parts` selects classes from them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.data.checked import checked_samples
+from rppbench.data.few_shot import few_shot, few_shot_with_val
+from rppbench.errors import MissingDataError, UsageError
+from rppbench.records.cell import Training
+
+NONE, FEW_SHOT, HELD_OUT_SHOT, FULL = "none", "few-shot", "held-out-shot", "full"
+"""Values of a recipe's `validation`."""
+HOW_TO_AVOID = (
+    f"--set recipe.validation={NONE} chooses nothing, "
+    f"--set recipe.validation={HELD_OUT_SHOT} takes one shot of each class"
+)
+
+
+def validation_of(training: Training) -> str:
+    """The recipe's `validation`."""
+    return str(dict(training.recipe.options).get("validation", FEW_SHOT))
+
+
+def learned_shots(training: Training) -> int:
+    """The number of images of each class that are learned from; a class may have fewer."""
+    return training.shots - (validation_of(training) == HELD_OUT_SHOT)
+
+
+def training_images(dataset: Dataset, training: Training) -> list[Sample]:
+    """The images that are learned from."""
+    drawn = _drawn(dataset, training)
+    return _apart(drawn)[0] if validation_of(training) == HELD_OUT_SHOT else drawn
+
+
+def validation_images(dataset: Dataset, training: Training) -> Sequence[Sample]:
+    """The images that values are chosen on; () for 'none', and for 'few-shot' without a split.
+
+    UsageError if some of them are test images, and for 'full' without a validation split.
+    """
+    kind = validation_of(training)
+    if kind == NONE:
+        return ()
+    if kind == HELD_OUT_SHOT:
+        return _apart(_drawn(dataset, training))[1]
+    split = _validation_split(dataset)
+    if split is None:
+        if kind == FULL:
+            raise UsageError(
+                f"data set {dataset.name!r} has no validation images for validation={FULL}: "
+                f"{HOW_TO_AVOID}"
+            )
+        return ()
+    refuse_test_images(dataset, split)
+    if kind == FULL:
+        return split
+    train = checked_samples(dataset, "train")
+    return few_shot_with_val(train, split, training.shots, training.seed)[1]
+
+
+def refuse_test_images(dataset: Dataset, validation: Sequence[Sample]) -> None:
+    """UsageError if some of these images are test images of the data set too."""
+    try:
+        test = checked_samples(dataset, "test")
+    except UsageError:  # nothing is tested on it
+        return
+    keys = {sample.key for sample in test}
+    shared = sum(sample.key in keys for sample in validation)
+    if shared:
+        raise UsageError(
+            f"{shared:,} of {len(validation):,} validation images of {dataset.name!r} are test "
+            f"images, so nothing may be chosen on them: {HOW_TO_AVOID}"
+        )
+
+
+def _drawn(dataset: Dataset, training: Training) -> list[Sample]:
+    """All shots, also those that are held out."""
+    return few_shot(checked_samples(dataset, "train"), training.shots, training.seed)
+
+
+def _validation_split(dataset: Dataset) -> Sequence[Sample] | None:
+    """All validation images; None for a data set without them."""
+    try:
+        return checked_samples(dataset, "val") or None
+    except MissingDataError:
+        raise
+    except UsageError:
+        return None
+
+
+def _apart(drawn: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """The images without the last one of each class, and these; a class of one image keeps it."""
+    left = Counter(sample.label for sample in drawn)
+    counts = dict(left)
+    learned: list[Sample] = []
+    held_out: list[Sample] = []
+    for sample in drawn:
+        left[sample.label] -= 1
+        last = not left[sample.label] and counts[sample.label] > 1
+        (held_out if last else learned).append(sample)
+    return learned, held_out
