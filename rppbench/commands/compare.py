@@ -104,7 +104,8 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
         sets = "" if len(pairs) == len(table.columns) else f" ({len(pairs)}/{len(table.columns)})"
         means = [f"{overall.first:.1f}", f"{overall.second:.1f}"]
         shown = difference_cells(overall.difference, overall.difference.p)
-        rows.append([f"Average{sets}", *means, *shown, "", "", "", str(len(overall.seeds))])
+        average = f"Average of {len(pairs)}{sets}"
+        rows.append([average, *means, *shown, "", "", "", str(len(overall.seeds))])
     return markdown_table(heads, rows, left=1)
 
 
@@ -118,7 +119,8 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
         )
     ]
     if mean := comparison.average_by_seed:
-        rows.append(["Average", *_numbers(mean, mean.difference.p if mean.difference else None)])
+        p = mean.difference.p if mean.difference else None
+        rows.append([f"Average of {len(comparison.by_seed)}", *_numbers(mean, p)])
     what = "Metric" if table.by_metric else "Data set"
     heads = [what, first, second, "Difference", "95 % interval", "p", "Seeds"]
     return markdown_table(heads, rows, left=1)

@@ -7,7 +7,7 @@ those of `by_image` and `by_seed`, corrected for the number of combinations or e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
@@ -20,7 +20,7 @@ from rppbench.errors import unknown
 from rppbench.leaderboard.comparability import setting
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
-from rppbench.leaderboard.rows import columns_of, row
+from rppbench.leaderboard.rows import columns_of, row, with_averages
 from rppbench.leaderboard.tables import Column, Row, Table
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import Pairs
@@ -120,6 +120,8 @@ def ablation(grid: Grid, records: Iterable[Record]) -> Ablation | None:
         _result(combination, variant, variants[0], columns, titles)
         for combination, variant in zip(grid.combinations, variants, strict=True)
     ]
+    rows = iter(with_averages([result.row for result in results if result.row], columns))
+    results = [replace(result, row=result.row and next(rows)) for result in results]
     first = measured[0]
     shared = set.intersection(*(set(setting(record.cell)) for record in measured))  # shots may vary
     table = Table(

@@ -115,6 +115,9 @@ class Dataset(Component, ABC):
     """Name of the family of data sets it is benchmarked with ('coop'); '' without one."""
     role: ClassVar[str] = "transfer"
     """Its role in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
+    few_shot: ClassVar[bool] = False
+    """Whether a source is also learned and scored on its own, as the transfer sets are: ImageNet is
+    the first of the eleven sets that papers average in few-shot and base-to-new."""
     large: ClassVar[bool] = False
     """Whether it is the suite's large-vocabulary source."""
     template: ClassVar[str] = "a photo of a {}."
@@ -208,7 +211,10 @@ class Catalog(Protocol):
     """The names of the available data sets; no data set is opened."""
 
     def names(self, suite: str, role: str) -> Sequence[str]:
-        """Names of a suite's data sets of one role, in registration order."""
+        """Names of a suite's data sets of one role, in registration order.
+
+        The role 'few-shot' stands for the sources marked `few_shot` and all transfer sets.
+        """
 
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source; if `large`, its large vocabulary if there is one."""

@@ -15,7 +15,13 @@ from rppbench.leaderboard.comparability import age, comparable, is_of_dataset, l
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.published_match import published_matches
 from rppbench.leaderboard.row_order import ordered
-from rppbench.leaderboard.rows import columns_of, displayed_metrics, other_averages, row
+from rppbench.leaderboard.rows import (
+    columns_of,
+    displayed_metrics,
+    other_averages,
+    row,
+    with_averages,
+)
 from rppbench.leaderboard.tables import Table
 from rppbench.leaderboard.variants import Variant, variants
 from rppbench.records.record import FEWER_IMAGES, Record
@@ -108,14 +114,13 @@ def _table(
     cell = newest.cell
     primary = metric or next((record.metric for record in records if record.metric), "")
     columns = columns_of(records, primary, every=metric is None)
-    ranking, rows = ordered([row(variant, columns) for variant in variants], columns, primary)
-    order = {row.label: place for place, row in enumerate(rows)}
+    rows = with_averages([row(variant, columns) for variant in variants], columns)
     if len({column.dataset for column in columns}) > 1:
-        by_label = {variant.label: variant for variant in variants}
         metrics = [name for name in displayed_metrics(records) if name != primary]
-        rows = [
-            replace(r, others=other_averages(by_label[r.label], columns, metrics)) for r in rows
-        ]
+        others = other_averages(variants, columns, metrics)
+        rows = [replace(r, others=of_row) for r, of_row in zip(rows, others, strict=True)]
+    ranking, rows = ordered(rows, columns, primary)
+    order = {row.label: place for place, row in enumerate(rows)}
     data_versions = {
         (f"data of {title}", value)
         for record in records

@@ -41,7 +41,7 @@ def displayed_metrics(records: Sequence[Record]) -> list[str]:
 
 
 def row(variant: Variant, columns: Sequence[Column]) -> Row:
-    """The row of a variant, before best numbers are marked and ranks are given."""
+    """The row of a variant, before averages and ranks are given and best numbers are marked."""
     newest = variant.newest
     cell, labels, training = newest.cell, newest.labels, newest.cell.training
     ok = [r for r in variant.records if r.status == "ok" and not r.cell.imported]
@@ -64,33 +64,52 @@ def row(variant: Variant, columns: Sequence[Column]) -> Row:
         seeds=variant.seeds,
         deterministic=variant.deterministic,
         entries=entries,
-        average=_average(entries) if len({c.dataset for c in columns}) > 1 else None,
+        average=None,
         rank=None,
         parameters=max((record.cost.parameters for record in ok), default=None),
         train_seconds=fmean(seconds.values()) if seconds else None,
     )
 
 
+def with_averages(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows with their averages over the data sets, if there are several.
+
+    Averages over different sets never share a column: where rows have numbers on different sets,
+    only those with a number on each have an average.
+    """
+    if len({column.dataset for column in columns}) == 1:
+        return list(rows)
+    averages = _averages([row.entries for row in rows])
+    return [replace(row, average=average) for row, average in zip(rows, averages, strict=True)]
+
+
 def other_averages(
-    variant: Variant, columns: Sequence[Column], metrics: Sequence[str]
-) -> tuple[tuple[str, Average], ...]:
-    """(metric, average over the data sets) of these metrics.
+    variants: Sequence[Variant], columns: Sequence[Column], metrics: Sequence[str]
+) -> list[tuple[tuple[str, Average], ...]]:
+    """For each variant (metric, average over the data sets) of these metrics, as `with_averages`.
 
     With base and new among them, also the harmonic mean of their averages, which papers print.
     """
-    averages = {
-        metric: _average(
-            [_table_cell(variant, replace(column, metric=metric)) for column in columns]
+    of_metrics = {
+        metric: _averages(
+            [
+                [_table_cell(variant, replace(column, metric=metric)) for column in columns]
+                for variant in variants
+            ]
         )
         for metric in metrics
     }
-    if "base" in averages and "new" in averages:
-        base, new = averages["base"], averages["new"]
-        pairs = zip(base.values, new.values, strict=bool(base.values and new.values))
-        values = tuple((seed, harmonic_mean(b, n)) for (seed, b), (_, n) in pairs)
-        complete = min(base.complete, new.complete)
-        averages[HARMONIC_OF_AVERAGES] = Average(values, complete, base.expected)
-    return tuple(averages.items())
+    result = []
+    for index in range(len(variants)):
+        averages = {metric: of_variants[index] for metric, of_variants in of_metrics.items()}
+        if "base" in averages and "new" in averages:
+            base, new = averages["base"], averages["new"]
+            pairs = zip(base.values, new.values, strict=bool(base.values and new.values))
+            values = tuple((seed, harmonic_mean(b, n)) for (seed, b), (_, n) in pairs)
+            complete = min(base.complete, new.complete)
+            averages[HARMONIC_OF_AVERAGES] = Average(values, complete, base.expected)
+        result.append(tuple(averages.items()))
+    return result
 
 
 def _table_cell(variant: Variant, column: Column) -> TableCell:
@@ -109,6 +128,18 @@ def _table_cell(variant: Variant, column: Column) -> TableCell:
         tuple(missing),
         decimals=decimals(column.metric),
     )
+
+
+def _averages(rows: Sequence[Sequence[TableCell]]) -> list[Average]:
+    """The average of each row; without a value where it would be over other sets than the rest."""
+    averages = [_average(entries) for entries in rows]
+    present = [tuple(bool(entry.values) for entry in entries) for entries in rows]
+    if len({sets for sets in present if any(sets)}) > 1:
+        averages = [
+            average if all(sets) else replace(average, values=(), partial=None)
+            for average, sets in zip(averages, present, strict=True)
+        ]
+    return averages
 
 
 def _average(entries: Sequence[TableCell]) -> Average:

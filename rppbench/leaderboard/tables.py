@@ -83,7 +83,8 @@ class Average:
     expected: int
     """Number of data sets of the table."""
     partial: float | None = None
-    """Mean over the values that exist, where some are missing; None without any."""
+    """Mean over the values that exist, where some are missing; None without any, and where other
+    rows of the table have numbers on other data sets."""
     best: bool = False
     decimals: int = DECIMALS
 
@@ -205,7 +206,12 @@ class Table:
     @property
     def by_metric(self) -> bool:
         """Whether columns are metrics of one data set instead of data sets."""
-        return len({column.dataset for column in self.columns}) == 1
+        return len(self.datasets) == 1
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets that have a column."""
+        return tuple(dict.fromkeys(column.dataset for column in self.columns))
 
     @property
     def requested_shots(self) -> int:

@@ -127,7 +127,8 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
         recipes = method.learning.recipes
         recipe = next((r for r in recipes if r.name == _base_name(training.recipe)), None)
         defaults = {**defaults, **dict(recipe.options if recipe else ())}
-    members = list(registry.names(dataset.suite, dataset.role))
+    role = "few-shot" if dataset.few_shot or dataset.role == "transfer" else dataset.role
+    members = list(registry.names(dataset.suite, role))
     return {
         "method": method.title,
         "method_options": cell.method.label(defaults),
@@ -158,7 +159,7 @@ class _Extended:
         self.registry, self.added = registry, added
 
     def names(self, suite: str, role: str) -> Sequence[str]:
-        added = self.added if role == "transfer" else ()
+        added = self.added if role in ("transfer", "few-shot") else ()
         return [*self.registry.names(suite, role), *added]
 
     def source(self, suite: str, large: bool) -> str:

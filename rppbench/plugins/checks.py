@@ -31,8 +31,9 @@ def fault_of(kind: str, component: Any) -> str:
         value = getattr(component, fact, "")
         if type(value) is not str:
             return f"{fact} of {name!r} must be a text, not {_shown(value)}"
-    if kind == "datasets" and type(getattr(component, "large", False)) is not bool:
-        return f"large of {name!r} must be True or False"
+    for fact in ("large", "few_shot") if kind == "datasets" else ():
+        if type(getattr(component, fact, False)) is not bool:
+            return f"{fact} of {name!r} must be True or False"
     if kind == "tasks" and type(getattr(component, "version", 1)) is not int:
         return f"version of {name!r} must be an integer"
     if isinstance(component, type):

@@ -151,12 +151,12 @@ class Registry:
         return [*broken, *self.faulty.values()]
 
     def names(self, suite: str, role: str) -> Sequence[str]:
-        """Data sets of a suite with this role, in registration order."""
-        return [
-            name
-            for name, dataset in self.all("datasets").items()
-            if dataset.suite == suite and dataset.role == role
-        ]
+        """Data sets of a suite with this role, in registration order; `Catalog.names`."""
+        datasets = {n: one for n, one in self.all("datasets").items() if one.suite == suite}
+        if role == "few-shot":
+            sources = [n for n, one in datasets.items() if one.role == "source" and one.few_shot]
+            return [*sources, *self.names(suite, "transfer")]
+        return [name for name, dataset in datasets.items() if dataset.role == role]
 
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source: its large vocabulary or its standard one.

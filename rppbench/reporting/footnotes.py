@@ -14,8 +14,8 @@ def footnotes(table: Table) -> Iterator[str]:
     """The footnotes, one or more sentences each."""
     if any(not row.average.is_complete for row in table.rows if row.average):
         yield (
-            "An average marked (n/m) is over the data sets that have a number; only n of m have "
-            "all seeds. It is not comparable with a complete one and never marked as best."
+            "Of an average marked (n/m) only n of m data sets have all seeds. It is left out where "
+            "rows have numbers on different sets, and never marked as best."
         )
     if table.ranking:
         yield _ranking(table.ranking)

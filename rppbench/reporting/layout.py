@@ -53,7 +53,7 @@ def leaderboard_layout(table: Table) -> Layout:
     several = len(training_sources(table)) > 1
     names = ("Method", "Trained on") if several else ("Method",)
     heads = [*names, *(table.heading(column) for column in table.columns)]
-    heads += [] if table.by_metric else ["Average"]
+    heads += [] if table.by_metric else [f"Average of {len(table.datasets)}"]
     heads += ["Rank"] if table.ranking else []
     body = []
     for row in table.rows:

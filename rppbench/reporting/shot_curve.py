@@ -49,12 +49,12 @@ class ShotCurve:
 
 
 def shot_curves(tables: Iterable[Table]) -> list[ShotCurve]:
-    """A curve for each setting that has tables for several numbers of shots."""
-    settings: dict[tuple[str, NamedValues], dict[int, Table]] = {}
+    """A curve for each setting and list of data sets with tables for several numbers of shots."""
+    settings: dict[tuple[str, NamedValues, tuple[str, ...]], dict[int, Table]] = {}
     for table in tables:
         if shots := table.requested_shots:
             others = tuple(pair for pair in table.setting if pair[0] != SHOTS_OPTION)
-            settings.setdefault((table.task, others), {}).setdefault(shots, table)
+            settings.setdefault((table.task, others, table.datasets), {}).setdefault(shots, table)
     return [_curve(by_shots) for by_shots in settings.values() if len(by_shots) > 1]
 
 

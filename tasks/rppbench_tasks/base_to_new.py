@@ -16,7 +16,7 @@ from rppbench_tasks.transductive import unlabelled
 
 
 class BaseToNew(Task):
-    """One training and one cell a transfer set; each half is classified among its own classes.
+    """One training and one cell a few-shot set; each half is classified among its own classes.
 
     Images are drawn before the classes are halved, so they are those of `few-shot`. With
     `transductive`, a method that does not use labels learns from all training images, those of new
@@ -35,8 +35,8 @@ class BaseToNew(Task):
         self.suite, self.shots, self.transductive = suite, shots, transductive
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """The suite's transfer sets, each its own source."""
-        names = catalog.names(self.suite, "transfer")
+        """The suite's few-shot sets (ImageNet and the transfer sets), each its own source."""
+        names = catalog.names(self.suite, "few-shot")
         if self.transductive:
             return unlabelled(names, method)
         return [Assignment(name, name, "base", self.shots) for name in names]

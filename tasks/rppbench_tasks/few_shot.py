@@ -12,7 +12,7 @@ from rppbench_tasks.shots import Shots
 
 
 class FewShot(Task):
-    """One training and one cell for each transfer set: all its classes, `shots` images each."""
+    """One training and one cell for each few-shot set: all its classes, `shots` images each."""
 
     name = "few-shot"
     title = "Few-shot learning"
@@ -22,10 +22,10 @@ class FewShot(Task):
         self.suite, self.shots = suite, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
-        """The suite's transfer sets, each its own source."""
+        """The suite's few-shot sets (ImageNet and the transfer sets), each its own source."""
         return [
             Assignment(name, name, "all", self.shots)
-            for name in catalog.names(self.suite, "transfer")
+            for name in catalog.names(self.suite, "few-shot")
         ]
 
     def run(self, bench: Bench) -> Iterable[Score]:

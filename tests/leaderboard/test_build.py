@@ -44,7 +44,7 @@ def test_rows_are_methods_and_columns_data_sets_with_means_intervals_and_average
     # t(2 degrees of freedom, 95 %) = 4.3027; half width = 4.3027 * s / sqrt(3).
     # coop's averages by seed are 50, 51.5, 54.5 (s = 2.2913); rpp's 50, 50.5, 51 (s = 0.5).
     assert cells(page) == [
-        ["Method", "Flowers", "Pets", "Average", "Seeds", "Parameters", "Train time"],
+        ["Method", "Flowers", "Pets", "Average of 2", "Seeds", "Parameters", "Train time"],
         ["CoOp", "62.0 ± 5.0", "**42.0** ± 6.6", "**52.0** ± 5.7", "3", "2,048", "10.0 s"],
         ["RPP-SAPL", "**70.0** ± 0.0", "31.0 ± 2.5", "50.5 ± 1.2", "3", "2,048", "10.0 s"],
     ]
@@ -79,16 +79,55 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
     ]
     page = markdown.page(build(records))
     header, *rows = cells(page)
-    average = header.index("Average")
+    average = header.index("Average of 2")
     assert [(row[0], row[average]) for row in rows] == [
         ("CoOp", "**15.0**"),
-        ("RPP-SAPL", "90.0 (1/2)"),
-        ("POMP", "80.0 (1/2)"),
+        ("POMP", "– (1/2)"),
+        ("RPP-SAPL", "– (1/2)"),
     ]
-    assert rows[1][2] == "–"
-    assert rows[2][2] == "oom"
+    assert rows[1][2] == "oom"
+    assert rows[2][2] == "–"
     assert "POMP is incomplete: Pets (seed 1: oom: out of \\| memory)." in page
     assert "RPP-SAPL is incomplete: Pets (0 of 1 seeds were run)." in page
+
+
+def test_averages_over_the_same_part_of_the_sets_are_comparable_and_marked():
+    oom = Failure("oom", "out of memory")
+    records = [record(method, "flowers", value=10.0) for method in ("coop", "rpp")]
+    records += [record(method, "pets", failure=oom) for method in ("coop", "rpp")]
+    assert [row[3] for row in cells(markdown.page(build(records)))[1:]] == ["10.0 (1/2)"] * 2
+
+
+def test_averages_over_ten_and_eleven_sets_never_share_a_column():
+    ten = [f"set-{number}" for number in range(10)]
+
+    def of(method, sets, suite="coop", value=50.0):
+        scores = (Score("top1", value), Score("base", value + 1))
+        return [record(method, name, value=value, scores=scores, suite=suite) for name in sets]
+
+    eleven = [*ten, "imagenet"]
+    small, large = build([*of("coop", ten, "ten"), *of("rpp", eleven, "eleven")])
+    assert {len(small.datasets), len(large.datasets)} == {10, 11}
+    heads = [cells(markdown.page([table]))[0] for table in (small, large)]
+    assert {head for of_table in heads for head in of_table if "Average" in head} == {
+        "Average of 10",
+        "Average of 11",
+    }
+
+    table = only([*of("coop", ten, value=80.0), *of("rpp", eleven), *of("pomp", eleven[1:])])
+    header, *rows = cells(markdown.page([table]))
+    average = header.index("Average of 11")
+    assert [(row[0], row[average]) for row in rows[:3]] == [
+        ("RPP-SAPL", "**50.0**"),
+        ("CoOp", "– (10/11)"),
+        ("POMP", "– (10/11)"),
+    ]
+    others = {row.label: dict(row.others)["base"].printed for row in table.rows}
+    assert others == {"RPP-SAPL": "51.0", "CoOp": None, "POMP": None}
+    (mixed,) = build([*of("coop", ten, "ten"), *of("rpp", eleven, "eleven")], allow_mixed=True)
+    assert [row.average.printed for row in mixed.rows] == ["50.0", None]
+    none = only([*of("coop", ten), *of("pomp", eleven[1:])])
+    assert [row.average.printed for row in none.rows] == [None, None], "neither is over all 11"
 
 
 def test_gaps_with_the_same_reason_share_a_footnote():
@@ -329,7 +368,7 @@ def test_five_data_sets_and_three_complete_rows_have_ranks_with_groups():
     page = markdown.page(build([*ranked(), record("zeroshot", "cars", value=99.0, trained=False)]))
     header, *rows = cells(page)
     rank = header.index("Rank")
-    assert header[rank - 1] == "Average"
+    assert header[rank - 1].startswith("Average of ")
     # q(3 rows) = 2.344, so the critical difference of mean ranks is 2.344 * sqrt(3 * 4 / 30).
     assert [(row[0], row[rank]) for row in rows] == [
         ("RPP-SAPL", "1.0 a"),

@@ -30,6 +30,7 @@ def record(
     task="cross-dataset",
     scores=None,
     learned_from="s1",
+    suite="demo",
     **cell,
 ) -> Record:
     """A record of one cell; `value` is its top1 in percent, `cell` overrides fields of `Cell`."""
@@ -49,7 +50,7 @@ def record(
     values = {"backbone": "demo", "precision": "fp32", "limit": None, **cell}
     return Record(
         cell=Cell(
-            task=Choice(task, (("suite", "demo"),)),
+            task=Choice(task, (("suite", suite),)),
             dataset=dataset,
             method=choice,
             seed=seed,

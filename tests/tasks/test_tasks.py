@@ -229,6 +229,24 @@ def coop_suite(method: str, **request: Any) -> list[Cell]:
     return cells(Registry.load(), asked)
 
 
+@pytest.mark.parametrize("task", ["few-shot", "base-to-new"])
+def test_the_coop_suite_has_eleven_sets_with_imagenet_first(task: str) -> None:
+    asked = Request(("coop",), (f"{task}:suite=coop",), backbone="demo")
+    registry = Registry.load()
+    planned = cells(registry, asked)
+    assert len(planned) == 11
+    assert planned[0].dataset == "imagenet"
+    assert all(cell.training and cell.training.source == cell.dataset for cell in planned)
+    places = [int(labels(registry, cell)["dataset_order"]) for cell in planned]
+    assert places == list(range(11))
+    tuned = cells(registry, Request(("coop",), ("fine-tune:suite=coop",), backbone="demo"))
+    transferred = cells(
+        registry, Request(("coop",), ("cross-dataset:suite=coop",), backbone="demo")
+    )
+    for others in (tuned, transferred):
+        assert len({cell.dataset for cell in others}) == 10, "there ImageNet is the source"
+
+
 @pytest.mark.parametrize(("shots", "epochs"), [(1, 50), (2, 100), (4, 100), (8, 200), (16, 200)])
 def test_coop_learns_few_shots_as_long_as_published(shots: int, epochs: int) -> None:
     by_dataset = {

@@ -20,6 +20,7 @@ class ImageNet(ImageNetFolders):
     origin = "https://image-net.org/"
     licence = "non-commercial research and education (image-net.org)"
     role = "source"
+    few_shot = True
     folder = "imagenet"
     folders = {"train": "images/train", "test": "images/val"}
     size = 1000
