@@ -37,6 +37,7 @@ COMMANDS = {
     "run": Command("compare methods: train, score, and print the leaderboard", "run", "run"),
     "plan": Command("show what `run` would do", "run", "plan", "plan_flags"),
     "ablate": Command("vary options of a method and compare the variants", "ablate", "ablate"),
+    "tune": Command("choose options of a method on validation images alone", "tune", "tune"),
     "list": Command(
         "list methods, data sets, tasks, engines or backbones", "list_info", "listed", "list_flags"
     ),

@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from rppbench.records.record import Record
 
 
+NO_CHOICE = (
+    "an ablation on test images explains a method; it is no way to choose its settings\n"
+    "to choose: rppbench tune, or --split val, which score validation images"
+)
+
+
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `run`, and those that say what to vary."""
     run.flags(parser)
@@ -56,6 +62,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="also report on this metric, e.g. loss_gap; may be repeated",
     )
     parser.add_argument(
+        "--split",
+        metavar="test|val",
+        help="score the test images, or the validation split of what is learned on [test]",
+    )
+    parser.add_argument(
         "--name",
         metavar="NAME",
         help="name of the report, ablation-NAME.md [that of the config file, or the options]",
@@ -77,6 +88,8 @@ def ablate(arguments: argparse.Namespace) -> int:
         designs = designed(digests, chosen, arguments.yes)
     registry, store = digests.registry, Store(Path(chosen.output))
     cells = [cell for each in designs for cell in each.cells]
+    if chosen.split == "test":
+        note(NO_CHOICE)
     with step_progress(show_bars=not chosen.debug) as begin_step:
         against = checks(digests, chosen, begin_step)
         planned, problems = survey(cells, store, against, Refusals(registry))
@@ -113,6 +126,8 @@ def designed(digests: InputDigests, chosen: GridSettings, yes: bool) -> list[Des
     notes: dict[str, None] = {}
     with plugins_named(registry):
         asked = requests(registry, chosen)
+        if chosen.split == "val":
+            asked = [replace(request, validation="full") for request in asked]
 
         def planned(most: float) -> list[Design]:
             return [
@@ -133,6 +148,8 @@ def designed(digests: InputDigests, chosen: GridSettings, yes: bool) -> list[Des
         designs = confirmed(yes, planned)
     for line in notes:  # each once, though it holds for every backbone
         note(line)
+    if chosen.split == "val":  # beside a report on the test images, not in place of it
+        designs = [replace(d, grid=replace(d.grid, name=f"{d.grid.name}-val")) for d in designs]
     if len(designs) == 1:
         return designs
     names = [f"{d.grid.name}-{r.backbone}" for d, r in zip(designs, asked, strict=True)]
@@ -164,13 +181,14 @@ def _settings(arguments: argparse.Namespace) -> GridSettings:
     given = {name: getattr(arguments, name, None) for name in GRID_NAMES}
     given["set"] = run.pairs("--set", given["set"] or ())
     if given["vary"] is not None:
-        given["vary"] = [_varied(given["vary"])]
+        given["vary"] = [varied(given["vary"])]
     if given["baseline"] is not None:
         given["baseline"] = run.pairs("--baseline", given["baseline"].split(","))
     return grid_settings(given, arguments.config, note)
 
 
-def _varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The values of each --vary, by option. UsageError for an option that is given twice."""
     keys = [text.partition("=")[0].strip() for text in texts]
     repeated = next((key for key in keys if keys.count(key) > 1), None)
     if repeated:

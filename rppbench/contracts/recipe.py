@@ -16,7 +16,7 @@ from rppbench.records.cell import Choice, Option, Options
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
 
-_LATER = ("eps", "min_lr", "shards", "steps_per_shot", "validation")
+_LATER = ("eps", "min_lr", "shards", "steps_per_shot", "tuned", "validation")
 """Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 
@@ -60,6 +60,9 @@ class Recipe:
     'few-shot' (at most four of each class, CoOp's draw of the validation split), 'none',
     'held-out-shot' (the last shot of each class, which is then not learned from) or 'full' (the
     complete validation split)."""
+    tuned: Literal["", "few-shot", "held-out-shot", "full"] = ""
+    """The validation images on which `rppbench tune` chose values of this recipe or options of the
+    method; '' if nothing was chosen so. Tables say it."""
     shots: Annotated[int, Range(1, 1_000_000)] = 16
     """Training images per class where the task leaves their number to the recipe."""
     options: Options = ()

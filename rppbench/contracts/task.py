@@ -33,6 +33,8 @@ class Assignment:
     """Training images per class (fewer if a class has fewer); None leaves it to the recipe."""
     start: str = ""
     """Data set on whose 'seen' classes the prompts are pretrained; '' starts from new ones."""
+    held_out_shot: bool = False
+    """Whether the last shot of each class is kept out of the training, to be scored."""
 
     @classmethod
     def unlabelled(cls, dataset: str) -> Assignment:
@@ -62,6 +64,13 @@ class Bench(Protocol):
         """Classify the images of the given classes (default all) among those classes.
 
         Labels and predictions are positions in `classes`.
+        """
+
+    def evaluate_validation(self, images: str) -> Evaluation:
+        """Classify validation images among the learned classes; no test image is read.
+
+        images: 'few-shot', 'held-out-shot' or 'full', as `Recipe.validation`. UsageError where
+        there are none, or where they were learned from.
         """
 
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:

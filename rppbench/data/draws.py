@@ -27,6 +27,16 @@ def validation_of(training: Training) -> str:
     return str(dict(training.recipe.options).get("validation", FEW_SHOT))
 
 
+def chosen_on(dataset: Dataset, training: Training, searches: bool) -> str:
+    """What a table says of the images that values were chosen on: 'few-shot', 'none, tuned: full'.
+
+    searches: whether the method chooses values while it is learned.
+    """
+    kind = validation_of(training) if searches and validation_images(dataset, training) else NONE
+    tuned = dict(training.recipe.options).get("tuned")
+    return f"{kind}, tuned: {tuned}" if tuned else kind
+
+
 def learned_shots(training: Training) -> int:
     """The number of images of each class that are learned from; a class may have fewer."""
     return training.shots - (validation_of(training) == HELD_OUT_SHOT)
@@ -38,12 +48,13 @@ def training_images(dataset: Dataset, training: Training) -> list[Sample]:
     return _apart(drawn)[0] if validation_of(training) == HELD_OUT_SHOT else drawn
 
 
-def validation_images(dataset: Dataset, training: Training) -> Sequence[Sample]:
+def validation_images(dataset: Dataset, training: Training, kind: str = "") -> Sequence[Sample]:
     """The images that values are chosen on; () for 'none', and for 'few-shot' without a split.
 
+    `kind` takes the place of the recipe's `validation`.
     UsageError if some of them are test images, and for 'full' without a validation split.
     """
-    kind = validation_of(training)
+    kind = kind or validation_of(training)
     if kind == NONE:
         return ()
     if kind == HELD_OUT_SHOT:

@@ -21,6 +21,8 @@ SHOTS = "shots"
 """The training images that were drawn."""
 VAL_SHOTS = "val shots"
 """The validation images that were drawn."""
+VALIDATION = "validation "
+"""Prefix of a kind of validation images that a task scored."""
 PRETRAINING = "pretraining "
 """Prefix of parts of a training that another one continues; once for each step back."""
 COMPLETE = "all of "
@@ -64,6 +66,10 @@ def samples_of(
         if training is None:
             raise UsageError(f"nothing is learned from {dataset.name!r}")
         return (shots_of if part == SHOTS else val_shots_of)(dataset, training)
+    if part.startswith(VALIDATION):
+        assert training is not None
+        images = validation_images(dataset, training, part.removeprefix(VALIDATION))
+        return spread(of_classes(images, training_classes(dataset, training.classes)), limit)
     if part.startswith(COMPLETE):
         return dataset.samples(part.removeprefix(COMPLETE))
     split, _, group = part.partition(" ")

@@ -10,9 +10,10 @@ from functools import cached_property
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.data.checked import checked_samples
+from rppbench.data.draws import HELD_OUT_SHOT, validation_of
 from rppbench.data.images import Notify
-from rppbench.data.parts import COMPLETE, scored_part
-from rppbench.data.splits import of_classes, spread
+from rppbench.data.parts import COMPLETE, VALIDATION, samples_of, scored_part
+from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
 from rppbench.evaluation.scorer import Scorer
 from rppbench.execution.cell_method import CellMethod
@@ -82,6 +83,24 @@ class CellBench:
         chosen = list(range(len(self.dataset.classes))) if classes is None else list(classes)
         return self._evaluate(chosen, [range(len(chosen))], split)[0]
 
+    def evaluate_validation(self, images: str) -> Evaluation:
+        """Classify validation images of the training's source among the learned classes."""
+        training, dataset = self.cell.training, self.dataset
+        if training is None or training.source != dataset.name:
+            raise UsageError(f"{self.cell.method.name!r} was not learned on {dataset.name!r}")
+        if images == HELD_OUT_SHOT != validation_of(training):
+            raise UsageError(f"the shots of {dataset.name!r} were all learned from")
+        part = f"{VALIDATION}{images}"
+        samples = samples_of(dataset, part, self.cell.limit, training)
+        if not samples:
+            raise UsageError(
+                f"data set {dataset.name!r} has no validation images; {HELD_OUT_SHOT} takes one "
+                "shot of each class"
+            )
+        self._record(part, samples)
+        chosen = training_classes(dataset, training.classes)
+        return self._classify(samples, chosen, [range(len(chosen))])[0]
+
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
         """For each part of the classes, classify its test images among that part, in one pass."""
         return self._evaluate(list(range(len(self.dataset.classes))), parts, "test")
@@ -89,13 +108,21 @@ class CellBench:
     def _evaluate(
         self, chosen: Sequence[int], parts: Sequence[Sequence[int]], split: str
     ) -> list[Evaluation]:
-        method = self.method
-        if method.class_specific:
-            method.check_classes(chosen)
         samples = spread(of_classes(checked_samples(self.dataset, split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
-        self._record(split, chosen, samples)
+        part = scored_part(self.dataset, split, chosen)
+        complete = part.startswith(COMPLETE)
+        self._record(part, self.dataset.samples(split) if complete else samples)
+        return self._classify(samples, chosen, parts)
+
+    def _classify(
+        self, samples: Sequence[Sample], chosen: Sequence[int], parts: Sequence[Sequence[int]]
+    ) -> list[Evaluation]:
+        """One evaluation for each part; samples are labelled by position in `chosen`."""
+        method = self.method
+        if method.class_specific:
+            method.check_classes(chosen)
         names = [self.dataset.classes[label] for label in chosen]
         training = self.cell.training
         on_source = training is not None and training.source == self.cell.dataset
@@ -104,10 +131,7 @@ class CellBench:
         self.evaluated += [len(evaluation.labels) for evaluation in evaluations]
         return [replace(evaluation, train_loss=method.train_loss) for evaluation in evaluations]
 
-    def _record(self, split: str, chosen: Sequence[int], samples: Sequence[Sample]) -> None:
-        """Record what the images to score hold now."""
-        part = scored_part(self.dataset, split, chosen)
-        if part.startswith(COMPLETE):
-            samples = self.dataset.samples(split)
+    def _record(self, part: str, samples: Sequence[Sample]) -> None:
+        """Record what the images of a part hold now."""
         name, digest = self.resources.contents.record(self.dataset, part, samples)
         self._scored[name] = digest

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt, Prompts
+from rppbench.data.draws import chosen_on
 from rppbench.data.parts import (
     CLASSES,
     PRETRAINING,
@@ -81,6 +82,15 @@ class CellMethod:
             steps=progress.step,
             training_reused=reused,
         )
+
+    @property
+    def chosen_on(self) -> str:
+        """The images that values were chosen on, for tables; '' if nothing is learned."""
+        training = self.cell.training
+        if training is None:
+            return ""
+        component = self.resources.registry.get("methods", training.method.name)
+        return chosen_on(self.resources.dataset(training.source), training, component.searches)
 
     def assist(self, training: Training) -> None:
         """Take part in a training that another process leads."""

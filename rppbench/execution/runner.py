@@ -39,7 +39,7 @@ from rppbench.planning.refusals import Refusals
 from rppbench.plugins.containment import contained, uncontained
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
-from rppbench.records.record import FEWER_IMAGES, Failure, Record, now
+from rppbench.records.record import FEWER_IMAGES, VALIDATION, Failure, Record, now
 from rppbench.records.store import Store
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.failures import failure_of
@@ -163,6 +163,8 @@ class Runner:
             )
             self.resources.backbones.check()
             self.resources.contents.check_all()
+            if validation := bench.method.chosen_on:
+                record = replace(record, labels={**record.labels, VALIDATION: validation})
             record = replace(
                 record,
                 status="ok",

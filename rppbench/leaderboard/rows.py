@@ -12,7 +12,7 @@ from rppbench.leaderboard.published_match import HARMONIC_OF_AVERAGES
 from rppbench.leaderboard.tables import Average, Column, Missing, Row, TableCell
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import recipe_name, spell
-from rppbench.records.record import Record, is_detail
+from rppbench.records.record import VALIDATION, Record, is_detail
 from rppbench.stats.intervals import harmonic_mean
 
 
@@ -61,6 +61,7 @@ def row(variant: Variant, columns: Sequence[Column]) -> Row:
         shots=training.shots if training else None,
         teacher=(training.teacher or "") if training else "",
         paper=labels.get("paper", ""),
+        validation=", ".join(sorted({r.labels.get(VALIDATION, "") for r in ok} - {""})),
         seeds=variant.seeds,
         deterministic=variant.deterministic,
         entries=entries,

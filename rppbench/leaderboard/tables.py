@@ -140,6 +140,9 @@ class Row:
     """Number of trained parameters; None unless a cell was run here and succeeded."""
     train_seconds: float | None
     """Seconds of one training, mean over the distinct trainings; None without any."""
+    validation: str = ""
+    """The images that values were chosen on: 'few-shot', 'none', 'full, tuned: full'; '' if nothing
+    is learned, and in records that do not say it."""
     others: tuple[tuple[str, Average], ...] = ()
     """(metric, average over the data sets) of the metrics that are not the table's own."""
 
@@ -218,6 +221,11 @@ class Table:
         """The number of shots that the task requested; 0 where each recipe has its own."""
         shots = dict(self.setting).get(SHOTS_OPTION, "")
         return int(shots) if shots.isdecimal() else 0
+
+    @property
+    def chooses(self) -> bool:
+        """Whether values of a row were chosen on validation images."""
+        return any(row.validation not in ("", "none") for row in self.rows)
 
     def heading(self, column: Column) -> str:
         """The head of a column: the metric's name or the data set's title."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from random import Random
 
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.errors import UsageError, unknown
@@ -14,10 +15,13 @@ from rppbench.planning.plan import SCOPES, cells
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.plugins.options import options, parse_value
 from rppbench.plugins.registry import Registry
+from rppbench.random_streams import seed_of
 from rppbench.records.cell import Cell, Option
 from rppbench.records.grid import Combination, Grid, Place
 
 Values = Mapping[str, Sequence[str]]
+MOST_DRAWN = 1_000_000
+"""Most combinations that a budget is drawn from."""
 TEACHER = "teacher"
 """The only flag that can be varied like an option: distillation depends on the teacher."""
 
@@ -40,6 +44,7 @@ def design(
     baseline: Mapping[str, str],
     *,
     one_at_a_time: bool = False,
+    budget: int | None = None,
     name: str = "",
     input_digests: InputDigests | None = None,
     warn: Callable[[str], None] = lambda line: None,
@@ -49,7 +54,9 @@ def design(
 
     Several mappings are sub-grids, which are united: an option that one of them does not vary has
     its baseline value there. The baseline is part of every grid; options that `baseline` does not
-    name take their first value. Designs that share `input_digests` read data and weights once.
+    name take their first value. Of more combinations than the `budget` the baseline is kept and the
+    others are drawn at random, always in the same order. Designs that share `input_digests` read
+    data and weights once.
     `warn` gets each remark of the planner once (`plan.cells`).
     Raises UsageError for unknown options, values of the wrong type,
     and requests of more than one method or task; TooManyCellsError for more than `most` cells,
@@ -72,18 +79,32 @@ def design(
         (base[factor],) = _spelled(factor, [value], defaults)
     lengths = [[len(values) for values in values_of.values()] for values_of in grids]
     count = 1 + sum(map(sum if one_at_a_time else math.prod, lengths))
-    if count > most:
+    if min(count, budget or count) > most or count > MOST_DRAWN:
         raise TooManyCellsError(count)
     combinations = [base]
     for values_of in grids:
         combinations += _singles(base, values_of) if one_at_a_time else _products(base, values_of)
     notes: dict[str, None] = {}
     name = name or _name(request, list(base))
+    if budget is not None:
+        combinations = _within(combinations, budget)
     digests = input_digests or InputDigests(registry)
     planned = _planned(registry, request, combinations, name, digests, notes, most)
     for line in notes:
         warn(line)
     return planned
+
+
+def _within(combinations: Sequence[dict[str, str]], budget: int) -> list[dict[str, str]]:
+    """The first combination and as many others, drawn without replacement, as the budget allows.
+
+    A larger budget continues the draw.
+    """
+    first, *others = map(dict, dict.fromkeys(tuple(one.items()) for one in combinations))
+    if len(others) < budget:
+        return [first, *others]
+    Random(seed_of("tune", *first, len(others))).shuffle(others)
+    return [first, *others[: budget - 1]]
 
 
 def _name(request: Request, factors: Sequence[str]) -> str:

@@ -14,11 +14,13 @@ from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import Recipe, select
 from rppbench.contracts.task import Assignment, Task
+from rppbench.data.draws import HELD_OUT_SHOT
 from rppbench.errors import UsageError, unknown
 from rppbench.planning.checked import checked_assignments, refuse_surrogates
 from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import FITTED, changed, shots_of
 from rppbench.planning.request import Request, TooManyCellsError
+from rppbench.planning.validation import on_validation
 from rppbench.planning.vocabulary import learns_all_scored_classes
 from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
@@ -84,6 +86,8 @@ def cells(
         raise UsageError("\n".join(left_out))
     for line in (*left_out, *planner.notes, *input_digests.take_remarks()):
         warn(line)
+    if request.validation:
+        planned = on_validation(registry, input_digests, request.validation, planned)
     return list(dict.fromkeys(planned))  # a cell that is requested twice runs once
 
 
@@ -295,6 +299,8 @@ class _Planner:
         self, method: Choice, recipe: Recipe, assignment: Assignment, seed: int
     ) -> Training:
         request = self.request
+        if assignment.held_out_shot:
+            recipe = replace(recipe, validation=HELD_OUT_SHOT)
         teacher = None
         if method["kd"]:
             teacher = request.teacher or usual_teacher(self.registry, request.backbone)

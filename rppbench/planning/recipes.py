@@ -37,9 +37,15 @@ def changed(
 def shots_of(assignment: Assignment, recipe: Recipe) -> int:
     """Training images of each class. UsageError if all of them would be held out."""
     shots = assignment.shots or recipe.shots
-    if recipe.validation == HELD_OUT_SHOT and shots < 2:
+    if recipe.validation == HELD_OUT_SHOT:
+        refuse_single_shot(shots)
+    return shots
+
+
+def refuse_single_shot(shots: int) -> None:
+    """UsageError for one shot of each class, which cannot be held out."""
+    if shots < 2:
         raise UsageError(
             f"validation={HELD_OUT_SHOT} needs two shots or more: the only one cannot be learned "
             "from and held out"
         )
-    return shots

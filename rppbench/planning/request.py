@@ -27,6 +27,9 @@ class Request:
     precision: str = "fp32"
     limit: int | None = None
     recipe: str | None = None
+    validation: str = ""
+    """Validation images ('few-shot', 'held-out-shot', 'full') of the source, which are scored
+    in place of the test images; '' scores the task."""
     settings: tuple[tuple[str, str], ...] = ()
     """(KEY, VALUE) of --set; KEY is 'length', 'method.length', 'task.suite', 'recipe.lr', ..."""
 

@@ -15,6 +15,8 @@ from rppbench.files.sizes import PROGRAM_BYTES, parse_size, spell_size
 from rppbench.planning.backbone_names import backbones
 from rppbench.planning.config_files import Warn, is_file, load
 
+SPLITS = ("test", "val")
+VALIDATION = ("few-shot", "held-out-shot", "full")
 OVERWRITE = ("only-missing", "always", "never")
 WORDS = {str: "a text", int: "an integer", bool: "true or false"}
 RANGES = {
@@ -104,6 +106,34 @@ class GridSettings(Settings):
     """NAME of the pages, ablation-NAME.md."""
     metric: tuple[str, ...] = ()
     """Further metrics to report on, beside the primary one."""
+    split: str = "test"
+    """'test', or 'val' to score the validation split of what is learned on."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.split not in SPLITS:
+            raise unknown("split is named", self.split, SPLITS, "splits")
+
+
+@dataclass(frozen=True)
+class TuneSettings(Settings):
+    """Settings of `tune`: those of a run with one method and one task, and what to try."""
+
+    vary: tuple[Mapping[str, tuple[str, ...]], ...] = ()
+    """As for `ablate`."""
+    budget: int = 20
+    """Most combinations of values to try."""
+    validation: str = "few-shot"
+    """The images to choose on, as `Recipe.validation`."""
+    name: str = ""
+    """Name of the folder, OUTPUT/tune/NAME."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.budget < 1:
+            raise UsageError(f"budget must be at least 1, not {self.budget}")
+        if self.validation not in VALIDATION:
+            raise unknown("validation is named", self.validation, VALIDATION, "kinds of validation")
 
 
 S = TypeVar("S", bound=Settings)
@@ -128,6 +158,13 @@ def grid_settings(
     if chosen.name or not path or flags.get("vary"):
         return chosen
     return replace(chosen, name=Path(path).stem)
+
+
+def tune_settings(
+    flags: Mapping[str, Any], path: str | None = None, warn: Warn = lambda line: None
+) -> TuneSettings:
+    """As `settings`, for a search of settings."""
+    return _merged(TuneSettings, flags, path, warn)
 
 
 def _merged(kind: type[S], flags: Mapping[str, Any], path: str | None, warn: Warn) -> S:
@@ -203,3 +240,5 @@ NAMES = tuple(entry.name for entry in fields(Settings))
 """Every key of a config file; the flags are the same with dashes."""
 GRID_NAMES = tuple(entry.name for entry in fields(GridSettings))
 """Every key of a grid file."""
+TUNE_NAMES = tuple(entry.name for entry in fields(TuneSettings))
+"""Every key of a file for `tune`."""

@@ -87,6 +87,8 @@ class Failure:
     """Traceback, unless the failure is the user's mistake."""
 
 
+VALIDATION = "validation"
+"""Label of a record that says on which images values were chosen: 'few-shot', 'none', ..."""
 FEWER_IMAGES = "classes with fewer images than shots"
 """Entry of a record's environment; tables say it in a footnote."""
 
@@ -104,7 +106,8 @@ class Record:
     cost: Cost = field(default_factory=Cost)
     failure: Failure | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Its texts in tables: method, method_options, task, dataset, recipe, paper, suite."""
+    """Its texts in tables: method, method_options, task, dataset, recipe, paper, suite,
+    validation."""
     training_log: tuple[Mapping[str, float], ...] = ()
     """One entry per epoch: epoch, loss, accuracy (percent of the training batches), lr."""
     draw: str = ""

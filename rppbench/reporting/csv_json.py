@@ -45,12 +45,15 @@ HEADS = (
 def csv(tables: Sequence[Table]) -> str:
     """CSV in long form: one line for each row and column of each table, in the unit of its metric.
 
+    The column `validation` is there if values of any row were chosen on validation images.
+
     Below a table, one line for each published number that matches it: `mean` is the number as
     printed, and `published` its kind and source.
     """
     text = StringIO()
     lines = writer(text, lineterminator="\n")
-    lines.writerow(HEADS)
+    chooses = any(table.chooses for table in tables)
+    lines.writerow((*HEADS, "validation") if chooses else HEADS)
 
     def write(values: Iterable[object]) -> None:
         lines.writerow(map(_cell, values))
@@ -83,6 +86,7 @@ def csv(tables: Sequence[Table]) -> str:
                         row.parameters,
                         row.train_seconds,
                         "",
+                        *([row.validation] if chooses else []),
                     ]
                 )
         for match in table.reported:
@@ -96,7 +100,7 @@ def csv(tables: Sequence[Table]) -> str:
                 "mean": match.printed,
                 "published": f"{match.kind}: {match.source}",
             }
-            write(values.get(head) for head in HEADS)
+            write([*(values.get(head) for head in HEADS), *([""] if chooses else [])])
     return text.getvalue()
 
 
@@ -121,6 +125,8 @@ def json(tables: Sequence[Table]) -> str:
             if not data[name]:
                 del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
+            if not row.validation:  # records of before do not say it
+                del plain["validation"]
             for entry, target in zip(row.entries, plain["entries"], strict=True):
                 target |= _statistics(entry)
             if row.average:

@@ -49,9 +49,11 @@ class Layout:
 
 
 def leaderboard_layout(table: Table) -> Layout:
-    """Columns: method, source if sources differ, numbers, average, rank if there is one, seeds."""
+    """Columns: method, source if sources differ, validation images if values were chosen on any,
+    numbers, average, rank if there is one, seeds."""
     several = len(training_sources(table)) > 1
-    names = ("Method", "Trained on") if several else ("Method",)
+    names = ("Method", *(["Trained on"] if several else []))
+    names += ("Validation",) if table.chooses else ()
     heads = [*names, *(table.heading(column) for column in table.columns)]
     heads += [] if table.by_metric else [f"Average of {len(table.datasets)}"]
     heads += ["Rank"] if table.ranking else []
@@ -59,6 +61,7 @@ def leaderboard_layout(table: Table) -> Layout:
     for row in table.rows:
         cells = [CellText(row.label)]
         cells += [CellText(row.learned_on or NO_NUMBER)] if several else []
+        cells += [CellText(row.validation or NO_NUMBER)] if table.chooses else []
         cells += [_entry_text(entry) for entry in row.entries]
         cells += [average_text(row.average)] if row.average else []
         if table.ranking:

@@ -21,6 +21,7 @@ def rppbench_tasks() -> list[type[Task]]:
     from rppbench_tasks.fine_tune import FineTune
     from rppbench_tasks.pretraining import Pretraining
     from rppbench_tasks.segmentation import Segmentation
+    from rppbench_tasks.validation import Validation
 
     learned: list[type[Task]] = [
         Pretraining,
@@ -29,5 +30,6 @@ def rppbench_tasks() -> list[type[Task]]:
         FewShot,
         BaseToNew,
         FineTune,
+        Validation,
     ]
     return [*learned, Segmentation, Detection]

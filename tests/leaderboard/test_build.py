@@ -91,6 +91,31 @@ def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
     assert "RPP-SAPL is incomplete: Pets (0 of 1 seeds were run)." in page
 
 
+def test_a_column_says_on_which_validation_images_values_were_chosen():
+    def of(method, *labels):
+        return [
+            replace(one, labels={**one.labels, **({"validation": label} if label else {})})
+            for name, label in zip(("birds", "cars"), labels, strict=True)
+            for one in [record(method, name)]
+        ]
+
+    table = only([*of("coop", "none", "none"), *of("rpp", "few-shot", "none"), *of("pomp", "", "")])
+    header, *rows = cells(markdown.page([table]))
+    assert header[:3] == ["Method", "Validation", "Birds"]
+    assert {row[0]: row[1] for row in rows[:3]} == {
+        "CoOp": "none",
+        "RPP-SAPL": "few-shot, none",
+        "POMP": "–",
+    }
+    lines = csv.DictReader(io.StringIO(csv_json.csv([table])))
+    assert {line["row"]: line["validation"] for line in lines}["RPP-SAPL"] == "few-shot, none"
+    content = json.loads(csv_json.json([table]))["tables"][0]["rows"]
+    assert [row.get("validation") for row in content] == ["none", None, "few-shot, none"]
+    plain = only([*of("coop", "none", "none"), *of("pomp", "", "")])
+    assert "Validation" not in cells(markdown.page([plain]))[0], "nothing was chosen"
+    assert "validation" not in csv_json.csv([plain])
+
+
 def test_averages_over_the_same_part_of_the_sets_are_comparable_and_marked():
     oom = Failure("oom", "out of memory")
     records = [record(method, "flowers", value=10.0) for method in ("coop", "rpp")]

@@ -1,0 +1,61 @@
+"""Cells that score the trainings of other cells on validation images, for choosing settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rppbench.contracts.task import Task
+from rppbench.data.draws import HELD_OUT_SHOT
+from rppbench.errors import UsageError
+from rppbench.planning.input_digests import InputDigests
+from rppbench.planning.recipes import refuse_single_shot
+from rppbench.plugins.options import resolve
+from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Cell, Choice, Training
+
+TASK = "validation"
+"""The task that scores validation images; its options are `suite`, `shots`, `classes`, `images`."""
+
+
+def on_validation(
+    registry: Registry, input_digests: InputDigests, images: str, planned: Sequence[Cell]
+) -> list[Cell]:
+    """For each training of the planned cells a cell that scores it on validation images.
+
+    The images are those of the data set that is learned on, and candidates the learned classes:
+    nothing of the data that the planned cells score is used. UsageError for cells without training.
+    """
+    component: type[Task] = registry.get("tasks", TASK)
+    cells = []
+    for cell in planned:
+        training = cell.training
+        if training is None:
+            raise UsageError(
+                f"{cell.method.name!r} learns nothing, so no validation images belong to it"
+            )
+        if images == HELD_OUT_SHOT:
+            training = _holding_out(training)
+        own = {"images": images, "classes": training.classes, "shots": training.shots}
+        suite = {name: value for name, value in cell.task.options if name == "suite"}
+        inputs = input_digests.of(training.source, cell.backbone, None)
+        task = resolve(component, {**own, **suite})
+        version = (f"task:{TASK}", f"version {component.version}")
+        cells.append(
+            replace(
+                cell,
+                task=task,
+                dataset=training.source,
+                training=training,
+                inputs=(*inputs, version),
+            )
+        )
+    return cells
+
+
+def _holding_out(training: Training) -> Training:
+    """The training without the last shot of each class."""
+    refuse_single_shot(training.shots)
+    values = {**dict(training.recipe.options), "validation": HELD_OUT_SHOT}
+    recipe = Choice(training.recipe.name, tuple(sorted(values.items())))
+    return replace(training, recipe=recipe)

@@ -1,0 +1,166 @@
+"""`rppbench tune`: settings chosen on validation images, and never on test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from support.commands import RunCommand, refused
+from support.toy_plugin import ToyOne
+
+from rppbench.comparison.tuning import Trial, best_so_far
+from rppbench.planning import grids
+from rppbench.records.grid import Combination, Place
+from rppbench.records.record import Record
+from rppbench.records.store import Store
+
+TOY = ("--model", "tiny", "--dataset", "toy-one", "--method", "context")
+FEW_SHOT = (*TOY, "--task", "few-shot:suite=toy")
+LENGTHS = ("--vary", "length=2,3,4")
+PLACE = Path("runs/tune/context-length")
+
+
+def records(folder: Path = PLACE) -> list[Record]:
+    return Store(folder).all()[0]
+
+
+@pytest.fixture
+def guarded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The images of toy-one that were read; reading a test image raises."""
+    opened: list[str] = []
+    image = ToyOne.image
+
+    def guard(self, sample):
+        assert not sample.key.startswith("test/"), f"{sample.key} is a test image"
+        opened.append(sample.key)
+        return image(self, sample)
+
+    monkeypatch.setattr(ToyOne, "image", guard)
+    return opened
+
+
+@pytest.mark.parametrize("validation", ["few-shot", "full", "held-out-shot"])
+@pytest.mark.parametrize("task", ["few-shot", "base-to-new", "cross-dataset"])
+def test_no_test_image_is_read(
+    run_command: RunCommand, guarded: list[str], task: str, validation: str
+) -> None:
+    source = (":suite=toy,source=toy-one" if task == "cross-dataset" else ":suite=toy",)
+    words = (*TOY[:-2], "--method", "context", "--task", f"{task}{source[0]}", "--shots", "2")
+    status, page, complaints = run_command(
+        "tune", *words, *LENGTHS, "--validation", validation, "--set", "recipe.epochs=1"
+    )
+    assert status == 0, complaints
+    assert "No test image was read." in page
+    assert guarded, "images were read"
+    score = records()[0].score()
+    assert score is not None
+    classes = {"few-shot": 7, "base-to-new": 4, "cross-dataset": 5}[task]
+    assert score.total == classes * (1 if validation == "held-out-shot" else 2)
+
+
+def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -> None:
+    given = ("--shots", "2", "--seed", "1", "2", "--set", "recipe.epochs=1")
+    status, page, complaints = run_command("tune", *FEW_SHOT, *given, *LENGTHS)
+    assert status == 0, complaints
+    means: dict[str, list[float]] = {}
+    for record in records():
+        score = record.score()
+        assert score is not None
+        means.setdefault(str(record.cell.method["length"]), []).append(score.value)
+    best = max(("2", "3", "4"), key=lambda length: sum(means[length]))
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert rows[0] == ["length", "Trial", "Validation top1", "Best so far", "Choice"]
+    assert [row[0] for row in rows[2:] if row[-1] == "chosen"] == [best]
+    assert [row[2] for row in rows[2:]] == [f"{sum(means[n]) / 2:.1f}" for n in ("2", "3", "4")]
+    assert (PLACE / "tune.md").read_text() == page
+    chosen = yaml.safe_load((PLACE / "chosen.yaml").read_text())
+    assert chosen["set"] == {"recipe.epochs": "1", "length": best, "recipe.tuned": "few-shot"}
+    assert not Path("runs/records").exists(), "trials have a folder of their own"
+
+    status, page, complaints = run_command("run", "--config", str(PLACE / "chosen.yaml"))
+    assert status == 0, complaints
+    tested = records(Path("runs"))
+    assert {(r.cell.seed, str(r.cell.method["length"])) for r in tested} == {(1, best), (2, best)}
+    assert {r.cell.task.name for r in tested} == {"few-shot"}
+    assert "| Validation |" in page
+    assert "| none, tuned: few-shot |" in page
+
+
+def test_a_search_resumes_and_a_larger_budget_continues_it(run_command: RunCommand) -> None:
+    words = ("tune", *FEW_SHOT, "--vary", "length=1,2,3,4,5,6", "--set", "recipe.epochs=1")
+
+    def lengths() -> set[object]:
+        return {record.cell.method["length"] for record in records()}
+
+    assert "cells: 3 done, 0 had a record" in run_command(*words, "--budget", "3")[2]
+    first = lengths()
+    assert 1 in first, "the first value of each option is always tried"
+    assert "cells: 0 done, 3 had a record" in run_command(*words, "--budget", "3")[2]
+    assert "cells: 2 done, 3 had a record" in run_command(*words, "--budget", "5")[2]
+    assert len(lengths()) == 5
+    assert lengths() > first
+
+
+def test_the_order_of_a_draw_is_always_the_same() -> None:
+    every = [{"a": str(number)} for number in range(30)]
+    small, large = grids._within(every, 5), grids._within(every, 9)
+    assert large[:5] == small
+    assert small[0] == every[0]
+    assert small != every[:5]
+    assert grids._within(every, 30) == every
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--vary", "length=2,3", "--budget", "0"), "budget must be at least 1, not 0"),
+        (("--vary", "length=2,3", "--validation", "test"), "validation is named 'test'"),
+        ((), "say what to vary"),
+        (("--vary", "length=2,3", "--validation", "held-out-shot", "--shots", "1"), "two shots"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused(
+    run_command: RunCommand, words: tuple[str, ...], message: str
+) -> None:
+    assert message in refused(run_command, "tune", *FEW_SHOT, *words)
+
+
+def test_a_method_that_learns_nothing_is_refused(run_command: RunCommand) -> None:
+    words = ("--model", "tiny", "--method", "fixed", "--task", "few-shot:suite=toy")
+    message = refused(run_command, "tune", *words, "--vary", "shots=2,3")
+    assert "'fixed' learns nothing" in message
+
+
+def test_of_equal_trials_the_first_is_chosen_and_incomplete_ones_never() -> None:
+    def trial(*values: float, cells: int = 2) -> Trial:
+        places = tuple(Place(str(number), "toy", number) for number in range(cells))
+        return Trial(Combination((), places), values, 10)
+
+    tried = [trial(90.0), trial(50.0, 60.0), trial(60.0, 50.0), trial(70.0, 50.0), trial()]
+    best = best_so_far(tried)
+    assert best[0] is None
+    assert [tried.index(one) for one in best[1:] if one] == [1, 1, 3, 3]
+    assert best_so_far([]) == []
+
+
+def test_an_ablation_on_validation_images_reads_no_test_image(
+    run_command: RunCommand, guarded: list[str]
+) -> None:
+    words = ("ablate", *FEW_SHOT, *LENGTHS, "--set", "recipe.epochs=1", "--shots", "2")
+    status, _, complaints = run_command(*words, "--split", "val")
+    assert status == 0, complaints
+    assert "no way to choose" not in complaints
+    assert {record.cell.task.name for record in records(Path("runs"))} == {"validation"}
+    assert Path("runs/ablation-context-length-val.md").exists()
+    assert "split is named 'train'" in refused(run_command, *words, "--split", "train")
+
+
+def test_an_ablation_on_test_images_says_that_it_is_no_way_to_choose(
+    run_command: RunCommand,
+) -> None:
+    words = ("ablate", *FEW_SHOT, *LENGTHS, "--set", "recipe.epochs=1", "--shots", "2")
+    status, _, complaints = run_command(*words)
+    assert status == 0, complaints
+    assert "it is no way to choose its settings" in complaints
+    assert "rppbench tune" in complaints
