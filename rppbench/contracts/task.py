@@ -60,10 +60,16 @@ class Bench(Protocol):
     def fit(self) -> None:
         """Learn the cell's prompts, or load them if an earlier cell learned the same ones."""
 
-    def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
+    def evaluate(
+        self,
+        classes: Sequence[int] | None = None,
+        split: str = "test",
+        among: Sequence[int] | None = None,
+    ) -> Evaluation:
         """Classify the images of the given classes (default all) among those classes.
 
-        Labels and predictions are positions in `classes`.
+        `among` are other candidates, which contain the classes. Labels and predictions are
+        positions among the candidates.
         """
 
     def evaluate_validation(self, images: str) -> Evaluation:

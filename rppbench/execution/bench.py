@@ -78,10 +78,20 @@ class CellBench:
         """Seconds since the prompts were ready; 0 before."""
         return time.monotonic() - self._fitted_at if self._fitted_at else 0.0
 
-    def evaluate(self, classes: Sequence[int] | None = None, split: str = "test") -> Evaluation:
-        """Classify the images of the given classes (default all) among those classes."""
+    def evaluate(
+        self,
+        classes: Sequence[int] | None = None,
+        split: str = "test",
+        among: Sequence[int] | None = None,
+    ) -> Evaluation:
+        """Classify the images of the given classes (default all) among those or other classes."""
         chosen = list(range(len(self.dataset.classes))) if classes is None else list(classes)
-        return self._evaluate(chosen, [range(len(chosen))], split)[0]
+        candidates = chosen if among is None else list(among)
+        samples = self._samples(chosen, split)
+        if candidates != chosen:
+            position = {label: index for index, label in enumerate(candidates)}
+            samples = [Sample(sample.key, position[chosen[sample.label]]) for sample in samples]
+        return self._classify(samples, candidates, [range(len(candidates))])[0]
 
     def evaluate_validation(self, images: str) -> Evaluation:
         """Classify validation images of the training's source among the learned classes."""
@@ -103,18 +113,18 @@ class CellBench:
 
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:
         """For each part of the classes, classify its test images among that part, in one pass."""
-        return self._evaluate(list(range(len(self.dataset.classes))), parts, "test")
+        every = list(range(len(self.dataset.classes)))
+        return self._classify(self._samples(every, "test"), every, parts)
 
-    def _evaluate(
-        self, chosen: Sequence[int], parts: Sequence[Sequence[int]], split: str
-    ) -> list[Evaluation]:
+    def _samples(self, chosen: Sequence[int], split: str) -> Sequence[Sample]:
+        """The images to score of these classes, labelled by position in `chosen`; recorded."""
         samples = spread(of_classes(checked_samples(self.dataset, split), chosen), self.cell.limit)
         if not samples:
             raise UsageError(f"data set {self.dataset.name!r} has no {split!r} images to score")
         part = scored_part(self.dataset, split, chosen)
         complete = part.startswith(COMPLETE)
         self._record(part, self.dataset.samples(split) if complete else samples)
-        return self._classify(samples, chosen, parts)
+        return samples
 
     def _classify(
         self, samples: Sequence[Sample], chosen: Sequence[int], parts: Sequence[Sequence[int]]

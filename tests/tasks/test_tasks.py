@@ -114,6 +114,44 @@ def test_base_to_new_scores_each_half_among_itself(models: Path, tmp_path: Path)
         assert value(record, "harmonic_mean") == pytest.approx(harmonic_mean(base.value, new.value))
 
 
+def test_base_and_new_images_are_classified_among_all_classes_on_request(
+    models: Path, tmp_path: Path
+) -> None:
+    usual = plan(models, "base-to-new")
+    asked = Request(("context",), ("base-to-new:suite=toy,joint=on",), backbone="tiny")
+    joint = cells(toy_registry(models), asked)
+    assert "joint" not in dict(usual[0].task.options), "keys of before stay"
+    assert {cell.training for cell in joint} == {cell.training for cell in usual}
+    of_halves, _ = run(models, tmp_path, usual)
+    of_joint, _ = run(models, tmp_path, joint)
+    for halves, record in zip(of_halves, of_joint, strict=True):
+        scores = {score.metric: score for score in record.scores}
+        assert record.metric == "harmonic_mean"
+        for score in halves.scores:
+            assert scores[score.metric] == score
+        base, new = scores["base_joint"], scores["new_joint"]
+        assert scores["joint"].value == harmonic_mean(base.value, new.value)
+        assert (base.total, new.total) == (scores["base"].total, scores["new"].total)
+        assert base.value <= scores["base"].value, "more candidates"
+        assert "base_joint_loss_gap" not in scores
+
+
+def test_an_image_is_right_in_the_joint_space_if_its_class_is_best_of_all(
+    models: Path, tmp_path: Path
+) -> None:
+    """Both halves together are the plain accuracy over all classes."""
+    registry = toy_registry(models)
+    names = ("base-to-new:suite=toy,joint=on", "cross-dataset:suite=toy")
+    planned = cells(registry, Request(("fixed",), names, backbone="tiny", datasets=("toy-two",)))
+    records, _ = run(models, tmp_path, planned)
+    by_task = {r.cell.task.name: {s.metric: s for s in r.scores} for r in records}
+    base, new = (by_task["base-to-new"][name] for name in ("base_joint", "new_joint"))
+    every = by_task["cross-dataset"]["top1"]
+    assert base.correct + new.correct == every.correct
+    assert base.total + new.total == every.total
+    assert [*base.outcomes(), *new.outcomes()] == every.outcomes(), "base classes come first"
+
+
 def test_base_to_new_learns_on_the_first_half_alone(models: Path, tmp_path: Path) -> None:
     runner = ToyRunner(tmp_path, models=models, batch_size=20)
     runner(cell_groups(plan(models, "base-to-new", shots=(1,)))[0], lambda event: None)
