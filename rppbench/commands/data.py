@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry
 
 FORMATS = ("webdataset",)
+FORMS = ("json", "jsonl")
+"""Forms of a draw (`rppbench.data.draw_files`)."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +59,14 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--sha256", default="", help="expected SHA-256 of the file that --from names")
     add = verb("manifest", "index the images of a large data set ahead of time", manifested)
     add("name", metavar="NAME", help="name of the data set")
+    add = verb("draw", "write few-shot draws to files that others read", drawn)
+    add("name", metavar="NAME", help="name of the data set")
+    add(
+        "--shots", nargs="+", type=int, required=True, metavar="N", help="training images per class"
+    )
+    add("--seed", nargs="+", type=int, default=[1], metavar="N", help="seeds, one draw each [1]")
+    add("--form", default=FORMS[0], metavar="FORM", help=f"{' or '.join(FORMS)} [{FORMS[0]}]")
+    add("--to", required=True, metavar="DIR", help="folder for the files, shot_N-seed_S.json")
     add = verb("export", "write a data set in another format", exported)
     add("name", metavar="NAME", help="name of the data set")
     add("--format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
@@ -173,6 +183,29 @@ def manifested(arguments: argparse.Namespace) -> int:
         out.print(f"{item.name} needs no index")
     for file in files:
         out.print(f"{file} ({file.stat().st_size / 2**20:,.1f} MiB)", soft_wrap=True)
+    return 0
+
+
+def drawn(arguments: argparse.Namespace) -> int:
+    """Write draws of a data set, for each number of shots and seed."""
+    from rppbench.data.checked import checked_samples
+    from rppbench.data.draw_files import Draw, write_draw
+    from rppbench.data.few_shot import few_shot_with_val
+
+    if arguments.form not in FORMS:
+        raise unknown("form of a draw is named", arguments.form, FORMS, "forms")
+    opened, out = _registry().get("datasets", arguments.name)(), console()
+    train = checked_samples(opened, "train")
+    has_val = bool(_present(opened, ["val"]))
+    val = checked_samples(opened, "val") if has_val else []
+    folder = Path(arguments.to).expanduser()
+    for shots in arguments.shots:
+        for seed in arguments.seed:
+            learned, chosen_on = few_shot_with_val(train, val, shots, seed)
+            draw = Draw(tuple(learned), tuple(chosen_on) if has_val else None)
+            stem = f"shot_{shots}-seed_{seed}"
+            for path in write_draw(folder, stem, arguments.form, draw, opened):
+                out.print(str(path), soft_wrap=True)
     return 0
 
 

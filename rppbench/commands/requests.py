@@ -67,6 +67,7 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
             precision=chosen.precision,
             limit=chosen.limit,
             recipe=chosen.recipe,
+            draw=chosen.draw or "",
             settings=tuple(chosen.set.items()),
         )
         for backbone in backbones or ("",)

@@ -64,6 +64,11 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
     add("--seed", **many, type=int, metavar="N", help="seeds; one training for each [1]")
     add("--shots", **many, type=int, metavar="N", help="training images per class [the recipe's]")
+    add(
+        "--draw",
+        metavar="[NAME=]FILE",
+        help="learn from the images that a file lists, or from long-tail:RATIO [CoOp's draw]",
+    )
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
     add("--batch-size", type=int, metavar="N", help="images per batch when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")

@@ -38,7 +38,7 @@ WORDS = {
     "full": "the complete validation split",
 }
 """What each kind of validation is, for a reader of the page."""
-KEPT = ("data", "pretrained", "seed", "shots", "precision", "teacher", "recipe", "limit")
+KEPT = ("data", "pretrained", "seed", "shots", "draw", "precision", "teacher", "recipe", "limit")
 """Settings that the chosen configuration repeats, beside method, task, data sets and models."""
 BAR = 30
 """Longest bar of the chart in characters."""

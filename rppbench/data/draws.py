@@ -5,17 +5,23 @@ Lists are in the order of their draw and of all classes; `parts` selects classes
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from random import Random
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.data.checked import checked_samples
+from rppbench.data.draw_files import Draw, kept
 from rppbench.data.few_shot import few_shot, few_shot_with_val
 from rppbench.errors import MissingDataError, UsageError
-from rppbench.records.cell import Training
+from rppbench.random_streams import seed_of
+from rppbench.records.cell import DRAW, Training
 
 NONE, FEW_SHOT, HELD_OUT_SHOT, FULL = "none", "few-shot", "held-out-shot", "full"
 """Values of a recipe's `validation`."""
+LONG_TAIL = "long-tail:"
+"""Start of the name of a draw with an imbalance ratio."""
 HOW_TO_AVOID = (
     f"--set recipe.validation={NONE} chooses nothing, "
     f"--set recipe.validation={HELD_OUT_SHOT} takes one shot of each class"
@@ -70,8 +76,45 @@ def validation_images(dataset: Dataset, training: Training, kind: str = "") -> S
     refuse_test_images(dataset, split)
     if kind == FULL:
         return split
+    if (in_file := _kept(training)) and in_file.val is not None:
+        return in_file.val
     train = checked_samples(dataset, "train")
     return few_shot_with_val(train, split, training.shots, training.seed)[1]
+
+
+def imbalance(draw: str) -> float:
+    """The ratio of 'long-tail:10'. UsageError unless it is a number of at least 1."""
+    text = draw.removeprefix(LONG_TAIL)
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = 0.0
+    if not 1 <= ratio < math.inf:
+        raise UsageError(f"the imbalance of {LONG_TAIL}{text} must be a number of at least 1")
+    return ratio
+
+
+def long_tail(drawn: Sequence[Sample], training: Training) -> list[Sample]:
+    """The first images of each class of a draw, their number falling exponentially over classes.
+
+    Of C classes in a random order the k-th (from 0) keeps round(shots ratio^(-k / (C - 1))) images,
+    at least one: all shots of the first, a `ratio`-th of them of the last (Cui et al.,
+    arXiv:1901.05555, section 5). The order comes from the stream ('long-tail', source, seed).
+    """
+    ratio = imbalance(training.draw)
+    order = sorted({sample.label for sample in drawn})
+    Random(seed_of("long-tail", training.source, training.seed)).shuffle(order)
+    steps = max(1, len(order) - 1)
+    left = {
+        label: max(1, round(training.shots * ratio ** (-rank / steps)))
+        for rank, label in enumerate(order)
+    }
+    kept_samples = []
+    for sample in drawn:
+        if left[sample.label]:
+            left[sample.label] -= 1
+            kept_samples.append(sample)
+    return kept_samples
 
 
 def refuse_test_images(dataset: Dataset, validation: Sequence[Sample]) -> None:
@@ -91,7 +134,18 @@ def refuse_test_images(dataset: Dataset, validation: Sequence[Sample]) -> None:
 
 def _drawn(dataset: Dataset, training: Training) -> list[Sample]:
     """All shots, also those that are held out."""
-    return few_shot(checked_samples(dataset, "train"), training.shots, training.seed)
+    if in_file := _kept(training):
+        return list(in_file.train)
+    drawn = few_shot(checked_samples(dataset, "train"), training.shots, training.seed)
+    if training.draw.startswith(LONG_TAIL):
+        return long_tail(drawn, training)
+    return drawn
+
+
+def _kept(training: Training) -> Draw | None:
+    """The draw that a file holds; None for other draws."""
+    name = dict(training.inputs).get(f"{DRAW}{training.source}")
+    return kept(name) if name else None
 
 
 def _validation_split(dataset: Dataset) -> Sequence[Sample] | None:

@@ -10,7 +10,7 @@ from rppbench.files.digests import digest
 from rppbench.leaderboard.comparability import age, is_of_dataset, lacks_data, newest_first
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import NamedValues
-from rppbench.records.cell import Cell, recipe_name, spell
+from rppbench.records.cell import DRAW, Cell, recipe_name, spell
 from rppbench.records.record import Record
 
 
@@ -63,6 +63,7 @@ class Variant:
             ("recipe", recipe_name(training)),
             ("trained on", self.learned_on),
             ("shots", str(training.shots)),
+            *([("draw", training.draw)] if training.draw else []),
             ("classes", training.classes),
             ("teacher", training.teacher or "none"),
             *options,
@@ -103,9 +104,16 @@ def source(cell: Cell) -> str:
 
 
 def training_inputs(cell: Cell, on_itself: bool) -> NamedValues:
-    """Inputs of the training; without the scored data set's own if trained `on_itself`."""
+    """Inputs of the training, without the digests of its draw, which differ by seed.
+
+    If trained `on_itself`, also without the scored data set's own.
+    """
     inputs = cell.training.inputs if cell.training else ()
-    return tuple(pair for pair in inputs if not (on_itself and is_of_dataset(pair[0], cell)))
+    return tuple(
+        pair
+        for pair in inputs
+        if not (on_itself and is_of_dataset(pair[0], cell)) and not pair[0].startswith(DRAW)
+    )
 
 
 def _split_by_training_data(similar: Sequence[Record]) -> list[list[Record]]:

@@ -60,4 +60,4 @@ class DataCheck:
 def _draws(training: Training | None) -> Iterator[object]:
     """All that decides which images a training, and those before it, draw."""
     for one in training.chain if training else ():
-        yield one.source, one.classes, one.shots, one.seed, validation_of(one)
+        yield one.source, one.classes, one.shots, one.seed, validation_of(one), one.draw, one.inputs

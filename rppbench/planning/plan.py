@@ -17,11 +17,12 @@ from rppbench.contracts.task import Assignment, Task
 from rppbench.data.draws import HELD_OUT_SHOT
 from rppbench.errors import UsageError, unknown
 from rppbench.planning.checked import checked_assignments, refuse_surrogates
+from rppbench.planning.draws import with_draw
 from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import FITTED, changed, shots_of
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.validation import on_validation
-from rppbench.planning.vocabulary import learns_all_scored_classes
+from rppbench.planning.vocabulary import Extended, learns_all_scored_classes
 from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
@@ -62,7 +63,7 @@ def cells(
     planned = list(planner.cells())
     others = [name for name in wanted if name not in planner.scored]
     if others:
-        planned += replace(planner, catalog=_Extended(registry, others), wanted=others).cells()
+        planned += replace(planner, catalog=Extended(registry, others), wanted=others).cells()
     for name in others:
         if name not in planner.scored:
             scored = ", ".join(sorted(planner.scored)) or "(none)"
@@ -154,20 +155,6 @@ def _some(names: Sequence[str]) -> str:
 
 def _base_name(recipe: Choice) -> str:
     return recipe.name.split("+")[0]
-
-
-class _Extended:
-    """A catalog that adds the given transfer sets to every suite."""
-
-    def __init__(self, registry: Registry, added: Sequence[str]) -> None:
-        self.registry, self.added = registry, added
-
-    def names(self, suite: str, role: str) -> Sequence[str]:
-        added = self.added if role in ("transfer", "few-shot") else ()
-        return [*self.registry.names(suite, role), *added]
-
-    def source(self, suite: str, large: bool) -> str:
-        return self.registry.source(suite, large)
 
 
 @dataclass(frozen=True)
@@ -267,6 +254,8 @@ class _Planner:
                 chosen, learnings, pretrainings, strict=True
             ):
                 training = self._training(method, recipe, assignment, seed) if trained else None
+                if training and request.draw:
+                    training = with_draw(training, request.draw, self.input_digests)
                 if training and pretraining:
                     first = Assignment(assignment.start, assignment.start, "seen")
                     training = replace(training, start=self._training(*pretraining, first, seed))

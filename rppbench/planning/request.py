@@ -30,6 +30,8 @@ class Request:
     validation: str = ""
     """Validation images ('few-shot', 'held-out-shot', 'full') of the source, which are scored
     in place of the test images; '' scores the task."""
+    draw: str = ""
+    """How training images are drawn: '' as CoOp does, '[NAME=]FILE' or 'long-tail:RATIO'."""
     settings: tuple[tuple[str, str], ...] = ()
     """(KEY, VALUE) of --set; KEY is 'length', 'method.length', 'task.suite', 'recipe.lr', ..."""
 

@@ -42,6 +42,7 @@ class Settings:
     teacher: str | None = None
     seed: tuple[int, ...] = (1,)
     shots: tuple[int, ...] = ()
+    draw: str | None = None
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0

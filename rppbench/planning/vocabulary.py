@@ -1,8 +1,10 @@
-"""Which cells a method with a closed vocabulary can run."""
+"""What data sets a plan sees: those of the suites and others, and classes that were learned."""
 
 from __future__ import annotations
 
-from rppbench.contracts.dataset import Dataset
+from collections.abc import Sequence
+
+from rppbench.contracts.dataset import Catalog, Dataset
 from rppbench.contracts.task import Assignment
 from rppbench.data.splits import training_classes
 from rppbench.errors import MissingDataError, UsageError
@@ -33,3 +35,17 @@ def learns_all_scored_classes(registry: Registry, assignment: Assignment) -> boo
     source = datasets[assignment.source]
     learned = training_classes(source, assignment.classes)
     return {source.classes[label] for label in learned} >= set(names)
+
+
+class Extended:
+    """A catalog that adds the given transfer sets to every suite."""
+
+    def __init__(self, catalog: Catalog, added: Sequence[str]) -> None:
+        self.catalog, self.added = catalog, added
+
+    def names(self, suite: str, role: str) -> Sequence[str]:
+        added = self.added if role in ("transfer", "few-shot") else ()
+        return [*self.catalog.names(suite, role), *added]
+
+    def source(self, suite: str, large: bool) -> str:
+        return self.catalog.source(suite, large)

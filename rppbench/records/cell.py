@@ -87,6 +87,9 @@ class Training:
     """(name, digest) of every input: source data, weights, teacher weights."""
     start: Training | None = None
     """The training whose prompts this one continues; None if it starts from new prompts."""
+    draw: str = ""
+    """How its images are drawn: '' as CoOp does, 'long-tail:10' with fewer shots of most classes,
+    or the name of a draw in a file, whose digest is the input 'draw:SOURCE'."""
 
     @cached_property
     def key(self) -> str:
@@ -111,6 +114,8 @@ COMPARABLE = ("task", "dataset", "backbone", "precision", "limit", "inputs")
 """Fields of a cell that must be equal for two numbers to be comparable."""
 
 
+DRAW = "draw:"
+"""Start of the name of the input that holds the digest of a draw in a file."""
 METHOD = "method:"
 """Start of the name of the input that holds the version of a cell's method."""
 
@@ -169,7 +174,9 @@ def choice_data(choice: Choice) -> dict[str, Any]:
 
 def training_data(training: Training) -> dict[str, Any]:
     """All fields of the training as JSON data: its identity."""
+    draw = {"draw": training.draw} if training.draw else {}
     return {
+        **draw,
         "method": choice_data(training.method),
         "recipe": choice_data(training.recipe),
         "source": training.source,

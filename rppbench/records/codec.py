@@ -254,6 +254,7 @@ def _training(wire: WireTraining) -> Training:
         wire.precision,
         tuple(wire.inputs.items()),
         _training(wire.start) if wire.start else None,
+        wire.draw,
     )
     # Fills the cached property: computing it from the fields of the dataclass takes longer.
     training.__dict__["key"] = key_of(wire)

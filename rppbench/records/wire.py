@@ -17,8 +17,8 @@ class WireChoice(Struct, forbid_unknown_fields=True, gc=False):
     options: dict[str, Option]
 
 
-class WireTraining(Struct, forbid_unknown_fields=True, gc=False):
-    """`Training` as JSON."""
+class WireTraining(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """`Training` as JSON. Fields with a default are left out if empty."""
 
     method: WireChoice
     recipe: WireChoice
@@ -31,6 +31,7 @@ class WireTraining(Struct, forbid_unknown_fields=True, gc=False):
     precision: str
     inputs: dict[str, str]
     start: WireTraining | None
+    draw: str = ""
 
 
 class WireCell(Struct, forbid_unknown_fields=True, gc=False):

@@ -125,8 +125,9 @@ def json(tables: Sequence[Table]) -> str:
             if not data[name]:
                 del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
-            if not row.validation:  # records of before do not say it
-                del plain["validation"]
+            for name in ("validation", "draw"):  # few rows have them
+                if not plain[name]:
+                    del plain[name]
             for entry, target in zip(row.entries, plain["entries"], strict=True):
                 target |= _statistics(entry)
             if row.average:

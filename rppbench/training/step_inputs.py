@@ -16,7 +16,7 @@ from torch import Tensor
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import ClassAware, Templates
-from rppbench.data.draws import learned_shots, training_images
+from rppbench.data.draws import LONG_TAIL, learned_shots, training_images
 from rppbench.data.few_shot import draw_digest, few_images
 from rppbench.data.images import Images, View
 from rppbench.data.splits import of_classes, training_classes
@@ -74,7 +74,9 @@ class StepInputs:
         self.labels = torch.tensor([sample.label for sample in samples])
         names = [dataset.classes[label] for label in self.classes]
         shots = learned_shots(training)
-        self.few_images = few_images([sample.label for sample in samples], names, shots)
+        self.few_images = ""
+        if not training.draw.startswith(LONG_TAIL):  # there most classes have fewer, by intention
+            self.few_images = few_images([sample.label for sample in samples], names, shots)
         prompts = checked_prompts(method, clip)
         self._names, self._wording = names, prompts.wording(dataset.template)
         augment = str(recipe["augment"])

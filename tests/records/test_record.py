@@ -120,6 +120,18 @@ def test_digests_of_code_are_no_part_of_the_key_and_absent_without_any() -> None
     assert as_json(CODED)["code"] == CODED.code
 
 
+def test_a_draw_is_part_of_the_line_and_the_key_only_where_there_is_one() -> None:
+    assert "draw" not in as_json(OK)["cell"]["training"]
+    training = OK.cell.training
+    assert training is not None
+    drawn = replace(OK, cell=replace(OK.cell, training=replace(training, draw="long-tail:10")))
+    assert decode(encode(drawn)) == drawn
+    assert decode(encode(drawn)).key == drawn.key != OK.key
+    data = as_json(drawn)
+    assert data["cell"]["training"]["draw"] == "long-tail:10"
+    VALIDATOR.validate(data)
+
+
 def test_the_schema_is_itself_a_schema_and_refuses_what_is_not_in_it() -> None:
     jsonschema.Draft202012Validator.check_schema(VALIDATOR.schema)
     data = as_json(VERIFIED)
@@ -145,7 +157,8 @@ def test_the_schema_names_every_field_of_every_part_in_the_order_of_the_line() -
         "choice": WireChoice,
     }.items():
         assert set(defined[name]["properties"]) == set(kind.__struct_fields__)
-        assert set(defined[name]["required"]) == set(kind.__struct_fields__)
+        optional = {"draw"} if kind is WireTraining else set()  # left out where empty
+        assert set(defined[name]["required"]) == set(kind.__struct_fields__) - optional
     for kind, wire in ((Training, WireTraining), (Cell, WireCell), (Cost, WireCost)):
         assert {field.name for field in fields(kind)} == set(wire.__struct_fields__)
 
@@ -257,6 +270,7 @@ TRAINING_CHANGES = {
     "precision": "bf16",
     "inputs": (),
     "start": TRAINING,
+    "draw": "long-tail:10",
 }
 
 
