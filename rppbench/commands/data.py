@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rppbench.data.draw_files import FORMS
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.terminal.console import console, print_table
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry
 
 FORMATS = ("webdataset",)
-FORMS = ("json", "jsonl")
-"""Forms of a draw (`rppbench.data.draw_files`)."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
+from typing import Final
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.data.checked import checked_samples
@@ -18,7 +19,10 @@ from rppbench.errors import MissingDataError, UsageError
 from rppbench.random_streams import seed_of
 from rppbench.records.cell import DRAW, Training
 
-NONE, FEW_SHOT, HELD_OUT_SHOT, FULL = "none", "few-shot", "held-out-shot", "full"
+NONE: Final = "none"
+FEW_SHOT: Final = "few-shot"
+HELD_OUT_SHOT: Final = "held-out-shot"
+FULL: Final = "full"
 """Values of a recipe's `validation`."""
 LONG_TAIL = "long-tail:"
 """Start of the name of a draw with an imbalance ratio."""
@@ -65,6 +69,8 @@ def validation_images(dataset: Dataset, training: Training, kind: str = "") -> S
         return ()
     if kind == HELD_OUT_SHOT:
         return _apart(_drawn(dataset, training))[1]
+    if kind == FEW_SHOT and (in_file := _kept(training)) and in_file.val is not None:
+        return in_file.val
     split = _validation_split(dataset)
     if split is None:
         if kind == FULL:
@@ -76,8 +82,6 @@ def validation_images(dataset: Dataset, training: Training, kind: str = "") -> S
     refuse_test_images(dataset, split)
     if kind == FULL:
         return split
-    if (in_file := _kept(training)) and in_file.val is not None:
-        return in_file.val
     train = checked_samples(dataset, "train")
     return few_shot_with_val(train, split, training.shots, training.seed)[1]
 

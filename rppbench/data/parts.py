@@ -95,6 +95,8 @@ def words_of(part: str) -> str:
     """What a part holds, for a person."""
     if part.startswith(PRETRAINING):
         return f"{words_of(part.removeprefix(PRETRAINING))} of the pretraining"
+    if part.startswith(VALIDATION):
+        return "validation images"
     known = {
         CLASSES: "class names or template",
         ANNOTATIONS: "annotations",

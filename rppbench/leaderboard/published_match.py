@@ -106,7 +106,8 @@ def _same_training(cell: Cell, number: PublishedNumber) -> bool:
         return bool(number.options) and not number.recipes
     trained_on = number.provenance.trained_on
     return (
-        bool({training.recipe.name, recipe_name(training)} & set(number.recipes))
+        not training.draw
+        and bool({training.recipe.name, recipe_name(training)} & set(number.recipes))
         and str(training.shots) == number.provenance.shots
         and training.source == (cell.dataset if trained_on == ITSELF else trained_on)
     )

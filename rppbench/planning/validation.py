@@ -12,7 +12,7 @@ from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import refuse_single_shot
 from rppbench.plugins.options import resolve
 from rppbench.plugins.registry import Registry
-from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.cell import Cell, Choice, Option, Training
 
 TASK = "validation"
 """The task that scores validation images; its options are `suite`, `shots`, `classes`, `images`."""
@@ -36,7 +36,11 @@ def on_validation(
             )
         if images == HELD_OUT_SHOT:
             training = _holding_out(training)
-        own = {"images": images, "classes": training.classes, "shots": training.shots}
+        own: dict[str, Option] = {
+            "images": images,
+            "classes": training.classes,
+            "shots": training.shots,
+        }
         suite = {name: value for name, value in cell.task.options if name == "suite"}
         inputs = input_digests.of(training.source, cell.backbone, None)
         task = resolve(component, {**own, **suite})

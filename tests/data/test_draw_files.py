@@ -25,6 +25,13 @@ class Larger(Toy):
     images_a_class = 40
 
 
+class WithoutVal(Larger):
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split == "val":
+            raise UsageError("no split is named 'val'")
+        return super().samples(split)
+
+
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Larger:
     monkeypatch.setenv("RPPBENCH_CACHE", str(tmp_path / "cache"))
@@ -115,6 +122,8 @@ def test_a_training_learns_from_the_images_of_its_file_in_their_order(data: Larg
     assert name != keep(draw)
     assert training_images(data, training("mine", name)) == list(draw.train[::-1])
     assert validation_images(data, training("mine", name)) == draw.val
+    assert validation_images(WithoutVal(), training("mine", name)) == draw.val, "as of ImageNet"
+    assert validation_images(data, training("mine", name), "full") == data.samples("val")
     without = keep(Draw(draw.train[:7], None))
     usual = validation_images(data, training(""))
     assert validation_images(data, training("mine", without)) == usual

@@ -35,8 +35,11 @@ from rppbench_tasks.few_shot import FewShot
 from rppbench_tasks.fine_tune import FineTune
 from rppbench_tasks.pretraining import Pretraining
 from rppbench_tasks.segmentation import Segmentation
+from rppbench_tasks.validation import Validation
 
-TASKS: list[type[Task]] = [Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune]
+TASKS: list[type[Task]] = [
+    *(Pretraining, CrossDataset, CrossDomain, FewShot, BaseToNew, FineTune, Validation),
+]
 
 
 def plan(
