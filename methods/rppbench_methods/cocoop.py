@@ -12,23 +12,30 @@ with x the image feature, g the text tower and h the meta-net: two layers with a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 
 from rppbench.contracts import (
     Conditional,
+    ImportedState,
     Learning,
     Method,
     Option,
     Prompts,
+    ReadsOfficialCheckpoints,
     Space,
     Tower,
     read_recipes,
 )
 from rppbench_methods.contexts import Length, initial_context, linear
+from rppbench_methods.official import imported_context
+
+LAYERS = {"meta_net.linear1": "narrow", "meta_net.linear2": "widen"}
+"""Names of the meta-net's layers in official checkpoints -> here."""
 
 
-class CoCoOp(Method):
+class CoCoOp(Method, ReadsOfficialCheckpoints):
     """`length` learned tokens for all classes, all shifted by one vector computed from the image.
 
     Every image needs its own encoding of all classes, in training and in testing.
@@ -59,3 +66,15 @@ class CoCoOp(Method):
         """(b, M, d) contexts v_m(x) of unit features (b, e)."""
         shift = self.widen(self.narrow(images).relu())  # pi
         return self.context + shift[:, None]
+
+    @classmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """Keys `ctx` and `meta_net.linear{1,2}`, and token buffers."""
+        layers = {
+            f"{theirs}.{part}": f"{ours}.{part}"
+            for theirs, ours in LAYERS.items()
+            for part in ("weight", "bias")
+        }
+        imported = imported_context(checkpoint, ("token_",), more=tuple(layers))
+        network = {ours: checkpoint[theirs] for theirs, ours in layers.items()}
+        return replace(imported, state={**imported.state, **network})

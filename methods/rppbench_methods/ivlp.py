@@ -10,12 +10,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rppbench.contracts import Learning, Method, Option, Prompts, Space, Tower, read_recipes
+from torch import Tensor
+
+from rppbench.contracts import (
+    ImportedState,
+    Learning,
+    Method,
+    Option,
+    Prompts,
+    ReadsOfficialCheckpoints,
+    Space,
+    Tower,
+    read_recipes,
+)
 from rppbench_methods.contexts import Depth, Length
 from rppbench_methods.deep import Deep, deep_image, deep_text
+from rppbench_methods.official import deep_image_state, deep_text_state, imported_deep
 
 
-class IVLP(Method):
+class IVLP(Method, ReadsOfficialCheckpoints):
     """`length` tokens in the first `depth` blocks of both towers; MaPLe without the coupling.
 
     With `encoders=text` the image tower is left alone (language prompting). Of the words of `init`,
@@ -50,3 +63,10 @@ class IVLP(Method):
 
     def prompts(self) -> Prompts:
         return Prompts(self.text(), None if self.image is None else self.image())
+
+    @classmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """Prompts of a complete model; one without `image_encoder.VPT` prompts the text alone."""
+        text = deep_text_state(checkpoint)
+        image = deep_image_state(checkpoint) if "image_encoder.VPT" in checkpoint else {}
+        return imported_deep(checkpoint, text, image, encoders="both" if image else "text")

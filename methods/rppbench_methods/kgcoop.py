@@ -18,21 +18,27 @@ from torch import Tensor, nn
 
 from rppbench.contracts import (
     FrozenFeatures,
+    ImportedState,
     Learning,
     Method,
     Option,
     Prompt,
     Prompts,
+    ReadsOfficialCheckpoints,
     Space,
     Step,
     Tower,
     read_recipes,
 )
 from rppbench_methods.contexts import Length, Weight, initial_context
+from rppbench_methods.official import imported_context
 from rppbench_methods.zeroshot import wordings
 
+UNUSED = ("bias_vectors", "meta_net.linear1.weight", "meta_net.linear1.bias")
+"""Tensors in the official checkpoints that nothing is computed with."""
 
-class KgCoOp(Method):
+
+class KgCoOp(Method, ReadsOfficialCheckpoints):
     """`length` learned tokens for all classes, started from "a photo of a"; text tower only.
 
     `weight` multiplies the mean distance between learned and hand-crafted text features; `crafted`
@@ -66,3 +72,8 @@ class KgCoOp(Method):
         assert step.frozen_texts is not None
         cosine = (step.texts * step.frozen_texts).sum(1).mean()
         return step.loss + self.weight * (1 - cosine)
+
+    @classmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """Keys as CoOp's, and some that nothing is computed with."""
+        return imported_context(checkpoint, ("token_",), more=UNUSED)

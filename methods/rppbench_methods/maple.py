@@ -90,4 +90,10 @@ class MaPLe(Method, ReadsOfficialCheckpoints):
             for part in ("weight", "bias"):
                 state[f"{ours}.{part}"] = required(checkpoint, f"{head}{theirs}.{part}")
         options = {"length": context.shape[0], "depth": deep + 1}
-        return ImportedState(options, state, None if prefix is None else start_token(prefix))
+        return ImportedState(
+            options,
+            state,
+            None if prefix is None else start_token(prefix),
+            suffix=checkpoint.get(f"{head}token_suffix"),
+            class_embedding=checkpoint.get("image_encoder.class_embedding"),
+        )

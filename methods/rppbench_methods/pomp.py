@@ -54,4 +54,4 @@ class POMP(Method, ReadsOfficialCheckpoints):
     def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
         """Keys `ctx` and token buffers for training and test; the class name is at the end."""
         buffers = ("train_token_", "test_token_", "token_")
-        return imported_context(checkpoint, buffers, class_specific=False)
+        return imported_context(checkpoint, buffers)

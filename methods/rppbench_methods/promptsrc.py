@@ -25,11 +25,13 @@ from torch import Tensor
 from rppbench.contracts import (
     AveragesEpochs,
     FrozenFeatures,
+    ImportedState,
     Learning,
     Method,
     Option,
     Prompts,
     Range,
+    ReadsOfficialCheckpoints,
     Space,
     Step,
     Tower,
@@ -37,12 +39,18 @@ from rppbench.contracts import (
 )
 from rppbench_methods.contexts import Depth, Length, Weight
 from rppbench_methods.deep import deep_image, deep_text
+from rppbench_methods.official import (
+    deep_image_state,
+    deep_text_state,
+    imported_deep,
+    required,
+)
 from rppbench_methods.zeroshot import wordings
 
 _WORDINGS = 60
 
 
-class PromptSRC(Method, AveragesEpochs):
+class PromptSRC(Method, AveragesEpochs, ReadsOfficialCheckpoints):
     """IVLP's structure with three more terms in the loss and a Gaussian mean over epochs.
 
     `text_weight` and `image_weight` multiply the mean absolute differences from the frozen features
@@ -108,3 +116,10 @@ class PromptSRC(Method, AveragesEpochs):
             math.exp(-(((epoch - self.mean) / self.std) ** 2) / 2) for epoch in range(1, epochs + 1)
         ]
         return [height / sum(heights) for height in heights]
+
+    @classmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """Prompts of a complete model, beside which the frozen image tower is saved once more."""
+        required(checkpoint, "prompt_learner.ZS_image_encoder.class_embedding")
+        text = deep_text_state(checkpoint, "ZS_image_encoder.*")
+        return imported_deep(checkpoint, text, deep_image_state(checkpoint))

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from torch import Tensor
+
 from rppbench.contracts import (
+    ImportedState,
     Learning,
     Method,
     Option,
     Prompts,
+    ReadsOfficialCheckpoints,
     Space,
     Templates,
     Tower,
@@ -21,9 +25,10 @@ from rppbench.contracts import (
 )
 from rppbench_methods.contexts import Depth, Length
 from rppbench_methods.deep import deep_image
+from rppbench_methods.official import deep_image_state, imported_deep, refuse_others
 
 
-class VPT(Method):
+class VPT(Method, ReadsOfficialCheckpoints):
     """`length` tokens in the first `depth` blocks of the image tower; depth=1 is VPT-shallow.
 
     The text is "a photo of a {}." for every data set, as in MaPLe's comparison.
@@ -46,3 +51,9 @@ class VPT(Method):
 
     def prompts(self) -> Prompts:
         return Prompts(text=Templates(("a photo of a {}.",)), image=self.image())
+
+    @classmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """Prompts of a complete model that learned nothing in its text tower."""
+        refuse_others(checkpoint, (), "prompt_learner.")
+        return imported_deep(checkpoint, {}, deep_image_state(checkpoint))

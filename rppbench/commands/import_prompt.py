@@ -26,7 +26,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="[KIND] PATH",
         help="a checkpoint (.../model.pth.tar-50); or runs: dassl FOLDER, clip-benchmark FOLDER",
     )
-    add("--method", metavar="NAME[:K=V,...]", help="method of the checkpoint: coop, maple, pomp")
+    add("--method", metavar="NAME[:K=V,...]", help="method of the checkpoint: coop, maple, ...")
     add("--model", metavar="MODEL", help="backbone it was trained on")
     add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
     class_flags(parser)
@@ -54,7 +54,7 @@ def adopt(arguments: argparse.Namespace) -> int:
     from rppbench.contracts.checkpoint import ReadsOfficialCheckpoints
     from rppbench.exporters import prompt_card, provenance
     from rppbench.files.digests import sha256
-    from rppbench.importers.checkpoints import check_start_token, read_checkpoint
+    from rppbench.importers.checkpoints import check_backbone, check_suffix, read_checkpoint
     from rppbench.models.clip import load
     from rppbench.plugins.options import resolve
     from rppbench.plugins.registry import Registry
@@ -69,17 +69,19 @@ def adopt(arguments: argparse.Namespace) -> int:
             f"{method_name!r} cannot read official checkpoints; these can: {_readers(registry)}"
         )
     imported = method.from_official(checkpoint)
-    for name, value in imported.options.items():
-        if name in explicit and explicit[name] != value:
-            raise UsageError(
-                f"{name}={spell(explicit[name])}, but the checkpoint has {name}={spell(value)}"
-            )
+    by_folder = method.options_of_path(path.absolute().as_posix())
+    for origin, options in (("checkpoint", imported.options), ("name of its folder", by_folder)):
+        for name, value in options.items():
+            if name in explicit and explicit[name] != value:
+                raise UsageError(
+                    f"{name}={spell(explicit[name])}, but the {origin} has {name}={spell(value)}"
+                )
     _check_names(imported.classes, names)
     named = only_backbone(arguments.model, arguments.pretrained)
     backbone = named or registry.default_backbone().name
     clip = load(backbone, registry.all("backbones"), kinds=registry.towers())
     card = prompt_card.Card(
-        method=resolve(method, {**explicit, **imported.options}),
+        method=resolve(method, {**explicit, **by_folder, **imported.options}),
         backbone=clip.name,
         backbone_digest=clip.digest,
         precision="fp32",
@@ -93,9 +95,9 @@ def adopt(arguments: argparse.Namespace) -> int:
         method_facts=provenance.method_facts(method),
         licences=provenance.licences(registry, method, clip.name),
     )
-    prompt_card.build_method(card, imported.state, registry, clip)
-    if imported.start_token is not None:
-        check_start_token(imported.start_token, clip)
+    built = prompt_card.build_method(card, imported.state, registry, clip)
+    check_backbone(imported, clip)
+    check_suffix(imported, built, names, clip)
     prompt_card.write(Path(arguments.to), card, imported.state)
     print(f"prompt and card: {arguments.to}", file=sys.stderr)
     return 0

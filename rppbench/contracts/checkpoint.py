@@ -23,6 +23,11 @@ class ImportedState:
     """(d,) embedding of the start token in the file, which identifies the backbone."""
     classes: int = 0
     """Number of classes that the state has a part for each of; 0 if it serves any class."""
+    suffix: Tensor | None = None
+    """(c, s, d) embeddings in the file of what follows the learned tokens for each class: fixed
+    words, the class name, the end. They show whether words and names are the same here."""
+    class_embedding: Tensor | None = None
+    """(d,) the image tower's class token in the file, which identifies the backbone."""
 
 
 class ReadsOfficialCheckpoints(ABC):
@@ -35,3 +40,11 @@ class ReadsOfficialCheckpoints(ABC):
 
         UsageError for tensors of any other file. Shapes are compared with the backbone later.
         """
+
+    @classmethod
+    def options_of_path(cls, path: str) -> Mapping[str, Option]:
+        """Options that the tensors do not show, but the folders that the official code writes do.
+
+        `path` has '/' between its parts.
+        """
+        return {}

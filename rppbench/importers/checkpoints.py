@@ -1,8 +1,9 @@
-"""A reader of untrusted torch checkpoints: it returns tensors and runs no code of the file."""
+"""A reader of untrusted torch checkpoints that runs none of their code, and checks of prompts."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rppbench.contracts.checkpoint import ImportedState
+from rppbench.contracts.method import Method
+from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 from rppbench.models.clip import Clip
 
@@ -97,16 +101,67 @@ def _flat(content: dict[Any, Any]) -> dict[Any, Any]:
     return flat
 
 
-def check_start_token(start: Tensor, clip: Clip) -> None:
-    """Check that the prompt was learned on this backbone, by its embedding of the start token.
+def check_backbone(imported: ImportedState, clip: Clip) -> None:
+    """Check that the prompt was learned on this backbone, by frozen vectors in the checkpoint.
 
-    start: [D], the embedding in the checkpoint, possibly rounded to float16; D is the text width.
-    UsageError if the backbone's own embedding differs by more than 1 % of its norm.
+    They may be rounded to float16. UsageError if one differs from the backbone's own by more than
+    1 % of its norm.
     """
-    kind = clip.text.kind
-    own = kind.vocabulary[list(kind.tokens.start)[:1]].detach().float().cpu().reshape(-1)
-    if start.shape != own.shape or (start - own).norm() > 0.01 * own.norm():
+    if imported.start_token is not None:
+        kind = clip.text.kind
+        own = kind.vocabulary[list(kind.tokens.start)[:1]].reshape(-1)
+        _check_same(imported.start_token, own, "start token", clip)
+    if imported.class_embedding is not None:
+        own = clip.model.state_dict().get("visual.class_embedding", torch.empty(0))
+        _check_same(imported.class_embedding, own, "image class token", clip)
+
+
+def _check_same(theirs: Tensor, own: Tensor, part: str, clip: Clip) -> None:
+    if not _same(theirs, own):
         raise UsageError(
-            f"the checkpoint was learned on another backbone than {clip.name}: its start token "
+            f"the checkpoint was learned on another backbone than {clip.name}: its {part} "
             "has another embedding"
         )
+
+
+def check_suffix(imported: ImportedState, method: Method, names: Sequence[str], clip: Clip) -> None:
+    """Check that the words behind the learned tokens in the checkpoint are those used here.
+
+    `names` are the classes it was learned on; () checks the fixed words alone. UsageError if the
+    names are not as many as in the checkpoint, or a word is another.
+    """
+    suffix, prompts = imported.suffix, method.prompts()
+    if suffix is None or not isinstance(prompts.text, Prompt):
+        return
+    if suffix.ndim != 3 or not len(suffix):
+        raise UsageError(
+            "the tokens behind the prompt in the checkpoint are not a row for each class"
+        )
+    learned = prompts.text.input
+    fixed = (learned if learned.ndim == 2 else learned[0])[int(imported.options["length"]) :]
+    fixed = fixed.detach().float().cpu()
+    if len(fixed) and not _same(suffix[0, : len(fixed)], fixed):
+        raise UsageError(
+            "other words follow the learned tokens in the checkpoint than with this 'init': "
+            "it was trained from other words, or at random (init=)"
+        )
+    if not names:
+        return
+    if len(names) != len(suffix):
+        raise UsageError(
+            f"the checkpoint was learned on {len(suffix)} classes, {len(names)} are named"
+        )
+    rows = clip.names(names, prompts.wording("{}."))
+    for name, ids, length, row in zip(names, rows.ids, rows.lengths, suffix, strict=True):
+        own = clip.text.kind.words(ids[:length].to(clip.device)).detach().float().cpu()
+        if not _same(row[len(fixed) : len(fixed) + int(length)], own):
+            raise UsageError(
+                f"{name!r} is not the name that the checkpoint has at its place: give the names "
+                "of the training, in the order of their labels"
+            )
+
+
+def _same(theirs: Tensor, own: Tensor) -> bool:
+    """Whether vectors are equal up to rounding to float16."""
+    own = own.detach().float().cpu()
+    return theirs.shape == own.shape and bool((theirs - own).norm() <= 0.01 * own.norm())

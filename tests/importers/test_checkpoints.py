@@ -77,6 +77,15 @@ def buffers(head: str = "token_", n: int = 4) -> dict[str, Tensor]:
     return {f"{head}prefix": vectors[:, :1], f"{head}suffix": vectors[:, 1 + n :]}
 
 
+def word_buffers(n: int) -> dict[str, Tensor]:
+    """As `buffers`, but of texts that begin with the four words that MaPLe starts from."""
+    clip = make_tiny_clip()
+    vectors = clip.model.token_embedding(
+        clip.tokenizer([f"a photo of a {name}." for name in NAMES])
+    )
+    return {"token_prefix": vectors[:, :1], "token_suffix": vectors[:, 1 + n :]}
+
+
 def random(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
@@ -87,8 +96,9 @@ def maple_state(length: int = 2, depth: int = 3) -> dict[str, Tensor]:
         f"{head}ctx": random(length, 32),
         f"{head}proj.weight": random(48, 32),
         f"{head}proj.bias": random(48),
-        **{f"{head}{name}": value for name, value in buffers(n=length).items()},
+        **{f"{head}{name}": value for name, value in word_buffers(length).items()},
         "image_encoder.conv1.weight": random(48, 3, 8, 8),
+        "image_encoder.class_embedding": make_tiny_clip().model.visual.class_embedding,
         "logit_scale": torch.tensor(4.6),
     }
     for block in range(depth - 1):
@@ -297,7 +307,7 @@ def test_class_specific_contexts_are_read_with_their_names(run_command: RunComma
         ("maple", {"ctx": random(2, 32)}, "no 'prompt_learner.ctx'"),
         ("maple", {"prompt_learner.ctx": random(2, 32)}, "no 'prompt_learner.proj.weight'"),
         ("maple", maple_state(depth=6), "depth is 0 to 4"),
-        ("context", {"ctx": random(2, 32)}, "these can: coop, pomp, maple"),
+        ("context", {"ctx": random(2, 32)}, "these can: coop, cocoop, pomp, maple"),
         ("cop", {"ctx": random(2, 32)}, "did you mean 'coop'?"),
     ],
 )
