@@ -290,6 +290,7 @@ def _vectors(method: Method, clip: Clip) -> list[Tensor]:
         if isinstance(prompt, Prompt):
             parts = (prompt.stream, prompt.queries, prompt.keys, prompt.values)
             vectors += [prompt.input, *(v for part in parts for v in part.values())]
+            vectors += [] if prompt.after_name is None else [prompt.after_name]
             tokens = torch.ones(1, prompt.input.shape[-1])
             for adapter in prompt.adapters.values():
                 vectors += [add(tokens) for add in _maps(adapter)]

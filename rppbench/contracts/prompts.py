@@ -56,11 +56,15 @@ class Prompt:
     values: Mapping[int, Tensor] = field(default_factory=dict)
     adapters: Mapping[int, Adapter] = field(default_factory=dict)
     """Block -> what is added to it."""
+    after_name: Tensor | None = None
+    """(n, d) tokens of the text tower that follow the class name, before the rest of the wording;
+    positions are added to them. (c, n, d) makes them class-specific. Not in the image tower."""
 
     @property
     def class_specific(self) -> bool:
         """Whether each class has tokens of its own, at the input or in a block."""
-        return any(tokens.ndim == 3 for tokens in (self.input, *self.stream.values()))
+        after = () if self.after_name is None else (self.after_name,)
+        return any(tokens.ndim == 3 for tokens in (self.input, *after, *self.stream.values()))
 
     def of_classes(self, rows: Tensor) -> Prompt:
         """The prompt with the class-specific tokens of the classes at `rows` (k,), in that order.
@@ -72,7 +76,8 @@ class Prompt:
             return tokens[rows.to(tokens.device)] if tokens.ndim == 3 else tokens
 
         stream = {block: chosen(tokens) for block, tokens in self.stream.items()}
-        return replace(self, input=chosen(self.input), stream=stream)
+        after = None if self.after_name is None else chosen(self.after_name)
+        return replace(self, input=chosen(self.input), stream=stream, after_name=after)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def checked_prompts(method: Method, clip: Clip) -> Prompts:
     if image is not None:
         if not isinstance(image, Prompt):
             raise ContractError(f"{who}: the image prompt is {type(image).__name__}")
+        if image.after_name is not None:
+            raise ContractError(f"{who}: the image prompt has tokens after the name")
         if not clip.image.obstacle:
             check_prompt(image, clip.image.kind, f"{who}: the image prompt", (2,))
     return prompts
@@ -54,6 +56,8 @@ def check_prompt(
     """
     tokens, width, blocks = prompt.input, tower.width, len(tower.blocks)
     _check_tokens(tokens, width, what, dimensions)
+    if prompt.after_name is not None:
+        _check_tokens(prompt.after_name, width, f"{what}, after the name", dimensions)
     for name in ("stream", "queries", "keys", "values", "adapters"):
         learned = getattr(prompt, name)
         if not isinstance(learned, Mapping):

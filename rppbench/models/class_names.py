@@ -88,6 +88,26 @@ class Names:
             )
         return Names.of(self.texts, ids[:, :room], lengths, self.wording)
 
+    def ends_of_names(self, tokens: Tokens, *, first: bool = False) -> Tensor:
+        """(c,) number of tokens up to the end of each name, before anything is truncated.
+
+        Counted as CoOp counts them: by the tokens of the name alone, so that punctuation that
+        joins the full stop belongs to the name. `first` as in `__init__`.
+        """
+        start = self.wording[: self.wording.index("{}") + 2]
+        rows = tokens.encode(fill_wording(start, self.texts), first=first)
+        counts = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+        return counts.minimum(self.lengths - len(tokens.end))
+
+    def with_gap(self, at: Tensor, size: int, filler: int) -> Names:
+        """The rows with `size` ids `filler` inserted at the positions `at` (c,)."""
+        rows = [
+            torch.cat([ids[:start], ids.new_full((size,), filler), ids[start:]])
+            for ids, start in zip(self.ids, at.tolist(), strict=True)
+        ]
+        ids = torch.stack(rows) if rows else self.ids
+        return Names.of(self.texts, ids, self.lengths + size, self.wording)
+
 
 def fill_wording(wording: str, names: Sequence[str]) -> list[str]:
     """The wording with each name in place of its '{}'."""

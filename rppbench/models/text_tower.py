@@ -102,34 +102,66 @@ class TextTower:
         start = len(kind.tokens.start)
         p = start + prompt.input.shape[-2]
         room = kind.context - p
-        if room < 3:  # a token of the name, the full stop, the end token
+        after = 0 if prompt.after_name is None else prompt.after_name.shape[-2]
+        if room - after < 3:  # a token of the name, the full stop, the end token
             raise UsageError(
-                f"a prompt of {p - start} tokens leaves no room for a class name: the"
+                f"a prompt of {p - start + after} tokens leaves no room for a class name: the"
                 f" text tower of {self.name} takes {kind.context} tokens in total"
             )
-        if not prompt.input.shape[-2] and not kind.tokens.alike:
+        first = not prompt.input.shape[-2] and not kind.tokens.alike
+        if first:
             names = Names(names.texts, kind.tokens, names.wording, first=True)
         if classes is not None and prompt.class_specific:
             prompt = prompt.of_classes(classes)
-        names = names.select(classes).truncate(room)
+        names = names.select(classes)
+        if prompt.after_name is None:
+            gaps, names = None, names.truncate(room)
+        else:
+            gaps, names = self._leave_gaps(names, prompt.after_name.shape[-2], room, first)
         if plain or kind.sharing == "never":
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]), value=kind.tokens.pad)
             if plain:
-                return finish(self._run_unshared(ids, prompt))
+                return finish(self._run_unshared(ids, prompt, gaps))
             ends = torch.full_like(names.lengths, room)
             names = Names.of(names.texts, ids, ends, names.wording)
         if prompt.class_specific or kind.sharing != "prefix":
             return finish(
                 self._run_in_groups(
-                    names, p, lambda ids, rows: self._run_unshared(ids, prompt.of_classes(rows))
+                    names,
+                    p,
+                    lambda ids, rows: self._run_unshared(
+                        ids, prompt.of_classes(rows), None if gaps is None else gaps[rows]
+                    ),
                 )
             )
         prefix = self._run_prefix(prompt)
-        return finish(
-            self._run_in_groups(
-                names, p, lambda ids, _: self._run_suffixes(ids, prefix), shared=True
-            )
-        )
+
+        def behind_prefix(ids: Tensor, rows: Tensor) -> Tensor:
+            words = self._fill_gaps(ids, prompt, None if gaps is None else gaps[rows])
+            return self._run_suffixes(ids, words, prefix)
+
+        return finish(self._run_in_groups(names, p, behind_prefix, shared=True))
+
+    def _leave_gaps(self, names: Names, size: int, room: int, first: bool) -> tuple[Tensor, Names]:
+        """Positions (c,) of gaps of `size` tokens behind the names, and the names with the gaps."""
+        tokens = self.kind.tokens
+        at = names.ends_of_names(tokens, first=first)
+        cut = names.lengths > room - size
+        at = torch.where(cut, at.clamp(max=room - size - 2), at)
+        filler = tokens.encode(["x"])[0][0]  # neither padding nor an end token
+        return at, names.truncate(room - size).with_gap(at, size, filler)
+
+    def _fill_gaps(self, ids: Tensor, prompt: Prompt, gaps: Tensor | None) -> Tensor:
+        """Ids (c, s), or their vectors (c, s, d) with learned tokens in gaps that begin at (c,)."""
+        if gaps is None or prompt.after_name is None:
+            return ids
+        words = self.kind.words(ids.to(self.kind.vocabulary.device))
+        learned = prompt.after_name.to(words).expand(len(ids), -1, -1)
+        columns = torch.arange(ids.shape[1])[None] - gaps[:, None]  # (c, s)
+        inside = (columns >= 0) & (columns < learned.shape[1])
+        rows = columns.clamp(0, learned.shape[1] - 1).to(words.device)
+        spread = learned.gather(1, rows[..., None].expand(-1, -1, learned.shape[2]))
+        return torch.where(inside[..., None].to(words.device), spread, words)
 
     def shrink(self) -> bool:
         """Halve `chunk_tokens`; False if each group holds one class already."""
@@ -186,7 +218,7 @@ class TextTower:
         vocabulary = kind.vocabulary
         prefix = self._run_prefix(Prompt(vocabulary.new_empty(0, vocabulary.shape[1])))
         return self._run_in_groups(
-            sentences, start, lambda ids, _: self._run_suffixes(ids, prefix), shared=True
+            sentences, start, lambda ids, _: self._run_suffixes(ids, ids, prefix), shared=True
         )
 
     def _encode_by_model(self, rows: Tensor) -> Tensor:
@@ -251,10 +283,13 @@ class TextTower:
         suffix = Prompt(prompt.input[:0], adapters=prompt.adapters)
         return Prefix(tuple(keys), tuple(values), suffix)
 
-    def _run_suffixes(self, ids: Tensor, prefix: Prefix) -> Tensor:
-        """Features (c, e) of ids (c, s) that end in the end token, behind the prefix."""
+    def _run_suffixes(self, ids: Tensor, words: Tensor, prefix: Prefix) -> Tensor:
+        """Features (c, e) of ids (c, s) that end in the end token, behind the prefix.
+
+        `words` are these ids, or vectors (c, s, d) in their place.
+        """
         kind, steps = self.kind, self.kind.steps
-        x, mask = kind.complete(self._embed(ids, at=prefix.tokens), ids, prefix.tokens)
+        x, mask = kind.complete(self._embed(words, at=prefix.tokens), ids, prefix.tokens)
         shared = zip(kind.blocks, prefix.keys, prefix.values, strict=True)
         for i, (block, keys, values) in enumerate(shared):
             x, q, k, v = enter_block(steps, block, i, x, prefix.suffix, slot=0)
@@ -262,10 +297,14 @@ class TextTower:
             x = leave_block(steps, block, i, x, heads, prefix.suffix, self.finish_block)
         return kind.read(x, ids)
 
-    def _run_unshared(self, ids: Tensor, prompt: Prompt) -> Tensor:
-        """Features (c, e) of ids (c, s) behind the prompt, each run in full."""
+    def _run_unshared(self, ids: Tensor, prompt: Prompt, gaps: Tensor | None = None) -> Tensor:
+        """Features (c, e) of ids (c, s) behind the prompt, each run in full.
+
+        In gaps that begin at `gaps` (c,) are the prompt's tokens after the name.
+        """
         c, kind, slot = len(ids), self.kind, len(self.kind.tokens.start)
-        x = self._embed(self._start.expand(c, -1), prompt.input.expand(c, -1, -1), ids)
+        words = self._fill_gaps(ids, prompt, gaps)
+        x = self._embed(self._start.expand(c, -1), prompt.input.expand(c, -1, -1), words)
         x, mask = kind.complete(x, ids, 0)
         causal = mask is None and kind.sharing == "prefix"
         for i, block in enumerate(kind.blocks):

@@ -214,6 +214,39 @@ def test_logits_of_an_official_checkpoint(run_command: RunCommand, case: str) ->
     assert run_command(*predict_words(Path("mine")))[0] == 0
 
 
+@pytest.mark.parametrize("position", ["end", "middle", "front"])
+@pytest.mark.parametrize("class_specific", [False, True])
+def test_the_position_of_the_name_is_in_the_folder_of_coop(
+    run_command: RunCommand, position: str, class_specific: bool
+) -> None:
+    """The tensors are the same for all three: only `CLASS_TOKEN_POSITION` differs."""
+    context = random(*[7] * class_specific, 5, 32)
+    state, clip = {"ctx": context, **token_buffers(5)}, make_tiny_clip()
+    save(state)
+    folder = Path(f"rn50_16shots/nctx5_csc{class_specific}_ctp{position}/seed1/prompt_learner")
+    folder.mkdir(parents=True)
+    file = Path("official.tar").rename(folder / "model.pth.tar-50")
+    command = ("import", str(file), *words_of_import("coop")[2:], "--classes", ",".join(NAMES))
+    status, _, complaints = run_command(*command)
+    assert status == 0, complaints
+    before = {"end": 5, "middle": 2, "front": 0}[position]
+    prompt = Prompt(context[..., :before, :], after_name=context[..., before:, :])
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        expected = plain_images(clip, pixels, None) @ plain_texts(clip, NAMES, prompt).T
+    torch.testing.assert_close(logits(Path("mine"), clip, pixels), expected, rtol=1e-4, atol=1e-5)
+    other = "front" if position != "front" else "end"
+    command = tuple(f"coop:position={other}" if word == "coop" else word for word in command)
+    assert f"the name of its folder has position={position}" in refused(run_command, *command)
+
+
+def test_the_position_can_be_given_without_the_folder(run_command: RunCommand) -> None:
+    save({"ctx": random(4, 32), **token_buffers(4)})
+    status, _, complaints = run_command(*words_of_import("coop:position=middle"))
+    assert status == 0, complaints
+    assert prompt_card.read(Path("mine"))[0].method["position"] == "middle"
+
+
 def without(state: State, name: str) -> State:
     return {key: value for key, value in state.items() if key != name}
 

@@ -100,6 +100,17 @@ def context(parameters: Parameters, clip: Clip) -> Layout:
     return Prompt(parameters["context"]), None
 
 
+def around(before: int) -> Callable[[Parameters, Clip], Layout]:
+    """The first `before` tokens in front of the class name, the others behind it."""
+
+    def layout(parameters: Parameters, clip: Clip) -> Layout:
+        context = parameters["context"]
+        own = context[..., :before, :], context[..., before:, :]
+        return Prompt(own[0], after_name=own[1]), None
+
+    return layout
+
+
 def conditional(parameters: Parameters, clip: Clip) -> Layout:
     def contexts(images: Tensor) -> list[Prompt]:
         hidden = images @ parameters["narrow.weight"].T + parameters["narrow.bias"]
@@ -197,6 +208,11 @@ class Case:
 CASES = {
     "coop": Case(CoOp, {}, context),
     "coop, random": Case(CoOp, {"init": "", "length": 3}, context),
+    "coop, middle": Case(CoOp, {"position": "middle", "init": "", "length": 5}, around(2)),
+    "coop, front": Case(CoOp, {"position": "front"}, around(0)),
+    "coop, middle of each class": Case(
+        CoOp, {"position": "middle", "init": "", "class_specific": True}, around(2)
+    ),
     "cocoop": Case(CoCoOp, {}, conditional),
     "vpt": Case(VPT, {"length": 3, "depth": 3}, visual),
     "ivlp": Case(IVLP, {"length": 2, "depth": 3}, independent),

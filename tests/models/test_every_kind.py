@@ -80,6 +80,18 @@ def test_frozen_words_are_a_template(text_clip: Clip) -> None:
 
 
 @pytest.mark.parametrize("plain", [False, True])
+def test_frozen_words_after_the_name_are_a_template(text_clip: Clip, plain: bool) -> None:
+    kind = text_clip.text.kind
+    words = text_clip.text.embed_words("an").double()
+    ids = torch.tensor(kind.tokens.encode(["cat ox"])[0])
+    prompt = Prompt(words, after_name=kind.words(ids).detach().double())
+    names = ("cat", "ox", "dog")  # an end in punctuation would join the full stop
+    features = text_clip.text.encode(prompt, text_clip.names(names), plain=plain)
+    expected = text_clip.text.encode_templates(names, ["an {} cat ox."])
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("plain", [False, True])
 def test_prompted_text_is_the_models_own_with_vectors_put_in(text_clip: Clip, plain: bool) -> None:
     draw = LeafDraw(torch.float64)
     kind = text_clip.text.kind

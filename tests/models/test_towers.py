@@ -50,6 +50,13 @@ TEXT_STRUCTURES: dict[str, Callable[[LeafDraw, Clip], Prompt]] = {
     "deep from block 0": lambda draw, clip: Prompt(
         draw(4, TEXT), {i: draw(4, TEXT) for i in range(4)}
     ),
+    "after the name": lambda draw, clip: Prompt(torch.empty(0, TEXT), after_name=draw(4, TEXT)),
+    "around the name, deep": lambda draw, clip: Prompt(
+        draw(2, TEXT), {1: draw(2, TEXT)}, after_name=draw(3, TEXT)
+    ),
+    "around the name of each class": lambda draw, clip: Prompt(
+        draw(len(NAMES), 2, TEXT), after_name=draw(len(NAMES), 2, TEXT)
+    ),
     "deep for each class": lambda draw, clip: Prompt(
         draw(len(NAMES), 4, TEXT), {2: draw(2, TEXT)}, keys={1: draw(4, TEXT)}
     ),
@@ -340,6 +347,18 @@ def test_sharing_the_prefix_saves_eight_ninths_of_the_work_on_imagenet(tiny_clip
 def test_a_prompt_that_leaves_no_room_for_a_name_is_refused(tiny_clip: Clip) -> None:
     with pytest.raises(UsageError, match="a prompt of 75 tokens leaves no room"):
         tiny_clip.text.encode(Prompt(torch.zeros(75, TEXT)), tiny_clip.names(NAMES))
+
+
+def test_tokens_after_a_name_that_is_too_long_stay(tiny_clip: Clip) -> None:
+    """The name is cut to what prompt, full stop and end token leave: 77 - 1 - 2 - 3 - 2 tokens."""
+    prompt = Prompt(torch.randn(2, TEXT), after_name=torch.randn(3, TEXT))
+    with pytest.warns(UserWarning, match="class name cut from 82 to 71 tokens"):
+        long = tiny_clip.text.encode(prompt, tiny_clip.names(["cat " * 80]))
+    fits = tiny_clip.text.encode(prompt, tiny_clip.names(["cat " * 69]))
+    torch.testing.assert_close(long, fits)
+    full = Prompt(torch.zeros(70, TEXT), after_name=torch.zeros(4, TEXT))
+    with pytest.raises(UsageError, match="a prompt of 74 tokens leaves no room"):
+        tiny_clip.text.encode(full, tiny_clip.names(NAMES))
 
 
 @pytest.mark.parametrize(("first", "learned"), [(0, True), (2, False)])

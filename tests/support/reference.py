@@ -11,6 +11,7 @@ Beside a block: Adapter.block of LN(X) is added to what the block returns (MMA, 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -101,19 +102,29 @@ def transformer(
 
 def text_features(
     weights: Weights,
-    tokenize: object,
+    tokenize: Any,
     names: Sequence[str],
     prompt: Prompt,
     heads: int,
     quick: bool,
     wording: str = "{}.",
 ) -> Tensor:
-    """(c, e): 'X X ... name.' tokenised in full, X's embeddings replaced by the learned ones."""
-    n = prompt.input.shape[-2]
+    """(c, e): 'X X ... name.' tokenised in full, X's embeddings replaced by the learned ones.
+
+    Tokens after the name change places with it: an X stands for each of them too.
+    """
+    after = prompt.input[..., :0, :] if prompt.after_name is None else prompt.after_name
+    n = prompt.input.shape[-2] + after.shape[-2]
     ids = tokenize([" ".join(["X"] * n + [wording.replace("{}", name)]) for name in names])
     x = weights["token_embedding.weight"][ids]
     learned = prompt.input.to(x.dtype).expand(len(names), -1, -1)
-    x = torch.cat([x[:, :1], learned, x[:, 1 + n :]], 1) + weights["positional_embedding"]
+    behind = after.to(x.dtype).expand(len(names), -1, -1)
+    counts = [len(tokenize.encode(name)) for name in names]
+    rows = [
+        torch.cat([row[:1], own, row[1 + n : 1 + n + count], late, row[1 + n + count :]])
+        for row, own, late, count in zip(x, learned, behind, counts, strict=True)
+    ]
+    x = torch.stack(rows) + weights["positional_embedding"]
     mask = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril()
     x = transformer(x, weights, "transformer.resblocks", heads, quick, prompt, slot=1, mask=mask)
     x = layer_norm(x, weights, "ln_final")
