@@ -14,6 +14,7 @@ from rppbench.leaderboard.published import ITSELF, PublishedNumber, shipped_numb
 from rppbench.leaderboard.tables import PublishedMatch
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import Cell, recipe_name, spell
+from rppbench.records.record import Record
 from rppbench.stats.intervals import interval
 
 HARMONIC_OF_AVERAGES = "harmonic mean of the averages"
@@ -48,38 +49,37 @@ def _match(variant: Variant, number: PublishedNumber) -> Iterator[PublishedMatch
     values = [
         value
         for seed in variant.seeds
-        if (value := _measured(variant, datasets, metric, seed)) is not None
+        if (value := measured([variant.record(d, seed) for d in datasets], metric)) is not None
     ]
     if not values:
         return
-    measured = interval(values)
+    result = interval(values)
     published = float(number.value)
-    half = measured.half_width
+    half = result.half_width
     titles = {r.cell.dataset: r.labels.get("dataset") or r.cell.dataset for r in variant.records}
     via = f", read in {number.provenance.via}" if number.provenance.via else ""
     yield PublishedMatch(
         row=variant.label,
         what=f"Average of {len(datasets)}" if number.over else titles[number.dataset],
         metric=metric,
-        measured=measured,
+        measured=result,
         expected=len(variant.seeds),
         printed=str(number.value),
-        difference=measured.mean - published,
-        inside=None if half is None else abs(published - measured.mean) <= half,
+        difference=result.mean - published,
+        inside=None if half is None else abs(published - result.mean) <= half,
         kind=number.provenance.kind,
         source=f"{number.origin}, {number.place}{via}",
     )
 
 
-def _measured(variant: Variant, datasets: Sequence[str], metric: str, seed: int) -> float | None:
-    """The mean over the data sets; None unless all of them have a value under this seed."""
+def measured(records: Sequence[Record | None], metric: str) -> float | None:
+    """The mean over records of one seed, one for each data set; None unless all have a value."""
     if metric == HARMONIC_OF_AVERAGES:
-        base, new = (_measured(variant, datasets, half, seed) for half in ("base", "new"))
+        base, new = (measured(records, half) for half in ("base", "new"))
         return None if base is None or new is None else harmonic_mean([base, new])
-    records = [variant.record(dataset, seed) for dataset in datasets]
-    scores = [record.score(metric) for record in records if record is not None]
+    scores = [None if record is None else record.score(metric) for record in records]
     values = [score.value for score in scores if score is not None]
-    return fmean(values) if len(values) == len(datasets) else None
+    return fmean(values) if values and len(values) == len(records) else None
 
 
 def _same_conditions(variant: Variant, number: PublishedNumber) -> bool:

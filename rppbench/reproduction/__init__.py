@@ -1,0 +1,1 @@
+"""Tables of papers that are measured again: cards, what they ask for, verdicts and pages."""
