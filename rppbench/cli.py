@@ -50,6 +50,7 @@ COMMANDS = {
     "report": Command("make a static site of all tables and plots", "report", "report"),
     "compare": Command("test whether two rows of a table differ", "compare", "compare"),
     "published": Command("show the numbers printed in papers", "published", "published"),
+    "reproduce": Command("measure a paper's table again and compare it", "reproduce", "reproduce"),
     "merge": Command("join folders of records", "merge", "merge"),
     "publish": Command("copy sound records to a shared folder", "publish", "publish"),
     "export": Command("write a learned prompt and its card to a folder", "export", "export"),

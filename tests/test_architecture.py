@@ -26,7 +26,7 @@ LEVELS = (
     ("plugins", "data"),
     ("comparison", "models"),
     ("reporting", "planning", "importers", "features"),
-    ("terminal", "exporters", "evaluation"),
+    ("terminal", "exporters", "evaluation", "reproduction"),
     ("training", "testing"),
     ("execution",),
     ("commands",),

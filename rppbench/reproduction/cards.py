@@ -1,8 +1,8 @@
 """Cards: the tables of papers that can be measured again, as YAML files beside this module.
 
-A card holds no number. It names a table of `leaderboards/published/` (or of a file beside the cards,
-for the project's own), the family of data sets and the seeds; `targets` turns each number of the
-table into cells.
+A card holds no number. It names a table of `leaderboards/published/` (or of a file in `cards/own/`,
+for numbers of the project itself), the family of data sets and the seeds. `targets` turns each
+number of the table into cells.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ from rppbench.leaderboard.published import (
 FOLDER = Path(__file__).parent / "cards"
 OWN = "own"
 """Folder beside the cards with numbers of the project's own records."""
-POINT = 1.0
-"""Tolerance in the unit of the number, where no spread is printed."""
 SPREAD = "standard deviation, points"
 """Metric of a column that prints the spread over seeds."""
-KEYS = ("title", "source", "places", "suite", "seeds", "rows", "precision", "note")
+KEYS = ("title", "source", "places", "suite", "seeds", "rows", "tolerance", "note")
 NEEDED = ("title", "source", "places")
 
 
@@ -47,7 +45,8 @@ class Card:
     seeds: tuple[int, ...] = (1, 2, 3)
     rows: tuple[str, ...] = ()
     """Titles of the rows; () for all."""
-    precision: str = "fp32"
+    tolerance: float = 1.0
+    """In the unit of the numbers, where no spread is printed: a point."""
     note: str = ""
     """What a reader should know about the numbers."""
 
@@ -100,22 +99,24 @@ def goals(chosen: Card, titles: Sequence[str] = (), datasets: Sequence[str] = ()
     for title in titles:
         if title not in known_titles:
             raise unknown(f"row of {chosen.name} is named", title, known_titles, "rows")
-    result = [_goal(number, row) for row in rows for number in row.numbers.values()]
+    result = [_goal(chosen, number, row) for row in rows for number in row.numbers.values()]
     result = [goal for goal in result if goal.number.provenance.metric != SPREAD]
     scored = {goal.number.dataset: None for goal in result if goal.number.dataset}
     for dataset in datasets:
         if dataset not in scored:
-            raise unknown(f"column of {chosen.name} is of a data set named", dataset, scored, "sets")
+            raise unknown(
+                f"column of {chosen.name} is of a data set named", dataset, scored, "sets"
+            )
     return [goal for goal in result if not datasets or goal.number.dataset in datasets]
 
 
-def _goal(number: PublishedNumber, row: PublishedRow) -> Goal:
+def _goal(chosen: Card, number: PublishedNumber, row: PublishedRow) -> Goal:
     spreads = [
         other.value
         for other in row.numbers.values()
         if other.provenance.metric == SPREAD and other.dataset == number.dataset
     ]
-    return Goal(number, float(spreads[0]) if spreads else POINT, bool(spreads))
+    return Goal(number, float(spreads[0]) if spreads else chosen.tolerance, bool(spreads))
 
 
 def _rows(chosen: Card) -> list[PublishedRow]:
@@ -170,11 +171,12 @@ def _card(name: Any, content: Any, file: str) -> Card:
     missing = [key for key in NEEDED if not content.get(key)]
     if missing:
         raise UsageError(f"{where} lacks {', '.join(map(repr, missing))}")
-    kinds = {"places": str, "rows": str, "seeds": int}
+    lists = ("places", "rows", "seeds")
+    kinds = {"seeds": int, "tolerance": float}
     values: dict[str, Any] = {}
     for key, value in content.items():
-        items = value if key in kinds else [value]
+        items = value if key in lists else [value]
         if not isinstance(items, list) or any(type(i) is not kinds.get(key, str) for i in items):
             raise UsageError(f"{where}: {key!r} has a value of another type: {value!r:.60}")
-        values[key] = tuple(items) if key in kinds else value
+        values[key] = tuple(items) if key in lists else value
     return Card(name, **values)

@@ -9,7 +9,7 @@ whose cells train as the source says is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from rppbench.errors import UsageError
@@ -43,6 +43,7 @@ def targets(
     card: Card,
     goals: Sequence[Goal],
     seeds: Sequence[int],
+    precision: str,
     digests: InputDigests,
     warn: Callable[[str], None] = lambda line: None,
 ) -> list[Target]:
@@ -54,7 +55,7 @@ def targets(
 
     @cache
     def planned(request: Request) -> list[Cell]:
-        return cells(registry, request, digests, warn)
+        return cells(registry, replace(request, precision=precision), digests, warn)
 
     return [_target(registry, card, goal, seeds, planned) for goal in goals]
 
@@ -119,7 +120,6 @@ def _requests(
                 datasets=number.over or (number.dataset,),
                 backbone=number.provenance.backbone,
                 seeds=tuple(seeds),
-                precision=card.precision,
                 recipe=recipe,
                 settings=tuple((f"method.{name}", value) for name, value in number.options),
             )
