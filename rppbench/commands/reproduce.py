@@ -120,7 +120,7 @@ def _print_rest(registry: Registry, aims: Sequence[Target], cells: Sequence[Cell
         numbers = counted(count, "number")
         out.print(f"not run ({numbers}): {title}: {reason}", soft_wrap=True)
     cost = estimate(registry, cells)
-    if cost.known:
+    if cells and cost.known:
         (row,) = rows([("", cost)])
         parts = [f"{text} {head}" for head, text in zip(HEADS, row, strict=True)][3:]
         line = f"all cells anew: {', '.join(parts)} at {ASSUMED / 1e12:g} TFLOP/s"

@@ -129,12 +129,12 @@ def _not_comparable(registry: Registry, number: PublishedNumber) -> str:
     """Why no cell can give this number, whatever the recipe; '' if one may."""
     provenance = number.provenance
     if not number.method or registry.find("methods", number.method) is None:
-        return f"rppbench has no method {number.title!r}"
+        return f"no method of rppbench is known to be {number.title!r}"
     task = registry.find("tasks", provenance.task)
     if task is None:
         return f"rppbench has no task {provenance.task!r}"
     if "," in provenance.metric:
-        return f"{provenance.metric.partition(',')[0]} depends on the machine"
+        return f"{provenance.metric.partition(',')[0]!r} is a cost, which depends on the machine"
     names = (*number.over, *filter(None, [number.dataset]))
     if not names:
         return "it says no data set"

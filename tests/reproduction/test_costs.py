@@ -1,0 +1,83 @@
+"""Estimates of cost: by hand, and the table in the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rppbench.cli import main
+from rppbench.files.digests import read_json
+from rppbench.models.identity import model_configs
+from rppbench.models.loading import build
+from rppbench.planning.input_digests import InputDigests
+from rppbench.planning.plan import cells
+from rppbench.planning.request import Request
+from rppbench.plugins.registry import Registry
+from rppbench.reproduction.costs import Cost, _sizes, estimate
+
+DOCS = Path(__file__).parents[2] / "docs" / "reproduce.md"
+
+
+def cost(*methods: str, dataset: str = "eurosat", task: str = "base-to-new") -> Cost:
+    registry = Registry.load()
+    request = Request(
+        methods=methods,
+        tasks=(f"{task}:suite=coop",),
+        datasets=(dataset,),
+        backbone="ViT-B-16/openai",
+    )
+    return estimate(registry, cells(registry, request, InputDigests(registry)))
+
+
+def test_learned_text_and_frozen_images() -> None:
+    """KgCoOp on EuroSAT: 5 classes of 16 images, all in one batch, 100 epochs."""
+    own = cost("kgcoop")
+    assert (own.cells, own.trainings) == (1, 1)
+    assert (own.train_images, own.test_images) == (8000, 8100)
+    train = 8000 * 33.70 + 100 * 5 * 5.81 * 2
+    assert own.operations == pytest.approx(1e9 * (train + 8100 * 33.70 + 10 * 5.81))
+    assert own.hours == pytest.approx(own.operations / 3.6e16)
+
+
+def test_prompted_images_are_run_backward_and_conditional_text_for_each_image() -> None:
+    prompted, conditional = cost("maple"), cost("cocoop")
+    steps = 5 * 20  # MaPLe: batches of 4
+    train = steps * (4 * 33.70 * 2 + 5 * 5.81 * 2)
+    assert prompted.operations == pytest.approx(1e9 * (train + 8100 * 33.70 + 10 * 5.81))
+    steps = 10 * 80  # CoCoOp: one image a step
+    train = steps * (33.70 + 5 * 5.81 * 2)
+    assert conditional.operations == pytest.approx(1e9 * (train + 8100 * (33.70 + 10 * 5.81)))
+
+
+def test_features_of_frozen_images_count_once() -> None:
+    one, two = cost("zeroshot"), cost("zeroshot", "zeroshot:template=single")
+    assert (one.test_images, two.test_images) == (8100, 8100)
+    assert two.operations - one.operations == pytest.approx(1e9 * 10 * 5.81)
+
+
+def test_an_unknown_size_gives_no_estimate() -> None:
+    registry = Registry.load()
+    request = Request(("zeroshot",), ("few-shot",), ("demo-media",), "demo")
+    assert not estimate(registry, cells(registry, request, InputDigests(registry))).known
+
+
+def test_the_documentation_has_the_table_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "costs"]) == 0
+    table = capsys.readouterr().out
+    assert table.count("\n") >= 2 + 6
+    assert table in DOCS.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _sizes()["towers"])
+def test_the_operations_of_a_tower_are_what_torch_counts(name: str) -> None:
+    model = build(read_json(model_configs()[name.partition("/")[0]]))
+    with FlopCounterMode(display=False) as image:
+        model.encode_image(torch.zeros(1, 3, 224, 224))
+    with FlopCounterMode(display=False) as text:
+        model.encode_text(torch.ones(1, 77, dtype=torch.long))
+    counted = {"image": image.get_total_flops() / 1e9, "text": text.get_total_flops() / 1e9}
+    assert _sizes()["towers"][name] == {tower: round(n, 2) for tower, n in counted.items()}
