@@ -30,6 +30,9 @@ class Examples:
     """(c, e) text features of all classes, in the method's wording."""
     scale: Tensor
     """() exp(logit_scale), frozen."""
+    raw_images: Tensor | None = None
+    """(views, n, e) `images` with the length that the tower gives them, if the method asks for
+    them (`FittedMethod.raw_images`)."""
 
 
 class FittedMethod(Method):
@@ -41,6 +44,8 @@ class FittedMethod(Method):
     searches: ClassVar[bool] = True
     views: int = 1
     """Number of views of each training image in `Examples.images`."""
+    raw_images: bool = False
+    """Whether it needs `Examples.raw_images`."""
 
     def start(self, examples: Examples) -> None:
         """Set the values that parameters and buffers start from, before the first step."""

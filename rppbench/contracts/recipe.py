@@ -16,7 +16,7 @@ from rppbench.records.cell import Choice, Option, Options
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
 
-_LATER = ("eps", "min_lr", "shards", "steps_per_shot", "tuned", "validation")
+_LATER = ("eps", "keep_last", "min_lr", "shards", "steps_per_shot", "tuned", "validation")
 """Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 
@@ -33,6 +33,9 @@ class Recipe:
     """Peak learning rate."""
     steps_per_shot: Annotated[int, Range(0, 100_000)] = 0
     """Training steps for each shot, in place of `epochs`; 0 counts epochs."""
+    keep_last: bool = False
+    """Whether the images that are left at the end of an epoch, too few for a step of full size, are
+    a step too; Dassl drops them, and so do most recipes."""
     shards: Annotated[int, Range(1, 10_000)] = 1
     """Batches of one step, each with negatives of its own; their gradients are averaged. It is the
     number of processes of official code that trains on several GPUs."""

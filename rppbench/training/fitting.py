@@ -24,8 +24,14 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
             "and no prompt of the image tower"
         )
     clip, device = inputs.clip, inputs.clip.device
-    views = [inputs.view_features(clip, inputs.images, 0, view) for view in range(method.views)]
-    images = torch.stack(views)
+
+    def views(unit: bool) -> Tensor:
+        features = [
+            inputs.view_features(clip, inputs.images, 0, view, unit) for view in range(method.views)
+        ]
+        return torch.stack(features)
+
+    images = views(unit=True)
     samples = val_shots_of(inputs.dataset, inputs.training) if method.searches else []
     val_images = torch.zeros(0, images.shape[2])
     if samples:
@@ -38,6 +44,7 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
         val_labels=torch.tensor([s.label for s in samples], dtype=torch.int64).to(device),
         texts=inputs.template_texts,
         scale=clip.scale,
+        raw_images=views(unit=False).to(device) if method.raw_images else None,
     )
 
 

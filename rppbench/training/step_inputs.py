@@ -111,6 +111,8 @@ class StepInputs:
         self.views = int(recipe["views"])
         # Dassl drops an incomplete last batch.
         self.epoch_steps = len(samples) // (self.batch * self.shards)
+        if recipe.get("keep_last") and len(samples) % (self.batch * self.shards):
+            self.epoch_steps += 1
 
     @cached_property
     def names(self) -> Names:
@@ -133,6 +135,7 @@ class StepInputs:
         picks = [
             order[at * self.batch : (at + 1) * self.batch]
             for at in range(first, self.epoch_steps * self.shards)
+            if at * self.batch < len(order)
         ]
         prompts = checked_prompts(self.method, self.clip)
         prompted = prompts.image is not None

@@ -211,7 +211,7 @@ class Trainer:
         when = f"at step {progress.step} of {self.steps} (epoch {epoch})"
         optimiser.zero_grad(set_to_none=True)
         total, right, seen = 0.0, 0, 0
-        for at, batch in enumerate(batches, step * len(batches)):
+        for at, batch in enumerate(batches, step * self.inputs.shards):
             state = self._state(batch, epoch, at)
             loss = checked_loss(self.method, self.method.loss(state)) / len(batches)
             value = loss.item()
