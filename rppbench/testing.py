@@ -92,6 +92,7 @@ def examples_of(method: FittedMethod, clip: Clip) -> Examples:
     text = method.prompts().text
     assert isinstance(text, Templates), "a fitted method has no prompts in the towers"
     labels = torch.arange(IMAGES) % len(NAMES)
+    raw = clip.image.encode(noise(clip, 1), unit=False).expand(method.views, -1, -1)
     return Examples(
         images=clip.image.encode(noise(clip, 1)).expand(method.views, -1, -1),
         labels=labels,
@@ -99,6 +100,7 @@ def examples_of(method: FittedMethod, clip: Clip) -> Examples:
         val_labels=labels,
         texts=clip.text.encode_templates(NAMES, text.wordings or ("a photo of a {}.",)),
         scale=clip.scale,
+        raw_images=raw if method.raw_images else None,
     )
 
 

@@ -7,8 +7,8 @@ eq. 3-8 (gaopengcuhk/Tip-Adapter main.py, utils.py):
     phi(x) = exp(-beta (1 - x))
 
 with f the image feature, F_train the training features (`keys`), L_train their one-hot labels and W
-the text features. The official -F keeps the epoch that is best on the test images; here the last
-epoch is kept.
+the text features. docs/tip-adapter.md compares the recipes with the official settings; the official
+-F keeps the epoch that is best on the test images, here the last epoch is kept.
 """
 
 from __future__ import annotations
@@ -20,15 +20,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from rppbench.contracts import Examples, FittedMethod, Learning, Prompts, Range, Space, read_recipes
+from rppbench.contracts import (
+    Examples,
+    FittedMethod,
+    Learning,
+    Prompts,
+    Range,
+    Space,
+    Templates,
+    read_recipes,
+)
+from rppbench_methods.zeroshot import wordings
 
 
 class TipAdapter(FittedMethod):
     """Zero-shot logits, plus `alpha` times those of the cache with sharpness `beta`.
 
-    Each key is the mean feature of `views` augmented views of a training image. Where there are
-    validation images, alpha and beta are searched on them: `betas` values of beta from 0.1 to
-    `beta_scale` and `alphas` of alpha from 0.1 to `alpha_scale`, without the upper ends.
+    Each key is the mean feature of `views` augmented views of a training image, as a unit vector;
+    with `raw_keys` the mean of features as the tower gives them, else of unit features. Where there
+    are validation images, alpha and beta are searched on them: `betas` values of beta from 0.1 to
+    `beta_scale` and `alphas` of alpha from 0.1 to `alpha_scale`, without the upper ends. `template`
+    is the wording of the text features, as that of `zeroshot`.
     """
 
     name = "tip-adapter"
@@ -38,6 +50,7 @@ class TipAdapter(FittedMethod):
     licence = "MIT"
     open_vocabulary = False
     learning = Learning(read_recipes(__file__))
+    later_options = ("raw_keys", "template")
     learned_keys = False
 
     def __init__(
@@ -51,9 +64,12 @@ class TipAdapter(FittedMethod):
         beta_scale: float = 7.0,
         alphas: Annotated[int, Range(1, 10_000)] = 20,
         betas: Annotated[int, Range(1, 10_000)] = 200,
+        raw_keys: bool = False,
+        template: str = "dataset",
     ) -> None:
         super().__init__(space)
-        self.views = views
+        self.views, self.raw_images = views, raw_keys
+        self.wordings = wordings(template)
         self.alphas = [0.1 + i * (alpha_scale - 0.1) / alphas for i in range(alphas)]
         self.betas = [0.1 + i * (beta_scale - 0.1) / betas for i in range(betas)]
         rows = space.classes * space.shots  # by class
@@ -71,12 +87,13 @@ class TipAdapter(FittedMethod):
         self.beta: Tensor
 
     def prompts(self) -> Prompts:
-        return Prompts()
+        return Prompts(text=Templates(self.wordings))
 
     @torch.no_grad()
     def start(self, examples: Examples) -> None:
         """Fill the rows of each class with its images; `filled` masks unused rows."""
-        features = normalize(examples.images.mean(0), dim=1)
+        views = examples.images if examples.raw_images is None else examples.raw_images
+        features = normalize(views.mean(0), dim=1)
         classes, shots = self.filled.shape
         order = examples.labels.argsort(stable=True)
         labels = examples.labels[order]
