@@ -13,6 +13,8 @@ the text features. docs/tip-adapter.md compares the recipes with the official se
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -23,17 +25,24 @@ from torch.nn.functional import normalize
 from rppbench.contracts import (
     Examples,
     FittedMethod,
+    ImportedState,
     Learning,
     Prompts,
     Range,
+    ReadsOfficialCheckpoints,
     Space,
     Templates,
     read_recipes,
 )
+from rppbench.errors import UsageError
+from rppbench_methods.official import required
 from rppbench_methods.zeroshot import wordings
 
+FILES = re.compile(r"(?:keys|best_F)_(\d+shots\.pt)")
+"""The official code's files of keys: of Tip-Adapter (e, n), and learned ones of -F (n, e)."""
 
-class TipAdapter(FittedMethod):
+
+class TipAdapter(FittedMethod, ReadsOfficialCheckpoints):
     """Zero-shot logits, plus `alpha` times those of the cache with sharpness `beta`.
 
     Each key is the mean feature of `views` augmented views of a training image, as a unit vector;
@@ -94,14 +103,7 @@ class TipAdapter(FittedMethod):
         """Fill the rows of each class with its images; `filled` masks unused rows."""
         views = examples.images if examples.raw_images is None else examples.raw_images
         features = normalize(views.mean(0), dim=1)
-        classes, shots = self.filled.shape
-        order = examples.labels.argsort(stable=True)
-        labels = examples.labels[order]
-        counts = torch.bincount(labels, minlength=classes)
-        first = counts.cumsum(0) - counts
-        place = torch.arange(len(labels), device=labels.device) - first[labels]
-        self.keys[labels * shots + place] = features[order].to(self.keys)
-        self.filled[labels, place] = 1.0
+        _fill(self.keys, self.filled, features, examples.labels)
 
     def classify(self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor) -> Tensor:
         """Zero-shot logits plus `alpha` times those of the cache."""
@@ -130,6 +132,54 @@ class TipAdapter(FittedMethod):
                     best = correct
                     self.alpha.fill_(alpha)
                     self.beta.fill_(beta)
+
+    @classmethod
+    def companions(cls, file: str) -> Mapping[str, str]:
+        """The one-hot labels of the keys."""
+        if match := FILES.fullmatch(file):
+            return {"values": f"values_{match[1]}"}
+        raise UsageError(
+            f"the official files of keys are named keys_16shots.pt or best_F_16shots.pt, and the "
+            f"labels beside them values_16shots.pt; {file!r} is neither"
+        )
+
+    @classmethod
+    def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
+        """The cache; alpha and beta are in no file of the official code."""
+        keys, values = required(checkpoint, "tensor"), required(checkpoint, "values")
+        one_hot = values.ndim == 2 and bool(((values == 0) | (values == 1)).all())
+        if not one_hot or not bool((values.sum(1) == 1).all()):
+            raise UsageError("the values of the cache are not a one-hot label for each key")
+        if not cls.learned_keys:
+            keys = keys.T
+        if keys.ndim != 2 or len(keys) != len(values):
+            raise UsageError(
+                f"{len(values)} labels do not fit keys of shape {tuple(keys.shape)}: files named "
+                "keys_... are of tip-adapter, files named best_F_... of tip-adapter-f"
+            )
+        labels, classes = values.argmax(1), values.shape[1]
+        shots = max(1, int(values.sum(0).max()))
+        state = {"keys": torch.zeros(classes * shots, keys.shape[1])}
+        state["filled"] = torch.zeros(classes, shots)
+        _fill(state["keys"], state["filled"], keys, labels)
+        return ImportedState(
+            {}, state, classes=classes, shots=shots, from_options=("alpha", "beta")
+        )
+
+
+def _fill(keys: Tensor, filled: Tensor, features: Tensor, labels: Tensor) -> None:
+    """Write features (n, e) with labels (n,) to the rows of their classes, in the given order.
+
+    keys: (classes * shots, e). filled: (classes, shots), 1 where there is a feature.
+    """
+    classes, shots = filled.shape
+    order = labels.argsort(stable=True)
+    labels = labels[order]
+    counts = torch.bincount(labels, minlength=classes)
+    first = counts.cumsum(0) - counts
+    place = torch.arange(len(labels), device=labels.device) - first[labels]
+    keys[labels * shots + place] = features[order].to(keys)
+    filled[labels, place] = 1.0
 
 
 class TipAdapterF(TipAdapter):

@@ -54,7 +54,12 @@ def adopt(arguments: argparse.Namespace) -> int:
     from rppbench.contracts.checkpoint import ReadsOfficialCheckpoints
     from rppbench.exporters import prompt_card, provenance
     from rppbench.files.digests import sha256
-    from rppbench.importers.checkpoints import check_backbone, check_suffix, read_checkpoint
+    from rppbench.importers.checkpoints import (
+        check_backbone,
+        check_suffix,
+        read_checkpoint,
+        read_tensor,
+    )
     from rppbench.models.clip import load
     from rppbench.plugins.options import resolve
     from rppbench.plugins.registry import Registry
@@ -68,6 +73,11 @@ def adopt(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"{method_name!r} cannot read official checkpoints; these can: {_readers(registry)}"
         )
+    files = {"file": path.name, "sha256": sha256(path)}
+    for part, other in method.companions(path.name).items():
+        companion = path.with_name(other)
+        checkpoint[part] = read_tensor(companion)
+        files |= {part: other, f"{part} sha256": sha256(companion)}
     imported = method.from_official(checkpoint)
     by_folder = method.options_of_path(path.absolute().as_posix())
     for origin, options in (("checkpoint", imported.options), ("name of its folder", by_folder)):
@@ -88,17 +98,21 @@ def adopt(arguments: argparse.Namespace) -> int:
         wording="a photo of a {}.",
         classes=tuple(names),
         imported={
-            "file": path.name,
-            "sha256": sha256(path),
+            **files,
             **({} if epoch is None else {"epoch": str(epoch)}),
+            **({} if imported.shots == 1 else {"shots": str(imported.shots)}),
         },
         method_facts=provenance.method_facts(method),
         licences=provenance.licences(registry, method, clip.name),
     )
-    built = prompt_card.build_method(card, imported.state, registry, clip)
+    state = dict(imported.state)
+    if imported.from_options:
+        initial = prompt_card.unlearned(card, registry, clip).state_dict()
+        state |= {name: initial[name] for name in imported.from_options}
+    built = prompt_card.build_method(card, state, registry, clip)
     check_backbone(imported, clip)
     check_suffix(imported, built, names, clip)
-    prompt_card.write(Path(arguments.to), card, imported.state)
+    prompt_card.write(Path(arguments.to), card, state)
     print(f"prompt and card: {arguments.to}", file=sys.stderr)
     return 0
 

@@ -28,6 +28,10 @@ class ImportedState:
     words, the class name, the end. They show whether words and names are the same here."""
     class_embedding: Tensor | None = None
     """(d,) the image tower's class token in the file, which identifies the backbone."""
+    shots: int = 1
+    """`Space.shots` of the state: images of each class that it has room for."""
+    from_options: tuple[str, ...] = ()
+    """Names of the state that no file holds: their values follow from the method's options."""
 
 
 class ReadsOfficialCheckpoints(ABC):
@@ -38,8 +42,18 @@ class ReadsOfficialCheckpoints(ABC):
     def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
         """The method's options and state, from the tensors of an official checkpoint.
 
-        UsageError for tensors of any other file. Shapes are compared with the backbone later.
+        The tensor of a file that holds a single one, without a name, is called 'tensor'. UsageError
+        for tensors of any other file. Shapes are compared with the backbone later.
         """
+
+    @classmethod
+    def companions(cls, file: str) -> Mapping[str, str]:
+        """Other files that belong to the file of this name, in its folder, by a name for each.
+
+        Each holds a single tensor, which `from_official` gets under that name. UsageError for a
+        name that the official code does not give its files, if others belong to them.
+        """
+        return {}
 
     @classmethod
     def options_of_path(cls, path: str) -> Mapping[str, Option]:

@@ -71,7 +71,8 @@ class Card:
     training: Mapping[str, Any] | None = None
     """`records.Training` as plain data with its key; None for a prompt learned elsewhere."""
     imported: Mapping[str, str] | None = None
-    """File, checksum and epoch of the checkpoint it was read from; None if it was learned here."""
+    """Files, checksums, epoch and shots of the checkpoint it was read from; None if it was learned
+    here."""
     numbers: tuple[CardScore, ...] = ()
     method_facts: Mapping[str, str] | None = None
     """Title, paper and origin."""
@@ -105,6 +106,8 @@ class Card:
                 msgspec.convert(card.training, Training)
         except (msgspec.ValidationError, RecursionError) as error:
             raise ValueError(str(error)) from error
+        if int((card.imported or {}).get("shots", 1)) < 1:
+            raise ValueError("the number of shots is not positive")
         if not all(math.isfinite(number.value) for number in card.numbers):
             raise ValueError("a number is not finite")
         return card
@@ -177,7 +180,7 @@ def text_teacher(
     # The method's text says whether the teacher encodes it. To read that, the method is built with
     # the backbone as its teacher: after training most methods need no teacher, and its weights may
     # not be on this machine.
-    text = _unlearned(card, registry, clip, teacher=clip).prompts().text
+    text = unlearned(card, registry, clip, teacher=clip).prompts().text
     if not isinstance(text, Templates) or not text.teacher:
         return None
     teacher, digests = load(training["teacher"]), dict(training["inputs"])
@@ -186,12 +189,12 @@ def text_teacher(
     return teacher
 
 
-def _unlearned(card: Card, registry: Registry, clip: Clip, teacher: Clip | None) -> Method:
+def unlearned(card: Card, registry: Registry, clip: Clip, teacher: Clip | None = None) -> Method:
     """The card's method before any learning. UsageError for options it does not take."""
     component: type[Method] = registry.get("methods", card.method.name)
     supervised = Supervision.__dataclass_fields__
     options = {name: value for name, value in card.method.options if name not in supervised}
-    shots = int(card.training["shots"]) if card.training else 1
+    shots = int((card.training or card.imported or {}).get("shots", 1))
     space = clip.space(len(card.classes), torch.Generator(), shots, teacher)
     try:
         return component(space, **options)
@@ -213,7 +216,7 @@ def build_method(
     UsageError if the names or shapes in the state are not the method's on this backbone, or
     if a value is not finite.
     """
-    method = _unlearned(card, registry, clip, teacher)
+    method = unlearned(card, registry, clip, teacher)
     own = method.state_dict()
     if unmatched := sorted(own.keys() ^ state.keys()):
         lacking = (

@@ -17,6 +17,9 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.errors import UsageError
 from rppbench.models.clip import Clip
 
+ALONE = "tensor"
+"""Name of the tensor of a file that holds a single one."""
+
 
 class _Discarded:
     """An empty object in place of one whose state is not needed, such as an optimizer."""
@@ -54,9 +57,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     """The tensors of a checkpoint by name (floats as float32), and its epoch if the file has one.
 
     Tensors and numbers of inner mappings have the names of all levels, joined by points; other
-    values of inner mappings, such as words, are left out.
+    values of inner mappings, such as words, are left out. A single tensor without a name is called
+    `ALONE`.
     Only tensors and plain values are read (`weights_only`). UsageError if the file cannot be
-    read, is not a torch checkpoint, or is not a mapping of names to tensors.
+    read, is not a torch checkpoint, or is neither a tensor nor a mapping of names to tensors.
     """
     try:
         with torch.serialization.safe_globals(_STAND_INS):
@@ -73,6 +77,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     except Exception as error:  # any part of torch's reader may fail on a file of another format
         raise UsageError(f"{path} is not a complete torch checkpoint: {error!r}") from error
     epoch: Any = None
+    if isinstance(content, Tensor):
+        content = {ALONE: content}
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content, epoch = content["state_dict"], content.get("epoch")
     if not isinstance(content, dict) or not content:
@@ -82,10 +88,21 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UsageError(f"{path} holds no named tensors: {name!r} is not one")
     state = {
-        name: value.float() if value.is_floating_point() else value
+        name: value.detach().float() if value.is_floating_point() else value
         for name, value in content.items()
     }
     return state, epoch if isinstance(epoch, int) else None
+
+
+def read_tensor(path: Path) -> Tensor:
+    """The tensor of a file that holds a single one, as `read_checkpoint` reads it.
+
+    UsageError for any other file.
+    """
+    tensors, _ = read_checkpoint(path)
+    if tensors.keys() != {ALONE}:
+        raise UsageError(f"{path} holds named tensors, not a single one")
+    return tensors[ALONE]
 
 
 def _flat(content: dict[Any, Any]) -> dict[Any, Any]:
