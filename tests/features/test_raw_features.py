@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,10 +22,12 @@ from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Images
 from rppbench.evaluation.classify import head_of, probabilities
+from rppbench.execution.region_bench import Cache, Encoder
 from rppbench.features.files import stored_files
 from rppbench.features.image_features import encode_images, frozen_image_features
 from rppbench.features.store import FeatureStore
 from rppbench.models.clip import Clip
+from rppbench_tasks.segmenting.dense import DenseHead
 
 SEEN: list[Tensor] = []
 """What `classify` of `Watching` was given, in order."""
@@ -142,3 +147,61 @@ def test_prediction_gets_features_of_the_length_it_asks_for(
     head = head_of(method, clip, range(3))
     probabilities(clip, method.prompts(), names, [pixels], wording="a photo of a {}.", head=head)
     assert not ((torch.cat(SEEN).norm(dim=1) - 1).abs() < 1e-5).any()
+
+
+# --- regions of images ----------------------------------------------------------------------------
+
+
+def regions_of(clip: Clip, folder: Path, unit: bool) -> tuple[Encoder, Cache]:
+    """Encoder and cache of a method that leaves the towers alone."""
+    resources = SimpleNamespace(
+        contents=SimpleNamespace(check=lambda *given: None),
+        code=SimpleNamespace(of_task=lambda cell: {}),
+    )
+    prompts = Prompts(unit_images=unit)
+    method: Any = SimpleNamespace(
+        prompts=prompts, clip=clip, frozen_images=True, resources=resources, cell=None
+    )
+    return Encoder(method, 4), Cache(method, ToyTwo(), FeatureStore(folder))
+
+
+def test_tasks_of_regions_get_the_same_lengths(workspace: Workspace, tmp_path: Path) -> None:
+    clip, data = workspace.clips["tiny"], ToyTwo()
+    images = [data.image(sample) for sample in data.samples("test")[:5]]
+    features = {}
+    for unit in (True, False):
+        encoder, cache = regions_of(clip, tmp_path / "parts", unit)
+        assert encoder.unit == unit
+        for prompted in (True, False):
+            features[unit, prompted] = cache.features(
+                {"crops": 1},
+                5,
+                partial(encoder.encode, images, prompted=prompted),
+                prompted=prompted,
+            )
+    raw, units = features[False, True], features[True, True]
+    assert not ((raw.norm(dim=1) - 1).abs() < 1e-3).any()
+    torch.testing.assert_close(raw / raw.norm(dim=1, keepdim=True), units)
+    for prompted in (True, False):
+        assert torch.equal(features[True, prompted], units)
+    assert torch.equal(features[False, False], units)  # zero-shot CLIP is asked for
+
+
+def test_windows_of_raw_patches_are_averaged(workspace: Workspace, tmp_path: Path) -> None:
+    clip = workspace.clips["tiny"]
+    side, patch = clip.preprocess.size, clip.image.patch
+    image = ToyTwo().image(ToyTwo().samples("test")[0]).resize((side + side // 2, side))
+    patches = {}
+    for unit in (True, False):
+        encoder, _ = regions_of(clip, tmp_path, unit)
+        bench: Any = SimpleNamespace(
+            regions=SimpleNamespace(encoder=encoder), dataset=SimpleNamespace(classes=["a"])
+        )
+        rows, columns = side // patch, (side + side // 2) // patch
+        patches[unit] = DenseHead(bench, windows=True).features(image, rows, columns)
+    left, right = (encoder.patches([image.crop((x, 0, x + side, side))])[0] for x in (0, side // 2))
+    half = columns - rows
+    raw = patches[False]
+    torch.testing.assert_close(raw[:, :half], left[:, :half])
+    torch.testing.assert_close(raw[:, half:-half], (left[:, half:] + right[:, :-half]) / 2)
+    assert ((patches[True].norm(dim=-1) - 1).abs() < 1e-5).all()
