@@ -25,14 +25,7 @@ from rppbench.contracts.fitted import Examples, FittedMethod
 from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.objective import Step
-from rppbench.contracts.prompts import (
-    Adapter,
-    ClassAware,
-    Conditional,
-    Prompt,
-    Templates,
-    TokenMap,
-)
+from rppbench.contracts.prompts import Adapter, ClassAware, Conditional, Prompt, Templates, TokenMap
 from rppbench.contracts.recipe import select
 from rppbench.contracts.regions import (
     IGNORED,
