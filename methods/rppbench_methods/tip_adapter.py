@@ -139,7 +139,7 @@ class TipAdapter(FittedMethod, ReadsOfficialCheckpoints):
         if match := FILES.fullmatch(file):
             return {"values": f"values_{match[1]}"}
         raise UsageError(
-            f"the official files of keys are named keys_16shots.pt or best_F_16shots.pt, and the "
+            "the official files of keys are named keys_16shots.pt or best_F_16shots.pt, and the "
             f"labels beside them values_16shots.pt; {file!r} is neither"
         )
 
@@ -148,9 +148,9 @@ class TipAdapter(FittedMethod, ReadsOfficialCheckpoints):
         """The cache; alpha and beta are in no file of the official code."""
         keys, values = required(checkpoint, "tensor"), required(checkpoint, "values")
         one_hot = values.ndim == 2 and bool(((values == 0) | (values == 1)).all())
-        if not one_hot or not bool((values.sum(1) == 1).all()):
+        if not one_hot or not len(values) or not bool((values.sum(1) == 1).all()):
             raise UsageError("the values of the cache are not a one-hot label for each key")
-        if not cls.learned_keys:
+        if keys.ndim == 2 and not cls.learned_keys:
             keys = keys.T
         if keys.ndim != 2 or len(keys) != len(values):
             raise UsageError(
@@ -158,7 +158,7 @@ class TipAdapter(FittedMethod, ReadsOfficialCheckpoints):
                 "keys_... are of tip-adapter, files named best_F_... of tip-adapter-f"
             )
         labels, classes = values.argmax(1), values.shape[1]
-        shots = max(1, int(values.sum(0).max()))
+        shots = int(values.sum(0).max())
         state = {"keys": torch.zeros(classes * shots, keys.shape[1])}
         state["filled"] = torch.zeros(classes, shots)
         _fill(state["keys"], state["filled"], keys, labels)

@@ -9,6 +9,7 @@ import torch
 
 from rppbench.contracts.recipe import Recipe
 from rppbench.errors import UsageError
+from rppbench.records.cell import Option
 from rppbench.training.optimizer import learning_rate, optimiser_of
 
 
@@ -71,10 +72,17 @@ def test_an_unknown_schedule_is_a_mistake_and_says_so() -> None:
 
 
 def test_every_value_that_changes_a_number_is_in_the_identity_of_a_recipe() -> None:
-    later = {"eps": 1e-3, "min_lr": 1e-6, "steps_per_shot": 500}
-    recipe = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none", **later)
+    later: dict[str, Option] = {
+        "eps": 1e-3,
+        "keep_last": True,
+        "min_lr": 1e-6,
+        "shards": 8,
+        "steps_per_shot": 500,
+        "validation": "full",
+    }
+    plain = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
+    recipe = replace(plain, **later)  # type: ignore[arg-type]
     assert dict(recipe.choice().options) == {**recipe.values(), "protocol": ""}
-    plain = replace(recipe, **dict.fromkeys(later, 0))
     assert {**dict(plain.choice().options), **later} == dict(recipe.choice().options)
     assert not later.keys() & dict(plain.choice().options).keys(), "keys of older trainings change"
     squared = replace(recipe, schedule="cosine-squared").choice()
