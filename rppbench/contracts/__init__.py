@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.regions import DenseDataset as DenseDataset
     from rppbench.contracts.regions import Detections as Detections
     from rppbench.contracts.regions import DetectionSet as DetectionSet
+    from rppbench.contracts.regions import DetectorSettings as DetectorSettings
     from rppbench.contracts.regions import Instance as Instance
     from rppbench.contracts.regions import PartialAnnotation as PartialAnnotation
     from rppbench.contracts.regions import PublishedSettings as PublishedSettings
@@ -144,6 +145,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "IGNORED",
         "Instance",
         "PartialAnnotation",
+        "DetectorSettings",
         "PublishedSettings",
         "Segmentation",
         "SegmentationSet",

@@ -34,8 +34,13 @@ class RegionEncoder(Protocol):
     def unit(self) -> bool:
         """Whether features of the method's tower have unit length (`Prompts.unit_images`)."""
 
-    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
+    def pixels(self, image: Image.Image) -> Tensor:
+        """(3, h, w) normalised pixels of an image, neither scaled nor cropped; 0 is the mean."""
+
+    def encode(self, images: Iterable[Image.Image | Tensor], *, prompted: bool = True) -> Tensor:
         """Features (b, e) of any images or crops, on the CPU, of unit length if `unit`.
+
+        A tensor holds normalised pixels (3, s, s) of the tower's size, which are used as they are.
 
         Without the method's tokens, and of unit length, if not `prompted`. Images are taken one by
         one, so crops need not all be in memory. Nothing is stored: see `RegionCache`.

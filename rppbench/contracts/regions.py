@@ -6,13 +6,14 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.errors import UsageError
 
 IGNORED = 65535
 """The label, in a label map, of pixels that are not scored."""
@@ -108,7 +109,7 @@ class DenseDataset(Dataset):
 
 
 class PublishedSettings(NamedTuple):
-    """The settings with which ZSSeg and POMP evaluate a data set.
+    """The settings with which POMP evaluates a data set in ZSSeg's framework.
 
     Each has the meaning of the segmentation task's option of the same name.
     """
@@ -119,6 +120,23 @@ class PublishedSettings(NamedTuple):
     """Pixels of the shorter side, unless the longer one would be above `long`."""
     long: int
     """Largest number of pixels of the longer side."""
+    threshold: float = 0.5
+    """Share of a soft mask above which a pixel belongs to the crop that is classified."""
+
+
+class DetectorSettings(NamedTuple):
+    """The settings with which Detic and POMP evaluate a data set with boxes.
+
+    Each has the meaning of the detection task's option of the same name.
+    """
+
+    at_most: int
+    """Proposals kept for an image."""
+    threshold: float
+    """Score below which a detection is dropped."""
+    detections: int
+    """Detections kept for an image."""
+    score: Literal["product", "class"]
 
 
 class SegmentationSet(DenseDataset):
@@ -126,10 +144,20 @@ class SegmentationSet(DenseDataset):
 
     published: ClassVar[PublishedSettings | None] = None
     """Settings of the papers, used where the task's option `published` is on."""
+    maskclip_size: ClassVar[tuple[int, int] | None] = None
+    """(short, long) sides in pixels that MaskCLIP scales images to."""
 
     @abstractmethod
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         """(h, w) labels of the image's pixels; `IGNORED` where nothing is scored."""
+
+    def words(self) -> Sequence[Sequence[str]]:
+        """What each class is called, by label; of several words the best counts."""
+        return [[name] for name in self.classes]
+
+    def maskclip_names(self) -> Sequence[str]:
+        """The class names that MaskCLIP uses, by label. UsageError if it has none."""
+        raise UsageError(f"MaskCLIP has no class names for data set {self.name!r}")
 
     def result_ids(self) -> Sequence[int]:
         """Ids of the classes in other frameworks' result files, by label."""
@@ -138,6 +166,9 @@ class SegmentationSet(DenseDataset):
 
 class DetectionSet(DenseDataset):
     """Images with boxes."""
+
+    published_detector: ClassVar[DetectorSettings | None] = None
+    """Settings of the papers, used where the task's option `published` is on."""
 
     @abstractmethod
     def instances(self, sample: Sample) -> Sequence[Instance]:

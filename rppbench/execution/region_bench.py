@@ -55,11 +55,15 @@ class Encoder:
     def unit(self) -> bool:
         return self.method.prompts.unit_images
 
+    def pixels(self, image: Image.Image) -> Tensor:
+        """(3, h, w) normalised pixels of an image, neither scaled nor cropped."""
+        return normalised(self.clip.preprocess, image)
+
     @torch.inference_mode()
-    def encode(self, images: Iterable[Image.Image], *, prompted: bool = True) -> Tensor:
-        """Features (b, e) of any images or crops."""
+    def encode(self, images: Iterable[Image.Image | Tensor], *, prompted: bool = True) -> Tensor:
+        """Features (b, e) of any images, crops, or normalised pixels (3, s, s)."""
         prompts = self.method.prompts if prompted else Prompts()
-        pending, parts = map(self.clip.preprocess, images), []
+        pending, parts = map(self._square, images), []
         while batch := list(islice(pending, self.batch_size)):
             pixels = torch.stack(batch)
             pixels = pixels.to(self.clip.device)
@@ -67,12 +71,15 @@ class Encoder:
             parts.append(features.cpu())
         return torch.cat(parts) if parts else torch.zeros(0, embed_width(self.clip.model))
 
+    def _square(self, image: Image.Image | Tensor) -> Tensor:
+        return image if isinstance(image, Tensor) else self.clip.preprocess(image)
+
     @torch.inference_mode()
     def patches(self, images: Sequence[Image.Image]) -> Tensor:
         """Features (b, rows, columns, e) of the patches of images of one size."""
         prompts, size, parts = self.method.prompts, self.batch_size, []
         for start in range(0, len(images), size):
-            pixels = [normalised(self.clip.preprocess, im) for im in images[start : start + size]]
+            pixels = [self.pixels(image) for image in images[start : start + size]]
             features = self.clip.image.patches(
                 torch.stack(pixels), prompts.image, unit=prompts.unit_images
             )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,7 @@ class Detection(ProposalTask):
     paper = "arXiv:2201.02605, arXiv:2304.04704"
     metric = "AP50"
     targets = "detection"
+    later_options = ("score", "published")
     proposers: ClassVar[dict[str, Callable[[DetectionSet, str], BoxSource]]] = {
         "regions": lambda data, path: Regions(),
         "file": lambda data, path: BoxFile(data, Path(path).expanduser()),
@@ -77,16 +78,28 @@ class Detection(ProposalTask):
         overlap: Annotated[float, Range(0, 1)] = 0.5,
         threshold: Annotated[float, Range(0, 1)] = 0.02,
         detections: Annotated[int, Range(1, 100_000)] = 300,
+        score: Literal["product", "class"] = "product",
+        published: bool = False,
     ) -> None:
         """`path` is the file of the proposals or the folder of their model, `at_most` the largest
-        number kept for an image; `context` widens a crop on each side by this share of the box.
+        number kept for an image, true boxes excepted; `context` widens a crop on each side by this
+        share of the box. `score` is the class probability, or the root of its product with the
+        proposal's. `published` takes at_most, threshold, detections and score from each data set's
+        published settings.
         """
+        chosen = (at_most, threshold, detections, score)
+        if published and chosen != (100, 0.02, 300, "product"):
+            raise UsageError(
+                "published=on sets at_most, threshold, detections and score: leave these options "
+                "out"
+            )
         super().__init__(suite=suite, source=source, shots=shots)
         if proposals not in self.proposers:
             raise unknown("source of proposals is named", proposals, self.proposers, "sources")
         self.proposals, self.path, self.at_most = proposals, path, at_most
         self.context, self.temperature, self.overlap = context, temperature, overlap
         self.threshold, self.detections = threshold, detections
+        self.score, self.published = score, published
         if proposals in ("file", "transformers") and not path:
             raise UsageError(f"proposals={proposals} takes path=...")
         if proposals in ("regions", "true") and path:
@@ -104,7 +117,7 @@ class Detection(ProposalTask):
             scorer.add(sample, self.classify(boxes, self.logits(cosines, bench.regions.classifier)))
             if self.proposals == "true":
                 instances = [one for one in data.instances(sample) if not one.crowd]
-                labels = [one.label for one in instances[: self.at_most]]
+                labels = [one.label for one in instances]
                 right += int((cosines.argmax(1) == labels).sum()) if labels else 0
                 crops += len(labels)
             bench.regions.report_progress(done, total)
@@ -138,6 +151,10 @@ class Detection(ProposalTask):
     ) -> Iterator[tuple[Sample, Boxes, NDArray[np.float32]]]:
         """Learn the prompts, then yield each image with its proposals and their cosines (n, c)."""
         bench.fit()
+        if self.published:
+            if data.published_detector is None:
+                raise UsageError(f"data set {data.name!r} has no published settings")
+            self.at_most, self.threshold, self.detections, self.score = data.published_detector
         source = self.proposers[self.proposals](data, self.path)
         classifier = bench.regions.classifier
         for sample in bench.regions.samples():
@@ -159,7 +176,9 @@ class Detection(ProposalTask):
         if not len(objectness):
             empty = np.zeros(0, np.float32)
             return Detections(corners, empty, empty.astype(np.int64))
-        scores = np.sqrt(objectness[:, None] / (1 + np.exp(-logits))).astype(np.float32)  # (n, c)
+        odds = 1 + np.exp(-logits)  # (n, c)
+        shares = np.sqrt(objectness[:, None] / odds) if self.score == "product" else 1 / odds
+        scores = shares.astype(np.float32)
         kept = suppress(overlaps(corners), scores, self.overlap, self.threshold)
         rows, labels = kept.nonzero()
         best = np.argsort(-scores[rows, labels], kind="stable")[: self.detections]
@@ -179,7 +198,9 @@ class Detection(ProposalTask):
         key = {"boxes": identity, "sample": sample.key, "version": 1}
         arrays = bench.regions.cache.arrays(key, compute) if identity else compute()
         height, width = data.shape(sample)
-        return inside(arrays["boxes"], arrays["sure"], (width, height), self.at_most)
+        # The upper bound that true boxes stand for has none of them missing.
+        at_most = None if self.proposals == "true" else self.at_most
+        return inside(arrays["boxes"], arrays["sure"], (width, height), at_most)
 
     def _features(self, bench: Bench, sample: Sample, boxes: NDArray[np.float32]) -> Tensor:
         """Features (n, e) of the crops of an image's boxes (n, 4)."""
@@ -201,9 +222,15 @@ def with_boxes(data: Dataset) -> DetectionSet:
 
 
 def inside(
-    boxes: NDArray[np.float32], scores: NDArray[np.float32], size: tuple[int, int], at_most: int
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    size: tuple[int, int],
+    at_most: int | None,
 ) -> Boxes:
-    """The first `at_most` boxes, clipped to an image of `size` (w, h), without those outside."""
+    """The first `at_most` boxes (None: all), clipped to an image of `size` (w, h).
+
+    Boxes outside the image are dropped.
+    """
     boxes, scores = boxes[:at_most], scores[:at_most]
     high = np.minimum(boxes[:, :2] + boxes[:, 2:], np.array(size, np.float32))
     low = np.maximum(boxes[:, :2], 0)

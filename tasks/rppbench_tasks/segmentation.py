@@ -31,9 +31,10 @@ from rppbench_tasks.proposing.models import Segmenter
 from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.proposing.task import ProposalTask
 from rppbench_tasks.segmenting import map_results
-from rppbench_tasks.segmenting.dense import DenseHead
-from rppbench_tasks.segmenting.mean_iou import Confusion
-from rppbench_tasks.segmenting.two_stage import TwoStageHead
+from rppbench_tasks.segmenting.dense import DenseHead, Enlarge
+from rppbench_tasks.segmenting.mean_iou import Absent, Confusion
+from rppbench_tasks.segmenting.two_stage import Geometry, Settings, TwoStageHead, Votes
+from rppbench_tasks.segmenting.words import Wording, words_of
 from rppbench_tasks.shots import ShotsOfRecipe
 
 Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
@@ -49,9 +50,10 @@ class Segmentation(ProposalTask):
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
     targets = "segmentation"
+    later_options = ("geometry", "votes", "threshold", "enlarge", "names", "absent")
     heads: ClassVar[dict[str, Callable[[Segmentation, Bench, SegmentationSet], Head]]] = {
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
-        "dense": lambda task, bench, data: task.dense(bench),
+        "dense": lambda task, bench, data: task.dense(bench, data),
     }
     """Heads by the value of `head=`; a plugin may add its own."""
     proposers: ClassVar[dict[str, Callable[[str], MaskSource]]] = {
@@ -75,21 +77,37 @@ class Segmentation(ProposalTask):
         weight: float = -1.0,
         short: Annotated[int, Range(0, 10_000)] = 0,
         long: Annotated[int, Range(1, 100_000)] = 2048,
+        geometry: Geometry = "square",
+        votes: Votes = "hard",
+        threshold: Annotated[float, Range(0, 1)] = 0.5,
+        enlarge: Enlarge = "probabilities",
+        names: Wording = "own",
+        absent: Absent = "count",
     ) -> None:
-        """`published` takes weight, short and long from each data set's published settings."""
+        """`published` takes what the papers fix from each data set, as ZSSeg or MaskCLIP have it.
+
+        `weight` may be given beside it. `absent` says whether classes that are predicted but not in
+        the truth count in mean IoU.
+        """
         if weight > 1:
             raise UsageError(f"weight is from 0 to 1, or below 0 for the method alone: {weight:g}")
         if short < 0 or long < 1:
             raise UsageError("short and long are sides in pixels")
-        if published and (weight, short, long) != (-1.0, 0, 2048):
-            raise UsageError("published=on sets weight, short and long: leave these options out")
+        fixed = (short, long, geometry, votes, threshold, enlarge, names, view)
+        if published and fixed != (0, 2048, *Settings()[1:], "probabilities", "own", "windows"):
+            raise UsageError(
+                "published=on sets short, long, geometry, votes, threshold, view, enlarge and "
+                "names: leave these options out"
+            )
         if head not in self.heads:
             raise unknown("head of segmentation is named", head, self.heads, "heads")
         if proposals not in self.proposers:
             raise unknown("source of proposals is named", proposals, self.proposers, "sources")
         super().__init__(suite=suite, source=source, shots=shots)
         self.kind, self.view, self.proposals, self.path = head, view, proposals, path
-        self.published, self.weight, self.short, self.long = published, weight, short, long
+        self.published, self.short, self.long = published, short, long
+        self.settings = Settings(weight, geometry, votes, threshold)
+        self.enlarge, self.names, self.absent = enlarge, names, absent
 
     def parts(self) -> Sequence[type | Callable[..., object]]:
         """The head and the source of the proposals."""
@@ -102,7 +120,7 @@ class Segmentation(ProposalTask):
         for done, (truth, prediction) in enumerate(self.labelled(bench, samples), 1):
             confusion.add(truth, prediction)
             bench.regions.report_progress(done, len(samples))
-        return list(confusion.scores(data.unseen()))
+        return list(confusion.scores(data.unseen(), self.absent))
 
     def score_file(
         self,
@@ -111,7 +129,8 @@ class Segmentation(ProposalTask):
         report_progress: ReportProgress,
         warn: Callable[[str], None],
     ) -> Iterable[Score]:
-        return map_results.scores(with_label_maps(data), predictions, report_progress, warn)
+        data = with_label_maps(data)
+        return map_results.scores(data, predictions, report_progress, warn, self.absent)
 
     def comparisons(self, bench: Bench) -> Iterator[Comparison]:
         samples = bench.regions.samples()
@@ -126,9 +145,7 @@ class Segmentation(ProposalTask):
         data = with_label_maps(bench.dataset)
         bench.fit()
         if self.published:
-            if data.published is None:
-                raise UsageError(f"data set {data.name!r} has no published settings")
-            self.weight, self.short, self.long = data.published
+            self._publish(data)
         head = self.heads[self.kind](self, bench, data)
         for sample in samples:
             truth = data.label_map(sample)
@@ -141,14 +158,30 @@ class Segmentation(ProposalTask):
                 )
             yield truth, head(self.scaled(image), sample.key, (height, width))
 
-    def dense(self, bench: Bench) -> DenseHead:
+    def _publish(self, data: SegmentationSet) -> None:
+        """Take the settings of ZSSeg (in POMP's evaluation) or MaskCLIP. UsageError without any."""
+        if self.kind == "dense":
+            if data.maskclip_size is None:
+                raise UsageError(f"MaskCLIP has no settings for data set {data.name!r}")
+            self.short, self.long = data.maskclip_size
+            self.view, self.enlarge, self.names = "whole", "cosines", "maskclip"
+            return
+        if data.published is None:
+            raise UsageError(f"data set {data.name!r} has no published settings")
+        own, self.short, self.long, threshold = data.published
+        weight = own if self.settings.weight < 0 else self.settings.weight
+        self.settings = Settings(weight, "stretch", "soft", threshold)
+
+    def dense(self, bench: Bench, data: SegmentationSet) -> DenseHead:
         """The head that classifies patches."""
-        return DenseHead(bench, self.view == "windows")
+        words = words_of(data, self.names)
+        return DenseHead(bench, words, self.view == "windows", self.enlarge)
 
     def two_stages(self, bench: Bench, data: SegmentationSet) -> TwoStageHead:
         """The head that classifies proposals."""
         masks = self.proposers[self.proposals](self.path)
-        return TwoStageHead(bench, masks, self.weight, data.unseen())
+        words = words_of(data, self.names)
+        return TwoStageHead(bench, masks, self.settings, words, data.unseen())
 
     def scaled(self, image: Image.Image) -> Image.Image:
         """The image with its shorter side at `short` pixels (0: as it is), no side above `long`."""

@@ -32,6 +32,7 @@ COUNTS = {
     "voc2012": (20, 5),
     "ade20k": (150, 0),
     "pascal_context": (59, 0),
+    "voc2012_background": (21, 0),
 }
 SIZE = (20, 30)
 """Height and width of the images."""
@@ -49,6 +50,10 @@ def fill(root: Path, kind: Any) -> None:
             root / kind.images / f"00{number}.jpg"
         )
     (root / kind.maps / "notes.txt").write_text("no map")
+    if kind.listing:
+        lines = [f"/JPEGImages/00{number}.jpg /Maps/00{number}.png" for number in range(3)]
+        (root / kind.listing).write_text("\n".join(lines))
+        Image.new("L", SIZE[::-1]).save(root / kind.maps / "009.png")  # a training image
 
 
 @pytest.fixture
@@ -90,9 +95,52 @@ def test_unseen_classes_are_those_of_the_zero_shot_splits(root: Path) -> None:
     assert unseen["ade20k"] == unseen["pascal_context"] == set()
 
 
+def test_other_names_and_words_of_classes_are_published_ones(root: Path) -> None:
+    voc = KINDS["voc2012"]()
+    other = {a: b for a, b in zip(voc.classes, voc.maskclip_names(), strict=True) if a != b}
+    assert other == {
+        "aeroplane": "airplane",
+        "diningtable": "dining table",
+        "pottedplant": "potted plant",
+        "tvmonitor": "tv monitor",
+    }
+    assert KINDS["ade20k"]().maskclip_names()[34] == "rock"
+    assert KINDS["coco_stuff"]().maskclip_names()[159] == "brick wall"
+    assert voc.words() == [[name] for name in voc.classes]
+    background = KINDS["voc2012_background"]()
+    assert background.classes[1:] == voc.classes
+    assert len(background.words()[0]) == 26
+    assert background.words()[4] == ["ship"]
+    for listed, number in (("coco_stuff", 29), ("ade20k", 51), ("pascal_context", 4)):
+        names = [ours for name, ours, _ in table("maskclip") if name == listed]
+        assert len(names) == number
+        assert set(names) <= set(KINDS[listed].vocabulary())
+
+
+def test_a_known_number_of_maps_is_accepted_with_its_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = KINDS["pascal_context"]
+    monkeypatch.setattr(kind, "counts", {"test": 4})
+    with pytest.raises(MissingDataError, match="has 3 label maps, not 4 or 5,104"):
+        kind()
+    monkeypatch.setattr(kind, "layouts", {3: "a shorter list"})
+    assert list(kind().remarks()) == ["pascal_context has 3 label maps: a shorter list"]
+    assert list(KINDS["voc2012"]().remarks()) == []
+
+
+def test_only_listed_images_belong_to_a_set_with_a_list(root: Path) -> None:
+    kind = KINDS["voc2012_background"]
+    assert [one.key for one in kind().samples("test")][-1] == "VOC2012/JPEGImages/002.jpg"
+    (root / kind.listing).unlink()
+    with pytest.raises(MissingDataError, match=r"cannot read the list .*val\.txt"):
+        kind()
+
+
 def test_the_suite_has_them_for_segmentation_and_nothing_else() -> None:
     registry = Registry.load()
-    assert list(registry.names("coop", "segmentation")) == list(KINDS)
+    assert {*registry.names("coop", "segmentation")} == {*KINDS} - {"voc2012_background"}
+    assert list(registry.names("background", "segmentation")) == ["voc2012_background"]
     assert not set(KINDS) & set(registry.names("coop", "transfer"))
 
 
@@ -179,7 +227,7 @@ class Sets:
 
 def scored(models: Path, folder: Path, options: str, name: str) -> Record:
     registry = registry_of(toys=ToyPlugin(models), more=Sets())
-    text = f"segmentation:suite=coop,source=toy,head=dense{options}"
+    text = f"segmentation:suite=coop,source=toy,{options}"
     (cell,) = cells(registry, Request(("fixed",), (text,), (name,), backbone="tiny"))
     runner = ToyRunner(folder, models=models)
     runner.resources.registry = registry
@@ -194,7 +242,7 @@ def scored(models: Path, folder: Path, options: str, name: str) -> Record:
 def test_a_cell_scores_a_set(
     name: str, metric: str, root: Path, models: Path, tmp_path: Path
 ) -> None:
-    record = scored(models, tmp_path, "", name)
+    record = scored(models, tmp_path, "head=dense", name)
     assert record.failure is None, record.failure
     assert record.metric == metric
 
@@ -204,7 +252,7 @@ def test_a_map_of_another_size_than_its_image_fails_the_cell_with_the_reason(
 ) -> None:
     kind = KINDS["voc2012"]
     Image.new("RGB", (31, 20)).save(root / kind.images / "001.jpg")
-    failure = scored(models, tmp_path, "", "voc2012").failure
+    failure = scored(models, tmp_path, "head=dense", "voc2012").failure
     assert failure is not None
     assert "the label map of VOC2012/JPEGImages/001.jpg is 20 x 30 pixels" in failure.message
     assert "its image 20 x 31" in failure.message
@@ -214,23 +262,29 @@ def test_published_settings_are_used_where_they_are_asked_for(
     root: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rppbench_tasks.segmentation import Segmentation
+    from rppbench_tasks.segmenting.two_stage import Settings
 
-    used: list[tuple[float, int, int]] = []
+    used: list[tuple[object, ...]] = []
     scaled = Segmentation.scaled
 
     def recording(self: Segmentation, image: Image.Image) -> Image.Image:
-        used.append((self.weight, self.short, self.long))
+        used.append((self.settings, self.short, self.long, self.enlarge, self.names, self.view))
         return scaled(self, image)
 
     monkeypatch.setattr(Segmentation, "scaled", recording)
     monkeypatch.setattr(
         KINDS["voc2012"], "published", KINDS["voc2012"].published._replace(short=40)
     )
-    record = scored(models, tmp_path, ",published=on", "voc2012")
+    monkeypatch.setattr(KINDS["voc2012"], "maskclip_size", (24, 48))
+    record = scored(models, tmp_path, "head=proposals,published=on", "voc2012")
     assert record.failure is None, record.failure
-    assert set(used) == {(0.7, 40, 2048)}
-    with pytest.raises(UsageError, match="published=on sets"):
-        Segmentation(published=True, weight=0.5)
+    settings = Settings(0.7, "stretch", "soft", 0.5)
+    assert set(used) == {(settings, 40, 2048, "probabilities", "own", "windows")}
+    used.clear()
+    dense = scored(models, tmp_path, "head=dense,published=on", "voc2012")
+    assert dense.failure is None, dense.failure
+    assert set(used) == {(Settings(), 24, 48, "cosines", "maskclip", "whole")}
+    assert KINDS["ade20k"].published == (0.5, 512, 2048, 0.4)
 
 
 def test_lists_of_checked_categories_hold_known_ids() -> None:

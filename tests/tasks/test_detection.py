@@ -11,6 +11,10 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
+from rppbench.errors import UsageError
+from rppbench_datasets.detection.coco import Coco, CocoOpenVocabulary
+from rppbench_datasets.detection.lvis import Lvis, LvisMinival
+from rppbench_datasets.detection.objects365 import Objects365
 from rppbench_tasks.detection import Detection, crop, inside
 from rppbench_tasks.proposing.boxes import overlaps, suppress
 
@@ -81,3 +85,31 @@ def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
 def test_a_crop_is_never_empty(box: tuple[float, ...]) -> None:
     part = crop(Image.new("RGB", (20, 10)), box, 0.1)
     assert min(part.size) >= 1
+
+
+def test_true_boxes_are_all_kept_and_other_proposals_up_to_a_number() -> None:
+    boxes = np.array([[at * 20, 0, 10, 10] for at in range(8)], np.float32)
+    sure = np.ones(8, np.float32)
+    assert len(inside(boxes, sure, (200, 20), 3)[1]) == 3
+    assert len(inside(boxes, sure, (200, 20), None)[1]) == 8
+
+
+def test_the_score_is_the_class_alone_or_its_product_with_the_proposal() -> None:
+    boxes = np.array([[at * 20, 0, 10, 10] for at in range(4)], np.float32)
+    sure = np.array([0.9, 0.5, 0.4, 0.1], np.float32)
+    logits = np.random.default_rng(1).normal(0, 2, (4, 3))
+    shares = 1 / (1 + np.exp(-logits))
+    product = Detection(threshold=0.0).classify((boxes, sure), logits)
+    alone = Detection(threshold=0.0, score="class").classify((boxes, sure), logits)
+    expected = np.sqrt(sure[:, None] * shares)
+    np.testing.assert_allclose(product.scores, np.sort(expected.ravel())[::-1], rtol=1e-6)
+    np.testing.assert_allclose(alone.scores, np.sort(shares.ravel())[::-1], rtol=1e-6)
+
+
+def test_published_settings_are_those_of_detic_and_exclude_their_options() -> None:
+    kinds = {kind.name: kind.published_detector for kind in (Lvis, LvisMinival, Objects365)}
+    assert set(kinds.values()) == {(256, 0.02, 300, "product")}
+    assert CocoOpenVocabulary.published_detector == (1000, 0.05, 100, "class")
+    assert Coco.published_detector is None
+    with pytest.raises(UsageError, match="published=on sets at_most"):
+        Detection(published=True, at_most=50)

@@ -32,7 +32,8 @@ from rppbench_tasks.proposing.masks import parts_of
 from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.segmentation import Segmentation
 from rppbench_tasks.segmenting import label_maps
-from rppbench_tasks.segmenting.two_stage import cut_out, ensemble
+from rppbench_tasks.segmenting.crops import cut_out
+from rppbench_tasks.segmenting.two_stage import ensemble
 
 # --- the tower --------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rppbench.contracts import Dataset
 from rppbench_datasets.detection.coco import Coco, CocoOpenVocabulary
-from rppbench_datasets.detection.lvis import Lvis
+from rppbench_datasets.detection.lvis import Lvis, LvisMinival
 from rppbench_datasets.detection.objects365 import Objects365
 from rppbench_datasets.scenes import Scenes
 
@@ -17,4 +17,4 @@ class Objects(Scenes):
     role = "detection"
 
 
-SETS: tuple[type[Dataset], ...] = (Objects, Lvis, CocoOpenVocabulary, Coco, Objects365)
+SETS: tuple[type[Dataset], ...] = (Objects, Lvis, LvisMinival, CocoOpenVocabulary, Coco, Objects365)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rppbench.contracts import DetectorSettings
 from rppbench_datasets.detection.coco_format import CocoFormatDataset
 from rppbench_datasets.vocabularies import table
 
@@ -28,6 +29,8 @@ class CocoOpenVocabulary(Coco):
     title = "COCO (open vocabulary)"
     paper = "arXiv:1804.04340, arXiv:2011.10678"
     annotations = "coco/zero-shot/instances_val2017_all_2_oriorder.json"
+    published_detector = DetectorSettings(1000, 0.05, 100, "class")
+    """Detectron2's own settings, which Detic's Base_OVCOCO_C4_1x.yaml leaves as they are."""
 
     def unseen(self) -> Sequence[int]:
         return [label for label, row in enumerate(table("coco")) if row[2] == "unseen"]

@@ -47,12 +47,15 @@ class CocoFormatDataset(DetectionSet):
     """Name of its class list in `vocabularies`."""
     annotations: ClassVar[str]
     """The JSON file, below the data root."""
+    other_annotations: ClassVar[Sequence[str]] = ()
+    """Other names under which the same file is passed on."""
     images: ClassVar[str]
     """Folder of images below the data root."""
 
     def __init__(self) -> None:
         self.root = data_root()
-        self.listed = self.root / self.annotations
+        paths = [self.root / name for name in (self.annotations, *self.other_annotations)]
+        self.listed = next((path for path in paths if path.is_file()), paths[0])
         if not self.listed.is_file():
             raise MissingDataError(
                 f"{self.name}: no annotation file {self.listed}; "

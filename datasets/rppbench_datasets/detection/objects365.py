@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rppbench.contracts import DetectorSettings
 from rppbench_datasets.detection.coco_format import CocoFormatDataset
 
 
@@ -17,6 +18,7 @@ class Objects365(CocoFormatDataset):
     names = "objects365"
     annotations = "objects365/annotations/zhiyuan_objv2_val_fixname.json"
     images = "objects365/val"
+    published_detector = DetectorSettings(256, 0.02, 300, "product")
     corrected: ClassVar[frozenset[int]] = frozenset(
         (38, 53, 99, 123, 203, 229, 290, 292, 300, 308, 314, 322, 355)
     )

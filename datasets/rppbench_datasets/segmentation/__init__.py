@@ -6,6 +6,12 @@ from rppbench.contracts import Dataset
 from rppbench_datasets.segmentation.ade20k import ADE20K
 from rppbench_datasets.segmentation.coco_stuff import CocoStuff
 from rppbench_datasets.segmentation.pascal_context import PascalContext
-from rppbench_datasets.segmentation.voc2012 import VOC2012
+from rppbench_datasets.segmentation.voc2012 import VOC2012, VOC2012WithBackground
 
-SETS: tuple[type[Dataset], ...] = (CocoStuff, VOC2012, ADE20K, PascalContext)
+SETS: tuple[type[Dataset], ...] = (
+    CocoStuff,
+    VOC2012,
+    VOC2012WithBackground,
+    ADE20K,
+    PascalContext,
+)

@@ -20,4 +20,5 @@ class ADE20K(LabelMaps):
     size = 150
     counts = {"test": 2_000}
     sources = prepared(images, maps, origin)
-    published = PublishedSettings(weight=0.5, short=512, long=2048)
+    published = PublishedSettings(weight=0.5, short=512, long=2048, threshold=0.4)
+    maskclip_size = (512, 2048)

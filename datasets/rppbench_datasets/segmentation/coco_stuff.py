@@ -24,6 +24,7 @@ class CocoStuff(LabelMaps):
     counts = {"test": 5_000}
     sources = prepared(images, maps, origin)
     published = PublishedSettings(weight=0.8, short=640, long=2560)
+    maskclip_size = (512, 2048)
 
     def result_ids(self) -> Sequence[int]:
         """COCO's ids with their gaps, as ZSSeg registers them: things up to 90, then the rest."""

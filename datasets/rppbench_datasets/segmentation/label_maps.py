@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -20,14 +20,12 @@ from PIL import Image
 
 from rppbench.contracts import IGNORED, UNLABELLED, Sample, SegmentationSet, SourceFile, data_root
 from rppbench.errors import MissingDataError, unknown
+from rppbench.files.lines import read_lines
 from rppbench_datasets.image_files import read_image
 from rppbench_datasets.vocabularies import table
 
 VERSION = 1
 """Increased when the same files would give other labels or names."""
-
-NOT_SCORED = 255
-"""Value in the label maps of pixels that are not scored."""
 
 
 class LabelMaps(SegmentationSet):
@@ -41,6 +39,13 @@ class LabelMaps(SegmentationSet):
     """Folder of label maps (.png) below the data root."""
     images: ClassVar[str]
     """Folder of images (.jpg) below the data root."""
+    listing: ClassVar[str] = ""
+    """File below the data root that lists the images, a path or name first in each line; '' if
+    every map of the folder belongs to the set."""
+    layouts: ClassVar[Mapping[int, str]] = {}
+    """Other numbers of label maps that are known, each with a name for this form of the set."""
+    not_scored: ClassVar[int] = 255
+    """Value in the label maps of pixels that are not scored."""
 
     def __init__(self) -> None:
         self.root = data_root()
@@ -50,13 +55,31 @@ class LabelMaps(SegmentationSet):
                 f"{self.name}: no folder {self.folder}; prepare the label maps as for detectron2 "
                 "(see datasets/README.md), or name another root with --data or RPPBENCH_DATA"
             )
+        listed = self._listed()
         with os.scandir(self.folder) as entries:
-            sizes = {e.name: e.stat().st_size for e in entries if _is_map(e.name)}
-        if len(sizes) != (count := self.counts["test"]):
+            sizes = {
+                entry.name: entry.stat().st_size
+                for entry in entries
+                if _is_map(entry.name) and (listed is None or entry.name[:-4] in listed)
+            }
+        known = {self.counts["test"]: "", **self.layouts}
+        if len(sizes) not in known:
+            counts = " or ".join(f"{count:,}" for count in known)
             raise MissingDataError(
-                f"{self.name}: {self.folder} has {len(sizes):,} label maps, not {count:,}"
+                f"{self.name}: {self.folder} has {len(sizes):,} label maps, not {counts}"
             )
+        self.layout = known[len(sizes)]
         self._sizes = dict(sorted(sizes.items()))
+
+    def _listed(self) -> frozenset[str] | None:
+        """The names in the listing, without folder and ending. MissingDataError if it is absent."""
+        if not self.listing:
+            return None
+        path = self.root / self.listing
+        try:
+            return frozenset(Path(line.split()[0]).stem for line in read_lines(path))
+        except (OSError, ValueError) as error:
+            raise MissingDataError(f"{self.name}: cannot read the list {path}: {error}") from error
 
     @classmethod
     def vocabulary(cls) -> Sequence[str]:
@@ -66,8 +89,16 @@ class LabelMaps(SegmentationSet):
     def classes(self) -> Sequence[str]:
         return self.vocabulary()
 
+    def maskclip_names(self) -> Sequence[str]:
+        other = {ours: theirs for name, ours, theirs in table("maskclip") if name == self.names}
+        return [other.get(name, name) for name in self.vocabulary()]
+
     def unseen(self) -> Sequence[int]:
         return [label for label, row in enumerate(table(self.names)) if row[2:] == ["unseen"]]
+
+    def remarks(self) -> Iterable[str]:
+        if self.layout:
+            yield f"{self.name} has {len(self._sizes):,} label maps: {self.layout}"
 
     def samples(self, split: str) -> Sequence[Sample]:
         if split != "test":
@@ -86,12 +117,12 @@ class LabelMaps(SegmentationSet):
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         path = self.annotation_file(sample)
         labels = _bytes(path).astype(np.uint16)
-        labels[labels == NOT_SCORED] = IGNORED
+        labels[labels == self.not_scored] = IGNORED
         beyond = labels[(labels >= len(self.classes)) & (labels != IGNORED)]
         if beyond.size:
             raise MissingDataError(
                 f"{self.name}: {path} holds label {beyond.min()}, but labels go from 0 to "
-                f"{len(self.classes) - 1} ({NOT_SCORED}: not scored); is it a prepared map?"
+                f"{len(self.classes) - 1} ({self.not_scored}: not scored); is it a prepared map?"
             )
         return labels
 

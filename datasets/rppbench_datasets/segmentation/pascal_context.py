@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from rppbench.contracts import PublishedSettings
 from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
 
@@ -19,5 +22,9 @@ class PascalContext(LabelMaps):
     images = "pcontext/val/image"
     size = 59
     counts = {"test": 5_105}
+    layouts: ClassVar[Mapping[int, str]] = {
+        5_104: "the list of the package `detail`, as in mmsegmentation; ZSSeg and POMP have 5,105"
+    }
     sources = prepared(images, maps, origin)
     published = PublishedSettings(weight=0.2, short=512, long=2048)
+    maskclip_size = (520, 520)

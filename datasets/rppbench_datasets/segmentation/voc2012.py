@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from rppbench.contracts import PublishedSettings
 from rppbench.errors import MissingDataError
 from rppbench_datasets.segmentation.label_maps import LabelMaps, prepared
+from rppbench_datasets.vocabularies import table
 
 SHOWN = 3
 """Most leaked masks that the message names."""
@@ -27,6 +29,7 @@ class VOC2012(LabelMaps):
     counts = {"test": 1_449}
     sources = prepared(images, maps, origin)
     published = PublishedSettings(weight=0.7, short=512, long=2048)
+    maskclip_size = (512, 2048)
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,3 +51,29 @@ class VOC2012(LabelMaps):
                 f"({', '.join(leaked[:SHOWN])}, ...), so proposals or prompts that were trained on "
                 "it have seen the test images; prepare it again with --nproc 1"
             )
+
+
+class VOC2012WithBackground(LabelMaps):
+    """The same images with the background as a class, which stands for whatever else is there.
+
+    The layout is that of the challenge: 0 is the background, 1 to 20 the things. The words of the
+    background and of some classes are those of wangf3014/SCLIP, configs/cls_voc21.txt.
+    """
+
+    name = "voc2012_background"
+    title = "VOC 2012 with background"
+    suite = "background"
+    paper = "Everingham et al., IJCV 2010; words: arXiv:2312.01597"
+    origin = VOC2012.origin
+    licence = VOC2012.licence
+    names = "voc2012_background"
+    maps = "VOC2012/SegmentationClassAug"
+    listing = "VOC2012/val.txt"
+    images = VOC2012.images
+    size = 21
+    counts = VOC2012.counts
+    sources = prepared(images, maps, origin)
+    maskclip_size = (512, 2048)
+
+    def words(self) -> Sequence[Sequence[str]]:
+        return [row[2].split(", ") for row in table(self.names)]

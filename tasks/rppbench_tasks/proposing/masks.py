@@ -6,11 +6,12 @@ At full size the masks of a large image would be gigabytes, so each is held only
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 Mask = NDArray[np.bool_]
 
@@ -26,6 +27,23 @@ class MaskSource(Protocol):
 
     def identity(self, key: str) -> str:
         """A text that is unique to these masks of an image."""
+
+
+class SoftMask(NamedTuple):
+    """A mask as a model predicts it."""
+
+    logits: Tensor
+    """(h, w) in the model's resolution; a sigmoid turns them into each pixel's share."""
+    confidence: float
+    """Probability that the mask shows an object at all."""
+
+
+@runtime_checkable
+class SoftMaskSource(MaskSource, Protocol):
+    """A source that can give its masks undecided, too."""
+
+    def soft(self, image: Image.Image) -> Iterable[SoftMask]:
+        """All masks of the image, also those that are hardly believed in."""
 
 
 class Part(NamedTuple):
@@ -47,16 +65,22 @@ class Part(NamedTuple):
 
 def parts_of(masks: Iterable[Mask]) -> list[Part]:
     """The masks that are not empty, each cut to its box; only one at a time is held in full."""
-    parts = []
+    parts: list[Part] = []
     for mask in masks:
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if len(rows):
-            top, left = int(rows[0]), int(columns[0])
-            inside = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-            parts.append(Part(top, left, inside.copy()))
+        if (part := part_of(mask)) is not None:
+            parts.append(part)
         if len(parts) == MOST:
             break
     return parts
+
+
+def part_of(mask: Mask) -> Part | None:
+    """The mask, cut to its box; None if it is empty."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return None
+    top, left = int(rows[0]), int(columns[0])
+    return Part(top, left, mask[top : rows[-1] + 1, left : columns[-1] + 1].copy())
 
 
 def packed(parts: Iterable[Part]) -> dict[str, NDArray[np.generic]]:

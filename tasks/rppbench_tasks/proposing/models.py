@@ -5,7 +5,7 @@ The models' own classes are ignored: only the places of objects are used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from rppbench.contracts import Sample
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.files.digests import content_digest
 from rppbench_tasks.proposing.boxes import Boxes, distinct
-from rppbench_tasks.proposing.masks import Mask
+from rppbench_tasks.proposing.masks import Mask, SoftMask
 from rppbench_tasks.proposing.sam import everything
 
 
@@ -99,18 +98,23 @@ class Segmenter(LocalModel):
     loaders = ("AutoModelForUniversalSegmentation", "AutoModelForMaskGeneration")
 
     def __call__(self, image: Image.Image, key: str, original: tuple[int, int]) -> Iterator[Mask]:
-        processor, model = self.loaded
-        sam = hasattr(model, "get_image_embeddings")
-        masks = everything if sam else self._queries
         size = (image.height, image.width)
         # Enlarged one at a time: together they would be gigabytes.
-        for logits in masks(processor, model, image):
-            large = torch.nn.functional.interpolate(logits[None, None], size, mode="bilinear")
-            yield (large[0, 0] > 0).numpy()
+        for logits, confidence in self.soft(image):
+            if confidence > 0.5:
+                large = torch.nn.functional.interpolate(logits[None, None], size, mode="bilinear")
+                yield (large[0, 0] > 0).numpy()
+
+    def soft(self, image: Image.Image) -> Sequence[SoftMask]:
+        """All masks, the surest first. SAM judges no mask to be of nothing: confidence is 1."""
+        processor, model = self.loaded
+        if hasattr(model, "get_image_embeddings"):
+            return [SoftMask(logits, 1.0) for logits in everything(processor, model, image)]
+        return self._queries(processor, model, image)
 
     @torch.inference_mode()
-    def _queries(self, processor: Any, model: Any, image: Image.Image) -> list[Tensor]:
-        """Logits (h, w) of queries whose 'no object' is below one half, the lowest first."""
+    def _queries(self, processor: Any, model: Any, image: Image.Image) -> list[SoftMask]:
+        """The masks of all queries; each is as sure as its 'no object' is improbable."""
         inputs = processor(images=image, return_tensors="pt")
         output = model(**inputs)
         nothing = output.class_queries_logits[0].float().softmax(-1)[:, -1]
@@ -122,4 +126,4 @@ class Segmenter(LocalModel):
             height, width = logits.shape[1:]
             logits = logits[:, : max(1, round(height * float(rows)))]
             logits = logits[:, :, : max(1, round(width * float(columns)))]
-        return list(logits[order[nothing[order] < 0.5]])
+        return [SoftMask(logits[at], 1 - float(nothing[at])) for at in order]

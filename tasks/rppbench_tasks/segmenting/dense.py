@@ -6,6 +6,8 @@ size slide by half a window; where they overlap, features are averaged.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,15 +16,19 @@ from torch import Tensor
 
 from rppbench.contracts import Bench
 from rppbench_tasks.segmenting.label_maps import label_map
+from rppbench_tasks.segmenting.words import Words, similarities
+
+Enlarge = Literal["probabilities", "cosines"]
+"""What is enlarged from patches to pixels; MaskCLIP enlarges the cosines."""
 
 
 class DenseHead:
     """Labels an image by classifying its patches."""
 
-    def __init__(self, bench: Bench, windows: bool) -> None:
+    def __init__(self, bench: Bench, words: Words, windows: bool, enlarge: Enlarge) -> None:
         """`windows` slides windows of the tower's size; otherwise the entire image is one."""
-        self.regions, self.windows = bench.regions, windows
-        self.names = list(bench.dataset.classes)
+        self.regions, self.words = bench.regions, words
+        self.windows, self.enlarge = windows, enlarge
 
     def __call__(self, image: Image.Image, key: str, size: tuple[int, int]) -> NDArray[np.uint16]:
         """Labels of an image with this `key`, at `size` (h, w)."""
@@ -37,10 +43,12 @@ class DenseHead:
             rows * columns,
             lambda: self.features(fitted, rows, columns).flatten(0, 1),
         )
-        logits = classifier.scale * classifier.similarities(features, self.names)
-        probabilities = logits.softmax(-1).T.unflatten(1, (rows, columns))  # (c, rows, columns)
+        scores = similarities(classifier, features, self.words)  # (patches, c)
+        if self.enlarge == "probabilities":
+            scores = (classifier.scale * scores).softmax(-1)
+        grid = scores.T.unflatten(1, (rows, columns))  # (c, rows, columns)
         return label_map(
-            lambda top, bottom: probabilities[:, top:bottom], (rows, columns), size, len(self.names)
+            lambda top, bottom: grid[:, top:bottom], (rows, columns), size, len(self.words)
         )
 
     def features(self, image: Image.Image, rows: int, columns: int) -> Tensor:

@@ -46,6 +46,17 @@ def label_map(
     return labels
 
 
+def enlarged(scores: Tensor, size: tuple[int, int], top: int = 0, bottom: int = 0) -> Tensor:
+    """Rows `top` to `bottom` (0: the last) of (..., h, w) scores, enlarged bilinearly to `size`."""
+    height, width = size
+    low, high, row_weight = _between(scores.shape[-2], height)
+    left, right, column_weight = _between(scores.shape[-1], width)
+    rows = slice(top, bottom or height)
+    weight = row_weight[rows, None]
+    tall = torch.lerp(scores[..., low[rows], :], scores[..., high[rows], :], weight)
+    return torch.lerp(tall[..., left], tall[..., right], column_weight)
+
+
 def _best(scores: Tensor) -> NDArray[np.uint16]:
     """(h, w) best classes of (c, h, w)."""
     values, indices = scores.max(0)

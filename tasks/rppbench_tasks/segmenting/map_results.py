@@ -20,7 +20,7 @@ from rppbench.contracts import IGNORED, ReportProgress, Sample, Score, Segmentat
 from rppbench.errors import UsageError
 from rppbench.files import rle
 from rppbench.files.coco_json import entries, integer_of, text_of
-from rppbench_tasks.segmenting.mean_iou import Confusion
+from rppbench_tasks.segmenting.mean_iou import Absent, Confusion
 from rppbench_tasks.segmenting.numbers import numbers
 
 NO_CLASS = 255
@@ -34,6 +34,7 @@ def scores(
     path: Path,
     report_progress: ReportProgress,
     warn: Callable[[str], None],
+    absent: Absent = "count",
 ) -> Iterator[Score]:
     """The scores of a file's or folder's label maps. Pixels that no mask covers are misses.
 
@@ -61,7 +62,7 @@ def scores(
         warn(f"{len(blank)} of {len(samples)} maps name no class for any pixel: {_first(blank)}")
     if path.is_dir() and (others := [p.name for p in sorted(path.iterdir()) if p.stem not in seen]):
         warn(f"{len(others)} files of {path} belong to no test image: {_first(others)}")
-    yield from confusion.scores(data.unseen())
+    yield from confusion.scores(data.unseen(), absent)
 
 
 def _first(names: Sequence[str]) -> str:

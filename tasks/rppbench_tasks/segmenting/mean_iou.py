@@ -7,6 +7,7 @@ Semantic Projection Network for Zero- and Few-Label Semantic Segmentation, CVPR 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from rppbench.contracts import IGNORED, Score
 from rppbench.errors import UsageError
 
 Labels = NDArray[np.uint16]
+
+Absent = Literal["count", "skip"]
+"""Whether a class that is predicted but occurs in no image has the IoU 0 or none. ZSSeg counts it;
+detectron2 does not since July 2022 (evaluation/sem_seg_evaluation.py)."""
 
 
 class Confusion:
@@ -42,11 +47,12 @@ class Confusion:
         counted = np.bincount(rows * width + columns, minlength=self.classes * width)
         self.counts += counted.reshape(self.counts.shape)
 
-    def scores(self, unseen: Sequence[int] = ()) -> Iterator[Score]:
+    def scores(self, unseen: Sequence[int] = (), absent: Absent = "count") -> Iterator[Score]:
         """Percentages; hiou, seen and unseen only where there are unseen classes.
 
-        IoU is averaged over the classes that occur in truth or prediction, accuracy over those in
-        the truth. UsageError where no pixel was scored.
+        IoU is averaged over the classes that occur in truth or prediction, or in the truth alone if
+        absent ones do not count; accuracy over those in the truth. UsageError where no pixel was
+        scored.
         """
         counts = self.counts.astype(np.float64)
         true, predicted = counts.sum(1), counts[:, : self.classes].sum(0)
@@ -55,7 +61,7 @@ class Confusion:
             raise UsageError("no pixel of these images has a label to score")
         union = true + predicted - right
         iou = right / np.maximum(union, 1)
-        occurs = union > 0
+        occurs = (union if absent == "count" else true) > 0
         new = np.zeros(self.classes, bool)
         new[list(unseen)] = True
         if len(unseen):
