@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
+from rppbench.errors import unknown
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.models.clip import Clip
+
+FORMATS = ("prompt", "ctx")
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +25,19 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
     add("--seed", type=int, metavar="N", help="choose the method's training with this seed")
     add("--to", required=True, metavar="FOLDER", help="new folder for the prompt and its card")
+    add(
+        "--format",
+        default="prompt",
+        metavar="|".join(FORMATS),
+        help="ctx adds the checkpoint that CoOp's and POMP's programs read [prompt]",
+    )
 
 
 def export(arguments: argparse.Namespace) -> int:
     """Check that the prompt works with what is installed; write it, its card and README."""
-    from rppbench.exporters import prompt_card, provenance, select
+    if arguments.format not in FORMATS:
+        raise unknown("format is named", arguments.format, FORMATS, "formats")
+    from rppbench.exporters import context_checkpoint, prompt_card, provenance, select
     from rppbench.models.clip import load as load_model
     from rppbench.planning.code_digests import CodeDigests
     from rppbench.plugins.registry import Registry
@@ -48,7 +59,10 @@ def export(arguments: argparse.Namespace) -> int:
         begin_step("load the model")
         clip = model(card.backbone)
         teacher = prompt_card.text_teacher(card, registry, clip, model)
-        prompt_card.build_method(card, state, registry, clip, teacher)
+        prompts = prompt_card.build_method(card, state, registry, clip, teacher).prompts()
+    context = context_checkpoint.check_context(prompts) if arguments.format == "ctx" else None
     prompt_card.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)
+    if context is not None:
+        print(f"checkpoint: {context_checkpoint.write(folder, context)}", file=sys.stderr)
     return 0

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry
 
 FORMATS = ("detic", "zsseg", "plain")
+SPELLINGS = ("spaces", "underscores")
 WORDING = "a photo of a {}."
 
 
@@ -46,6 +47,13 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="class names: lvis, coco, ..., or a file",
     )
     add("--format", default="detic", metavar="|".join(FORMATS), help="layout of the array [detic]")
+    add(
+        "--names",
+        default="spaces",
+        metavar="|".join(SPELLINGS),
+        help="spelling of class names in the prompt; Detic's own classifiers have underscores "
+        "[spaces]",
+    )
     add("--to", required=True, metavar="DIR", help="new folder for arrays and card")
     add(
         "--output", default="runs", metavar="DIR", help="folder of the run that has the CELL [runs]"
@@ -64,10 +72,12 @@ def export_classifier(arguments: argparse.Namespace) -> int:
     """Encode the class names with the prompt; write arrays and card."""
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
+    if arguments.names not in SPELLINGS:
+        raise unknown("spelling is named", arguments.names, SPELLINGS, "spellings")
     if (arguments.prompt is None) == (arguments.method is None):
         raise UsageError("give either --prompt or --method")
     from rppbench.exporters import classifier, prompt_card
-    from rppbench.exporters.vocabulary import read_vocabulary
+    from rppbench.exporters.vocabulary import read_vocabulary, with_underscores
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
 
@@ -75,6 +85,8 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         use_data(Path(arguments.data).expanduser())
     registry = Registry.load()
     names = read_vocabulary(arguments.vocabulary, registry)
+    if arguments.names == "underscores":
+        names = with_underscores(names)
     if not names.published and (warning := alike_warning(names.names, names.name)):
         print(f"rppbench: {warning}", file=sys.stderr)
     card, state = _prompt(arguments, registry)

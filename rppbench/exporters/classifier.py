@@ -6,7 +6,8 @@
 
 Layouts. `detic`: fp16, unnormalised, classes by category id (Detic, tools/dump_clip_features.py,
 and POMP's copy of it; Detic normalises on loading). `zsseg`: fp32, unit rows, the full stop a
-token of its own (zsseg.baseline, mask_former/modeling/clip_adapter). `plain`: no array.
+token of its own, as zsseg.baseline words classes (mask_former/modeling/clip_adapter; it loads
+prompts, not arrays: `export --format ctx`). `plain`: no array.
 
 Shapes: C classes, E width of the embedding.
 """
@@ -93,6 +94,7 @@ def write(
         "format": FORMAT,
         "layout": layout,
         "vocabulary": vocabulary.name,
+        "spelling": "underscores" if any("_" in name for name in vocabulary.names) else "spaces",
         "source": vocabulary.source,
         "classes": len(vocabulary.names),
         "width": features.shape[1],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rppbench.contracts.regions import DenseDataset
@@ -25,7 +25,7 @@ class Vocabulary:
 
     name: str
     names: tuple[str, ...]
-    """With spaces in place of underscores, as they enter a prompt."""
+    """As they enter a prompt: with spaces in place of underscores, or the other way round."""
     source: str
     """Where the names are from, as text for people."""
     published: bool = False
@@ -52,6 +52,11 @@ def read_vocabulary(text: str, registry: Registry) -> Vocabulary:
     names = tuple(shipped or component().classes)
     source = f"data set {component.name}"
     return Vocabulary(component.name, names, source, published=component.size is not None)
+
+
+def with_underscores(vocabulary: Vocabulary) -> Vocabulary:
+    """The names with underscores for spaces, as in the classifiers that Detic ships."""
+    return replace(vocabulary, names=tuple(name.replace(" ", "_") for name in vocabulary.names))
 
 
 def _of_file(path: Path) -> tuple[str, ...]:

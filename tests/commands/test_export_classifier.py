@@ -83,3 +83,45 @@ def test_zsseg_gets_unit_rows_and_a_folder_serves_as_the_prompt(
     status, _, log = run_command("export-classifier", *words)
     assert status == 0, log
     assert (unit(arrays("fixed")[0]) - classifier).abs().max() > 0.01
+
+
+def test_underscores_in_names_make_another_classifier_and_the_card_says_so(
+    run_command: RunCommand, classifier: torch.Tensor
+) -> None:
+    words = ("--prompt", "context", "--vocabulary", "names.json", "--names", "underscores")
+    status, _, log = run_command("export-classifier", *words, "--to", "detic")
+    assert status == 0, log
+    features, names = arrays("detic")
+    assert names == ["red_square", "blue_lake", "great_white_shark", "x"]
+    apart = (unit(features) - classifier).abs().amax(1)
+    assert apart[:3].min() > 1e-3
+    assert apart[3] < 1e-6
+    assert json.loads(Path("detic/card.json").read_text())["spelling"] == "underscores"
+    status, _, log = run_command("export-classifier", *words[:4], "--names", "dots", "--to", "x")
+    assert status == 2
+    assert "no spelling is named 'dots'" in log
+
+
+def test_a_context_goes_to_official_programs_and_comes_back(
+    run_command: RunCommand, classifier: torch.Tensor
+) -> None:
+    status, _, log = run_command("export", "context", "--format", "ctx", "--to", "prompt")
+    assert status == 0, log
+    checkpoint = torch.load("prompt/prompt.pth.tar", weights_only=True)["state_dict"]
+    kept = {name: value for name, value in checkpoint.items() if "ctx" in name}
+    assert list(kept) == ["ctx"]
+    learned = torch.nn.Parameter(torch.zeros(kept["ctx"].shape))
+    module = torch.nn.ParameterDict({"ctx": learned})
+    missing, unexpected = module.load_state_dict(kept, strict=False)
+    assert not missing
+    assert not unexpected
+    with safe_open("prompt/prompt.safetensors", "pt") as file:
+        assert torch.equal(kept["ctx"], file.get_tensor(*file.keys()))
+    assert kept["ctx"].dtype == torch.float32
+    words = ("--method", "context:both=on", "--task", "cross-dataset:suite=toy", "--model", "tiny")
+    assert run_command("run", *words, "--dataset", "toy-one", "--seed", "4")[0] == 0
+    both = ("context:both=on", "--seed", "4", "--format", "ctx", "--to", "lost")
+    status, _, log = run_command("export", *both)
+    assert status == 2
+    assert "a prompt of the image tower, which would be lost" in log
+    assert not Path("lost").exists()
