@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,9 @@ from rppbench.execution.devices import torch_device
 from rppbench.terminal.console import console
 
 if TYPE_CHECKING:
+    from rppbench.contracts.regions import Comparison
     from rppbench.plugins.registry import Registry
+    from rppbench.records.cell import Cell
     from rppbench.records.record import Record
     from rppbench.records.store import Store
 
@@ -31,6 +34,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--dataset", metavar="NAME", help="choose the method's cells on this data set")
     add("--seed", type=int, metavar="N", help="choose the method's cells with this seed")
     add("--images", type=int, default=12, metavar="N", help="number of scenes, evenly spaced [12]")
+    add(
+        "--beside",
+        metavar="METHOD|none",
+        help="method without training that is drawn beside the cell's [zeroshot]",
+    )
     add("--output", default="runs", metavar="DIR", help="folder of the run [runs]")
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
@@ -66,10 +74,22 @@ def gallery(arguments: argparse.Namespace) -> int:
     unseen = data.unseen() if isinstance(data, DenseDataset) else ()
     pictures, total = [], len(bench.regions.samples())
     scenes = task.comparisons(bench)
+    other = _beside(cell, arguments.beside, registry)
+    others: Iterable[Comparison | None] = repeat(None, total)
+    if other is not None:
+        # A task keeps settings of its run, so that each cell has a task of its own.
+        again = registry.get("tasks", cell.task.name)(**dict(cell.task.options))
+        second = CellBench(other, runner.resources, lambda *event: None, retrain=False)
+        others = again.comparisons(second)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for number, scene in enumerate(scenes, 1):
-            drawn = draw(scene, data.classes, unseen)
+        for number, (scene, before) in enumerate(zip(scenes, others, strict=True), 1):
+            predictions = (
+                {other.method.name: before.prediction, cell.method.name: scene.prediction}
+                if other is not None and before is not None
+                else None
+            )
+            drawn = draw(scene, data.classes, unseen, predictions)
             name = f"{number:03d}.png"
             with replacing(folder / name) as temporary:
                 drawn.image.save(temporary, "PNG")
@@ -81,6 +101,27 @@ def gallery(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
     print(f"{len(pictures)} pictures and their page: {folder / PAGE}", file=sys.stderr)
     return 0
+
+
+def _beside(cell: Cell, text: str | None, registry: Registry) -> Cell | None:
+    """The cell that is drawn beside this one; None for 'none', and beside the method itself.
+
+    By default that of zero-shot CLIP, where it is installed.
+
+    UsageError for a method that learns: its prompts would have to be found or learned first.
+    """
+    from rppbench.plugins.options import resolve
+
+    if text is None:
+        text = "zeroshot" if "zeroshot" in registry.all("methods") else "none"
+    if text == "none":
+        return None
+    name, explicit = registry.choose("methods", text)
+    method = registry.get("methods", name)
+    if method.learning is not None:
+        raise UsageError(f"--beside takes a method without training; {name!r} learns")
+    choice = resolve(method, explicit)
+    return None if choice == cell.method else replace(cell, method=choice, training=None)
 
 
 def _chosen(records: Sequence[Record], arguments: argparse.Namespace) -> Record:

@@ -1,12 +1,13 @@
-"""Pictures of segmentations and detections: image, truth and prediction side by side.
+"""Pictures of segmentations and detections: image, truth and predictions side by side.
 
-Below the three panels is a legend. Each picture assigns the colours anew, to the classes that it
+Below the panels is a legend. Each picture assigns the colours anew, to the classes that it
 shows: sixty colours for all classes could not be told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -49,38 +50,72 @@ class Picture:
     caption: str
 
 
-def draw(scene: Comparison, names: Sequence[str], unseen: Sequence[int]) -> Picture:
-    """The picture of a scene; `names` are the classes by label, `unseen` labels not trained on."""
+def draw(
+    scene: Comparison,
+    names: Sequence[str],
+    unseen: Sequence[int],
+    predictions: Mapping[str, Labels | Detections] | None = None,
+) -> Picture:
+    """The picture of a scene; `names` are the classes by label, `unseen` labels not trained on.
+
+    `predictions` by title are drawn side by side, the scene's own last; by default it alone.
+    """
     hidden = set(unseen)
     titles = {at: f"{name} (unseen)" if at in hidden else name for at, name in enumerate(names)}
-    if isinstance(scene.truth, Detections) and isinstance(scene.prediction, Detections):
-        return _boxes(scene, scene.truth, scene.prediction, titles)
-    assert not isinstance(scene.truth, Detections), "both are maps or both are boxes"
-    assert not isinstance(scene.prediction, Detections), "both are maps or both are boxes"
-    return _maps(scene, scene.truth, scene.prediction, titles)
+    drawn = predictions or {"prediction": scene.prediction}
+    if isinstance(scene.truth, Detections):
+        boxes = {name: one for name, one in drawn.items() if isinstance(one, Detections)}
+        return _boxes(scene, scene.truth, boxes, titles)
+    maps = {name: one for name, one in drawn.items() if not isinstance(one, Detections)}
+    return _maps(scene, scene.truth, maps, titles)
+
+
+def changes(before: Mapping[int, float], after: Mapping[int, float], names: dict[int, str]) -> str:
+    """What of each class was right before and after, in words: '; gained cat, lost dog'."""
+    gained = [names[label] for label in after if after[label] > before.get(label, 0)]
+    lost = [names[label] for label in before if before[label] > after.get(label, 0)]
+    parts = [
+        f"{verb} {', '.join(some)}" for verb, some in (("gained", gained), ("lost", lost)) if some
+    ]
+    return "; " + ", ".join(parts) if parts else "; nothing changed"
 
 
 # --- label maps -----------------------------------------------------------------------------------
 
 
-def _maps(scene: Comparison, truth: Labels, predicted: Labels, titles: dict[int, str]) -> Picture:
+def _maps(
+    scene: Comparison, truth: Labels, predictions: Mapping[str, Labels], titles: dict[int, str]
+) -> Picture:
     scored = truth != IGNORED
-    order = dict.fromkeys([*_by_pixels(truth, scored), *_by_pixels(predicted, scored)])
+    shown = [truth, *list(predictions.values())[::-1]]
+    order = dict.fromkeys(label for labels in shown for label in _by_pixels(labels, scored))
     colours = _colours(list(order))
-    panels = [
-        ("image", scene.image),
-        ("truth", _painted(scene.image, truth, scored, colours)),
-        ("prediction", _painted(scene.image, predicted, scored, colours)),
-    ]
+    panels = [("image", scene.image), ("truth", _painted(scene.image, truth, scored, colours))]
+    for name, predicted in predictions.items():
+        panels.append((name, _painted(scene.image, predicted, scored, colours)))
     legend = [(titles[label], colours[label]) for label in order]
-    if (predicted == IGNORED)[scored].any():
+    if any((predicted == IGNORED)[scored].any() for predicted in predictions.values()):
         legend.append(("no class", NO_CLASS))
     total = int(scored.sum())
     if not total:
         return Picture(_sheet(panels, legend), "no pixel of this scene is scored")
-    right = 100 * float((truth == predicted)[scored].mean())
+    *others, (_, own) = predictions.items()
+    right = 100 * float((truth == own)[scored].mean())
     caption = f"{right:.0f} % of the scored pixels have the right class"
+    for name, other in others:
+        share = 100 * float((truth == other)[scored].mean())
+        change = changes(_right(truth, other), _right(truth, own), titles)
+        caption += f" ({name}: {share:.0f} %{change})"
     return Picture(_sheet(panels, legend), caption)
+
+
+def _right(truth: Labels, predicted: Labels) -> dict[int, float]:
+    """The share of its pixels that have the right class, by class; those that have any."""
+    shares = {
+        label: float((predicted == label)[truth == label].mean())
+        for label in _by_pixels(truth, truth != IGNORED)
+    }
+    return {label: share for label, share in shares.items() if share}
 
 
 def _by_pixels(labels: Labels, where: NDArray[np.bool_]) -> list[int]:
@@ -105,21 +140,39 @@ def _painted(
 
 
 def _boxes(
-    scene: Comparison, truth: Detections, predicted: Detections, titles: dict[int, str]
+    scene: Comparison,
+    truth: Detections,
+    predictions: Mapping[str, Detections],
+    titles: dict[int, str],
 ) -> Picture:
-    order = np.argsort(-predicted.scores, kind="stable")[: len(truth)]
-    best = Detections(predicted.boxes[order], predicted.scores[order], predicted.labels[order])
-    hits = matched(truth, best)
-    labels = dict.fromkeys([*truth.labels.tolist(), *best.labels.tolist()])
+    best = {name: _best(predicted, len(truth)) for name, predicted in predictions.items()}
+    hits = {name: matched(truth, predicted) for name, predicted in best.items()}
+    shown = [truth, *list(best.values())[::-1]]
+    labels = dict.fromkeys(label for boxes in shown for label in boxes.labels.tolist())
     colours = _colours(list(labels))
+    solid = [True] * len(truth)
     panels = [
         ("image", scene.image),
-        ("truth", _framed(scene.image, truth, colours, titles, [True] * len(truth))),
-        ("prediction", _framed(scene.image, best, colours, titles, hits)),
+        ("truth", _framed(scene.image, truth, colours, titles, solid)),
     ]
+    for name, predicted in best.items():
+        panels.append((name, _framed(scene.image, predicted, colours, titles, hits[name])))
     legend = [(titles[label], colours[label]) for label in labels]
-    caption = f"{sum(hits)} of {len(truth)} objects found with the right class"
+    found = {
+        name: Counter(predicted.labels[np.array(hits[name], bool)].tolist())
+        for name, predicted in best.items()
+    }
+    *others, own = found
+    caption = f"{sum(hits[own])} of {len(truth)} objects found with the right class"
+    for name in others:
+        caption += f" ({name}: {sum(hits[name])}{changes(found[name], found[own], titles)})"
     return Picture(_sheet(panels, legend), caption)
+
+
+def _best(predicted: Detections, count: int) -> Detections:
+    """The `count` detections with the highest scores."""
+    order = np.argsort(-predicted.scores, kind="stable")[:count]
+    return Detections(predicted.boxes[order], predicted.scores[order], predicted.labels[order])
 
 
 def matched(truth: Detections, predicted: Detections) -> list[bool]:

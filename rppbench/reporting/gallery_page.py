@@ -33,7 +33,8 @@ def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) 
         f"{len(pictures)} of {scenes} test scenes, evenly spaced, picked by nobody.",
         "Colours are those of each scene's legend; grey pixels are not scored. As many boxes are "
         "drawn as there are objects, those with the highest scores; a dashed box overlaps no "
-        "object of its class by at least half.",
+        "object of its class by at least half. A class is gained where more of it is right than in "
+        "the prediction beside, and lost where less is.",
     ]
     figures = [
         f'<figure><img src="{escape(file)}" alt="{escape(scene)}: image, truth and prediction" '

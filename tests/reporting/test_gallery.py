@@ -115,6 +115,27 @@ def test_label_maps_are_painted_where_they_are_scored() -> None:
     assert near(third[190, 200], (100, 100, 100))
 
 
+def test_two_predictions_stand_side_by_side_with_the_classes_that_changed() -> None:
+    image = Image.new("RGB", (100, 100), (200, 200, 200))
+    names = ["a", "b", "c", "d"]
+    truth = np.repeat(np.array([[0, 1, 2]], np.uint16), 9, 0)
+    before = np.where(truth == 2, 0, truth).astype(np.uint16)
+    after = np.where(truth == 0, 3, truth).astype(np.uint16)
+    scene = Comparison("x", Image.new("RGB", (3, 9)), truth, after)
+    picture = draw(scene, names, [2], {"zeroshot": before, "coop": after})
+    assert picture.caption == (
+        "67 % of the scored pixels have the right class (zeroshot: 67 %; gained c (unseen), lost a)"
+    )
+    assert picture.image.width > draw(scene, names, []).image.width
+    boxes = detections((0, 1, (0, 0, 40, 40)), (1, 1, (50, 50, 40, 40)))
+    one, both = detections((0, 1, (0, 0, 40, 40))), detections(*[(0, 1, (0, 0, 40, 40))] * 2)
+    found = {"zeroshot": one, "coop": boxes}
+    picture = draw(Comparison("x", image, boxes, boxes), names, [], found)
+    assert picture.caption == ("2 of 2 objects found with the right class (zeroshot: 1; gained b)")
+    same = draw(Comparison("x", image, boxes, both), names, [], {"zeroshot": one, "coop": both})
+    assert same.caption.endswith("(zeroshot: 1; nothing changed)")
+
+
 def test_classes_beyond_the_palette_share_a_colour_and_the_legend_stays_within_the_sheet() -> None:
     names = [f"a rather long name of class {label}" for label in range(40)]
     truth = np.arange(40, dtype=np.uint16)[None].repeat(40, 0)
@@ -166,6 +187,13 @@ def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(
     status, _, stderr = run_command("gallery", "context", "--task", "detection", "--to", "page")
     assert status == 0, stderr
     assert len(list(Path("page").glob("*.png"))) == 12
+    words = ("gallery", "context", "--task", "detection", "--images", "2")
+    status, _, stderr = run_command(*words, "--beside", "fixed", "--to", "beside")
+    assert status == 0, stderr
+    assert "(fixed: " in Path("beside/index.html").read_text()
+    status, _, stderr = run_command(*words, "--beside", "context:both=on", "--to", "no")
+    assert status == 2
+    assert "--beside takes a method without training; 'context' learns" in stderr
     status, _, stderr = run_command("gallery", "context", "--dataset", "toy-one", "--to", "no")
     assert status == 2
     assert "has no pictures to show" in stderr
