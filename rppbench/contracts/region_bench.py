@@ -41,7 +41,6 @@ class RegionEncoder(Protocol):
         """Features (b, e) of any images or crops, on the CPU, of unit length if `unit`.
 
         A tensor holds normalised pixels (3, s, s) of the tower's size, which are used as they are.
-
         Without the method's tokens, and of unit length, if not `prompted`. Images are taken one by
         one, so crops need not all be in memory. Nothing is stored: see `RegionCache`.
         """

@@ -27,7 +27,7 @@ class CrossDataset(Task):
     paper = "arXiv:2203.05557, arXiv:2304.04704"
     targets: ClassVar[str] = "transfer"
     """Role of the data sets that are scored."""
-    later_options = ("transductive",)
+    later_options: ClassVar[tuple[str, ...]] = ("transductive",)
     transductive: bool = False
 
     def __init__(
