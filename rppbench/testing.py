@@ -82,14 +82,15 @@ def noise(clip: Clip, seed: int) -> Tensor:
 
 def examples_of(method: FittedMethod, clip: Clip) -> Examples:
     """Noise images to fit a method to, one per class, in the method's number of views."""
-    text = method.prompts().text
+    prompts = method.prompts()
+    text, unit = prompts.text, prompts.unit_images
     assert isinstance(text, Templates), "a fitted method has no prompts in the towers"
     labels = torch.arange(IMAGES) % len(NAMES)
     raw = clip.image.encode(noise(clip, 1), unit=False).expand(method.views, -1, -1)
     return Examples(
-        images=clip.image.encode(noise(clip, 1)).expand(method.views, -1, -1),
+        images=clip.image.encode(noise(clip, 1), unit=unit).expand(method.views, -1, -1),
         labels=labels,
-        val_images=clip.image.encode(noise(clip, 2)),
+        val_images=clip.image.encode(noise(clip, 2), unit=unit),
         val_labels=labels,
         texts=clip.text.encode_templates(NAMES, text.wordings or ("a photo of a {}.",)),
         scale=clip.scale,

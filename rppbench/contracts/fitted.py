@@ -15,7 +15,10 @@ from rppbench.contracts.method import Method
 
 @dataclass(frozen=True)
 class Examples:
-    """The images of a training as the frozen tower sees them. Features have unit length."""
+    """The images of a training as the frozen tower sees them.
+
+    Features have unit length; of images, unless `Prompts.unit_images` is off.
+    """
 
     images: Tensor
     """(views, n, e)"""

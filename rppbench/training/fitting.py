@@ -18,7 +18,8 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
 
     UsageError for a method whose prompts change what the towers compute.
     """
-    if inputs.template_texts is None or method.prompts().image is not None:
+    prompts = method.prompts()
+    if inputs.template_texts is None or prompts.image is not None:
         raise UsageError(
             f"{method.name!r} is fitted to features of frozen towers: it must use fixed wordings "
             "and no prompt of the image tower"
@@ -31,12 +32,12 @@ def examples_for(method: FittedMethod, inputs: StepInputs) -> Examples:
         ]
         return torch.stack(features)
 
-    images = views(unit=True)
+    images = views(prompts.unit_images)
     samples = val_shots_of(inputs.dataset, inputs.training) if method.searches else []
     val_images = torch.zeros(0, images.shape[2])
     if samples:
         val = Images(inputs.dataset, samples, clip.preprocess, contents=inputs.contents)
-        val_images = inputs.view_features(clip, val, 0, 0)
+        val_images = inputs.view_features(clip, val, 0, 0, prompts.unit_images)
     return Examples(
         images=images.to(device),
         labels=inputs.labels.to(device),

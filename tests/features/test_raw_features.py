@@ -16,6 +16,7 @@ from support.toy_plugin import PluginOf, ToyOne, ToyTwo, registry_of
 from support.toy_runner import Workspace
 from torch import Tensor, nn
 
+from rppbench.contracts.fitted import Examples, FittedMethod
 from rppbench.contracts.learning import Learning
 from rppbench.contracts.method import Method, Tower
 from rppbench.contracts.prompts import Prompt, Prompts, Space
@@ -59,10 +60,32 @@ class Watching(Method):
         return images @ (texts + texts @ self.map).T
 
 
+class Fitted(FittedMethod):
+    """Nothing to solve; it takes image features as the tower gives them."""
+
+    name, title, open_vocabulary = "fitted", "Fitted", False
+    learning = Learning((Recipe("fitted-1", epochs=0, batch=2, lr=0.0, augment="none"),))
+    views = 2
+
+    def __init__(self, space: Space, *, unit: bool = False) -> None:
+        super().__init__(space)
+        self.unit = unit
+
+    def prompts(self) -> Prompts:
+        return Prompts(unit_images=self.unit)
+
+    def classify(self, images: Tensor, texts: Tensor, classes: Tensor, scale: Tensor) -> Tensor:
+        SEEN.append(images.detach().clone())
+        return images @ texts.T
+
+    def finish(self, examples: Examples) -> None:
+        SEEN.extend((*examples.images, examples.val_images))
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     SEEN.clear()
-    toys = PluginOf([Watching], [Toy, ToyOne, ToyTwo])
+    toys = PluginOf([Watching, Fitted], [Toy, ToyOne, ToyTwo])
     return Workspace(registry_of(toys=toys), tmp_path, monkeypatch)
 
 
@@ -127,6 +150,19 @@ def test_a_method_gets_features_of_the_length_it_asks_for(
     planned = workspace.plan(
         f"watching:unit={unit},prompted={prompted}", task="few-shot", shots=(1,)
     )
+    records = workspace.run(planned, workspace.new())
+    assert {record.failure for record in records} == {None}
+    lengths = torch.cat([seen.norm(dim=1) for seen in SEEN])
+    assert len(lengths) > 20
+    close = (lengths - 1).abs() < 1e-5
+    assert close.all() if unit == "on" else not close.any()
+
+
+@pytest.mark.parametrize("unit", ["on", "off"])
+def test_a_fitted_method_gets_features_of_the_length_it_asks_for(
+    workspace: Workspace, unit: str
+) -> None:
+    planned = workspace.plan(f"fitted:unit={unit}", task="few-shot", shots=(1,))
     records = workspace.run(planned, workspace.new())
     assert {record.failure for record in records} == {None}
     lengths = torch.cat([seen.norm(dim=1) for seen in SEEN])
