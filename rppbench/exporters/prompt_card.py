@@ -34,7 +34,7 @@ from rppbench.files.digests import digest
 from rppbench.models.clip import Clip
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
-from rppbench.records.cell import Choice, Training, shots_text, spell
+from rppbench.records.cell import EVERY_IMAGE, Choice, Training, spell
 from rppbench.reporting.markdown import escape, markdown_table
 
 FORMAT = 1
@@ -299,11 +299,15 @@ def readme(card: Card) -> str:
         ("Backbone", f"{card.backbone}, digest {card.backbone_digest}, {card.precision}"),
     ]
     if training:
+        every = training["shots"] >= EVERY_IMAGE
         recipe = ", ".join(f"{name}={value}" for name, value in training["recipe"]["options"])
         rows += [
             ("Recipe", f"{training['recipe']['name']} ({recipe})"),
             ("Trained on", f"{training['classes']} classes of {training['source']}"),
-            ("Images", f"{shots_text(training['shots'])} a class, seed {training['seed']}"),
+            (
+                "Images",
+                f"{'all' if every else training['shots']} a class, seed {training['seed']}",
+            ),
             *([("Teacher", training["teacher"])] if training["teacher"] else []),
             ("Training", training["key"]),
         ]
