@@ -90,6 +90,8 @@ def _deep(
     checkpoint: Mapping[str, Tensor], tower: Literal["text", "image"], first: Tensor
 ) -> dict[str, Tensor]:
     """Learned tokens at the input and in blocks 1, 2, ... without a gap."""
+    if first.ndim != 2:
+        raise UsageError(f"the tokens of the {tower} tower have {first.ndim} dimensions, not two")
     head = f"{tower}_encoder.transformer.resblocks."
     pattern = re.compile(rf"{re.escape(head)}(\d{{1,4}})\.VPT_shallow")
     matches = map(pattern.fullmatch, checkpoint)

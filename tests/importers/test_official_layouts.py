@@ -285,6 +285,11 @@ REFUSED: dict[str, tuple[str, State, str]] = {
         {**frozen(), "image_encoder.VPT": random(8, 50)},
         "8 x 50, but 'vpt' on backbone 'tiny' takes 8 x 48",
     ),
+    "a number for tokens": (
+        "vpt",
+        {**images_alone(), "image_encoder.VPT": torch.tensor(1.0)},
+        "the tokens of the image tower have 0 dimensions",
+    ),
     "another image tower": (
         "vpt",
         {**images_alone(), "image_encoder.class_embedding": random(48)},
