@@ -47,6 +47,9 @@ COMMANDS = {
     "data": Command("list, check, prepare, index or export data sets", "data", "data"),
     "leaderboard": Command("make tables from records", "leaderboard", "leaderboard"),
     "records": Command("list, show or drop single records", "records", "records"),
+    "reliability": Command(
+        "show how far confidence is from accuracy", "reliability", "reliability"
+    ),
     "report": Command("make a static site of all tables and plots", "report", "report"),
     "compare": Command("test whether two rows of a table differ", "compare", "compare"),
     "published": Command("show the numbers printed in papers", "published", "published"),

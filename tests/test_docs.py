@@ -18,7 +18,7 @@ from rppbench import cli
 ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md"),
-    *("docs/slots.md", "docs/any-clip.md", "docs/as-published.md"),
+    *("docs/slots.md", "docs/any-clip.md", "docs/as-published.md", "docs/calibration.md"),
 )
 LINKED = (
     *PAGES,
@@ -29,6 +29,7 @@ LINKED = (
 """Pages whose links are followed."""
 NEEDED = {
     "export": "no records in",
+    "reliability": "no records in",
     "gallery": "no records in",
     "predict": "holds no prompt",
     "import": "cannot read",

@@ -10,7 +10,7 @@ from rppbench.commands.merge import summary
 from rppbench.errors import UsageError
 from rppbench.importers.runs import clip_benchmark_records, dassl_records
 from rppbench.leaderboard.build import build
-from rppbench.records.merge import Merged, merge_records
+from rppbench.records.merge import Arriving, Merged, merge_records
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
@@ -27,7 +27,7 @@ def bring(kind: str, source: Path, into: Path) -> int:
     result = Merged(problems=problems)
     try:
         with step_progress() as begin_step:
-            arriving = [(record, record.environment["imported file"]) for record in records]
+            arriving = [Arriving(one, one.environment["imported file"]) for one in records]
             report = begin_step(f"import runs of {kind}")
             merge_records(Store(into), arriving, result, report=report)
     except OSError as error:

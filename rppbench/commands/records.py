@@ -13,6 +13,7 @@ from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.number_format import duration_text
 from rppbench.records.cell import Choice, shots_text, spell
+from rppbench.records.confidence import confidence_path
 from rppbench.records.names import file_name
 from rppbench.records.record import Record
 from rppbench.records.store import Store, Stored
@@ -35,10 +36,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
             add("key", nargs="+", metavar="KEY", help="key of a record, or its first characters")
         else:
             add("key", nargs="*", metavar="KEY", help="only these; the first characters suffice")
-            many: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "NAME"}
-            add("--method", **many, help="only records of these methods")
-            add("--task", **many, help="only records of these tasks")
-            add("--dataset", **many, help="only records of these data sets")
+            add_filters(add)
             add("--status", choices=("ok", "failed"), help="only records with this status")
         add("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
         return add
@@ -47,6 +45,14 @@ def flags(parser: argparse.ArgumentParser) -> None:
     verb("show", "print all that a record holds", show)
     add = verb("drop", "remove records, so that pages and runs forget them", drop)
     add("--yes", action="store_true", help="do not ask")
+
+
+def add_filters(add: Callable[..., object]) -> None:
+    """Add the flags that choose records by what they are of."""
+    many: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "NAME"}
+    add("--method", **many, help="only records of these methods")
+    add("--task", **many, help="only records of these tasks")
+    add("--dataset", **many, help="only records of these data sets")
 
 
 def records(arguments: argparse.Namespace) -> int:
@@ -64,12 +70,12 @@ def listed(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the chosen records in full."""
-    _, chosen, _ = _chosen(arguments)
+    store, chosen, _ = _chosen(arguments)
     out = console()
     for index, one in enumerate(chosen):
         if index:
             out.print()
-        for name, text in _facts(one):
+        for name, text in _facts(store, one):
             out.print(f"{name}: {hanging(text)}", soft_wrap=True)
     return 0
 
@@ -121,7 +127,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Store, list[Stored], int]:
     with step_progress() as begin_step:
         stored, problems = store.stored(begin_step(f"read records of {store.root}"))
     report_damage(problems)
-    chosen = [one for one in stored if _passes(one.record, arguments)]
+    chosen = [one for one in stored if passes(one.record, arguments)]
     if not arguments.key:
         return store, chosen, len(problems)
     by_key = []
@@ -137,7 +143,8 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Store, list[Stored], int]:
     return store, by_key, len(problems)
 
 
-def _passes(record: Record, arguments: argparse.Namespace) -> bool:
+def passes(record: Record, arguments: argparse.Namespace) -> bool:
+    """Whether the filters of the arguments choose this record."""
     cell = record.cell
     values = (cell.method.name, cell.task.name, cell.dataset, record.status)
     for name, value in zip(FILTERS, values, strict=True):
@@ -172,7 +179,7 @@ def _reason(record: Record) -> str:
     return f"failed, {record.failure.kind}: {' '.join(record.failure.message.split())}"
 
 
-def _facts(stored: Stored) -> list[tuple[str, str]]:
+def _facts(store: Store, stored: Stored) -> list[tuple[str, str]]:
     """Names and texts of all that a record holds, without the outcomes of single images."""
     record = stored.record
     cell, training, cost = record.cell, record.cell.training, record.cost
@@ -209,6 +216,10 @@ def _facts(stored: Stored) -> list[tuple[str, str]]:
         ("cost", ", ".join(filter(None, (seconds, scoring)))),
         *((f"input {name}", value) for name, value in cell.inputs),
         *record.environment.items(),
+        (
+            "confidences",
+            confidence_path(store.root, record).as_posix() if record.confidence else "",
+        ),
         ("started", record.started),
         ("finished", record.finished),
     ]

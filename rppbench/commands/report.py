@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,12 +12,13 @@ from typing import TYPE_CHECKING
 from rppbench.commands.leaderboard import load, read_records, report_damage
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard.build import build_with_variants
+from rppbench.leaderboard.build import TableWithVariants, build_with_variants
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
+    from rppbench.leaderboard.calibration import Curve
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -35,17 +38,27 @@ def report(arguments: argparse.Namespace) -> int:
     ablations, damaged = _ablations(folder)
     report_damage(damaged)
     # Imported only here: importing matplotlib takes longer than making a leaderboard.
+    from rppbench.leaderboard.calibration import curves
     from rppbench.reporting.site import write
+
+    unread: list[Problem] = []
+
+    def curves_of(built: TableWithVariants) -> Iterator[Curve]:
+        for variant in built.variants:
+            yield from curves(folder, variant, unread)
 
     try:
         with step_progress() as begin_step:
             draw, drawn = begin_step("draw tables and plots"), count()
             total = len(tables) + len(ablations)
-            index = write(tables, target, ablations, lambda title: draw(next(drawn), total))
+            step = lambda title: draw(next(drawn), total)  # noqa: E731
+            index = write(tables, target, ablations, step, curves_of)
     except OSError as error:
         raise UsageError(f"cannot write the site in {target}: {error.strerror}") from error
+    for problem in unread:
+        print(f"rppbench: left out of the plots: {problem}", file=sys.stderr)
     print(f"{index}: open it in a browser")
-    return 1 if problems or damaged else 0
+    return 1 if problems or damaged or unread else 0
 
 
 def _ablations(folder: Path) -> tuple[list[Ablation], list[Problem]]:

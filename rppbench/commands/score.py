@@ -12,7 +12,7 @@ from rppbench.data.root import use_data
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.number_format import decimals
-from rppbench.records.merge import Merged, merge_records
+from rppbench.records.merge import Arriving, Merged, merge_records
 from rppbench.records.store import Store
 from rppbench.terminal.console import console, print_table
 
@@ -77,7 +77,7 @@ def score(arguments: argparse.Namespace) -> int:
     print_table(console(), ("Metric", record.labels["dataset"]), rows)
     result = Merged()
     try:
-        merge_records(Store(into), [(record, str(path))], result)
+        merge_records(Store(into), [Arriving(record, str(path))], result)
         everything, damaged = read_records(Store(into))
         report_damage(damaged)
         write_all_pages(everything, build(everything), into)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Score
+from rppbench.stats.calibration import calibration_error
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,6 @@ class Evaluation:
         return scores(self, name)
 
 
-BINS = 15
-"""Bins of the calibration error."""
-
-
 def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     """top1 (with counts and outcome bits), top5, per_class, ece, test_loss, train_loss, loss_gap.
 
@@ -54,6 +51,9 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     right, total = ranked[:, 0] == labels, len(labels)  # (b,)
     start = f"{name}_" if name else ""
     result = [_score(name or "top1", right)]
+    sure = None if evaluation.confidence is None else evaluation.confidence.float().numpy()
+    if sure is not None:
+        result[0] = replace(result[0], confidence=sure.astype("<f4").tobytes())
     if ranked.shape[1] == 5 and evaluation.classes > 5:
         within = (ranked == labels[:, None]).any(1)
         result.append(_score(f"{start}top5", within, outcomes=False))
@@ -63,8 +63,8 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     per_class = 100 * (correct[present] / totals[present]).mean().item()
     result.append(Score(f"{start}per_class", per_class, total=total))
     # Rounded to the printed digits: further digits differ between machines.
-    if evaluation.confidence is not None:
-        error = calibration_error(evaluation.confidence, right)
+    if sure is not None:
+        error = calibration_error(sure, right.numpy())
         result.append(Score(f"{start}ece", round(100 * error, 2), total=total))
     if evaluation.losses is not None:
         loss = round(evaluation.losses.double().mean().item(), 3)
@@ -74,17 +74,6 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
             result.append(Score(f"{start}train_loss", learned))
             result.append(Score(f"{start}loss_gap", round(loss - learned, 3)))
     return tuple(result)
-
-
-def calibration_error(confidence: torch.Tensor, right: torch.Tensor) -> float:
-    """Expected calibration error: mean distance of confidence (b,) and accuracy, `right` (b,).
-
-    15 bins of equal width in (0, 1], each weighted by its images (Guo et al., arXiv:1706.04599).
-    """
-    edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)[1:-1]
-    bins = torch.bucketize(confidence.double(), edges)
-    gaps = torch.bincount(bins, weights=confidence.double() - right.double())
-    return (gaps.abs().sum() / len(right)).item()
 
 
 def _score(metric: str, right: torch.Tensor, outcomes: bool = True) -> Score:

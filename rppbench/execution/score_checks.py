@@ -55,6 +55,9 @@ def _check(what: str, score: Score, totals: set[int]) -> None:
     for name, count in (("correct", correct), ("total", total)):
         if count is not None and (type(count) is not int or count < 0):
             raise ContractError(f"{what} has {name} = {count!r:.60}, not a number of images")
+    sure = score.confidence
+    if sure is not None and (type(sure) is not bytes or len(sure) != 4 * (total or 0)):
+        raise ContractError(f"{what} has confidences that are not one float32 for each image")
     if correct is None:
         return
     if not total or correct > total:

@@ -117,6 +117,8 @@ def encode(record: Record) -> bytes:
     }
     if record.code:
         data["code"] = record.code
+    if record.confidence:
+        data["confidence"] = record.confidence
     for number in _numbers(data):
         if not math.isfinite(number):
             raise ValueError(f"{number} is not a measurement: a record cannot hold it")
@@ -218,6 +220,7 @@ def _record(wire: WireRecord) -> Record:
         started=wire.started,
         finished=wire.finished,
         code=wire.code,
+        confidence=wire.confidence,
     )
     if (wire.status == "ok") != (wire.failure is None) or (wire.status == "ok") != bool(scores):
         raise ValueError("a record that is ok has scores, and one that failed has a failure")

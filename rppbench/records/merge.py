@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from rppbench.files.atomic import Problem
+from rppbench.records.confidence import with_confidences
 from rppbench.records.record import Record, other_contents
 from rppbench.records.store import Store
 
@@ -32,6 +33,27 @@ class Merged:
     """Files and lines in the other folders that are not records."""
 
 
+@dataclass(frozen=True)
+class Arriving:
+    """A record to copy, and its origin."""
+
+    record: Record
+    place: str
+    """For messages."""
+    store: Store | None = None
+    """Where the confidences of its images are, if it was read from there."""
+
+    def complete(self, problems: list[Problem]) -> Record:
+        """The record with its confidences; without them, and a problem, where they are damaged."""
+        if self.store is None:
+            return self.record
+        record = with_confidences(self.store.root, self.record)
+        if isinstance(record, Record):
+            return record
+        problems.append(record)
+        return self.record
+
+
 def merge(into: Store, others: Iterable[Store], begin_step: Begin = _silent) -> Merged:
     """Copy to `into` the records of `others` that it lacks, in the form that it uses.
 
@@ -41,25 +63,25 @@ def merge(into: Store, others: Iterable[Store], begin_step: Begin = _silent) -> 
     Learned prompts are not copied.
     """
     result = Merged()
-    arriving: list[tuple[Record, str]] = []
+    arriving: list[Arriving] = []
     for other in others:
         stored, problems = other.stored(begin_step(f"read records of {other.root}"))
         result.problems += problems
-        arriving += [(one.record, one.place) for one in stored]
+        arriving += [Arriving(one.record, one.place, other) for one in stored]
     merge_records(into, arriving, result, report=begin_step("merge records"))
     return result
 
 
 def merge_records(
     into: Store,
-    arriving: Collection[tuple[Record, str]],
+    arriving: Collection[Arriving],
     result: Merged,
     lines: bool | None = None,
     report: Callable[[int, int], object] = lambda done, total: None,
 ) -> None:
     """Copy records as `merge` does, and count them in `result`.
 
-    Each of `arriving` is a record and its origin. `lines` chooses the form: True for JSON Lines,
+    `lines` chooses the form: True for JSON Lines,
     False for files, None for the form that `into` uses.
     """
     if lines is None:
@@ -67,8 +89,9 @@ def merge_records(
     with into.locked() if lines else nullcontext():
         known = {one.record.key: (one.record, one.place) for one in into.stored()[0]}
         changed: dict[str, Record] = {}
-        for done, (record, theirs) in enumerate(arriving, 1):
+        for done, one in enumerate(arriving, 1):
             report(done, len(arriving))
+            record, theirs = one.record, one.place
             here, ours = known.get(record.key, (None, ""))
             if here is None and (obstacle := into.in_the_way(record.cell)):
                 # It is not overwritten: a damaged record may still be worth a look.
@@ -77,13 +100,13 @@ def merge_records(
                 )
             elif here is None:
                 result.added += 1
-                changed[record.key] = record
+                changed[record.key] = one.complete(result.problems)
                 known[record.key] = record, theirs
             elif here.status == record.status == "ok" and (why := _difference(here, record)):
                 result.conflicts.append(f"{ours}: {why} in {theirs}")
             elif here.status != "ok" and record.status == "ok":
                 result.replaced += 1
-                changed[record.key] = record
+                changed[record.key] = one.complete(result.problems)
                 known[record.key] = record, theirs
             else:
                 result.known += 1
@@ -137,7 +160,7 @@ def publish(
     result = Merged()
     stored, damaged = source.stored(begin_step(f"read records of {source.root}"))
     result.problems += damaged
-    arriving: list[tuple[Record, str]] = []
+    arriving: list[Arriving] = []
     failures_left = 0
     report = begin_step(f"check records of {source.root}")
     for done, one in enumerate(stored, 1):
@@ -151,7 +174,7 @@ def publish(
         elif record.status != "ok" and not failed:
             failures_left += 1
         else:
-            arriving.append((record, one.place))
+            arriving.append(Arriving(record, one.place, source))
     merge_records(into, arriving, result, lines=True)
     return result, failures_left
 

@@ -51,6 +51,10 @@ class Score:
     per_image: PerImage | None = None
     """Outcomes of the `total` images; None where single images have none or they are not kept."""
 
+    confidence: bytes | None = field(default=None, compare=False, repr=False)
+    """Probability of the best class of each of the `total` images, as little-endian float32. Held
+    until the record is written, which puts them in a file of their own (`records.confidence`)."""
+
     def outcomes(self) -> list[bool] | None:
         """For each test image in order, whether it was right; None where outcomes are not kept.
 
@@ -119,6 +123,8 @@ class Record:
     started: str = ""
     """ISO 8601, UTC."""
     finished: str = ""
+    confidence: str = ""
+    """Digest of the file of its images' confidences (`records.confidence`); '' without one."""
     code: Mapping[str, str] = field(default_factory=dict)
     """Digests of the source of components that are not built in: 'method:x', 'dataset:x', ..."""
 
@@ -135,6 +141,8 @@ class Record:
         """The part that must be equal whenever the same cell is run again."""
         data = asdict(self)
         kept = ("cell", "status", "metric", "scores", "training_log", "draw")
+        for score in data["scores"]:
+            del score["confidence"]  # not read back with the record
         return {name: data[name] for name in kept}
 
 

@@ -31,6 +31,7 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.records.cell import Cell, Training
 from rppbench.records.codec import OtherSchema, decode, encode
+from rppbench.records.confidence import remove_confidences, write_confidences
 from rppbench.records.names import file_name, former_file_name
 from rppbench.records.record import Record, other_contents
 from rppbench.records.upgrade import upgrade
@@ -96,6 +97,8 @@ class Store:
         Raises ValueError for a record with NaN or infinity, which JSON does not have.
         """
         path = self.record_path(record.cell)
+        encode(record)
+        record = write_confidences(self.root, record)
         line = encode(record)
         self._remove_stale_line(record)
         if path.is_file() and isinstance(self._load(path), Problem):
@@ -104,6 +107,7 @@ class Store:
         former = self._file(record.cell, record.key, former_file_name)
         if former != path:
             former.unlink(missing_ok=True)
+        remove_confidences(self.root, [record.key], keep=record.confidence)
         return path
 
     def write_lines(self, records: Iterable[Record]) -> None:
@@ -112,18 +116,24 @@ class Store:
         Each .jsonl file is replaced in one step, and by one process at a time. Lines that are not
         records are kept, at the end. Raises ValueError as `write` does, before anything is written.
         """
-        changed: dict[Path, dict[Cell, bytes]] = {}
-        for record in records:
-            changed.setdefault(self.lines_path(record.cell), {})[record.cell] = encode(record)
-        if not changed:
+        given = list(records)
+        for record in given:
+            encode(record)
+        if not given:
             return
         with self.locked():
+            written = [write_confidences(self.root, record) for record in given]
+            changed: dict[Path, dict[Cell, bytes]] = {}
+            for record in written:
+                changed.setdefault(self.lines_path(record.cell), {})[record.cell] = encode(record)
             for path, lines in changed.items():
                 self._rewrite(path, lines)
                 for cell in lines:
                     self._remove_files(cell)
                     for former in self._lines_places(cell)[1:]:
                         self._drop_lines(former, {cell.key})
+            for record in written:
+                remove_confidences(self.root, [record.key], keep=record.confidence)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -191,6 +201,7 @@ class Store:
                     keys.setdefault(path, set()).add(cell.key)
             for path, of_path in keys.items():
                 count += self._drop_lines(path, of_path)
+        remove_confidences(self.root, [key for of_path in keys.values() for key in of_path])
         return count
 
     def _drop_lines(self, path: Path, keys: set[str]) -> int:

@@ -108,5 +108,6 @@ class WireRecord(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     per_image: dict[str, msgspec.Raw]
     """Outcomes of images by metric; not decoded on reading."""
     code: dict[str, str] = {}
-    """Left out of the line if empty."""
+    confidence: str = ""
+    """Left out of the line if empty, as `code` is."""
     digest: str

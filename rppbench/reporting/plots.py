@@ -1,4 +1,4 @@
-"""Figures of a leaderboard table: cost, shots, critical differences, data sets, training curves.
+"""Figures of a leaderboard table: cost, shots, ranks, data sets, training, reliability.
 
 Means are in percent, with 95 % t-intervals over seeds.
 """
@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from rppbench.leaderboard.calibration import Curve
 from rppbench.leaderboard.number_format import duration_text
 from rppbench.leaderboard.tables import Row, Table
 from rppbench.leaderboard.variants import Variant
@@ -179,6 +180,35 @@ def curves(table: Table, variants: Sequence[Variant]) -> Figure | None:
     axes[1].set(xlabel="Epoch", ylabel="Accuracy of the batches, %")
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(True)
+    _legend(figure, axes[0])
+    return figure
+
+
+@styled
+def reliability(curves: Sequence[Curve]) -> Figure | None:
+    """Accuracy against mean confidence of each bin, a panel for each part of the classes.
+
+    A point above the diagonal is underconfident. None without a curve.
+    """
+    parts = list(dict.fromkeys(curve.part for curve in curves))
+    rows = list(dict.fromkeys(curve.label for curve in curves))[:MAX_ROWS]
+    if not parts:
+        return None
+    figure, axes = figure_with_axes(3.9 * len(parts) + 0.4, 4.2, len(parts))
+    for axis, part in zip(axes, parts, strict=True):
+        axis.plot([0, 100], [0, 100], color=QUIET, linewidth=1, linestyle=":")
+        for curve in curves:
+            if curve.part != part or curve.label not in rows:
+                continue
+            points = [
+                (100 * one.confidence, 100 * one.accuracy) for one in curve.bins if one.images
+            ]
+            index = rows.index(curve.label)
+            style: dict[str, Any] = {"color": colour(index), "marker": marker(index), "ms": 4}
+            axis.plot([x for x, _ in points], [y for _, y in points], label=curve.label, **style)
+        axis.set(xlim=(0, 100), ylim=(0, 100), aspect="equal", title=part)
+        axis.set(xlabel="Mean confidence, %", ylabel="Accuracy, %")
         axis.grid(True)
     _legend(figure, axes[0])
     return figure

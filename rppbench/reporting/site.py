@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
@@ -17,6 +17,7 @@ from rppbench.comparison.ablation import Ablation
 from rppbench.files.atomic import write_atomically
 from rppbench.files.printable import printable
 from rppbench.leaderboard.build import TableWithVariants
+from rppbench.leaderboard.calibration import Curve
 from rppbench.leaderboard.tables import Row, Table
 from rppbench.records.names import file_name
 from rppbench.records.record import lower_is_better
@@ -41,6 +42,8 @@ from rppbench.reporting.row_details import row_details
 from rppbench.reporting.shot_curve import CAPTION, ShotCurve, differ_in_shots_only, shot_curves
 
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}
+Curves = Callable[[TableWithVariants], Iterable[Curve]]
+"""Reads the reliability curves of a table's rows."""
 ABLATION_FORMATS = {"md": "Markdown", "json": "JSON", "svg": "SVG", "png": "PNG"}
 """Formats by suffix of the file; the last two exist if there is a figure."""
 
@@ -50,18 +53,20 @@ def write(
     folder: Path,
     ablations: Sequence[Ablation] = (),
     step: Callable[[str], object] = lambda _: None,
+    curves: Curves = lambda _: (),
 ) -> Path:
     """Write index.html, and beside it all tables and ablations in their other formats.
 
     Returns the path of index.html. `step` is called with the title of each table and ablation
-    before it is drawn. Raises OSError if a file cannot be written.
+    before it is drawn. `curves` reads the reliability curves of a table, which are drawn too.
+    Raises OSError if a file cannot be written.
     """
     write_leaderboards([built.table for built in tables], folder)
     for report in ablations:
         step(report.grid.title)
         ablation_page.write(report, folder)
     index = Path(folder) / "index.html"
-    write_atomically(index, page(tables, ablations, step))
+    write_atomically(index, page(tables, ablations, step, curves))
     return index
 
 
@@ -69,6 +74,7 @@ def page(
     tables: Sequence[TableWithVariants],
     ablations: Sequence[Ablation] = (),
     step: Callable[[str], object] = lambda _: None,
+    curves: Curves = lambda _: (),
 ) -> str:
     """The HTML of the page; the same bytes for the same records.
 
@@ -85,7 +91,7 @@ def page(
         sections.append(_shot_section(number, curve))
     for number, built in enumerate(tables, 1):
         step(built.table.title)
-        sections.append(_table_section(number, built, tables, details))
+        sections.append(_table_section(number, built, tables, details, curves))
     sections += [_ablation_section(ablations)] if ablations else []
     return Template(texts["page.html"]).substitute(
         title="Leaderboards",
@@ -174,6 +180,7 @@ def _table_section(
     built: TableWithVariants,
     tables: Sequence[TableWithVariants],
     details: list[list[dict[str, object]]],
+    curves: Curves,
 ) -> str:
     """A table with its captions, footnotes and figures; its rows' details go into `details`."""
     table = built.table
@@ -205,7 +212,7 @@ def _table_section(
         *(f"<li>{escape(note)}</li>" for note in footnotes(table)),
         "</ul>",
         f"<details><summary>Setting</summary><dl>{''.join(setting)}</dl></details>",
-        *_figures(number, built),
+        *_figures(number, built, curves),
         "</section>",
     ]
     return "\n".join(lines)
@@ -301,7 +308,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _figures(number: int, built: TableWithVariants) -> Iterator[str]:
+def _figures(number: int, built: TableWithVariants, curves: Curves) -> Iterator[str]:
     table = built.table
     more = len(table.rows) - len(plots.plotted_rows(table))
     left_out = f" Of {len(table.rows)} rows the best {plots.MAX_ROWS}." if more else ""
@@ -328,6 +335,12 @@ def _figures(number: int, built: TableWithVariants) -> Iterator[str]:
             "Each data set. Lines are 95 % t-intervals over seeds.",
             plots.bars(table),
         ),
+        (
+            "reliability",
+            "Reliability: accuracy of the images in each of 15 bins of confidence, over all seeds "
+            "and data sets. Below the dotted line, predictions are overconfident.",
+            plots.reliability(_plotted(table, curves(built))),
+        ),
     )
     yield '<div class="figures">'
     for name, text, figure in figures:
@@ -335,6 +348,12 @@ def _figures(number: int, built: TableWithVariants) -> Iterator[str]:
             text_of_rows = text if name == "ranks" else text + left_out
             yield _figure(text_of_rows, figure, f"{name}-{number}", table.title)
     yield "</div>"
+
+
+def _plotted(table: Table, curves: Iterable[Curve]) -> list[Curve]:
+    """The curves of the rows that figures have, in the order of the rows."""
+    places = {row.label: place for place, row in enumerate(plots.plotted_rows(table))}
+    return sorted((c for c in curves if c.label in places), key=lambda c: places[c.label])
 
 
 def _figure(text: str, figure: Figure, name: str, title: str) -> str:

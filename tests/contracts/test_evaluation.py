@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from rppbench.contracts.evaluation import BINS, Evaluation, calibration_error
+from rppbench.contracts.evaluation import Evaluation
 from rppbench.records.record import is_detail, lower_is_better
+from rppbench.stats.calibration import BINS, calibration_error
 
 
 def test_calibration_error_is_the_weighted_gap_of_each_bin() -> None:
@@ -25,7 +27,7 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin() -> None:
             accuracy = sum(r for _, r in inside) / len(inside)
             total += len(inside) / 500 * abs(mean - accuracy)
     assert total > 0.05
-    assert calibration_error(confidence, right) == pytest.approx(total, abs=1e-6)
+    assert calibration_error(confidence.numpy(), right.tolist()) == pytest.approx(total, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_calibration_error_is_the_weighted_gap_of_each_bin() -> None:
 def test_calibration_error_of_a_few_images(
     confidence: list[float], right: list[bool], error: float
 ) -> None:
-    computed = calibration_error(torch.tensor(confidence), torch.tensor(right))
+    computed = calibration_error(np.array(confidence, np.float32), right)
     assert computed == pytest.approx(error, abs=1e-6)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,20 @@ from rppbench.contracts.recipe import read_recipes
 from rppbench.exporters import prompt_card
 from rppbench.features.files import problems, stored_files
 from rppbench.features.store import FeatureStore
+from rppbench.files.atomic import Problem
 from rppbench.files.digests import digest, sha256
 from rppbench.leaderboard.build import build
 from rppbench.planning.settings import grid_settings, settings
 from rppbench.records import codec
 from rppbench.records.cell import Choice
+from rppbench.records.confidence import confidence_path, read_confidences
 from rppbench.records.grid import Combination, Grid, Place
+from rppbench.records.outcomes import PerImage
+from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
 from rppbench.reporting import csv_json, latex, markdown
 from rppbench.reporting.ablation_page import stored_grids
+from rppbench.stats.calibration import calibration_error
 from rppbench.training.state import Progress, learned_parameters, load_state, save_state
 
 KEY = "abcdefabcdef"
@@ -48,6 +54,26 @@ def read_records(folder: Path) -> None:
     pages = (markdown.page(tables), latex.page(tables), csv_json.csv(tables), csv_json.json(tables))
     for page in pages:
         page.encode()
+
+
+def confident(confidence: bytes | None = None, digest: str = "") -> Record:
+    score = Score("top1", 50.0, 1, 2, PerImage.of([True, False]), confidence)
+    return replace(records()[0], scores=(score,), confidence=digest)
+
+
+def write_confidences(folder: Path) -> None:
+    Store(folder).write(confident(np.array([0.5, 0.25], np.float32).tobytes()))
+
+
+def read_kept_confidences(folder: Path) -> None:
+    """Under the digest of what the file holds now: digests are no signatures."""
+    for path in list(folder.rglob("*.safetensors*")):
+        record = confident(digest=hashlib.sha256(path.read_bytes()).hexdigest()[:16])
+        path.rename(confidence_path(folder, record))
+        values = read_confidences(folder, record)
+        if not isinstance(values, Problem) and values:
+            assert set(values) == {"top1"}
+            calibration_error(values["top1"], [True, False])
 
 
 def seal_record(folder: Path, name: str) -> None:
@@ -197,6 +223,7 @@ def read_features(folder: Path) -> None:
 KINDS = [
     Kind("record lines", write_lines, read_records, seal_record),
     Kind("record files", write_files, read_records, seal_record),
+    Kind("confidences", write_confidences, read_kept_confidences),
     Kind("configs", write_config, read_config),
     Kind("grids", write_grid, read_grid),
     Kind("stored grids", write_stored_grid, stored_grids),

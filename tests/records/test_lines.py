@@ -15,7 +15,7 @@ from rppbench.cli import main
 from rppbench.errors import UsageError
 from rppbench.records import store as stores
 from rppbench.records.codec import encode
-from rppbench.records.merge import Merged, merge, merge_records, publish
+from rppbench.records.merge import Arriving, Merged, merge, merge_records, publish
 from rppbench.records.record import Failure
 from rppbench.records.store import Store
 
@@ -75,7 +75,7 @@ def test_a_damaged_line_is_named_by_file_and_number_hides_no_other_and_stays(sto
     # A number of the damaged line's cell does not come beside it unseen.
     coop = next(one for one in RECORDS if one.key.encode() in damaged)
     result = Merged()
-    merge_records(store, [(coop, "elsewhere")], result)
+    merge_records(store, [Arriving(coop, "elsewhere")], result)
     (conflict,) = result.conflicts
     assert conflict.startswith(f"{path}:")
     assert conflict.endswith("is not a record, but occupies the place of one")

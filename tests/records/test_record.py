@@ -86,8 +86,11 @@ def as_json(record: Record) -> dict[str, Any]:
 CODED = replace(OK, code={"method:mine": "0123456789abcdef", "dataset:mine": "fedcba9876543210"})
 
 
+CONFIDENT = replace(OK, confidence="0123456789abcdef")
+
+
 @pytest.mark.parametrize(
-    "record", [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED], ids=lambda one: one.key
+    "record", [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED, CONFIDENT], ids=lambda one: one.key
 )
 def test_a_record_survives_its_line_and_fits_the_schema(record: Record) -> None:
     line = encode(record)

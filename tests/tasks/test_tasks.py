@@ -13,6 +13,7 @@ from support.toy_runner import ToyRunner
 from rppbench.contracts.engine import Event
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
+from rppbench.files.atomic import Problem
 from rppbench.leaderboard.build import build
 from rppbench.planning.plan import cell_groups, cells, labels
 from rppbench.planning.request import Request
@@ -20,8 +21,10 @@ from rppbench.planning.status import survey
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
+from rppbench.records.confidence import read_confidences
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
+from rppbench.stats.calibration import calibration_error
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.testing import check_task
 from rppbench.training.state import learned_parameters
@@ -115,6 +118,14 @@ def test_base_to_new_scores_each_half_among_itself(models: Path, tmp_path: Path)
         assert (base.total, new.total) == (4 * images, 3 * images)  # of seven classes
         assert record.metric == "harmonic_mean"
         assert value(record, "harmonic_mean") == pytest.approx(harmonic_mean(base.value, new.value))
+        confidences = read_confidences(tmp_path, record)
+        assert not isinstance(confidences, Problem)
+        assert set(confidences) == {"base", "new"}
+        for score, name in ((base, "base"), (new, "new")):
+            outcomes = score.outcomes()
+            assert outcomes is not None
+            error = round(100 * calibration_error(confidences[name], outcomes), 2)
+            assert error == value(record, f"{name}_ece")
 
 
 def test_base_and_new_images_are_classified_among_all_classes_on_request(

@@ -1,0 +1,100 @@
+"""Confidences of single test images, in a file of their own beside the records.
+
+confidences/<key>-<digest>.safetensors holds, for each score with outcomes, the probability of the
+best class of every image: float32 of shape (total,), in the order of the outcomes. They are kept so
+that calibration can be computed again. Tables read records alone and never open these files.
+
+The name holds the digest of the content, and so does the record (`Record.confidence`). The file is
+written before the record and in one step: a record never names a file of another run, and a kill
+leaves at most a file that no record names, which the next write of the cell removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.files.atomic import Problem, write_atomically
+from rppbench.records.record import Record
+
+if TYPE_CHECKING:  # numpy takes as long to import as a table takes to make
+    import numpy as np
+    from numpy.typing import NDArray
+
+_DIGITS = 16
+
+
+def confidence_path(root: Path, record: Record) -> Path:
+    """confidences/<key>-<digest>.safetensors"""
+    return root / "confidences" / f"{record.key}-{record.confidence}.safetensors"
+
+
+def write_confidences(root: Path, record: Record) -> Record:
+    """Write the confidences that the record's scores hold; the record, with the file's digest.
+
+    A record whose scores hold none, such as one that was read, is returned as it is.
+    """
+    kept = {s.metric: s.confidence for s in record.scores if s.confidence is not None}
+    if not kept:
+        return record
+    import numpy as np
+    from safetensors.numpy import save
+
+    content = save({name: np.frombuffer(values, "<f4") for name, values in kept.items()})
+    record = replace(record, confidence=sha256(content).hexdigest()[:_DIGITS])
+    path = confidence_path(root, record)
+    if not path.exists():
+        write_atomically(path, content)
+    return record
+
+
+def remove_confidences(root: Path, keys: Iterable[str], keep: str = "") -> None:
+    """Remove the confidences of the cells with these keys, but for the file with digest `keep`."""
+    folder = root / "confidences"
+    for key in keys if folder.is_dir() else ():
+        for path in folder.glob(f"{key}-*.safetensors"):
+            if path.stem != f"{key}-{keep}":
+                path.unlink(missing_ok=True)
+
+
+def read_confidences(root: Path, record: Record) -> dict[str, NDArray[np.float32]] | Problem:
+    """Confidences (total,) by metric; {} where none are kept, a Problem where they are damaged."""
+    path = confidence_path(root, record)
+    if not record.confidence or not path.is_file():
+        return {}
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Problem(path, f"cannot be read: {error.strerror}")
+    if sha256(content).hexdigest()[:_DIGITS] != record.confidence:
+        return Problem(path, "the content does not match its digest: edited or damaged")
+    try:
+        values = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        return Problem(path, f"not a file of confidences: {error}")
+    for name, of_score in values.items():
+        score = record.score(name)
+        if score is None or of_score.dtype != "float32" or of_score.shape != (score.total,):
+            return Problem(path, f"its {name!r} does not fit the scores of the record")
+    return values
+
+
+def with_confidences(root: Path, record: Record) -> Record | Problem:
+    """The record with the confidences of its scores, so that another store writes them too.
+
+    Without them where none are kept; a Problem where they are damaged.
+    """
+    values = read_confidences(root, record)
+    if isinstance(values, Problem):
+        return values
+    scores = (
+        replace(s, confidence=values[s.metric].astype("<f4").tobytes()) if s.metric in values else s
+        for s in record.scores
+    )
+    return replace(record, scores=tuple(scores))
