@@ -87,6 +87,11 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         metavar="BACKEND",
         help="run the towers through torch.compile [backend inductor]",
     )
+    add(
+        "--inference-cost",
+        action=argparse.BooleanOptionalAction,
+        help="count FLOPs and time live predictions, past the stored features",
+    )
     add("--recipe", metavar="NAME", help="training recipe; `rppbench info METHOD` lists them")
     add(
         "--set",

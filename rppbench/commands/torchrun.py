@@ -64,6 +64,7 @@ def runner_options(chosen: Settings) -> dict[str, Any]:
         "batch_size": chosen.batch_size,
         # Images that other processes read could not be debugged.
         "num_workers": 0 if chosen.debug else chosen.num_workers,
+        "inference_cost": chosen.inference_cost,
         "compile": chosen.compile,
         "memory": parse_size(chosen.memory, "--memory") if chosen.memory else None,
         "retrain": chosen.overwrite == "always",

@@ -62,20 +62,38 @@ def similarities(
             yield refuse_nan(head.method, image @ texts[0].T)
             notify("evaluate", done, len(features), {})
         return
+    texts = class_features(clip, prompts, names, wording=wording, head=head, store=store)
+    for part in features.split(clip.scored_images_at_once(len(names))):
+        yield compare(clip, part.to(texts.device), texts, head)
+
+
+def class_features(
+    clip: Clip,
+    prompts: Prompts,
+    names: Sequence[str],
+    *,
+    wording: str,
+    head: Head = COSINES,
+    store: FeatureStore | None = None,
+) -> Tensor:
+    """(c, e) text features of the named classes, for all prompts but `Conditional` ones."""
+    text = prompts.text
+    assert not isinstance(text, Conditional), "each image has texts of its own"
     if isinstance(text, Templates):
         encoder = template_encoder(text, clip, head.teacher)
         wordings = text.wordings or (wording,)
-        texts = template_features(store, encoder, names, wordings, unit=text.unit)
-    else:
-        words = clip.names(names, prompts.wording(wording))
-        prompt = learned_prompt(store, clip, names, text, wording)
-        texts = retry_with_less_memory(clip.text, partial(clip.text.encode, prompt, words))
-    for part in features.split(clip.scored_images_at_once(len(names))):
-        images = part.to(texts.device)
-        logits = head.logits(images, texts)
-        logits = checked_logits(head.method, logits, len(images), len(texts))
-        cosines = images @ texts.T if logits is None else logits / clip.scale
-        yield refuse_nan(head.method, cosines)
+        return template_features(store, encoder, names, wordings, unit=text.unit)
+    words = clip.names(names, prompts.wording(wording))
+    prompt = learned_prompt(store, clip, names, text, wording)
+    return retry_with_less_memory(clip.text, partial(clip.text.encode, prompt, words))
+
+
+def compare(clip: Clip, images: Tensor, texts: Tensor, head: Head) -> Tensor:
+    """(b, c) cosines of features (b, e) and (c, e); logits of a `head`, divided by CLIP's scale."""
+    logits = head.logits(images, texts)
+    logits = checked_logits(head.method, logits, len(images), len(texts))
+    cosines = images @ texts.T if logits is None else logits / clip.scale
+    return refuse_nan(head.method, cosines)
 
 
 def head_of(

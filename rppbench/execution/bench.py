@@ -15,6 +15,8 @@ from rppbench.data.images import Notify
 from rppbench.data.parts import COMPLETE, VALIDATION, samples_of, scored_part
 from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
+from rppbench.evaluation.classify import Head
+from rppbench.evaluation.inference_cost import InferenceCost, inference_cost
 from rppbench.evaluation.scorer import Scorer
 from rppbench.execution.cell_method import CellMethod
 from rppbench.execution.region_bench import CellRegions
@@ -50,6 +52,8 @@ class CellBench:
         """Digests of the data that were scored, by part."""
         self._fitted_at = 0.0
         """Monotonic time at which the prompts were ready and scoring began."""
+        self._first_scored: tuple[Sequence[Sample], Sequence[int], Head] | None = None
+        """Images, classes and head of the first evaluation."""
         self.evaluated: list[int] = []
         """Number of images of each evaluation so far."""
 
@@ -77,6 +81,23 @@ class CellBench:
     def eval_seconds(self) -> float:
         """Seconds since the prompts were ready; 0 before."""
         return time.monotonic() - self._fitted_at if self._fitted_at else 0.0
+
+    def inference_cost(self) -> InferenceCost | None:
+        """The cost of a live prediction among the classes that were scored first.
+
+        None for a task that classifies no images.
+        """
+        if self._first_scored is None:
+            return None
+        samples, chosen, head = self._first_scored
+        return inference_cost(
+            self.clip,
+            self.method.prompts,
+            self.dataset,
+            samples[: self.resources.batch_size],
+            [self.dataset.classes[label] for label in chosen],
+            head,
+        )
 
     def evaluate(
         self,
@@ -138,6 +159,7 @@ class CellBench:
         on_source = training is not None and training.source == self.cell.dataset
         head = method.head(method.positions(names, chosen if on_source else None))
         evaluations = self._scorer(method.prompts, self.dataset, samples, chosen, parts, head)
+        self._first_scored = self._first_scored or (samples, chosen, head)
         self.evaluated += [len(evaluation.labels) for evaluation in evaluations]
         return [replace(evaluation, train_loss=method.train_loss) for evaluation in evaluations]
 

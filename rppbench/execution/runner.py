@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +63,8 @@ class Runner:
     retrain: bool = False
     """Whether to repeat trainings whose prompts are stored (`--overwrite always`)."""
     stop_on_failure: bool = False
+    inference_cost: bool = False
+    """Whether to measure what live predictions cost (`--inference-cost`)."""
     compile: str | None = None
     """Backend of `torch.compile` for the towers; None does not compile them."""
     trust_data: bool = False
@@ -161,6 +163,8 @@ class Runner:
                 eval_seconds=bench.eval_seconds,
                 peak_bytes=peak_bytes(self.device),
             )
+            if self.inference_cost and (live := bench.inference_cost()):
+                cost = replace(cost, **asdict(live))
             self.resources.backbones.check()
             self.resources.contents.check_all()
             if validation := bench.method.chosen_on:

@@ -48,6 +48,7 @@ class Settings:
     num_workers: int = 0
     memory: str | None = None
     precision: str = "fp32"
+    inference_cost: bool = False
     compile: str | None = None
     recipe: str | None = None
     set: Mapping[str, str] = field(default_factory=dict)

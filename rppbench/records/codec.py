@@ -26,7 +26,7 @@ from rppbench.records.cell import (
     sorted_json,
 )
 from rppbench.records.outcomes import PerImage
-from rppbench.records.record import Cost, Failure, Record, Score
+from rppbench.records.record import INFERENCE, Cost, Failure, Record, Score
 from rppbench.records.wire import (
     WireCell,
     WireChoice,
@@ -105,7 +105,7 @@ def encode(record: Record) -> bytes:
             {"metric": s.metric, "value": float(s.value), "correct": s.correct, "total": s.total}
             for s in record.scores
         ],
-        "cost": vars(record.cost),
+        "cost": _cost_data(record.cost),
         "failure": failure and vars(failure),
         "training_log": record.training_log,
         "draw": record.draw,
@@ -314,7 +314,15 @@ def _cost(wire: WireCost) -> Cost:
         wire.parameters,
         wire.steps,
         wire.training_reused,
+        wire.flops_per_image,
+        wire.flops_per_class_set,
+        wire.images_per_second,
     )
+
+
+def _cost_data(cost: Cost) -> dict[str, Any]:
+    measured = any(getattr(cost, name) for name in INFERENCE)
+    return {name: value for name, value in vars(cost).items() if measured or name not in INFERENCE}
 
 
 def _failure(wire: WireFailure) -> Failure:

@@ -78,6 +78,17 @@ class Cost:
     steps: int = 0
     training_reused: bool = False
     """True when the prompts came from an earlier cell or run."""
+    flops_per_image: int = 0
+    """Floating-point operations of a live prediction of one image, with the classes' features
+    ready; 0 where they were not counted, as for the two below (`rppbench run --inference-cost`)."""
+    flops_per_class_set: int = 0
+    """Floating-point operations that the classes' features take, once for all images."""
+    images_per_second: float = 0.0
+    """Images that are predicted live in a second, without reading them."""
+
+
+INFERENCE = ("flops_per_image", "flops_per_class_set", "images_per_second")
+"""Fields of `Cost` that were not measured if all are 0; then a record leaves them out."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,9 @@ class WireCost(Struct, forbid_unknown_fields=True, gc=False):
     parameters: int
     steps: int
     training_reused: bool
+    flops_per_image: int = 0
+    flops_per_class_set: int = 0
+    images_per_second: float = 0.0
 
 
 class WireFailure(Struct, forbid_unknown_fields=True, gc=False):
