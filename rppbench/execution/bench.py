@@ -21,6 +21,7 @@ from rppbench.evaluation.scorer import Scorer
 from rppbench.execution.cell_method import CellMethod
 from rppbench.execution.region_bench import CellRegions
 from rppbench.execution.resources import Resources
+from rppbench.files.class_names import seen_names
 from rppbench.records.cell import Cell
 
 
@@ -98,6 +99,20 @@ class CellBench:
             [self.dataset.classes[label] for label in chosen],
             head,
         )
+
+    @cached_property
+    def seen_names(self) -> str:
+        """How many of the class names were learned on another data set: '12/47'.
+
+        '' if nothing was learned on another one.
+        """
+        learned: list[str] = []
+        for training in self.cell.trainings:
+            if training.source != self.cell.dataset:
+                source = self.resources.dataset(training.source)
+                learned += [source.classes[i] for i in training_classes(source, training.classes)]
+        names = self.dataset.classes
+        return f"{len(seen_names(names, learned))}/{len(names)}" if learned else ""
 
     def evaluate(
         self,

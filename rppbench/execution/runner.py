@@ -39,7 +39,7 @@ from rppbench.planning.refusals import Refusals
 from rppbench.plugins.containment import contained, uncontained
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
-from rppbench.records.record import FEWER_IMAGES, VALIDATION, Failure, Record, now
+from rppbench.records.record import FEWER_IMAGES, SEEN_NAMES, VALIDATION, Failure, Record, now
 from rppbench.records.store import Store
 from rppbench.training.distributed import ALONE, Group
 from rppbench.training.failures import failure_of
@@ -151,6 +151,8 @@ class Runner:
                 self._warn(cell, bench, report)
                 given = task(**dict(cell.task.options)).run(bench)
                 scores = checked_scores(cell.task.name, given, bench.evaluated)
+            if seen := bench.seen_names:
+                record = replace(record, labels={**record.labels, SEEN_NAMES: seen})
             if few := bench.method.few_images:
                 facts = {**record.environment, FEWER_IMAGES: few}
                 record = replace(record, environment=facts)

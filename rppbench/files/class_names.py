@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 
 SHOWN = 3
@@ -32,6 +33,25 @@ def tokenizer_words(name: str) -> tuple[str, ...]:
     text = plain_name(html.unescape(html.unescape(ftfy.fix_text(name)))).lower()
     pattern = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
     return tuple(regex.findall(pattern, text))
+
+
+def seen_names(names: Iterable[str], vocabulary: Iterable[str]) -> list[str]:
+    """The names that a vocabulary holds too, in order.
+
+    A name is seen if one of its synonyms has the same words as one in the vocabulary: synonyms are
+    what commas separate ('tench, Tinca tinca'), and words are those of `tokenizer_words`, so that
+    case, underscores and white space do not count. Plurals, spellings and words for the same thing
+    do: 'lorry' is another name than 'lorries' and 'truck'.
+    """
+    known = _synonyms(tuple(vocabulary))
+    return [name for name in names if not known.isdisjoint(_synonyms((name,)))]
+
+
+@lru_cache(maxsize=1024)
+def _synonyms(names: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    """The words of all synonyms of the names; a name of commas alone is its own synonym."""
+    parts = (part for name in names for part in name.split(",") or [name])
+    return frozenset(words for part in parts if (words := tokenizer_words(part)))
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:

@@ -38,6 +38,15 @@ def p_value_text(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def large_text(number: float) -> str:
+    """A count with three digits and a prefix: '950', '33.7 G', '1.20 T'."""
+    for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * size:
+            scaled = number / size
+            return f"{scaled:.{2 if scaled < 9.995 else 1 if scaled < 99.95 else 0}f} {prefix}"
+    return f"{number:.0f}"
+
+
 def duration_text(seconds: float) -> str:
     """A duration in seconds as text for people: '9.5 s', '3 min 05 s', '2 h 10 min'."""
     if seconds < 59.95:

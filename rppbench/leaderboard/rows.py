@@ -9,10 +9,10 @@ from statistics import fmean
 from rppbench.leaderboard.comparability import age
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.published_match import HARMONIC_OF_AVERAGES
-from rppbench.leaderboard.tables import Average, Column, Missing, Row, TableCell
+from rppbench.leaderboard.tables import Average, Column, Inference, Missing, Row, TableCell
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import recipe_name, spell
-from rppbench.records.record import VALIDATION, Record, is_detail
+from rppbench.records.record import INFERENCE, SEEN_NAMES, VALIDATION, Record, is_detail
 from rppbench.stats.intervals import harmonic_mean
 
 
@@ -70,6 +70,8 @@ def row(variant: Variant, columns: Sequence[Column]) -> Row:
         rank=None,
         parameters=max((record.cost.parameters for record in ok), default=None),
         train_seconds=fmean(seconds.values()) if seconds else None,
+        inference=_inference(ok),
+        seen_names=_seen_names(variant.records),
     )
 
 
@@ -83,6 +85,23 @@ def with_averages(rows: Sequence[Row], columns: Sequence[Column]) -> list[Row]:
         return list(rows)
     averages = _averages([row.entries for row in rows])
     return [replace(row, average=average) for row, average in zip(rows, averages, strict=True)]
+
+
+def _inference(records: Sequence[Record]) -> Inference | None:
+    costs = [record.cost for record in records if record.cost.flops_per_image]
+    if not costs:
+        return None
+    means = (fmean(getattr(cost, name) for cost in costs) for name in INFERENCE)
+    return Inference(*means)
+
+
+def _seen_names(records: Sequence[Record]) -> tuple[tuple[str, int, int], ...]:
+    counts = {}
+    for record in sorted(records, key=age):
+        seen, slash, total = record.labels.get(SEEN_NAMES, "").partition("/")
+        if slash and seen.isdecimal() and total.isdecimal():
+            counts[record.cell.dataset] = (record.cell.dataset, int(seen), int(total))
+    return tuple(counts[name] for name in sorted(counts))
 
 
 def other_averages(

@@ -110,6 +110,16 @@ class Average:
 
 
 @dataclass(frozen=True)
+class Inference:
+    """Cost of live predictions, mean over the data sets of a row and their seeds."""
+
+    flops_per_image: float
+    flops_per_class_set: float
+    """Of the classes of one data set, once for all its images."""
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One variant (a method with its options and its training) and its numbers."""
 
@@ -145,6 +155,11 @@ class Row:
     validation: str = ""
     """The images that values were chosen on: 'few-shot', 'none', 'full, tuned: full'; '' if nothing
     is learned, and in records that do not say it."""
+    inference: Inference | None = None
+    """None where it was not measured."""
+    seen_names: tuple[tuple[str, int, int], ...] = ()
+    """(data set, names, all names) of the class names that were learned on another data set; ()
+    where nothing was, and where records are from before they held it."""
     others: tuple[tuple[str, Average], ...] = ()
     """(metric, average over the data sets) of the metrics that are not the table's own."""
 

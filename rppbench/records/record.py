@@ -106,6 +106,8 @@ VALIDATION = "validation"
 """Label of a record that says on which images values were chosen: 'few-shot', 'none', ..."""
 FEWER_IMAGES = "classes with fewer images than shots"
 """Entry of a record's environment; tables say it in a footnote."""
+SEEN_NAMES = "seen_names"
+"""Label of a record: how many of its class names were learned on another data set, '12/47'."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Record:
     failure: Failure | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     """Its texts in tables: method, method_options, task, dataset, recipe, paper, suite,
-    validation."""
+    `VALIDATION`, `SEEN_NAMES`."""
     training_log: tuple[Mapping[str, float], ...] = ()
     """One entry per epoch: epoch, loss, accuracy (percent of the training batches), lr."""
     draw: str = ""

@@ -17,10 +17,9 @@ from rppbench.records.grid import Grid
 from rppbench.records.names import file_name
 from rppbench.records.record import Record, lower_is_better
 from rppbench.reporting.layout import (
-    COST_HEADS,
     NO_NUMBER,
     conditions,
-    cost_texts,
+    cost_columns,
     headline_text,
 )
 from rppbench.reporting.markdown import cell_text, difference_cells, escape, markdown_table
@@ -136,7 +135,8 @@ def _method(report: Ablation) -> str:
 def _combinations(report: Ablation) -> list[str]:
     factors = [factor for factor, _ in report.grid.baseline.levels]
     heads = [*map(escape, factors), "Mean", "Difference", "95 % interval", "p"]
-    heads += COST_HEADS
+    costs = cost_columns(result.row for result in report.results)
+    heads += [column.head for column in costs]
     body = []
     for index, result in enumerate(report.results):
         difference = [NO_NUMBER] * 3
@@ -147,7 +147,7 @@ def _combinations(report: Ablation) -> list[str]:
             digits = decimals(report.table.metric)
             difference = difference_cells(result.against.difference, p, digits)
         levels = [escape(level) for _, level in result.combination.levels]
-        body.append([*levels, _mean(result), *difference, *cost_texts(result.row)])
+        body.append([*levels, _mean(result), *difference, *(c.text(result.row) for c in costs)])
     return markdown_table(heads, body, left=len(factors))
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Sequence
 from csv import writer
 from dataclasses import asdict
 from io import StringIO
+from itertools import compress
 from json import dumps
 
 from rppbench.files.printable import printable
-from rppbench.leaderboard.tables import Average, Table, TableCell
+from rppbench.leaderboard.tables import Average, Column, Row, Table, TableCell
+from rppbench.records.record import INFERENCE
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings of a cell that spreadsheets run as a formula, unless an apostrophe comes first."""
@@ -42,6 +44,10 @@ HEADS = (
 )
 
 
+OPTIONAL_HEADS = ("validation", *INFERENCE, "seen_names")
+"""Columns at the end that a file has where some row has a value."""
+
+
 def csv(tables: Sequence[Table]) -> str:
     """CSV in long form: one line for each row and column of each table, in the unit of its metric.
 
@@ -52,8 +58,14 @@ def csv(tables: Sequence[Table]) -> str:
     """
     text = StringIO()
     lines = writer(text, lineterminator="\n")
-    chooses = any(table.chooses for table in tables)
-    lines.writerow((*HEADS, "validation") if chooses else HEADS)
+    rows = [row for table in tables for row in table.rows]
+    there = (
+        *(any(table.chooses for table in tables),),
+        *(any(row.inference for row in rows),) * len(INFERENCE),
+        any(row.seen_names for row in rows),
+    )
+    more = tuple(compress(OPTIONAL_HEADS, there))
+    lines.writerow((*HEADS, *more))
 
     def write(values: Iterable[object]) -> None:
         lines.writerow(map(_cell, values))
@@ -86,7 +98,7 @@ def csv(tables: Sequence[Table]) -> str:
                         row.parameters,
                         row.train_seconds,
                         "",
-                        *([row.validation] if chooses else []),
+                        *map(_optional(row, column).get, more),
                     ]
                 )
         for match in table.reported:
@@ -100,8 +112,15 @@ def csv(tables: Sequence[Table]) -> str:
                 "mean": match.printed,
                 "published": f"{match.kind}: {match.source}",
             }
-            write([*(values.get(head) for head in HEADS), *([""] if chooses else [])])
+            write(values.get(head) for head in (*HEADS, *more))
     return text.getvalue()
+
+
+def _optional(row: Row, column: Column) -> dict[str, object]:
+    """The row's values under `OPTIONAL_HEADS`, as far as it has any."""
+    names = {dataset: f"{seen} of {total}" for dataset, seen, total in row.seen_names}
+    costs = asdict(row.inference) if row.inference else {}
+    return {"validation": row.validation, **costs, "seen_names": names.get(column.dataset)}
 
 
 def _cell(value: object) -> object:
@@ -125,7 +144,7 @@ def json(tables: Sequence[Table]) -> str:
             if not data[name]:
                 del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
-            for name in ("validation", "draw"):  # few rows have them
+            for name in ("validation", "draw", "inference", "seen_names"):  # few rows have them
                 if not plain[name]:
                     del plain[name]
             for entry, target in zip(row.entries, plain["entries"], strict=True):

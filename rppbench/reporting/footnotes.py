@@ -47,6 +47,14 @@ def footnotes(table: Table) -> Iterator[str]:
         yield f"Fewer training images than shots: {'; '.join(table.few_images)}."
     if table.devices and any(row.train_seconds is not None for row in table.rows):
         yield f"Train time is that of one training, on {', '.join(table.devices)}."
+    if table.devices and any(row.inference for row in table.rows):
+        yield (
+            "FLOPs and images a second are those of live predictions: an image with the features "
+            "of its classes ready, and the features of all classes of a data set, once. Timed on "
+            f"{', '.join(table.devices)}, without reading files; means over data sets and seeds."
+        )
+    if any(row.seen_names for row in table.rows):
+        yield "Seen names: how many class names were learned on another data set, of all."
 
 
 def _ranking(ranking: Ranking) -> str:

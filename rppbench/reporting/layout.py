@@ -5,17 +5,21 @@ A layout has the heads of a table and the text of its cells, not yet escaped for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rppbench.leaderboard.number_format import DECIMALS, FAILURE_TEXTS, duration_text, unit
+from rppbench.leaderboard.number_format import (
+    DECIMALS,
+    FAILURE_TEXTS,
+    duration_text,
+    large_text,
+    unit,
+)
 from rppbench.leaderboard.tables import Average, PublishedMatch, Row, Table, TableCell
 from rppbench.stats.intervals import Interval
 
 NO_NUMBER = "–"
 """Text of a cell without a number."""
-COST_HEADS = ("Parameters", "Train time")
-"""Heads of the columns that `cost_texts` fills."""
 OTHER_METRICS_CAPTION = "On average over the data sets:"
 PUBLISHED_CAPTION = (
     "for the same backbone, recipe, shots and data set. Measured numbers are those of the table; "
@@ -71,12 +75,70 @@ def leaderboard_layout(table: Table) -> Layout:
     return Layout((*heads, "Seeds"), len(names), tuple(body))
 
 
-def cost_texts(row: Row | None) -> list[str]:
-    """Trained parameters and training time of a row, under `COST_HEADS`."""
-    parameters, seconds = (row.parameters, row.train_seconds) if row else (None, None)
+@dataclass(frozen=True)
+class CostColumn:
+    """A column to the right of the numbers, of one value for each row."""
+
+    head: str
+    value: Callable[[Row], float | None]
+    """What the row is sorted by; None without a number."""
+    spell: Callable[[Row], str]
+    """Its text where it has a number."""
+    always: bool = False
+    """Whether it has its place even where no row has a number."""
+    more_is_better: bool = False
+
+    def text(self, row: Row | None) -> str:
+        """The row's value as printed."""
+        return NO_NUMBER if row is None or self.value(row) is None else self.spell(row)
+
+
+def _seen(row: Row) -> float | None:
+    """Share of the class names that were learned on another data set."""
+    total = sum(all_names for _, _, all_names in row.seen_names)
+    return sum(seen for _, seen, _ in row.seen_names) / total if total else None
+
+
+def _seen_text(row: Row) -> str:
+    seen, total = (sum(counts) for counts in list(zip(*row.seen_names, strict=True))[1:])
+    return f"{seen}/{total}"
+
+
+def _of_inference(head: str, name: str, more_is_better: bool = False) -> CostColumn:
+    """A column of a field of `Inference`."""
+
+    def value(row: Row) -> float | None:
+        return getattr(row.inference, name, None)
+
+    return CostColumn(
+        head, value, lambda row: large_text(value(row) or 0.0), more_is_better=more_is_better
+    )
+
+
+COST_COLUMNS = (
+    CostColumn(
+        "Parameters", lambda row: row.parameters, lambda row: f"{row.parameters:,}", always=True
+    ),
+    CostColumn(
+        "Train time",
+        lambda row: row.train_seconds,
+        lambda row: duration_text(row.train_seconds or 0.0),
+        always=True,
+    ),
+    _of_inference("FLOPs an image", "flops_per_image"),
+    _of_inference("FLOPs a class set", "flops_per_class_set"),
+    _of_inference("Images a second", "images_per_second", more_is_better=True),
+    CostColumn("Seen names", _seen, _seen_text),
+)
+
+
+def cost_columns(rows: Iterable[Row | None]) -> list[CostColumn]:
+    """The columns to the right of the numbers: most only where some row has one."""
+    known = [row for row in rows if row is not None]
     return [
-        NO_NUMBER if parameters is None else f"{parameters:,}",
-        NO_NUMBER if seconds is None else duration_text(seconds),
+        column
+        for column in COST_COLUMNS
+        if column.always or any(column.value(row) is not None for row in known)
     ]
 
 

@@ -11,13 +11,12 @@ from rppbench.leaderboard.tables import Table
 from rppbench.reporting import shot_curve
 from rppbench.reporting.footnotes import footnotes
 from rppbench.reporting.layout import (
-    COST_HEADS,
     OTHER_METRICS_CAPTION,
     PUBLISHED_CAPTION,
     CellText,
     Layout,
     caption,
-    cost_texts,
+    cost_columns,
     leaderboard_layout,
     other_metrics_layout,
     published_layout,
@@ -100,10 +99,10 @@ def page(tables: Sequence[Table]) -> str:
 def _leaderboard(table: Table) -> list[str]:
     """Caption, table with costs, averages of other metrics, and footnotes."""
     layout = leaderboard_layout(table)
-    body = []
+    body, costs = [], cost_columns(table.rows)
     for row, cells in zip(table.rows, layout.body, strict=True):
-        body.append([*map(cell_text, cells), *cost_texts(row)])
-    heads = [escape(head) for head in (*layout.heads, *COST_HEADS)]
+        body.append([*map(cell_text, cells), *(column.text(row) for column in costs)])
+    heads = [escape(head) for head in (*layout.heads, *(column.head for column in costs))]
     lines = [escape(caption(table)), "", *markdown_table(heads, body, layout.name_columns), ""]
     other_metrics = other_metrics_layout(table.rows)
     if other_metrics:

@@ -18,7 +18,7 @@ from rppbench.files.atomic import write_atomically
 from rppbench.files.printable import printable
 from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.calibration import Curve
-from rppbench.leaderboard.tables import Row, Table
+from rppbench.leaderboard.tables import Table
 from rppbench.records.names import file_name
 from rppbench.records.record import lower_is_better
 from rppbench.reporting import ablation_page, ablation_plots, plots
@@ -26,13 +26,12 @@ from rppbench.reporting.figure_style import inline_svg
 from rppbench.reporting.footnotes import footnotes
 from rppbench.reporting.html_text import escape
 from rppbench.reporting.layout import (
-    COST_HEADS,
     OTHER_METRICS_CAPTION,
     PUBLISHED_CAPTION,
     CellText,
     Layout,
     caption,
-    cost_texts,
+    cost_columns,
     leaderboard_layout,
     other_metrics_layout,
     published_layout,
@@ -248,9 +247,11 @@ def _sortable_table(
     table, layout = built.table, leaderboard_layout(built.table)
     variants = {variant.label: variant for variant in built.variants}
     yield "<table><thead><tr>"
-    for index, head in enumerate((*layout.heads, *COST_HEADS)):
+    costs = cost_columns(table.rows)
+    small = {"Rank", *(column.head for column in costs if not column.more_is_better)}
+    for index, head in enumerate((*layout.heads, *(column.head for column in costs))):
         name = index < layout.name_columns
-        small_first = name or head in ("Rank", *COST_HEADS) or lower_is_better(_metric(table, head))
+        small_first = name or head in small or lower_is_better(_metric(table, head))
         first = "ascending" if small_first else "descending"
         kind = ' class="name"' if name else ""
         yield (
@@ -269,7 +270,7 @@ def _sortable_table(
         yield f'<th scope="row" class="name">{button}</th>'
         for index, cell in enumerate(cells[1:], 1):
             yield _cell(cell, index < layout.name_columns)
-        yield from _costs(row)
+        yield from (_data(column.text(row), column.value(row)) for column in costs)
         yield "</tr></tbody>"
     yield "</table>"
 
@@ -287,11 +288,6 @@ def _cell(cell: CellText, name: bool) -> str:
     ]
     kind = "name" if name else "best" if cell.emphasised else ""
     return _data(" ".join(parts), None if name else _number(cell.text), kind)
-
-
-def _costs(row: Row) -> Iterator[str]:
-    for text, value in zip(cost_texts(row), (row.parameters, row.train_seconds), strict=True):
-        yield _data(text, value)
 
 
 def _data(html: str, value: float | None, kind: str = "") -> str:

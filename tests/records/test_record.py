@@ -18,7 +18,7 @@ import pytest
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.codec import decode, encode
 from rppbench.records.outcomes import PerImage, pack_outcomes, unpack_outcomes
-from rppbench.records.record import Cost, Failure, Record, Score
+from rppbench.records.record import INFERENCE, Cost, Failure, Record, Score
 from rppbench.records.wire import (
     WireCell,
     WireChoice,
@@ -86,11 +86,14 @@ def as_json(record: Record) -> dict[str, Any]:
 CODED = replace(OK, code={"method:mine": "0123456789abcdef", "dataset:mine": "fedcba9876543210"})
 
 
+LIVE = replace(OK, cost=replace(OK.cost, flops_per_image=10**10, images_per_second=81.5))
 CONFIDENT = replace(OK, confidence="0123456789abcdef")
 
 
 @pytest.mark.parametrize(
-    "record", [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED, CONFIDENT], ids=lambda one: one.key
+    "record",
+    [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED, LIVE, CONFIDENT],
+    ids=lambda one: one.key,
 )
 def test_a_record_survives_its_line_and_fits_the_schema(record: Record) -> None:
     line = encode(record)
@@ -160,7 +163,7 @@ def test_the_schema_names_every_field_of_every_part_in_the_order_of_the_line() -
         "choice": WireChoice,
     }.items():
         assert set(defined[name]["properties"]) == set(kind.__struct_fields__)
-        optional = {"draw"} if kind is WireTraining else set()  # left out where empty
+        optional = {"draw", *INFERENCE}  # left out where empty
         assert set(defined[name]["required"]) == set(kind.__struct_fields__) - optional
     for kind, wire in ((Training, WireTraining), (Cell, WireCell), (Cost, WireCost)):
         assert {field.name for field in fields(kind)} == set(wire.__struct_fields__)
