@@ -35,7 +35,7 @@ def conclude(
     names = titles([entry.cell for entry in (*due, *crashed)])
     for record in failed:
         assert record.failure is not None
-        reason = hanging(record.failure.message)
+        reason = hanging(record.reason)
         print(f"failed: {names[record.key]}: {record.failure.kind}: {reason}", file=sys.stderr)
     for line in faults:
         print(f"failed: {line}", file=sys.stderr)

@@ -90,7 +90,7 @@ def report_failures(records: Sequence[Record], folder: Path) -> None:
     for record, failure in failed:
         cell = record.cell
         where = f"{cell.method.name} on {cell.dataset} ({cell.task.name}, seed {cell.seed})"
-        reason = hanging(failure.message)
+        reason = hanging(record.reason)
         print(f"failed: {record.key} {where}: {failure.kind}: {reason}", file=sys.stderr)
     if failed:
         print(

@@ -210,6 +210,7 @@ def _facts(store: Store, stored: Stored) -> list[tuple[str, str]]:
     if record.failure is not None:
         facts.append(("failure", f"{record.failure.kind}: {record.failure.message}"))
         facts.append(("details", record.failure.details))
+    facts += [("earlier failure", f"{one.kind}: {one.message}") for one in record.earlier]
     seconds = f"{duration_text(cost.train_seconds)} of training" if training else ""
     scoring = f"{duration_text(cost.eval_seconds)} of scoring" if record.scores else ""
     facts += [

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -73,10 +73,18 @@ class Runner:
     """Files that were read before this time are read anew (`--verify-data`); see `DataContents`."""
     group: Group = ALONE
     """The processes that share each training; this one leads."""
+    place: Mapping[str, str] = field(default_factory=dict)
+    """Where it runs, for the environment of records; see `contracts.engine.Job`."""
+    earlier: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
+    """Failures of earlier tries by the key of a cell."""
 
     def __getstate__(self) -> dict[str, object]:
-        """Only the settings are sent to a worker; models and data are loaded there."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """Only the settings are sent to a worker; models and data are loaded there.
+
+        The worker may have another working folder.
+        """
+        settings = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return settings | {"output": self.output.absolute()}
 
     def __call__(self, batch: CellGroup, report: Report) -> None:
         for cell in batch:
@@ -259,6 +267,11 @@ class Runner:
         except OSError as error:
             raise OutputError(f"cannot write to {self.output}: {error.strerror}") from error
 
+    def failure(self, cell: Cell) -> Failure | None:
+        """The failure in the record of a cell; None if it has no record or a good one."""
+        stored = self.store.read(cell)
+        return stored and stored.failure
+
     def _failed(self, cell: Cell, failure: Failure) -> Record:
         """The record of a cell that did not come to its end."""
         record = replace(self._blank(cell), failure=failure, finished=now())
@@ -276,6 +289,7 @@ class Runner:
             metric="",
             environment=self._environment(),
             started=now(),
+            earlier=self.earlier.get(cell.key, ()),
         )
 
     def _environment(self) -> dict[str, str]:
@@ -285,7 +299,7 @@ class Runner:
             facts["processes"] = str(self.group.size)
         if self.compile:
             facts["compile"] = self.compile
-        return facts
+        return {**facts, **self.place}
 
     def _warn_of_few(self, cell: Cell, few: str, report: Report) -> None:
         """Report once a training which classes have fewer images than shots."""

@@ -17,10 +17,13 @@ from rppbench.contracts.engine import CellGroup, Event, Job
 from rppbench.errors import OutputError
 from rppbench.plugins.containment import interrupts
 from rppbench.records.cell import Cell
+from rppbench.records.record import Failure
 from rppbench.terminal import streams
 
 STOP_SECONDS = 5.0
 """A worker that still runs this long after it was asked to stop is killed."""
+WORKER_DIED = "WorkerDied"
+"""Kind of the failure of a cell whose process died."""
 
 
 class Worker:
@@ -39,15 +42,20 @@ class Worker:
         self.unfinished: dict[str, Cell] = {}
         """Cells of the running batch by key."""
 
-    def take(self, batch: CellGroup) -> None:
-        """Start a batch, in the process of the previous batch if it is alive."""
+    def take(
+        self, batch: CellGroup, earlier: Mapping[str, tuple[Failure, ...]] | None = None
+    ) -> None:
+        """Start a batch, in the process of the previous batch if it is alive.
+
+        `earlier` holds the failures of earlier tries by the key of a cell.
+        """
         if self.process is not None and not self.process.is_alive():
             self.stop()
         if self.process is None:
             self._start()
         self.busy, self.unfinished = True, {cell.key: cell for cell in batch}
         with suppress(OSError):  # it died just now: `events` reports that
-            self.connection.send(batch)
+            self.connection.send((batch, earlier or {}))
 
     def events(self) -> Iterator[Event]:
         """The next event; if the process died, a failure for each unfinished cell.
@@ -105,8 +113,12 @@ class Worker:
         message = f"the worker died: {_ending(self.process.exitcode)}"
         self.stop()
         for cell in self.unfinished.values():
-            self.job.fail(cell, "WorkerDied", message)
-            yield Event(cell.key, "failed", message=message)
+            yield self.lost(cell, message)
+
+    def lost(self, cell: Cell, message: str) -> Event:
+        """What to report on a cell whose process died: here a failure, which is recorded."""
+        self.job.fail(cell, WORKER_DIED, message)
+        return Event(cell.key, "failed", message=message)
 
 
 def _serve(connection: Connection[Any, Any]) -> None:
@@ -122,7 +134,8 @@ def _serve(connection: Connection[Any, Any]) -> None:
 
     with suppress(EOFError), interrupts():
         job: Job = connection.recv()
-        while (batch := connection.recv()) is not None:
+        while (work := connection.recv()) is not None:
+            batch, job.earlier = work
             try:
                 job(batch, report)
             except OutputError as error:  # the parent stops the run: no cell could be stored
@@ -162,12 +175,14 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _no_interrupt() -> Iterator[None]:
-    """Block the interrupt while a process starts.
+    """Block the interrupt, and the signals of batch systems, while a process starts.
 
-    Ctrl-C is sent to the entire process group; only the parent reacts, by stopping its workers. A
-    child inherits the block from its first moment; the parent gets the signal afterwards.
+    Ctrl-C is sent to the entire process group, a batch system's warning to all processes of a job;
+    only the parent reacts, by stopping its workers. A child inherits the block from its first
+    moment; the parent gets the signal afterwards.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    blocked = {signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     try:
         yield
     finally:

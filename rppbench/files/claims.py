@@ -57,19 +57,47 @@ def claimed(path: Path, wait: Callable[[Claimant], None]) -> Iterator[None]:
     created. A process must not claim one path twice at a time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path, wait)
-    done = threading.Event()
-    toucher = threading.Thread(target=_touch, args=(descriptor, done), daemon=True)
-    toucher.start()
+    claim = Claim(path, _acquire(path, wait))
     try:
         yield
     finally:
-        done.set()
-        toucher.join()
+        claim.release()
+
+
+def try_claim(path: Path) -> Claim | None:
+    """The claim on `path`, to be released; None while another process holds it.
+
+    Only the claim of a dead process of this host is taken over. OSError as `claimed`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(2):
+        with suppress(FileExistsError):
+            return Claim(path, _create(path))
+        with suppress(FileNotFoundError):
+            holder = _claimant(path)
+            if not (holder.locked and holder.boot == _boot()):
+                return None
+            _remove_if_unlocked(path)
+    return None
+
+
+class Claim:
+    """A claim that this process holds until it releases it."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path, self.descriptor = path, descriptor
+        self._done = threading.Event()
+        self._toucher = threading.Thread(target=_touch, args=(descriptor, self._done), daemon=True)
+        self._toucher.start()
+
+    def release(self) -> None:
+        """Remove the claim, unless another process has taken it over."""
+        self._done.set()
+        self._toucher.join()
         with suppress(OSError):
-            if _is_at(descriptor, path):
-                path.unlink()
-        os.close(descriptor)  # last: it releases the lock
+            if _is_at(self.descriptor, self.path):
+                self.path.unlink()
+        os.close(self.descriptor)  # last: it releases the lock
 
 
 def _acquire(path: Path, wait: Callable[[Claimant], None]) -> int:

@@ -142,7 +142,7 @@ def _table_cell(variant: Variant, column: Column) -> TableCell:
         if score is not None:
             values[seed] = score.value
         elif record is not None and record.failure is not None:
-            missing.append(Missing(seed, record.failure.kind, record.failure.message))
+            missing.append(Missing(seed, record.failure.kind, record.reason))
     return TableCell(
         tuple(values.items()),
         len(variant.seeds),

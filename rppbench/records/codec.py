@@ -119,6 +119,8 @@ def encode(record: Record) -> bytes:
         data["code"] = record.code
     if record.confidence:
         data["confidence"] = record.confidence
+    if record.earlier:
+        data["earlier"] = [vars(one) for one in record.earlier]
     for number in _numbers(data):
         if not math.isfinite(number):
             raise ValueError(f"{number} is not a measurement: a record cannot hold it")
@@ -221,6 +223,7 @@ def _record(wire: WireRecord) -> Record:
         finished=wire.finished,
         code=wire.code,
         confidence=wire.confidence,
+        earlier=tuple([_failure(one) for one in wire.earlier]),
     )
     if (wire.status == "ok") != (wire.failure is None) or (wire.status == "ok") != bool(scores):
         raise ValueError("a record that is ok has scores, and one that failed has a failure")

@@ -104,6 +104,9 @@ class Failure:
 
 VALIDATION = "validation"
 """Label of a record that says on which images values were chosen: 'few-shot', 'none', ..."""
+LOG = "log"
+"""Entry of a record's environment: the worker's log, from the folder of records."""
+
 FEWER_IMAGES = "classes with fewer images than shots"
 """Entry of a record's environment; tables say it in a footnote."""
 SEEN_NAMES = "seen_names"
@@ -140,10 +143,23 @@ class Record:
     """Digest of the file of its images' confidences (`records.confidence`); '' without one."""
     code: Mapping[str, str] = field(default_factory=dict)
     """Digests of the source of components that are not built in: 'method:x', 'dataset:x', ..."""
+    earlier: tuple[Failure, ...] = ()
+    """Failures of earlier tries in the same run, oldest first (`retries` of an engine)."""
 
     @property
     def key(self) -> str:
         return self.cell.key
+
+    @property
+    def reason(self) -> str:
+        """Why there are no numbers, with the worker's log if it has one; '' without a failure.
+
+        The log is named from the folder of records.
+        """
+        if self.failure is None:
+            return ""
+        log = self.environment.get(LOG)
+        return f"{self.failure.message}\nlog: {log}" if log else self.failure.message
 
     def score(self, metric: str | None = None) -> Score | None:
         """The score of the named (default: the primary) metric."""

@@ -113,4 +113,6 @@ class WireRecord(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     code: dict[str, str] = {}
     confidence: str = ""
     """Left out of the line if empty, as `code` is."""
+    earlier: list[WireFailure] = []
+    """Left out of the line if empty."""
     digest: str

@@ -50,7 +50,7 @@ def _cells(records: Sequence[Record]) -> DetailTable:
                 *(f"{scores[name].value:.2f}" if name in scores else "" for name in metrics),
                 f"{counted.correct}/{counted.total}" if counted else "",
                 duration_text(record.cost.eval_seconds) if not failure else "",
-                f"{failure.kind}: {failure.message}" if failure else "ok",
+                f"{failure.kind}: {record.reason}" if failure else "ok",
                 record.finished,
                 record.key,
             )

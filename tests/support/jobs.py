@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rppbench.contracts.engine import CellGroup, Event, Report
 from rppbench.execution.engines import Inline, Processes
 from rppbench.records.cell import Cell, Choice
+from rppbench.records.record import Failure
 
 ENGINES = {"inline": Inline, "processes": Processes}
 
@@ -31,6 +32,12 @@ class ScriptedJob:
     folder: Path
     device: str = "cpu"
     stop_on_failure: bool = False
+    place: Mapping[str, str] = field(default_factory=dict)
+    earlier: Mapping[str, tuple[Failure, ...]] = field(default_factory=dict)
+
+    @property
+    def output(self) -> Path:
+        return self.folder
 
     def __call__(self, batch: CellGroup, report: Report) -> None:
         for one in batch:
@@ -46,7 +53,11 @@ class ScriptedJob:
             report(Event(one.key, "done", metrics={"threads": float(os.environ[THREADS])}))
 
     def fail(self, one: Cell, kind: str, message: str) -> None:
-        (self.folder / f"{one.dataset}.failed").write_text(f"{kind}: {message}")
+        before = "".join(f"; before: {one.kind}" for one in self.earlier.get(one.key, ()))
+        (self.folder / f"{one.dataset}.failed").write_text(f"{kind}: {message}{before}")
+
+    def failure(self, one: Cell) -> Failure | None:
+        return None
 
 
 THREADS = "OMP_NUM_THREADS"
