@@ -44,6 +44,7 @@ COMMANDS = {
     "info": Command(
         "show one component: options, recipes, paper", "list_info", "info", "info_flags"
     ),
+    "watch": Command("follow a run that was submitted with --detach", "watch", "watch"),
     "data": Command("list, check, prepare, index or export data sets", "data", "data"),
     "leaderboard": Command("make tables from records", "leaderboard", "leaderboard"),
     "records": Command("list, show or drop single records", "records", "records"),

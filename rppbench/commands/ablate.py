@@ -101,6 +101,8 @@ def ablate(arguments: argparse.Namespace) -> int:
 
     with debugging(chosen.debug):
         due = run.execute(registry, planned, store, chosen)
+    if due and chosen.detach:
+        return 0
     records, _ = run.records_and_pages(store)
     notes = console(stderr=True)
     reports = [

@@ -16,6 +16,7 @@ from rppbench import __version__
 from rppbench.errors import UsageError
 from rppbench.files.cache_folder import cache_folder
 from rppbench.files.sizes import spell_size
+from rppbench.plugins.containment import contained
 from rppbench.plugins.registry import GROUP, KINDS, Registry
 from rppbench.terminal.console import console
 
@@ -31,7 +32,7 @@ def doctor(arguments: argparse.Namespace) -> int:
     """Print the report. It never fails, no matter which part of the installation is broken."""
     out = console()
     out.print("Paste this into a bug report.", style="bold")
-    for part in (_versions, _machine, _cache, _plugins):
+    for part in (_versions, _machine, _cache, _plugins, _engines):
         for line in part():
             out.print(line, soft_wrap=True)
     return 0
@@ -90,6 +91,21 @@ def _plugins() -> Iterator[str]:
     for backbone in components.get("backbones", {}).values():
         present = "present" if backbone.weights.is_file() else "missing"
         yield f"  weights of {backbone.name}: {present}"
+
+
+def _engines() -> Iterator[str]:
+    """Whether each engine could run here with its usual options."""
+    try:
+        engines = Registry.load().all("engines")
+    except UsageError:
+        return  # said above
+    for name, engine in engines.items():
+        try:
+            with contained():
+                problem = engine().obstacle()
+        except Exception as error:  # noqa: BLE001  a plugin's engine may fail in any way
+            problem = f"failed: {type(error).__name__}: {_private(error)}"
+        yield f"  engine {name}: {problem or 'ok'}"
 
 
 def _tail(error: BaseException) -> Iterator[str]:

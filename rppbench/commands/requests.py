@@ -51,7 +51,8 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
     from rppbench.planning.request import Request
 
     # One message now instead of a failure in every cell.
-    check_precision(chosen.precision, torch_device(chosen.device))
+    here = registry.get("engines", chosen.engine.partition(":")[0]).local
+    check_precision(chosen.precision, torch_device(chosen.device, here), here)
     shipped = registry.all("backbones")
     backbones = dict.fromkeys(resolve(name, shipped).name for name in chosen.backbones)
     teacher = resolve(chosen.teacher, shipped).name if chosen.teacher else None

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rppbench.commands.conclusion import conclude
+from rppbench.commands.engines import engine_lines, engine_of, run_engine, submit
 from rppbench.commands.leaderboard import read_records, report_damage, write_pages
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
-from rppbench.errors import LostError, UsageError
+from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
-from rppbench.plugins.containment import contained, debugging, line_of, uncontained
+from rppbench.plugins.containment import debugging
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.markdown import page
@@ -35,8 +36,6 @@ from rppbench.terminal.plan_table import (
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:  # all of these need torch
-    from rppbench.contracts.engine import CellGroup, Engine, Report
-    from rppbench.execution.runner import Runner
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
 
@@ -138,8 +137,13 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `run`: those of `plan`, and `--dry-run`."""
+    """Add the flags of `run`: those of `plan`, `--dry-run` and `--detach`."""
     plan_flags(parser)
+    parser.add_argument(
+        "--detach",
+        action=argparse.BooleanOptionalAction,
+        help="submit to an engine such as slurm and return; follow with `rppbench watch`",
+    )
     parser.add_argument(
         "--dry-run", action=argparse.BooleanOptionalAction, help="the same as `rppbench plan`"
     )
@@ -165,6 +169,8 @@ def run(arguments: argparse.Namespace) -> int:
         if chosen.dry_run:
             return print_plan(registry, planned, chosen, problems, faults=faults)
         due = execute(registry, planned, store, chosen)
+    if due and chosen.detach:
+        return 0
     records, tables = records_and_pages(store)
     asked = {entry.cell.task.name for entry in planned}
     sys.stdout.write(page([table for table in tables if table.task in asked]))
@@ -175,13 +181,13 @@ def run(arguments: argparse.Namespace) -> int:
 def execute(
     registry: Registry, planned: Sequence[Planned], store: Store, chosen: Settings
 ) -> list[Planned]:
-    """Run the cells that are due, and return them."""
+    """Run the cells that are due, or submit them (`--detach`), and return them."""
     from rppbench.execution.tracking import Tracked, tracker
     from rppbench.planning.plan import cell_groups
     from rppbench.terminal.run_progress import display, titles
     from rppbench.training.distributed import joined, launched
 
-    engine = _engine(registry, chosen.engine)
+    engine = engine_of(registry, chosen.engine)
     if chosen.debug and engine.name != "inline":
         raise UsageError(f"--debug runs in this process: engine {engine.name!r} cannot be used")
     if launched() and engine.name != "inline":
@@ -191,7 +197,7 @@ def execute(
         )
     cache_limit()  # an invalid limit fails now, not in each cell
     due = _due(planned, chosen.overwrite, engine.name)
-    runner_options(chosen)  # an invalid one fails even if nothing is due
+    runner_options(chosen, engine.local)  # an invalid one fails even if nothing is due
     backend = tracker(chosen.track, store.root) if chosen.track else None
     _make_folder(store.root)
     if chosen.accept_code:
@@ -207,17 +213,21 @@ def execute(
         notes.print(line, soft_wrap=True)
     if not due and not launched():  # helper processes wait until this one joins them
         return due
-    runner = runner_of(chosen)
+    runner = runner_of(chosen, engine.local)
+    if chosen.detach:
+        for line in submit(engine, runner, cell_groups([entry.cell for entry in due])):
+            notes.print(line, soft_wrap=True)
+        return due
     with joined(runner.device) as runner.group:
         if due:
             cells = [entry.cell for entry in due]
             with display(due, notes, bars=not chosen.debug) as report:
                 if backend is None:
-                    _run_engine(engine, runner, cell_groups(cells), report)
+                    run_engine(engine, runner, cell_groups(cells), report)
                 else:
                     tracked = Tracked(report, backend, titles(cells), notes.print)
                     with closing(tracked):
-                        _run_engine(engine, runner, cell_groups(cells), tracked)
+                        run_engine(engine, runner, cell_groups(cells), tracked)
     return due
 
 
@@ -280,34 +290,6 @@ def _survey(
     return registry, surveyed, store, problems, list(faults)
 
 
-def _engine(registry: Registry, text: str) -> Engine:
-    from rppbench.plugins.options import resolve
-
-    name, explicit = registry.choose("engines", text)
-    component = registry.get("engines", name)
-    try:
-        with contained():
-            engine: Engine = component(**dict(resolve(component, explicit).options))
-    except Exception as error:
-        if isinstance(error, UsageError) or uncontained():
-            raise
-        raise UsageError(f"engine {name!r} cannot be made: {line_of(error)}") from error
-    return engine
-
-
-def _run_engine(
-    engine: Engine, runner: Runner, groups: Sequence[CellGroup], report: Report
-) -> None:
-    """Run the groups. UsageError if the code of the engine fails: no cell says so."""
-    try:
-        with contained():
-            engine.run(runner, groups, report)
-    except Exception as error:
-        if isinstance(error, UsageError | LostError) or uncontained():
-            raise
-        raise UsageError(f"engine {engine.name!r} failed: {line_of(error)}") from error
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -353,7 +335,9 @@ def print_plan(
     to_load = [entry.cell for entry in due if entry.state != "refused"]
     notes = (*refused_lines(planned), *stale_lines(planned), *downloads(registry, to_load))
     always = chosen.overwrite == "always"
-    for line in (*registry.complaints(), *faults, *notes, totals(planned, due, always)):
+    of_engine = engine_lines(registry, chosen, due)
+    last = (totals(planned, due, always), *of_engine)
+    for line in (*registry.complaints(), *faults, *notes, *last):
         out.print(line, soft_wrap=True)
     report_damage(problems)
     return 1 if problems or faults else 0

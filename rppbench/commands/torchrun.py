@@ -39,20 +39,20 @@ def help_on(chosen: Settings) -> int:
     return 0
 
 
-def runner_of(chosen: Settings) -> Runner:
-    """The runner of cells under these settings."""
+def runner_of(chosen: Settings, here: bool = True) -> Runner:
+    """The runner of cells under these settings, on this machine or on another."""
     from rppbench.execution.runner import (
         Runner,  # imports open_clip, which a finished grid does not need
     )
 
-    return Runner(Path(chosen.output), **runner_options(chosen))
+    return Runner(Path(chosen.output), **runner_options(chosen, here))
 
 
-def runner_options(chosen: Settings) -> dict[str, Any]:
+def runner_options(chosen: Settings, here: bool = True) -> dict[str, Any]:
     """Arguments of a runner besides its folder. UsageError for an invalid setting."""
     from rppbench.training.distributed import launched, own_device
 
-    device = torch_device(chosen.device)
+    device = torch_device(chosen.device, here)
     if chosen.compile is not None:
         import torch
 

@@ -42,29 +42,39 @@ def visible_gpus() -> list[str]:
     return [str(number) for number in range(torch.cuda.device_count())]
 
 
-def torch_device(name: str) -> str:
-    """The device of this name, 'auto' resolved. UsageError if this machine does not have it."""
+def torch_device(name: str, here: bool = True) -> str:
+    """The device of this name, 'auto' resolved. UsageError if this machine does not have it.
+
+    Unless the device is to be `here`, only its name is checked.
+    """
     import torch
 
     cuda = torch.cuda.is_available()
     if name == "auto":
+        if not here:
+            raise UsageError("--device auto looks at this machine: say cpu or cuda for others")
         return "cuda" if cuda else "cpu"
     if name == "cpu":
         return name
     kind, _, index = name.partition(":")
     if kind != "cuda" or (index and not index.isdecimal()):
         raise unknown("device is named", name, ("auto", "cpu", "cuda", "cuda:N"), "devices")
+    if not here:
+        return name
     count = torch.cuda.device_count() if cuda else 0
     if int(index or 0) >= count:
         raise UsageError(f"no device {name!r}: torch sees {count} CUDA devices here")
     return name
 
 
-def check_precision(name: str, device: str) -> None:
-    """UsageError unless the frozen towers can run in this precision on this device."""
+def check_precision(name: str, device: str, here: bool = True) -> None:
+    """UsageError unless the frozen towers can run in this precision on this device.
+
+    A device that is not `here` is not asked.
+    """
     if name not in PRECISIONS:
         raise unknown("precision is named", name, PRECISIONS, "precisions")
-    if name == "bf16" and device.startswith("cuda"):
+    if name == "bf16" and here and device.startswith("cuda"):
         import torch
 
         if torch.cuda.get_device_capability(device)[0] < 7:  # not even emulated before Volta

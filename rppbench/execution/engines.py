@@ -10,6 +10,8 @@ from typing import Annotated
 from rppbench import hookimpl
 from rppbench.contracts.engine import CellGroup, Engine, Event, Job, Report
 from rppbench.contracts.ranges import Range
+from rppbench.execution.cluster.ray_engine import Ray
+from rppbench.execution.cluster.slurm import Slurm
 from rppbench.execution.devices import worker_environments
 from rppbench.execution.worker import Worker
 
@@ -75,4 +77,4 @@ class Processes(Engine):
 @hookimpl
 def rppbench_engines() -> list[type[Engine]]:
     """Engines that come with rppbench."""
-    return [Inline, Processes]
+    return [Inline, Processes, Slurm, Ray]

@@ -39,6 +39,8 @@ class Worker:
         self.job, self.environment = job, environment
         self.process: SpawnProcess | None = None
         self.busy = False
+        self.status: int | None = None
+        """Exit status of the last process that died."""
         self.unfinished: dict[str, Cell] = {}
         """Cells of the running batch by key."""
 
@@ -110,7 +112,8 @@ class Worker:
         """Record the cells that a dead process did not finish as failed."""
         assert self.process is not None
         self.process.join(STOP_SECONDS)
-        message = f"the worker died: {_ending(self.process.exitcode)}"
+        self.status = self.process.exitcode
+        message = f"the worker died: {_ending(self.status)}"
         self.stop()
         for cell in self.unfinished.values():
             yield self.lost(cell, message)

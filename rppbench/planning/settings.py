@@ -60,6 +60,7 @@ class Settings:
     debug: bool = False
     track: str | None = None
     dry_run: bool = False
+    detach: bool = False
     trust_data: bool = False
     verify_data: bool = False
     accept_code: bool = False

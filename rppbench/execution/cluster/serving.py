@@ -13,10 +13,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rppbench.contracts.engine import Event, Job
+from rppbench.contracts.engine import CellGroup, Event, Job, Report
 from rppbench.errors import OutputError, UsageError
 from rppbench.execution.cluster.shared_run import EventWriter, SharedRun, Taken
 from rppbench.execution.devices import torch_device
@@ -28,6 +28,10 @@ EVENT_SECONDS = 1.0
 """Of the steps of a phase, at most one event is written in this time: files may be slow."""
 
 
+Try = Callable[[CellGroup, Mapping[str, tuple[Failure, ...]], Report], None]
+"""Runs cells once, given the failures of earlier tries, and reports their events."""
+
+
 class Server:
     """A worker of a shared run."""
 
@@ -36,15 +40,15 @@ class Server:
         self.run, self.name = SharedRun(folder), name
         self.place = {"host": socket.gethostname(), "worker": name, **(place or {})}
         self.taken: Taken | None = None
-        self.worker: _Worker | None = None
+        self.child: _Child | None = None
 
-    def serve(self, most: int = 0) -> None:
-        """Run batches until none is open, at most this many (0 for any number).
+    def enter(self) -> Job | None:
+        """The job, ready to run here; None if this machine lacks what it needs.
 
-        OutputError if records cannot be written.
-        Returns at once if this machine lacks what the run needs; the command reports that.
+        The command reports what is missing.
         """
         missing = self.run.surroundings.enter()
+        job = None
         if not missing:
             try:
                 job = self.run.work.job
@@ -52,58 +56,89 @@ class Server:
             except (UsageError, ImportError, AttributeError) as error:
                 missing = [str(error)]
         self.run.introduce(self.name, self.place, "; ".join(missing))
-        if missing:
+        if missing or job is None:
             print(f"{self.place['host']} lacks what the run needs:", *missing, sep="\n  ")
-            return
+            return None
         job.place = self.place
+        return job
+
+    def serve(self, most: int = 0) -> None:
+        """Run batches in a child process until none is open, at most this many (0: any number).
+
+        OutputError if records cannot be written.
+        """
+        job = self.enter()
+        if job is None:
+            return
+        self.child = child = _Child(job, {})
+        self.take_batches(job, child.run, most)
+        child.dismiss()
+        child.stop()
+
+    def take_batches(self, job: Job, attempt: Try, most: int = 0) -> None:
+        """As `serve`, with another way to run cells."""
         self.run.release(self.name)  # it may be a worker that was stopped and starts again
         events = EventWriter(self.run, self.name)
-        self.worker = _Worker(job, {})
+        stop_on_failure = job.stop_on_failure
         count = 0
         try:
             while not most or count < most:
                 self.taken = self.run.take(self.name, self.place)
                 if self.taken is None:
-                    break
-                _Batch(self.taken, self.worker, job, events).run()
+                    return
+                _Batch(self.taken, attempt, job, events, stop_on_failure).run()
                 self.taken.end()
                 self.taken = None
                 count += 1
-            self.worker.dismiss()
         except OutputError as error:
             self.run.introduce(self.name, self.place, str(error))
             raise
         finally:
-            self.halt("stopped")
+            if self.taken is not None:
+                self.halt("stopped")
 
     def halt(self, reason: str) -> None:
-        """End now and put the batch back, so that another try does not count as one more failure.
+        """End now and put the batch back: its running cell did not fail.
 
         May be called by a signal handler.
         """
         taken, self.taken = self.taken, None
         if taken is not None:
             taken.end(put_back=reason)
-        if self.worker is not None:
-            self.worker.stop()
-
-
-class _Worker(Worker):
-    """A child process that leaves it to the batch what becomes of its cells when it dies."""
-
-    def lost(self, cell: Cell, message: str) -> Event:
-        return Event(cell.key, LOST, message=message)
+        if self.child is not None:
+            self.child.stop()
 
 
 LOST = "lost"
 """Phase of an event of this module: the process of the cell died."""
 
 
+class _Child(Worker):
+    """A process that leaves it to the batch what becomes of its cells when it dies."""
+
+    def lost(self, cell: Cell, message: str) -> Event:
+        return Event(cell.key, LOST, message=message)
+
+    def run(
+        self, cells: CellGroup, earlier: Mapping[str, tuple[Failure, ...]], report: Report
+    ) -> None:
+        """Run the cells in the process and relay its events."""
+        self.take(cells, earlier)
+        while self.busy:
+            for event in self.events():
+                # A batch system sends this signal to end a job, whatever the cell does.
+                if event.phase != LOST or self.status != -signal.SIGTERM:
+                    report(event)
+
+
 class _Batch:
     """A batch that is tried until each of its cells is done or has failed for good."""
 
-    def __init__(self, taken: Taken, worker: _Worker, job: Job, events: EventWriter) -> None:
-        self.taken, self.worker, self.job, self.events = taken, worker, job, events
+    def __init__(
+        self, taken: Taken, attempt: Try, job: Job, events: EventWriter, stop_on_failure: bool
+    ) -> None:
+        self.taken, self.attempt, self.job, self.events = taken, attempt, job, events
+        self.stop_on_failure = stop_on_failure
         self.running = ""
         """Key of the cell that has started."""
         self.stopping = False
@@ -115,12 +150,14 @@ class _Batch:
         self._give_up()
         while (cells := self.taken.open()) and not self.stopping:
             self.running = ""
-            self.worker.take(tuple(cells), self.taken.history.failures)
-            while self.worker.busy:
-                for event in self.worker.events():
-                    self._handle(event, cells)
+            by_key = {cell.key: cell for cell in cells}
+            self.attempt(
+                tuple(cells),
+                self.taken.history.failures,
+                lambda event, by_key=by_key: self._handle(event, by_key),  # type: ignore[misc]
+            )
 
-    def _handle(self, event: Event, cells: list[Cell]) -> None:
+    def _handle(self, event: Event, cells: Mapping[str, Cell]) -> None:
         if event.phase == "start":
             self.running = event.key
             self.taken.note(start=event.key)
@@ -128,15 +165,14 @@ class _Batch:
             self.taken.note(done=event.key)
             self.running = ""
         elif event.phase == "failed":
-            cell = next(cell for cell in cells if cell.key == event.key)
+            cell = cells[event.key]
             failure = self.job.failure(cell) or Failure("failed", event.message)
             self._failed(cell, failure, recorded=True)
             return
         elif event.phase == LOST:
             # Only the running cell is to blame, or the first if the process died before any.
-            if event.key == (self.running or cells[0].key):
-                cell = next(cell for cell in cells if cell.key == event.key)
-                self._failed(cell, Failure(WORKER_DIED, event.message), recorded=False)
+            if event.key == (self.running or next(iter(cells))):
+                self._failed(cells[event.key], Failure(WORKER_DIED, event.message), recorded=False)
             return
         self._write(event)
 
@@ -157,7 +193,7 @@ class _Batch:
             self.job.earlier = {cell.key: self.taken.history.failures[cell.key][:-1]}
             self.job.fail(cell, failure.kind, failure.message)
         self._write(Event(cell.key, "failed", message=failure.message))
-        if self.job.stop_on_failure:
+        if self.stop_on_failure:
             self.stopping = True
             self.taken.run.stop()
 

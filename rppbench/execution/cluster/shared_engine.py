@@ -106,8 +106,8 @@ class SharedEngine(Engine):
             longest = max(known)
             hours = max(total / max(workers, 1), longest) / 3600
             lines.append(
-                f"about {total / 3600:.2g} worker hours, {hours:.2g} h on the clock "
-                f"without waiting in a queue (estimated from records of {len(known)} of the batches)"
+                f"about {total / 3600:.2g} worker hours, {hours:.2g} h on the clock without time in "
+                f"queues (from records of similar cells, for {len(known)} batches)"
             )
         else:
             lines.append("no estimate of the time: there are no records of similar cells")
@@ -125,6 +125,8 @@ class SharedEngine(Engine):
         for run in open_runs(job.output, self.name) if self.persistent else ():
             if self.alive(run):
                 live.append(Following(self, run, report, self.started(run)))
+            elif not run.left():  # its command ended before it did
+                run.close()
         covered = {
             cell.key for one in live for number in one.run.left()
             for cell in one.run.work.batches[number]
@@ -132,7 +134,7 @@ class SharedEngine(Engine):
         new = [batch for batch in batches if not all(cell.key in covered for cell in batch)]
         if new:
             run = SharedRun.create(self.name, job, new, self.retries)
-            following = Following(self, run, report, ())
+            following = Following(self, run, report)
             following.start(self.count(len(new)))
             live.append(following)
         return live
@@ -142,14 +144,17 @@ class Following:
     """The command's view of a run: relays events, replaces dead workers, notices the end."""
 
     def __init__(
-        self, engine: SharedEngine, run: SharedRun, report: Report, started: Sequence[str]
+        self, engine: SharedEngine, run: SharedRun, report: Report, started: Sequence[str] = ()
     ) -> None:
         self.engine, self.run, self.report = engine, run, report
         self.reader = EventReader(run)
         self.started = list(started)
         self.dead: set[str] = set()
+        self.wanted = engine.count(len(run.left()))
+        """The most workers that were wanted so far: new machines may join."""
         self.barren = 0
         self.next_question = 0.0
+        self.any_alive = True
         self._names: Iterator[str] = (f"w{number}" for number in count(len(self.started)))
 
     def start(self, workers: int) -> None:
@@ -179,11 +184,22 @@ class Following:
         self.dead.update(newly_dead)
         if self.run.stopped:
             return not alive and self._end()
-        missing = self.engine.count(len(left)) - len(alive)
-        if newly_dead and missing > 0 and (left := self.run.left()):
-            if self._worth_starting(newly_dead, alive):
-                self.start(min(missing, len(left)))
+        wanted = self.engine.count(len(left))
+        grown, self.wanted = wanted > self.wanted, max(wanted, self.wanted)
+        if (
+            (newly_dead or grown)
+            and wanted > len(alive)
+            and self._worth_starting(newly_dead, alive)
+        ):
+            self.start(wanted - len(alive))
         return False
+
+    def alive(self) -> bool:
+        """Whether any worker waits or runs, as the engine said within the last seconds."""
+        if time.monotonic() >= self.next_question:
+            self.any_alive = bool(self.engine.alive(self.run))
+            self.next_question = time.monotonic() + ALIVE_SECONDS
+        return self.any_alive
 
     def lines(self) -> list[str]:
         """The state of the run, for a person."""
@@ -204,7 +220,7 @@ class Following:
         reasons = dict.fromkeys(filter(None, map(self.run.problem, ended)))
         if reasons and alive:  # other machines can
             return False
-        if not reasons and any(self.run.has_worked(name) for name in ended):
+        if not ended or (not reasons and any(self.run.has_worked(name) for name in ended)):
             self.barren = 0
             return True
         self.barren += 1

@@ -93,13 +93,20 @@ class SharedRun:
     # -- the command's side
 
     def left(self) -> list[int]:
-        """Numbers of the batches that are not over."""
+        """Numbers of the batches that are not over; [] if the run was closed."""
+        if self.closed:
+            return []
         over = self._numbers("over")
         return [number for number in range(len(self.work.batches)) if number not in over]
 
     def stop(self) -> None:
         """Let no worker take another batch."""
         (self.folder / "stop").touch()
+
+    @property
+    def closed(self) -> bool:
+        """Whether a command has found that the run is over."""
+        return not (self.folder / "work.pickle").exists()
 
     @property
     def stopped(self) -> bool:
@@ -153,7 +160,7 @@ class SharedRun:
 
     def take(self, worker: str, place: Mapping[str, str]) -> Taken | None:
         """The next open batch, claimed for this worker; None if there is none, or at a stop."""
-        if self.stopped:
+        if self.stopped or self.closed:
             return None
         over, claimed = self._numbers("over"), self._numbers("claims")
         numbers = [number for number in range(len(self.work.batches)) if number not in over]

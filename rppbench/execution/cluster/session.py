@@ -1,0 +1,100 @@
+"""One of several processes that share each training of a shared run (`share` of an engine).
+
+    python -m rppbench.execution.cluster.session RUN NAME
+
+The environment has the variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR,
+MASTER_PORT. The first process takes the batches; the others help with its trainings.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.contracts.engine import CellGroup, Report
+from rppbench.errors import LostError, OutputError
+from rppbench.execution.cluster.serving import Server, Try
+from rppbench.records.record import Failure
+
+if TYPE_CHECKING:
+    from rppbench.execution.runner import Runner
+
+
+class Session:
+    """Runs this module in a process of its own, which ends with it."""
+
+    def __init__(self, folder: Path, name: str, variables: Mapping[str, str]) -> None:
+        """`variables` are added to the environment: those of torchrun, and a log (RPPBENCH_LOG)."""
+        module = "rppbench.execution.cluster.session"
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, str(folder), name],
+            env={**os.environ, "TORCHELASTIC_RUN_ID": name, **variables},
+        )
+
+    def wait(self) -> int:
+        """Its exit status: 0 when no batch is open."""
+        return self.process.wait()
+
+    def halt(self) -> None:
+        """End it now; the first process puts its batch back."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+def main(folder: str, name: str) -> int:
+    """Take part in the run. 1 if another process was lost, 2 if records cannot be written."""
+    from rppbench.execution.runner import follow
+    from rppbench.training.distributed import joined, own_device
+
+    rank = int(os.environ["RANK"])
+    log = os.environ.get("RPPBENCH_LOG")
+    place = {name: value for name, value in [("log", log)] if value}
+    server = Server(Path(folder), name if rank == 0 else f"{name}.{rank}", place)
+    job = server.enter()
+    if job is None:
+        return 1
+    runner: Runner = job  # type: ignore[assignment]  # only its trainings can be shared
+    runner.device = own_device(runner.device)
+    try:
+        with joined(runner.device) as runner.group:
+            if not runner.group.first:
+                follow(runner)
+                return 0
+            signal.signal(signal.SIGTERM, lambda number, frame: _halt(server))
+            server.take_batches(runner, _sharing(runner))
+    except LostError as error:
+        print(error, file=sys.stderr)
+        os._exit(1)  # the group cannot be taken down in order
+    except OutputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def _sharing(runner: Runner) -> Try:
+    def attempt(
+        cells: CellGroup, earlier: Mapping[str, tuple[Failure, ...]], report: Report
+    ) -> None:
+        runner.earlier = earlier
+        runner(cells, report)
+        if runner.group.lost:
+            raise LostError("another process of this group is gone; the batch is put back")
+
+    return attempt
+
+
+def _halt(server: Server) -> None:
+    server.halt("stopped by SIGTERM")
+    os._exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
