@@ -106,7 +106,7 @@ class SharedEngine(Engine):
             longest = max(known)
             hours = max(total / max(workers, 1), longest) / 3600
             lines.append(
-                f"about {total / 3600:.2g} worker hours, {hours:.2g} h on the clock without time in "
+                f"about {total / 3600:.2g} worker hours, {hours:.2g} h on the clock, not counting "
                 f"queues (from records of similar cells, for {len(known)} batches)"
             )
         else:

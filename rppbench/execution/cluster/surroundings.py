@@ -28,6 +28,8 @@ class Surroundings:
     """Folders of $PYTHONPATH."""
     folder: str
     """The working folder: names such as folder:PATH may be relative to it."""
+    data: str
+    """The folder of real data that workers must see too; '' if there is none here."""
     versions: dict[str, str]
     """Of Python (without the patch level) and rppbench."""
     plugins: dict[str, str]
@@ -45,6 +47,7 @@ class Surroundings:
             variables,
             tuple(str(Path(path).absolute()) for path in paths if path),
             str(Path.cwd()),
+            variables["RPPBENCH_DATA"] if _is_folder(variables.get("RPPBENCH_DATA")) else "",
             _versions(),
             _plugins(),
         )
@@ -70,13 +73,16 @@ class Surroundings:
                 yield f"plugin {name!r} of {package} is {here.get(name, 'not installed')}"
         if not Path(self.folder).is_dir():
             yield f"the working folder {self.folder} does not exist"
-        data = self.variables.get("RPPBENCH_DATA")
-        if data is not None and not Path(data).is_dir():
-            yield f"the folder of data {data} does not exist"
+        if self.data and not Path(self.data).is_dir():
+            yield f"the folder of data {self.data} does not exist"
         try:
             cache_folder().mkdir(parents=True, exist_ok=True)
         except OSError as error:
             yield f"the cache {cache_folder()} cannot be written: {error.strerror}"
+
+
+def _is_folder(path: str | None) -> bool:
+    return path is not None and Path(path).is_dir()
 
 
 def _versions() -> dict[str, str]:
