@@ -270,7 +270,7 @@ class Runner:
     def failure(self, cell: Cell) -> Failure | None:
         """The failure in the record of a cell; None if it has no record or a good one."""
         stored = self.store.read(cell)
-        return stored and stored.failure
+        return None if stored is None else stored.failure
 
     def _failed(self, cell: Cell, failure: Failure) -> Record:
         """The record of a cell that did not come to its end."""

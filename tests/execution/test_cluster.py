@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from support import toy_plugin
 from support.cluster_runner import ClusterRunner, grid
 from support.commands import RunCommand
 from support.jobs import ScriptedJob, cell
+from support.processes import all_pids, descendants, kill, title
 from support.ray_cluster import RayCluster
 from support.slurm_cluster import NoSlurm, SlurmCluster
 
@@ -128,8 +127,7 @@ class Disturbances:
 
 def kill_one(pids: list[int]) -> None:
     """Kill a process that runs cells: the last, which is a child of a worker."""
-    assert pids
-    os.kill(max(pids), signal.SIGKILL)
+    kill(max(pids))
 
 
 def job_ids(slurm: SlurmCluster) -> list[str]:
@@ -199,16 +197,12 @@ def test_kills_on_ray_change_no_record(
     undisturbed: Mapping[str, dict[str, Any]],
     tmp_path: Path,
 ) -> None:
-    import psutil
-
     models, batches = world
 
     def running(name: str) -> list[int]:
         """Processes of actors, or their children."""
-        actors = [p for p in psutil.process_iter(["cmdline"]) if _is_actor(p.info["cmdline"])]
-        if name == "actor":
-            return [actor.pid for actor in actors]
-        return [child.pid for actor in actors for child in actor.children()]
+        actors = [pid for pid in all_pids() if title(pid).startswith("ray::_Actor")]
+        return actors if name == "actor" else descendants(actors)
 
     report = Disturbances(
         len(undisturbed),
@@ -228,10 +222,6 @@ def test_kills_on_ray_change_no_record(
     tried = [record for record in stored if record.earlier]
     assert {one.kind for record in tried for one in record.earlier} == {"WorkerDied"}
     assert len({record.environment["worker"] for record in stored}) >= 4  # two, and later ones
-
-
-def _is_actor(words: list[str] | None) -> bool:
-    return bool(words) and words[0].startswith("ray::_Actor")
 
 
 @pytest.mark.usefixtures("hurry")
@@ -340,10 +330,3 @@ def test_processes_share_a_training_and_others_resume_it(
         assert record.status == "ok"
         for score, other in zip(record.scores, expected["scores"], strict=True):
             assert score.value == pytest.approx(other["value"], abs=1e-3)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)

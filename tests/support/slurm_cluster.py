@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from support.processes import all_pids, descendants, kill, title
 
 PACKAGES = (
     *("libhwloc15", "liblua5.1-0", "libmunge2", "munge"),
@@ -124,8 +124,8 @@ class SlurmCluster:
             for pid, title in _stepds(self.root).items()
             if any(f"[{job}." in title for job in jobs)
         ]
-        for pid in [self.processes[node].pid, *steps, *_descendants(steps)]:
-            _kill(pid)
+        for pid in [self.processes[node].pid, *steps, *descendants(steps)]:
+            kill(pid)
         self.processes.pop(node).wait()
         # Slurm would notice by itself after half a minute.
         self.output("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=power")
@@ -141,7 +141,7 @@ class SlurmCluster:
     def running(self) -> list[int]:
         """Process ids of the workers: what the steps of jobs run, with their children."""
         steps = [pid for pid, title in _stepds(self.root).items() if ".batch]" not in title]
-        return _descendants(steps)
+        return descendants(steps)
 
     def idle(self) -> int:
         """Number of nodes that wait for work."""
@@ -158,8 +158,8 @@ class SlurmCluster:
         if "slurmctld-wlm" in self.processes:
             self.output("scancel", "--user=root")
         steps = list(_stepds(self.root))
-        for pid in [*steps, *_descendants(steps)]:
-            _kill(pid)
+        for pid in [*steps, *descendants(steps)]:
+            kill(pid)
         for process in reversed(self.processes.values()):
             process.kill()
             process.wait()
@@ -210,33 +210,8 @@ def _free_ports(count: int) -> list[int]:
 def _stepds(root: Path) -> dict[int, str]:
     """The title of each process of Slurm that runs a job, by its id: 'slurmstepd-wlm: [12.0]'."""
     stepds = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if (path / "exe").readlink().is_relative_to(root):
-                title = (path / "cmdline").read_bytes().decode(errors="replace")
-                stepds |= {int(path.name): title} if title.startswith("slurmstepd") else {}
-        except OSError:
-            continue
-    return stepds
-
-
-def _descendants(pids: Sequence[int]) -> list[int]:
-    parents: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (path / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(path.name))
-    result: list[int] = []
-    queue = list(pids)
-    while queue:
-        children = parents.get(queue.pop(), [])
-        result += children
-        queue += children
-    return result
-
-
-def _kill(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    for pid in all_pids():
+        with suppress(OSError):
+            if Path(f"/proc/{pid}/exe").readlink().is_relative_to(root):
+                stepds[pid] = title(pid)
+    return {pid: text for pid, text in stepds.items() if text.startswith("slurmstepd")}

@@ -9,11 +9,13 @@ that cell has failed, and it is tried again.
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from rppbench.contracts.engine import CellGroup, Event, Job, Report
@@ -42,34 +44,31 @@ class Server:
         self.taken: Taken | None = None
         self.child: _Child | None = None
 
-    def enter(self) -> Job | None:
-        """The job, ready to run here; None if this machine lacks what it needs.
+    def enter(self) -> bool:
+        """Prepare this process for the run; False if this machine lacks what it needs.
 
         The command reports what is missing.
         """
         missing = self.run.surroundings.enter()
-        job = None
-        if not missing:
+        device = self.run.work.device
+        if device != "cpu":  # looking for others loads torch
             try:
-                job = self.run.work.job
-                torch_device(job.device)
-            except (UsageError, ImportError, AttributeError) as error:
-                missing = [str(error)]
+                torch_device(device)
+            except UsageError as error:
+                missing.append(str(error))
         self.run.introduce(self.name, self.place, "; ".join(missing))
-        if missing or job is None:
+        if missing:
             print(f"{self.place['host']} lacks what the run needs:", *missing, sep="\n  ")
-            return None
-        job.place = self.place
-        return job
+        return not missing
 
     def serve(self, most: int = 0) -> None:
         """Run batches in a child process until none is open, at most this many (0: any number).
 
         OutputError if records cannot be written.
         """
-        job = self.enter()
-        if job is None:
+        if not self.enter():
             return
+        job = _JobOfRun(self.run, self.place)
         self.child = child = _Child(job, {})
         self.take_batches(job, child.run, most)
         child.dismiss()
@@ -79,14 +78,13 @@ class Server:
         """As `serve`, with another way to run cells."""
         self.run.release(self.name)  # it may be a worker that was stopped and starts again
         events = EventWriter(self.run, self.name)
-        stop_on_failure = job.stop_on_failure
         count = 0
         try:
             while not most or count < most:
                 self.taken = self.run.take(self.name, self.place)
                 if self.taken is None:
                     return
-                _Batch(self.taken, attempt, job, events, stop_on_failure).run()
+                _Batch(self.taken, attempt, job, events).run()
                 self.taken.end()
                 self.taken = None
                 count += 1
@@ -107,6 +105,36 @@ class Server:
             taken.end(put_back=reason)
         if self.child is not None:
             self.child.stop()
+
+
+class _JobOfRun:
+    """The job of a run, which the worker's own process need not load to watch its child."""
+
+    def __init__(self, run: SharedRun, place: Mapping[str, str]) -> None:
+        self.run, self.place = run, place
+        self.device, self.stop_on_failure = run.work.device, run.work.stop_on_failure
+        self.output = run.folder.parents[1]
+        self.earlier: Mapping[str, tuple[Failure, ...]] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "loaded"}
+
+    @cached_property
+    def loaded(self) -> Job:
+        job: Job = pickle.loads(self.run.work.job)
+        job.place = self.place
+        return job
+
+    def __call__(self, batch: CellGroup, report: Report) -> None:
+        self.loaded.earlier = self.earlier
+        self.loaded(batch, report)
+
+    def fail(self, cell: Cell, kind: str, message: str) -> None:
+        self.loaded.earlier = self.earlier
+        self.loaded.fail(cell, kind, message)
+
+    def failure(self, cell: Cell) -> Failure | None:
+        return self.loaded.failure(cell)
 
 
 LOST = "lost"
@@ -134,11 +162,8 @@ class _Child(Worker):
 class _Batch:
     """A batch that is tried until each of its cells is done or has failed for good."""
 
-    def __init__(
-        self, taken: Taken, attempt: Try, job: Job, events: EventWriter, stop_on_failure: bool
-    ) -> None:
+    def __init__(self, taken: Taken, attempt: Try, job: Job, events: EventWriter) -> None:
         self.taken, self.attempt, self.job, self.events = taken, attempt, job, events
-        self.stop_on_failure = stop_on_failure
         self.running = ""
         """Key of the cell that has started."""
         self.stopping = False
@@ -193,7 +218,7 @@ class _Batch:
             self.job.earlier = {cell.key: self.taken.history.failures[cell.key][:-1]}
             self.job.fail(cell, failure.kind, failure.message)
         self._write(Event(cell.key, "failed", message=failure.message))
-        if self.stop_on_failure:
+        if self.taken.run.work.stop_on_failure:
             self.stopping = True
             self.taken.run.stop()
 

@@ -9,9 +9,12 @@ MASTER_PORT. The first process takes the batches; the others help with its train
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,11 +60,12 @@ def main(folder: str, name: str) -> int:
     rank = int(os.environ["RANK"])
     log = os.environ.get("RPPBENCH_LOG")
     place = {name: value for name, value in [("log", log)] if value}
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     server = Server(Path(folder), name if rank == 0 else f"{name}.{rank}", place)
-    job = server.enter()
-    if job is None:
+    if not server.enter():
         return 1
-    runner: Runner = job  # type: ignore[assignment]  # only its trainings can be shared
+    runner: Runner = pickle.loads(server.run.work.job)  # the one job whose trainings can be shared
+    runner.place = server.place
     runner.device = own_device(runner.device)
     try:
         with joined(runner.device) as runner.group:
@@ -77,6 +81,13 @@ def main(folder: str, name: str) -> int:
         print(error, file=sys.stderr)
         return 2
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """Exit when the process that started this one is gone: a killed parent cannot end it."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _sharing(runner: Runner) -> Try:

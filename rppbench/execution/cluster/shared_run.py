@@ -47,7 +47,10 @@ TRANSIENT = (WORKER_DIED, "oom", "process-lost")
 class Work:
     """What the command hands to its workers."""
 
-    job: Job
+    job: bytes
+    """The pickled job, which loads torch."""
+    device: str
+    stop_on_failure: bool
     batches: Sequence[CellGroup]
     retries: int
     """How many more times a cell is tried that failed."""
@@ -66,19 +69,19 @@ class SharedRun:
         folder = job.output.absolute() / RUNS / f"{engine}-{stamp}-{uuid4().hex[:4]}"
         for name in ("workers", "claims", "tries", "over", "events", "logs"):
             (folder / name).mkdir(parents=True)
-        work = Work(job, list(batches), retries)
         try:
-            content = pickle.dumps(work)
+            pickled = pickle.dumps(job)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UsageError(f"the job cannot be sent to workers: {error}") from error
+        work = Work(pickled, job.device, job.stop_on_failure, list(batches), retries)
         surroundings = json.dumps(asdict(Surroundings.here()))
         write_atomically(folder / "surroundings.json", surroundings)
-        write_atomically(folder / "work.pickle", content)
+        write_atomically(folder / "work.pickle", pickle.dumps(work))
         return cls(folder)
 
     @cached_property
     def work(self) -> Work:
-        """The job and its batches; entering the surroundings first makes its modules importable."""
+        """The batches, and the job, which can be loaded once the surroundings are entered."""
         work: Work = pickle.loads((self.folder / "work.pickle").read_bytes())
         return work
 
