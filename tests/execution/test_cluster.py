@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from support import toy_plugin
 from support.cluster_runner import ClusterRunner, grid
-from support.commands import RunCommand
 from support.jobs import ScriptedJob, cell
 from support.processes import all_pids, descendants, kill, title
 from support.ray_cluster import RayCluster
 from support.slurm_cluster import NoSlurm, SlurmCluster
 
+from rppbench.cli import main
 from rppbench.contracts.engine import CellGroup, Engine, Event
 from rppbench.execution.cluster import shared_engine
 from rppbench.execution.cluster.ray_engine import Ray
@@ -33,6 +33,12 @@ pytestmark = pytest.mark.cluster
 SEED = 11
 """Seed of the moments at which something is killed."""
 TESTS = Path(__file__).parents[1]
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """A command with the plugins that come with rppbench, which workers have too."""
+    status = main(words)
+    return status, *capsys.readouterr()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -275,20 +281,20 @@ def test_no_batch_starts_after_a_failure(
 
 
 def test_a_run_is_detached_from_and_followed(
-    slurm: SlurmCluster, run_command: RunCommand, tmp_path: Path
+    slurm: SlurmCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     words = ("run", "--method", "zeroshot", "--dataset", "demo-flags", "--limit", "6")
     words += ("--output", str(tmp_path), "--engine", "slurm:memory=2GB,cpus=1,time=10")
-    status, table, log = run_command(*words, "--detach")
+    status, table, log = command(capsys, *words, "--detach")
     assert (status, table) == (0, "")
     assert "0 of 1 batches over, 1 workers waiting or running" in log
-    status, _, again = run_command(*words, "--detach")  # it has that in work already
+    status, _, again = command(capsys, *words, "--detach")  # it has that in work already
     assert status == 0
     assert len(list((tmp_path / RUNS).iterdir())) == 1, again
-    status, text, _ = run_command("watch", "--output", str(tmp_path))
+    status, text, _ = command(capsys, "watch", "--output", str(tmp_path))
     assert status == 0
     assert "[1/1] zeroshot, demo-flags, seed 1: top1" in text
-    status, table, log = run_command(*words)
+    status, table, log = command(capsys, *words)
     assert status == 0
     assert "1 had a record" in log
     assert "zeroshot" in table.lower() or "Zero-shot" in table

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from support import jobs
-from support.jobs import ScriptedJob, cell
+from support.jobs import ScriptedJob, batch, cell
 
-from rppbench.contracts.engine import CellGroup, Engine, Event
+from rppbench.contracts.engine import Engine, Event
 from rppbench.errors import UsageError
 from rppbench.execution import devices
 from rppbench.execution.devices import worker_environments
@@ -34,10 +34,6 @@ def run(engine: Engine, job: ScriptedJob, *cell_groups: str) -> list[Event]:
     events: list[Event] = []
     engine.run(job, [batch(words) for words in cell_groups], events.append)
     return events
-
-
-def batch(words: str) -> CellGroup:
-    return tuple(cell(word) for word in words.split())
 
 
 def begun(job: ScriptedJob) -> dict[str, str]:

@@ -22,6 +22,11 @@ def cell(dataset: str) -> Cell:
     return Cell(Choice("task"), dataset, Choice("method"), "tiny", "fp32", 1, None, None)
 
 
+def batch(words: str) -> CellGroup:
+    """Cells that are written as words: 'ok-1 bad-2'."""
+    return tuple(cell(word) for word in words.split())
+
+
 @dataclass
 class ScriptedJob:
     """A job in which the data set of a cell names an action, such as 'sleep-1'; see ACTIONS.

@@ -97,7 +97,8 @@ class SharedEngine(Engine):
             return []
         workers = self.count(len(batches))
         lines = [
-            f"{len(batches)} batches (cells that share a training) on {workers} "
+            f"{len(batches)} {'batch' if len(batches) == 1 else 'batches'} (cells that share a "
+            f"training) on {workers} "
             f"{'worker' if workers == 1 else 'workers'} at a time, {self.needs()} each"
         ]
         known = [one for one in seconds if one is not None]
