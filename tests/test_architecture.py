@@ -51,6 +51,7 @@ MOST_LINES = 400
 DOORS = {
     *("rppbench", "rppbench.contracts", "rppbench.errors", "rppbench.testing"),
     "rppbench.evaluation.average_precision",
+    "rppbench.execution.cluster.shared_engine",  # the base of engines that share a folder
     "rppbench.stats.intervals",  # a task may need the mean that tables print
     "rppbench.torchvision_shim",  # before transformers, which imports torchvision
 }

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md"),
     *("docs/slots.md", "docs/any-clip.md", "docs/as-published.md", "docs/calibration.md"),
-    "docs/cost.md",
+    *("docs/cost.md", "docs/cluster.md"),
 )
 LINKED = (
     *PAGES,
