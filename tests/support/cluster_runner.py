@@ -14,7 +14,7 @@ from rppbench.records.cell import Cell
 from rppbench.training import trainer
 from support.toy_runner import ToyRunner, toy_cells
 
-SETTINGS = (("recipe.epochs", "3"), ("recipe.batch", "4"))
+SETTINGS = (("recipe.epochs", "2"), ("recipe.batch", "4"))
 
 
 @dataclass
@@ -42,5 +42,5 @@ class ClusterRunner(ToyRunner):
 
 def grid(models: Path, seeds: Sequence[int] = tuple(range(1, 16))) -> list[Cell]:
     """62 cells with 15 seeds: two methods by two data sets by seed, and zero-shot."""
-    methods = ("context:both=on", "context", "fixed")
+    methods = ("context:sampled=4", "context", "fixed")
     return toy_cells(models, *methods, seeds=seeds, settings=SETTINGS)
