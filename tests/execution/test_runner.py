@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from rppbench.models.clip import Clip
 from rppbench.planning.plan import cell_groups
 from rppbench.planning.status import survey
 from rppbench.records.codec import encode
-from rppbench.records.record import FEWER_IMAGES
+from rppbench.records.record import FEWER_IMAGES, Failure
 from rppbench.reporting.footnotes import footnotes
 from rppbench.training.distributed import Group
 from rppbench_methods.cocoop import CoCoOp
@@ -58,6 +59,27 @@ def test_one_training_serves_all_targets_and_counts_are_kept(workspace: Workspac
         assert score.total == total
         assert score.value == 100 * (score.correct or 0) / total
         assert sum(score.outcomes() or []) == score.correct
+
+
+def test_place_and_earlier_failures_stand_in_the_record(workspace: Workspace) -> None:
+    (planned,) = workspace.plan("fixed", datasets=GOOD[:1])
+    before = (Failure("WorkerDied", "SIGKILL"),)
+    runner = workspace.new(place={"host": "far", "log": "x.log"}, earlier={planned.key: before})
+    (record,) = workspace.run([planned], runner)
+    assert record.status == "ok"
+    assert record.earlier == before
+    assert (record.environment["host"], record.environment["log"]) == ("far", "x.log")
+    assert runner.failure(planned) is None
+    runner.fail(planned, "x", "y")  # a good record stays
+    assert workspace.run([planned])[0].earlier == ()
+
+
+def test_the_folder_of_a_runner_that_is_sent_away_is_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sent: Runner = pickle.loads(pickle.dumps(Runner(Path("runs"))))
+    assert sent.output == tmp_path / "runs"
 
 
 def test_the_same_cells_give_the_same_records_in_any_order(workspace: Workspace) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rppbench.files import claims
-from rppbench.files.claims import Claimant, claimed
+from rppbench.files.claims import Claimant, claimed, try_claim
 
 HOLD = """
 import sys, time
@@ -52,6 +52,20 @@ def test_the_second_process_waits_for_the_first(tmp_path: Path) -> None:
     assert first.wait(20) == 0
     assert second.wait(20) == 0
     assert (tmp_path / "second.holds").exists()
+    assert not (tmp_path / "work.claim").exists()
+
+
+def test_a_try_does_not_wait_and_takes_over_from_the_dead(tmp_path: Path) -> None:
+    first = start(tmp_path, "first")
+    assert appears(tmp_path / "first.holds")
+    began = time.monotonic()
+    assert try_claim(tmp_path / "work.claim") is None
+    assert time.monotonic() - began < 1.0
+    first.kill()
+    first.wait(20)
+    claim = try_claim(tmp_path / "work.claim")
+    assert claim is not None
+    claim.release()
     assert not (tmp_path / "work.claim").exists()
 
 

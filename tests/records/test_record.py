@@ -90,9 +90,12 @@ LIVE = replace(OK, cost=replace(OK.cost, flops_per_image=10**10, images_per_seco
 CONFIDENT = replace(OK, confidence="0123456789abcdef")
 
 
+RETRIED = replace(OK, earlier=(Failure("WorkerDied", "SIGKILL"), Failure("oom", "no", "at 1")))
+
+
 @pytest.mark.parametrize(
     "record",
-    [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED, LIVE, CONFIDENT],
+    [OK, FAILED, UNTRAINED, TUNED, VERIFIED, CODED, LIVE, CONFIDENT, RETRIED],
     ids=lambda one: one.key,
 )
 def test_a_record_survives_its_line_and_fits_the_schema(record: Record) -> None:
@@ -136,6 +139,21 @@ def test_a_draw_is_part_of_the_line_and_the_key_only_where_there_is_one() -> Non
     data = as_json(drawn)
     assert data["cell"]["training"]["draw"] == "long-tail:10"
     VALIDATOR.validate(data)
+
+
+def test_earlier_failures_are_kept_and_absent_without_any() -> None:
+    assert "earlier" not in as_json(OK)
+    assert RETRIED.key == OK.key
+    assert [one["kind"] for one in as_json(RETRIED)["earlier"]] == ["WorkerDied", "oom"]
+    assert RETRIED.measured() == OK.measured()
+
+
+def test_the_reason_of_a_failure_names_the_log_of_its_worker() -> None:
+    assert OK.reason == ""
+    assert FAILED.failure is not None
+    assert FAILED.reason == FAILED.failure.message
+    logged = replace(FAILED, environment={"log": "engine/run/logs/w0.log"})
+    assert logged.reason == f"{FAILED.failure.message}\nlog: engine/run/logs/w0.log"
 
 
 def test_the_schema_is_itself_a_schema_and_refuses_what_is_not_in_it() -> None:

@@ -104,7 +104,8 @@ class Ray(SharedEngine):
             return int(cores() // self.cpus) if self.cpus and not self.address else 1
         all_of = ray.cluster_resources()
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
-        return min(int(all_of.get(name, 0) // each) for name, each in wanted.items() if each)
+        rooms = [int(all_of.get(name, 0) // each) for name, each in wanted.items() if each]
+        return min(rooms, default=1)
 
 
 class _Connection:

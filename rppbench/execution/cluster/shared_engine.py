@@ -85,6 +85,7 @@ class SharedEngine(Engine):
             for one in following:
                 one.run.stop()
                 self.stop(one.run)
+                one.run.close()
             raise
 
     def submit(self, job: Job, batches: Sequence[CellGroup]) -> list[str]:
@@ -124,7 +125,7 @@ class SharedEngine(Engine):
             raise UsageError(f"engine {self.name!r} cannot run here: {problem}")
         live = []
         for run in open_runs(job.output, self.name) if self.persistent else ():
-            if self.alive(run):
+            if not run.stopped and self.alive(run):
                 live.append(Following(self, run, report, self.started(run)))
             elif not run.left():  # its command ended before it did
                 run.close()
