@@ -11,6 +11,7 @@ SETTINGS = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # 127.0.0.1 is the address of every node
+    "RAY_worker_niceness": "0",  # workers would wait for everything else that runs here
     "RAY_TMPDIR": str(Path(tempfile.gettempdir()) / "ray-test"),  # sockets need a short path
 }
 STORE_BYTES = 80 * 2**20

@@ -153,7 +153,7 @@ class Following:
         self.started = list(started)
         self.dead: set[str] = set()
         self.wanted = engine.count(len(run.left()))
-        """The most workers that were wanted so far: new machines may join."""
+        """How many workers were wanted when last asked: more once machines have joined."""
         self.barren = 0
         self.next_question = 0.0
         self.any_alive = True
@@ -187,7 +187,7 @@ class Following:
         if self.run.stopped:
             return not alive and self._end()
         wanted = self.engine.count(len(left))
-        grown, self.wanted = wanted > self.wanted, max(wanted, self.wanted)
+        grown, self.wanted = wanted > self.wanted, wanted
         if (
             (newly_dead or grown)
             and wanted > len(alive)
