@@ -15,7 +15,6 @@ from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.comparison.tuning import Trial, best_so_far, trials
 from rppbench.errors import UsageError
-from rppbench.planning.grids import TEACHER
 from rppbench.planning.settings import TUNE_NAMES, VALIDATION, TuneSettings, tune_settings
 from rppbench.plugins.containment import debugging
 from rppbench.records.names import file_name
@@ -185,6 +184,8 @@ def _chart(tried: Sequence[Trial], best: Trial | None) -> Iterator[str]:
 def _configuration(best: Trial, tried: int, chosen: TuneSettings) -> str:
     """A config file that `run` takes: the settings of this search with the chosen values."""
     import yaml
+
+    from rppbench.planning.grids import TEACHER  # needs torch
 
     levels = dict(best.combination.levels)
     values: dict[str, Any] = {

@@ -17,9 +17,8 @@ from rppbench.contracts.task import Assignment, Task
 from rppbench.data.draws import HELD_OUT_SHOT
 from rppbench.errors import UsageError, unknown
 from rppbench.planning.checked import checked_assignments, refuse_surrogates
-from rppbench.planning.draws import with_draw
 from rppbench.planning.input_digests import InputDigests
-from rppbench.planning.recipes import FITTED, changed, shots_of
+from rppbench.planning.recipes import FITTED, changed, shots_of, with_draw
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.validation import on_validation
 from rppbench.planning.vocabulary import Extended, learns_all_scored_classes

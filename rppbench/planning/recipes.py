@@ -1,19 +1,26 @@
-"""The recipe of a planned training: a published one, with the changes that apply to the method."""
+"""What a planned training learns from and how: its recipe with changes, its shots and its draw."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import FALLBACK, Recipe, override
 from rppbench.contracts.task import Assignment
-from rppbench.data.draws import HELD_OUT_SHOT
-from rppbench.errors import UsageError
-from rppbench.records.cell import Option
+from rppbench.data.draw_files import check_shots, keep, read_draw
+from rppbench.data.draws import HELD_OUT_SHOT, LONG_TAIL, imbalance
+from rppbench.errors import MissingDataError, UsageError
+from rppbench.planning.input_digests import MISSING, InputDigests
+from rppbench.records.cell import DRAW, Option, Training
 
 FITTED = "it is fitted in one go, without training steps"
 SEARCHES_NOTHING = "it chooses nothing on validation images"
+NAMED = re.compile(r"(?:([A-Za-z0-9_-]+)=)?(.+)")
+UNNAMED = "file"
+"""Name of a draw in a file that was given without one."""
 
 
 def changed(
@@ -49,3 +56,38 @@ def refuse_single_shot(shots: int) -> None:
             f"validation={HELD_OUT_SHOT} needs two shots or more: the only one cannot be learned "
             "from and held out"
         )
+
+
+def with_draw(training: Training, text: str, input_digests: InputDigests) -> Training:
+    """The training with the draw that `--draw` names: 'long-tail:RATIO' or '[NAME=]FILE'.
+
+    In FILE, '{dataset}', '{shots}' and '{seed}' stand for those of the training. UsageError for a
+    ratio below 1, and for a file that is not a draw of this data set and number of shots.
+    """
+    if text.startswith(LONG_TAIL):
+        return replace(training, draw=f"{LONG_TAIL}{imbalance(text):g}")
+    match = NAMED.fullmatch(text)
+    if match is None:
+        raise UsageError("--draw takes [NAME=]FILE or long-tail:RATIO")
+    name, place = match[1] or UNNAMED, match[2]
+    for word in ("dataset", "shots", "seed"):
+        value = training.source if word == "dataset" else getattr(training, word)
+        place = place.replace(f"{{{word}}}", str(value))
+    digest = _digest(Path(place).expanduser(), training, input_digests)
+    return replace(
+        training, draw=name, inputs=(*training.inputs, (f"{DRAW}{training.source}", digest))
+    )
+
+
+def _digest(path: Path, training: Training, input_digests: InputDigests) -> str:
+    """The digest of the draw in a file, which is kept for the run; read once for a plan."""
+    key = f"draw of {training.shots} shots of {training.source} in {path}"
+    if key not in input_digests.known:
+        try:
+            dataset = input_digests.dataset(training.source)
+        except MissingDataError:  # the cell will record why
+            return MISSING
+        draw = read_draw(path, dataset)
+        check_shots(draw, dataset, path, training.shots)
+        input_digests.known[key] = keep(draw)
+    return input_digests.known[key]

@@ -23,8 +23,10 @@ from PIL import Image
 from scipy.io import savemat
 from support import coop_root
 from support.detections import RandomDetectionSet
+from support.toy_data import Toy
 
 from rppbench.data.archives import is_archive, unpack
+from rppbench.data.draw_files import FORMS, Draw, read_draw, write_draw
 from rppbench.exporters.vocabulary import read_vocabulary
 from rppbench.files import rle
 from rppbench.files.coco_json import category_names
@@ -567,7 +569,21 @@ def read_vocabularies(folder: Path) -> None:
         read_vocabulary(str(folder / name), registry)
 
 
+def write_draws(folder: Path) -> None:
+    data = Toy()
+    draw = Draw(tuple(data.samples("train")), tuple(data.samples("val")))
+    for form in FORMS:
+        write_draw(folder, "draw", form, draw, data)
+
+
+def read_draws(folder: Path) -> None:
+    for name in ("draw.json", "draw_train.jsonl"):
+        known = {sample.key for sample in Toy().samples("train")}
+        assert known >= {sample.key for sample in read_draw(folder / name, Toy()).train}
+
+
 KINDS = [
+    Kind("draws", write_draws, read_draws),
     Kind("folders", write_folder, read_folder, hostile=strange_folder),
     Kind("listed images", write_list, read_list),
     Kind("split files", write_split_file, read_split_file),
