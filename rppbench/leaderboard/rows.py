@@ -59,7 +59,6 @@ def row(variant: Variant, columns: Sequence[Column]) -> Row:
         recipe=recipe_name(training) if training else "",
         source=variant.learned_on,
         shots=training.shots if training else None,
-        draw=training.draw if training else "",
         teacher=(training.teacher or "") if training else "",
         paper=labels.get("paper", ""),
         validation=", ".join(sorted({r.labels.get(VALIDATION, "") for r in ok} - {""})),

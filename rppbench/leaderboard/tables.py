@@ -150,8 +150,6 @@ class Row:
     """Number of trained parameters; None unless a cell was run here and succeeded."""
     train_seconds: float | None
     """Seconds of one training, mean over the distinct trainings; None without any."""
-    draw: str = ""
-    """How the training images were drawn; '' as CoOp does."""
     validation: str = ""
     """The images that values were chosen on: 'few-shot', 'none', 'full, tuned: full'; '' if nothing
     is learned, and in records that do not say it."""
@@ -166,8 +164,7 @@ class Row:
     @property
     def learned_on(self) -> str:
         """Source and shots as printed: 'ImageNet, 16 shots'; '' where nothing is trained."""
-        draw = f" (draw {self.draw})" if self.draw else ""
-        return f"{self.source}{draw}, {shots_text(self.shots or 0)}" if self.source else ""
+        return f"{self.source}, {shots_text(self.shots or 0)}" if self.source else ""
 
     @property
     def headline(self) -> Average | TableCell:

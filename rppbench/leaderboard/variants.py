@@ -63,7 +63,6 @@ class Variant:
             ("recipe", recipe_name(training)),
             ("trained on", self.learned_on),
             ("shots", str(training.shots)),
-            *([("draw", training.draw)] if training.draw else []),
             ("classes", training.classes),
             ("teacher", training.teacher or "none"),
             *options,
@@ -149,7 +148,11 @@ def _variant(records: Sequence[Record]) -> Variant:
     newest = max(records, key=age)
     method = newest.labels.get("method") or newest.cell.method.name
     options = newest.labels.get("method_options", "")
-    return Variant(f"{method} ({options})" if options else method, tuple(records))
+    label = f"{method} ({options})" if options else method
+    training = newest.cell.training
+    if training is not None and training.draw:  # also where no other row has another draw
+        label += f" · draw {training.draw}"
+    return Variant(label, tuple(records))
 
 
 def _with_unique_labels(variants: Sequence[Variant]) -> list[Variant]:

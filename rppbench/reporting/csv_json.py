@@ -144,7 +144,7 @@ def json(tables: Sequence[Table]) -> str:
             if not data[name]:
                 del data[name]
         for row, plain in zip(table.rows, data["rows"], strict=True):
-            for name in ("validation", "draw", "inference", "seen_names"):  # few rows have them
+            for name in ("validation", "inference", "seen_names"):  # few rows have them
                 if not plain[name]:
                     del plain[name]
             for entry, target in zip(row.entries, plain["entries"], strict=True):
