@@ -60,7 +60,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     values of inner mappings, such as words, are left out. A single tensor without a name is called
     `ALONE`.
     Only tensors and plain values are read (`weights_only`). UsageError if the file cannot be
-    read, is not a torch checkpoint, or is neither a tensor nor a mapping of names to tensors.
+    read, is not a torch checkpoint, or is neither a plain tensor nor a mapping of names to such.
     """
     try:
         with torch.serialization.safe_globals(_STAND_INS):
@@ -87,6 +87,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], int | None]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise UsageError(f"{path} holds no named tensors: {name!r} is not one")
+        if not _is_plain(value):
+            raise UsageError(f"{path}: {name!r} is no plain tensor of real numbers with values")
     state = {
         name: value.detach().float() if value.is_floating_point() else value
         for name, value in content.items()
@@ -103,6 +105,12 @@ def read_tensor(path: Path) -> Tensor:
     if tensors.keys() != {ALONE}:
         raise UsageError(f"{path} holds named tensors, not a single one")
     return tensors[ALONE]
+
+
+def _is_plain(value: Tensor) -> bool:
+    """Whether a tensor is dense, real and in memory: others break what computes with them."""
+    special = value.is_quantized or value.is_complex() or value.device.type == "meta"
+    return value.layout is torch.strided and not special
 
 
 def _flat(content: dict[Any, Any]) -> dict[Any, Any]:

@@ -320,6 +320,21 @@ def test_a_checkpoint_that_does_not_fit_is_explained(
     assert not Path("mine").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*(quantiz|Sparse invariant|TypedStorage).*:UserWarning")
+@pytest.mark.parametrize("kind", ["sparse", "quantized", "complex", "meta"])
+def test_a_tensor_of_another_kind_is_refused(run_command: RunCommand, kind: str) -> None:
+    plain = random(4, 32)
+    special = {
+        "sparse": plain.to_sparse,
+        "quantized": lambda: torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8),
+        "complex": lambda: plain.to(torch.complex64),
+        "meta": lambda: plain.to("meta"),
+    }
+    torch.save({"state_dict": {"ctx": special[kind]()}}, "official.tar")
+    words = ("import", "official.tar", "--method", "coop", "--model", "tiny", "--to", "mine")
+    assert "'ctx' is no plain tensor" in refused(run_command, *words)
+
+
 class Malicious:
     def __reduce__(self) -> tuple[Any, ...]:
         return (os.mkdir, ("harm",))
