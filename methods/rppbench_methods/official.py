@@ -121,16 +121,14 @@ def imported_deep(
 
     UsageError if the towers have other numbers of tokens or blocks: no method here has.
     """
-    sizes = {(len(part), len(next(iter(part.values())))) for part in (text, image) if part}
-    if len(sizes) > 1:
-        (depth, length), (deeper, longer) = (
-            (len(part), len(next(iter(part.values())))) for part in (text, image)
-        )
-        raise UsageError(
-            f"the checkpoint has {length} tokens in {depth} blocks of the text tower, but {longer} "
-            f"in {deeper} of the image tower; here both have the same length and depth"
-        )
-    ((depth, length),) = sizes
+    towers = [part for part in (text, image) if part]
+    (length, depth), *others = [(len(next(iter(part.values()))), len(part)) for part in towers]
+    for longer, deeper in others:
+        if (longer, deeper) != (length, depth):
+            raise UsageError(
+                f"the checkpoint has {length} tokens in {depth} blocks of the text tower, but "
+                f"{longer} in {deeper} of the image tower; here both have the same length and depth"
+            )
     prefix = checkpoint.get("prompt_learner.token_prefix")
     return ImportedState(
         {"length": length, "depth": depth, **options},

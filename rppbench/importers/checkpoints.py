@@ -156,15 +156,15 @@ def check_suffix(imported: ImportedState, method: Method, names: Sequence[str], 
     names are not as many as in the checkpoint, or a word is another.
     """
     suffix, prompts = imported.suffix, method.prompts()
-    if suffix is None or not isinstance(prompts.text, Prompt):
+    if suffix is None:
         return
     if suffix.ndim != 3 or not len(suffix):
         raise UsageError(
             "the tokens behind the prompt in the checkpoint are not a row for each class"
         )
-    learned = prompts.text.input
-    fixed = (learned if learned.ndim == 2 else learned[0])[int(imported.options["length"]) :]
-    fixed = fixed.detach().float().cpu()
+    fixed = suffix[0, :0]
+    if isinstance(text := prompts.text, Prompt) and text.input.ndim == 2:
+        fixed = text.input[int(imported.options["length"]) :].detach().float().cpu()
     if len(fixed) and not _same(suffix[0, : len(fixed)], fixed):
         raise UsageError(
             "other words follow the learned tokens in the checkpoint than with this 'init': "

@@ -323,9 +323,11 @@ def test_random_words_need_to_be_said(run_command: RunCommand) -> None:
     assert status == 0, complaints
 
 
-def test_names_in_another_order_than_in_the_file(run_command: RunCommand) -> None:
-    save(kgcoop_state())
-    command = words_of_import("kgcoop")
+@pytest.mark.parametrize("case", ["kgcoop", "cocoop", "ivlp", "promptsrc"])
+def test_names_in_another_order_than_in_the_file(run_command: RunCommand, case: str) -> None:
+    method, make, _, _ = CASES[case]
+    save(make())
+    command = words_of_import(method)
     turned = [*NAMES[1:], NAMES[0]]
     complaint = refused(run_command, *command, "--classes", ",".join(turned))
     assert f"{turned[0]!r} is not the name that the checkpoint has at its place" in complaint
