@@ -1,14 +1,17 @@
-"""A generated data set for tests: seven colours with noise, three images a class and split."""
+"""Generated data sets for tests: seven colours with noise, three images a class and split; and
+two squares on grey, with boxes or label maps."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from rppbench.contracts.dataset import Dataset, Sample
+from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, Instance, SegmentationSet
 from rppbench.errors import UsageError
 
 COLOURS = {
@@ -62,3 +65,59 @@ class Toy(Dataset):
 
     def held_out(self) -> Sequence[int]:
         return (5, 6)
+
+
+PLACES = [(4, 6, 16, 12), (30, 8, 12, 20)]
+"""Boxes of each image's two objects."""
+
+
+class Things(DetectionSet):
+    """Two squares on grey, never a 'green field'; ids of images and classes have gaps."""
+
+    name, title, suite, role = "toy-things", "Things", "toy", "detection"
+    colours = {"red square": (200, 40, 40), "blue lake": (40, 60, 200), "green field": (0, 90, 0)}
+    size = (60, 40)
+    count = 3
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return list(self.colours)
+
+    def unseen(self) -> Sequence[int]:
+        return (1,)
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
+
+    def boxes(self) -> list[tuple[int, ...]]:
+        return [tuple(edge * self.size[0] // 60 for edge in place) for place in PLACES]
+
+    def image(self, sample: Sample) -> Image.Image:
+        image = Image.new("RGB", self.size, (128, 128, 128))
+        for (x, y, width, height), colour in zip(self.boxes(), self.colours.values(), strict=False):
+            image.paste(colour, (x, y, x + width, y + height))
+        return image
+
+    def instances(self, sample: Sample) -> Sequence[Instance]:
+        return [Instance(label, tuple(box)) for label, box in enumerate(self.boxes())]  # type: ignore[arg-type]
+
+    def fingerprint(self) -> str:
+        return f"things-{self.size}"
+
+    def image_ids(self, split: str) -> Sequence[int]:
+        return range(7, 7 + 5 * self.count, 5)
+
+    def category_ids(self) -> Sequence[int]:
+        return (2, 9, 90)
+
+
+class Maps(SegmentationSet, Things):
+    """The same pictures, with a map of labels for each."""
+
+    name, role = "toy-maps", "segmentation"
+
+    def label_map(self, sample: Sample) -> Any:
+        labels = np.full(self.size[::-1], IGNORED, np.uint16)
+        for label, (x, y, width, height) in enumerate(self.boxes()):
+            labels[y : y + height, x : x + width] = label
+        return labels

@@ -3,81 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from support.toy_data import Maps, Things
 from support.toy_plugin import ToyPlugin, registry_of
 from support.toy_runner import ToyRunner
 
 from rppbench import hookimpl
-from rppbench.contracts.dataset import Sample
-from rppbench.contracts.regions import IGNORED, UNLABELLED, DetectionSet, Instance, SegmentationSet
 from rppbench.execution.peak_memory import peak_bytes, reset_peak
 from rppbench.planning.plan import cell_groups, cells
 from rppbench.planning.request import Request
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 
-PLACES = [(4, 6, 16, 12), (30, 8, 12, 20)]
-"""Boxes of each image's two objects."""
-
-
-class Things(DetectionSet):
-    """Two squares on grey, never a 'green field'; ids of images and classes have gaps."""
-
-    name, title, suite, role = "toy-things", "Things", "toy", "detection"
-    colours = {"red square": (200, 40, 40), "blue lake": (40, 60, 200), "green field": (0, 90, 0)}
-    size = (60, 40)
-    count = 3
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return list(self.colours)
-
-    def unseen(self) -> Sequence[int]:
-        return (1,)
-
-    def samples(self, split: str) -> Sequence[Sample]:
-        return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
-
-    def boxes(self) -> list[tuple[int, ...]]:
-        return [tuple(edge * self.size[0] // 60 for edge in place) for place in PLACES]
-
-    def image(self, sample: Sample) -> Image.Image:
-        image = Image.new("RGB", self.size, (128, 128, 128))
-        for (x, y, width, height), colour in zip(self.boxes(), self.colours.values(), strict=False):
-            image.paste(colour, (x, y, x + width, y + height))
-        return image
-
-    def instances(self, sample: Sample) -> Sequence[Instance]:
-        return [Instance(label, tuple(box)) for label, box in enumerate(self.boxes())]  # type: ignore[arg-type]
-
-    def fingerprint(self) -> str:
-        return f"things-{self.size}"
-
-    def image_ids(self, split: str) -> Sequence[int]:
-        return range(7, 7 + 5 * self.count, 5)
-
-    def category_ids(self) -> Sequence[int]:
-        return (2, 9, 90)
-
 
 class HugeThings(Things):
     name, size, count = "toy-huge-things", (6000, 4000), 1
 
 
-class HugeMaps(SegmentationSet, HugeThings):
-    name, role = "toy-huge-maps", "segmentation"
-
-    def label_map(self, sample: Sample) -> Any:
-        labels = np.full(self.size[::-1], IGNORED, np.uint16)
-        for label, (x, y, width, height) in enumerate(self.boxes()):
-            labels[y : y + height, x : x + width] = label
-        return labels
+class HugeMaps(Maps):
+    name, size, count = "toy-huge-maps", (6000, 4000), 1
 
 
 class Plugin:

@@ -1,0 +1,127 @@
+"""RPP on all 10,450 classes of ImageNet-21K: one training, and all that is scored with it.
+
+Pictures and towers are tiny; class names, folders and commands are those of the real data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support import coop_root
+from support.toy_data import Maps, Things
+from support.toy_plugin import ToyPlugin, registry_of, save_tiny
+from support.toy_runner import ToyRunner
+
+import rppbench_datasets
+import rppbench_methods
+from rppbench import hookimpl
+from rppbench.planning.plan import cell_groups, cells
+from rppbench.planning.request import Request
+from rppbench.records.cell import Cell
+from rppbench.records.record import SEEN_NAMES, Record
+from rppbench_datasets.imagenet21k import FOLDER, TRAIN, VAL, WINTER21, _table
+
+CLASSES = 10_450
+SECONDS = 600
+"""Bound of the whole chain: about two minutes on two free cores."""
+RPP = "rpp:depth=3,length=2"
+SETTINGS = (
+    *(("recipe.steps_per_shot", "3"), ("recipe.warmup_epochs", "0"), ("recipe.batch", "32")),
+    *(("recipe.views", "1"), ("recipe.augment", "none")),
+)
+TRANSFER = {name for name, kind in coop_root.KINDS.items() if kind.role == "transfer"}
+SHIFTS = {name for name, kind in coop_root.KINDS.items() if kind.role == "shift"}
+
+
+class Dense:
+    @hookimpl
+    def rppbench_datasets(self) -> list[type]:
+        return [Things, Maps]
+
+
+def write_tree(root: Path) -> None:
+    """One image of 32 x 32 pixels for each class and part, in 64 shades."""
+    shades = []
+    for number in range(64):
+        path = root / f"shade{number}.jpg"
+        Image.new("RGB", (32, 32), (4 * number, 255 - 4 * number, 90)).save(path)
+        shades.append(path.read_bytes())
+    for part in (TRAIN, VAL):
+        for number, wnid in enumerate(_table(WINTER21)):
+            folder = root / FOLDER / part / wnid
+            folder.mkdir(parents=True)
+            (folder / f"{wnid}_1.JPEG").write_bytes(shades[number % 64])
+
+
+@pytest.mark.slow
+def test_all_of_rpp_from_one_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = time.monotonic()
+    root, models = tmp_path / "root", tmp_path / "models"
+    root.mkdir()
+    for name in sorted(TRANSFER | SHIFTS | {"imagenet"}):
+        coop_root.make(root, name, monkeypatch)
+    write_tree(root)
+    save_tiny(models)
+    save_tiny(models, "teacher", seed=3)
+    registry = registry_of(
+        toys=ToyPlugin(models),
+        dense=Dense(),
+        methods=rppbench_methods,
+        datasets=rppbench_datasets,
+    )
+    runner = ToyRunner(tmp_path / "runs", models=models, batch_size=64)
+    runner.resources.registry = registry
+
+    def run(*tasks: str, datasets: tuple[str, ...] = ()) -> dict[Cell, Record]:
+        asked = Request(
+            (RPP,), tasks, datasets, "tiny", "teacher", shots=(1,), limit=20, settings=SETTINGS
+        )
+        planned = cells(registry, asked)
+        for group in cell_groups(planned):
+            runner(group, lambda event: None)
+        records = {cell: runner.store.read(cell) for cell in planned}
+        for cell, record in records.items():
+            assert record is not None
+            assert record.failure is None, (cell.task.name, cell.dataset, record.failure)
+        return {cell: record for cell, record in records.items() if record is not None}
+
+    (pretraining,) = run("pretraining:suite=coop").items()
+    learned = pretraining[0].training
+    assert learned is not None
+    assert (learned.source, learned.classes, learned.shots) == ("imagenet21k", "seen", 1)
+    assert learned.teacher == "teacher"
+    assert len(registry.get("datasets", "imagenet21k")().classes) == CLASSES
+    assert pretraining[1].cost.steps == 3
+    assert not pretraining[1].cost.training_reused
+
+    source = "source=imagenet21k"
+    scored = {
+        **run(f"cross-dataset:suite=coop,{source}"),
+        **run(f"cross-domain:suite=coop,{source}"),
+        **run(f"segmentation:suite=toy,{source}", datasets=("toy-maps",)),
+        **run(f"detection:suite=toy,{source}", datasets=("toy-things",)),
+    }
+    assert {cell.dataset for cell in scored} == TRANSFER | SHIFTS | {"toy-maps", "toy-things"}
+    for cell, record in scored.items():
+        assert cell.training == learned, cell.dataset
+        assert record.cost.training_reused
+        seen, total = map(int, record.labels[SEEN_NAMES].split("/"))
+        assert 0 <= seen <= total == len(registry.get("datasets", cell.dataset)().classes)
+    pets = {c.dataset: r.labels[SEEN_NAMES] for c, r in scored.items()}
+    assert int(pets["food101"].split("/")[0]) > 0, "some dishes are classes of ImageNet-21K"
+
+    tuned = run("fine-tune:suite=coop")
+    starts = Counter((cell.training.start is not None) for cell in tuned if cell.training)
+    assert starts == {True: len(TRANSFER), False: len(TRANSFER)}
+    for cell in tuned:
+        assert cell.training is not None
+        if cell.training.start is not None:
+            assert cell.training.start == learned, "the same prompts, not other ones"
+    prompts = list((tmp_path / "runs" / "prompts").glob("*.safetensors"))
+    assert len(prompts) == 1 + 2 * len(TRANSFER)
+    assert runner.store.training_path(learned) in prompts
+    assert time.monotonic() - begin < SECONDS
