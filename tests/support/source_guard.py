@@ -28,7 +28,8 @@ KINDS = {"methods": "method", "datasets": "dataset", "tasks": "task"}
 CORE = ("contracts", "data", "evaluation", "execution", "features", "models", "training")
 NO_NUMBERS = {
     *("data.archives", "data.check", "data.checked", "data.contents", "data.download"),
-    *("data.parts", "data.prepare", "data.root", "evaluation.checked"),
+    *("data.parts", "data.prepare", "data.root"),
+    *("evaluation.checked", "evaluation.inference_cost"),
     *("execution.accepted_code", "execution.backbones", "execution.devices", "execution.engines"),
     *("execution.peak_memory", "execution.resources", "execution.runner", "execution.tracking"),
     *("execution.start_mark", "execution.worker", "features.files", "features.store"),

@@ -30,7 +30,7 @@ TASKS = {
 }
 METHODS = sorted(Registry.load().all("methods"))
 SHORT = (("recipe.epochs", "1"), ("recipe.warmup_epochs", "0"), ("recipe.batch", "8"))
-SMALLER = {"depth": 3, "layer": 2, "start": 2}
+SMALLER = {"depth": 3, "layer": 2}
 """Values of options whose defaults need more than the four blocks of the tiny towers."""
 NEW_CLASSES = ("pretraining", "cross-dataset", "cross-domain", "base-to-new", "fine-tune")
 """Tasks that score classes which were not learned."""
@@ -58,7 +58,9 @@ def outcome(models: Path, folder: Path, method: str, task: str) -> str:
     options = ",".join(f"{k}={v}" for k, v in SMALLER.items() if defaults.get(k, 0) > 3)
     learning = component.learning
     dense = task in ("segmentation", "detection")
-    refused = task in NEW_CLASSES and not component.open_vocabulary
+    # Of a cell that is not planned, --set would have nothing to set.
+    planned_at_all = component.open_vocabulary or task not in NEW_CLASSES
+    steps = learning and any(recipe.epochs for recipe in learning.recipes)
     asked = Request(
         (f"{method}:{options}" if options else method,),
         (f"{task}:suite=toy",),
@@ -67,10 +69,7 @@ def outcome(models: Path, folder: Path, method: str, task: str) -> str:
         teacher="teacher",
         shots=(1,) if learning and not dense else (),
         limit=6,
-        # Of a cell that is not planned, --set would have nothing to set.
-        settings=SHORT
-        if learning and any(r.epochs for r in learning.recipes) and not refused
-        else (),
+        settings=SHORT if steps and planned_at_all else (),
     )
     try:
         planned = cells(registry, asked)
