@@ -14,7 +14,7 @@ from rppbench.contracts.engine import CellGroup, Job, Report
 from rppbench.contracts.ranges import Range
 from rppbench.errors import UsageError
 from rppbench.execution.cluster.serving import Server, log_to
-from rppbench.execution.cluster.session import Session
+from rppbench.execution.cluster.session import Session, free_port
 from rppbench.execution.cluster.shared_engine import SharedEngine
 from rppbench.execution.cluster.shared_run import SharedRun
 from rppbench.execution.devices import cores
@@ -202,10 +202,7 @@ class _Actor:
         """Where the processes of a team meet: this host, and a port that is free now."""
         import ray
 
-        with socket.socket() as free:
-            free.bind(("", 0))
-            port: int = free.getsockname()[1]
-        return ray.util.get_node_ip_address(), port
+        return ray.util.get_node_ip_address(), free_port()
 
     def share(self, rank: int, size: int, address: tuple[str, int]) -> None:
         """Share the trainings of the run with the other actors of the team."""

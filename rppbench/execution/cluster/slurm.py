@@ -13,7 +13,9 @@ import math
 import os
 import re
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Annotated, Any
 from rppbench.contracts.ranges import Range
 from rppbench.errors import UsageError
 from rppbench.execution.cluster.serving import Server
-from rppbench.execution.cluster.session import Session
+from rppbench.execution.cluster.session import Session, free_port
 from rppbench.execution.cluster.shared_engine import SharedEngine, last_lines
 from rppbench.execution.cluster.shared_run import SharedRun
 from rppbench.files.atomic import write_atomically
@@ -34,6 +36,8 @@ LEAST_MINUTES = 5
 MOST_TASKS = 1000
 """Slurm's own limit of an array (MaxArraySize, 1001) unless the site has raised it."""
 COMMANDS = ("sbatch", "squeue", "scancel", "scontrol", "srun")
+MEETING_SECONDS = 600.0
+"""Longest time between the starts of two tasks of a job."""
 MANY = 10**6
 """Time-outs after which a job is not queued again: it is the user who ends it."""
 TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
@@ -189,8 +193,8 @@ class SlurmWorker:
             self.running = Server(folder, self.name, {"job": place.job_id, LOG: relative})
             self.running.serve(self.batches)
             return
-        submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False)
-        self.running = Session(folder, self.name, {"RPPBENCH_LOG": relative})
+        variables = {**_meeting(folder, self.name, place), "RPPBENCH_LOG": relative}
+        self.running = Session(folder, self.name, variables)
         if status := self.running.wait():
             raise SystemExit(status)
 
@@ -203,6 +207,26 @@ class SlurmWorker:
         elif self.running is not None:
             self.running.halt("the job was preempted or reached its time limit")
         return submitit.helpers.DelayedSubmission(self)
+
+
+def _meeting(folder: Path, name: str, place: Any) -> dict[str, str]:
+    """What torchrun would set in this task; the first one writes where the others find it.
+
+    Names of nodes may be known to Slurm alone, so it is the name that its machine has.
+    """
+    restart = os.environ.get("SLURM_RESTART_COUNT", "0")
+    path = folder / "workers" / f"{name}-{place.job_id}-{restart}.address"
+    if place.global_rank == 0:
+        write_atomically(path, f"{socket.gethostname()} {free_port()}")
+    end = time.monotonic() + MEETING_SECONDS
+    while not path.exists():
+        if time.monotonic() > end:
+            raise SystemExit(f"the first process of job {place.job_id} did not start")
+        time.sleep(0.5)
+    host, port = path.read_text().split()
+    numbers = {"RANK": place.global_rank, "WORLD_SIZE": place.num_tasks, "MASTER_PORT": port}
+    numbers["LOCAL_RANK"] = place.local_rank
+    return {"MASTER_ADDR": host, **{key: str(value) for key, value in numbers.items()}}
 
 
 def _minutes(text: str) -> int:
