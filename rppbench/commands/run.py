@@ -221,7 +221,7 @@ def execute(
     with joined(runner.device) as runner.group:
         if due:
             cells = [entry.cell for entry in due]
-            with display(due, notes, bars=not chosen.debug) as report:
+            with display(titles(cells), notes, bars=not chosen.debug) as report:
                 if backend is None:
                     run_engine(engine, runner, cell_groups(cells), report)
                 else:

@@ -45,9 +45,8 @@ def score(arguments: argparse.Namespace) -> int:
     """Score the predictions, add a record, write the pages again; 1 if another record conflicts."""
     from rppbench.contracts.engine import Event
     from rppbench.importers import predictions
-    from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
-    from rppbench.terminal.run_progress import display
+    from rppbench.terminal.run_progress import display, titles
 
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())
@@ -63,7 +62,7 @@ def score(arguments: argparse.Namespace) -> int:
     )
     cell = predictions.imported_cell(task, data, origin)
     path, into = Path(arguments.predictions).expanduser(), Path(arguments.output)
-    with display([Planned(cell, "todo", "none", 0, None)], console(stderr=True)) as report:
+    with display(titles([cell]), console(stderr=True)) as report:
         report(Event(cell.key, "start"))
         record = predictions.scored_record(
             registry,

@@ -28,7 +28,6 @@ def watch(arguments: argparse.Namespace) -> int:
     1 if a run is left without workers; the command that submitted it starts others.
     """
     from rppbench.execution.cluster.shared_engine import LOOK_SECONDS
-    from rppbench.planning.status import Planned
     from rppbench.terminal.run_progress import display
 
     output = Path(arguments.output)
@@ -42,10 +41,9 @@ def watch(arguments: argparse.Namespace) -> int:
             out.print(line, soft_wrap=True)
     if arguments.once:
         return 0
-    cells = [cell for one in following for batch in one.run.work.batches for cell in batch]
-    planned = [Planned(cell, "todo", "none", 0, None) for cell in cells]
+    names = {key: title for one in following for key, title in one.run.titles.items()}
     left_alone = []
-    with display(planned, out) as report:
+    with display(names, out) as report:
         while following:
             left_alone += [one for one in following if not _relay(one, report)]
             following = [one for one in following if one not in left_alone and one.run.left()]

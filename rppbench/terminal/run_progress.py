@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -25,20 +24,16 @@ from rppbench.records.cell import Cell, spell
 from rppbench.terminal.step_progress import LineTimer
 from rppbench.terminal.step_progress import bars as progress_bars
 
-if TYPE_CHECKING:  # a plan needs torch
-    from rppbench.planning.status import Planned
-
 SPEED_SECONDS = 3600.0
 """Period over which bars average their speed: cells and epochs are slow."""
 
 
 @contextmanager
-def display(planned: Sequence[Planned], console: Console, bars: bool = True) -> Iterator[Report]:
-    """Show the events of a run of these cells: a line or bar for each, and one for all.
+def display(names: Mapping[str, str], console: Console, bars: bool = True) -> Iterator[Report]:
+    """Show the events of a run of cells: a line or bar for each, and one for all.
 
-    Without `bars` lines are printed in a terminal too.
+    `names` are the `titles` of the cells. Without `bars` lines are printed in a terminal too.
     """
-    names = titles([entry.cell for entry in planned])
     if not console.is_terminal or not bars:
         yield _Lines(console, names)
         return

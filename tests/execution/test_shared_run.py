@@ -237,6 +237,31 @@ def test_a_plan_says_what_the_engine_needs(
     assert "say cpu or cuda" in log
 
 
+def test_a_command_reads_a_folder_of_others_as_data(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pickle runs code when it is loaded, and anyone may have made a folder of records."""
+    run = created(tmp_path, "a")
+    folder = run.folder.rename(run.folder.with_name("slurm-1-2-3"))
+    (folder / "work.pickle").write_bytes(b"cos\nabort\n(tR.")
+    monkeypatch.setattr(Slurm, "obstacle", lambda self: "")
+    monkeypatch.setattr(Slurm, "alive", lambda self, run: set())
+    status, text, _ = command(capsys, "watch", "--output", str(tmp_path))
+    assert status == 1
+    assert "slurm-1-2-3: 0 of 1 batches over, 0 workers waiting or running" in text
+    assert "slurm-1-2-3 has 1 batches left and no workers: issue the command again" in text
+
+
+def test_the_doctor_knows_which_engines_can_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    status, text, _ = command(capsys, "doctor")
+    assert status == 0
+    assert "  engine inline: ok" in text
+    assert "  engine slurm: no sbatch, squeue" in text
+
+
 def test_only_lasting_workers_can_be_detached_from(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

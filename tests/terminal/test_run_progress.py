@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from rppbench.contracts.engine import Event
-from rppbench.planning.status import Planned
 from rppbench.records.cell import Cell, Choice, Options, Training
 from rppbench.terminal import run_progress, step_progress
 from rppbench.terminal.run_progress import display, titles
@@ -54,10 +53,6 @@ def screen(terminal: bool) -> tuple[Console, io.StringIO]:
     return Console(file=text, force_terminal=terminal, width=160, color_system=None), text
 
 
-def plan(*cells: Cell) -> list[Planned]:
-    return [Planned(cell, "todo", "none", 0, None) for cell in cells]
-
-
 def training(cell: Cell, done: int) -> Event:
     return Event(cell.key, "train", done, 100, {"loss": 1.23456, "accuracy": 56.78})
 
@@ -78,7 +73,7 @@ def test_a_title_names_what_differs_and_no_more() -> None:
 
 def test_a_log_gets_a_line_at_start_and_end_and_few_between(clock: Clock) -> None:
     console, text = screen(terminal=False)
-    with display(plan(ONE, TWO), console) as report:
+    with display(titles([ONE, TWO]), console) as report:
         report(Event(ONE.key, "start"))
         for step in range(40, 101):  # resumed at step 40; half a second a step
             clock.now += 0.5
@@ -101,7 +96,7 @@ def test_a_log_gets_a_line_at_start_and_end_and_few_between(clock: Clock) -> Non
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_warning_is_printed_once(terminal: bool) -> None:
     console, text = screen(terminal)
-    with display(plan(ONE, TWO), console) as report:
+    with display(titles([ONE, TWO]), console) as report:
         for key in (ONE.key, TWO.key, ONE.key):
             report(Event(key, "evaluate", message="2 of 7 names are unknown"))
         report(Event(TWO.key, "train", message="another"))
@@ -111,7 +106,7 @@ def test_a_warning_is_printed_once(terminal: bool) -> None:
 
 def test_a_terminal_shows_a_bar_for_each_running_cell_and_one_for_all() -> None:
     console, text = screen(terminal=True)
-    with display(plan(ONE, TWO), console) as report:
+    with display(titles([ONE, TWO]), console) as report:
         report(Event(ONE.key, "start"))
         report(training(ONE, 30))
         report(Event(TWO.key, "start"))
@@ -135,6 +130,6 @@ def test_a_terminal_shows_a_bar_for_each_running_cell_and_one_for_all() -> None:
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_cell_that_died_before_its_first_event_is_shown(terminal: bool) -> None:
     console, text = screen(terminal)
-    with display(plan(ONE, TWO), console) as report:
+    with display(titles([ONE, TWO]), console) as report:
         report(Event(ONE.key, "failed", message="the worker died"))
     assert "[1/2] rpp kd=on, pets, seed 1: FAILED: the worker died" in text.getvalue()

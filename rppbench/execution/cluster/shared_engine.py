@@ -129,10 +129,7 @@ class SharedEngine(Engine):
                 live.append(Following(self, run, report, self.started(run)))
             elif not run.left():  # its command ended before it did
                 run.close()
-        covered = {
-            cell.key for one in live for number in one.run.left()
-            for cell in one.run.work.batches[number]
-        }  # fmt: skip
+        covered = {key for one in live for number in one.run.left() for key in one.run.keys[number]}
         new = [batch for batch in batches if not all(cell.key in covered for cell in batch)]
         if new:
             run = SharedRun.create(self.name, job, new, self.retries)
@@ -205,7 +202,7 @@ class Following:
 
     def lines(self) -> list[str]:
         """The state of the run, for a person."""
-        left, total = len(self.run.left()), len(self.run.work.batches)
+        left, total = len(self.run.left()), len(self.run.keys)
         alive = len(self.engine.alive(self.run))
         hosts = sorted({str(self.run.about(name).get("host")) for name in self.run.workers()})
         name = f"{self.run.folder.parent.name}/{self.run.folder.name}"

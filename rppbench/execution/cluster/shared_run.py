@@ -1,6 +1,7 @@
 """A run in a folder that the command and all its workers see: batches, claims, tries, events.
 
-    OUTPUT/engine/NAME/work.pickle      the job and its batches
+    OUTPUT/engine/NAME/work.pickle      the job and its batches, which only workers load
+                       batches.json     keys of the cells of each batch, and their titles
                        surroundings.json   what the workers need, read first
                        workers/W.json   where worker W runs, and why it cannot, if so
                        claims/N.claim   the worker that runs batch N now (`files.claims`)
@@ -36,6 +37,7 @@ from rppbench.files.atomic import write_atomically
 from rppbench.files.claims import Claim, try_claim
 from rppbench.records.cell import Cell
 from rppbench.records.record import CRASH, Failure
+from rppbench.terminal.run_progress import titles
 
 RUNS = "engine"
 """Folder of the runs, in the folder of records."""
@@ -76,12 +78,20 @@ class SharedRun:
         work = Work(pickled, job.device, job.stop_on_failure, list(batches), retries)
         surroundings = json.dumps(asdict(Surroundings.here()))
         write_atomically(folder / "surroundings.json", surroundings)
+        listed = {
+            "keys": [[cell.key for cell in batch] for batch in batches],
+            "titles": titles([cell for batch in batches for cell in batch]),
+        }
+        write_atomically(folder / "batches.json", json.dumps(listed))
         write_atomically(folder / "work.pickle", pickle.dumps(work))
         return cls(folder)
 
     @cached_property
     def work(self) -> Work:
-        """The batches, and the job, which can be loaded once the surroundings are entered."""
+        """The batches, and the job, which can be loaded once the surroundings are entered.
+
+        A command must not load it: it need not have written the folder, and a pickle runs code.
+        """
         work: Work = pickle.loads((self.folder / "work.pickle").read_bytes())
         return work
 
@@ -95,12 +105,31 @@ class SharedRun:
 
     # -- the command's side
 
+    @cached_property
+    def keys(self) -> list[list[str]]:
+        """Keys of the cells of each batch."""
+        return [list(map(str, batch)) for batch in self._listed["keys"]]
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """A short text for each cell by its key."""
+        return {str(key): str(title) for key, title in self._listed["titles"].items()}
+
+    @cached_property
+    def _listed(self) -> dict[str, Any]:
+        path = self.folder / "batches.json"
+        try:
+            listed: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise UsageError(f"{path} is damaged: remove {self.folder}") from error
+        return listed
+
     def left(self) -> list[int]:
         """Numbers of the batches that are not over; [] if the run was closed."""
         if self.closed:
             return []
         over = self._numbers("over")
-        return [number for number in range(len(self.work.batches)) if number not in over]
+        return [number for number in range(len(self.keys)) if number not in over]
 
     def stop(self) -> None:
         """Let no worker take another batch."""
@@ -147,7 +176,8 @@ class SharedRun:
 
     def close(self) -> None:
         """Remove what a run that is over no longer needs; logs and events stay."""
-        (self.folder / "work.pickle").unlink(missing_ok=True)
+        for name in ("work.pickle", "batches.json"):
+            (self.folder / name).unlink(missing_ok=True)
         for name in ("claims", "over", "tries"):
             for path in (self.folder / name).iterdir():
                 path.unlink(missing_ok=True)
@@ -166,7 +196,7 @@ class SharedRun:
         if self.stopped or self.closed:
             return None
         over, claimed = self._numbers("over"), self._numbers("claims")
-        numbers = [number for number in range(len(self.work.batches)) if number not in over]
+        numbers = [number for number in range(len(self.keys)) if number not in over]
         # Those of others last: their holders may be dead.
         for number in sorted(numbers, key=lambda one: one in claimed):
             claim = try_claim(self.folder / "claims" / f"{number}.claim")
