@@ -126,7 +126,7 @@ class Disturbances:
     """A callback for events that calls one disturbance after the other as cells end."""
 
     def __init__(self, cells: int, disturb: list[Callable[[], object]]) -> None:
-        moments = sorted(Random(SEED).sample(range(3, cells - 10), len(disturb)))
+        moments = sorted(Random(SEED).sample(range(3, cells * 2 // 3), len(disturb)))
         self.left = list(zip(moments, disturb, strict=True))
         self.phases: Counter[str] = Counter()
         self.failures: list[str] = []
@@ -235,7 +235,7 @@ def test_kills_on_ray_change_no_record(
     stored = records(tmp_path / "runs").values()
     tried = [record for record in stored if record.earlier]
     assert {one.kind for record in tried for one in record.earlier} == {"WorkerDied"}
-    assert len({record.environment["worker"] for record in stored}) >= 4  # two, and later ones
+    assert {record.environment["worker"] for record in stored} > {"w0", "w1"}
 
 
 @pytest.mark.usefixtures("hurry")
@@ -267,7 +267,6 @@ def test_two_engines_on_one_folder_learn_nothing_twice(
     assert set(steps.values()) == {1}
     keys = {one.key for batch in batches for one in batch}
     assert measured(tmp_path) == {key: undisturbed[key] for key in keys}
-    assert len({record.environment["worker"] for record in records(tmp_path).values()}) >= 1
 
 
 @pytest.mark.parametrize("name", ["slurm", "ray"])
