@@ -30,7 +30,7 @@ LEVELS = (
     ("training", "testing"),
     ("execution",),
     ("commands",),
-    ("cli",),
+    ("cli", "api"),
     ("__main__",),
 )
 """The rooms of rppbench/ from the bottom up: a room may import those below it and none beside it.

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     *("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md"),
     *("docs/slots.md", "docs/any-clip.md", "docs/as-published.md", "docs/calibration.md"),
-    *("docs/cost.md", "docs/cluster.md"),
+    *("docs/cost.md", "docs/cluster.md", "docs/python.md"),
 )
 LINKED = (
     *PAGES,
@@ -72,6 +72,7 @@ def test_python_on_a_page_runs_from_top_to_bottom(
             folder.mkdir(parents=True)
             Image.fromarray(np.full((40, 40, 3), colour, np.uint8)).save(folder / "1.png")
     monkeypatch.setenv("MY_IMAGES", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     module = ModuleType("page")  # options are read from annotations, by way of the module
     monkeypatch.setitem(sys.modules, "page", module)
     for code in blocks(page, "python"):

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.errors import UsageError
-from rppbench.execution.devices import torch_device
 from rppbench.files.class_names import alike_warning, plain_name
-from rppbench.files.lines import numbered_lines
+from rppbench.files.lines import numbered_lines, read_lines
 from rppbench.terminal.console import console, print_table
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from rppbench.execution.learned_prompt import Answer
 
-    from rppbench.contracts.dataset import ReportProgress
-    from rppbench.models.clip import Clip
-
-BATCH = 64
-"""Images per forward pass."""
 SHOWN_NAMES = 5
 """Class names printed in a warning."""
+LISTS = (".txt", ".lst", ".list")
+"""Endings of files that list images, one a line."""
+ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
+"""Endings of images in a folder, in any case."""
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="image files")
+    add(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="image files, folders of them, patterns such as 'photos/*.jpg', or lists (.txt)",
+    )
     add("--prompt", required=True, metavar="FOLDER", help="made by `export` or `import`")
     class_flags(parser)
     add(
@@ -43,10 +48,14 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="number of best classes to print for each image [5]",
     )
     add("--device", default="cpu", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
-    add(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
         "--json",
         action="store_true",
-        help="print JSON instead of a table, with the number of each class, from 0",
+        help="print a line of JSON for each image, with the number of each class, from 0",
+    )
+    form.add_argument(
+        "--csv", action="store_true", help="print a line of CSV for each image and class"
     )
 
 
@@ -58,71 +67,37 @@ def class_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Print the likeliest classes of each image."""
+    """Print the likeliest classes of each image; 1 if a file is not an image."""
     names = class_names(arguments.classes, arguments.classes_file)
-    if len(names) < 2:
+    if len(names) == 1:
         raise UsageError("give at least two classes: --classes A,B,... or --classes-file FILE")
     if arguments.top < 1:
         raise UsageError(f"--top must be at least 1, not {arguments.top}")
-    from rppbench.exporters import prompt_card
-    from rppbench.models.clip import load
-    from rppbench.plugins.registry import Registry
-
-    registry = Registry.load()
-    card, state = prompt_card.read(Path(arguments.prompt))
-    prompt_card.check_backbone(card, registry)
-    device = torch_device(arguments.device)
-
-    def model(name: str) -> Clip:
-        return load(
-            name, registry.all("backbones"), card.precision, device, kinds=registry.towers()
-        )
+    paths = list(_images(arguments.images))
+    from rppbench.execution.learned_prompt import LearnedPrompt
 
     with step_progress() as begin_step:
         begin_step("load the model")
-        clip = model(card.backbone)
-        teacher = prompt_card.text_teacher(card, registry, clip, model)
-    method = prompt_card.build_method(card, state, registry, clip, teacher)
-    if lost := clip.unknown_words(names):
+        prompt = LearnedPrompt.load(arguments.prompt, arguments.device)
+    names = names or list(prompt.classes)
+    if not names:
+        raise UsageError(
+            f"the card of {arguments.prompt} names no classes: --classes A,B,... or "
+            "--classes-file FILE"
+        )
+    if lost := prompt.unknown_words(names):
         words = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
         which = f"{len(lost)} of {len(names)} class names have words unknown to backbone"
-        print(f"rppbench: {which} {card.backbone}: {words}", file=sys.stderr)
-    prompts = prompt_card.prompts_for(card, method, names)
-
-    from rppbench.evaluation.classify import head_of, probabilities
-
-    paths = [Path(image) for image in arguments.images]
-    head = head_of(method, clip, prompt_card.class_ids(card, method, names), teacher)
+        print(f"rppbench: {which} {prompt.card.backbone}: {words}", file=sys.stderr)
+    write = _json if arguments.json else _csv if arguments.csv else _table
+    failed = 0
     with step_progress() as begin_step:
-        batches = _batches(paths, clip, begin_step("classify images"))
-        shares = probabilities(clip, prompts, names, batches, wording=card.wording, head=head)
-    values, ranked = shares.topk(min(arguments.top, len(names)))
-    answers = [
-        (image, list(zip(labels, best, strict=True)))
-        for image, labels, best in zip(
-            arguments.images, ranked.tolist(), values.tolist(), strict=True
-        )
-    ]
-    if arguments.json:
-        data = [
-            {
-                "image": image,
-                "classes": [
-                    {"label": label, "name": names[label], "probability": share}
-                    for label, share in best
-                ],
-            }
-            for image, best in answers
-        ]
-        print(json.dumps(data, indent=1, ensure_ascii=False))
-        return 0
-    rows = [
-        [image if not place else "", names[label], f"{100 * share:.1f} %"]
-        for image, best in answers
-        for place, (label, share) in enumerate(best)
-    ]
-    print_table(console(), ("Image", "Class", "Probability"), rows)
-    return 0
+        report = begin_step("classify images")
+        answers = prompt.answers(paths, names, top=arguments.top, report_progress=report)
+        failed = write(zip(paths, answers, strict=True))
+    if failed:
+        print(f"rppbench: {failed} of {len(paths)} files are not images", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def class_names(text: str | None, path: str | None) -> list[str]:
@@ -152,17 +127,60 @@ def class_names(text: str | None, path: str | None) -> list[str]:
     return names
 
 
-def _batches(paths: Sequence[Path], clip: Clip, report: ReportProgress) -> Iterator[Tensor]:
-    """Pixels [B, 3, size, size] of the images, a batch at a time."""
-    for start in range(0, len(paths), BATCH):
-        yield _pixels(paths[start : start + BATCH], clip)
-        report(min(start + BATCH, len(paths)), len(paths))
+def _images(texts: Sequence[str]) -> Iterator[str]:
+    """The images of files, folders, patterns and lists, in order.
+
+    UsageError for a folder, pattern or list without images.
+    """
+    for text in texts:
+        path = Path(text)
+        if path.is_dir():
+            inside = sorted(str(one) for one in path.rglob("*") if one.suffix.lower() in ENDINGS)
+        elif path.suffix.lower() in LISTS and path.is_file():
+            try:
+                inside = read_lines(path)
+            except (OSError, ValueError) as error:
+                raise UsageError(f"cannot read the list of images {path}: {error}") from error
+        elif has_magic(text) and not path.exists():
+            inside = sorted(glob(text, recursive=True))
+        else:
+            inside = [text]
+        if not inside:
+            raise UsageError(f"no images in {text}")
+        yield from inside
 
 
-def _pixels(paths: Sequence[Path], clip: Clip) -> Tensor:
-    """Pixels [B, 3, size, size] of a batch. UsageError for a file that is not an image."""
-    import torch
+def _table(answers: Iterable[tuple[str, Answer]]) -> int:
+    rows, failed = [], 0
+    for image, answer in answers:
+        if answer.error:
+            failed += 1
+            rows.append([image, answer.error, ""])
+        rows += [
+            [image if not place else "", guess.name, f"{100 * guess.probability:.1f} %"]
+            for place, guess in enumerate(answer.guesses)
+        ]
+    print_table(console(), ("Image", "Class", "Probability"), rows)
+    return failed
 
-    from rppbench.files.rgb import decode_image
 
-    return torch.stack([clip.preprocess(decode_image(path, str(path))) for path in paths])
+def _json(answers: Iterable[tuple[str, Answer]]) -> int:
+    failed = 0
+    for image, answer in answers:
+        failed += bool(answer.error)
+        known = {"classes": [guess._asdict() for guess in answer.guesses]}
+        line = {"image": image, **({"error": answer.error} if answer.error else known)}
+        print(json.dumps(line, ensure_ascii=False))
+    return failed
+
+
+def _csv(answers: Iterable[tuple[str, Answer]]) -> int:
+    lines, failed = csv.writer(sys.stdout, lineterminator="\n"), 0
+    lines.writerow(("image", "place", "label", "class", "probability", "error"))
+    for image, answer in answers:
+        if answer.error:
+            failed += 1
+            lines.writerow((image, "", "", "", "", answer.error))
+        for place, guess in enumerate(answer.guesses, 1):
+            lines.writerow((image, place, guess.label, guess.name, guess.probability, ""))
+    return failed

@@ -155,7 +155,7 @@ def plan(arguments: argparse.Namespace) -> int:
     1 if a record is damaged, or if the code of a method or task fails.
     """
     chosen = _settings(arguments)
-    registry, planned, _, problems, faults = _survey(chosen, arguments.yes)
+    registry, planned, _, problems, faults = survey_cells(chosen, arguments.yes)
     return print_plan(registry, planned, chosen, problems, faults=faults)
 
 
@@ -165,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     if helps():
         return help_on(chosen)
     with debugging(chosen.debug):
-        registry, planned, store, problems, faults = _survey(chosen, arguments.yes)
+        registry, planned, store, problems, faults = survey_cells(chosen, arguments.yes)
         if chosen.dry_run:
             return print_plan(registry, planned, chosen, problems, faults=faults)
         due = execute(registry, planned, store, chosen)
@@ -259,7 +259,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return settings({**given, "set": pairs("--set", given["set"] or ())}, arguments.config, note)
 
 
-def _survey(
+def survey_cells(
     chosen: Settings, yes: bool
 ) -> tuple[Registry, list[Planned], Store, list[Problem], list[str]]:
     """Registry, planned cells, their store, its damaged records, and what cannot be planned."""

@@ -63,7 +63,12 @@ def similarities(
             notify("evaluate", done, len(features), {})
         return
     texts = class_features(clip, prompts, names, wording=wording, head=head, store=store)
-    for part in features.split(clip.scored_images_at_once(len(names))):
+    yield from compared(clip, features, texts, head)
+
+
+def compared(clip: Clip, features: Tensor, texts: Tensor, head: Head) -> Iterator[Tensor]:
+    """As `compare`, (b', c) for as many images at once as fit into memory."""
+    for part in features.split(clip.scored_images_at_once(len(texts))):
         yield compare(clip, part.to(texts.device), texts, head)
 
 
@@ -126,13 +131,19 @@ def probabilities(
     *,
     wording: str,
     head: Head,
-) -> Tensor:
-    """(b, c) probabilities of the classes, on the CPU, for batches of pixels."""
-    features = torch.cat(
-        [
-            clip.image.encode(batch.to(clip.device), prompts.image, unit=prompts.unit_images)
-            for batch in batches
-        ]
-    )
-    parts = similarities(clip, prompts, names, features, wording=wording, head=head)
-    return torch.cat([(clip.scale * part).softmax(-1).cpu() for part in parts])
+) -> Iterator[Tensor]:
+    """(b, c) probabilities of the classes, on the CPU, for each batch of pixels.
+
+    Texts that do not depend on the image are encoded once.
+    """
+    texts = None
+    if not isinstance(prompts.text, Conditional):
+        texts = class_features(clip, prompts, names, wording=wording, head=head)
+    for batch in batches:
+        pixels = batch.to(clip.device)
+        features = clip.image.encode(pixels, prompts.image, unit=prompts.unit_images)
+        if texts is None:
+            parts = similarities(clip, prompts, names, features, wording=wording, head=head)
+        else:
+            parts = compared(clip, features, texts, head)
+        yield torch.cat([(clip.scale * part).softmax(-1).cpu() for part in parts])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from support.commands import RunCommand, predict_words, refused, save_test_images
+from support.commands import RunCommand, json_lines, predict_words, refused, save_test_images
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
 from support.toy_plugin import Context, ToyPlugin
@@ -101,7 +101,7 @@ def test_an_exported_prompt_ranks_classes_as_the_benchmark_did(
     words = ("--prompt", "mine", "--classes", ",".join(NAMES).replace(" ", "_"))
     status, text, _ = run_command("predict", *words, *paths, "--json", "--top", "5")
     assert status == 0
-    answers = json.loads(text)
+    answers = json_lines(text)
     assert [entry["image"] for entry in answers] == paths
     evaluation = cell_bench(record, toys).evaluate()
     ranked = [[NAMES.index(guess["name"]) for guess in entry["classes"]] for entry in answers]
@@ -128,7 +128,7 @@ def test_probabilities_are_the_scaled_softmax_of_cosines(
     run_command("export", "context", "--to", "mine")
     paths, _ = save_test_images()
     words = ("--prompt", "mine", "--classes", "red square,blue lake", "--json", paths[0])
-    (entry,) = json.loads(run_command("predict", *words)[1])
+    (entry,) = json_lines(run_command("predict", *words)[1])
     card, state = prompt_card.read(Path("mine"))
     clip = make_tiny_clip()
     method = prompt_card.build_method(card, state, toys, clip)
@@ -222,8 +222,8 @@ def test_class_specific_contexts_classify_the_classes_they_were_learned_for(
     assert run_command("export", key, "--to", "mine")[0] == 0
     paths, _ = save_test_images()
     words = ("predict", "--prompt", "mine", paths[0], "--json", "--top", "9")
-    few = json.loads(run_command(*words, "--classes", "black cat,red square")[1])[0]["classes"]
-    every = json.loads(run_command(*words, "--classes", ",".join(NAMES))[1])[0]["classes"]
+    few = json_lines(run_command(*words, "--classes", "black cat,red square")[1])[0]["classes"]
+    every = json_lines(run_command(*words, "--classes", ",".join(NAMES))[1])[0]["classes"]
     shares = [{c["name"]: c["probability"] for c in classes} for classes in (few, every)]
     ratios = [share["black cat"] / share["red square"] for share in shares]
     assert ratios[0] == pytest.approx(ratios[1], rel=1e-3)
@@ -330,8 +330,7 @@ def test_predict_explains_what_is_wrong_with_a_request(
     )
     good = (*head, "--classes-file", "names.txt")
     Path("text.png").write_text("no image")
-    assert "cannot read image text.png" in refused(run_command, *good, "text.png")
-    assert "no image gone.png" in refused(run_command, *good, "gone.png")
+    assert "no images in *.jpeg" in refused(run_command, *good, "*.jpeg")
     assert "at least 1" in refused(run_command, *good, image, "--top", "0")
     assert "no device 'cuda:99'" in refused(run_command, *good, image, "--device", "cuda:99")
     status, text, _ = run_command(*good, image, image, "--top", "1")
@@ -341,7 +340,7 @@ def test_predict_explains_what_is_wrong_with_a_request(
     Path("doubles.txt").write_text("missile\nred square\nMissile\nmissile\n")
     status, text, said = run_command(*head, image, "--classes-file", "doubles.txt", "--json")
     assert status == 0
-    ranked = json.loads(text)[0]["classes"]
+    ranked = json_lines(text)[0]["classes"]
     lines_of_file = ("missile", "red square", "Missile", "missile")
     assert sorted((one["label"], one["name"]) for one in ranked) == list(enumerate(lines_of_file))
     assert "doubles.txt has names with equal tokens" in said

@@ -181,7 +181,8 @@ def test_prediction_gets_features_of_the_length_it_asks_for(
     pixels = torch.cat(list(images_of(clip).in_order(100)))
     names = ["cat", "dog", "car"]
     head = head_of(method, clip, range(3))
-    probabilities(clip, method.prompts(), names, [pixels], wording="a photo of a {}.", head=head)
+    wording = "a photo of a {}."
+    list(probabilities(clip, method.prompts(), names, [pixels], wording=wording, head=head))
     assert not ((torch.cat(SEEN).norm(dim=1) - 1).abs() < 1e-5).any()
 
 

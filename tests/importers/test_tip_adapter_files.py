@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from support.commands import RunCommand, refused, save_test_images
+from support.commands import RunCommand, json_lines, refused, save_test_images
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS, Toy
 from support.training_world import plain_images, plain_texts
@@ -81,7 +80,7 @@ def test_a_cache_of_the_official_code_predicts_as_the_formula(
     cache = (-5.5 * (1 - images @ keys.T)).exp() @ torch.eye(7)[LABELS]
     scale = clip.model.logit_scale.detach().exp()
     shares = (scale * images @ texts.T + 4.0 * cache).softmax(1)
-    for entry, expected in zip(json.loads(text), shares, strict=True):
+    for entry, expected in zip(json_lines(text), shares, strict=True):
         ours = {guess["name"]: guess["probability"] for guess in entry["classes"]}
         assert [ours[name] for name in COLOURS] == pytest.approx(expected.tolist(), abs=1e-4)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from support.commands import RunCommand, predict_test_images, refused
+from support.commands import RunCommand, json_lines, predict_test_images, refused
 from support.tiny import make_tiny_clip
 from support.toy_data import Toy
 
@@ -103,7 +103,7 @@ def test_what_is_exported_predicts_as_the_benchmark_scored(
     other = ("--prompt", "mine", "--classes", "dog,zebra", "--json", "0.png")
     status, printed, log = run_command("predict", *other)
     assert status == 0, log
-    assert sum(guess["probability"] for guess in json.loads(printed)[0]["classes"]) > 0.99
+    assert sum(guess["probability"] for guess in json_lines(printed)[0]["classes"]) > 0.99
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from support.commands import RunCommand, predict_test_images, refused, save_test_images
+from support.commands import (
+    RunCommand,
+    json_lines,
+    predict_test_images,
+    refused,
+    save_test_images,
+)
 
 from rppbench import hookimpl
 from rppbench.contracts.fitted import Examples
@@ -77,7 +82,7 @@ def test_learned_classes_can_be_asked_for_in_any_order_and_no_others(
 
     def shares(names: str) -> dict[str, float]:
         words = ("--prompt", "mine", "--classes", names, "--json", paths[0])
-        (entry,) = json.loads(run_command("predict", *words)[1])
+        (entry,) = json_lines(run_command("predict", *words)[1])
         return {guess["name"]: guess["probability"] for guess in entry["classes"]}
 
     one, two = shares("black cat,red square,blue lake"), shares("blue lake,red square,black cat")

@@ -31,13 +31,18 @@ def save_test_images() -> tuple[list[str], list[int]]:
     return paths, [sample.label for sample in samples]
 
 
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The answers that `predict --json` printed, one a line."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def predict_test_images(run_command: RunCommand, names: str) -> tuple[int, list[dict[str, Any]]]:
     """How many test images `predict` with the prompt in 'mine' gets right, and its answers."""
     paths, labels = save_test_images()
     asked = ("--prompt", "mine", "--classes", names, "--json", *paths)
     status, printed, log = run_command("predict", *asked)
     assert status == 0, log
-    answers = json.loads(printed)
+    answers = json_lines(printed)
     best = [names.split(",").index(answer["classes"][0]["name"]) for answer in answers]
     return sum(one == two for one, two in zip(best, labels, strict=True)), answers
 

@@ -1,0 +1,120 @@
+"""Running and planning from Python, as `rppbench run` and `plan` do it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rppbench.api.results import Rows, rows_of
+from rppbench.commands.run import execute, records_and_pages, survey_cells
+from rppbench.errors import UsageError, unknown
+from rppbench.planning.settings import NAMES, settings
+from rppbench.plugins.containment import debugging
+from rppbench.terminal.console import note
+
+if TYPE_CHECKING:  # needs torch
+    from rppbench.planning.settings import Settings
+    from rppbench.planning.status import Planned
+
+Words: TypeAlias = str | Iterable[str]
+Numbers: TypeAlias = int | Iterable[int]
+Path: TypeAlias = str | PathLike[str]
+
+FIXED = frozenset(("method", "task", "dataset", "model", "seed", "shots", "output", "data"))
+"""Settings with a parameter of their own."""
+NO_CALL = frozenset(("dry_run", "debug"))
+"""Settings that only a command has."""
+
+
+def run(
+    methods: Words = (),
+    tasks: Words = "cross-dataset",
+    datasets: Words = (),
+    *,
+    models: Words = (),
+    seeds: Numbers = 1,
+    shots: Numbers = (),
+    output: Path = "runs",
+    data: Path | None = None,
+    config: Path | None = None,
+    **others: Any,
+) -> Rows:
+    """Run the cells that have no record yet, write the leaderboards, return all asked-for rows.
+
+        rppbench.run(["zeroshot", "rpp:kd=off"], seeds=[1, 2, 3])
+
+    Each parameter is the flag of that name of `rppbench run`, `others` are its further flags with
+    underscores (`recipe=`, `device=`, `limit=`, `set={"recipe.lr": "0.01"}`, ...). A cell that
+    fails does not stop the others: see `Rows.failed`. UsageError for a mistake in the request.
+    """
+    given = _given(methods, tasks, datasets, models, seeds, shots, output, data, others)
+    chosen = settings(given, None if config is None else fspath(config), note)
+    with debugging(False):
+        registry, planned, store, _, faults = survey_cells(chosen, yes=True)
+        execute(registry, planned, store, chosen)
+    for line in faults:
+        note(line)
+    records, _ = records_and_pages(store)
+    by_key = {record.key: record for record in records}
+    return rows_of(by_key[one.cell.key] for one in planned if one.cell.key in by_key)
+
+
+def plan(
+    methods: Words = (),
+    tasks: Words = "cross-dataset",
+    datasets: Words = (),
+    *,
+    models: Words = (),
+    seeds: Numbers = 1,
+    shots: Numbers = (),
+    output: Path = "runs",
+    data: Path | None = None,
+    config: Path | None = None,
+    **others: Any,
+) -> list[Planned]:
+    """The cells that `run` with the same arguments would look at, each with its state.
+
+    `[one.state for one in rppbench.plan("rpp")]` has 'done' for cells with a record, 'todo' for
+    those to run, 'blocked' and 'refused' (with `reason`) for those that cannot run.
+    """
+    given = _given(methods, tasks, datasets, models, seeds, shots, output, data, others)
+    chosen: Settings = settings(given, None if config is None else fspath(config), note)
+    return survey_cells(chosen, yes=True)[1]
+
+
+def _given(
+    methods: Words,
+    tasks: Words,
+    datasets: Words,
+    models: Words,
+    seeds: Numbers,
+    shots: Numbers,
+    output: Path,
+    data: Path | None,
+    others: dict[str, Any],
+) -> dict[str, Any]:
+    """The settings by the names of `Settings`. UsageError for a keyword that is no flag."""
+    known = sorted(set(NAMES) - FIXED - NO_CALL)
+    for name in others:
+        if name not in known:
+            raise unknown("setting is named", name, known, "settings")
+    return {
+        **others,
+        "method": _all(methods),
+        "task": _all(tasks),
+        "dataset": _all(datasets),
+        "model": _all(models),
+        "seed": (seeds,) if isinstance(seeds, int) else tuple(seeds),
+        "shots": (shots,) if isinstance(shots, int) else tuple(shots),
+        "output": fspath(output),
+        "data": None if data is None else fspath(data),
+    }
+
+
+def _all(words: Words) -> tuple[str, ...]:
+    texts = (words,) if isinstance(words, str) else tuple(words)
+    for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(f"names are texts, not {type(text).__name__}: {text!r}")
+    return texts
