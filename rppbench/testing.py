@@ -36,6 +36,7 @@ from rppbench.contracts.regions import (
 )
 from rppbench.contracts.task import Task
 from rppbench.data.few_shot import few_shot
+from rppbench.data.groups import groups_of
 from rppbench.errors import ContractError, UsageError
 from rppbench.evaluation.checked import check_prompt, checked_prompts, prompted_towers
 from rppbench.models.clip import Clip, load
@@ -322,6 +323,7 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
     assert all(0 <= label < len(classes) for label in data.held_out()), (
         "a held-out label is out of range"
     )
+    assert groups_of(data, samples) == groups_of(again, samples), "the groups are not fixed"
     shown = list(islice(samples, images))
     files = [file and str(file) for file in map(data.file, shown)]
     assert list(data.paths(shown)) == files, "`paths` are not those of `file`"
@@ -339,8 +341,7 @@ def check_dataset(component: type[Dataset], images: int = 3) -> None:
 
 def _check_labels(data: Dataset, again: Dataset) -> None:
     """Check labels, draws and halves of a data set whose images have one label each."""
-    classes, samples = list(data.classes), list(data.samples("test"))
-    splits = _splits(data)
+    classes, samples, splits = list(data.classes), list(data.samples("test")), _splits(data)
     for split, listed in splits.items():
         assert all(0 <= s.label < len(classes) for s in listed), f"{split} has an invalid label"
         assert listed == list(again.samples(split)), f"the order of {split} is not fixed"

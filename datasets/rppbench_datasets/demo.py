@@ -50,6 +50,7 @@ class Rendered(Dataset):
 
     suite: ClassVar[str] = "demo"
     generated = True
+    unit = "drawing"
     licence: ClassVar[str] = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
     origin: ClassVar[str] = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
     renders: ClassVar[int] = 6
@@ -92,6 +93,10 @@ class Rendered(Dataset):
         """The drawing that the image of a sample shows."""
         _, concept, vendor, _ = sample.key.split("/")
         return _drawings()[concept, vendor]
+
+    def group(self, sample: Sample) -> str:
+        """All renders of one drawing are a group."""
+        return self.drawing(sample).key
 
     def fingerprint(self) -> str:
         facts = (

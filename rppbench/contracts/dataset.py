@@ -133,6 +133,9 @@ class Dataset(Component, ABC):
     generated: ClassVar[bool] = False
     """Whether code makes its images and annotations from files of its own package, all covered by
     `fingerprint`: nothing else has to be looked at to know that they are the same."""
+    unit: ClassVar[str] = "image"
+    """What the images of one `group` share, in the singular: 'drawing', 'patient', 'video'.
+    'image' if every image is independent of the others."""
 
     @property
     @abstractmethod
@@ -159,6 +162,14 @@ class Dataset(Component, ABC):
 
         It need not cover the content of images in files: `file` and `extents` say where they are.
         """
+
+    def group(self, sample: Sample) -> str:
+        """What an image shares with others of its split: its drawing, patient, video, scene.
+
+        Images of one group are right or wrong together, so intervals draw complete groups. It is
+        asked for if `unit` is not 'image', and is kept in records; no score depends on it.
+        """
+        return sample.key
 
     def held_out(self) -> Sequence[int]:
         """Labels of classes that pretraining leaves out (a part of a large vocabulary)."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rppbench.records.outcomes import PerImage
+from rppbench.records.outcomes import IMAGE, PerImage
 from rppbench.records.record import Score
 from rppbench.stats.calibration import calibration_error
 
@@ -28,6 +28,10 @@ class Evaluation:
     """(b,) cross-entropy of each image among the classes, in nats; None if unknown."""
     train_loss: float | None = None
     """Mean cross-entropy of images that the prompts were learned on, among their classes."""
+    groups: tuple[str, ...] = ()
+    """(b,) `Dataset.group` of each image; () if every image is on its own."""
+    unit: str = IMAGE
+    """`Dataset.unit`: what a group is."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
         """top1 (with counts and outcomes), top5, per_class, ece and losses.
@@ -50,13 +54,14 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     labels, ranked = evaluation.labels, evaluation.ranked
     right, total = ranked[:, 0] == labels, len(labels)  # (b,)
     start = f"{name}_" if name else ""
-    result = [_score(name or "top1", right)]
+    per_image = PerImage.of(right.tolist(), evaluation.groups, evaluation.unit)
+    result = [_score(name or "top1", right, per_image)]
     sure = None if evaluation.confidence is None else evaluation.confidence.float().numpy()
     if sure is not None:
         result[0] = replace(result[0], confidence=sure.astype("<f4").tobytes())
     if ranked.shape[1] == 5 and evaluation.classes > 5:
         within = (ranked == labels[:, None]).any(1)
-        result.append(_score(f"{start}top5", within, outcomes=False))
+        result.append(_score(f"{start}top5", within))
     totals = torch.bincount(labels)
     correct = torch.bincount(labels, weights=right.double())
     present = totals > 0
@@ -76,12 +81,6 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     return tuple(result)
 
 
-def _score(metric: str, right: torch.Tensor, outcomes: bool = True) -> Score:
+def _score(metric: str, right: torch.Tensor, per_image: PerImage | None = None) -> Score:
     correct, total = int(right.sum()), len(right)
-    return Score(
-        metric,
-        100 * correct / total,
-        correct,
-        total,
-        PerImage.of(right.tolist()) if outcomes else None,
-    )
+    return Score(metric, 100 * correct / total, correct, total, per_image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.contracts.prompts import Prompts
 from rppbench.data.contents import DataContents
+from rppbench.data.groups import groups_of
 from rppbench.data.images import Images, Notify
 from rppbench.evaluation.classify import Head, similarities
 from rppbench.features.image_features import encode_images, frozen_image_features
@@ -71,7 +72,21 @@ class Scorer:
             for tally in tallies:
                 tally.add(logits, labels[done : done + len(group)])
             done += len(group)
-        return [tally.evaluation() for tally in tallies]
+        groups = groups_of(dataset, samples)
+        return [
+            replace(
+                tally.evaluation(),
+                groups=tuple(
+                    group
+                    for group, at in zip(groups, tally.position[labels].tolist(), strict=True)
+                    if at >= 0
+                )
+                if groups
+                else (),
+                unit=dataset.unit,
+            )
+            for tally in tallies
+        ]
 
     def _features(self, images: Images, prompts: Prompts) -> Tensor:
         """(b, e) image features: from the store if the image tower is frozen, else computed."""

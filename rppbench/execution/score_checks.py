@@ -70,6 +70,7 @@ def _check(what: str, score: Score, totals: set[int]) -> None:
     if score.per_image is not None:
         try:
             right = sum(score.per_image.outcomes(total))
+            score.per_image.groups(total)
         except Exception as error:
             raise ContractError(f"{what} has invalid outcomes: {error}") from error
         if right != correct:

@@ -193,6 +193,7 @@ def faults(record: Record) -> Iterator[str]:
             yield f"{score.metric} is {score.value}, but {correct} of {total} images are right"
         try:
             outcomes = score.outcomes()
+            score.groups()
         except ValueError as error:
             yield f"{score.metric}: outcomes cannot be read: {error}"
             continue

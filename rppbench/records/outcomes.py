@@ -1,17 +1,25 @@
-"""Outcomes of single test images: whether each was classified right, one bit per image."""
+"""Outcomes of single test images, one bit each, and the groups of images that belong together."""
 
 from __future__ import annotations
 
+import sys
 import zlib
+from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import msgspec
 
+IMAGE = "image"
+"""The unit of outcomes whose images are all independent of each other."""
 
-class _Content(msgspec.Struct, forbid_unknown_fields=True):
+
+class _Content(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     outcomes: str
+    groups: str = ""
+    unit: str = IMAGE
 
 
 @dataclass(frozen=True)
@@ -22,16 +30,41 @@ class PerImage:
     """
 
     json: bytes
-    """{"outcomes": "..."}, as `pack_outcomes` wrote them."""
+    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups" and "unit"."""
 
     @classmethod
-    def of(cls, right: Iterable[bool]) -> PerImage:
-        """Packs outcomes: for each image in order, whether it was classified right."""
-        return cls(msgspec.json.encode({"outcomes": pack_outcomes(right)}))
+    def of(cls, right: Iterable[bool], groups: Sequence[str] = (), unit: str = IMAGE) -> PerImage:
+        """Packs outcomes: for each image in order, whether it was classified right.
+
+        `groups` names the group of each image, () if each is on its own; `unit` says what a group
+        is: 'drawing', 'patient'. Groups of one image each are not kept.
+        """
+        content = _Content(pack_outcomes(right))
+        if len(set(groups)) < len(groups):
+            content.groups, content.unit = pack_groups(groups), unit
+        return cls(msgspec.json.encode(content))
+
+    @property
+    def unit(self) -> str:
+        """What images are drawn by: 'image', or what a group is."""
+        return self._content.unit
+
+    @property
+    def _content(self) -> _Content:
+        return msgspec.json.decode(self.json, type=_Content)
 
     def outcomes(self, total: int) -> list[bool]:
         """For each of the `total` images, whether it was right. ValueError for damaged data."""
-        return unpack_outcomes(msgspec.json.decode(self.json, type=_Content).outcomes, total)
+        return unpack_outcomes(self._content.outcomes, total)
+
+    def groups(self, total: int) -> list[int] | None:
+        """For each of the `total` images, the number of its group; None if each is on its own.
+
+        Groups are numbered from 0 in the order in which they first appear. ValueError for damaged
+        data.
+        """
+        packed = self._content.groups
+        return unpack_groups(packed, total) if packed else None
 
 
 def pack_outcomes(right: Iterable[bool]) -> str:
@@ -61,3 +94,41 @@ def unpack_outcomes(text: str, total: int) -> list[bool]:
     if "1" in bits[total:]:
         raise ValueError(f"outcomes hold more than {total} images")
     return [bit == "1" for bit in bits[:total]]
+
+
+def pack_groups(groups: Sequence[str]) -> str:
+    """The number of each image's group, by first appearance: steps from one image to the next as
+    int32, little-endian, zlib, base64. Images of a group that follow each other take few bytes.
+    """
+    numbers: dict[str, int] = {}
+    of_images = [numbers.setdefault(name, len(numbers)) for name in groups]
+    steps = array("i", [after - before for before, after in pairwise([0, *of_images])])
+    return b64encode(zlib.compress(_little_endian(steps).tobytes(), 9)).decode("ascii")
+
+
+def unpack_groups(text: str, total: int) -> list[int]:
+    """The numbers of the groups of `total` images that `pack_groups` wrote.
+
+    Raises ValueError for a text that does not hold exactly `total` numbers by first appearance.
+    """
+    steps = array("i")
+    try:
+        packed = zlib.decompress(b64decode(text, validate=True))
+    except zlib.error as error:
+        raise ValueError(f"groups are damaged: {error}") from error
+    if len(packed) != steps.itemsize * total:
+        raise ValueError(f"groups take {len(packed)} bytes, which does not fit {total} images")
+    steps.frombytes(packed)
+    numbers = list(accumulate(_little_endian(steps)))
+    most = -1
+    for number in numbers:
+        if not 0 <= number <= most + 1:
+            raise ValueError("groups are not numbered by first appearance")
+        most = max(most, number)
+    return numbers
+
+
+def _little_endian(steps: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        steps.byteswap()
+    return steps

@@ -64,6 +64,16 @@ class Score:
             return None
         return self.per_image.outcomes(self.total)
 
+    def groups(self) -> list[int] | None:
+        """For each test image in order, the number of its group; None if each is on its own, or if
+        outcomes are not kept. Images of a group are resampled together.
+
+        Raises ValueError if they are damaged.
+        """
+        if self.per_image is None or self.total is None:
+            return None
+        return self.per_image.groups(self.total)
+
 
 @dataclass(frozen=True)
 class Cost:
