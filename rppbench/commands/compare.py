@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.reporting.layout import NO_NUMBER, conditions
+from rppbench.records.outcomes import IMAGE
+from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import difference_cells, escape, markdown_table
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
@@ -92,8 +93,10 @@ def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
             f"{100 * pair.first.mean():.1f}",
             f"{100 * pair.second.mean():.1f}",
             *difference_cells(pair.difference, p),
-            _per_seed(pair.lost, len(pair.seeds)),
-            _per_seed(pair.gained, len(pair.seeds)),
+            *(
+                _per_seed(count, len(pair.seeds)) if pair.counted else NO_NUMBER
+                for count in (pair.lost, pair.gained)
+            ),
             str(pair.images),
             str(len(pair.seeds)),
         ]
@@ -148,18 +151,22 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if comparison.by_seed:
         yield from _notes_by_seed(comparison)
         return
+    units = plural(tuple(dict.fromkeys(pair.unit for pair in pairs)))
     trained = not (comparison.first.deterministic and comparison.second.deterministic)
     if trained and any(len(pair.seeds) > 1 for pair in pairs):
-        yield "With several seeds: paired bootstrap over images, Student's t over seeds."
+        yield f"Intervals and p cover the choice of seeds and of test {units}."
     if any(len(pair.seeds) == 1 for pair in pairs):
         caution = " It says nothing about prompts learned with another seed." if trained else ""
-        method = "paired bootstrap over images, exact McNemar test"
-        yield f"With {'one seed' if trained else 'nothing random'}: {method}.{caution}"
+        method = f"intervals and p cover the choice of test {units} alone"
+        exact = "; p is that of McNemar's exact test" if any(pair.exact for pair in pairs) else ""
+        yield f"With {'one seed' if trained else 'nothing random'}: {method}{exact}.{caution}"
+    for unit in (unit for unit in dict.fromkeys(pair.unit for pair in pairs) if unit != IMAGE):
+        yield f"Images that share a {unit} are resampled together."
     if len(pairs) > 1:
         what = "metrics" if table.by_metric else "data sets"
         average = ", nor is the p of the average" if overall else ""
         yield f"p is corrected for the {len(pairs)} {what} (Holm); intervals are not{average}."
-    if any(len(pair.seeds) > 1 for pair in pairs):
+    if any(len(pair.seeds) > 1 and pair.counted for pair in pairs):
         yield "Counts of images that only one of the two has right are means over seeds."
     if overall and any(pair.seeds != overall.seeds for pair in pairs):
         seeds = ", ".join(map(str, overall.seeds))
@@ -171,7 +178,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 
 
 def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
-    from rppbench.comparison.by_image import NOT_KEPT
+    from rppbench.leaderboard.outcomes import NOT_KEPT
 
     known = [p for p in comparison.corrected_by_seed if p is not None]
     yield (
@@ -195,7 +202,7 @@ def _images(comparison: Comparison, limit: int) -> Iterator[str]:
         return
     yield "Changed images, by position among the scored ones, from 0; (k/n): under k of n seeds."
     yield ""
-    for pair in comparison.pairs:
+    for pair in (pair for pair in comparison.pairs if pair.counted):
         heading = escape(comparison.table.heading(pair.column))
         yield f"- {heading}, wrong -> right: {_positions(pair, pair.changes > 0, limit)}"
         yield f"- {heading}, right -> wrong: {_positions(pair, pair.changes < 0, limit)}"

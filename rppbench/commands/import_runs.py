@@ -9,7 +9,6 @@ from rppbench.commands.leaderboard import read_records, report_damage, write_all
 from rppbench.commands.merge import summary
 from rppbench.errors import UsageError
 from rppbench.importers.runs import clip_benchmark_records, dassl_records
-from rppbench.leaderboard.build import build
 from rppbench.records.merge import Arriving, Merged, merge_records
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
@@ -35,7 +34,7 @@ def bring(kind: str, source: Path, into: Path) -> int:
     everything, damaged = read_records(Store(into))
     report_damage([*problems, *damaged])
     if everything:
-        write_all_pages(everything, build(everything), into)
+        write_all_pages(everything, into)
     for line in summary(result, len(everything), into):
         print(line, file=sys.stderr)
     return 1 if result.conflicts or problems or damaged else 0

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard.build import build
+from rppbench.leaderboard.build import TableWithVariants, build, build_with_variants
+from rppbench.leaderboard.kept import Kept
 from rppbench.leaderboard.tables import Table
 from rppbench.records.record import Record
 from rppbench.records.store import Store
@@ -38,10 +39,10 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     chosen = (arguments.task, arguments.metric, arguments.allow_mixed)
     with step_progress() as begin_step:
         begin_step("make tables")
-        tables = build(records)
+        tables = tables_of(records, folder)
         printed = build(records, *chosen) if any(chosen) else tables
     sys.stdout.write(page(printed))
-    write_all_pages(records, tables, folder)
+    write_all_pages(records, folder, tables)
     report_failures(records, folder)
     return 1 if problems else 0
 
@@ -66,9 +67,30 @@ def load(folder: Path) -> tuple[list[Record], list[Problem]]:
     return records, problems
 
 
-def write_all_pages(records: Sequence[Record], tables: Sequence[Table], folder: Path) -> None:
+def tables_of(records: Sequence[Record], folder: Path) -> list[Table]:
+    """The tables of the records in a folder. Their statistics are kept there for the next time.
+
+    UsageError if the folder cannot be written.
+    """
+    return [built.table for built in tables_with_variants(records, folder)]
+
+
+def tables_with_variants(records: Sequence[Record], folder: Path) -> list[TableWithVariants]:
+    """As `tables_of`, each table with its variants."""
+    kept = Kept(folder)
+    tables = build_with_variants(records, kept=kept)
+    try:
+        kept.write()
+    except OSError as error:
+        raise UsageError(f"cannot write in {folder}: {error.strerror}") from error
+    return tables
+
+
+def write_all_pages(
+    records: Sequence[Record], folder: Path, tables: Sequence[Table] | None = None
+) -> None:
     """Write the pages of all tasks and of the ablations in the folder."""
-    write_pages(tables, folder)
+    write_pages(tables_of(records, folder) if tables is None else tables, folder)
     if any(folder.glob("ablation-*.json")):
         # Imported only here: importing numpy takes longer than making a leaderboard.
         from rppbench.reporting.ablation_page import rewrite

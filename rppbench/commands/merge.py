@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from rppbench.commands.leaderboard import read_records, report_damage, write_pages
+from rppbench.commands.leaderboard import read_records, report_damage, tables_of, write_pages
 from rppbench.errors import UsageError
-from rppbench.leaderboard.build import build
 from rppbench.records.merge import Merged
 from rppbench.records.merge import merge as join
 from rppbench.records.store import Store
@@ -36,7 +35,7 @@ def merge(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
     records, problems = read_records(Store(into))
     report_damage([*result.problems, *problems])
-    write_pages(build(records), into)
+    write_pages(tables_of(records, into), into)
     for line in summary(result, len(records), into):
         print(line, file=sys.stderr)
     return 1 if result.conflicts or result.problems else 0

@@ -12,7 +12,6 @@ from rppbench.commands.leaderboard import read_records, report_damage, write_all
 from rppbench.commands.merge import summary
 from rppbench.commands.requests import loaded
 from rppbench.errors import UsageError
-from rppbench.leaderboard.build import build
 from rppbench.planning.settings import GridSettings, grid_settings
 from rppbench.records.merge import publish as copy
 from rppbench.records.store import Store
@@ -65,7 +64,7 @@ def publish(arguments: argparse.Namespace) -> int:
         name = design.grid.name
         print(f"{name}: {done} of {len(design.cells)} cells", file=sys.stderr, flush=True)
     if not grids:
-        write_all_pages(records, build(records), into)
+        write_all_pages(records, into)
     for line in summary(result, len(records), into):
         print(line, file=sys.stderr)
     if left:

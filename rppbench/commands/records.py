@@ -10,7 +10,6 @@ from typing import Any
 
 from rppbench.commands.leaderboard import report_damage, write_all_pages
 from rppbench.errors import UsageError
-from rppbench.leaderboard.build import build
 from rppbench.leaderboard.number_format import duration_text
 from rppbench.records.cell import Choice, shots_text, spell
 from rppbench.records.confidence import confidence_path
@@ -103,7 +102,7 @@ def drop(arguments: argparse.Namespace) -> int:
     for task in tasks - {record.cell.task.name for record in left}:
         for suffix in SUFFIXES:  # of a task without records no page is written
             (store.root / f"{file_name(task)}.{suffix}").unlink(missing_ok=True)
-    write_all_pages(left, build(left), store.root)
+    write_all_pages(left, store.root)
     plural = "" if len(chosen) == 1 else "s"
     print(
         f"dropped {len(chosen)} record{plural}; {len(left)} left in {store.root}", file=sys.stderr

@@ -9,10 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands.leaderboard import load, read_records, report_damage
+from rppbench.commands.leaderboard import load, read_records, report_damage, tables_with_variants
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
-from rppbench.leaderboard.build import TableWithVariants, build_with_variants
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
 
@@ -34,7 +33,7 @@ def report(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.output)
     target = Path(arguments.to) if arguments.to else folder / "site"
     records, problems = load(folder)
-    tables = build_with_variants(records)
+    tables = tables_with_variants(records, folder)
     ablations, damaged = _ablations(folder)
     report_damage(damaged)
     # Imported only here: importing matplotlib takes longer than making a leaderboard.

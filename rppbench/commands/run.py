@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.engines import engine_lines, engine_of, run_engine, submit
-from rppbench.commands.leaderboard import read_records, report_damage, write_pages
+from rppbench.commands.leaderboard import read_records, report_damage, tables_of, write_pages
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
-from rppbench.leaderboard.build import build
 from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.plugins.containment import debugging
@@ -238,7 +237,7 @@ def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
     """
     records, problems = read_records(store)
     report_damage(problems)
-    tables = build(records)
+    tables = tables_of(records, store.root)
     write_pages(tables, store.root)
     return records, tables
 

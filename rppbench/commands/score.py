@@ -10,7 +10,6 @@ from rppbench.commands.leaderboard import read_records, report_damage, write_all
 from rppbench.commands.merge import summary
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError
-from rppbench.leaderboard.build import build
 from rppbench.leaderboard.number_format import decimals
 from rppbench.records.merge import Arriving, Merged, merge_records
 from rppbench.records.store import Store
@@ -79,7 +78,7 @@ def score(arguments: argparse.Namespace) -> int:
         merge_records(Store(into), [Arriving(record, str(path))], result)
         everything, damaged = read_records(Store(into))
         report_damage(damaged)
-        write_all_pages(everything, build(everything), into)
+        write_all_pages(everything, into)
     except OSError as error:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
     for line in summary(result, len(everything), into):

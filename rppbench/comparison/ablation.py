@@ -12,22 +12,22 @@ from functools import cached_property
 from statistics import fmean
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rppbench.comparison.by_image import NOT_KEPT, Overall, PairedOutcomes, overall, pair_outcomes
+from rppbench.comparison.by_image import Overall, PairedOutcomes, overall, pair_outcomes
 from rppbench.comparison.by_seed import average_scores, pair_scores
 from rppbench.errors import unknown
 from rppbench.leaderboard.comparability import setting
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
+from rppbench.leaderboard.outcomes import NOT_KEPT
 from rppbench.leaderboard.rows import columns_of, row, with_averages
 from rppbench.leaderboard.tables import Column, Row, Table
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.cell import Pairs
 from rppbench.records.grid import Combination, Grid
 from rppbench.records.record import Record
-from rppbench.stats.bootstrap import Difference, difference
 from rppbench.stats.p_values import holm
+from rppbench.stats.two_level import Difference, Values, difference
 
 NOT_RUN = "not run"
 """Why a cell without a record has no number."""
@@ -254,19 +254,19 @@ def _changed(levels: Pairs, index: int, level: str) -> Pairs:
 
 
 def _difference(matched: Sequence[Sequence[PairedOutcomes]]) -> Difference:
-    """The mean over settings; they share images and seeds, so it is taken before the bootstrap."""
+    """The mean over settings; they share images and seeds, so it is taken first."""
     if len(matched) == 1:
         only = overall(matched[0])
         assert only is not None, "complete combinations have their seeds in common"
         return only.difference
     return difference(
         [
-            np.mean([pair.changes for pair in of_set], axis=0)
+            of_set[0].part(np.mean([pair.changes for pair in of_set], axis=0))
             for of_set in zip(*matched, strict=True)
         ]
     )
 
 
-def _mean(settings: Sequence[Sequence[NDArray[np.int8]]]) -> float:
+def _mean(settings: Sequence[Sequence[Values]]) -> float:
     """Percent of right outcomes, on average over columns and settings."""
     return 100 * fmean(float(right.mean()) for columns in settings for right in columns)

@@ -1,28 +1,26 @@
 """Two methods compared image by image: paired outcomes, and the p-value of their difference.
 
-The interval and the p-value are a paired bootstrap over images with Student's t over seeds; under
-a single seed, a single data set's p-value is that of McNemar's exact test. Both tests are in
-`rppbench.stats.bootstrap`. Metrics without outcomes of single images: see `by_seed`.
+The interval and the p-value are those of `rppbench.stats.two_level`, over images (or groups of
+images) and seeds; under a single seed, a single data set of independent images has the p-value of
+McNemar's exact test. Metrics without outcomes of single images: see `by_seed`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.outcomes import Outcomes, outcomes_of, same_images, shared_groups
 from rppbench.leaderboard.tables import Column
 from rppbench.leaderboard.variants import Variant
-from rppbench.records.record import Score
-from rppbench.stats.bootstrap import Difference, difference
+from rppbench.records.outcomes import IMAGE
 from rppbench.stats.p_values import mcnemar
-
-NOT_KEPT = "is not kept image by image"
-"""Part of the reason why a metric without outcomes has no pair."""
+from rppbench.stats.two_level import Difference, Part, Values, difference
 
 
 @dataclass(frozen=True)
@@ -31,15 +29,26 @@ class PairedOutcomes:
 
     column: Column
     seeds: tuple[int, ...]
-    first: NDArray[np.int8]
-    """[s, n]: 1 where the first method is right, else 0."""
-    second: NDArray[np.int8]
+    first: Values
+    """[s, n]: 1 where the first method is right, else 0; fractions unless `counted`."""
+    second: Values
     """[s, n], as `first`."""
+    groups: NDArray[np.int64] | None = None
+    """[n]: the number of each image's group; None if every image is on its own."""
+    unit: str = IMAGE
+    """What a group is."""
+    counted: bool = True
+    """Whether the outcomes say which images are right."""
 
     @cached_property
-    def changes(self) -> NDArray[np.int8]:
+    def changes(self) -> Values:
         """[s, n]: 1 where only the second method is right, -1 where only the first is, else 0."""
-        return self.second - self.first
+        return np.asarray(self.second - self.first)
+
+    def part(self, changes: Values | None = None) -> Part:
+        """The changes, or others of the same images, as the statistics take them."""
+        extremes = (-1.0, 1.0) if self.counted else ()
+        return Part(self.changes if changes is None else changes, self.groups, extremes)
 
     @property
     def images(self) -> int:
@@ -56,14 +65,16 @@ class PairedOutcomes:
         """Number of (seed, image) pairs that only the first method has right."""
         return int((self.changes < 0).sum())
 
+    @property
+    def exact(self) -> bool:
+        """Whether McNemar's exact test applies: one seed, independent images."""
+        return len(self.seeds) == 1 and self.groups is None and self.counted
+
     @cached_property
     def difference(self) -> Difference:
-        """Second minus first, in percentage points; under one seed with McNemar's exact p."""
-        bootstrap = difference([self.changes])
-        if len(self.seeds) > 1:
-            return bootstrap
-        p = mcnemar(self.gained, self.lost)
-        return Difference(bootstrap.mean, bootstrap.low, bootstrap.high, p)
+        """Second minus first, in percentage points; with McNemar's p where it applies."""
+        result = difference([self.part()])
+        return replace(result, p=mcnemar(self.gained, self.lost)) if self.exact else result
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ def overall(pairs: Sequence[PairedOutcomes]) -> Overall | None:
         float(np.mean([of_pair[rows].mean() for of_pair, rows in zip(side, kept, strict=True)]))
         for side in ([p.first for p in pairs], [p.second for p in pairs])
     ]
-    changes = [pair.changes[rows] for pair, rows in zip(pairs, kept, strict=True)]
+    changes = [pair.part(pair.changes[rows]) for pair, rows in zip(pairs, kept, strict=True)]
     # The pair's own difference uses McNemar's test where there is a single seed.
     mean_difference = pairs[0].difference if len(pairs) == 1 else difference(changes)
     return Overall(tuple(seeds), 100 * means[0], 100 * means[1], mean_difference)
@@ -106,38 +117,37 @@ def pair_outcomes(
     """
     trained = [variant for variant in (first, second) if not variant.deterministic]
     seeds = sorted({seed for variant in trained or [first] for seed in variant.seeds})
-    rows: dict[int, list[list[bool]]] = {}
+    rows: dict[int, list[Outcomes]] = {}
     gaps: list[tuple[str, int]] = []
     for seed in seeds:
-        outcomes = [_outcomes(variant, column, seed) for variant in (first, second)]
-        right = [of_one for of_one in outcomes if not isinstance(of_one, str)]
-        if len(right) < 2:
-            reasons = dict.fromkeys(reason for reason in outcomes if isinstance(reason, str))
+        read = [_outcomes(variant, column, seed) for variant in (first, second)]
+        known = [of_one for of_one in read if not isinstance(of_one, str)]
+        if len(known) < 2:
+            reasons = dict.fromkeys(reason for reason in read if isinstance(reason, str))
             gaps += [(reason, seed) for reason in reasons]
-        elif len(right[0]) != len(right[1]):
-            gaps.append((f"{len(right[0])} images against {len(right[1])}", seed))
+            continue
+        earlier = [of_one for row in rows.values() for of_one in row]
+        others = (same_images(one, known[1]) for one in (known[0], *earlier))
+        if other := next(filter(None, others), ""):
+            gaps.append((other, seed))
         else:
-            rows[seed] = right
+            rows[seed] = known
     unpaired = [
         f"seed {', '.join(str(seed) for _, seed in of_one)}: {reason}"
         for reason, of_one in group_by(gaps, lambda gap: gap[0]).items()
     ]
     if not rows:
         return None, unpaired
-    sides = [np.array([row[side] for row in rows.values()], dtype=np.int8) for side in (0, 1)]
-    return PairedOutcomes(column, tuple(rows), sides[0], sides[1]), unpaired
+    every = [of_one for row in rows.values() for of_one in row]
+    groups, unit = shared_groups(every)
+    before, after = (np.stack([row[side].values for row in rows.values()]) for side in (0, 1))
+    counted = all(of_one.counted for of_one in every)
+    return PairedOutcomes(column, tuple(rows), before, after, groups, unit, counted), unpaired
 
 
-def _outcomes(variant: Variant, column: Column, seed: int) -> list[bool] | str:
-    """For each image, whether it is right; or, as text, why outcomes are missing."""
+def _outcomes(variant: Variant, column: Column, seed: int) -> Outcomes | str:
+    """The outcomes of a variant; or, as text, why they are missing."""
     record = variant.record(column.dataset, seed)
-    score: Score | None = record.score(column.metric) if record else None
-    if score is None:
+    if record is None or record.score(column.metric) is None:
         return f"no number of {variant.label}"
-    try:
-        outcomes = score.outcomes()
-    except ValueError as error:
-        return f"{column.metric} cannot be read image by image: {error}"
-    if outcomes is None:
-        return f"{column.metric} {NOT_KEPT}"
-    return outcomes
+    return outcomes_of(record, column.metric)

@@ -14,9 +14,9 @@ from statistics import fmean, stdev
 
 from rppbench.leaderboard.tables import Column
 from rppbench.leaderboard.variants import Variant
-from rppbench.stats.bootstrap import Difference
 from rppbench.stats.distributions import t_probability
 from rppbench.stats.intervals import interval
+from rppbench.stats.two_level import Difference
 
 
 @dataclass(frozen=True)

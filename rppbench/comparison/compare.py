@@ -1,9 +1,8 @@
 """Comparison of two rows of a leaderboard: differences, intervals, p-values, and what is left out.
 
-The p-value of each column comes from `by_image` (bootstrap, McNemar's test) or, for metrics
-without outcomes of images, from `by_seed` (t-test). It is corrected for the number of columns
-(Holm, `rppbench.stats.bootstrap`). Only records that may share a column of a leaderboard are
-compared, seed by seed.
+The p-value of each column comes from `by_image` or, for metrics without outcomes of images, from
+`by_seed` (t-test). It is corrected for the number of columns (Holm). Only records that may share a
+column of a leaderboard are compared, seed by seed.
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rppbench.errors import unknown
+from rppbench.leaderboard.between_rows import with_statistics
 from rppbench.leaderboard.comparability import age, comparable, is_of_dataset, lacks_data, setting
 from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.kept import Kept, Statistics, key_of_table
 from rppbench.leaderboard.published_match import published_matches
 from rppbench.leaderboard.row_order import ordered
 from rppbench.leaderboard.rows import (
@@ -40,13 +42,15 @@ def build(
     task: str | None = None,
     metric: str | None = None,
     allow_mixed: bool = False,
+    kept: Kept | None = None,
 ) -> list[Table]:
     """All tables of the records, or those of one task; `metric` replaces each task's primary one.
 
     `allow_mixed` puts records that must not be compared into one table, which lists in `mixed`
-    what differs. Raises UsageError for a metric or a task that no record has.
+    what differs. `kept` holds statistics from before; without it all are computed.
+    Raises UsageError for a metric or a task that no record has.
     """
-    return [built.table for built in build_with_variants(records, task, metric, allow_mixed)]
+    return [built.table for built in build_with_variants(records, task, metric, allow_mixed, kept)]
 
 
 def build_with_variants(
@@ -54,6 +58,7 @@ def build_with_variants(
     task: str | None = None,
     metric: str | None = None,
     allow_mixed: bool = False,
+    kept: Kept | None = None,
 ) -> list[TableWithVariants]:
     """As `build`, each table with its variants."""
     known = sorted(records, key=lambda record: (record.cell.task.name, record.key))
@@ -64,13 +69,14 @@ def build_with_variants(
     metrics = {score.metric for record in chosen for score in record.scores}
     if metric is not None and metric not in metrics:
         raise unknown("score is named", metric, metrics, "metrics in the records")
+    kept = kept or Kept()
     result: list[TableWithVariants] = []
     for of_task in group_by(chosen, lambda record: record.cell.task.name).values():
         groups = comparable(of_task)
-        tables = [_table(group, variants(group), metric) for group in groups]
+        tables = [_table(group, variants(group), metric, kept) for group in groups]
         tables = _with_differences(sorted(tables, key=lambda built: built.table.requested_shots))
         mix = allow_mixed and len(tables) > 1
-        result += [_mixed(tables, of_task, metric)] if mix else tables
+        result += [_mixed(tables, of_task, metric, kept)] if mix else tables
     return result
 
 
@@ -93,7 +99,7 @@ def _with_differences(tables: Sequence[TableWithVariants]) -> list[TableWithVari
 
 
 def _mixed(
-    tables: Sequence[TableWithVariants], records: Sequence[Record], metric: str | None
+    tables: Sequence[TableWithVariants], records: Sequence[Record], metric: str | None, kept: Kept
 ) -> TableWithVariants:
     """All tables of a task as one, with the differing conditions in the labels of its rows."""
     relabelled = [
@@ -102,13 +108,13 @@ def _mixed(
         for variant in built.variants
     ]
     names = dict.fromkeys(name for built in tables for name, _ in built.table.differences)
-    merged = _table(records, relabelled, metric)
+    merged = _table(records, relabelled, metric, kept)
     conditions = tuple((n, "mixed" if n in names else v) for n, v in merged.table.setting)
     return replace(merged, table=replace(merged.table, setting=conditions, mixed=tuple(names)))
 
 
 def _table(
-    records: Sequence[Record], variants: Sequence[Variant], metric: str | None
+    records: Sequence[Record], variants: Sequence[Variant], metric: str | None, kept: Kept
 ) -> TableWithVariants:
     newest = max(records, key=age)
     cell = newest.cell
@@ -119,8 +125,9 @@ def _table(
         metrics = [name for name in displayed_metrics(records) if name != primary]
         others = other_averages(variants, columns, metrics)
         rows = [replace(r, others=of_row) for r, of_row in zip(rows, others, strict=True)]
-    ranking, rows = ordered(rows, columns, primary)
+    rows = ordered(rows, columns, primary)
     order = {row.label: place for place, row in enumerate(rows)}
+    in_order = sorted(variants, key=lambda variant: order[variant.label])
     data_versions = {
         (f"data of {title}", value)
         for record in records
@@ -137,10 +144,18 @@ def _table(
         columns=tuple(columns),
         rows=tuple(rows),
         devices=tuple(sorted({r.environment.get("device", "") for r in records} - {""})),
-        ranking=ranking,
+        ranking=None,
         few_images=tuple(sorted({line for r in records if (line := _few_images(r))})),
-        reported=tuple(published_matches(sorted(variants, key=lambda v: order[v.label]))),
+        reported=tuple(published_matches(in_order)),
     )
+
+    def compute() -> Statistics:
+        from rppbench.leaderboard.statistics import statistics
+
+        return statistics(in_order, columns, average=not table.by_metric)
+
+    key = key_of_table([variant.label for variant in in_order], columns, records)
+    table = with_statistics(table, kept.get(key, compute))
     return TableWithVariants(table, tuple(variants))
 
 

@@ -1,6 +1,7 @@
 """Order of a table's rows: best first, with marks on the best numbers and with mean ranks.
 
-Numbers that print alike are equally good; incomplete ones are never best and have no rank.
+Ranks follow the exact counts. The best number of a column is bold, with all that print alike;
+incomplete ones are never best and have no rank.
 """
 
 from __future__ import annotations
@@ -8,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rppbench.leaderboard.tables import Average, Column, Row, TableCell
+from rppbench.leaderboard.tables import Average, Column, PairTest, Row, TableCell
 from rppbench.records.record import lower_is_better
-from rppbench.stats.ranks import Ranking, rank
+from rppbench.stats.ranks import (
+    LEVEL,
+    MIN_DATASETS,
+    MIN_ROWS,
+    Rank,
+    Ranking,
+    letters,
+    mean_ranks,
+)
 
 
-def ordered(
-    rows: Sequence[Row], columns: Sequence[Column], metric: str
-) -> tuple[Ranking | None, list[Row]]:
-    """The rows, best first by `metric`, with best numbers marked and ranks; and the ranking.
-
-    The ranking is None where data sets or complete rows are too few (`rppbench.stats.ranks`).
-    """
-    lower = lower_is_better(metric)
-    return _with_ranks(_with_best(_sorted(rows, lower), columns), lower)
+def ordered(rows: Sequence[Row], columns: Sequence[Column], metric: str) -> list[Row]:
+    """The rows, best first by `metric`, with best numbers marked."""
+    return _with_best(_sorted(rows, lower_is_better(metric)), columns)
 
 
 def _sorted(rows: Sequence[Row], lower: bool) -> list[Row]:
@@ -66,14 +69,29 @@ def _best_printed(numbers: Sequence[TableCell | Average], metric: str) -> str | 
     return best(complete, key=float, default=None)
 
 
-def _with_ranks(rows: Sequence[Row], lower: bool) -> tuple[Ranking | None, list[Row]]:
-    """Gives complete rows their mean rank over the data sets."""
+def with_ranks(
+    rows: Sequence[Row], tests: Sequence[PairTest], lower: bool
+) -> tuple[Ranking | None, list[Row]]:
+    """Gives complete rows their mean rank over the data sets, and letters by the `tests` of their
+    averages; `lower` says that less is better.
+
+    The ranking is None, and no row has a rank, where data sets or complete rows are too few.
+    """
     complete = [row for row in rows if row.average and row.average.is_complete]
-    sign = -1 if lower else 1
-    printed = [[sign * float(e.printed) for e in row.entries if e.printed] for row in complete]
-    ranked = rank(printed)
-    if ranked is None:
+    sets = len(rows[0].entries) if rows else 0
+    if len(complete) < MIN_ROWS or sets < MIN_DATASETS:
         return None, list(rows)
-    ranking, ranks = ranked
-    by_label = dict(zip((row.label for row in complete), ranks, strict=True))
-    return ranking, [replace(row, rank=by_label.get(row.label)) for row in rows]
+    sign = -1 if lower else 1
+    # Means of equal counts may differ in the last digits; those of different counts differ more.
+    exact = [
+        [sign * round(e.mean, 9) for e in row.entries if e.mean is not None] for row in complete
+    ]
+    places = {row.label: place for place, row in enumerate(complete)}
+    apart = {(places[test.first], places[test.second]) for test in tests if test.corrected < LEVEL}
+    names = letters(len(complete), apart)
+    ranks = {
+        row.label: Rank(mean, groups)
+        for row, mean, groups in zip(complete, mean_ranks(exact), names, strict=True)
+    }
+    ranking = Ranking(sets, len(complete) * (len(complete) - 1) // 2, len(tests), len(apart))
+    return ranking, [replace(row, rank=ranks.get(row.label)) for row in rows]

@@ -51,6 +51,7 @@ def row(variant: Variant, columns: Sequence[Column]) -> Row:
         if record.cell.training is not None:
             key = record.cell.training.key
             seconds[key] = max(seconds.get(key, 0.0), record.cost.train_seconds)
+    parameters = {record.cost.parameters for record in ok}
     return Row(
         label=variant.label,
         method=cell.method.name,
@@ -67,7 +68,8 @@ def row(variant: Variant, columns: Sequence[Column]) -> Row:
         entries=entries,
         average=None,
         rank=None,
-        parameters=max((record.cost.parameters for record in ok), default=None),
+        parameters=max(parameters, default=None),
+        fewest_parameters=min(parameters) if len(parameters) > 1 else None,
         train_seconds=fmean(seconds.values()) if seconds else None,
         inference=_inference(ok),
         seen_names=_seen_names(variant.records),

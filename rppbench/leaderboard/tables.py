@@ -6,6 +6,7 @@ Values are in the unit of their metric (`rppbench.leaderboard.number_format.unit
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -31,6 +32,30 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The half width of a 95 % interval, and what the interval accounts for."""
+
+    half_width: float
+    """In the unit of the metric."""
+    over: tuple[str, ...]
+    """'seed', 'image', or what groups of images are ('drawing'), each in the singular."""
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """The difference of two rows of a table: second minus first, in percentage points."""
+
+    first: str
+    second: str
+    mean: float
+    half_width: float
+    """Of the 95 % interval, which is not corrected."""
+    p: float
+    corrected: float
+    """The p-value, corrected for several pairs (Holm)."""
+
+
+@dataclass(frozen=True)
 class Missing:
     """A seed whose cell failed, and the failure."""
 
@@ -50,11 +75,14 @@ class TableCell:
     missing: tuple[Missing, ...] = ()
     best: bool = False
     decimals: int = DECIMALS
+    spread: Spread | None = None
+    """From outcomes of images; None where there are none, or the table was built without."""
 
     @cached_property
     def interval(self) -> Interval | None:
-        """Mean over seeds with its 95 % t-interval; None without a value."""
-        return interval([value for _, value in self.values]) if self.values else None
+        """Mean over seeds with its 95 % interval: `spread`, else the t-interval over seeds; None
+        without a value."""
+        return _interval([value for _, value in self.values], self.spread)
 
     @property
     def mean(self) -> float | None:
@@ -87,11 +115,13 @@ class Average:
     rows of the table have numbers on other data sets."""
     best: bool = False
     decimals: int = DECIMALS
+    spread: Spread | None = None
+    """As in `TableCell`."""
 
     @cached_property
     def interval(self) -> Interval | None:
-        """Mean over seeds with its 95 % t-interval; None unless the average is complete."""
-        return interval([value for _, value in self.values]) if self.values else None
+        """As in `TableCell`; None unless the average is complete."""
+        return _interval([value for _, value in self.values], self.spread)
 
     @property
     def mean(self) -> float | None:
@@ -107,6 +137,12 @@ class Average:
     def printed(self) -> str | None:
         """The mean rounded as on a page; None without a value."""
         return None if self.mean is None else f"{self.mean:.{self.decimals}f}"
+
+
+def _interval(values: Sequence[float], spread: Spread | None) -> Interval | None:
+    if not values or spread is None:
+        return interval(values) if values else None
+    return Interval(fmean(values), spread.half_width, len(values))
 
 
 @dataclass(frozen=True)
@@ -147,7 +183,8 @@ class Row:
     rank: Rank | None
     """None unless the table has a ranking and the row is complete."""
     parameters: int | None
-    """Number of trained parameters; None unless a cell was run here and succeeded."""
+    """Number of trained parameters, the largest over the data sets; None unless a cell was run here
+    and succeeded."""
     train_seconds: float | None
     """Seconds of one training, mean over the distinct trainings; None without any."""
     validation: str = ""
@@ -160,6 +197,13 @@ class Row:
     where nothing was, and where records are from before they held it."""
     others: tuple[tuple[str, Average], ...] = ()
     """(metric, average over the data sets) of the metrics that are not the table's own."""
+    fewest_parameters: int | None = None
+    """The smallest number of trained parameters of any data set; None where all are the same."""
+    without: float | None = None
+    """The average without the table's `dominating` data set; None without one."""
+    against: PairTest | None = None
+    """The row against the table's `reference`, corrected for the number of rows; None for the
+    reference, and where nothing says how certain a difference is."""
 
     @property
     def learned_on(self) -> str:
@@ -220,6 +264,14 @@ class Table:
     """Published numbers that match numbers of its rows."""
     mixed: tuple[str, ...] = ()
     """Names of the conditions that differ between rows; () unless mixing was requested."""
+    units: tuple[str, ...] = ()
+    """What intervals resample, in the singular: 'image', 'drawing'; () without outcomes."""
+    reference: str = ""
+    """Label of the row that `Row.against` compares with: one that learns nothing; '' if none."""
+    dominating: str = ""
+    """Title of the data set that carries most of the spread between rows; '' if none does."""
+    dominance: float = 0.0
+    """Its share of the variance of the averages, in 0..1."""
 
     @property
     def by_metric(self) -> bool:

@@ -204,14 +204,14 @@ def _notes(report: Ablation) -> Iterator[str]:
     seeds = {seed for result in results if result.against for seed in result.against.seeds}
     trained = any(not row.deterministic for row in report.table.rows)
     if trained and len(seeds) == 1:
-        yield "One seed: intervals are over images; another seed may give another answer."
+        yield "One seed: intervals are over images alone; another seed may give another answer."
     elif any(result.against and result.against.by_seed for result in results):
         yield (
             f"{report.table.metric} is not kept image by image: paired t-test over seeds, which "
             "does not account for the choice of images. Main effects need outcomes of images."
         )
     elif trained and seeds:
-        yield "Paired bootstrap over images, Student's t over seeds."
+        yield "Intervals and p of differences cover the choice of seeds and of test images."
     if effects:
         yield (
             "A main effect is the mean difference between two values of an option at equal values "

@@ -11,7 +11,7 @@ from itertools import compress
 from json import dumps
 
 from rppbench.files.printable import printable
-from rppbench.leaderboard.tables import Average, Column, Row, Table, TableCell
+from rppbench.leaderboard.tables import Average, Column, PairTest, Row, Table, TableCell
 from rppbench.records.record import INFERENCE
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -32,12 +32,17 @@ HEADS = (
     "metric",
     "mean",
     "half_width",
+    "half_width_over",
     "seeds_done",
     "seeds_expected",
     "best",
     "failures",
     "rank",
     "rank_groups",
+    "against",
+    "difference",
+    "difference_half_width",
+    "difference_p",
     "parameters",
     "train_seconds",
     "published",
@@ -89,12 +94,14 @@ def csv(tables: Sequence[Table]) -> str:
                         column.metric,
                         entry.mean,
                         entry.interval.half_width if entry.interval else None,
+                        _over(entry),
                         len(entry.values),
                         entry.expected,
                         int(entry.best),
                         ";".join(f"seed {m.seed}: {m.kind}" for m in entry.missing),
                         row.rank.mean if row.rank else None,
                         row.rank.groups if row.rank else None,
+                        *_against(row.against),
                         row.parameters,
                         row.train_seconds,
                         "",
@@ -121,6 +128,18 @@ def _optional(row: Row, column: Column) -> dict[str, object]:
     names = {dataset: f"{seen} of {total}" for dataset, seen, total in row.seen_names}
     costs = asdict(row.inference) if row.inference else {}
     return {"validation": row.validation, **costs, "seen_names": names.get(column.dataset)}
+
+
+def _over(entry: TableCell) -> str:
+    """What the half width accounts for: 'seed;drawing'; '' without one."""
+    if entry.spread:
+        return ";".join(entry.spread.over)
+    return "seed" if entry.interval and entry.interval.half_width is not None else ""
+
+
+def _against(test: PairTest | None) -> list[object]:
+    """The difference of a row's average from the reference, with p corrected for the rows."""
+    return [test.first, test.mean, test.half_width, test.corrected] if test else [None] * 4
 
 
 def _cell(value: object) -> object:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line, p_value_text
+from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
 from rppbench.leaderboard.tables import Table, TableCell
 from rppbench.records.cell import UNLABELLED
+from rppbench.records.outcomes import IMAGE
 from rppbench.stats.ranks import LEVEL, Ranking
 
 
@@ -18,7 +19,15 @@ def footnotes(table: Table) -> Iterator[str]:
             "rows have numbers on different sets, and never marked as best."
         )
     if table.ranking:
-        yield _ranking(table.ranking)
+        yield _ranking(table.ranking, table)
+    groups = [unit for unit in table.units if unit != IMAGE]
+    if groups:
+        yield f"Images that share a {' or a '.join(groups)} are resampled together."
+    if table.dominating:
+        yield (
+            f"{table.dominating} has the largest share of the variance of the rows' averages, "
+            f"{table.dominance:.0%} (an equal share is {1 / len(table.columns):.0%})."
+        )
     for row in table.rows:
         gaps: dict[str, list[str]] = {}
         for column, entry in zip(table.columns, row.entries, strict=True):
@@ -31,9 +40,9 @@ def footnotes(table: Table) -> Iterator[str]:
             yield f"{row.label} is incomplete: {listed}."
     deterministic = [row.label for row in table.rows if row.deterministic]
     if deterministic and "imported" in dict(table.setting):
-        yield f"One number without a seed, so n = 1 and no interval: {', '.join(deterministic)}."
+        yield f"One number without a seed, so {_single(table)}: {', '.join(deterministic)}."
     elif deterministic:
-        yield f"Deterministic, so n = 1 and no interval: {', '.join(deterministic)}."
+        yield f"Deterministic, so {_single(table)}: {', '.join(deterministic)}."
     recipes = [f"{row.label}: {row.recipe}" for row in table.rows if row.recipe]
     if recipes:
         yield f"Recipes: {'; '.join(recipes)}."
@@ -43,6 +52,13 @@ def footnotes(table: Table) -> Iterator[str]:
             f"Unlabelled target images seen: {', '.join(unlabelled)}. All training images of each "
             "set, those of classes scored as new too, were learned from without their labels."
         )
+    ranges = [
+        f"{row.label} from {row.fewest_parameters:,}"
+        for row in table.rows
+        if row.fewest_parameters is not None
+    ]
+    if ranges:
+        yield f"Parameters are those on the data set that has the most: {'; '.join(ranges)}."
     if table.few_images:
         yield f"Fewer training images than shots: {'; '.join(table.few_images)}."
     if table.devices and any(row.train_seconds is not None for row in table.rows):
@@ -57,16 +73,19 @@ def footnotes(table: Table) -> Iterator[str]:
         yield "Seen names: how many class names were learned on another data set, of all."
 
 
-def _ranking(ranking: Ranking) -> str:
-    p = p_value_text(ranking.p)
-    test = (
-        f"(Nemenyi's test: they differ by less than {ranking.critical:.2f}; Friedman's p: {p})."
-        if ranking.p < LEVEL
-        else f"(Friedman's test finds no difference among them, p: {p})."
-    )
+def _single(table: Table) -> str:
+    return "n = 1" if table.units else "n = 1 and no interval"
+
+
+def _ranking(ranking: Ranking, table: Table) -> str:
+    paired = "image and seed" if table.units else "seed"
+    untested = ranking.pairs - ranking.tested
     return (
         f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
-        f"rows. Rows that share a letter cannot be told apart by their ranks {test}"
+        "rows. Rows that share a letter are not separated: the difference of their averages, "
+        f"paired by {paired}, has p of at least {LEVEL} after correction for all pairs (Holm). "
+        f"{ranking.separated} of {ranking.pairs} pairs are separated"
+        + (f"; {untested} could not be tested." if untested else ".")
     )
 
 

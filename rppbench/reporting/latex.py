@@ -74,8 +74,8 @@ def _caption(table: Table) -> Iterator[str]:
     if any(not entry.is_complete for row in table.rows for entry in row.entries):
         yield "(n/m): n of m seeds, in averages n of m data sets; the rest is missing."
     if table.ranking:
-        yield "Rows that share a letter cannot be told apart by their mean ranks"
-        yield f"(critical difference {table.ranking.critical:.2f})."
+        yield "Rows that share a letter are not separated (paired test of their averages, corrected"
+        yield f"for {table.ranking.pairs} pairs by Holm's method)."
 
 
 def _cell(cell: CellText) -> str:

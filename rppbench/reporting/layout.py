@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from rppbench.leaderboard.number_format import (
     DECIMALS,
     FAILURE_TEXTS,
+    decimals,
     duration_text,
     large_text,
+    p_value_text,
     unit,
 )
 from rppbench.leaderboard.tables import Average, PublishedMatch, Row, Table, TableCell
 from rppbench.stats.intervals import Interval
+from rppbench.stats.ranks import LEVEL
 
 NO_NUMBER = "–"
 """Text of a cell without a number."""
-OTHER_METRICS_CAPTION = "On average over the data sets:"
+OTHER_METRICS_CAPTION = "On average over the data sets (± is over seeds alone):"
 PUBLISHED_CAPTION = (
     "for the same backbone, recipe, shots and data set. Measured numbers are those of the table; "
     "the difference is measured minus published. Precision may differ."
@@ -60,6 +63,7 @@ def leaderboard_layout(table: Table) -> Layout:
     names += ("Validation",) if table.chooses else ()
     heads = [*names, *(table.heading(column) for column in table.columns)]
     heads += [] if table.by_metric else [f"Average of {len(table.datasets)}"]
+    heads += [f"Without {table.dominating}"] if table.dominating else []
     heads += ["Rank"] if table.ranking else []
     body = []
     for row in table.rows:
@@ -68,11 +72,18 @@ def leaderboard_layout(table: Table) -> Layout:
         cells += [CellText(row.validation or NO_NUMBER)] if table.chooses else []
         cells += [_entry_text(entry) for entry in row.entries]
         cells += [average_text(row.average)] if row.average else []
+        if table.dominating:
+            number = NO_NUMBER if row.without is None else f"{row.without:.{_digits(row)}f}"
+            cells.append(CellText(number))
         if table.ranking:
             rank = row.rank
             cells.append(CellText(f"{rank.mean:.1f} {rank.groups}" if rank else NO_NUMBER))
         body.append((*cells, CellText(str(len(row.seeds)))))
     return Layout((*heads, "Seeds"), len(names), tuple(body))
+
+
+def _digits(row: Row) -> int:
+    return row.average.decimals if row.average else DECIMALS
 
 
 @dataclass(frozen=True)
@@ -173,8 +184,26 @@ def conditions(table: Table, learned: bool) -> list[str]:
 
 def caption(table: Table) -> str:
     """The caption of a leaderboard: conditions, and what mean and spread are."""
-    spread = "mean ± half width of the 95 % t-interval, n = seeds."
-    return "; ".join([*conditions(table, learned=True), spread])
+    return "; ".join([*conditions(table, learned=True), f"{_spread_caption(table)}."])
+
+
+def plural(units: Sequence[str]) -> str:
+    """'drawings', 'images and drawings'."""
+    return " and ".join(f"{unit}s" for unit in units)
+
+
+def _spread_caption(table: Table) -> str:
+    """What ± holds: seeds, images (or their groups), or both."""
+    if not table.units:
+        return "mean ± half width of the 95 % t-interval over seeds alone"
+    images, single = plural(table.units), any(len(row.seeds) == 1 for row in table.rows)
+    if all(len(row.seeds) == 1 for row in table.rows):
+        return f"± half width of the 95 % interval over test {images}, for these prompts alone"
+    text = f"mean ± half width of the 95 % interval over seeds and test {images}"
+    text += f" (of rows with n = 1, over test {images} alone)" if single else ""
+    entries = [entry for row in table.rows for entry in row.entries if entry.spread]
+    alone = any(entry.spread and entry.spread.over == ("seed",) for entry in entries)
+    return text + ("; of metrics that single images do not have, over seeds alone" if alone else "")
 
 
 def _entry_text(entry: TableCell) -> CellText:
@@ -222,6 +251,36 @@ def other_metrics_layout(rows: Sequence[Row]) -> Layout | None:
         ]
         body.append((CellText(row.label), *texts))
     return Layout(("Method", *names), 1, tuple(body))
+
+
+def against_layout(table: Table) -> Layout | None:
+    """The difference of each row from the table's reference; None without a reference."""
+    tests = [(row.label, row.against) for row in table.rows if row.against]
+    if not table.reference or not tests:
+        return None
+    digits = decimals(table.metric)
+    body = tuple(
+        (
+            CellText(label),
+            CellText(f"{test.mean:+.{digits}f}", emphasised=test.corrected < LEVEL),
+            CellText(
+                f"{test.mean - test.half_width:+.{digits}f} to "
+                f"{test.mean + test.half_width:+.{digits}f}"
+            ),
+            CellText(p_value_text(test.corrected)),
+        )
+        for label, test in tests
+    )
+    return Layout(("Method", "Difference", "95 % interval", "p"), 1, body)
+
+
+def against_caption(table: Table) -> str:
+    """The caption of `against_layout`."""
+    count = sum(row.against is not None for row in table.rows)
+    what = table.columns[0].metric if table.by_metric else "average"
+    paired = "paired by image and seed" if table.units else "paired by seed"
+    corrected = f", p corrected for the {count} rows (Holm), intervals not" if count > 1 else ""
+    return f"{table.reference}: difference of the {what}, {paired}{corrected}; bold: p < {LEVEL}."
 
 
 def published_layout(matches: Sequence[PublishedMatch]) -> Layout:

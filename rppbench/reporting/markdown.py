@@ -15,6 +15,8 @@ from rppbench.reporting.layout import (
     PUBLISHED_CAPTION,
     CellText,
     Layout,
+    against_caption,
+    against_layout,
     caption,
     cost_columns,
     leaderboard_layout,
@@ -24,7 +26,7 @@ from rppbench.reporting.layout import (
 from rppbench.stats.ranks import LEVEL
 
 if TYPE_CHECKING:  # numpy takes as long to import as a page takes to print
-    from rppbench.stats.bootstrap import Difference
+    from rppbench.stats.two_level import Difference
 
 
 def markdown_table(heads: Sequence[str], body: Iterable[Sequence[str]], left: int) -> list[str]:
@@ -97,13 +99,16 @@ def page(tables: Sequence[Table]) -> str:
 
 
 def _leaderboard(table: Table) -> list[str]:
-    """Caption, table with costs, averages of other metrics, and footnotes."""
+    """Caption, table with costs, differences from the reference, other metrics, footnotes."""
     layout = leaderboard_layout(table)
     body, costs = [], cost_columns(table.rows)
     for row, cells in zip(table.rows, layout.body, strict=True):
         body.append([*map(cell_text, cells), *(column.text(row) for column in costs)])
     heads = [escape(head) for head in (*layout.heads, *(column.head for column in costs))]
     lines = [escape(caption(table)), "", *markdown_table(heads, body, layout.name_columns), ""]
+    against = against_layout(table)
+    if against:
+        lines += [f"Against {escape(against_caption(table))}", "", *_plain_table(against), ""]
     other_metrics = other_metrics_layout(table.rows)
     if other_metrics:
         lines += [OTHER_METRICS_CAPTION, "", *_plain_table(other_metrics), ""]

@@ -1,6 +1,6 @@
-"""Figures of a leaderboard table: cost, shots, ranks, data sets, training, reliability.
+"""Figures of a leaderboard table: cost, shots, mean ranks, data sets, training, reliability.
 
-Means are in percent, with 95 % t-intervals over seeds.
+Means are in percent, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from rppbench.leaderboard.tables import Row, Table
 from rppbench.leaderboard.variants import Variant
 from rppbench.reporting.figure_style import INK, QUIET, colour, figure_with_axes, marker, styled
 from rppbench.reporting.shot_curve import ShotCurve
+from rppbench.stats.ranks import split_letters
 
 MAX_ROWS = 10
 """Number of rows in a figure; more cannot be told apart."""
+MAX_GROUPS = 30
+"""Number of groups that are drawn below a scale of ranks."""
 
 
 def plotted_rows(table: Table) -> list[Row]:
@@ -91,37 +94,39 @@ def by_shots(curve: ShotCurve) -> Figure | None:
 
 @styled
 def ranks(table: Table) -> Figure | None:
-    """The critical-difference diagram (Demšar, 2006); None if the table has no ranking."""
+    """Rows on a scale of mean ranks, a line for each group; None if the table has no ranking.
+
+    The layout is that of a critical-difference diagram (Demšar, 2006), but a group need not be all
+    rows between two ranks: its members have a dot.
+    """
     if table.ranking is None:
         return None
     ranked = sorted(
         ((row.rank, row.label) for row in table.rows if row.rank), key=lambda pair: pair[0].mean
     )
-    letters = sorted({letter for rank, _ in ranked for letter in rank.groups})
-    groups = [[rank.mean for rank, _ in ranked if letter in rank.groups] for letter in letters]
-    groups = [group for group in groups if len(group) > 1]
+    letters = dict.fromkeys(part for rank, _ in ranked for part in split_letters(rank.groups))
+    groups = [
+        [rank.mean for rank, _ in ranked if letter in split_letters(rank.groups)]
+        for letter in letters
+    ]
+    groups = [group for group in groups if len(group) > 1][:MAX_GROUPS]
     left = (len(ranked) + 1) // 2
     top = -0.35 * (len(groups) + 1)  # where names begin, below the bars of the groups
-    width, height = 8.5, 0.3 * (left - top + 3)
+    width, height = 8.5, 0.3 * (left - top + 2)
     figure = Figure(figsize=(width, height))
     axis = figure.add_axes((0, 0, 1, 1))
     axis.hlines(0, 1, len(ranked), color=INK, linewidth=1)
     for tick in range(1, len(ranked) + 1):
         axis.vlines(tick, 0, 0.25, color=INK, linewidth=1)
         axis.text(tick, 0.4, str(tick), ha="center", va="bottom")
-    critical = min(table.ranking.critical, len(ranked) - 1)
-    axis.hlines(1.7, 1, 1 + critical, color=INK, linewidth=1)
-    axis.vlines([1, 1 + critical], 1.55, 1.85, color=INK, linewidth=1)
-    label = f"critical difference {table.ranking.critical:.2f}"
-    axis.text(1 + critical + 0.08, 1.7, label, va="center")
     for index, group in enumerate(groups):
         depth = -0.35 * (index + 1)
-        axis.hlines(depth, group[0] - 0.04, group[-1] + 0.04, color=INK, linewidth=4)
+        axis.plot(group, [depth] * len(group), color=INK, linewidth=1.5, marker="o", markersize=4)
     reach = 0.05 * len(ranked)
     names = 0.3 + 0.09 * max(len(label) + 5 for _, label in ranked)  # inches, on either side
     names = min(names, width / 3)
     side = reach + names * (len(ranked) - 1 + 2 * reach) / (width - 2 * names)
-    axis.set(xlim=(1 - side, len(ranked) + side), ylim=(top - left - 0.2, 2.3))
+    axis.set(xlim=(1 - side, len(ranked) + side), ylim=(top - left - 0.2, 1.2))
     for index, (rank, label) in enumerate(ranked):
         first = index < left
         place = top - (index if first else len(ranked) - 1 - index) - 0.4

@@ -30,6 +30,8 @@ from rppbench.reporting.layout import (
     PUBLISHED_CAPTION,
     CellText,
     Layout,
+    against_caption,
+    against_layout,
     caption,
     cost_columns,
     leaderboard_layout,
@@ -137,9 +139,7 @@ def _shot_section(number: int, curve: ShotCurve) -> str:
         *_plain_table(CAPTION, curve.layout),
     ]
     if figure := plots.by_shots(curve):
-        text = (
-            "Bars are 95 % t-intervals over seeds; a dotted line is a method that learns nothing."
-        )
+        text = "Bars are 95 % intervals; a dotted line is a method that learns nothing."
         if len(curve.rows) > plots.MAX_ROWS:
             text += f" Of {len(curve.rows)} rows the best {plots.MAX_ROWS}."
         lines += ['<div class="figures">', _figure(text, figure, f"shots-{number}", table.title)]
@@ -219,6 +219,8 @@ def _table_section(
 
 def _further_tables(table: Table) -> Iterator[str]:
     """Other metrics and published numbers, as in the Markdown."""
+    if against := against_layout(table):
+        yield from _plain_table(f"Against {against_caption(table)}", against)
     other_metrics = other_metrics_layout(table.rows)
     if other_metrics:
         yield from _plain_table(OTHER_METRICS_CAPTION, other_metrics)
@@ -311,14 +313,14 @@ def _figures(number: int, built: TableWithVariants, curves: Curves) -> Iterator[
     figures: tuple[tuple[str, str, Figure | None], ...] = (
         (
             "cost",
-            "Accuracy against cost. Bars are 95 % t-intervals over seeds; a dotted line is a "
-            "method that learns nothing.",
+            "Accuracy against cost. Bars are 95 % intervals; a dotted line is a method that learns "
+            "nothing.",
             plots.cost(table),
         ),
         (
             "ranks",
-            "Critical-difference diagram: mean ranks over data sets, 1 is best. Rows on one thick "
-            "line cannot be told apart (Friedman's and Nemenyi's tests at 5 %).",
+            "Mean ranks over data sets, 1 is best. Rows with a dot on one line are not separated "
+            "(paired tests of their averages, corrected for all pairs, at 5 %).",
             plots.ranks(table),
         ),
         (
@@ -328,7 +330,7 @@ def _figures(number: int, built: TableWithVariants, curves: Curves) -> Iterator[
         ),
         (
             "bars",
-            "Each data set. Lines are 95 % t-intervals over seeds.",
+            "Each data set. Lines are 95 % intervals.",
             plots.bars(table),
         ),
         (

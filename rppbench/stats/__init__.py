@@ -1,1 +1,1 @@
-"""Statistics of plain numbers: intervals, paired bootstrap, p-values, ranks, distributions."""
+"""Statistics of plain numbers: intervals over seeds and images, p-values, ranks, power."""

@@ -1,4 +1,4 @@
-"""Tails and quantiles of Student's t, of chi-square and of the range of normal values.
+"""Tails and quantiles of Student's t.
 
 Written without scipy, whose distributions take longer to import than a leaderboard takes to print;
 the tests compare them with scipy's.
@@ -47,36 +47,3 @@ def _probability(angle: float, degrees: int) -> float:
         term *= square * (power + 1) / (power + 2)
     total *= math.sin(angle)
     return 2 / math.pi * (angle + total) if odd else total
-
-
-def chi_square_tail(freedom: int, value: float) -> float:
-    """P(X > `value`) for a chi-square X with `freedom` degrees of freedom.
-
-    The closed form for integer degrees (Abramowitz and Stegun 26.4.4-5).
-    """
-    half, odd = value / 2, freedom % 2
-    total = math.erfc(math.sqrt(half)) if odd else 0.0
-    term = math.exp(-half) * (math.sqrt(half) / math.gamma(1.5) if odd else 1.0)
-    for step in range(freedom // 2):
-        total += term
-        term *= half / (step + (1.5 if odd else 1.0))
-    return total
-
-
-@lru_cache
-def range_quantile(k: int, confidence: float) -> float:
-    """The q with P(range < q) = `confidence`, for the range of `k` standard normal values.
-
-    Bisects P = k * ∫ φ(z) (Φ(z) - Φ(z - q))^(k - 1) dz.
-    """
-    steps = [
-        index / 20 for index in range(-160, 161)
-    ]  # beyond 8, φ adds nothing in double precision
-    density = [math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / 20 for z in steps]
-    low, high = 0.0, 16.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        inside = [(math.erf(z / 2**0.5) - math.erf((z - middle) / 2**0.5)) / 2 for z in steps]
-        total = sum(d * part ** (k - 1) for d, part in zip(density, inside, strict=True))
-        low, high = (middle, high) if k * total < confidence else (low, middle)
-    return (low + high) / 2

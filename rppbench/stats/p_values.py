@@ -1,7 +1,7 @@
 """P-values: McNemar's test for one pair of methods, Holm's correction for several tests.
 
-Other p-values: of a paired difference in `bootstrap`, of t-tests in `distributions`, of ranks in
-`ranks`. `rppbench.comparison` says which of them a comparison uses.
+Other p-values: of a paired difference in `two_level`, of t-tests in `distributions`.
+`rppbench.comparison` says which of them a comparison uses.
 """
 
 from __future__ import annotations

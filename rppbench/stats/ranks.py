@@ -1,98 +1,97 @@
-"""Average ranks of methods over data sets, and groups of methods that do not differ significantly.
-
-Friedman's test and Nemenyi's critical difference, as in Demšar, Statistical Comparisons of
-Classifiers over Multiple Data Sets, JMLR 2006.
-"""
+"""Mean ranks of methods over data sets, and letters for those that tests do not separate."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from string import ascii_letters
 
-from rppbench.stats.distributions import chi_square_tail, range_quantile
-
-MIN_DATASETS = 5
-"""With fewer, no ranks are given."""
+MIN_DATASETS = 3
+"""With fewer, the columns say it all."""
 MIN_ROWS = 3
-"""For two rows there is `rppbench compare`, which compares image by image."""
-MAX_ROWS = len(ascii_letters)
-"""Each group of rows needs a letter of its own."""
+"""For two rows there is `rppbench compare`."""
 LEVEL = 0.05
-"""Significance level of both tests."""
+"""Significance level of all tests."""
+MOST_GROUPS = 1000
+"""More groups than any reader follows: letters are then left out."""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """The average rank of one row (a method)."""
+    """The mean rank of one row (a method)."""
 
     mean: float
     """1 is best."""
     groups: str
-    """Letters; rows that share a letter do not differ significantly."""
+    """Letters; rows that share one are not separated. '' if there are too many groups."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The tests behind the ranks of a table."""
+    """The tests behind the letters of a table."""
 
     datasets: int
     """Number of data sets."""
-    critical: float
-    """Nemenyi's critical difference of mean ranks, for all pairs of rows together."""
-    p: float
-    """P-value of Friedman's test, whose null hypothesis is that all rows are equally good."""
+    pairs: int
+    """Number of pairs of complete rows."""
+    tested: int
+    """Number of pairs that could be tested; the others count as not separated."""
+    separated: int
+    """Number of pairs whose averages differ (corrected p < 0.05)."""
 
 
-def rank(values: Sequence[Sequence[float]]) -> tuple[Ranking, list[Rank]] | None:
-    """Ranks of rows by their values (rows, data sets), the highest first; ties share a mean rank.
+def mean_ranks(values: Sequence[Sequence[float]]) -> list[float]:
+    """Mean rank of each row over the data sets, by `values` (rows, data sets), highest first.
 
-    None if there are too few data sets or rows for a test, or more rows than letters.
+    Equal values share the mean of their ranks.
     """
-    rows, sets = len(values), len(values[0]) if values else 0
-    if not MIN_ROWS <= rows <= MAX_ROWS or sets < MIN_DATASETS:
-        return None
     columns = list(zip(*values, strict=True))
     by_set = [[_rank(value, column) for value in column] for column in columns]  # (sets, rows)
-    means = [sum(row) / sets for row in zip(*by_set, strict=True)]
-    p = _friedman(means, columns)
-    critical = range_quantile(rows, 1 - LEVEL) * math.sqrt(rows * (rows + 1) / (12 * sets))
-    width = critical if p < LEVEL else math.inf
-    groups = _letters(means, width)
-    ranks = [Rank(mean, letters) for mean, letters in zip(means, groups, strict=True)]
-    return Ranking(sets, critical, p), ranks
+    return [sum(row) / len(columns) for row in zip(*by_set, strict=True)]
 
 
 def _rank(value: float, column: Sequence[float]) -> float:
-    """Rank of a value among all of its data set; equal values share the mean of their ranks."""
     better = sum(other > value for other in column)
     return better + (column.count(value) + 1) / 2
 
 
-def _friedman(means: Sequence[float], columns: Sequence[Sequence[float]]) -> float:
-    """P-value of Friedman's test (null: all rows are equally good), corrected for ties."""
-    sets, rows = len(columns), len(means)
-    tied = sum(column.count(v) ** 3 - column.count(v) for column in columns for v in set(column))
-    varied = 1 - tied / (sets * rows * (rows**2 - 1))
-    if varied == 0:  # every data set gives all rows the same number
-        return 1.0
-    spread = sum((mean - (rows + 1) / 2) ** 2 for mean in means)
-    return chi_square_tail(rows - 1, 12 * sets * spread / (rows * (rows + 1)) / varied)
+def letters(rows: int, separated: Collection[tuple[int, int]]) -> list[str]:
+    """The letters of `rows` rows, best first: two rows share one if and only if their pair is not
+    `separated`.
 
-
-def _letters(means: Sequence[float], critical: float) -> list[str]:
-    """The letters of each row, one for each maximal group of means less than `critical` apart."""
-    order = sorted(means)
-    # For each row the last row of the group that starts there. A group inside its predecessor is
-    # not new.
-    ends = [max(j for j, mean in enumerate(order) if mean - low < critical) for low in order]
-    new = [True, *(end > before for before, end in pairwise(ends))]
-    groups = [(order[i], order[ends[i]]) for i in range(len(order)) if new[i]]
+    Insert and absorb (Piepho, An Algorithm for a Letter-Based Representation of All-Pairwise
+    Comparisons, 2004). '' for every row if there are more than `MOST_GROUPS` groups.
+    """
+    groups = [frozenset(range(rows))]
+    for pair in sorted(tuple(sorted(pair)) for pair in separated):
+        split: list[frozenset[int]] = []
+        for group in groups:
+            both = set(pair) <= group
+            split += [group - {row} for row in pair] if both else [group]
+        distinct = set(split)
+        groups = [group for group in distinct if not any(group < other for other in distinct)]
+        if len(groups) > MOST_GROUPS:
+            return [""] * rows
+    groups.sort(key=lambda group: (sorted(group), len(group)))
+    names = [_name(index) for index in range(len(groups))]
     return [
-        "".join(
-            ascii_letters[index] for index, (low, high) in enumerate(groups) if low <= mean <= high
-        )
-        for mean in means
+        "".join(name for name, group in zip(names, groups, strict=True) if row in group)
+        for row in range(rows)
     ]
+
+
+def split_letters(text: str) -> list[str]:
+    """The single groups of a row's letters: 'ab1c' is a, b1 and c."""
+    parts: list[str] = []
+    for character in text:
+        if character.isdecimal():
+            parts[-1] += character
+        else:
+            parts.append(character)
+    return parts
+
+
+def _name(index: int) -> str:
+    """a to z, A to Z, a1 to Z1, ..."""
+    round_, place = divmod(index, len(ascii_letters))
+    return ascii_letters[place] + (str(round_) if round_ else "")

@@ -219,7 +219,7 @@ def test_a_terminal_shows_differences_on_one_scale_with_zero_marked() -> None:
     ]
     assert len({line.index("│") for line in lines}) == 1
     assert [line.index("●") for line in lines] == sorted(line.index("●") for line in lines)
-    assert "+25.0" in scale
+    assert "+25.2" in scale
 
 
 def test_the_files_are_a_function_of_the_records(tmp_path: Path) -> None:

@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import ndtr
 
-from rppbench.stats import bootstrap
-from rppbench.stats.bootstrap import difference
 from rppbench.stats.p_values import holm, mcnemar
+from rppbench.stats.two_level import Difference, Estimate, Part, Values, estimate
+from rppbench.stats.two_level import difference as of_parts
 
 Random = np.random.Generator
+
+
+def difference(values: list[Values], groups: NDArray[np.int64] | None = None) -> Difference:
+    return of_parts([Part(of_set, groups) for of_set in values])
 
 
 def changes(gained: int, lost: int, images: int, seeds: int = 1) -> NDArray[np.int8]:
@@ -81,11 +85,51 @@ def test_one_image_is_enough_for_an_answer() -> None:
     assert math.isfinite(difference([changes(1, 0, 1, seeds=2)]).high)
 
 
-def test_the_answer_is_the_same_every_time() -> None:
-    sample = changes(30, 12, 400)
-    assert difference([sample]) == difference([sample])
-    exchanged = difference([-sample])
-    assert exchanged.low == pytest.approx(-difference([sample]).high, abs=0.2)
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 4])
+def test_exchanging_the_methods_changes_signs_and_nothing_else(seeds: int, size: int) -> None:
+    sample = np.random.default_rng(seeds).integers(-1, 2, (seeds, 400)).astype(np.int8)
+    groups = np.arange(400) // size
+    one, other = difference([sample], groups), difference([-sample], groups)
+    assert (one.mean, one.low, one.high, one.p) == (-other.mean, -other.high, -other.low, other.p)
+
+
+def test_an_interval_excludes_zero_exactly_if_p_is_below_five_percent() -> None:
+    for seeds in (1, 2, 3, 10):
+        for spread in (0.1, 1.0, 10.0):
+            made = Estimate(1.0, 1.0, 79.0, spread, seeds - 1) if seeds > 1 else None
+            result = made or Estimate(1.0, 1.0 + spread, 79.0, 0.0, 0)
+            half = result.half_width()
+            assert result.p(1.0 + half) == pytest.approx(0.05, abs=1e-8)
+            assert result.p(1.0 - 0.999 * half) > 0.05 > result.p(1.0 - 1.001 * half)
+
+
+def test_without_an_images_part_p_is_that_of_students_t() -> None:
+    for degrees in (1, 2, 9):
+        for t in (0.5, 2.0, 5.0, 20.0):
+            result = Estimate(t, 0.0, math.inf, 1.0, degrees).p()
+            assert result == pytest.approx(2 * stats.t.sf(t, degrees), rel=0.01)
+
+
+def test_copies_of_an_image_in_one_group_are_no_more_evidence_than_the_image() -> None:
+    sample = np.random.default_rng(1).integers(-1, 2, (1, 300)).astype(np.int8)
+    copied = sample.repeat(4, axis=1)
+    once = estimate([Part(sample)])
+    grouped = estimate([Part(copied, np.arange(1200) // 4)])
+    apart = estimate([Part(copied)])
+    assert grouped.images == pytest.approx(once.images, rel=0.02)
+    assert apart.images == pytest.approx(once.images / 4, rel=0.02)
+    assert grouped.image_degrees == once.image_degrees == 299
+
+
+def test_groups_of_different_sizes_have_the_variance_of_a_ratio() -> None:
+    """Held against the delete-one-group jackknife."""
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(60), random.integers(1, 9, 60))
+    values = (random.random((1, len(groups))) < random.random(60)[groups]).astype(np.int8)
+    left = [values[0, groups != group].mean() for group in range(60)]
+    expected = 59 / 60 * float(((np.array(left) - np.mean(left)) ** 2).sum())
+    assert estimate([Part(values, groups, ())]).images == pytest.approx(expected, rel=0.05)
 
 
 # --- coverage -----------------------------------------------------------------------------------
@@ -124,9 +168,8 @@ def simulated_changes(
     ],
 )
 def test_the_interval_covers_the_truth_as_often_as_it_says(
-    seeds: int, images: int, noise: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+    seeds: int, images: int, noise: tuple[float, float, float]
 ) -> None:
-    monkeypatch.setattr(bootstrap, "DRAWS", 1000)
     scale = math.sqrt(1.5**2 + sum(part**2 for part in noise))
     truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     trials, covered = 500, 0
@@ -151,9 +194,8 @@ def test_resampling_a_few_seeds_would_miss_the_truth_too_often() -> None:
     assert missed / trials > 0.12
 
 
-def test_data_sets_share_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_sets_share_their_seeds() -> None:
     """A lucky seed is lucky on all sets: five sets are not five times as many seeds."""
-    monkeypatch.setattr(bootstrap, "DRAWS", 1000)
     trials, covered, truth = 300, 0, 0.0
     for trial in range(trials):
         random = np.random.default_rng(trial)
@@ -168,11 +210,8 @@ def test_data_sets_share_their_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert covered / trials == pytest.approx(0.95, abs=0.04)
 
 
-def test_settings_of_the_same_images_are_averaged_before_images_are_drawn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_settings_of_the_same_images_are_averaged_before_images_are_drawn() -> None:
     """As main effects do it; drawing images anew in each setting would make them too sure."""
-    monkeypatch.setattr(bootstrap, "DRAWS", 1000)
     scale = math.sqrt(1.5**2 + 0.05**2 + 0.8**2 + 0.2**2)
     truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     trials, covered, apart = 200, 0, 0

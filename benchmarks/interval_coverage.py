@@ -1,0 +1,209 @@
+"""How often the 95 % interval of a difference holds the true difference, by simulation.
+
+Two methods classify the same images under the same seeds. A method is right where its skill, plus
+normal effects of the seed (shared by all data sets, as by cells of one training), of the data set
+and seed, of the drawing, of the image, and of both, is above 0; the drawing's and the image's
+difficulty is partly common to both methods. So the true difference is known. With one seed the
+truth is that of the prompts at hand. Clustered images come four to a drawing.
+
+The last table has 13 equally good methods: how often any of their 78 pairs is separated after
+correction (the familywise error).
+
+    python benchmarks/interval_coverage.py                  # a few minutes on one core
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from report import RESULTS, environment, table, write_report
+from scipy.special import ndtr
+
+from rppbench.stats.p_values import holm
+from rppbench.stats.two_level import Part, difference, estimate
+
+SEEDS, SETS = (1, 3, 10), (1, 11)
+IMAGES = 300
+"""Test images of a data set."""
+RENDERS = 4
+"""Images of a drawing."""
+SKILLS = (0.5, 0.7)
+METHODS = 13
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Regime:
+    """Standard deviations of a method's own effects, in units of the latent skill."""
+
+    title: str
+    seed: float
+    """Of a seed on all data sets."""
+    seed_and_set: float
+    image: float
+    residual: float
+    """Of a seed on a single image."""
+
+
+REGIMES = (
+    Regime("images matter most", 0.01, 0.02, 0.5, 0.3),
+    Regime("both matter", 0.06, 0.06, 0.4, 0.3),
+    Regime("seeds matter most", 0.3, 0.1, 0.2, 0.2),
+)
+COMMON = 1.5
+"""Standard deviation of the difficulty that all methods share."""
+
+
+def simulate(
+    random: np.random.Generator,
+    regime: Regime,
+    skills: Sequence[float],
+    seeds: int,
+    sets: int,
+    clustered: bool,
+) -> tuple[list[NDArray[np.int8]], list[float]]:
+    """For each set the outcomes (methods, seeds, images), and each method's true share of right.
+
+    With one seed the truth is conditional on it.
+    """
+    own = math.hypot(regime.image, regime.residual)
+    methods = len(skills)
+    of_seed = random.normal(0, regime.seed, (methods, seeds, 1))
+    outcomes, truths = [], []
+    for _ in range(sets):
+        level = np.array(skills)[:, None, None] + of_seed
+        level = level + random.normal(0, regime.seed_and_set, (methods, seeds, 1))
+        if seeds == 1:
+            truths.append(ndtr(level[:, 0, 0] / math.hypot(COMMON, own)))
+        else:
+            spread = math.hypot(COMMON, own, regime.seed, regime.seed_and_set)
+            truths.append(ndtr(np.array(skills) / spread))
+        groups = IMAGES // RENDERS if clustered else IMAGES
+        # Clustered: nine tenths of the variance of difficulty are the drawing's.
+        share = math.sqrt(0.9) if clustered else 1.0
+        rest = math.sqrt(1 - share**2)
+
+        def effects(size: tuple[int, ...], deviation: float) -> NDArray[np.float64]:
+            of_group = random.normal(0, share * deviation, (*size, groups))  # noqa: B023
+            of_group = of_group.repeat(IMAGES // groups, axis=-1)  # noqa: B023
+            return of_group + random.normal(0, rest * deviation, (*size, IMAGES))  # noqa: B023
+
+        shown = level + effects((1, 1), COMMON) + effects((methods, 1), regime.image)
+        shown = shown + random.normal(0, regime.residual, (methods, seeds, IMAGES))
+        outcomes.append((shown > 0).astype(np.int8))
+    return outcomes, np.mean(truths, axis=0).tolist()
+
+
+def groups_of(clustered: bool) -> NDArray[np.int64] | None:
+    return np.arange(IMAGES) // RENDERS if clustered else None
+
+
+def coverage(
+    regime: Regime, seeds: int, sets: int, clustered: bool, trials: int, known: bool = True
+) -> float:
+    """The share of intervals, in percent, that hold the truth; `known` says that groups are."""
+    groups = groups_of(clustered and known)
+    covered = 0
+    for trial in range(trials):
+        random = np.random.default_rng([trial, seeds, sets, clustered])
+        outcomes, truth = simulate(random, regime, SKILLS, seeds, sets, clustered)
+        result = difference([Part(right[1] - right[0], groups) for right in outcomes])
+        covered += result.low <= 100 * (truth[1] - truth[0]) <= result.high
+    return 100 * covered / trials
+
+
+def familywise(regime: Regime, seeds: int, clustered: bool, trials: int) -> float:
+    """How often, in percent, any pair of equally good methods is separated (Holm over pairs)."""
+    groups, alarms = groups_of(clustered), 0
+    for trial in range(trials):
+        random = np.random.default_rng([trial, seeds, clustered])
+        outcomes, _ = simulate(random, regime, [0.5] * METHODS, seeds, max(SETS), clustered)
+        p = [
+            estimate([Part(right[b] - right[a], groups) for right in outcomes]).p()
+            for a, b in combinations(range(METHODS), 2)
+        ]
+        alarms += min(holm(p)) < LEVEL
+    return 100 * alarms / trials
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=2000, help="of each interval")
+    parser.add_argument("--tables", type=int, default=400, help="trials of the familywise error")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    chosen = parser.parse_args()
+    rows = []
+    for regime in REGIMES:
+        for clustered in (False, True):
+            for sets in SETS:
+                values = [coverage(regime, n, sets, clustered, chosen.trials) for n in SEEDS]
+                rows.append(
+                    {
+                        "regime": regime.title,
+                        "unit": "drawing" if clustered else "image",
+                        "sets": sets,
+                        "coverage": values,
+                    }
+                )
+    unaware = coverage(REGIMES[0], 1, 1, True, chosen.trials, known=False)
+    errors = [
+        {
+            "regime": regime.title,
+            "unit": "drawing" if clustered else "image",
+            "errors": [familywise(regime, n, clustered, chosen.tables) for n in SEEDS[1:]],
+        }
+        for regime in REGIMES
+        for clustered in (False, True)
+    ]
+    values = [value for row in rows for value in row["coverage"]]
+    result = {
+        "trials": chosen.trials,
+        "tables": chosen.tables,
+        "coverage": rows,
+        "least": min(values),
+        "most": max(values),
+        "unaware": unaware,
+        "familywise": errors,
+        "environment": environment("numpy", "scipy"),
+    }
+    lines = [
+        f"`python benchmarks/interval_coverage.py`: percent of {chosen.trials:,} intervals of 95 % "
+        f"that hold the true difference of two methods; {IMAGES} images a data set, {RENDERS} a "
+        f"drawing. All are between {min(values):.1f} and {max(values):.1f}.",
+        "",
+        *table(
+            ["", "unit", "data sets", *(f"{n} seed{'s' * (n > 1)}" for n in SEEDS)],
+            [
+                [
+                    row["regime"],
+                    row["unit"],
+                    str(row["sets"]),
+                    *map("{:.1f}".format, row["coverage"]),
+                ]
+                for row in rows
+            ],
+        ),
+        "",
+        f"If the renders of a drawing were taken for independent images, {unaware:.1f} % would "
+        "hold it (one seed, one data set, images matter most).",
+        "",
+        f"Percent of {chosen.tables} tables of {METHODS} equally good methods on {max(SETS)} data "
+        "sets in which any pair is separated (p < 0.05 after Holm's correction over 78 pairs):",
+        "",
+        *table(
+            ["", "unit", *(f"{n} seeds" for n in SEEDS[1:])],
+            [[e["regime"], e["unit"], *map("{:.1f}".format, e["errors"])] for e in errors],
+        ),
+    ]
+    write_report(chosen.output, "interval_coverage", "Coverage of the intervals", result, lines)
+
+
+if __name__ == "__main__":
+    main()

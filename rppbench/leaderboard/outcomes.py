@@ -1,0 +1,119 @@
+"""Outcomes of the images of records, as arrays: what intervals and comparisons are computed from.
+
+Imported only where they are needed: numpy takes as long to import as a page takes to print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rppbench.leaderboard.tables import Column
+from rppbench.leaderboard.variants import Variant
+from rppbench.records.outcomes import IMAGE
+from rppbench.records.record import Record
+from rppbench.stats.intervals import harmonic_mean
+from rppbench.stats.two_level import Part, Values
+
+NOT_KEPT = "is not kept image by image"
+"""Part of the reason why a metric without outcomes has no pair."""
+HARMONIC_MEAN, HALVES = "harmonic_mean", ("base", "new")
+"""The metric that combines two others, whose outcomes are kept."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What each test image contributes to a score; their mean is the score, in 0..1."""
+
+    values: Values
+    """(n,) or, for several seeds, (s, n)."""
+    groups: NDArray[np.int64] | None
+    """(n,) the number of each image's group; None if every image is on its own."""
+    unit: str
+    """'image', or what a group is."""
+    counted: bool
+    """Whether a value says if the image is right (1) or wrong (0)."""
+
+    @property
+    def part(self) -> Part:
+        """The outcomes of one method, for the interval of its mean."""
+        return Part(self.values, self.groups, (0.0, 1.0) if self.counted else ())
+
+
+def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
+    """The outcomes of a record's images; or, as text, why there are none.
+
+    The harmonic mean of `base` and `new` is a smooth function of two means: to first order, an
+    image changes it by its own deviation times the derivative (the delta method), and by that each
+    image of either half contributes.
+    """
+    score = record.score(metric) if record else None
+    if record is None or score is None:
+        return "no number"
+    if metric == HARMONIC_MEAN and score.per_image is None:
+        return _harmonic(record, score.value / 100)
+    try:
+        right, groups = score.outcomes(), score.groups()
+    except ValueError as error:
+        return f"{metric} cannot be read image by image: {error}"
+    if right is None or score.per_image is None:
+        return f"{metric} {NOT_KEPT}"
+    numbers = None if groups is None else np.array(groups, np.int64)
+    return Outcomes(np.array(right, np.int8), numbers, score.per_image.unit, True)
+
+
+def _harmonic(record: Record, mean: float) -> Outcomes | str:
+    halves = [outcomes_of(record, name) for name in HALVES]
+    known = [half for half in halves if not isinstance(half, str)]
+    if len(known) < len(halves):
+        return f"{HARMONIC_MEAN} {NOT_KEPT}"
+    base, new = (float(half.values.mean()) for half in known)
+    if not base or not new or abs(harmonic_mean(base, new) - mean) > 1e-6:
+        return f"{HARMONIC_MEAN} {NOT_KEPT}"
+    images = sum(len(half.values) for half in known)
+    slopes = (2 * (new / (base + new)) ** 2, 2 * (base / (base + new)) ** 2)
+    values = [
+        mean + slope * (half.values - half.values.mean()) * images / len(half.values)
+        for half, slope in zip(known, slopes, strict=True)
+    ]
+    groups = None
+    if any(half.groups is not None for half in known):
+        numbers, first = [], 0  # the halves are of different classes: no group is in both
+        for half in known:
+            own = np.arange(len(half.values)) if half.groups is None else half.groups
+            numbers.append(own + first)
+            first += int(own.max()) + 1
+        groups = np.concatenate(numbers)
+    unit = next((half.unit for half in known if half.groups is not None), IMAGE)
+    return Outcomes(np.concatenate(values), groups, unit, False)
+
+
+def outcomes_by_seed(
+    variant: Variant, column: Column
+) -> tuple[dict[int, Outcomes], dict[int, str]]:
+    """Outcomes of a column by seed, and why other seeds have none."""
+    read = {
+        seed: outcomes_of(variant.record(column.dataset, seed), column.metric)
+        for seed in variant.seeds
+    }
+    good = {seed: one for seed, one in read.items() if not isinstance(one, str)}
+    return good, {seed: one for seed, one in read.items() if isinstance(one, str)}
+
+
+def same_images(one: Outcomes, other: Outcomes) -> str:
+    """Why the outcomes are not of the same images; '' if they are, as far as is known."""
+    if len(one.values) != len(other.values):
+        return f"{len(one.values)} images against {len(other.values)}"
+    if one.groups is not None and other.groups is not None and (one.groups != other.groups).any():
+        return f"other groups of images ({one.unit} against {other.unit})"
+    return ""
+
+
+def shared_groups(outcomes: list[Outcomes]) -> tuple[NDArray[np.int64] | None, str]:
+    """The groups that any of them knows, and the unit. Records from before groups lack them."""
+    for one in outcomes:
+        if one.groups is not None:
+            return one.groups, one.unit
+    return None, IMAGE

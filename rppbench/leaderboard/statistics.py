@@ -1,0 +1,145 @@
+"""Intervals of a table's numbers, and the tests between its rows, from outcomes of images.
+
+Imported only where a table's statistics are not kept from before (`kept`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from math import inf
+from typing import TypeVar
+
+import numpy as np
+
+from rppbench.leaderboard.kept import Statistics
+from rppbench.leaderboard.outcomes import Outcomes, outcomes_by_seed, same_images, shared_groups
+from rppbench.leaderboard.tables import Column, PairTest, Spread
+from rppbench.leaderboard.variants import Variant
+from rppbench.stats.p_values import holm
+from rppbench.stats.two_level import Estimate, Part, estimate
+
+T = TypeVar("T")
+Read = dict[int, Outcomes]
+"""Outcomes of one variant in one column, by seed."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A variant with its outcomes or, where these are not kept, its values."""
+
+    variant: Variant
+    outcomes: tuple[Read, ...]
+    """One for each column."""
+    values: tuple[dict[int, float], ...]
+    """Scores by seed, one for each column."""
+
+
+def statistics(variants: Sequence[Variant], columns: Sequence[Column], average: bool) -> Statistics:
+    """Spreads of all numbers, and a test for each pair of complete rows.
+
+    `average` says that the columns are data sets, which are averaged; otherwise rows are compared
+    by the first column alone.
+    """
+    sides = [_side(variant, columns) for variant in variants]
+    spreads: dict[str, list[Spread | None]] = {}
+    averages: dict[str, Spread | None] = {}
+    for side in sides:
+        label = side.variant.label
+        spreads[label] = [_spread([read], [values]) for read, values in _columns(side)]
+        averages[label] = _spread(side.outcomes, side.values) if average else None
+    count = len(columns) if average else 1
+    complete = [side for side in sides if all(_complete(side, at) for at in range(count))]
+    tests = [test for a, b in combinations(complete, 2) if (test := _test(a, b, count))]
+    corrected = holm([test.p for test in tests])
+    return Statistics(
+        spreads,
+        averages,
+        [replace(test, corrected=p) for test, p in zip(tests, corrected, strict=True)],
+        sorted({one.unit for side in sides for read in side.outcomes for one in read.values()}),
+    )
+
+
+def _side(variant: Variant, columns: Sequence[Column]) -> _Side:
+    values = []
+    for column in columns:
+        records = {seed: variant.record(column.dataset, seed) for seed in variant.seeds}
+        scores = {seed: r.score(column.metric) for seed, r in records.items() if r is not None}
+        values.append({seed: score.value / 100 for seed, score in scores.items() if score})
+    outcomes = tuple(outcomes_by_seed(variant, column)[0] for column in columns)
+    return _Side(variant, outcomes, tuple(values))
+
+
+def _columns(side: _Side) -> list[tuple[Read, dict[int, float]]]:
+    return list(zip(side.outcomes, side.values, strict=True))
+
+
+def _complete(side: _Side, at: int) -> bool:
+    return len(side.values[at]) == len(side.variant.seeds)
+
+
+def _spread(reads: Sequence[Read], values: Sequence[dict[int, float]]) -> Spread | None:
+    """The half width of the mean over columns, over the seeds that all of them have."""
+    seeds = sorted(set.intersection(*(set(of_seed) for of_seed in values)))
+    if not seeds:
+        return None
+    if all(set(seeds) <= set(read) for read in reads):
+        parts = []
+        for read in reads:
+            own = [read[seed] for seed in seeds]
+            if any(same_images(own[0], one) for one in own[1:]):
+                return None
+            stacked = np.stack([one.values for one in own])
+            groups, _ = shared_groups(own)
+            parts.append(Outcomes(stacked, groups, own[0].unit, own[0].counted).part)
+        units = sorted({read[seed].unit for read in reads for seed in seeds})
+        half = estimate(parts).half_width()
+        return Spread(100 * half, (*(["seed"] if len(seeds) > 1 else []), *units))
+    if len(seeds) == 1:
+        return None
+    by_seed = np.array([[of_seed[seed] for seed in seeds] for of_seed in values]).mean(axis=0)
+    return Spread(100 * _over_seeds(by_seed).half_width(), ("seed",))
+
+
+def _over_seeds(by_seed: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
+    """The mean of one value a seed, where the choice of images cannot be accounted for."""
+    seeds = len(by_seed)
+    return Estimate(float(by_seed.mean()), 0.0, inf, float(by_seed.var(ddof=1)) / seeds, seeds - 1)
+
+
+def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
+    """Second minus first over `count` columns; None where nothing says how certain it is."""
+    trained = [side.variant for side in (first, second) if not side.variant.deterministic]
+    seeds = sorted(set.intersection(*(set(v.seeds) for v in trained or [first.variant])))
+    if not seeds:
+        return None
+    parts: list[Part] = []
+    for at in range(count):
+        pairs = [tuple(_at(side, side.outcomes[at], s) for side in (first, second)) for s in seeds]
+        known = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if len(known) < len(pairs) or any(same_images(a, b) for a, b in known):
+            break
+        if any(same_images(known[0][0], a) for a, _ in known):
+            break
+        changes = np.stack([b.values - a.values for a, b in known])
+        groups, _ = shared_groups([one for pair in known for one in pair])
+        parts.append(Part(changes, groups, (-1.0, 1.0) if known[0][0].counted else ()))
+    if len(parts) == count:
+        result = estimate(parts)
+    else:
+        before, after = (
+            np.array([[_at(side, side.values[at], s) for s in seeds] for at in range(count)], float)
+            for side in (first, second)
+        )
+        changes = (after - before).mean(axis=0)
+        if len(seeds) == 1 or changes.std() < 1e-12:
+            return None
+        result = _over_seeds(changes)
+    labels = (first.variant.label, second.variant.label)
+    return PairTest(*labels, 100 * result.mean, 100 * result.half_width(), result.p(), 1.0)
+
+
+def _at(side: _Side, by_seed: dict[int, T], seed: int) -> T | None:
+    """What a variant has under a seed; where nothing is random, what it has under any seed."""
+    return by_seed.get(side.variant.seeds[0] if side.variant.deterministic else seed)
