@@ -53,6 +53,7 @@ COMMANDS = {
     ),
     "report": Command("make a static site of all tables and plots", "report", "report"),
     "compare": Command("test whether two rows of a table differ", "compare", "compare"),
+    "power": Command("say how many seeds would show a difference", "power", "power"),
     "published": Command("show the numbers printed in papers", "published", "published"),
     "reproduce": Command("measure a paper's table again and compare it", "reproduce", "reproduce"),
     "merge": Command("join folders of records", "merge", "merge"),

@@ -17,6 +17,7 @@ from rppbench.comparison.row_names import matches, select, spelling
 from rppbench.errors import UsageError, unknown
 from rppbench.leaderboard.build import build_with_variants
 from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.kept import Without
 from rppbench.leaderboard.tables import Column, Table
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.record import Record
@@ -74,7 +75,7 @@ def compare(
     A row is named by its label or as the command line spells its method: 'rpp:kd=off'. Raises
     UsageError for a name that matches no row or several, and if nothing can be compared.
     """
-    tables = build_with_variants(records, task, metric)
+    tables = build_with_variants(records, task, metric, kept=Without())
     variants = [variant for built in tables for variant in built.variants]
     for text in (first, second):
         if not any(matches(variant, text) for variant in variants):

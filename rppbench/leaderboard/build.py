@@ -14,7 +14,7 @@ from rppbench.errors import unknown
 from rppbench.leaderboard.between_rows import with_statistics
 from rppbench.leaderboard.comparability import age, comparable, is_of_dataset, lacks_data, setting
 from rppbench.leaderboard.grouping import group_by
-from rppbench.leaderboard.kept import Kept, Statistics, key_of_table
+from rppbench.leaderboard.kept import Kept, Statistics, Without, key_of_table
 from rppbench.leaderboard.published_match import published_matches
 from rppbench.leaderboard.row_order import ordered
 from rppbench.leaderboard.rows import (
@@ -42,7 +42,7 @@ def build(
     task: str | None = None,
     metric: str | None = None,
     allow_mixed: bool = False,
-    kept: Kept | None = None,
+    kept: Kept | Without | None = None,
 ) -> list[Table]:
     """All tables of the records, or those of one task; `metric` replaces each task's primary one.
 
@@ -58,7 +58,7 @@ def build_with_variants(
     task: str | None = None,
     metric: str | None = None,
     allow_mixed: bool = False,
-    kept: Kept | None = None,
+    kept: Kept | Without | None = None,
 ) -> list[TableWithVariants]:
     """As `build`, each table with its variants."""
     known = sorted(records, key=lambda record: (record.cell.task.name, record.key))
@@ -99,7 +99,10 @@ def _with_differences(tables: Sequence[TableWithVariants]) -> list[TableWithVari
 
 
 def _mixed(
-    tables: Sequence[TableWithVariants], records: Sequence[Record], metric: str | None, kept: Kept
+    tables: Sequence[TableWithVariants],
+    records: Sequence[Record],
+    metric: str | None,
+    kept: Kept | Without,
 ) -> TableWithVariants:
     """All tables of a task as one, with the differing conditions in the labels of its rows."""
     relabelled = [
@@ -114,7 +117,7 @@ def _mixed(
 
 
 def _table(
-    records: Sequence[Record], variants: Sequence[Variant], metric: str | None, kept: Kept
+    records: Sequence[Record], variants: Sequence[Variant], metric: str | None, kept: Kept | Without
 ) -> TableWithVariants:
     newest = max(records, key=age)
     cell = newest.cell
@@ -155,7 +158,8 @@ def _table(
         return statistics(in_order, columns, average=not table.by_metric)
 
     key = key_of_table([variant.label for variant in in_order], columns, records)
-    table = with_statistics(table, kept.get(key, compute))
+    known = kept.get(key, compute)
+    table = with_statistics(table, known) if known else table
     return TableWithVariants(table, tuple(variants))
 
 

@@ -41,6 +41,13 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
     tables: dict[str, Statistics]
 
 
+class Without:
+    """Stands in for `Kept` where tables need no statistics, as where two rows are compared."""
+
+    def get(self, key: str, compute: Callable[[], Statistics]) -> None:
+        """No statistics."""
+
+
 class Kept:
     """Statistics by digest; those of a file to begin with."""
 

@@ -1,0 +1,104 @@
+"""`rppbench power`: how many seeds show a difference of a given size between two rows."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rppbench.commands.leaderboard import load
+from rppbench.errors import UsageError
+from rppbench.reporting.layout import plural
+from rppbench.reporting.markdown import escape, markdown_table
+
+if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
+    from rppbench.comparison.power import Pilot
+
+COUNTS = (2, 3, 5, 10, 20)
+"""Numbers of seeds whose power is printed."""
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of the command."""
+    add = parser.add_argument
+    add("first", metavar="A", help="a row as printed in the leaderboard, or as rpp:kd=off")
+    add("second", metavar="B", help="the row that is compared with it")
+    add("--output", default="runs", metavar="DIR", help="folder of a run with both rows [runs]")
+    add("--task", metavar="TASK", help="only this task's tables")
+    add("--metric", metavar="M", help="this metric instead of the main one")
+    add(
+        "--difference",
+        type=float,
+        default=1.0,
+        metavar="D",
+        help="the true difference that is to be shown, in percentage points [1]",
+    )
+    add(
+        "--pairs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="correct p for N comparisons, as for all pairs of a table (Bonferroni) [1]",
+    )
+
+
+def power(arguments: argparse.Namespace) -> int:
+    """Print the power for each table that has both rows; 1 if a record is damaged."""
+    from rppbench.comparison.power import pilots
+
+    if not 0 < arguments.difference <= 100:
+        raise UsageError(f"--difference must be between 0 and 100, not {arguments.difference:g}")
+    if arguments.pairs < 1:
+        raise UsageError(f"--pairs must be at least 1, not {arguments.pairs}")
+    records, problems = load(Path(arguments.output))
+    made, remarks = pilots(
+        records, arguments.first, arguments.second, arguments.task, arguments.metric
+    )
+    for pilot in made:
+        lines = _page(pilot, arguments.difference, 0.05 / arguments.pairs)
+        sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    for remark in remarks:
+        print(f"rppbench: not compared: {remark}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _page(pilot: Pilot, difference: float, level: float) -> Iterator[str]:
+    from rppbench.stats.power import MOST_SEEDS, power, seeds_needed
+
+    comparison, result = pilot.comparison, pilot.estimate
+    names = (escape(variant.label) for variant in (comparison.first, comparison.second))
+    yield f"# {escape(comparison.table.title)}: {' and '.join(names)}"
+    yield ""
+    if result is None or result.seed_degrees < 1:
+        fixed = comparison.first.deterministic and comparison.second.deterministic
+        yield (
+            "Nothing is random here: more seeds change nothing."
+            if fixed
+            else "One seed does not show how much seeds vary: run both rows with at least two."
+        )
+        yield ""
+        return
+    units = tuple(dict.fromkeys(pair.unit for pair in comparison.pairs)) or ("image",)
+    yield (
+        f"Pilot: {len(pilot.seeds)} seeds, difference {100 * result.mean:+.2f}; standard deviation "
+        f"{100 * (result.seeds * len(pilot.seeds)) ** 0.5:.2f} from seed to seed, standard error "
+        f"{100 * result.images**0.5:.2f} by the choice of test {plural(units)}."
+    )
+    yield ""
+    rows = [
+        [str(count), f"{power(result, difference / 100, count, level):.0%}"] for count in COUNTS
+    ]
+    yield from markdown_table(["Seeds", f"Probability to show {difference:g}"], rows, left=1)
+    yield ""
+    needed = seeds_needed(result, difference / 100, level=level)
+    yield (
+        f"At least {needed} seeds show a difference of {difference:g} in four of five runs "
+        f"(p < {level:.2g})."
+        if needed
+        else f"Not even {MOST_SEEDS} seeds show a difference of {difference:g} in four of five "
+        f"runs (p < {level:.2g}): the test {plural(units)} are too few."
+    )
+    yield ""

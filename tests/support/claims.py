@@ -1,0 +1,250 @@
+"""The claims of `docs/claims.md`, and the numbers that committed files give for each.
+
+PYTHONPATH=tests python -m support.claims             # every claim with its numbers
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rppbench.comparison.compare import compare
+from rppbench.leaderboard.build import build
+from rppbench.leaderboard.kept import Kept
+from rppbench.leaderboard.tables import SHOTS_OPTION, Table
+from rppbench.records.record import Record
+from rppbench.records.store import Store
+
+ROOT = Path(__file__).parents[2]
+CLAIM = re.compile(r'^- "(?P<words>[^"]+)"(?P<rest>(?:\n  .*)*)', re.MULTILINE)
+"""A claim: the words as they stand on the page, and below them where its numbers come from."""
+CHECK = re.compile(r"checked by `([^`]+)`")
+COMMAND = re.compile(r"measured by `([^`]+)`")
+NUMBER = re.compile(r"(?<![\w/.-])[+-]?\d[\d,]*(?:\.\d+)?(?![\w/]|\.\d)")
+QUESTION = re.compile(
+    r"^\| (?P<task>[\w-]+)(?: \((?P<what>[^)]+)\))?, "
+    r"`(?P<first>[^`]+)` against `(?P<second>[^`]+)` \| (?P<numbers>.*) \|$",
+    re.MULTILINE,
+)
+"""A row of a table of comparisons."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Words of a page with numbers in them."""
+
+    page: str
+    words: str
+    check: str
+    """What computes the numbers from committed files; '' if only the command can."""
+    command: str
+
+
+def claims() -> list[Claim]:
+    """All claims of the page, in its order."""
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    result = []
+    for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        page = part.partition("\n")[0].strip("` ")
+        for found in CLAIM.finditer(part):
+            check, command = CHECK.search(found["rest"]), COMMAND.search(found["rest"])
+            result.append(
+                Claim(
+                    page,
+                    found["words"],
+                    check[1] if check else "",
+                    command[1] if command else "",
+                )
+            )
+    return result
+
+
+def on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def numbers(words: str) -> list[str]:
+    """The numbers in a text as they are written, without a plus sign or commas."""
+    return [number.lstrip("+").replace(",", "") for number in NUMBER.findall(words)]
+
+
+def given(check: str) -> list[float]:
+    """The numbers that a check computes."""
+    name, *words = re.findall(r"'[^']*'|\S+", check)
+    return CHECKS[name](*(word.strip("'") for word in words))
+
+
+def agrees(written: str, value: float) -> bool:
+    """Whether a number is what a value rounds to, at the written digits."""
+    digits = len(written.partition(".")[2])
+    return f"{value:.{digits}f}" == written or f"{abs(value):.{digits}f}" == written.lstrip("-")
+
+
+def unexplained(claim: Claim) -> list[str]:
+    """Numbers of the words that its check does not give."""
+    values = given(claim.check)
+    return [n for n in numbers(claim.words) if not any(agrees(n, value) for value in values)]
+
+
+@cache
+def records(folder: str) -> tuple[Record, ...]:
+    """Records of `leaderboards`, or of `ablations` together with them."""
+    home = ROOT / "leaderboards"
+    folders = [home, *([home / "ablations"] if folder == "ablations" else [])]
+    return tuple({one.key: one for path in folders for one in Store(path).all()[0]}.values())
+
+
+@cache
+def tables() -> tuple[Table, ...]:
+    """With the committed statistics, which tests/leaderboard/test_committed.py computes."""
+    return tuple(build(records("leaderboards"), kept=Kept(ROOT / "leaderboards")))
+
+
+def compared(
+    task: str, first: str, second: str, what: str = "", folder: str = "leaderboards"
+) -> list[float]:
+    """Both means, the difference and its interval; `what` is '4 shots' or a metric."""
+    shots = what.removesuffix(" shots") if what.endswith("shots") else ""
+    metric = what if what and not shots else None
+    comparisons, _ = compare(records(folder), first, second, task, metric)
+    for one in comparisons:
+        if shots and dict(one.table.setting).get(SHOTS_OPTION) != shots:
+            continue
+        if one.pairs:
+            result = one.overall
+            assert result is not None
+            change = result.difference
+            return [result.first, result.second, change.mean, change.low, change.high]
+        paired = one.average_by_seed or one.by_seed[0][1]
+        assert paired.difference is not None
+        difference = paired.difference
+        sides = [fmean(paired.first), fmean(paired.second)]
+        return [*sides, difference.mean, difference.low, difference.high]
+    raise AssertionError(f"{task} has no such table: {what}")
+
+
+def questions(page: str) -> Iterable[tuple[str, list[str], list[float]]]:
+    """Each row of the page's tables of comparisons: its text, its numbers, the numbers computed."""
+    for row in QUESTION.finditer((ROOT / page).read_text(encoding="utf-8")):
+        values = compared(row["task"], row["first"], row["second"], row["what"] or "")
+        yield row[0], numbers(row["numbers"]), values
+
+
+def _ablation(name: str, *labels: str) -> list[float]:
+    """The mean, difference, interval and p of a combination or effect: 'length=16' or 'kd off'."""
+    text = (ROOT / "leaderboards/ablations" / f"ablation-{name}.md").read_text(encoding="utf-8")
+    values = []
+    for label in labels:
+        start = "| " + label.replace("/", " | ") + " |"
+        (line,) = (line for line in text.splitlines() if line.startswith(start))
+        values += [float(n) for n in numbers(line[len(start) :].replace("*", ""))]
+    return values
+
+
+def _result(file: str) -> Any:
+    return json.loads((ROOT / "benchmarks/results" / f"{file}.json").read_text(encoding="utf-8"))
+
+
+def _step(method: str, model: str, classes: str) -> list[float]:
+    """Times faster, times less memory, seconds of both sides, and with our images encoded too."""
+    (row,) = (
+        row
+        for row in _result("step")["rows"]
+        if (row["method"], row["model"], row["classes"]) == (method, model, int(classes))
+    )
+    ours, plain, images = (row[side]["cpu"] for side in ("ours", "plain", "plain_images"))
+    ratios = [row["faster"], row["less_memory"], plain / (ours + images)]
+    return [*ratios, ours, plain, float(classes), float(model.rpartition("-")[2])]
+
+
+def _steps(*rows: str) -> list[float]:
+    return [value for row in rows for value in _step(*row.split("/"))]
+
+
+def _linear() -> list[float]:
+    """Milliseconds a class of the plain side among few and many, and the increase in percent."""
+    linear = {int(classes): ms for classes, ms in _linear_values().items()}
+    few, many = min(linear), max(linear)
+    return [few, many, linear[few], linear[many], 100 * (linear[many] / linear[few] - 1)]
+
+
+def _linear_values() -> dict[str, float]:
+    found = re.search(
+        r"A class costs the plain text pass (\d+) ms among (\d+), (\d+) ms among (\d+)",
+        (ROOT / "benchmarks/results/step.md").read_text(encoding="utf-8"),
+    )
+    assert found is not None
+    return {found[2]: float(found[1]), found[4]: float(found[3])}
+
+
+def _ways(file: str, *ways: str) -> list[float]:
+    """How many times rppbench's processor time these ways take, and their number of names."""
+    result = _result(file)["ways"]
+    return [result[way]["cpu"] / result["ours"]["cpu"] for way in ways]
+
+
+def _encoding(*names: str) -> list[float]:
+    """Times faster and less memory of the shared prefix, for numbers of names."""
+    values = []
+    for count in names:
+        text = (ROOT / f"benchmarks/results/text_encoding-{count}.md").read_text(encoding="utf-8")
+        values += [float(count), *map(float, numbers(text.partition("**")[2].partition("**")[0]))]
+    return values
+
+
+def _separated(task: str) -> list[float]:
+    """Separated pairs, pairs, and rows that differ from the reference, of rows compared with it."""
+    (table,) = (table for table in tables() if table.task == task)
+    assert table.ranking is not None
+    tests = [row.against for row in table.rows if row.against]
+    apart = sum(test.corrected < 0.05 for test in tests)
+    return [table.ranking.separated, table.ranking.pairs, apart, len(tests)]
+
+
+def _coverage() -> list[float]:
+    result = _result("interval_coverage")
+    return [result["least"], result["most"], result["unaware"]]
+
+
+def _shots(label: str) -> list[float]:
+    """Averages of a row for 1, 2, 4, 8 and 16 shots; the difference at 16 from zero-shot."""
+    averages = []
+    for table in sorted(
+        (table for table in tables() if table.task == "few-shot"), key=lambda t: t.requested_shots
+    ):
+        (row,) = (row for row in table.rows if row.label == label)
+        assert row.average is not None
+        assert row.average.mean is not None
+        averages.append(row.average.mean)
+    against = compared("few-shot", "zeroshot", label, "16 shots")
+    return [*averages, *against[2:]]
+
+
+CHECKS: dict[str, Callable[..., list[float]]] = {
+    "compare": lambda task, first, second, *rest: compared(task, first, second, *rest),
+    "ablation": _ablation,
+    "steps": _steps,
+    "linear": _linear,
+    "ways": _ways,
+    "encoding": _encoding,
+    "separated": _separated,
+    "coverage": _coverage,
+    "shots": _shots,
+}
+
+
+def main() -> None:
+    for claim in claims():
+        values: Sequence[float] = given(claim.check) if claim.check else ()
+        shown = ", ".join(f"{value:.4g}" for value in values) or claim.command
+        print(f"{claim.page}: {claim.words}\n    {shown}")
+
+
+if __name__ == "__main__":
+    main()
