@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.claims import ROOT, Claim, agrees, claims, numbers, on_one_line, questions, unexplained
+from claims import ROOT, Claim, agrees, claims, numbers, on_one_line, questions, unexplained
 
 CLAIMS = claims()
 CURVE = "leaderboards/embedded/README.md"

@@ -1,6 +1,6 @@
 """The claims of `docs/claims.md`, and the numbers that committed files give for each.
 
-PYTHONPATH=tests python -m support.claims             # every claim with its numbers
+python tests/claims.py             # every claim with its numbers
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rppbench.leaderboard.tables import SHOTS_OPTION, Table
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CLAIM = re.compile(r'^- "(?P<words>[^"]+)"(?P<rest>(?:\n  .*)*)', re.MULTILINE)
 """A claim: the words as they stand on the page, and below them where its numbers come from."""
 CHECK = re.compile(r"checked by `([^`]+)`")
