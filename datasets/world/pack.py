@@ -71,10 +71,10 @@ def prepared(sheet: Image.Image, vendor: str) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def encode(sheet: Image.Image, vendor: str) -> bytes:
-    """The smaller of lossy (quality 80) and lossless WebP files; line art is always lossless."""
+def encode(sheet: Image.Image, vendor: str, quality: int = 80) -> bytes:
+    """The smaller of lossy and lossless WebP files; line art is always lossless."""
     candidates = []
-    lossy = {"quality": 80, "alpha_quality": 80}
+    lossy = {"quality": quality, "alpha_quality": 80}
     lossless = {"lossless": True, "quality": 100}
     for options in (lossless,) if vendor in LOSSLESS else (lossy, lossless):
         buffer = io.BytesIO()
@@ -119,21 +119,21 @@ def sheets(packages: Path, drawings: Path) -> None:
     (SHIPPED / "concepts.json").write_text(text)
 
 
-def digests() -> None:
-    """Write the SHA-256 of every shipped file."""
+def write_digests(folder: Path) -> None:
+    """Write the SHA-256 of every shipped file of a folder."""
     names = sorted(
-        str(path.relative_to(SHIPPED))
-        for path in SHIPPED.rglob("*")
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
         if path.suffix in SHIPPED_SUFFIXES and path.name != "digests.json"
     )
-    table = {name: hashlib.sha256((SHIPPED / name).read_bytes()).hexdigest() for name in names}
-    (SHIPPED / "digests.json").write_text(json.dumps(table, indent=1) + "\n")
-    print(len(table), "files", sum((SHIPPED / name).stat().st_size for name in names), "bytes")
+    table = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    (folder / "digests.json").write_text(json.dumps(table, indent=1) + "\n")
+    print(len(table), "files", sum((folder / name).stat().st_size for name in names), "bytes")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "digests":
-        digests()
+        write_digests(SHIPPED)
     elif sys.argv[1] == "jobs":
         jobs(Path(sys.argv[2]), Path(sys.argv[3]))
     else:

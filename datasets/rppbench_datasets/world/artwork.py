@@ -1,8 +1,8 @@
 """The shipped drawings: named concepts, each drawn by several vendors, as RGBA cells of sheets.
 
-`concepts.json` lists the drawings of each concept and the pool of each drawing: 'train' (shots,
-pretraining and the training of the shipped CLIPs), 'test', 'rendition' (OpenMoji) or 'sketch'
-(black and white).
+`concepts.json` lists the drawings of each concept and the pool of each drawing. In version 1 of the
+world they are 'train' (shots, pretraining and the training of the shipped CLIPs), 'test',
+'rendition' (OpenMoji) and 'sketch' (black and white); in version 2 they are the splits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from PIL import Image
 from rppbench.errors import MissingDataError
 
 WORLD = Path(__file__).parent
-"""Folder of the shipped files."""
+"""Folder of the shipped files of version 1."""
+
+WORLD_2 = WORLD.parent / "world2"
+"""Folder of the shipped files of version 2."""
 
 CELL, COLUMNS = 72, 40
 """Side of a cell in pixels, and number of cells in a row of a sheet."""
@@ -51,7 +54,9 @@ class Drawing:
     cell: int
     """Number of the cell on the vendor's sheet."""
     pool: str
-    """'train', 'test', 'rendition' or 'sketch'."""
+    """'train', 'test', 'rendition' or 'sketch'; 'train', 'val' or 'test' in version 2."""
+    folder: Path = WORLD
+    """Folder that the sheet is in."""
 
     @property
     def key(self) -> str:
@@ -78,21 +83,21 @@ class Concept:
 
 
 @cache
-def digests() -> Mapping[str, str]:
-    """SHA-256 of every shipped file, by its path below `WORLD`."""
-    return json.loads((WORLD / "digests.json").read_bytes())
+def digests(folder: Path | None = None) -> Mapping[str, str]:
+    """SHA-256 of every shipped file, by its path below the folder of its world."""
+    return json.loads(((folder or WORLD) / "digests.json").read_bytes())
 
 
-def read_checked(name: str) -> bytes:
+def read_checked(name: str, folder: Path | None = None) -> bytes:
     """The bytes of a shipped file. MissingDataError if it is missing or was changed."""
-    path = WORLD / name
+    path = (folder or WORLD) / name
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MissingDataError(
             f"the embedded world lacks {path}: {error.strerror}\n{_FIX}"
         ) from error
-    if hashlib.sha256(data).hexdigest() != digests().get(name):
+    if hashlib.sha256(data).hexdigest() != digests(folder).get(name):
         raise MissingDataError(f"the embedded world's {path} is damaged or was changed\n{_FIX}")
     return data
 
@@ -101,9 +106,9 @@ _FIX = "install rppbench again (a checkout: restore the file, or run `python pac
 
 
 @cache
-def concepts() -> Sequence[Concept]:
-    """All concepts, in the order of the standard emoji list."""
-    rows = json.loads(read_checked("concepts.json"))
+def concepts(folder: Path = WORLD) -> Sequence[Concept]:
+    """All concepts of a world, in the order of the standard emoji list."""
+    rows = json.loads(read_checked("concepts.json", folder))
     return tuple(
         Concept(
             id=row["id"],
@@ -112,7 +117,8 @@ def concepts() -> Sequence[Concept]:
             kind=row["kind"],
             tags=tuple(row["tags"]),
             drawings=tuple(
-                Drawing(vendor, at, pool) for vendor, (at, pool) in row["drawings"].items()
+                Drawing(vendor, at, pool, folder)
+                for vendor, (at, pool) in row["drawings"].items()
             ),
         )
         for row in rows
@@ -120,16 +126,16 @@ def concepts() -> Sequence[Concept]:
 
 
 @cache
-def _sheet(vendor: str) -> NDArray[np.uint8]:
+def _sheet(vendor: str, folder: Path) -> NDArray[np.uint8]:
     """A vendor's sheet: (height, width, 4) pixels, alpha not premultiplied; decoded once."""
-    name = f"{vendor}.webp"
-    return np.asarray(Image.open(BytesIO(read_checked(name))).convert("RGBA"))
+    data = read_checked(f"{vendor}.webp", folder)
+    return np.asarray(Image.open(BytesIO(data)).convert("RGBA"))
 
 
 def sprite(drawing: Drawing) -> NDArray[np.uint8]:
     """A drawing: (72, 72, 4) RGBA pixels, alpha not premultiplied; on a card if it needs one."""
     row, column = divmod(drawing.cell, COLUMNS)
-    sheet = _sheet(drawing.vendor)
+    sheet = _sheet(drawing.vendor, drawing.folder)
     cell = sheet[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
     return _on_card(cell) if drawing.vendor == CARDED else cell
 
