@@ -16,7 +16,9 @@ from rppbench.records.cell import Choice, Option, Options
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
 
-_LATER = ("eps", "keep_last", "min_lr", "shards", "steps_per_shot", "tuned", "validation")
+_LATER = (
+    *("eps", "keep_last", "min_lr", "shards", "steps", "steps_per_shot", "tuned", "validation"),
+)
 """Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 
@@ -39,6 +41,9 @@ class Recipe:
     shards: Annotated[int, Range(1, 10_000)] = 1
     """Batches of one step, each with negatives of its own; their gradients are averaged. It is the
     number of processes of official code that trains on several GPUs."""
+    steps: Annotated[int, Range(0, 100_000_000)] = 0
+    """Training steps, in place of `epochs`; 0 counts epochs, or steps for each shot. Schedules by
+    epoch run over as many epochs as these steps begin."""
     warmup_epochs: Annotated[int, Range(0, 100_000)] = 1
     warmup_lr: Annotated[float, Range(0, 1e6)] = 1e-5
     """Constant rate of the warm-up epochs; the cosine starts after them at full rate and runs
@@ -169,7 +174,18 @@ def override(recipe: Recipe, changes: dict[str, Option]) -> Recipe:
     if not resolved:
         return recipe
     suffix = ",".join(f"{name}={value}" for name, value in sorted(resolved.items()))
-    return replace(recipe, name=f"{recipe.name}+{suffix}", **resolved)  # type: ignore[arg-type]
+    changed = replace(recipe, name=f"{recipe.name}+{suffix}", **resolved)  # type: ignore[arg-type]
+    return _one_length(changed, f"recipe {changed.name!r}")
+
+
+def _one_length(recipe: Recipe, where: str) -> Recipe:
+    """The recipe. UsageError if its steps are counted in two ways."""
+    if recipe.steps and recipe.steps_per_shot:
+        raise UsageError(
+            f"{where} counts its steps twice: steps={recipe.steps} and "
+            f"steps_per_shot={recipe.steps_per_shot}; set one of them to 0"
+        )
+    return recipe
 
 
 _WORDS: Mapping[type, str] = {bool: "true or false", int: "an integer", float: "a number"}
@@ -222,7 +238,7 @@ def _recipe(table: Mapping[str, Any], where: str) -> Recipe:
             raise UsageError(f"{where} lacks the key {field.name!r}")
     recipe = Recipe(**values)
     check_values(kinds, {**recipe.values(), "shots": recipe.shots}, where)
-    return recipe
+    return _one_length(recipe, where)
 
 
 def _field(value: Any, key: str, kind: Any, where: str) -> Any:

@@ -31,8 +31,9 @@ def changed(
     `notes` takes a line for each change that cannot.
     """
     kept = dict(changes)
-    if not recipe.epochs and kept.pop("epochs", 0):
-        notes[f"recipe.epochs is left out for {component.name}: {FITTED}"] = None
+    for name in () if recipe.epochs else ("epochs", "steps", "steps_per_shot"):
+        if kept.pop(name, 0):
+            notes[f"recipe.{name} is left out for {component.name}: {FITTED}"] = None
     if not component.searches:
         if "validation" in kept:
             notes[f"recipe.validation is left out for {component.name}: {SEARCHES_NOTHING}"] = None

@@ -79,8 +79,11 @@ class Trainer:
         self.scaler = scaler_of(clip.device.type, clip.dtype)
         self.epoch_steps = self.inputs.epoch_steps
         self.steps = self.epoch_steps * int(self.recipe["epochs"])
-        if per_shot := int(self.recipe.get("steps_per_shot", 0)):
-            self.steps = per_shot * training.shots if self.epoch_steps else 0
+        counted = int(self.recipe.get("steps", 0))
+        if steps := counted or int(self.recipe.get("steps_per_shot", 0)) * training.shots:
+            self.steps = steps if self.epoch_steps else 0
+            # The rates and weights of epochs are those of as many epochs as are begun.
+            self.recipe["epochs"] = -(-steps // max(self.epoch_steps, 1))
 
     def run(self, path: Path) -> Progress:
         """Train to the end and write the prompts to `path`; resumes if there is a .partial file.

@@ -77,6 +77,7 @@ def test_every_value_that_changes_a_number_is_in_the_identity_of_a_recipe() -> N
         "keep_last": True,
         "min_lr": 1e-6,
         "shards": 8,
+        "steps": 400,
         "steps_per_shot": 500,
         "validation": "full",
     }
