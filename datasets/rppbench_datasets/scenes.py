@@ -88,6 +88,10 @@ class Scenes(SegmentationSet, DetectionSet):
     def classes(self) -> Sequence[str]:
         return (*SEEN, *UNSEEN)
 
+    def scene(self, sample: Sample) -> Scene:
+        """What an image shows."""
+        return scene(sample.key)
+
     def unseen(self) -> Sequence[int]:
         return range(len(SEEN), len(SEEN) + len(UNSEEN))
 
@@ -101,13 +105,13 @@ class Scenes(SegmentationSet, DetectionSet):
         return sample.key.rpartition("/")[2].zfill(6)
 
     def image(self, sample: Sample) -> Image.Image:
-        return scene(sample.key).image
+        return self.scene(sample).image
 
     def shape(self, sample: Sample) -> tuple[int, int]:
         return SIDE, SIDE
 
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
-        shown = scene(sample.key)
+        shown = self.scene(sample)
         labels = np.full(shown.masks.shape[1:], IGNORED, np.uint16)
         for mask, label in zip(shown.masks, shown.labels, strict=True):
             labels[mask] = label
@@ -115,7 +119,7 @@ class Scenes(SegmentationSet, DetectionSet):
 
     def instances(self, sample: Sample) -> Sequence[Instance]:
         """The visible things, from back to front; a thing that others cut in two is still one."""
-        shown = scene(sample.key)
+        shown = self.scene(sample)
         return [
             Instance(label, (left, top, right - left, bottom - top), mask)
             for label, (left, top, right, bottom), mask in zip(

@@ -91,9 +91,7 @@ def join(packages: Path, concepts: Sequence[Concept]) -> dict[str, dict[str, str
         for vendor, icon in zip(("streamline", "streamline-b"), sorted(set(both)), strict=False):
             take(concept, vendor, icon)
         unicode_name = _unicode_name(concept.id)
-        shorter = [
-            unicode_name.replace(part, "") for part in (*FXEMOJI_PARTS, *FXEMOJI_PREFIXES)
-        ]
+        shorter = [unicode_name.replace(part, "") for part in (*FXEMOJI_PARTS, *FXEMOJI_PREFIXES)]
         named = [OWN_NAMES[concept.name]] if concept.name in OWN_NAMES else []
         others = [*own, unicode_name, *shorter, *sorted(codes.get(concept.id, ()))]
         for name in map(plain, [*named, *others]):

@@ -117,8 +117,7 @@ def concepts(folder: Path = WORLD) -> Sequence[Concept]:
             kind=row["kind"],
             tags=tuple(row["tags"]),
             drawings=tuple(
-                Drawing(vendor, at, pool, folder)
-                for vendor, (at, pool) in row["drawings"].items()
+                Drawing(vendor, at, pool, folder) for vendor, (at, pool) in row["drawings"].items()
             ),
         )
         for row in rows

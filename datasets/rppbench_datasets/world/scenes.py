@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench_datasets.world.artwork import COLOURED, Concept, concepts
+from rppbench_datasets.world.artwork import CARDED, Concept, concepts
 from rppbench_datasets.world.render import Floats, place, stream, texture, to_image
 
 SEEN = (
@@ -83,7 +83,7 @@ def compose(
     covers: list[NDArray[np.bool_]] = []
     for _ in range(rng.integers(1, 6)):
         label = int(rng.integers(len(classes)))
-        drawings = [d for d in classes[label].pool(pool) if d.vendor in COLOURED]
+        drawings = [d for d in classes[label].pool(pool) if d.vendor != CARDED]
         drawing = drawings[rng.integers(len(drawings))]
         width = rng.uniform(*widths)
         centre = rng.uniform(width / 2, size - width / 2, 2)
@@ -93,11 +93,11 @@ def compose(
         labels.append(label)
     visible = [at for at, mask in enumerate(covers) if mask.sum() >= MIN_VISIBLE]
     masks = np.stack([covers[at] for at in visible])
-    boxes = np.array([_box(mask) for mask in masks], np.int64)
+    boxes = np.array([box(mask) for mask in masks], np.int64)
     return Scene(to_image(canvas), masks, boxes, tuple(labels[at] for at in visible))
 
 
-def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+def box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of a mask; right and bottom are exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

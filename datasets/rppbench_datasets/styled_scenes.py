@@ -1,0 +1,86 @@
+"""The data set `demo-2-scenes`: scenes of version 2 of the embedded world, in its style.
+
+They are composed like those of `demo-scenes`, of drawings by the artists of their split: training
+scenes show training drawings of seen classes, test scenes test drawings. Unseen classes are held
+out by the vocabulary of version 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, cached_property, lru_cache
+
+import numpy as np
+
+from rppbench.contracts import Sample
+from rppbench_datasets.scenes import PATTERNED, SIDE, VERSION, WIDTHS, Scenes
+from rppbench_datasets.styled import artwork_digests
+from rppbench_datasets.world import render
+from rppbench_datasets.world.artwork import WORLD_2, Concept, concepts
+from rppbench_datasets.world.scenes import Scene, box, compose
+from rppbench_datasets.world.styles import STYLE, STYLES, styled
+
+SEEN = (
+    *("cat", "dog", "horse", "elephant", "tiger", "fish", "frog", "penguin", "honeybee", "snake"),
+    *("sunflower", "cactus", "mushroom", "strawberry", "red apple", "grapes", "tomato", "lemon"),
+    *("pizza", "hamburger", "doughnut", "ice cream", "birthday cake", "hot beverage"),
+    *("automobile", "bus", "bicycle", "motorcycle", "sailboat", "helicopter", "rocket", "tractor"),
+    *("house", "castle", "tent", "umbrella", "t-shirt", "backpack", "running shoe", "top hat"),
+    *("telescope", "hammer", "bed", "books", "soccer ball"),
+)
+"""Classes from the part of the vocabulary that prompts are learned on."""
+
+UNSEEN = (
+    *("rabbit", "baby chick", "turtle", "banana", "watermelon", "pear", "pineapple", "hot pepper"),
+    *("wine glass", "airplane", "delivery truck", "guitar", "camera", "snowman", "crown"),
+)
+"""Classes that the vocabulary holds out."""
+
+
+@cache
+def _concepts() -> Sequence[Concept]:
+    by_name = {concept.name: concept for concept in concepts(WORLD_2)}
+    return tuple(by_name[name] for name in (*SEEN, *UNSEEN))
+
+
+@lru_cache(maxsize=512)  # keeps a split for the next method: 0.2 MB and 35 ms a scene
+def scene(key: str) -> Scene:
+    """The scene of a key like 'test/17'; training scenes hold things of seen classes only."""
+    split, _, _ = key.partition("/")
+    rng = render.stream(f"demo-2-scenes/{key}")
+    background = render.pattern if rng.random() < PATTERNED else render.texture
+    admitted = _concepts() if split == "test" else _concepts()[: len(SEEN)]
+    plain = compose(rng, background(rng, SIDE), admitted, split, WIDTHS)
+    moved = STYLES[STYLE].move(plain.masks.transpose(1, 2, 0)).transpose(2, 0, 1)
+    masks = np.ascontiguousarray(moved)
+    boxes = np.array([box(mask) for mask in masks], np.int64)
+    return replace(plain, image=styled(plain.image, STYLE), masks=masks, boxes=boxes)
+
+
+class StyledScenes(Scenes):
+    """Several things on a background, in the style; pixels outside the things are not scored."""
+
+    name = "demo-2-scenes"
+    suite = "demo-2"
+    licence = "Apache-2.0, MIT, CC-BY-4.0 and CC-BY-SA-4.0 artwork; see world2"
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return (*SEEN, *UNSEEN)
+
+    def scene(self, sample: Sample) -> Scene:
+        return scene(sample.key)
+
+    def unseen(self) -> Sequence[int]:
+        return range(len(SEEN), len(SEEN) + len(UNSEEN))
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        facts = (
+            *(VERSION, render.VERSION, self.template, self.count, SIDE, WIDTHS, PATTERNED, STYLE),
+            *(self.classes, list(self.unseen()), artwork_digests()),
+        )
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]

@@ -1,0 +1,167 @@
+"""Train `demo-2-teacher`: the teacher of version 1 learns the style of version 2.
+
+    python teacher2.py OUT [--steps 360]      # resumes from OUT/teacher2.partial
+    python teacher2.py OUT --export            # writes ../rppbench_datasets/world2/
+
+Its image tower starts from `demo-teacher` and learns to name composed images (`compose.py`) of the
+same drawings as before: those of version 1's pool 'train', by Noto, Noto v1, Twemoji and Fluent.
+Most are shown in the style of version 2. It sees no drawing of version 2 and no image of its sets,
+so it knows the style better than `demo` but not the drawings. The text tower is frozen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import rppbench.torchvision_shim  # noqa: F401  open_clip cannot be imported before this
+
+# isort: split
+import numpy as np
+import torch
+import torch.nn.functional as F
+from compose import Drawings, compose
+from open_clip import CLIP
+from safetensors.torch import load_file, save_file
+from schedule import CONFIGS, SEED, Words, batches, concept_features, optimizer
+from torch import Tensor, nn
+
+from rppbench_datasets.world.artwork import WORLD, WORLD_2
+from rppbench_datasets.world.styles import STYLE, apply
+
+NAME = "demo-2-teacher"
+
+RATE, BATCH = 1e-3, 128
+"""Peak learning rate, and images per step."""
+
+PLAIN_SHARE = 0.15
+"""Share of images that are shown in no style, so that the plain world is not forgotten."""
+
+SAVE_SECONDS = 60
+
+LEVELS = 127
+"""Steps on either side of zero that an exported weight can take, in each output channel."""
+
+
+def in_style(images: Tensor, plain: Tensor) -> Tensor:
+    """Images (b, 3, s, s) in [0, 1] in the style, but for those that are `plain` (b,)."""
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    shown = [
+        image if keep else apply(STYLE, image)
+        for image, keep in zip(pixels, plain.tolist(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float() / 255
+
+
+def shipped_teacher() -> CLIP:
+    """`demo-teacher` as it is shipped."""
+    model = CLIP(**CONFIGS["teacher"])
+    model.load_state_dict(load_file(WORLD / "demo-teacher.safetensors"))
+    return model.float()
+
+
+def train(out: Path, steps: int) -> None:
+    """Take the steps that are left; the last weights are the model."""
+    drawings = Drawings()
+    model = shipped_teacher()
+    model.visual.to(memory_format=torch.channels_last)
+    texts = concept_features(model, Words(), [concept.name for concept in drawings.concepts])
+    scale = model.logit_scale.detach().exp()
+    parameters = list(model.visual.parameters())
+    adamw = optimizer(parameters, RATE, 0.05)
+    stream, generator = random.Random(SEED + 2), torch.Generator().manual_seed(SEED + 2)
+    feed = batches(len(texts), BATCH, stream)
+    partial, first, seconds, mean = out / "teacher2.partial", 0, 0.0, 0.0
+    if partial.exists():
+        state: dict[str, Any] = torch.load(partial, weights_only=True)
+        first, seconds, mean = state["step"], state["seconds"], state["mean"]
+        model.visual.load_state_dict(state["visual"])
+        adamw.load_state_dict(state["adamw"])
+        generator.set_state(state["generator"])
+        for _ in range(first):
+            next(feed)
+    started, saved = time.monotonic() - seconds, time.monotonic()
+    model.visual.train()
+    for step in range(first, steps):
+        labels = next(feed)
+        batch = compose(drawings, labels, generator, scene=0.0, pair=0.0)
+        plain = torch.rand(BATCH, generator=generator) < PLAIN_SHARE
+        pixels = (in_style(batch.images, plain) - 0.5) / 0.3
+        features = model.visual(pixels.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(scale * F.normalize(features, dim=1) @ texts.T, labels)
+        warm = min(1.0, (step + 1) / (0.03 * steps))
+        for group in adamw.param_groups:
+            group["lr"] = RATE * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        adamw.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 2.0)
+        adamw.step()
+        mean = float(loss.detach()) if not step else 0.98 * mean + 0.02 * float(loss.detach())
+        last = step + 1 == steps
+        if last or time.monotonic() - saved > SAVE_SECONDS:
+            saved = time.monotonic()
+            row = {"seconds": round(saved - started), "step": step + 1, "loss": round(mean, 4)}
+            with (out / "teacher2.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            state = {
+                "step": step + 1,
+                "seconds": saved - started,
+                "mean": mean,
+                "visual": model.visual.state_dict(),
+                "adamw": adamw.state_dict(),
+                "generator": generator.get_state(),
+            }
+            torch.save(state, partial.with_suffix(".new"))
+            partial.with_suffix(".new").replace(partial)
+    torch.save(model.visual.state_dict(), out / "teacher2.pt")
+
+
+def on_grid(weight: Tensor) -> Tensor:
+    """A matrix or kernel on `LEVELS` equal steps a side in each output channel.
+
+    The file keeps 16-bit floats, which every reader of CLIPs takes; values on a grid of 255 need
+    about half the space in a wheel.
+    """
+    largest = weight.flatten(1).abs().amax(1).clamp(min=1e-12)
+    step = (largest / LEVELS).reshape(-1, *[1] * (weight.ndim - 1))
+    return (weight / step).round() * step
+
+
+def export(out: Path) -> None:
+    """Write weights and configuration of the new teacher; its text tower is the old one's."""
+    state = load_file(WORLD / "demo-teacher.safetensors")
+    learned = torch.load(out / "teacher2.pt", weights_only=True)
+    for name, value in learned.items():
+        key = f"visual.{name}"
+        if value.is_floating_point():
+            value = (on_grid(value) if value.ndim > 1 else value).half()
+        state[key] = value.contiguous()
+    weights = WORLD_2 / f"{NAME}.safetensors"
+    save_file(state, weights)
+    weights.chmod(0o644)  # safetensors makes it readable by its owner only
+    config = (WORLD / "demo-teacher.json").read_text()
+    (WORLD_2 / f"{NAME}.json").write_text(config)
+
+
+def main() -> None:
+    """Train, or export what was trained."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--steps", type=int, default=360)
+    parser.add_argument("--export", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(SEED)
+    if options.export:
+        export(options.out)
+    else:
+        train(options.out, options.steps)
+
+
+if __name__ == "__main__":
+    main()
