@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Build the embedded world from its npm packages: artwork, concepts, both CLIPs, their scores.
+# Build the embedded world from its npm packages: artwork, concepts, the CLIPs, their scores; then
+# version 2 of the artwork, the choice of its style, and its teacher.
 #
-#     ./build.sh [FOLDER]      # needs node, npm and an installed rppbench; about an hour on 2 cores
+#     ./build.sh [FOLDER]      # needs node, npm and an installed rppbench; 90 minutes on 2 cores
 #
 # FOLDER (default: build) holds what is only needed on the way. The artwork comes out equal byte
 # for byte; the weights do not, for their schedules follow the clock.
@@ -26,3 +27,14 @@ python pack.py digests # the weights are shipped files too
 mkdir -p training
 cp "$out/teacher.jsonl" "$out/student.jsonl" training/
 python evaluate.py training/evaluation.json
+
+python pack2.py jobs node_modules "$out/jobs2.json"
+node render.mjs "$out/jobs2.json" "$out/drawings"
+python pack2.py sheets node_modules "$out/drawings" # writes v2/roles.json too
+python pack2.py digests
+python choose_style.py "$out/style.json" # names the style that styles.py must hold
+cp "$out/style.json" "$out/style.md" v2/
+python teacher2.py "$out"
+python teacher2.py "$out" --export
+python pack2.py digests
+cp "$out/teacher2.jsonl" v2/teacher.jsonl
