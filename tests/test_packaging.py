@@ -56,8 +56,8 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"rppbench", "rppbench_methods", "rppbench_datasets", "rppbench_tasks"}
     world = {
-        f"rppbench_datasets/world/{path.relative_to(ROOT / 'datasets/rppbench_datasets/world')}"
-        for path in (ROOT / "datasets/rppbench_datasets/world").rglob("*")
+        str(path.relative_to(ROOT / "datasets"))
+        for path in (ROOT / "datasets/rppbench_datasets").glob("world*/**/*")
         if path.is_file() and path.suffix != ".pyc"
     }
     assert any(name.endswith("demo.safetensors") for name in world)
@@ -72,7 +72,7 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
 
 
 def test_the_wheel_is_small_enough_to_ship(wheel: Path) -> None:
-    assert wheel.stat().st_size <= 25_000_000
+    assert wheel.stat().st_size <= 40_000_000
 
 
 def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
     """The rendered data sets of the embedded world, and published data sets."""
-    from rppbench_datasets import coop, demo, detection, segmentation
+    from rppbench_datasets import coop, demo, detection, segmentation, styled
     from rppbench_datasets.imagenet21k import ImageNet21K
     from rppbench_datasets.scenes import Scenes
+    from rppbench_datasets.styled_scenes import StyledScenes
 
-    return [*demo.SETS, *coop.SETS, ImageNet21K, Scenes, *segmentation.SETS, *detection.SETS]
+    rendered = [Scenes, *styled.SETS, StyledScenes]
+    return [*demo.SETS, *coop.SETS, ImageNet21K, *rendered, *segmentation.SETS, *detection.SETS]
 
 
 @hookimpl
@@ -30,7 +32,7 @@ def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
 
 @hookimpl
 def rppbench_backbones() -> list[Backbone]:
-    """The two small CLIPs of the embedded world."""
+    """The small CLIPs of the embedded world."""
     from rppbench_datasets.world.models import backbones
 
     return backbones()

@@ -38,3 +38,4 @@ python teacher2.py "$out"
 python teacher2.py "$out" --export
 python pack2.py digests
 cp "$out/teacher2.jsonl" v2/teacher.jsonl
+python teacher2.py "$out" --score

@@ -35,11 +35,11 @@ SCENES = 150
 class Model:
     """A shipped backbone, loaded as rppbench loads it."""
 
-    def __init__(self, name: str) -> None:
-        config: dict[str, Any] = json.loads((WORLD / f"{name}.json").read_text())
+    def __init__(self, name: str, folder: Path = WORLD) -> None:
+        config: dict[str, Any] = json.loads((folder / f"{name}.json").read_text())
         self.transform = image_transform_v2(PreprocessCfg(**config.pop("preprocess")), False)
         self.clip = CLIP(**config)
-        self.clip.load_state_dict(load_file(WORLD / f"{name}.safetensors"))
+        self.clip.load_state_dict(load_file(folder / f"{name}.safetensors"))
         self.clip.eval()
         self.tokenizer = SimpleTokenizer()
 

@@ -300,9 +300,9 @@ def test_scenes_without_unseen_things_hold_seen_ones_only() -> None:
     assert any(max(scenes.scene(index, "train").labels) >= 20 for index in range(20))
 
 
-def test_both_backbones_are_shipped_with_their_configuration() -> None:
+def test_the_backbones_are_shipped_with_their_configuration() -> None:
     entries = {entry.name: entry for entry in rppbench_backbones()}
-    assert set(entries) == {"demo", "demo-teacher"}
+    assert set(entries) == {"demo", "demo-teacher", "demo-2-teacher"}
     for entry in entries.values():
         config = json.loads(entry.config.read_text())
         assert config["preprocess"]["size"] == config["vision_cfg"]["image_size"]
