@@ -18,7 +18,7 @@ def rppbench_datasets() -> list[type[Dataset]]:
     from rppbench_datasets.scenes import Scenes
     from rppbench_datasets.styled_scenes import StyledScenes
 
-    rendered = [Scenes, *styled.SETS, StyledScenes]
+    rendered: list[type[Dataset]] = [Scenes, *styled.SETS, StyledScenes]
     return [*demo.SETS, *coop.SETS, ImageNet21K, *rendered, *segmentation.SETS, *detection.SETS]
 
 

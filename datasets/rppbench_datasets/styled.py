@@ -250,5 +250,10 @@ class Backgrounds(Shift):
 
 
 SETS: tuple[type[Dataset], ...] = (
-    *(Vocabulary, *SUBJECTS, Plain, OtherStyle, ThirdStyle, Backgrounds),
+    Vocabulary,
+    *SUBJECTS,
+    Plain,
+    OtherStyle,
+    ThirdStyle,
+    Backgrounds,
 )

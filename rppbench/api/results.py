@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rppbench.comparison.by_image import Overall, PairedOutcomes
     from rppbench.comparison.by_seed import PairedScores
     from rppbench.comparison.compare import Comparison
-    from rppbench.stats.bootstrap import Difference
+    from rppbench.stats.two_level import Difference
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
+    from rppbench.leaderboard.build import TableWithVariants
     from rppbench.leaderboard.calibration import Curve
 
 
