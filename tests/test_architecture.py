@@ -41,6 +41,7 @@ in `terminal`; the files of the web page stand with `reporting`, which writes it
 """
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 LARGE = {
+    "benchmarks": "one file a measurement",
     "rppbench/commands": "one file a verb",
     "methods/rppbench_methods": "one file a method",
     "datasets/rppbench_datasets/coop": "one file a data set",

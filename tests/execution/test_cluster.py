@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import torch
 from support import toy_plugin
-from support.cluster_runner import ClusterRunner, grid
+from support.clusters.cluster_runner import ClusterRunner, grid
+from support.clusters.processes import all_pids, descendants, kill, title
+from support.clusters.ray_cluster import RayCluster
+from support.clusters.slurm_cluster import NoSlurm, SlurmCluster
 from support.jobs import ScriptedJob, cell
-from support.processes import all_pids, descendants, kill, title
-from support.ray_cluster import RayCluster
-from support.slurm_cluster import NoSlurm, SlurmCluster
 
 from rppbench.cli import main
 from rppbench.contracts.engine import CellGroup, Engine, Event

@@ -7,6 +7,7 @@ with a configuration of their own, without accounting (so without a working sacc
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from support.processes import all_pids, descendants, kill, title
+from support.clusters.processes import all_pids, descendants, kill, title
 
 PACKAGES = (
     *("libhwloc15", "liblua5.1-0", "libmunge2", "munge"),
@@ -187,6 +188,9 @@ class SlurmCluster:
                 env={**os.environ, **self.environment()},
                 stdout=log,
                 stderr=log,
+                cwd=self.run,
+                # A step that is killed at a bad moment would leave its memory in the folder of a job.
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
             )
 
     def _wait(self, ready: object, what: str) -> None:
