@@ -189,7 +189,7 @@ class SlurmCluster:
                 stdout=log,
                 stderr=log,
                 cwd=self.run,
-                # A step that is killed at a bad moment would leave its memory in the folder of a job.
+                # A step killed at a bad moment would leave its memory in the folder of a job.
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
             )
 
