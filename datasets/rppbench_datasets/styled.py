@@ -249,11 +249,8 @@ class Backgrounds(Shift):
         return styled(render.single(self.drawing(sample), key, "pattern"), self.style)
 
 
-SETS: tuple[type[Dataset], ...] = (
+SETS: tuple[type[Styled], ...] = (
     Vocabulary,
     *SUBJECTS,
-    Plain,
-    OtherStyle,
-    ThirdStyle,
-    Backgrounds,
+    *(Plain, OtherStyle, ThirdStyle, Backgrounds),
 )

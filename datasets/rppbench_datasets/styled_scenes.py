@@ -55,7 +55,7 @@ def scene(key: str) -> Scene:
     admitted = _concepts() if split == "test" else _concepts()[: len(SEEN)]
     plain = compose(rng, background(rng, SIDE), admitted, split, WIDTHS)
     moved = STYLES[STYLE].move(plain.masks.transpose(1, 2, 0).astype(np.uint8))
-    masks = np.ascontiguousarray(moved.transpose(2, 0, 1).astype(bool))
+    masks = np.ascontiguousarray(moved.transpose(2, 0, 1)).astype(np.bool_)
     boxes = np.array([box(mask) for mask in masks], np.int64)
     return replace(plain, image=styled(plain.image, STYLE), masks=masks, boxes=boxes)
 

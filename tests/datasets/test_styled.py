@@ -24,7 +24,7 @@ from rppbench_datasets.world import render
 from rppbench_datasets.world.artwork import WORLD, WORLD_2, Drawing, concepts, digests, sprite
 from rppbench_datasets.world.styles import OTHERS, PLAIN, STYLE, STYLES, apply
 
-KINDS: list[type[Styled]] = [kind for kind in SETS if issubclass(kind, Styled)]
+KINDS = list(SETS)
 TRANSFER = [kind for kind in KINDS if kind.role == "transfer"]
 SHIFTS = [kind for kind in KINDS if kind.role == "shift"]
 BUILD = Path(__file__).parents[2] / "datasets" / "world"

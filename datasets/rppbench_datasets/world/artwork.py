@@ -83,9 +83,9 @@ class Concept:
 
 
 @cache
-def digests(folder: Path | None = None) -> Mapping[str, str]:
+def digests(folder: Path = WORLD) -> Mapping[str, str]:
     """SHA-256 of every shipped file, by its path below the folder of its world."""
-    return json.loads(((folder or WORLD) / "digests.json").read_bytes())
+    return json.loads((folder / "digests.json").read_bytes())
 
 
 def read_checked(name: str, folder: Path | None = None) -> bytes:
@@ -97,7 +97,7 @@ def read_checked(name: str, folder: Path | None = None) -> bytes:
         raise MissingDataError(
             f"the embedded world lacks {path}: {error.strerror}\n{_FIX}"
         ) from error
-    if hashlib.sha256(data).hexdigest() != digests(folder).get(name):
+    if hashlib.sha256(data).hexdigest() != (digests(folder) if folder else digests()).get(name):
         raise MissingDataError(f"the embedded world's {path} is damaged or was changed\n{_FIX}")
     return data
 
