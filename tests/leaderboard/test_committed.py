@@ -13,6 +13,7 @@ from support.records import record
 from rppbench.commands.publish import designs
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import build
+from rppbench.leaderboard.kept import FILE, Kept
 from rppbench.records.codec import encode
 from rppbench.records.grid import Combination, Grid, Place
 from rppbench.records.merge import faults
@@ -66,8 +67,10 @@ def remade(folder: Path, to: Path) -> tuple[dict[str, bytes], set[str]]:
 def test_every_committed_page_equals_the_page_from_its_records(tmp_path: Path) -> None:
     records, problems = Store(FOLDER).all()
     assert [str(problem) for problem in problems] == []
-    paths = write_leaderboards(build(records), tmp_path)
-    made = {path.name: path.read_bytes() for path in paths}
+    kept = Kept(tmp_path)
+    paths = write_leaderboards(build(records, kept=kept), tmp_path)
+    kept.write()
+    made = {path.name: path.read_bytes() for path in [*paths, tmp_path / FILE]}
     assert made
     assert drift(FOLDER, made) == [], f"run `rppbench leaderboard --output {FOLDER.name}`"
 
