@@ -207,11 +207,6 @@ def _separated(task: str) -> list[float]:
     return [table.ranking.separated, table.ranking.pairs, apart, len(tests)]
 
 
-def _coverage() -> list[float]:
-    result = _result("interval_coverage")
-    return [result["least"], result["most"], result["unaware"]]
-
-
 def _shots(label: str) -> list[float]:
     """Averages of a row for 1, 2, 4, 8 and 16 shots; the difference at 16 from zero-shot."""
     averages = []
@@ -234,7 +229,6 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "ways": _ways,
     "encoding": _encoding,
     "separated": _separated,
-    "coverage": _coverage,
     "shots": _shots,
 }
 
