@@ -49,7 +49,7 @@ def test_old_records_are_read_with_all_they_say(old: Store) -> None:
             outcomes = score.outcomes()
             assert (outcomes is None) == (one["outcomes"] is None)
             assert outcomes is None or sum(outcomes) == one["correct"]
-        assert vars(record.cost) == before["cost"]
+        assert {name: vars(record.cost)[name] for name in before["cost"]} == before["cost"]
         assert (record.failure and vars(record.failure)) == before["failure"]
         assert record.labels == before["labels"]
         assert list(record.training_log) == before["training_log"]
