@@ -347,7 +347,7 @@ def test_a_run_learns_and_scores_on_own_data(
     words += ["--dataset", "folder:holiday", "folder:gone", "toy-one"]
     assert main(words) == 1
     page, messages = capsys.readouterr()
-    assert "| Method | Toy one | gone | holiday | Average |" in page
+    assert "| Method | Toy one | gone | holiday | Average of 3 |" in page
     assert "4 done, 0 had a record, 2 failed" in messages
     records, _ = Store(place / "runs").all()
     failures = {record.failure.kind for record in records if record.failure}

@@ -159,7 +159,7 @@ def test_an_average_is_shown_without_the_set_that_carries_it() -> None:
     shares = np.cov(grid.T, average, ddof=0)[:-1, -1] / (4 * average.var())
     assert table.dominance == pytest.approx(shares[3])
     assert shares.sum() == pytest.approx(1.0)
-    assert "| Average | Without Pets |" in markdown.page([table])
+    assert "| Average of 4 | Without Pets |" in markdown.page([table])
     even = [record(m, name, value=v) for m, v in (("coop", 50.0), ("rpp", 60.0)) for name in SETS]
     assert only(even).dominating == ""
 

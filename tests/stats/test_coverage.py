@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-import interval_coverage as simulation
 import pytest
+from support import interval_coverage as simulation
 
 TRIALS = 400
 
