@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from support import interval_coverage as simulation
+from support.simulations import interval_coverage as simulation
 
 TRIALS = 400
 

@@ -9,7 +9,7 @@ truth is that of the prompts at hand. Clustered images come four to a drawing.
 The last table has 13 equally good methods: how often any of their 78 pairs is separated after
 correction (the familywise error).
 
-    python tests/support/interval_coverage.py    # three minutes on an idle core
+    python tests/support/simulations/interval_coverage.py    # three minutes on an idle core
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def main() -> None:
         "environment": {name: version(name) for name in ("numpy", "scipy")},
     }
     lines = [
-        f"`python tests/support/interval_coverage.py`: percent of {chosen.trials:,} intervals of "
+        f"`python tests/support/simulations/interval_coverage.py`: percent of {chosen.trials:,} intervals of "
         f"95 % that hold the true difference of two methods; {IMAGES} images a set, {RENDERS} a "
         f"drawing. All are between {min(values):.1f} and {max(values):.1f}.",
         "",
