@@ -17,9 +17,9 @@ The seeds' part is known from few seeds. Two approximations of the distribution 
 err in opposite directions where both parts matter: Student's t with the degrees of freedom of
 Satterthwaite (1946) covers too little, and the normal error plus an independent t error of the
 seeds (Behrens and Fisher) too much. The mean of their p-values is used, and the interval holds the
-values whose p is at least 5 %. `tests/support/simulations/interval_coverage.py` simulates how often that holds
-the truth. Under two seeds the second, wider one is used alone. Under one seed the interval covers
-the choice of images only.
+values whose p is at least 5 %. `tests/support/simulations/interval_coverage.py` simulates how often
+that holds the truth. Under two seeds the second, wider one is used alone. Under one seed the
+interval covers the choice of images only.
 """
 
 from __future__ import annotations

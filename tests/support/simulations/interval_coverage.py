@@ -33,7 +33,7 @@ from rppbench.reporting.markdown import markdown_table
 from rppbench.stats.p_values import holm
 from rppbench.stats.two_level import Part, difference, estimate
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 SEEDS, SETS = (1, 3, 10), (1, 11)
 IMAGES = 300
 """Test images of a data set."""
@@ -177,8 +177,9 @@ def main() -> None:
         "environment": {name: version(name) for name in ("numpy", "scipy")},
     }
     lines = [
-        f"`python tests/support/simulations/interval_coverage.py`: percent of {chosen.trials:,} intervals of "
-        f"95 % that hold the true difference of two methods; {IMAGES} images a set, {RENDERS} a "
+        "`python tests/support/simulations/interval_coverage.py`: "
+        f"percent of {chosen.trials:,} intervals of 95 % that hold the true difference of two "
+        f"methods; {IMAGES} images a set, {RENDERS} a "
         f"drawing. All are between {min(values):.1f} and {max(values):.1f}.",
         "",
         *markdown_table(
