@@ -5,7 +5,7 @@ All are frozen and hashable. The key of a training or cell is a digest of all it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -43,6 +43,11 @@ class Choice:
 
     def __getitem__(self, option: str) -> Option:
         return dict(self.options)[option]
+
+    @cached_property
+    def json(self) -> msgspec.Raw:
+        """The choice as sorted JSON, which keys are made of; kept, as many cells share a choice."""
+        return sorted_json(choice_data(self))
 
     def label(self, defaults: Mapping[str, Option]) -> str:
         """The options that differ from `defaults`, as 'kd=off, length=8' ('' without any)."""
@@ -93,7 +98,7 @@ class Training:
 
     @cached_property
     def key(self) -> str:
-        return key_of(training_data(self))
+        return key_of(training_data(self, _encoded))
 
     @property
     def chain(self) -> tuple[Training, ...]:
@@ -140,7 +145,7 @@ class Cell:
 
     @cached_property
     def key(self) -> str:
-        return key_of(cell_data(self))
+        return key_of(cell_data(self, _encoded))
 
     @cached_property
     def comparability(self) -> str:
@@ -148,7 +153,7 @@ class Cell:
 
         It leaves out method, recipe, teacher and seed, which are what a table compares.
         """
-        data = cell_data(self)
+        data = cell_data(self, _encoded)
         return comparability_of({name: data[name] for name in COMPARABLE}, data["inputs"])
 
     @property
@@ -172,13 +177,19 @@ def choice_data(choice: Choice) -> dict[str, Any]:
     return {"name": choice.name, "options": dict(choice.options)}
 
 
-def training_data(training: Training) -> dict[str, Any]:
-    """All fields of the training as JSON data: its identity."""
+def _encoded(choice: Choice) -> msgspec.Raw:
+    return choice.json
+
+
+def training_data(
+    training: Training, data_of: Callable[[Choice], object] = choice_data
+) -> dict[str, Any]:
+    """All fields of the training as JSON data: its identity. `data_of` gives that of a choice."""
     draw = {"draw": training.draw} if training.draw else {}
     return {
         **draw,
-        "method": choice_data(training.method),
-        "recipe": choice_data(training.recipe),
+        "method": data_of(training.method),
+        "recipe": data_of(training.recipe),
         "source": training.source,
         "classes": training.classes,
         "shots": training.shots,
@@ -187,21 +198,21 @@ def training_data(training: Training) -> dict[str, Any]:
         "teacher": training.teacher,
         "precision": training.precision,
         "inputs": dict(training.inputs),
-        "start": training.start and training_data(training.start),
+        "start": training.start and training_data(training.start, data_of),
     }
 
 
-def cell_data(cell: Cell) -> dict[str, Any]:
-    """All fields of the cell as JSON data: its identity."""
+def cell_data(cell: Cell, data_of: Callable[[Choice], object] = choice_data) -> dict[str, Any]:
+    """All fields of the cell as JSON data: its identity. `data_of` gives that of a choice."""
     return {
-        "task": choice_data(cell.task),
+        "task": data_of(cell.task),
         "dataset": cell.dataset,
-        "method": choice_data(cell.method),
+        "method": data_of(cell.method),
         "backbone": cell.backbone,
         "precision": cell.precision,
         "seed": cell.seed,
         "limit": cell.limit,
-        "training": cell.training and training_data(cell.training),
+        "training": cell.training and training_data(cell.training, data_of),
         "inputs": dict(cell.inputs),
     }
 

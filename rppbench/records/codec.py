@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -27,6 +28,7 @@ from rppbench.records.cell import (
 )
 from rppbench.records.outcomes import PerImage
 from rppbench.records.record import INFERENCE, Cost, Failure, Record, Score
+from rppbench.records.training_log import TrainingLog
 from rppbench.records.wire import (
     WireCell,
     WireChoice,
@@ -60,6 +62,7 @@ class OtherSchema(ValueError):  # noqa: N818 (not an error if it can be upgraded
 _DECODER = msgspec.json.Decoder(WireRecord)
 _CHOICE = msgspec.json.Decoder(WireChoice)
 _TRAINING = msgspec.json.Decoder(WireTraining | None)
+_TEXTS = msgspec.json.Decoder(dict[str, str])
 
 
 def _plain(value: object) -> object:
@@ -106,8 +109,8 @@ def encode(record: Record) -> bytes:
             for s in record.scores
         ],
         "cost": _cost_data(record.cost),
-        "failure": failure and vars(failure),
-        "training_log": record.training_log,
+        "failure": failure and asdict(failure),
+        "training_log": list(record.training_log),
         "draw": record.draw,
         **({"contents": record.contents} if record.contents else {}),
         "environment": record.environment,
@@ -120,7 +123,7 @@ def encode(record: Record) -> bytes:
     if record.confidence:
         data["confidence"] = record.confidence
     if record.earlier:
-        data["earlier"] = [vars(one) for one in record.earlier]
+        data["earlier"] = [asdict(one) for one in record.earlier]
     for number in _numbers(data):
         if not math.isfinite(number):
             raise ValueError(f"{number} is not a measurement: a record cannot hold it")
@@ -214,14 +217,14 @@ def _record(wire: WireRecord) -> Record:
         scores=scores,
         cost=_cost(wire.cost),
         failure=_failure(wire.failure) if wire.failure else None,
-        labels=wire.labels,
-        training_log=tuple(wire.training_log),
+        labels=_shared_texts(bytes(wire.labels)),
+        training_log=_shared_log(bytes(wire.training_log)),
         draw=wire.draw,
-        contents=wire.contents,
-        environment=wire.environment,
+        contents=_shared_texts(bytes(wire.contents)),
+        environment=_shared_texts(bytes(wire.environment)),
         started=wire.started,
         finished=wire.finished,
-        code=wire.code,
+        code=_shared_texts(bytes(wire.code)),
         confidence=wire.confidence,
         earlier=tuple([_failure(one) for one in wire.earlier]),
     )
@@ -243,14 +246,11 @@ def _record(wire: WireRecord) -> Record:
     return record
 
 
-def _choice(wire: WireChoice) -> Choice:
-    return Choice(wire.name, tuple(wire.options.items()))
-
-
 def _training(wire: WireTraining) -> Training:
+    method, recipe = _shared_choice(bytes(wire.method)), _shared_choice(bytes(wire.recipe))
     training = Training(
-        _choice(wire.method),
-        _choice(wire.recipe),
+        method,
+        recipe,
         wire.source,
         wire.classes,
         wire.shots,
@@ -263,15 +263,28 @@ def _training(wire: WireTraining) -> Training:
         wire.draw,
     )
     # Fills the cached property: computing it from the fields of the dataclass takes longer.
+    wire.method, wire.recipe = method.json, recipe.json
     training.__dict__["key"] = key_of(wire)
     return training
 
 
 @lru_cache(maxsize=4096)
-def _shared_choice(text: bytes) -> tuple[Choice, msgspec.Raw]:
-    """A choice, and its sorted JSON for the keys of the cells that have it."""
+def _shared_choice(text: bytes) -> Choice:
     wire = _CHOICE.decode(text)
-    return _choice(wire), sorted_json(wire)
+    choice = Choice(wire.name, tuple(wire.options.items()))
+    choice.__dict__["json"] = sorted_json(wire)
+    return choice
+
+
+@lru_cache(maxsize=4096)
+def _shared_texts(text: bytes) -> Mapping[str, str]:
+    """Texts by name; records that share them must not change them."""
+    return _TEXTS.decode(text)
+
+
+@lru_cache(maxsize=4096)
+def _shared_log(text: bytes) -> TrainingLog:
+    return TrainingLog(text)
 
 
 @lru_cache(maxsize=4096)
@@ -281,8 +294,7 @@ def _shared_training(text: bytes) -> tuple[Training | None, msgspec.Raw]:
 
 
 def _cell(wire: WireCell) -> Cell:
-    task, task_json = _shared_choice(bytes(wire.task))
-    method, method_json = _shared_choice(bytes(wire.method))
+    task, method = _shared_choice(bytes(wire.task)), _shared_choice(bytes(wire.method))
     training, training_json = _shared_training(bytes(wire.training))
     cell = Cell(
         task,
@@ -295,7 +307,7 @@ def _cell(wire: WireCell) -> Cell:
         training,
         tuple(wire.inputs.items()),
     )
-    wire.task, wire.method, wire.training = task_json, method_json, training_json
+    wire.task, wire.method, wire.training = task.json, method.json, training_json
     cell.__dict__["key"] = key_of(wire)
     cell.__dict__["comparability"] = comparability_of(
         {name: getattr(wire, name) for name in COMPARABLE}, wire.inputs
@@ -324,8 +336,9 @@ def _cost(wire: WireCost) -> Cost:
 
 
 def _cost_data(cost: Cost) -> dict[str, Any]:
-    measured = any(getattr(cost, name) for name in INFERENCE)
-    return {name: value for name, value in vars(cost).items() if measured or name not in INFERENCE}
+    data = asdict(cost)
+    measured = any(data[name] for name in INFERENCE)
+    return {name: value for name, value in data.items() if measured or name not in INFERENCE}
 
 
 def _failure(wire: WireFailure) -> Failure:

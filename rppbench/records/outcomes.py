@@ -22,7 +22,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     unit: str = IMAGE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PerImage:
     """Outcomes of a score's images, as JSON that is decoded only on request.
 

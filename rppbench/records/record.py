@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Score:
     """One measured quantity of a cell."""
 
@@ -75,7 +75,7 @@ class Score:
         return self.per_image.groups(self.total)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Cost of a cell. The cost of a shared training is repeated in each of its cells."""
 
@@ -101,7 +101,7 @@ INFERENCE = ("flops_per_image", "flops_per_class_set", "images_per_second")
 """Fields of `Cost` that were not measured if all are 0; then a record leaves them out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why a cell has no numbers."""
 
@@ -138,7 +138,7 @@ class Record:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Its texts in tables: method, method_options, task, dataset, recipe, paper, suite,
     `VALIDATION`, `SEEN_NAMES`."""
-    training_log: tuple[Mapping[str, float], ...] = ()
+    training_log: Sequence[Mapping[str, float]] = ()
     """One entry per epoch: epoch, loss, accuracy (percent of the training batches), lr."""
     draw: str = ""
     """Digest of the training images, in the order in which they were drawn."""

@@ -34,6 +34,7 @@ from rppbench.records.codec import OtherSchema, decode, encode
 from rppbench.records.confidence import remove_confidences, write_confidences
 from rppbench.records.names import file_name, former_file_name
 from rppbench.records.record import Record, other_contents
+from rppbench.records.record_files import ReadOnce, content_of, no_collection, record_files
 from rppbench.records.upgrade import upgrade
 
 LOCK_SECONDS = 60.0
@@ -67,6 +68,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self._lines_paths: dict[tuple[str, str], Path] = {}
+        self._folders: dict[tuple[str, str, str], str] = {}
+        self._read: ReadOnce[Sequence[Stored | Problem]] = ReadOnce()
 
     @property
     def records(self) -> Path:
@@ -279,16 +282,14 @@ class Store:
         self, report: Callable[[int, int], object] = lambda done, total: None
     ) -> tuple[list[Stored], list[Problem]]:
         """As `all`, but each record with its place."""
-        stored: list[Stored | Problem] = []
-        paths = [path for path in sorted(self.records.rglob("*.json*")) if not _holds_records(path)]
-        for done, path in enumerate(paths, 1):
-            report(done, len(paths))
-            if path.suffix == ".json":
-                stored.append(self._load(path))
-            elif path.suffix == ".jsonl":
-                stored += self._load_lines(path)
-        problems = [one for one in stored if isinstance(one, Problem)]
-        return sorted(_one_per_cell(stored, problems), key=_sort_key), problems
+        with no_collection():
+            stored: list[Stored | Problem] = []
+            paths = record_files(str(self.records))
+            for done, path in enumerate(paths, 1):
+                report(done, len(paths))
+                stored += self._read.get(path, self._load_any)
+            problems = [one for one in stored if isinstance(one, Problem)]
+            return sorted(_one_per_cell(stored, problems), key=_sort_key), problems
 
     def _files(self, cell: Cell) -> Sequence[Path]:
         """Files that may hold the cell's record, those of earlier schemas included."""
@@ -302,6 +303,15 @@ class Store:
         names = (cell.task.name, cell.dataset, cell.method.name)
         return self.records.joinpath(*map(part, names)) / f"seed{cell.seed}-{key}.json"
 
+    def _is_place(self, path: Path, cell: Cell, key: str) -> bool:
+        """Whether the path is that of the cell's file, also in versions before 0.2."""
+        names = (cell.task.name, cell.dataset, cell.method.name)
+        if names not in self._folders:  # as for the paths of lines
+            self._folders[names] = str(self._file(cell, key).parent)
+        if str(path) == f"{self._folders[names]}{os.sep}seed{cell.seed}-{key}.json":
+            return True
+        return path == self._file(cell, key, former_file_name)
+
     def _lines_places(self, cell: Cell) -> Sequence[Path]:
         """The file of a cell's line, and that of versions before 0.2 if it was another."""
         path = self.lines_path(cell)
@@ -311,17 +321,21 @@ class Store:
 
     def _load(self, path: Path) -> Stored | Problem:
         try:
-            record, older = _decode(path.read_bytes().removesuffix(b"\n"))
+            record, older = _decode(content_of(str(path)).removesuffix(b"\n"))
         except OSError as error:
             return Problem(path, f"cannot be read: {error.strerror}")
         except ValueError as error:
             return Problem(path, str(error))
         key = older or record.key
-        expected = self._file(record.cell, key)
-        if path != expected and path != self._file(record.cell, key, former_file_name):
+        if not self._is_place(path, record.cell, key):
             # A cell has one place: otherwise a copied file would count as a second measurement.
+            expected = self._file(record.cell, key)
             return Problem(path, f"a record in the wrong place; it belongs at {expected}")
         return Stored(record, path, old=older is not None)
+
+    def _load_any(self, name: str) -> Sequence[Stored | Problem]:
+        path = Path(name)
+        return (self._load(path),) if name.endswith(".json") else self._load_lines(path)
 
     def _load_lines(self, path: Path) -> list[Stored | Problem]:
         try:
@@ -338,11 +352,6 @@ class Store:
         if path != expected and path not in self._lines_places(record.cell):
             return Problem(path, f"a record in the wrong place; it belongs in {expected}", number)
         return Stored(record, path, number, older is not None)
-
-
-def _holds_records(path: Path) -> bool:
-    """Whether a path with the name of a record is a folder of records of versions before 0.2."""
-    return path.is_dir() and any(path.rglob("*.json"))
 
 
 def _decode(line: bytes) -> tuple[Record, str | None]:
@@ -367,6 +376,8 @@ def _one_per_cell(
     counted: dict[str, Stored] = {}
     for one in sorted((s for s in stored if isinstance(s, Stored)), key=lambda s: s.rank):
         first = counted.setdefault(one.record.key, one)
+        if first is one:
+            continue
         if first.rank == one.rank and first.record != one.record and problems is not None:
             where = first.path if first.line is None else f"line {first.line}"
             reason = f"another record of the cell {one.record.key} in {where}"

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from rppbench.records.cell import Option
 
+EMPTY = msgspec.Raw(b"{}")
+
 
 class WireChoice(Struct, forbid_unknown_fields=True, gc=False):
     """`Choice` as JSON: the options are an object."""
@@ -20,8 +22,10 @@ class WireChoice(Struct, forbid_unknown_fields=True, gc=False):
 class WireTraining(Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """`Training` as JSON. Fields with a default are left out if empty."""
 
-    method: WireChoice
-    recipe: WireChoice
+    method: msgspec.Raw
+    """A `WireChoice`."""
+    recipe: msgspec.Raw
+    """A `WireChoice`."""
     source: str
     classes: str
     shots: int
@@ -97,20 +101,22 @@ class WireRecord(Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
     schema: int
     training_key: str | None
     comparability: str
-    labels: dict[str, str]
+    labels: msgspec.Raw
+    """Texts by name, as in the four other mappings: many records share them."""
     cell: WireCell
     scores: list[WireScore]
     cost: WireCost
     failure: WireFailure | None
-    training_log: list[dict[str, int | float]]
+    training_log: msgspec.Raw
+    """A list of numbers by name."""
     draw: str
-    contents: dict[str, str] = {}
-    environment: dict[str, str]
+    contents: msgspec.Raw = EMPTY
+    environment: msgspec.Raw
     started: str
     finished: str
     per_image: dict[str, msgspec.Raw]
     """Outcomes of images by metric; not decoded on reading."""
-    code: dict[str, str] = {}
+    code: msgspec.Raw = EMPTY
     confidence: str = ""
     """Left out of the line if empty, as `code` is."""
     earlier: list[WireFailure] = []

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -203,7 +204,7 @@ class _Batch:
 
     def _failed(self, cell: Cell, failure: Failure, recorded: bool) -> None:
         self.running = ""
-        self.taken.note(failed=cell.key, **vars(failure))
+        self.taken.note(failed=cell.key, **asdict(failure))
         failures = self.taken.history.failures[cell.key]
         if self.taken.another_try(failures):
             text = f"try {len(failures)} of {self.taken.run.work.retries + 1} failed"
