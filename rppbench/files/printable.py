@@ -22,7 +22,7 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    suspects = {character for character in text if not character.isprintable()}
+    suspects = {character for character in set(text) if not character.isprintable()}
     for character in suspects.difference(keep):
         if _commands(character):
             text = text.replace(character, _escaped(character))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from rppbench.files.digests import digest
 from rppbench.leaderboard.comparability import age, is_of_dataset, lacks_data, newest_first
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import NamedValues
-from rppbench.records.cell import DRAW, Cell, recipe_name, spell
+from rppbench.records.cell import DRAW, Cell, Choice, Training, recipe_name, spell
 from rppbench.records.record import Record
 
 
@@ -74,13 +73,17 @@ class Variant:
 
     def record(self, dataset: str, seed: int) -> Record | None:
         """The record of this data set and seed (any seed if nothing is random), or None."""
-        records = [
-            record
-            for record in self.records
-            if record.cell.dataset == dataset and (self.deterministic or record.cell.seed == seed)
-        ]
-        # There are several only if data was missing at first, or if nothing is random.
-        return max(records, key=lambda r: (r.status == "ok", *age(r)), default=None)
+        return self._by_place.get((dataset, 0 if self.deterministic else seed))
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, int], Record]:
+        """The record that counts of each data set and seed; seed 0 if nothing is random."""
+        best: dict[tuple[str, int], Record] = {}
+        for record in self.records:
+            place = (record.cell.dataset, 0 if self.deterministic else record.cell.seed)
+            # There are several only if data was missing at first, or if nothing is random.
+            best[place] = max(best.get(place, record), record, key=_weight)
+        return best
 
 
 def variants(records: Iterable[Record]) -> list[Variant]:
@@ -129,19 +132,41 @@ def _split_by_training_data(similar: Sequence[Record]) -> list[list[Record]]:
     return split
 
 
-def _identity(record: Record) -> str:
-    """Digest of what defines a variant, except the training data, which is compared later."""
-    cell = record.cell
-    method: object = asdict(cell.method)
-    training = asdict(cell.training) if cell.training else {}
-    kept = {n: value for n, value in training.items() if n not in ("seed", "source", "inputs")}
-    if start := kept.get("start"):
-        kept["start"] = {n: value for n, value in start.items() if n not in ("seed", "inputs")}
-    if cell.training and recipe_name(cell.training) != cell.training.recipe.name:
+def _weight(record: Record) -> tuple[bool, str, str]:
+    return (record.status == "ok", *age(record))
+
+
+def _identity(record: Record) -> tuple[object, ...]:
+    """What defines a variant, except the training data, which is compared later."""
+    cell, training = record.cell, record.cell.training
+    method = _typed(cell.method)
+    if training is None:
+        return (method,)
+    start = training.start
+    before = start and (*_procedure(start), start.source, _typed(start.method), start.start)
+    if (name := recipe_name(training)) != training.recipe.name:
         # A protocol's values and options differ by data set; its name holds the user's changes.
-        kept = {**kept, "method": None, "recipe": recipe_name(cell.training)}
-        method = [cell.method.name, record.labels.get("method_options", "")]
-    return digest([method, kept])
+        options = record.labels.get("method_options", "")
+        return (cell.method.name, options, name, *_procedure(training)[1:], before)
+    return (method, _typed(training.method), *_procedure(training), before)
+
+
+def _procedure(training: Training) -> tuple[object, ...]:
+    """How a training learns, whatever it learns from and with which seed; the recipe first."""
+    return (
+        _typed(training.recipe),
+        training.classes,
+        training.shots,
+        training.backbone,
+        training.teacher,
+        training.precision,
+        training.draw,
+    )
+
+
+def _typed(choice: Choice) -> bytes:
+    """Text that differs if options do: values such as 1, 1.0 and True are equal in Python."""
+    return bytes(choice.json)
 
 
 def _variant(records: Sequence[Record]) -> Variant:

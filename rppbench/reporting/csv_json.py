@@ -10,6 +10,8 @@ from io import StringIO
 from itertools import compress
 from json import dumps
 
+import msgspec
+
 from rppbench.files.printable import printable
 from rppbench.leaderboard.tables import Average, Column, PairTest, Row, Table, TableCell
 from rppbench.records.record import INFERENCE
@@ -171,7 +173,9 @@ def json(tables: Sequence[Table]) -> str:
             if row.average:
                 plain["average"] |= _statistics(row.average)
         content.append(data)
-    return printable(dumps({"tables": content}, indent=1, ensure_ascii=False), keep="\n") + "\n"
+    # `dumps` itself indents in Python, piece by piece.
+    text = msgspec.json.format(dumps({"tables": content}, ensure_ascii=False), indent=1)
+    return printable(text, keep="\n") + "\n"
 
 
 def _statistics(entry: TableCell | Average) -> dict[str, float | None]:
