@@ -29,7 +29,8 @@ def conclude(
 
     results = {record.key: record for record in records}
     ran = [results[entry.cell.key] for entry in due if entry.cell.key in results]
-    crashed = [e for e in planned if e.state == "crashed" and e not in due]
+    due_keys = {entry.cell.key for entry in due}
+    crashed = [e for e in planned if e.state == "crashed" and e.cell.key not in due_keys]
     left = [results[entry.cell.key] for entry in crashed if entry.cell.key in results]
     failed = [record for record in (*ran, *left) if record.failure]
     names = titles([entry.cell for entry in (*due, *crashed)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
     from rppbench.leaderboard.build import TableWithVariants
     from rppbench.leaderboard.calibration import Curve
+    from rppbench.records.record import Record
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,7 @@ def report(arguments: argparse.Namespace) -> int:
     target = Path(arguments.to) if arguments.to else folder / "site"
     records, problems = load(folder)
     tables = tables_with_variants(records, folder)
-    ablations, damaged = _ablations(folder)
+    ablations, damaged = _ablations(folder, records)
     report_damage(damaged)
     # Imported only here: importing matplotlib takes longer than making a leaderboard.
     from rppbench.leaderboard.calibration import curves
@@ -61,10 +62,9 @@ def report(arguments: argparse.Namespace) -> int:
     return 1 if problems or damaged or unread else 0
 
 
-def _ablations(folder: Path) -> tuple[list[Ablation], list[Problem]]:
-    """The ablations of a run's folder and of its `ablations` subfolder, and what is damaged.
-
-    Published ablations are in the subfolder.
+def _ablations(folder: Path, records: Sequence[Record]) -> tuple[list[Ablation], list[Problem]]:
+    """The ablations of a run's folder, which has these records, and of its `ablations` subfolder;
+    and what is damaged in the latter, where published ablations are.
     """
     ablations: list[Ablation] = []
     damaged: list[Problem] = []
@@ -73,7 +73,7 @@ def _ablations(folder: Path) -> tuple[list[Ablation], list[Problem]]:
             # Imported only here: importing numpy takes longer than making a leaderboard.
             from rppbench.reporting.ablation_page import reports
 
-            records, problems = read_records(Store(home))
+            if home != folder:
+                records, damaged = read_records(Store(home))
             ablations += reports(records, home)
-            damaged += problems if home != folder else []  # `load` printed those of `folder`
     return ablations, damaged

@@ -125,17 +125,12 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     method = registry.get("methods", cell.method.name)
     task = registry.get("tasks", cell.task.name)
     dataset = registry.get("datasets", cell.dataset)
-    defaults = options(method)
     training = cell.training
-    if training is not None:  # values that the recipe sets are its own, not the user's
-        recipes = method.learning.recipes
-        recipe = next((r for r in recipes if r.name == _base_name(training.recipe)), None)
-        defaults = {**defaults, **dict(recipe.options if recipe else ())}
     role = "few-shot" if dataset.few_shot or dataset.role == "transfer" else dataset.role
     members = list(registry.names(dataset.suite, role))
     return {
         "method": method.title,
-        "method_options": cell.method.label(defaults),
+        "method_options": changed_options(registry, cell),
         "paper": method.paper,
         "task": task.title,
         "task_options": cell.task.label(options(task)),
@@ -145,6 +140,17 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
         "recipe": training.recipe.name if training else "",
         "source": registry.get("datasets", training.source).title if training else "",
     }
+
+
+def changed_options(registry: Registry, cell: Cell) -> str:
+    """The options of a cell's method that differ from its defaults: 'kd=off, length=8'."""
+    method = registry.get("methods", cell.method.name)
+    defaults = options(method)
+    if cell.training is not None:  # values that the recipe sets are its own, not the user's
+        recipes = method.learning.recipes
+        recipe = next((r for r in recipes if r.name == _base_name(cell.training.recipe)), None)
+        defaults = {**defaults, **dict(recipe.options if recipe else ())}
+    return cell.method.label(defaults)
 
 
 def _some(names: Sequence[str]) -> str:

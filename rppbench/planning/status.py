@@ -7,8 +7,8 @@ inputs (`planning.staleness`). A training is stored if its prompts are, and resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 
 from rppbench.errors import UsageError
@@ -58,12 +58,10 @@ def survey(
     """
     records, problems = store.all()
     known = {record.key: record for record in records}
-    costs: dict[tuple[str, str, str], list[Cost]] = {}
-    for record in records:
-        if record.status == "ok":
-            costs.setdefault(_similarity(record.cell), []).append(record.cost)
+    medians = _medians(records)
     scheduled: set[str] = set()
     """Keys of the trainings that the cells before this one run."""
+    kept, checked = _Trainings(store, scheduled, ()), _Trainings(store, scheduled, checks)
     result = []
     for cell in planned:
         stored = known.get(cell.key)
@@ -77,12 +75,12 @@ def survey(
         if reason:  # nothing is trained for it
             result.append(Planned(cell, "refused", "none", 0, None, (), reason))
             continue
-        trainings = _Trainings(store, scheduled, () if state == "done" else checks)
+        trainings = kept if state == "done" else checked
         training = trainings.state(cell.training)
         needed = trainings.needed(cell.training)
         if state != "done" and cell.training is not None:
             scheduled |= {cell.training.key, *needed}
-        seconds = 0.0 if state == "done" else _estimate(costs.get(_similarity(cell)), training)
+        seconds = 0.0 if state == "done" else _estimate(medians.get(_similarity(cell)), training)
         result.append(Planned(cell, state, training, len(needed), seconds, why))
     return result, problems
 
@@ -114,6 +112,8 @@ class _Trainings:
     scheduled: Collection[str]
     """Keys of trainings."""
     checks: Sequence[Check]
+    on_disk: dict[str, str] = field(default_factory=dict)
+    """States of the trainings that were looked for on disk, by key: many cells share one."""
 
     def state(self, training: Training | None) -> str:
         """The value of `Planned.training`."""
@@ -121,6 +121,11 @@ class _Trainings:
             return "none"
         if training.key in self.scheduled:
             return "shared"
+        if training.key not in self.on_disk:
+            self.on_disk[training.key] = self._on_disk(training)
+        return self.on_disk[training.key]
+
+    def _on_disk(self, training: Training) -> str:
         path = self.store.training_path(training)
         for place, state in ((path, "stored"), (path.with_suffix(".partial"), "resume")):
             if place.exists() and not why_learned_again(training, place, self.checks):
@@ -141,11 +146,21 @@ def _similarity(cell: Cell) -> tuple[str, str, str]:
     return cell.method.name, cell.task.name, cell.backbone
 
 
-def _estimate(earlier: Sequence[Cost] | None, training: str) -> float | None:
-    """Median seconds of earlier similar cells, with the training if it has to run."""
-    if not earlier:
+def _medians(records: Iterable[Record]) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Median seconds of scoring and of training of similar cells that are recorded."""
+    costs: dict[tuple[str, str, str], list[Cost]] = {}
+    for record in records:
+        if record.status == "ok":
+            costs.setdefault(_similarity(record.cell), []).append(record.cost)
+    return {
+        similar: (median(c.eval_seconds for c in of), median(c.train_seconds for c in of))
+        for similar, of in costs.items()
+    }
+
+
+def _estimate(earlier: tuple[float, float] | None, training: str) -> float | None:
+    """Seconds by the medians of earlier similar cells, with the training if it has to run."""
+    if earlier is None:
         return None
-    seconds = median(cost.eval_seconds for cost in earlier)
-    if training in TO_RUN:
-        seconds += median(cost.train_seconds for cost in earlier)
-    return float(seconds)
+    scoring, learning = earlier
+    return float(scoring + learning if training in TO_RUN else scoring)

@@ -26,6 +26,11 @@ WORDS = {
 
 def options(component: type[Any]) -> dict[str, Option]:
     """Option names and defaults; a method that is learned takes the fields of `Supervision` too."""
+    return dict(_options(component))
+
+
+@cache
+def _options(component: Any) -> Mapping[str, Option]:
     own: dict[str, Option] = {
         parameter.name: parameter.default
         for parameter in inspect.signature(component).parameters.values()

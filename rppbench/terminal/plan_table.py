@@ -26,13 +26,13 @@ def print_cells(
 
     The backbone has a column if there are several.
     """
-    from rppbench.planning.plan import labels
+    from rppbench.planning.plan import changed_options
 
     several = len({entry.cell.backbone for entry in planned}) > 1
     rows = []
     for entry in planned:
         cell = entry.cell
-        changed = names[cell.key] if names else labels(registry, cell)["method_options"]
+        changed = names[cell.key] if names else changed_options(registry, cell)
         rows.append(
             [
                 *([cell.backbone] if several else []),
