@@ -15,7 +15,8 @@ from rppbench.records.cell import Choice, shots_text, spell
 from rppbench.records.confidence import confidence_path
 from rppbench.records.names import file_name
 from rppbench.records.record import Record
-from rppbench.records.store import Store, Stored
+from rppbench.records.store import Store
+from rppbench.records.stored import Stored
 from rppbench.reporting.leaderboard_files import SUFFIXES
 from rppbench.terminal.console import console, hanging, print_table
 from rppbench.terminal.step_progress import step_progress

@@ -45,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
     After an error or an interrupt, `path` is unchanged and the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent)
+    _sweep_at_times(path.parent)
     # A random name: processes on other hosts of a shared file system may have our process id.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
@@ -58,6 +58,18 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a write on an open file does not say which
         raise
+
+
+_swept: dict[str, float] = {}
+"""When this process swept each folder: listing one takes longer the more files it holds."""
+
+
+def _sweep_at_times(folder: Path) -> None:
+    """Sweep a folder that this process has not swept since temporary files became stale."""
+    now = time.monotonic()
+    if now - _swept.get(str(folder), -STALE_SECONDS) >= STALE_SECONDS:
+        _swept[str(folder)] = now
+        sweep(folder)
 
 
 def sweep(folder: Path) -> None:

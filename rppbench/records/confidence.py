@@ -32,32 +32,60 @@ def confidence_path(root: Path, record: Record) -> Path:
     return root / "confidences" / f"{record.key}-{record.confidence}.safetensors"
 
 
-def write_confidences(root: Path, record: Record) -> Record:
-    """Write the confidences that the record's scores hold; the record, with the file's digest.
+class Confidences:
+    """The files of confidences of a store: one per cell, listed once for all that it writes."""
 
-    A record whose scores hold none, such as one that was read, is returned as it is.
-    """
-    kept = {s.metric: s.confidence for s in record.scores if s.confidence is not None}
-    if not kept:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._names: dict[str, set[str]] | None = None
+        """Names of files by the key of their cell, as far as this process knows them."""
+
+    def write(self, record: Record) -> Record:
+        """Write the confidences that the record's scores hold; the record, with the file's digest.
+
+        A record whose scores hold none, such as one that was read, is returned as it is.
+        """
+        kept = {s.metric: s.confidence for s in record.scores if s.confidence is not None}
+        if not kept:
+            return record
+        import numpy as np
+        from safetensors.numpy import save
+
+        content = save({name: np.frombuffer(values, "<f4") for name, values in kept.items()})
+        record = replace(record, confidence=sha256(content).hexdigest()[:_DIGITS])
+        path = confidence_path(self.root, record)
+        self._known().setdefault(record.key, set()).add(path.name)
+        if not path.exists():
+            write_atomically(path, content)
         return record
-    import numpy as np
-    from safetensors.numpy import save
 
-    content = save({name: np.frombuffer(values, "<f4") for name, values in kept.items()})
-    record = replace(record, confidence=sha256(content).hexdigest()[:_DIGITS])
-    path = confidence_path(root, record)
-    if not path.exists():
-        write_atomically(path, content)
-    return record
+    def remove_all(self, keys: Iterable[str]) -> None:
+        """Remove the confidences of the cells with these keys."""
+        self._names = None  # other processes may have written some
+        for key in keys:
+            self._remove(key, "")
 
+    def remove_others(self, record: Record, before: Record | None = None) -> None:
+        """Remove the confidences of the record's cell but for its own; those of the record `before`
+        it too, which another process may have written."""
+        own = confidence_path(self.root, record).name if record.confidence else ""
+        if before is not None and before.confidence:
+            self._known().setdefault(record.key, set()).add(confidence_path(self.root, before).name)
+        self._remove(record.key, own)
 
-def remove_confidences(root: Path, keys: Iterable[str], keep: str = "") -> None:
-    """Remove the confidences of the cells with these keys, but for the file with digest `keep`."""
-    folder = root / "confidences"
-    for key in keys if folder.is_dir() else ():
-        for path in folder.glob(f"{key}-*.safetensors"):
-            if path.stem != f"{key}-{keep}":
-                path.unlink(missing_ok=True)
+    def _remove(self, key: str, own: str) -> None:
+        names = self._known().pop(key, set())
+        for name in names - {own}:
+            (self.root / "confidences" / name).unlink(missing_ok=True)
+        if own:
+            self._known()[key] = {own}
+
+    def _known(self) -> dict[str, set[str]]:
+        if self._names is None:
+            self._names = {}
+            for path in (self.root / "confidences").glob("*.safetensors"):
+                self._names.setdefault(path.name.partition("-")[0], set()).add(path.name)
+        return self._names
 
 
 def read_confidences(root: Path, record: Record) -> dict[str, NDArray[np.float32]] | Problem:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -31,35 +30,22 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.records.cell import Cell, Training
 from rppbench.records.codec import OtherSchema, decode, encode
-from rppbench.records.confidence import remove_confidences, write_confidences
+from rppbench.records.confidence import Confidences
 from rppbench.records.names import file_name, former_file_name
 from rppbench.records.record import Record, other_contents
 from rppbench.records.record_files import ReadOnce, content_of, no_collection, record_files
+from rppbench.records.stored import (
+    Stored,
+    keys_of_lines,
+    line_order,
+    lines_of,
+    one_per_cell,
+    store_order,
+)
 from rppbench.records.upgrade import upgrade
 
 LOCK_SECONDS = 60.0
 """Longest wait of one publisher for another; writing takes far less."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A record and its place on disk."""
-
-    record: Record
-    path: Path
-    line: int | None = None
-    old: bool = False
-    """Whether it is of an earlier schema."""
-
-    @property
-    def place(self) -> str:
-        """The file, with the number of the line if there is one."""
-        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
-
-    @property
-    def rank(self) -> tuple[bool, bool]:
-        """Sort key: of all records of one cell, the one with the lowest rank counts."""
-        return self.old, self.line is not None
 
 
 class Store:
@@ -70,6 +56,8 @@ class Store:
         self._lines_paths: dict[tuple[str, str], Path] = {}
         self._folders: dict[tuple[str, str, str], str] = {}
         self._read: ReadOnce[Sequence[Stored | Problem]] = ReadOnce()
+        self._line_keys: ReadOnce[frozenset[bytes]] = ReadOnce()
+        self._confidences = Confidences(self.root)
 
     @property
     def records(self) -> Path:
@@ -101,16 +89,18 @@ class Store:
         """
         path = self.record_path(record.cell)
         encode(record)
-        record = write_confidences(self.root, record)
+        record = self._confidences.write(record)
         line = encode(record)
         self._remove_stale_line(record)
-        if path.is_file() and isinstance(self._load(path), Problem):
+        before = self._load(path) if path.is_file() else None
+        if isinstance(before, Problem):
             os.replace(path, path.with_name(f"{path.name}.damaged"))
         write_atomically(path, line + b"\n")
         former = self._file(record.cell, record.key, former_file_name)
         if former != path:
             former.unlink(missing_ok=True)
-        remove_confidences(self.root, [record.key], keep=record.confidence)
+        old = before.record if isinstance(before, Stored) else None
+        self._confidences.remove_others(record, old)
         return path
 
     def write_lines(self, records: Iterable[Record]) -> None:
@@ -125,7 +115,7 @@ class Store:
         if not given:
             return
         with self.locked():
-            written = [write_confidences(self.root, record) for record in given]
+            written = [self._confidences.write(record) for record in given]
             changed: dict[Path, dict[Cell, bytes]] = {}
             for record in written:
                 changed.setdefault(self.lines_path(record.cell), {})[record.cell] = encode(record)
@@ -136,7 +126,7 @@ class Store:
                     for former in self._lines_places(cell)[1:]:
                         self._drop_lines(former, {cell.key})
             for record in written:
-                remove_confidences(self.root, [record.key], keep=record.confidence)
+                self._confidences.remove_others(record)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -162,7 +152,7 @@ class Store:
         """Replace the lines of the changed cells, and leave one cell out."""
         lines = dict(changed)
         not_records: list[bytes] = []
-        for number, line in _lines(path) if path.exists() else ():
+        for number, line in lines_of(path) if path.exists() else ():
             stored = self._line(path, number, line)
             if isinstance(stored, Problem):
                 not_records.append(line)
@@ -171,7 +161,7 @@ class Store:
                 if cell == without:
                     continue
                 lines.setdefault(cell, encode(stored.record) if stored.old else line)
-        ordered = [lines[cell] for cell in sorted(lines, key=_order)]
+        ordered = [lines[cell] for cell in sorted(lines, key=line_order)]
         write_atomically(path, b"".join(line + b"\n" for line in (*ordered, *not_records)))
 
     def _remove_stale_line(self, record: Record) -> None:
@@ -179,7 +169,9 @@ class Store:
         path = self.lines_path(record.cell)
         if not record.contents or not path.is_file():
             return
-        for number, line in _lines(path):
+        if record.key.encode() not in self._line_keys.get(str(path), keys_of_lines):
+            return
+        for number, line in lines_of(path):
             if record.key.encode() in line[:40]:
                 stored = self._line(path, number, line)
                 if isinstance(stored, Stored) and other_contents(
@@ -204,12 +196,12 @@ class Store:
                     keys.setdefault(path, set()).add(cell.key)
             for path, of_path in keys.items():
                 count += self._drop_lines(path, of_path)
-        remove_confidences(self.root, [key for of_path in keys.values() for key in of_path])
+        self._confidences.remove_all(key for of_path in keys.values() for key in of_path)
         return count
 
     def _drop_lines(self, path: Path, keys: set[str]) -> int:
         kept = []
-        lines = list(_lines(path)) if path.is_file() else []
+        lines = list(lines_of(path)) if path.is_file() else []
         for number, line in lines:
             stored = self._line(path, number, line)
             if isinstance(stored, Problem) or stored.record.key not in keys:
@@ -248,11 +240,11 @@ class Store:
             if path.is_file():
                 stored += [
                     self._line(path, number, line)
-                    for number, line in _lines(path)
+                    for number, line in lines_of(path)
                     if cell.key.encode() in line[:40]
                 ]
         return next(
-            (one.record for one in _one_per_cell(stored) if one.record.key == cell.key), None
+            (one.record for one in one_per_cell(stored) if one.record.key == cell.key), None
         )
 
     def in_the_way(self, cell: Cell) -> Problem | None:
@@ -261,7 +253,7 @@ class Store:
         if path.exists() and isinstance(stored := self._load(path), Problem):
             return stored
         path = self.lines_path(cell)
-        for number, line in _lines(path) if path.is_file() else ():
+        for number, line in lines_of(path) if path.is_file() else ():
             if cell.key.encode() in line[:40]:
                 stored = self._line(path, number, line)
                 if isinstance(stored, Problem):
@@ -289,7 +281,7 @@ class Store:
                 report(done, len(paths))
                 stored += self._read.get(path, self._load_any)
             problems = [one for one in stored if isinstance(one, Problem)]
-            return sorted(_one_per_cell(stored, problems), key=_sort_key), problems
+            return sorted(one_per_cell(stored, problems), key=store_order), problems
 
     def _files(self, cell: Cell) -> Sequence[Path]:
         """Files that may hold the cell's record, those of earlier schemas included."""
@@ -339,7 +331,7 @@ class Store:
 
     def _load_lines(self, path: Path) -> list[Stored | Problem]:
         try:
-            return [self._line(path, number, line) for number, line in _lines(path)]
+            return [self._line(path, number, line) for number, line in lines_of(path)]
         except OSError as error:
             return [Problem(path, f"cannot be read: {error.strerror}")]
 
@@ -360,44 +352,3 @@ def _decode(line: bytes) -> tuple[Record, str | None]:
         return decode(line), None
     except OtherSchema as older:
         return upgrade(older)
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that hold anything, with their numbers from 1."""
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        if line:
-            yield number, line
-
-
-def _one_per_cell(
-    stored: Iterable[Stored | Problem], problems: list[Problem] | None = None
-) -> Iterator[Stored]:
-    """The record that counts of each cell; different ones in the same form become problems."""
-    counted: dict[str, Stored] = {}
-    for one in sorted((s for s in stored if isinstance(s, Stored)), key=lambda s: s.rank):
-        first = counted.setdefault(one.record.key, one)
-        if first is one:
-            continue
-        if first.rank == one.rank and first.record != one.record and problems is not None:
-            where = first.path if first.line is None else f"line {first.line}"
-            reason = f"another record of the cell {one.record.key} in {where}"
-            problems.append(Problem(one.path, reason, one.line))
-        elif problems is not None and (
-            parts := other_contents(first.record.contents, one.record.contents)
-        ):
-            reason = (
-                f"a record of the cell {one.record.key} that was computed from other data "
-                f"({', '.join(parts)}) than the one in {first.place}"
-            )
-            problems.append(Problem(one.path, reason, one.line))
-    yield from counted.values()
-
-
-def _order(cell: Cell) -> tuple[str, int, str]:
-    """Sort key of the lines of a file."""
-    return file_name(cell.method.name), cell.seed, cell.key
-
-
-def _sort_key(stored: Stored) -> tuple[str, str, tuple[str, int, str]]:
-    cell = stored.record.cell
-    return file_name(cell.task.name), file_name(cell.dataset), _order(cell)

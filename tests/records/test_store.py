@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rppbench.files import atomic
 from rppbench.files.atomic import STALE_SECONDS, write_atomically
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.codec import encode
@@ -122,7 +123,7 @@ def test_a_number_that_json_does_not_know_is_refused_before_anything_is_written(
     assert store.read(CELL) == OK
 
 
-def test_leftovers_of_dead_writers_are_swept_and_nothing_else(store):
+def test_leftovers_of_dead_writers_are_swept_and_nothing_else(store, monkeypatch):
     path = store.write(OK)
     stale, fresh, foreign = (
         path.with_name(f".{name}.tmp") for name in ("x.json." + "0" * 32, "y.json." + "1" * 32, "z")
@@ -132,6 +133,9 @@ def test_leftovers_of_dead_writers_are_swept_and_nothing_else(store):
     old = time.time() - STALE_SECONDS - 10
     os.utime(stale, (old, old))
     os.utime(foreign, (old, old))
+    store.write(OK)
+    assert stale.exists(), "the folder was swept a moment ago"
+    monkeypatch.setattr(atomic, "_swept", {})  # as in another process
     store.write(OK)
     assert not stale.exists()
     assert fresh.exists()
