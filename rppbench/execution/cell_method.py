@@ -26,7 +26,7 @@ from rppbench.evaluation.scorer import Scorer
 from rppbench.execution.resources import Resources
 from rppbench.files.claims import Claimant, claimed
 from rppbench.models.clip import Clip
-from rppbench.planning.plan import SUPERVISION
+from rppbench.planning.recipes import SUPERVISION
 from rppbench.random_streams import torch_stream
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Cost

@@ -10,7 +10,6 @@ from functools import cache
 from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.dataset import Catalog
 from rppbench.contracts.engine import CellGroup
-from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import Recipe, select
 from rppbench.contracts.task import Assignment, Task
@@ -18,7 +17,7 @@ from rppbench.data.draws import HELD_OUT_SHOT
 from rppbench.errors import UsageError, unknown
 from rppbench.planning.checked import checked_assignments, refuse_surrogates
 from rppbench.planning.input_digests import InputDigests
-from rppbench.planning.recipes import FITTED, changed, shots_of, with_draw
+from rppbench.planning.recipes import changed, pretraining, refuse_idle, shots_of, with_draw
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.validation import on_validation
 from rppbench.planning.vocabulary import Extended, learns_all_scored_classes
@@ -26,11 +25,9 @@ from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import part_version, version_of
-from rppbench.records.cell import Cell, Choice, Option, Training, spell
+from rppbench.records.cell import Cell, Choice, Option, Pairs, Training
 
 SCOPES = ("method", "task", "recipe")
-SUPERVISION = tuple(Supervision.__dataclass_fields__)
-"""Options of every trained method that say how it is supervised, not how it is built."""
 
 
 def cells(
@@ -229,7 +226,7 @@ class _Planner:
             recipe = changed(method_class, recipe, changes, self.notes)
             # In rising precedence: the method's defaults, its recipe's options, the user's options.
             method = resolve(method_class, {**dict(recipe.options), **explicit})
-            _refuse_idle(method_class, method, recipe)
+            refuse_idle(method_class, method, recipe)
             return method, recipe
 
         trained = learning is not None
@@ -246,24 +243,50 @@ class _Planner:
             chosen = [a for a in chosen if a.dataset not in others]
             if others:
                 self.closed[method_name, task_name] = sorted(others)
-        learnings = [learning_of(a.source, a.shots or 0) for a in chosen]
-        pretrainings = [
-            _pretraining(method_class, method, explicit, suite) if trained and a.start else None
-            for (method, _), a in zip(learnings, chosen, strict=True)
-        ]
+        # Cells that differ in the scored data set alone share a training.
+        learners = [(replace(a, dataset=""), learning_of(a.source, a.shots or 0)) for a in chosen]
+        pretrainings = {
+            learner: pretraining(method_class, method, explicit, suite)
+            for learner, (method, _) in learners
+            if trained and learner.start
+        }
         seeds = request.seeds if trained else request.seeds[:1]  # nothing random: once is enough
         self._count(len(chosen) * len(seeds))
         files = self.input_digests.of_files(built_task)
+        versions = (
+            *(() if trained else version_of("method", method_class)),
+            *(pair for part in built_task.parts() for pair in part_version(part)),
+        )
+
+        @cache
+        def inputs_of(dataset: str) -> Pairs:
+            task_version = (f"task:{task.name}", f"version {task_class.version}")
+            data = self.input_digests.of(dataset, request.backbone, None)
+            return (*data, task_version, *files, *versions)
+
+        @cache
+        def first_of(learner: Assignment) -> Training:
+            """The training with the first seed."""
+            training = self._training(
+                *learning_of(learner.source, learner.shots or 0), learner, seeds[0]
+            )
+            if learner not in pretrainings:
+                return training
+            before = Assignment(learner.start, learner.start, "seen")
+            start = self._training(*pretrainings[learner], before, seeds[0])
+            return replace(training, start=start)
+
+        @cache
+        def training_of(learner: Assignment, seed: int) -> Training:
+            first = first_of(learner)
+            start = first.start and replace(first.start, seed=seed)
+            training = replace(first, seed=seed, start=start)
+            draw = request.draw
+            return with_draw(training, draw, self.input_digests) if draw else training
+
         for seed in seeds:
-            for assignment, (method, recipe), pretraining in zip(
-                chosen, learnings, pretrainings, strict=True
-            ):
-                training = self._training(method, recipe, assignment, seed) if trained else None
-                if training and request.draw:
-                    training = with_draw(training, request.draw, self.input_digests)
-                if training and pretraining:
-                    first = Assignment(assignment.start, assignment.start, "seen")
-                    training = replace(training, start=self._training(*pretraining, first, seed))
+            for assignment, (learner, (method, _)) in zip(chosen, learners, strict=True):
+                training = training_of(learner, seed) if trained else None
                 yield Cell(
                     task=task,
                     dataset=assignment.dataset,
@@ -273,13 +296,7 @@ class _Planner:
                     seed=seed,
                     limit=request.limit,
                     training=training,
-                    inputs=(
-                        *self.input_digests.of(assignment.dataset, request.backbone, None),
-                        (f"task:{task.name}", f"version {task_class.version}"),
-                        *files,
-                        *(() if trained else version_of("method", method_class)),
-                        *(pair for part in built_task.parts() for pair in part_version(part)),
-                    ),
+                    inputs=inputs_of(assignment.dataset),
                 )
 
     def _count(self, cells_of_combination: int) -> None:
@@ -331,43 +348,6 @@ def usual_teacher(registry: Registry, backbone: str) -> str:
     model, _, pretrained = backbone.partition("/")
     # The paper says "a pretrained CLIP teacher"; ViT-L/14 is what the same lab uses elsewhere.
     return "ViT-L-14/openai" if pretrained == "openai" and model != "ViT-L-14" else backbone
-
-
-def _pretraining(
-    component: type[Method], method: Choice, explicit: Mapping[str, Option], suite: str
-) -> tuple[Choice, Recipe]:
-    """Method and recipe of the pretraining of prompts that are tuned afterwards.
-
-    UsageError if its prompts have another structure; the supervision may differ.
-    """
-    assert component.learning is not None
-    recipe = select(component.learning.recipes, "pretraining", suite)
-    before = resolve(component, {**dict(recipe.options), **explicit})
-    usual = options(component)
-    pretrained, tuned = ({**usual, **dict(choice.options)} for choice in (before, method))
-    for name, value in pretrained.items():
-        if name not in SUPERVISION and tuned[name] != value:
-            raise UsageError(
-                f"{component.name!r} is pretrained with {name}={spell(value)} (recipe "
-                f"{recipe.name}) and cannot continue with {name}={spell(tuned[name])}; "
-                f"say which for both: {component.name}:{name}=..."
-            )
-    return before, recipe
-
-
-def _refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:
-    """UsageError for supervision of a method that is fitted in one go, without training steps.
-
-    It would change nothing, and a table would have two rows with equal numbers.
-    """
-    usual = options(component)
-    for name in SUPERVISION if not recipe.epochs else ():
-        if method[name] != usual[name]:
-            raise UsageError(
-                f"{component.name}:{name}={spell(method[name])} would change nothing: "
-                f"{FITTED}; leave out {name}, "
-                f"or give it to one method alone: METHOD:{name}={spell(method[name])}"
-            )
 
 
 def _settings(

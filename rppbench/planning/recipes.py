@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
-from rppbench.contracts.recipe import FALLBACK, Recipe, override
+from rppbench.contracts.recipe import FALLBACK, Recipe, override, select
 from rppbench.contracts.task import Assignment
 from rppbench.data.draw_files import check_shots, keep, read_draw
 from rppbench.data.draws import HELD_OUT_SHOT, LONG_TAIL, imbalance
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.planning.input_digests import MISSING, InputDigests
-from rppbench.records.cell import DRAW, Option, Training
+from rppbench.plugins.options import options, resolve
+from rppbench.records.cell import DRAW, Choice, Option, Training, spell
 
+SUPERVISION = tuple(Supervision.__dataclass_fields__)
+"""Options of every trained method that say how it is supervised, not how it is built."""
 FITTED = "it is fitted in one go, without training steps"
 SEARCHES_NOTHING = "it chooses nothing on validation images"
 NAMED = re.compile(r"(?:([A-Za-z0-9_-]+)=)?(.+)")
@@ -92,3 +96,40 @@ def _digest(path: Path, training: Training, input_digests: InputDigests) -> str:
         check_shots(draw, dataset, path, training.shots)
         input_digests.known[key] = keep(draw)
     return input_digests.known[key]
+
+
+def pretraining(
+    component: type[Method], method: Choice, explicit: Mapping[str, Option], suite: str
+) -> tuple[Choice, Recipe]:
+    """Method and recipe of the pretraining of prompts that are tuned afterwards.
+
+    UsageError if its prompts have another structure; the supervision may differ.
+    """
+    assert component.learning is not None
+    recipe = select(component.learning.recipes, "pretraining", suite)
+    before = resolve(component, {**dict(recipe.options), **explicit})
+    usual = options(component)
+    pretrained, tuned = ({**usual, **dict(choice.options)} for choice in (before, method))
+    for name, value in pretrained.items():
+        if name not in SUPERVISION and tuned[name] != value:
+            raise UsageError(
+                f"{component.name!r} is pretrained with {name}={spell(value)} (recipe "
+                f"{recipe.name}) and cannot continue with {name}={spell(tuned[name])}; "
+                f"say which for both: {component.name}:{name}=..."
+            )
+    return before, recipe
+
+
+def refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:
+    """UsageError for supervision of a method that is fitted in one go, without training steps.
+
+    It would change nothing, and a table would have two rows with equal numbers.
+    """
+    usual = options(component)
+    for name in SUPERVISION if not recipe.epochs else ():
+        if method[name] != usual[name]:
+            raise UsageError(
+                f"{component.name}:{name}={spell(method[name])} would change nothing: "
+                f"{FITTED}; leave out {name}, "
+                f"or give it to one method alone: METHOD:{name}={spell(method[name])}"
+            )
