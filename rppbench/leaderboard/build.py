@@ -131,13 +131,16 @@ def _table(
     rows = ordered(rows, columns, primary)
     order = {row.label: place for place, row in enumerate(rows)}
     in_order = sorted(variants, key=lambda variant: order[variant.label])
-    data_versions = {
-        (f"data of {title}", value)
+    scored = {  # the same for most records: from each once
+        (record.cell.dataset, record.labels.get("dataset", ""), record.cell.inputs): record.cell
         for record in records
         if not lacks_data(record)
-        for name, value in record.cell.inputs
-        if is_of_dataset(name, record.cell)
-        for title in [record.labels.get("dataset") or record.cell.dataset]
+    }
+    data_versions = {
+        (f"data of {title or dataset}", value)
+        for (dataset, title, inputs), of_set in scored.items()
+        for name, value in inputs
+        if is_of_dataset(name, of_set)
     }
     table = Table(
         task=cell.task.name,

@@ -48,7 +48,7 @@ def lacks_data(record: Record) -> bool:
 
 def age(record: Record) -> tuple[str, str]:
     """Sort key that orders records from old to new."""
-    return (record.finished, record.key)
+    return (record.finished, record.cell.key)
 
 
 def newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:

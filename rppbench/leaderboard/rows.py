@@ -98,7 +98,7 @@ def _inference(records: Sequence[Record]) -> Inference | None:
 
 def _seen_names(records: Sequence[Record]) -> tuple[tuple[str, int, int], ...]:
     counts = {}
-    for record in sorted(records, key=age):
+    for record in sorted((r for r in records if SEEN_NAMES in r.labels), key=age):
         seen, slash, total = record.labels.get(SEEN_NAMES, "").partition("/")
         if slash and seen.isdecimal() and total.isdecimal():
             counts[record.cell.dataset] = (record.cell.dataset, int(seen), int(total))

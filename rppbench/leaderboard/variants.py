@@ -82,7 +82,9 @@ class Variant:
         for record in self.records:
             place = (record.cell.dataset, 0 if self.deterministic else record.cell.seed)
             # There are several only if data was missing at first, or if nothing is random.
-            best[place] = max(best.get(place, record), record, key=_weight)
+            other = best.setdefault(place, record)
+            if other is not record and _weight(record) > _weight(other):
+                best[place] = record
         return best
 
 

@@ -287,7 +287,7 @@ def _shared_log(text: bytes) -> TrainingLog:
     return TrainingLog(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)  # the trainings of a grid, which come back for each data set
 def _shared_training(text: bytes) -> tuple[Training | None, msgspec.Raw]:
     wire = _TRAINING.decode(text)
     return _training(wire) if wire else None, sorted_json(wire)

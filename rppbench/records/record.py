@@ -174,7 +174,10 @@ class Record:
     def score(self, metric: str | None = None) -> Score | None:
         """The score of the named (default: the primary) metric."""
         wanted = metric or self.metric
-        return next((score for score in self.scores if score.metric == wanted), None)
+        for score in self.scores:
+            if score.metric == wanted:
+                return score
+        return None
 
     def measured(self) -> dict[str, Any]:
         """The part that must be equal whenever the same cell is run again."""

@@ -19,6 +19,9 @@ count time in steps of two seconds."""
 CHUNK = 2**20
 """Bytes that are read at once."""
 
+MANY_OBJECTS = 500_000
+"""About those of 20,000 records."""
+
 State = tuple[int, int, int, int]
 """What changes with a file: inode, size, and times of change in nanoseconds."""
 
@@ -99,11 +102,16 @@ def content_of(path: str) -> bytes:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Keep Python from looking for cycles, of which the block makes none but very many objects."""
+    """Keep Python from looking for cycles, of which the block makes none but very many objects.
+
+    If they are very many, it does not look at them later either.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if gc.get_count()[0] > MANY_OBJECTS:
+            gc.freeze()
         if enabled:
             gc.enable()

@@ -1,4 +1,4 @@
-"""Folders of many records: cost grows with their number, never faster, and nothing is read twice."""
+"""Folders of many records: cost grows with their number, and nothing is read twice."""
 
 from __future__ import annotations
 
