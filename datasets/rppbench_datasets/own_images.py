@@ -48,6 +48,7 @@ class OwnDataset(Dataset):
     """The base of data sets named by a path; `dataset_class` makes a subclass for each name."""
 
     licence = "your own"
+    own = True
     kind: ClassVar[str]
     """The format: the part of the name before the colon."""
     path: ClassVar[str]

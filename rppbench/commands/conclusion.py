@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rppbench.records import stand_in
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.terminal.console import hanging
@@ -48,5 +49,7 @@ def conclude(
         *([f"{missing} not run"] if missing else []),
         *([f"{len(faults)} not planned"] if faults else []),
     ]
+    if any(stand_in.of_cell(entry.cell) for entry in planned):
+        print(f"{stand_in.HEADING} {stand_in.WARNING}", file=sys.stderr)
     print(f"cells: {', '.join(counts)}; records and pages in {store.root}", file=sys.stderr)
     return 1 if failed or missing or faults else 0

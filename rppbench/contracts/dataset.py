@@ -133,6 +133,8 @@ class Dataset(Component, ABC):
     generated: ClassVar[bool] = False
     """Whether code makes its images and annotations from files of its own package, all covered by
     `fingerprint`: nothing else has to be looked at to know that they are the same."""
+    own: ClassVar[bool] = False
+    """Whether its images are a user's own, so that no backbone is a sensible default for them."""
     unit: ClassVar[str] = "image"
     """What the images of one `group` share, in the singular: 'drawing', 'patient', 'video'.
     'image' if every image is independent of the others."""

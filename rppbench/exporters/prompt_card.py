@@ -34,6 +34,7 @@ from rppbench.files.digests import digest
 from rppbench.models.clip import Clip
 from rppbench.models.identity import identify
 from rppbench.plugins.registry import Registry
+from rppbench.records import stand_in
 from rppbench.records.cell import EVERY_IMAGE, Choice, Training, spell
 from rppbench.reporting.markdown import escape, markdown_table
 
@@ -292,6 +293,8 @@ def readme(card: Card) -> str:
     training = card.training
     title = escape(facts.get("title", card.method.name))
     lines = [f"# {title} prompt for {escape(card.backbone)}", ""]
+    if stand_in.is_stand_in(card.backbone, [training["source"]] if training else ()):
+        lines += [f"> **{stand_in.HEADING}** {escape(stand_in.WARNING)}", ""]
     options = ", ".join(f"{name}={spell(value)}" for name, value in card.method.options)
     rows = [
         ("Method", f"{card.method.name} ({options})" if options else card.method.name),

@@ -13,6 +13,7 @@ from statistics import fmean
 
 from rppbench.leaderboard.number_format import DECIMALS
 from rppbench.records.cell import shots_text
+from rppbench.records.stand_in import is_stand_in
 from rppbench.stats.intervals import Interval, interval
 from rppbench.stats.ranks import Rank, Ranking
 
@@ -282,6 +283,11 @@ class Table:
     def datasets(self) -> tuple[str, ...]:
         """Names of the data sets that have a column."""
         return tuple(dict.fromkeys(column.dataset for column in self.columns))
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether its numbers come from the embedded world."""
+        return is_stand_in(dict(self.setting).get("backbone", ""), self.datasets)
 
     @property
     def requested_shots(self) -> int:

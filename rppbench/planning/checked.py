@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
+from rppbench.contracts.backbone import Backbone
 from rppbench.contracts.task import Assignment
 from rppbench.errors import ContractError, UsageError
+from rppbench.plugins.registry import Registry
 from rppbench.records.cell import UNLABELLED
 
 MOST = 100_000
@@ -44,3 +46,17 @@ def refuse_surrogates(names: Iterable[str]) -> None:
         if any("\ud800" <= character <= "\udfff" for character in name):
             shown = name.encode("utf-8", "backslashreplace").decode()
             raise UsageError(f"the name {shown!r} is not valid UTF-8; rename the file or folder")
+
+
+def refuse_default_backbone(
+    registry: Registry, assignments: Iterable[Assignment], default: Backbone
+) -> None:
+    """UsageError if a user's own images would be scored with a backbone that nobody named."""
+    names = {name: None for one in assignments for name in (one.dataset, one.source) if name}
+    for name in names:
+        if registry.get("datasets", name).own:
+            raise UsageError(
+                f"{name} needs a backbone: name one, --model ViT-B-16/openai for photographs "
+                "(`rppbench list backbones` lists more)\n"
+                f"--model {default.name} runs it on the default: {default.note or default.title}"
+            )

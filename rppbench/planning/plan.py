@@ -15,7 +15,11 @@ from rppbench.contracts.recipe import Recipe, select
 from rppbench.contracts.task import Assignment, Task
 from rppbench.data.draws import HELD_OUT_SHOT
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.checked import checked_assignments, refuse_surrogates
+from rppbench.planning.checked import (
+    checked_assignments,
+    refuse_default_backbone,
+    refuse_surrogates,
+)
 from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import changed, pretraining, refuse_idle, shots_of, with_draw
 from rppbench.planning.request import Request, TooManyCellsError
@@ -49,13 +53,14 @@ def cells(
     TooManyCellsError for more than `most` cells, before any of them is built.
     """
     refuse_surrogates((*request.methods, *request.tasks, *request.datasets, request.backbone))
-    backbone = request.backbone or registry.default_backbone().name
-    request = replace(request, backbone=backbone)
+    default = None if request.backbone else registry.default_backbone()
+    if default:
+        request = replace(request, backbone=default.name)
     named = (registry.get("datasets", name).name for name in request.datasets)
     wanted = tuple(dict.fromkeys(named))  # two spellings of a path are one data set
     input_digests = input_digests or InputDigests(registry)
     lines: dict[str, None] = {}
-    planner = _Planner(registry, request, registry, wanted, input_digests, lines, most)
+    planner = _Planner(registry, request, registry, wanted, input_digests, lines, most, default)
     planned = list(planner.cells())
     others = [name for name in wanted if name not in planner.scored]
     if others:
@@ -172,6 +177,8 @@ class _Planner:
     faults: dict[str, None]
     """A line for each method and task whose code fails."""
     most: float
+    default: Backbone | None
+    """The backbone of the request where it names none."""
     used: set[str] = field(default_factory=set)
     """Keys of --set that any component has as an option."""
     scored: set[str] = field(default_factory=set)
@@ -243,6 +250,8 @@ class _Planner:
             chosen = [a for a in chosen if a.dataset not in others]
             if others:
                 self.closed[method_name, task_name] = sorted(others)
+        if self.default:
+            refuse_default_backbone(registry, chosen, self.default)
         # Cells that differ in the scored data set alone share a training.
         learners = [(replace(a, dataset=""), learning_of(a.source, a.shots or 0)) for a in chosen]
         pretrainings = {

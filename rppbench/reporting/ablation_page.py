@@ -22,7 +22,13 @@ from rppbench.reporting.layout import (
     cost_columns,
     headline_text,
 )
-from rppbench.reporting.markdown import cell_text, difference_cells, escape, markdown_table
+from rppbench.reporting.markdown import (
+    cell_text,
+    difference_cells,
+    escape,
+    markdown_table,
+    stand_in_note,
+)
 
 
 def page(report: Ablation) -> str:
@@ -32,6 +38,7 @@ def page(report: Ablation) -> str:
     lines = [
         f"# Ablation {escape(report.grid.title)}: {escape(_method(report))}, {escape(table.title)}",
         "",
+        *stand_in_note([table]),
         "; ".join(
             [
                 *map(escape, conditions(table, learned=True)),

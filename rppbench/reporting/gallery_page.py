@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.variants import variants
+from rppbench.records import stand_in
 from rppbench.records.cell import spell
 from rppbench.records.record import Record
 from rppbench.reporting.html_text import escape
@@ -36,6 +37,8 @@ def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) 
         "object of its class by at least half. A class is gained where more of it is right than in "
         "the prediction beside, and lost where less is.",
     ]
+    if stand_in.of_cell(cell):
+        paragraphs.insert(0, f"{stand_in.HEADING} {stand_in.WARNING}")
     figures = [
         f'<figure><img src="{escape(file)}" alt="{escape(scene)}: image, truth and prediction" '
         f'loading="lazy"><figcaption>{escape(scene)}: {escape(caption)}</figcaption></figure>'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rppbench.files.printable import one_line
 from rppbench.leaderboard.number_format import DECIMALS, p_value_text
 from rppbench.leaderboard.tables import Table
+from rppbench.records import stand_in
 from rppbench.reporting import shot_curve
 from rppbench.reporting.footnotes import footnotes
 from rppbench.reporting.layout import (
@@ -65,12 +66,19 @@ def escape(text: str) -> str:
     return text
 
 
+def stand_in_note(tables: Iterable[Table]) -> list[str]:
+    """The warning of a page whose tables come from the embedded world, and an empty line."""
+    if not any(table.stand_in for table in tables):
+        return []
+    return [f"> **{stand_in.HEADING}** {escape(stand_in.WARNING)}", ""]
+
+
 def page(tables: Sequence[Table]) -> str:
     """One page: a part for each task, and in it a section for each table."""
     lines: list[str] = []
     for task in dict.fromkeys(table.task for table in tables):
         of_task = [table for table in tables if table.task == task]
-        lines += [f"# {escape(of_task[0].title)}", ""]
+        lines += [f"# {escape(of_task[0].title)}", "", *stand_in_note(of_task)]
         if len(of_task) > 1 and not shot_curve.differ_in_shots_only(of_task):
             lines += [
                 f"> **Warning:** the {len(of_task)} tables of this page were measured under "

@@ -19,6 +19,7 @@ from rppbench.files.printable import printable
 from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.calibration import Curve
 from rppbench.leaderboard.tables import Table
+from rppbench.records import stand_in
 from rppbench.records.names import file_name
 from rppbench.records.record import lower_is_better
 from rppbench.reporting import ablation_page, ablation_plots, plots
@@ -87,7 +88,7 @@ def page(
     script = (web / "script.js").read_text("utf-8")
     digest = sha256(f"\n{script}\n".encode()).digest()  # of all characters between the tags
     details: list[list[dict[str, object]]] = []
-    sections = []
+    sections = list(_stand_in_section(tables))
     for number, curve in enumerate(shot_curves(built.table for built in tables), 1):
         sections.append(_shot_section(number, curve))
     for number, built in enumerate(tables, 1):
@@ -103,6 +104,15 @@ def page(
         sections="\n".join(sections),
         data=embedded({"rows": details}),
     )
+
+
+def _stand_in_section(tables: Sequence[TableWithVariants]) -> Iterator[str]:
+    """The warning of a page with numbers from the embedded world, above all tables."""
+    if any(built.table.stand_in for built in tables):
+        yield (
+            f'<p class="warning"><strong>{escape(stand_in.HEADING)}</strong> '
+            f"{escape(stand_in.WARNING)}</p>"
+        )
 
 
 def embedded(data: object) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +336,28 @@ def test_a_comma_in_a_path_goes_with_set(plan: Plan) -> None:
 def test_an_unknown_source_is_refused_at_once(plan: Plan) -> None:
     with pytest.raises(UsageError, match="no data set is named 'foldr:/x'"):
         plan("toy-one", tasks=("cross-dataset:suite=toy,source=foldr:/x",))
+
+
+@pytest.mark.parametrize(
+    ("datasets", "task"),
+    [
+        (("folder:/x",), "cross-dataset:suite=toy"),
+        (("json:/x.json",), "few-shot:suite=toy"),
+        (("wds:/x",), "cross-dataset:suite=toy"),
+        (("hf:x/y",), "cross-dataset:suite=toy"),
+        (("toy-one",), "cross-dataset:suite=toy,source=folder:/x"),
+    ],
+)
+def test_own_data_is_never_scored_with_a_backbone_that_nobody_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, datasets: tuple[str, ...], task: str
+) -> None:
+    registry, request = Registry.load(), Request(("context",), (task,), datasets)
+    monkeypatch.setattr(registry, "default_backbone", lambda: registry.get("backbones", "tiny"))
+    with pytest.raises(UsageError, match=r"needs a backbone: name one, --model(.|\n)*--model tiny"):
+        cells(registry, request)
+    assert cells(registry, replace(request, backbone="tiny"))
+    toys = replace(request, tasks=("cross-dataset:suite=toy",), datasets=("toy-one",))
+    assert cells(registry, toys)[0].backbone == "tiny", "only own data need a name"
 
 
 def test_a_run_learns_and_scores_on_own_data(
