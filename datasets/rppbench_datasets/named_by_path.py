@@ -37,7 +37,8 @@ def resolve(name: str) -> type[OwnDataset] | None:
         return resolve(canonical)
     # Links are not followed: the title is the name of the link.
     place = Path(os.path.abspath(Path(path).expanduser()))
-    return dataset_class(FORMATS[kind], name, path, place.stem if kind == "json" else place.name)
+    file = Path(path.partition("?")[0])  # without the folder of its images
+    return dataset_class(FORMATS[kind], name, path, file.stem if kind == "json" else place.name)
 
 
 def _refuse_bare_path(name: str) -> None:

@@ -14,24 +14,19 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 from PIL import Image
 
 from rppbench.contracts import Dataset, Finding, Sample
-from rppbench.errors import MissingDataError, unknown
+from rppbench.errors import MissingDataError, UsageError, unknown
 from rppbench.files.class_names import alike
-from rppbench_datasets import image_files
+from rppbench_datasets import flat_folder, image_files, listing
 from rppbench_datasets.image_files import paths_below
-from rppbench_datasets.manifest import END, check_text
 
 SPLITS = ("train", "val", "test")
 SHOWN = 5
 """Most files that a message names."""
-
-UNREAD = (".heic", ".heif", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw")
-"""Endings of image files that are not read."""
-CLUTTER = (b"Thumbs.db", b"desktop.ini")
-"""Files that an operating system leaves in folders of images."""
 
 NOT_READ = "files in class folders that are not read as images"
 UNLABELLED = "images beside the class folders, without a class"
@@ -54,14 +49,29 @@ class OwnDataset(Dataset):
     path: ClassVar[str]
     """The path as the user wrote it; records hold this form."""
 
+    options: ClassVar[tuple[str, ...]] = ()
+    """Options that a path takes: 'PATH?NAME=VALUE&NAME=VALUE'."""
+
     def __init__(self) -> None:
-        self.place = Path(self.path).expanduser()
+        location, self.chosen = self._options()
+        self.place = Path(location).expanduser()
         self._left_out: dict[str, list[str]] = {}
         """What was left out, in words -> paths below the root."""
         self.root, self._classes, self._lists = self._read()
         if not any(self._lists.values()):
             raise MissingDataError(f"{self.name}: no images\n{self._layout()}")
         self._sizes = dict(self._measure())
+
+    def _options(self) -> tuple[str, dict[str, str]]:
+        """The path without its options, and the options. UsageError for an unknown one."""
+        location, _, query = self.path.rpartition("?")
+        if not self.options or not location or Path(self.path).expanduser().exists():
+            return self.path, {}
+        chosen = dict(parse_qsl(query, keep_blank_values=True))
+        for option in chosen:
+            if option not in self.options:
+                raise unknown(f"option of {self.kind}: is named", option, self.options, "options")
+        return location, chosen
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A worker cannot import a class that was made from a name, only its base.
@@ -136,9 +146,11 @@ def _unpickle(base: type[OwnDataset], name: str, path: str, title: str) -> OwnDa
 
 
 class FolderImages(OwnDataset):
-    """Images in train, val and test/<class>/*, or in <class>/*, which are then all for testing."""
+    """Images in train, val and test/<class>/*, or in <class>/*, which are then split by content."""
 
     kind = "folder"
+    options = ("train", "val", "test")
+    _split_remark = ""
 
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
@@ -149,16 +161,22 @@ class FolderImages(OwnDataset):
     def _layout(self) -> str:
         return (
             f"{self.place} should hold train/<class>/*, val/<class>/* and test/<class>/* "
-            "(one of them is enough), or <class>/*, which is then for testing"
+            "(one of them is enough), or <class>/*, which is then split by content"
         )
 
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
         if not self.place.is_dir():
             raise MissingDataError(f"{self.name}: no folder {self.place}\n{self._layout()}")
-        top_folders = _folders(self.place)
+        top_folders = listing.folders(self.place)
         # A class may be called 'train': a split holds folders, a class holds images.
         parts = {split: f"{split}/" for split in SPLITS if split in top_folders}
-        parts = {split: part for split, part in parts.items() if _folders(self.place / part)}
+        parts = {split: part for split, part in parts.items() if listing.folders(self.place / part)}
+        if parts and self.chosen:
+            raise UsageError(
+                f"{self.name}: {self.place} is split into {', '.join(parts)} already; options are "
+                "for a flat folder of class folders"
+            )
+        flat = not parts
         parts = parts or {"test": ""}
         self._note_unread_folders(top_folders, parts)
         files_by_split = {split: self._split_files(part) for split, part in parts.items()}
@@ -172,14 +190,41 @@ class FolderImages(OwnDataset):
             ]
             for split, files in files_by_split.items()
         }
+        if flat and self.chosen != {"test": "all"}:
+            lists = self._divided(lists["test"])
         return self.place, [self._class_name(name) for name in names], lists
+
+    def _divided(self, samples: Sequence[Sample]) -> Lists:
+        """The images of a flat folder by split."""
+        if "test" in self.chosen:
+            raise UsageError(
+                f"{self.name}: test takes 'all', for testing only, and no other option beside it; "
+                "what train and val leave is for testing"
+            )
+        shares = flat_folder.shares(self.chosen, self.name)
+        division = flat_folder.divided(self.place, samples, shares)
+        self.split_rule = str(shares)
+        counts = ", ".join(f"{len(listed):,} {name}" for name, listed in division.lists.items())
+        joined = f"; near-duplicates kept together: {division.joined:,}" if division.joined else ""
+        self._split_remark = f"{self.name}: split by content into {counts} images{joined}"
+        if samples and "test" not in division.lists:
+            raise MissingDataError(
+                f"{self.name}: each class has one image or only near-duplicates, so none is left "
+                f"to test on; folder:{self.place}?test=all takes all for testing"
+            )
+        return division.lists
+
+    def remarks(self) -> Iterator[str]:
+        if self._split_remark:
+            yield self._split_remark
+        yield from super().remarks()
 
     def _split_files(self, part: str) -> dict[str, list[str]]:
         """Image files of each class folder of a split that has any; notes all that is left out."""
-        self._note(UNLABELLED, [f"{part}{name}" for name in _unlabelled(self.place / part)])
+        self._note(UNLABELLED, [f"{part}{name}" for name in listing.unlabelled(self.place / part)])
         files = {}
-        for name in _folders(self.place / part):
-            images, others, folders = _entries(self.place / part / name)
+        for name in listing.folders(self.place / part):
+            images, others, folders = listing.entries(self.place / part / name)
             self._note(NOT_READ, [f"{part}{name}/{other}" for other in others])
             self._note(NESTED, [f"{part}{name}/{folder}/" for folder in folders])
             if images:
@@ -220,6 +265,7 @@ class JsonListedImages(OwnDataset):
     """Images listed in a JSON file like CoOp's: {"test": [["cat/1.jpg", 0, "cat"], ...], ...}."""
 
     kind = "json"
+    options = ("images",)
 
     def file(self, sample: Sample) -> Path:
         return self.root / sample.key
@@ -230,8 +276,8 @@ class JsonListedImages(OwnDataset):
     def _layout(self) -> str:
         return (
             f"{self.place} should hold {{'train': [[path, label, class name], ...], 'val': ..., "
-            "'test': ...} (one of them is enough), with paths below its own folder or below "
-            "'images' in it"
+            "'test': ...} (one of them is enough), with paths below its own folder, below "
+            "'images' in it, or below the folder of json:FILE?images=FOLDER"
         )
 
     def _read(self) -> tuple[Path, Sequence[str], Lists]:
@@ -259,7 +305,7 @@ class JsonListedImages(OwnDataset):
         unlisted = [
             str(folder / name)
             for folder in sorted({PurePosixPath(key).parent for key in listed})
-            for name in _entries(self.root / folder)[0]
+            for name in listing.entries(self.root / folder)[0]
             if str(folder / name) not in listed
         ]
         if unlisted:
@@ -299,7 +345,9 @@ class JsonListedImages(OwnDataset):
         return Sample(str(path), label)
 
     def _images(self, lists: Lists) -> Path:
-        """The folder that paths are relative to: the file's own, or 'images' in it."""
+        """The folder that paths are relative to: the named one, the file's own or its 'images'."""
+        if "images" in self.chosen:
+            return Path(self.chosen["images"]).expanduser()
         folder = self.place.parent
         first = next((samples[0].key for samples in lists.values() if samples), "")
         for root in (folder, folder / "images"):
@@ -309,43 +357,6 @@ class JsonListedImages(OwnDataset):
 
     def _error(self, problem: str) -> MissingDataError:
         return MissingDataError(f"{self.name}: {problem}\n{self._layout()}")
-
-
-def _folders(place: Path) -> list[str]:
-    """Names of the folders in a folder, sorted; hidden ones are left out."""
-    try:
-        with os.scandir(place) as entries:
-            names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-    except OSError as error:
-        raise MissingDataError(f"cannot list {place}: {error.strerror}") from error
-    check_text(END.join(map(os.fsencode, names)), place)
-    return names
-
-
-def _entries(place: Path) -> tuple[list[str], list[str], list[str]]:
-    """Names of image files, other files and folders in a folder, each sorted; hidden ones not."""
-    images, others, folders = list[bytes](), list[bytes](), list[bytes]()
-    try:
-        with os.scandir(os.fsencode(place)) as entries:
-            for entry in entries:
-                if image_files.is_image_file(entry.name) and entry.is_file():
-                    images.append(entry.name)
-                elif not entry.name.startswith(b".") and entry.name not in CLUTTER:
-                    (folders if entry.is_dir() else others).append(entry.name)
-    except OSError as error:
-        raise MissingDataError(f"cannot list {place}: {error.strerror}") from error
-    check_text(END.join(sorted(images)), place)
-    return (
-        [name.decode() for name in sorted(images)],
-        [os.fsdecode(name) for name in sorted(others)],
-        [os.fsdecode(name) for name in sorted(folders)],
-    )
-
-
-def _unlabelled(place: Path) -> list[str]:
-    """Names of image files that lie beside class folders, of endings that are not read too."""
-    images, others, _ = _entries(place)
-    return [*images, *(name for name in others if name.lower().endswith(UNREAD))]
 
 
 def _first(paths: Sequence[str]) -> str:

@@ -66,6 +66,9 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("--seed", nargs="+", type=int, default=[1], metavar="N", help="seeds, one draw each [1]")
     add("--form", default=FORMS[0], metavar="FORM", help=f"{' or '.join(FORMS)} [{FORMS[0]}]")
     add("--to", required=True, metavar="DIR", help="folder for the files, shot_N-seed_S.json")
+    add = verb("split", "write which images are for what as a list that json:FILE reads", split)
+    add("name", metavar="NAME", help="name of the data set, such as folder:PATH")
+    add("--to", required=True, metavar="FILE", help="new file")
     add = verb("export", "write a data set in another format", exported)
     add("name", metavar="NAME", help="name of the data set")
     add("--format", required=True, metavar="FORMAT", help=", ".join(FORMATS))
@@ -205,6 +208,18 @@ def drawn(arguments: argparse.Namespace) -> int:
             stem = f"shot_{shots}-seed_{seed}"
             for path in write_draw(folder, stem, arguments.form, draw, opened):
                 out.print(str(path), soft_wrap=True)
+    return 0
+
+
+def split(arguments: argparse.Namespace) -> int:
+    """Write the lists of a data set of image files, and print the name that reads them."""
+    from rppbench.data.check import SPLITS
+    from rppbench.data.split_files import write_split
+
+    opened = _registry().get("datasets", arguments.name)()
+    to = Path(arguments.to).expanduser()
+    root = write_split(opened, _present(opened, SPLITS), to)
+    console().print(f"json:{to}?images={root}", soft_wrap=True)
     return 0
 
 

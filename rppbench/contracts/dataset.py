@@ -133,6 +133,8 @@ class Dataset(Component, ABC):
     generated: ClassVar[bool] = False
     """Whether code makes its images and annotations from files of its own package, all covered by
     `fingerprint`: nothing else has to be looked at to know that they are the same."""
+    split_rule: str = ""
+    """How its images were split, where a rule did it: kept in records. '' for published splits."""
     own: ClassVar[bool] = False
     """Whether its images are a user's own, so that no backbone is a sensible default for them."""
     unit: ClassVar[str] = "image"

@@ -52,6 +52,8 @@ class InputDigests:
             pairs.append((f"teacher:{teacher}", self._weights(teacher)))
         component: type[Dataset] = self.registry.get("datasets", dataset)
         pairs += [*version_of("version", component), *core_version()]
+        if (opened := self.datasets.get(dataset)) and opened.split_rule:
+            pairs.append((f"split:{dataset}", opened.split_rule))
         return tuple(sorted(pairs))
 
     def of_files(self, task: Task) -> tuple[tuple[str, str], ...]:

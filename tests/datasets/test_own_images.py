@@ -81,11 +81,10 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
         data.samples("val")
 
 
-def test_a_folder_of_classes_is_all_for_testing(tmp_path: Path) -> None:
-    """Even if a class has the name of a split."""
+def test_a_class_may_have_the_name_of_a_split(tmp_path: Path) -> None:
     root = make(tmp_path, "")
     save_image(root / "train" / "thomas.png")
-    data = opened(f"folder:{root}")
+    data = opened(f"folder:{root}?test=all")
     assert list(data.classes) == ["blue bird", "red fox", "train"]
     assert lists(data, "test")[-1] == ("train/thomas.png", 2)
     with pytest.raises(UsageError, match=r"no split of .* is named 'train'"):
@@ -367,10 +366,10 @@ def test_a_run_learns_and_scores_on_own_data(
     make(place / "holiday", "")
     words = ["run", "--method", "fixed", "context", "--model", "tiny", "--num-workers", "1"]
     words += ["--task", "cross-dataset:suite=toy,source=folder:birds"]
-    words += ["--dataset", "folder:holiday", "folder:gone", "toy-one"]
+    words += ["--dataset", "folder:holiday?test=all", "folder:gone", "toy-one"]
     assert main(words) == 1
     page, messages = capsys.readouterr()
-    assert "| Method | Toy one | gone | holiday | Average of 3 |" in page
+    assert "| Method | Toy one | gone | holiday?test=all | Average of 3 |" in page
     assert "4 done, 0 had a record, 2 failed" in messages
     records, _ = Store(place / "runs").all()
     failures = {record.failure.kind for record in records if record.failure}
@@ -438,7 +437,8 @@ def test_two_classes_of_one_split_are_two_however_alike(
 ) -> None:
     for name in ("Cat", "cat", "yak"):
         save_image(tmp_path / "set" / name / "0.png", (len(name), 0, 0))
-    words = ["--method", "zeroshot", "--dataset", f"folder:{tmp_path}/set", "--model", "demo"]
+    words = ["--method", "zeroshot", "--dataset", f"folder:{tmp_path}/set?test=all"]
+    words += ["--model", "demo"]
     assert main(["plan", *words, "--output", str(tmp_path / "out")]) == 0
     assert "no prompt can tell their classes apart: 'Cat' and 'cat'" in capsys.readouterr().err
 
