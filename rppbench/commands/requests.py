@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.data.root import use_data
+from rppbench.data.root import use_data, use_partial
 from rppbench.errors import UsageError
 from rppbench.planning.settings import Settings
 
@@ -22,6 +22,7 @@ def loaded(chosen: Settings) -> Registry:
 
     if chosen.data is not None:
         use_data(Path(chosen.data).expanduser())
+    use_partial(chosen.partial)
     registry = Registry.load()
     if not chosen.method:
         names = ", ".join(registry.all("methods")) or "(none)"
@@ -69,6 +70,7 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
             limit=chosen.limit,
             recipe=chosen.recipe,
             draw=chosen.draw or "",
+            partial=chosen.partial,
             settings=tuple(chosen.set.items()),
         )
         for backbone in backbones or ("",)

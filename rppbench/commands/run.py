@@ -67,6 +67,11 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
         metavar="[NAME=]FILE",
         help="learn from the images that a file lists, or from long-tail:RATIO [CoOp's draw]",
     )
+    add(
+        "--partial",
+        action=argparse.BooleanOptionalAction,
+        help="take published data sets with the images that are there; in tables of their own",
+    )
     add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
     add("--batch-size", type=int, metavar="N", help="images per batch when scoring [128]")
     add("--num-workers", type=int, metavar="N", help="processes that read images [0]")

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.data.root import use_data
+from rppbench.data.root import use_data, use_partial
 from rppbench.errors import LostError, unknown
 from rppbench.execution.devices import torch_device
 from rppbench.files.sizes import parse_size
@@ -30,6 +30,7 @@ def help_on(chosen: Settings) -> int:
         return 0
     if chosen.data is not None:
         use_data(Path(chosen.data).expanduser())
+    use_partial(chosen.partial)
     runner = runner_of(chosen)
     try:
         with joined(runner.device) as runner.group:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.dataset import Sample as Sample
     from rppbench.contracts.dataset import SourceFile as SourceFile
     from rppbench.contracts.dataset import data_root as data_root
+    from rppbench.contracts.dataset import may_be_partial as may_be_partial
     from rppbench.contracts.engine import CellGroup as CellGroup
     from rppbench.contracts.engine import Engine as Engine
     from rppbench.contracts.engine import Event as Event
@@ -94,6 +95,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Sample",
         "SourceFile",
         "data_root",
+        "may_be_partial",
     ),
     "rppbench.contracts.engine": (
         "CellGroup",

@@ -24,6 +24,15 @@ def data_root() -> Path:
     return Path(named).expanduser()
 
 
+PARTIAL = "RPPBENCH_PARTIAL"
+"""The variable that `--partial` sets for this process and its workers."""
+
+
+def may_be_partial() -> bool:
+    """Whether a published data set may have fewer images than published; results are marked."""
+    return os.environ.get(PARTIAL) == "1"
+
+
 class Component:
     """The facts that tables, `list` and `info` print about every component."""
 

@@ -29,7 +29,7 @@ from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import part_version, version_of
-from rppbench.records.cell import Cell, Choice, Option, Pairs, Training
+from rppbench.records.cell import PARTIAL, Cell, Choice, Option, Pairs, Training
 
 SCOPES = ("method", "task", "recipe")
 
@@ -271,7 +271,8 @@ class _Planner:
         def inputs_of(dataset: str) -> Pairs:
             task_version = (f"task:{task.name}", f"version {task_class.version}")
             data = self.input_digests.of(dataset, request.backbone, None)
-            return (*data, task_version, *files, *versions)
+            partial = (PARTIAL,) if request.partial else ()
+            return (*data, task_version, *files, *partial, *versions)
 
         @cache
         def first_of(learner: Assignment) -> Training:

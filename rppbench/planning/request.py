@@ -32,6 +32,8 @@ class Request:
     in place of the test images; '' scores the task."""
     draw: str = ""
     """How training images are drawn: '' as CoOp does, '[NAME=]FILE' or 'long-tail:RATIO'."""
+    partial: bool = False
+    """Whether data sets may lack images (`contracts.dataset.may_be_partial`): marks its cells."""
     settings: tuple[tuple[str, str], ...] = ()
     """(KEY, VALUE) of --set; KEY is 'length', 'method.length', 'task.suite', 'recipe.lr', ..."""
 

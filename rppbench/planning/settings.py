@@ -43,6 +43,7 @@ class Settings:
     seed: tuple[int, ...] = (1,)
     shots: tuple[int, ...] = ()
     draw: str | None = None
+    partial: bool = False
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0

@@ -121,6 +121,8 @@ COMPARABLE = ("task", "dataset", "backbone", "precision", "limit", "inputs")
 
 DRAW = "draw:"
 """Start of the name of the input that holds the digest of a draw in a file."""
+PARTIAL = ("partial", "fewer images than published")
+"""The input that marks cells of which data sets may lack images."""
 METHOD = "method:"
 """Start of the name of the input that holds the version of a cell's method."""
 
@@ -165,6 +167,11 @@ class Cell:
     def trainings(self) -> tuple[Training, ...]:
         """The training, the one that it continues, and so on; () if nothing is learned."""
         return () if self.training is None else self.training.chain
+
+    @property
+    def partial(self) -> bool:
+        """Whether its data sets may lack images, so that it is compared with no complete one."""
+        return PARTIAL in self.inputs
 
     @property
     def imported(self) -> bool:

@@ -18,6 +18,7 @@ from rppbench.leaderboard.number_format import (
     unit,
 )
 from rppbench.leaderboard.tables import Average, PublishedMatch, Row, Table, TableCell
+from rppbench.records.cell import PARTIAL
 from rppbench.stats.intervals import Interval
 from rppbench.stats.ranks import LEVEL
 
@@ -158,6 +159,9 @@ def training_sources(table: Table) -> list[str]:
     return sorted({row.learned_on for row in table.rows if row.learned_on})
 
 
+PARTIAL_TEXT = "PARTIAL data: fewer images than published, so no number is a published one's"
+
+
 def conditions(table: Table, learned: bool) -> list[str]:
     """Conditions of all numbers as phrases: metric, backbone, test images, source, seeds.
 
@@ -177,6 +181,7 @@ def conditions(table: Table, learned: bool) -> list[str]:
         f"backbone {setting['backbone']}"
         + ("" if setting["precision"] == "unknown" else f" in {setting['precision']}"),
         *([f"{images} test images per data set"] if images != "all" else []),
+        *([PARTIAL_TEXT] if PARTIAL in table.setting else []),
         *([f"trained on {sources[0]} per class"] if learned and len(sources) == 1 else []),
         *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),
     ]

@@ -16,7 +16,7 @@ from typing import ClassVar, NamedTuple
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample, SourceFile, data_root
+from rppbench.contracts import Dataset, Sample, SourceFile, data_root, may_be_partial
 from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
 from rppbench.files.lines import numbered_lines, read_lines
 from rppbench.files.rgb import decode_image
@@ -115,8 +115,11 @@ class CoopDataset(Dataset):
         return sha.hexdigest()[:32]
 
     def check_count(self, split: str, count: int, where: Path) -> None:
-        """MissingDataError if a list does not have `self.counts[split]` images."""
-        if count != self.counts[split]:
+        """MissingDataError if a list does not have `self.counts[split]` images.
+
+        With `--partial` it may have fewer.
+        """
+        if count != self.counts[split] and not (may_be_partial() and count < self.counts[split]):
             raise MissingDataError(
                 f"{self.name}: {where} has {count:,} {split!r} images, not {self.counts[split]:,}",
                 WRONG_COUNT,
@@ -148,6 +151,8 @@ class ListedDataset(CoopDataset):
             [self.images] if self.images else list(self.aliases),
             self.aliases,
         )
+        if may_be_partial():
+            self._leave_out_missing()
         # One file is enough to notice a folder that was moved or renamed.
         for split, entries in self._lists.items():
             first = self.file(Sample(*entries[0]))
@@ -164,6 +169,16 @@ class ListedDataset(CoopDataset):
     def class_name(self, path: str) -> str | None:
         """The class name in a path, in the spelling of the lists; None if paths have none."""
         return None
+
+    def _leave_out_missing(self) -> None:
+        """Keep the listed images that exist, and the splits that have any."""
+        there = {
+            split: [entry for entry in entries if self.file(Sample(*entry)).is_file()]
+            for split, entries in self._lists.items()
+        }
+        if not any(there.values()):
+            raise MissingDataError(f"{self.name}: none of its images is in {self.home}")
+        self._lists = {split: entries for split, entries in there.items() if entries}
 
     def check_order(self, names: Sequence[str], folders: Sequence[str], where: Path) -> None:
         """MissingDataError if the labels do not number the classes in the published order.

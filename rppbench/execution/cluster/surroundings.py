@@ -16,7 +16,7 @@ from rppbench.plugins.registry import GROUP
 
 PATHS = ("RPPBENCH_DATA", "DATA", "RPPBENCH_CACHE", "HF_HOME", "TORCH_HOME")
 """Variables that name a folder."""
-OTHERS = ("RPPBENCH_CACHE_SIZE", "OMP_NUM_THREADS", "HF_HUB_OFFLINE")
+OTHERS = ("RPPBENCH_CACHE_SIZE", "RPPBENCH_PARTIAL", "OMP_NUM_THREADS", "HF_HUB_OFFLINE")
 
 
 @dataclass(frozen=True)
