@@ -213,7 +213,7 @@ def test_images_that_are_made_are_exported_as_they_are(
     folder.mkdir(parents=True)
     Image.new("RGB", (5, 4), (1, 2, 3)).save(folder / "A.BMP")
     to = tmp_path / "tars"
-    name = f"folder:{folder.parent}"
+    name = f"folder:{folder.parent}?test=all"
     assert run(capsys, "export", name, "--format", "webdataset", "--to", str(to))[0] == 0
     assert (to / "classnames.txt").read_text(encoding="utf-8") == "ü x\n"
     with tarfile.open(to / "test" / "0.tar") as opened:

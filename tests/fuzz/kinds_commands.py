@@ -54,7 +54,17 @@ def run_inputs(folder: Path) -> None:
         ["score", "boxes.json", "--variant", "x", *objects],
         [*zero, "--vocabulary", "names.txt", "--to", "c1"],
         [*zero, "--vocabulary", "coco.json", "--to", "c2"],
-        ["plan", "--method", "zeroshot", "--dataset", "folder:set", "--output", "runs"],
+        [
+            "plan",
+            "--method",
+            "zeroshot",
+            "--model",
+            "demo",
+            "--dataset",
+            "folder:set",
+            "--output",
+            "runs",
+        ],
     ):
         assert main(words) in (0, 1, 2), words
 

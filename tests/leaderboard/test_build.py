@@ -66,7 +66,7 @@ def test_numbers_that_print_alike_are_equally_best():
 
 
 def test_a_single_row_is_not_marked_as_best():
-    assert "**" not in markdown.page(build([record()]))
+    assert "**" not in markdown.page(build([record(backbone="ViT-B-16/openai")]))
 
 
 def test_an_incomplete_average_is_marked_explained_last_and_never_bold():
