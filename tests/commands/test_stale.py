@@ -47,7 +47,8 @@ def test_a_replaced_image_is_named_and_its_cell_runs_again(
     status, printed, _ = run_command("plan", *FIXED)
     assert status == 0
     reason = (
-        "stale (1 cell): test images of 'folder:images?test=all' changed since (1: red_square/1.bmp)\n"
+        "stale (1 cell): test images of 'folder:images?test=all' changed since "
+        "(1: red_square/1.bmp)\n"
         "1 cell: 1 to run, 1 stale; 0 trainings"
     )
     assert reason in printed
