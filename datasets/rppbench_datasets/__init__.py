@@ -13,20 +13,36 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
     """The rendered data sets of the embedded world, and published data sets."""
-    from rppbench_datasets import coop, demo, detection, segmentation, styled
+    from rppbench_datasets import clip_benchmark, coop, demo, detection, segmentation, styled
     from rppbench_datasets.imagenet21k import ImageNet21K
     from rppbench_datasets.scenes import Scenes
     from rppbench_datasets.styled_scenes import StyledScenes
 
     rendered: list[type[Dataset]] = [Scenes, *styled.SETS, StyledScenes]
-    return [*demo.SETS, *coop.SETS, ImageNet21K, *rendered, *segmentation.SETS, *detection.SETS]
+    return [
+        *demo.SETS,
+        *coop.SETS,
+        ImageNet21K,
+        *rendered,
+        *segmentation.SETS,
+        *detection.SETS,
+        *clip_benchmark.SETS,
+    ]
 
 
 @hookimpl
 def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
-    """The data set of a name: 'folder:/path', 'json:/path', 'wds:/path', 'wds/NAME', 'hf:NAME'."""
-    from rppbench_datasets.named_by_path import resolve
+    """The data set of a name: 'folder:/path', 'json:/path', 'wds:/path', 'wds/NAME', 'hf:NAME'.
 
+    Or the one that another program knows by that name: 'imagenet1k', 'vtab/eurosat'.
+    """
+    from rppbench_datasets.named_by_path import resolve
+    from rppbench_datasets.synonyms import usual_name
+
+    usual = usual_name(name)
+    if usual != name:
+        known = {one.name: one for one in rppbench_datasets()}
+        return known.get(usual)
     return resolve(name)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rppbench.data.root import use_data, use_partial
 from rppbench.errors import UsageError
 from rppbench.planning.settings import Settings
+from rppbench.terminal.console import note
 
 if TYPE_CHECKING:  # both need torch
     from rppbench.planning.request import Request
@@ -49,6 +50,7 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
     """The requests to the planner, one for each backbone, which cells know by one spelling."""
     from rppbench.execution.devices import check_precision, torch_device
     from rppbench.models.identity import resolve
+    from rppbench.planning.dataset_names import datasets
     from rppbench.planning.request import Request
 
     # One message now instead of a failure in every cell.
@@ -57,11 +59,12 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
     shipped = registry.all("backbones")
     backbones = dict.fromkeys(resolve(name, shipped).name for name in chosen.backbones)
     teacher = resolve(chosen.teacher, shipped).name if chosen.teacher else None
+    named = datasets(chosen.dataset, registry, note)
     return [
         Request(
             methods=chosen.method,
             tasks=chosen.task,
-            datasets=chosen.dataset,
+            datasets=named,
             backbone=backbone,
             teacher=teacher,
             seeds=chosen.seed,

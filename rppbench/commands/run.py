@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.engines import engine_lines, engine_of, run_engine, submit
 from rppbench.commands.leaderboard import read_records, report_damage, tables_of, write_pages
+from rppbench.commands.lists import Several, choices, names, numbers
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
 from rppbench.errors import UsageError
@@ -42,26 +43,30 @@ if TYPE_CHECKING:  # all of these need torch
 def plan_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `plan`. An omitted flag is None, so that a config file can set it."""
     add = parser.add_argument
-    many: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    many: dict[str, Any] = {"action": Several, "parts": choices}
     add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
     add("--task", **many, metavar="NAME[:K=V,...]", help="tasks [cross-dataset]")
     add(
         "--dataset",
-        **many,
+        action=Several,
+        parts=names,
         metavar="NAME",
-        help="score only these data sets [all of the task]; your own: folder:PATH, json:PATH",
+        help="score only these data sets [all of the task], or a text file with one a line; your "
+        "own: folder:PATH, json:PATH",
     )
     add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
     add(
         "--model",
-        **many,
+        nargs="+",
+        action="extend",
         metavar="MODEL",
         help="backbones, or a text file with one a line [the default of `list backbones`]",
     )
     add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
     add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
-    add("--seed", **many, type=int, metavar="N", help="seeds; one training for each [1]")
-    add("--shots", **many, type=int, metavar="N", help="training images per class [the recipe's]")
+    many["parts"] = numbers
+    add("--seed", **many, metavar="N", help="seeds; one training for each [1]")
+    add("--shots", **many, metavar="N", help="training images per class [the recipe's]")
     add(
         "--draw",
         metavar="[NAME=]FILE",

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -78,9 +79,13 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
             f"backbone {backbone!r} names no weights: write {model}/TAG or {model}/FILE\n"
             f"tags: {', '.join(sorted(tags(model))) or '(none)'}"
         )
+    models = get_close_matches("-".join(parts[:-1] or parts), model_configs(), n=3, cutoff=0.8)
+    near = [f"{model}/{parts[-1]}" if parts[1:] else f"{model}/TAG" for model in models]
     notes = ["also: MODEL/TAG or MODEL/FILE of open_clip, hf-hub:ORG/NAME, local-dir:FOLDER"]
     if Path(backbone).is_file():
         notes.append(f"{backbone} is a file: name its model too, MODEL/{backbone}")
+    elif near:
+        notes.insert(0, f"models of open_clip with near names: {', '.join(near)}")
     elif len(parts) == 2 and not backbone.startswith(PATHS):
         notes.append(f"a repository of the Hugging Face hub is named as {HUB}{backbone}")
     raise unknown("backbone is named", backbone, shipped, "shipped backbones", notes)

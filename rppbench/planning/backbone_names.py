@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rppbench.errors import UsageError
 from rppbench.files.lines import read_lines
-from rppbench.models.identity import FOLDER
+from rppbench.models.identity import FOLDER, model_configs
 
 LISTS = (".txt", ".lst", ".list")
 """Endings of a list of backbones; a file that does not exist is reported as a missing list."""
@@ -47,9 +47,24 @@ def _named(text: str) -> Iterator[str]:
     if path.suffix in LISTS or (_may_be_a_list(text) and path.is_file()):
         yield from _listed(path)
     elif "," in text and not Path(text.removeprefix(FOLDER)).expanduser().exists():
-        yield from filter(None, (part.strip() for part in text.split(",")))
+        yield from _separated(text)
     else:
         yield text
+
+
+def _separated(text: str) -> Iterator[str]:
+    """The backbones between commas; weights behind a model of open_clip are the model's.
+
+    'ViT-B-32,openai', as CLIP_benchmark writes it, is 'ViT-B-32/openai'.
+    """
+    parts = list(filter(None, (part.strip() for part in text.split(","))))
+    while parts:
+        name = parts.pop(0)
+        # A model without weights is no backbone, so what follows it is its weights.
+        weights = parts[0] if parts and name.replace("/", "-") in model_configs() else ""
+        if weights and weights.partition("/")[0] not in model_configs():
+            name = f"{name}/{parts.pop(0)}"
+        yield name
 
 
 def _may_be_a_list(text: str) -> bool:
@@ -71,4 +86,5 @@ def _listed(path: Path) -> Iterator[str]:
     names = [line for line in lines if not line.startswith("#")]
     if not names:
         raise UsageError(f"{path} names no backbone: write one a line, such as ViT-B-16/openai")
-    yield from names
+    for name in names:
+        yield from _separated(name)

@@ -24,7 +24,7 @@ from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import changed, pretraining, refuse_idle, shots_of, with_draw
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.validation import on_validation
-from rppbench.planning.vocabulary import Extended, learns_all_scored_classes
+from rppbench.planning.vocabulary import Extended, learns_all_scored_classes, with_suites
 from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
@@ -63,8 +63,11 @@ def cells(
     planner = _Planner(registry, request, registry, wanted, input_digests, lines, most, default)
     planned = list(planner.cells())
     others = [name for name in wanted if name not in planner.scored]
-    if others:
-        planned += replace(planner, catalog=Extended(registry, others), wanted=others).cells()
+    for suite, named in with_suites(registry, others).items():
+        planned += replace(planner, suite=suite, wanted=named).cells()
+        if outside := [name for name in named if name not in planner.scored]:
+            extended = Extended(registry, outside)
+            planned += replace(planner, suite=suite, catalog=extended, wanted=outside).cells()
     for name in others:
         if name not in planner.scored:
             scored = ", ".join(sorted(planner.scored)) or "(none)"
@@ -179,6 +182,8 @@ class _Planner:
     most: float
     default: Backbone | None
     """The backbone of the request where it names none."""
+    suite: str = ""
+    """The suite of tasks that none is named for; '' leaves it to the task."""
     used: set[str] = field(default_factory=set)
     """Keys of --set that any component has as an option."""
     scored: set[str] = field(default_factory=set)
@@ -215,6 +220,8 @@ class _Planner:
             if "shots" not in options(task_class):
                 raise UsageError(f"task {task_name!r} takes no --shots")
             task_explicit["shots"] = shots
+        if self.suite and "suite" in options(task_class):
+            task_explicit.setdefault("suite", self.suite)
         task = resolve(task_class, task_explicit)
         suite = str(dict(task.options).get("suite", ""))
 

@@ -37,6 +37,19 @@ def learns_all_scored_classes(registry: Registry, assignment: Assignment) -> boo
     return {source.classes[label] for label in learned} >= set(names)
 
 
+def with_suites(registry: Registry, names: Sequence[str]) -> dict[str, list[str]]:
+    """The data sets by the suite that naming them implies.
+
+    It is their own if it has a source to learn on; '' leaves the suite to the task.
+    """
+    by_suite: dict[str, list[str]] = {}
+    for name in names:
+        suite: str = registry.get("datasets", name).suite
+        implied = suite if suite and registry.names(suite, "source") else ""
+        by_suite.setdefault(implied, []).append(name)
+    return by_suite
+
+
 class Extended:
     """A catalog that adds the given transfer sets to every suite."""
 
