@@ -18,6 +18,7 @@ from rppbench import __version__
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins.containment import EscapeError, contained, interrupts, line_of
 from rppbench.terminal import streams
+from rppbench.terminal.console import note
 from rppbench.terminal.plain_output import plain_output
 
 
@@ -76,6 +77,10 @@ COMMANDS = {
     "cache": Command("show, prune or verify stored features", "cache", "cache"),
     "doctor": Command("describe this installation for a bug report", "doctor", "doctor"),
 }
+
+
+FOREIGN = ("run", "plan", "eval", "build")
+"""Commands that are also understood in the words of CLIP_benchmark."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -144,8 +149,11 @@ def _execute(argv: Sequence[str]) -> int:
         parser.parse_known_args(argv)  # --help and --version end here
         parser.print_help(sys.stderr)
         return 2
-    if name not in COMMANDS:
+    if name not in COMMANDS and name not in FOREIGN:
         raise unknown("command is named", name, COMMANDS, "commands")
+    if name in FOREIGN:
+        argv = import_module("rppbench.commands.clip_benchmark").translated(argv, note)
+        name = next(word for word in argv if not word.startswith("-"))
     command = COMMANDS[name]
     module = import_module(f"rppbench.commands.{command.module}")
     getattr(module, command.flags)(parsers[name])

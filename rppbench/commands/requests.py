@@ -48,9 +48,9 @@ def plugins_named(registry: Registry) -> Iterator[None]:
 
 def requests(registry: Registry, chosen: Settings) -> list[Request]:
     """The requests to the planner, one for each backbone, which cells know by one spelling."""
+    from rppbench.commands.dataset_names import datasets
     from rppbench.execution.devices import check_precision, torch_device
     from rppbench.models.identity import resolve
-    from rppbench.planning.dataset_names import datasets
     from rppbench.planning.request import Request
 
     # One message now instead of a failure in every cell.

@@ -79,7 +79,7 @@ def resolve(backbone: str, shipped: Mapping[str, Backbone]) -> BackboneSource:
             f"backbone {backbone!r} names no weights: write {model}/TAG or {model}/FILE\n"
             f"tags: {', '.join(sorted(tags(model))) or '(none)'}"
         )
-    models = get_close_matches("-".join(parts[:-1] or parts), model_configs(), n=3, cutoff=0.8)
+    models = get_close_matches("-".join(parts[:-1] or parts), model_configs(), n=3, cutoff=0.7)
     near = [f"{model}/{parts[-1]}" if parts[1:] else f"{model}/TAG" for model in models]
     notes = ["also: MODEL/TAG or MODEL/FILE of open_clip, hf-hub:ORG/NAME, local-dir:FOLDER"]
     if Path(backbone).is_file():

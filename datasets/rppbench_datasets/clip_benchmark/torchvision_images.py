@@ -109,7 +109,7 @@ class TorchvisionImages(Dataset):
         return image.convert("RGB")
 
     def file(self, sample: Sample) -> Path | None:
-        split, _, key = sample.key.partition("/")
+        key = sample.key.partition("/")[2]
         return None if key.isdecimal() else self.root / key
 
     def fingerprint(self) -> str:

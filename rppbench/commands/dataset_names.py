@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rppbench.errors import UsageError
 from rppbench.files.lines import read_lines
 from rppbench.planning.backbone_names import LISTS
-from rppbench.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from rppbench.plugins.registry import Registry
 
 VTAB = (
     *("vtab/caltech101", "vtab/cifar100", "vtab/clevr_count_all"),

@@ -1,0 +1,267 @@
+"""The words of CLIP_benchmark's command line (LAION-AI/CLIP_benchmark), as words of this one.
+
+A word with the same meaning here is replaced; one that changes no score is left out with a remark;
+any other is refused in one line, which says the word to use. `eval` is `run`, and what its words
+leave open is as there: zero-shot, on CIFAR-10, with ViT-B-32-quickgelu/laion400m_e32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from pathlib import Path
+
+from rppbench.commands.dataset_names import HUB, on_disk
+from rppbench.errors import UsageError
+
+VERBS = {"run": "run", "plan": "plan", "eval": "run", "build": "leaderboard"}
+"""Commands whose words may be CLIP_benchmark's, and what they are here."""
+BUILD = (
+    "`build` is `leaderboard` here: `rppbench leaderboard --output DIR` makes tables, and .csv "
+    "files, of the records in DIR; results of other programs: `rppbench import`"
+)
+MODEL = "ViT-B-32-quickgelu/laion400m_e32"
+DATASET = "cifar10"
+MODEL_COLLECTIONS = ("openai", "openclip_base", "openclip_multilingual", "openclip_all")
+MODEL_COLLECTIONS += ("openclip_full",)
+SHARDS = "wds/"
+
+TASKS = ("zeroshot_classification", "linear_probe", "auto")
+OTHER_TASKS = ("zeroshot_retrieval", "captioning", "image_caption_selection")
+
+HARMLESS = {
+    "--skip-existing": "is the default here: a cell with a record is kept (--overwrite)",
+    "--no-amp": "is the default here: towers are in fp32 (--precision)",
+    "--quiet": "is not needed: bars are drawn on a terminal alone",
+    "--not": "is left out",  # '--not quiet', as its README has it
+    "--normalize": "is not needed: features are always of unit length",
+    "--skip-load": "is not needed: features that are stored are used",
+    "--feature-root": "is left out: features are stored in $RPPBENCH_CACHE",
+    "--wds-cache-dir": "is left out: archives are read where they lie",
+    "--fewshot-lr": "is left out: linear-probe is fitted by L-BFGS, without a rate",
+    "--fewshot-epochs": "is left out: linear-probe is fitted by L-BFGS, without epochs",
+    "--val-proportion": "is left out: linear-probe is tuned on validation images of its recipe",
+    "--val-split": "is left out: linear-probe is tuned on validation images of its recipe",
+}
+"""Words that change no score of what runs here."""
+REFUSED = {
+    "--custom-template-file": "files of wordings are not read; give one wording, --method "
+    '"zeroshot:template=a photo of a {}." (with a comma in it: --set "template=..."), or '
+    "zeroshot:template=ensemble",
+    "--custom-classname-file": "class names come with the images: folder:PATH or json:FILE",
+    "--annotation-file": "retrieval is not a task here",
+    "--recall-k": "retrieval is not a task here; --metric of `leaderboard` chooses the metric",
+    "--save-clf": "a classifier is written by `rppbench export-classifier`",
+    "--load-clfs": "classifiers are not averaged; `rppbench predict` uses an exported prompt",
+    "--dump-classnames": "class names are printed by `rppbench info DATASET`",
+    "--dump-templates": "the wording is printed by `rppbench info DATASET`",
+    "--model-cache-dir": "weights are stored in the hub's cache: set HF_HOME",
+    "--distributed": "run the same command under torchrun, or with --engine local",
+}
+"""Words without a counterpart, and what to use."""
+SWITCHES = ("--skip-existing", "--no-amp", "--quiet", "--skip-load", "--distributed")
+SWITCHES += ("--dump-classnames", "--dump-templates")
+"""Words that take no value."""
+OURS = ("--dataset-root", "--pretrained-model", "--language", "--split", "--test-split")
+OURS += ("--train-split", "--model-type", "--fewshot-k")
+"""Words that are replaced."""
+WORDS = {*HARMLESS, *REFUSED, *OURS}
+EXAMINED = ("--task", "--model", "--pretrained", "--dataset", "--output", "--method", "--data")
+"""Words of both programs, whose values are examined."""
+
+Flags = dict[str, list[str]]
+
+
+def translated(argv: Sequence[str], warn: Callable[[str], None]) -> list[str]:
+    """The arguments in the words of this program; those without a foreign word are unchanged.
+
+    argv: with dashes in the names of flags. `warn` gets a line for each word that is left out.
+    UsageError for a word that has no counterpart.
+    """
+    verb = next((word for word in argv if not word.startswith("-")), "")
+    if not {"--help", "-h"}.isdisjoint(argv):
+        return [VERBS[word] if word == verb else word for word in argv]
+    if verb == "build":
+        raise UsageError(BUILD)
+    head, flags, rest = _parted(argv)
+    tasks = [name for text in flags.get("--task", ()) for name in text.split(",")]
+    output = flags.get("--output", [""])[-1]
+    foreign = (
+        verb == "eval"
+        or not WORDS.isdisjoint(flags)
+        or not {*TASKS, *OTHER_TASKS}.isdisjoint(tasks)
+        or _is_file(output)
+    )
+    weights = [tag for text in flags.get("--pretrained", ()) for tag in text.split(",") if tag]
+    if not foreign and len(weights) < 2:
+        return list(argv)
+    _refuse(flags, tasks)
+    _join_weights(flags, weights)
+    for flag in [flag for flag in flags if flag in HARMLESS]:
+        warn(f"{flag} {HARMLESS[flag]}")
+        del flags[flag]
+    if verb == "eval":
+        _fill(flags, warn)
+    if foreign:
+        _replace_task(flags, tasks)
+    _replace_output(flags, warn)
+    _replace_root(flags)
+    words = [word for flag, values in flags.items() for word in (flag, *values)]
+    return [*(VERBS[word] if word == verb else word for word in head), *words, *rest]
+
+
+def _parted(argv: Sequence[str]) -> tuple[list[str], Flags, list[str]]:
+    """The command, the flags that are looked at with their values, and all other words."""
+    head: list[str] = []
+    rest: list[str] = []
+    flags: Flags = {}
+    to = head
+    for word in argv:
+        flag, equals, value = word.partition("=")
+        if flag in WORDS or flag in EXAMINED:
+            to = flags.setdefault(flag, [])
+            to += [value] if equals else []
+            if equals or flag in SWITCHES:
+                to = rest
+        elif word.startswith("-") and not word[1:].isdecimal():
+            to = rest
+            rest.append(word)
+        else:
+            to.append(word)
+    return head, flags, rest
+
+
+def _is_file(output: str) -> bool:
+    """Whether --output names a file of results, or one for each of several."""
+    return output.endswith(".json") or "{" in output
+
+
+def _join_weights(flags: Flags, weights: Sequence[str]) -> None:
+    """`--pretrained-model FILE` is --model; several --pretrained go with every --model."""
+    if named := flags.pop("--pretrained-model", None):
+        for name in named:
+            if name in MODEL_COLLECTIONS:
+                raise UsageError(
+                    f"--pretrained-model {name}: collections of models are not known; name them, "
+                    "--model MODEL/TAG ..., or a text file with one a line"
+                )
+        flags["--model"] = named
+        flags.pop("--pretrained", None)
+    elif len(weights) > 1 and flags.get("--model"):
+        models = [name for text in flags["--model"] for name in text.split(",") if name]
+        flags["--model"] = [f"{model}/{tag}" for model, tag in product(models, weights)]
+        del flags["--pretrained"]
+
+
+def _refuse(flags: Flags, tasks: Sequence[str]) -> None:
+    """UsageError for what has no counterpart."""
+    for flag in flags:
+        if flag in REFUSED:
+            raise UsageError(f"{flag}: {REFUSED[flag]}")
+    for task in tasks:
+        if task in OTHER_TASKS:
+            raise UsageError(f"--task {task}: not a task here; `rppbench list tasks` has them all")
+    only = {
+        "--language": ("en", "class names and wordings are English; name others in json:FILE"),
+        "--split": ("test", "test images are scored; `rppbench tune` scores validation images"),
+        "--test-split": (
+            "test",
+            "test images are scored; `rppbench tune` scores validation images",
+        ),
+        "--train-split": ("train", "methods learn from the training images"),
+        "--model-type": ("open_clip", "models are those of open_clip: --model hf-hub:ORG/NAME"),
+    }
+    for flag, (value, advice) in only.items():
+        for given in flags.pop(flag, ()):
+            if given != value:
+                raise UsageError(f"{flag} {given}: {advice}")
+
+
+def _fill(flags: Flags, warn: Callable[[str], None]) -> None:
+    """The defaults of CLIP_benchmark's `eval`."""
+    if not flags.get("--dataset"):
+        flags["--dataset"] = [DATASET]
+        warn(f"--dataset {DATASET}, as in CLIP_benchmark; name others with --dataset")
+    if not flags.get("--model"):
+        model, _, tag = MODEL.partition("/")
+        flags["--model"] = [f"{model}/{flags.pop('--pretrained', [tag])[-1]}"]
+        warn(f"--model {flags['--model'][0]}, as in CLIP_benchmark; name others with --model")
+
+
+def _replace_task(flags: Flags, tasks: Sequence[str]) -> None:
+    """`zeroshot_classification` is method zeroshot; `linear_probe` a method on task few-shot."""
+    shots = flags.pop("--fewshot-k", [])
+    flags.pop("--task", None)
+    kept = [text for text in tasks if text not in TASKS]
+    if "linear_probe" in tasks:
+        if not shots or shots[-1].startswith("-"):
+            raise UsageError(
+                "--task linear_probe on all training images is not here; on N images of each "
+                "class: --method linear-probe --task few-shot --shots N"
+            )
+        flags.setdefault("--method", []).append("linear-probe")
+        kept.append("few-shot")
+        flags["--shots"] = shots
+    if kept:
+        flags["--task"] = kept
+    if "--method" not in flags:
+        flags["--method"] = ["zeroshot"]
+
+
+def _replace_output(flags: Flags, warn: Callable[[str], None]) -> None:
+    """--output is a folder: that of the file, without the parts that are a template."""
+    output = flags.get("--output", [""])[-1]
+    if not _is_file(output):
+        return  # a folder already
+    parts: list[str] = []
+    for part in Path(output).parts[:-1]:
+        if "{" in part:
+            break
+        parts.append(part)
+    folder = str(Path(*parts)) if parts else "runs"
+    flags["--output"] = [folder]
+    warn(f"--output is a folder here: records are in {folder}, tables by `rppbench leaderboard`")
+
+
+def _replace_root(flags: Flags) -> None:
+    """--dataset-root is --data; a folder of archives is wds:PATH."""
+    root = next(iter(flags.pop("--dataset-root", ())), None)
+    if root is None:
+        return
+    names = [name for text in flags.get("--dataset", ()) for name in text.split(",") if name]
+    if root.startswith("https://"):
+        _refuse_remote(root, names)
+        return
+    base, brace, _ = root.partition("{")
+    if names:
+        flags["--dataset"] = [_placed(root, bool(brace), name) for name in names]
+    if brace and not base.endswith("/"):
+        base = base.rpartition("/")[0]
+    flags["--data"] = [str(Path(base or "."))]
+
+
+def _refuse_remote(root: str, names: Sequence[str]) -> None:
+    """UsageError for archives on the hub, unless a copy is below the data root."""
+    from rppbench.contracts.dataset import data_root
+
+    for name in names:
+        plain = name.removeprefix(SHARDS)
+        places = (f"wds_{plain.replace('/', '-')}", f"{SHARDS}{plain}")
+        if not any((data_root() / place).is_dir() for place in places):
+            repository = _filled(root, plain).removeprefix(HUB).split("/tree/")[0]
+            raise UsageError(f"--dataset-root {root}: {on_disk(repository)}")
+
+
+def _placed(root: str, template: bool, name: str) -> str:
+    """A data set whose archives are in the root itself, by their path."""
+    plain = name.removeprefix(SHARDS)
+    place = _filled(root, plain)
+    if (Path(place) / "classnames.txt").is_file() or (template and plain != name):
+        return f"wds:{place}"
+    return name
+
+
+def _filled(root: str, name: str) -> str:
+    """The template of a root for a data set, as CLIP_benchmark fills it."""
+    cleaned = name.replace("/", "-")
+    return root.replace("{dataset_cleaned}", cleaned).replace("{dataset}", name).rstrip("/")
