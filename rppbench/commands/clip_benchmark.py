@@ -234,7 +234,9 @@ def _replace_root(flags: Flags) -> None:
         return
     base, brace, _ = root.partition("{")
     if names:
-        flags["--dataset"] = [_placed(root, bool(brace), name) for name in names]
+        flags["--dataset"] = placed = [_placed(root, bool(brace), name) for name in names]
+        if not set(names) & set(placed):
+            return  # all are named by their paths
     if brace and not base.endswith("/"):
         base = base.rpartition("/")[0]
     flags["--data"] = [str(Path(base or "."))]

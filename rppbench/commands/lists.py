@@ -22,8 +22,8 @@ def choices(text: str) -> list[str]:
     split: list[str] = []
     for part in text.split(","):
         if not split or NAME.match(part.strip()):
-            split.append(part.strip() if "," in text else part)
-        else:
+            split.append(part.strip())
+        elif part.strip():
             split[-1] += f",{part}"
     return [part for part in split if part]
 
