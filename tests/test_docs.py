@@ -20,6 +20,7 @@ PAGES = (
     *("README.md", "methods/README.md", "datasets/README.md", "tasks/README.md"),
     *("docs/slots.md", "docs/any-clip.md", "docs/as-published.md", "docs/calibration.md"),
     *("docs/cost.md", "docs/cluster.md", "docs/python.md", "docs/own-images.md"),
+    "docs/from-clip-benchmark.md",
 )
 LINKED = (
     *PAGES,

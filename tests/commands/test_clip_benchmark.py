@@ -93,7 +93,7 @@ TYPED = [
     ),
     (
         "eval --dataset wds/vtab/mnist --dataset_root ROOT/wds_vtab-mnist/ " + B32,
-        ["wds/vtab/mnist"],
+        ["wds:ROOT/wds_vtab-mnist"],
     ),
     (
         "eval --pretrained_model ViT-B-32,openai --dataset cifar10 --not quiet --language en",
