@@ -205,7 +205,7 @@ def test_a_plan_writes_nothing(run_command: RunCommand) -> None:
         (("plan", "--batch-sise=8"), "named '--batch-sise'; did you mean '--batch-size'?"),
         (("info", "fixed", "context"), "`rppbench info` does not expect 'context'"),
         (("run",), "name one or more methods: --method NAME\nmethods: "),
-        (("run", "--seed", "one"), "invalid int value: 'one'"),
+        (("run", "--seed", "one"), "argument --seed: 'one' is not an integer"),
         (("run", "--method", "fixd"), "no method is named 'fixd'; did you mean 'fixed'?"),
         (("run", "--method", "fixd"), "plugin 'old' did not load: ImportError: no old times"),
         (("run", "--method", "fixed", *TOY, "--model", "tny"), "did you mean 'tiny'?"),

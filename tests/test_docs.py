@@ -106,7 +106,7 @@ def test_commands_on_a_page_are_valid(
     if words[:2] == ["data", "manifest"]:
         assert cli.main(words) == 2, "there is no data"
         return
-    if words[0] in ("run", "ablate"):
+    if words[0] in ("run", "ablate", "eval"):
         words.append("--dry-run")
     if words[0] in NEEDED:
         assert cli.main(words) == 2

@@ -30,6 +30,11 @@ def backbones(models: Sequence[str], pretrained: str | None) -> tuple[str, ...]:
             "--pretrained names the weights of a model: name the model too, --model MODEL"
         )
     names = dict.fromkeys(name for text in models for name in _named(text))
+    for name in names if pretrained is not None else ():
+        if "-".join(name.split("/")[:-1]) in model_configs():
+            raise UsageError(
+                f"{name!r} names its weights already: leave out --pretrained {pretrained}"
+            )
     return tuple(f"{name}/{pretrained}" if pretrained else name for name in names)
 
 

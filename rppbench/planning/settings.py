@@ -72,8 +72,6 @@ class Settings:
         backbones(self.model, self.pretrained)  # an invalid list fails before anything else
         if self.trust_data and self.verify_data:
             raise UsageError("--trust-data reads no file and --verify-data reads all: choose one")
-        if self.detach and self.dry_run:
-            raise UsageError("--dry-run runs nothing and --detach submits the cells: choose one")
         if self.detach and self.debug:
             raise UsageError("--debug runs in this process and --detach in others: choose one")
         if self.memory is not None:

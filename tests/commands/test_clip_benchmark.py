@@ -139,7 +139,10 @@ REFUSED = [
     ("eval --dataset retrieval", "it is for retrieval or captioning"),
     ("run --method zeroshot --dataset missing.txt", "cannot read the list of data sets"),
     ("run --method zeroshot --seed 1,x", "argument --seed: '1,x' is not an integer"),
-    ("run --method zeroshot --detach --dry-run", "--detach submits the cells: choose one"),
+    (
+        "run --method zeroshot --model ViT-B-32/openai --pretrained openai",
+        "'ViT-B-32/openai' names its weights already",
+    ),
     ("run --method zeroshot --detach --debug", "--detach in others: choose one"),
     ("run --method zeroshot --model ViT-B-99/openai", "near names: ViT-B-32/openai"),
 ]
