@@ -12,7 +12,9 @@ from itertools import product
 from pathlib import Path
 
 from rppbench.commands.dataset_names import HUB, on_disk
+from rppbench.commands.lists import choices, names
 from rppbench.errors import UsageError
+from rppbench.planning.backbone_names import LISTS
 
 VERBS = {"run": "run", "plan": "plan", "eval": "run", "build": "leaderboard"}
 """Commands whose words may be CLIP_benchmark's, and what they are here."""
@@ -22,8 +24,10 @@ BUILD = (
 )
 MODEL = "ViT-B-32-quickgelu/laion400m_e32"
 DATASET = "cifar10"
-MODEL_COLLECTIONS = ("openai", "openclip_base", "openclip_multilingual", "openclip_all")
-MODEL_COLLECTIONS += ("openclip_full",)
+MODEL_COLLECTIONS = (
+    *("openai", "openclip_base", "openclip_multilingual"),
+    *("openclip_all", "openclip_full"),
+)
 SHARDS = "wds/"
 
 TASKS = ("zeroshot_classification", "linear_probe", "auto")
@@ -59,11 +63,15 @@ REFUSED = {
     "--distributed": "run the same command under torchrun, or with --engine local",
 }
 """Words without a counterpart, and what to use."""
-SWITCHES = ("--skip-existing", "--no-amp", "--quiet", "--skip-load", "--distributed")
-SWITCHES += ("--dump-classnames", "--dump-templates")
+SWITCHES = (
+    *("--skip-existing", "--no-amp", "--quiet", "--skip-load", "--distributed"),
+    *("--dump-classnames", "--dump-templates"),
+)
 """Words that take no value."""
-OURS = ("--dataset-root", "--pretrained-model", "--language", "--split", "--test-split")
-OURS += ("--train-split", "--model-type", "--fewshot-k")
+OURS = (
+    *("--dataset-root", "--pretrained-model", "--language", "--split", "--test-split"),
+    *("--train-split", "--model-type", "--fewshot-k"),
+)
 """Words that are replaced."""
 WORDS = {*HARMLESS, *REFUSED, *OURS}
 EXAMINED = ("--task", "--model", "--pretrained", "--dataset", "--output", "--method", "--data")
@@ -84,7 +92,7 @@ def translated(argv: Sequence[str], warn: Callable[[str], None]) -> list[str]:
     if verb == "build":
         raise UsageError(BUILD)
     head, flags, rest = _parted(argv)
-    tasks = [name for text in flags.get("--task", ()) for name in text.split(",")]
+    tasks = [name for text in flags.get("--task", ()) for name in choices(text)]
     output = flags.get("--output", [""])[-1]
     foreign = (
         verb == "eval"
@@ -104,6 +112,11 @@ def translated(argv: Sequence[str], warn: Callable[[str], None]) -> list[str]:
         _fill(flags, warn)
     if foreign:
         _replace_task(flags, tasks)
+    if foreign and "--method" not in flags and "--config" not in rest:
+        flags["--method"] = ["zeroshot"]
+    for flag in ("--output", "--data"):  # the last one counts
+        if flag in flags:
+            flags[flag] = flags[flag][-1:]
     _replace_output(flags, warn)
     _replace_root(flags)
     words = [word for flag, values in flags.items() for word in (flag, *values)]
@@ -204,8 +217,6 @@ def _replace_task(flags: Flags, tasks: Sequence[str]) -> None:
         flags["--shots"] = shots
     if kept:
         flags["--task"] = kept
-    if "--method" not in flags:
-        flags["--method"] = ["zeroshot"]
 
 
 def _replace_output(flags: Flags, warn: Callable[[str], None]) -> None:
@@ -228,28 +239,30 @@ def _replace_root(flags: Flags) -> None:
     root = next(iter(flags.pop("--dataset-root", ())), None)
     if root is None:
         return
-    names = [name for text in flags.get("--dataset", ()) for name in text.split(",") if name]
+    given = [name for text in flags.get("--dataset", ()) for name in names(text)]
     if root.startswith("https://"):
-        _refuse_remote(root, names)
+        _refuse_remote(root, given)
         return
     base, brace, _ = root.partition("{")
-    if names:
-        flags["--dataset"] = placed = [_placed(root, bool(brace), name) for name in names]
-        if not set(names) & set(placed):
+    if given:
+        flags["--dataset"] = placed = [_placed(root, bool(brace), name) for name in given]
+        if not set(given) & set(placed):
             return  # all are named by their paths
     if brace and not base.endswith("/"):
         base = base.rpartition("/")[0]
     flags["--data"] = [str(Path(base or "."))]
 
 
-def _refuse_remote(root: str, names: Sequence[str]) -> None:
+def _refuse_remote(root: str, given: Sequence[str]) -> None:
     """UsageError for archives on the hub, unless a copy is below the data root."""
     from rppbench.contracts.dataset import data_root
 
-    for name in names:
+    for name in given:
         plain = name.removeprefix(SHARDS)
         places = (f"wds_{plain.replace('/', '-')}", f"{SHARDS}{plain}")
-        if not any((data_root() / place).is_dir() for place in places):
+        if Path(name).suffix in LISTS:
+            plain, places = "NAME", (f"{SHARDS}*", "wds_*")
+        if not any(folder.is_dir() for place in places for folder in data_root().glob(place)):
             repository = _filled(root, plain).removeprefix(HUB).split("/tree/")[0]
             raise UsageError(f"--dataset-root {root}: {on_disk(repository)}")
 

@@ -63,9 +63,9 @@ def cells(
     planner = _Planner(registry, request, registry, wanted, input_digests, lines, most, default)
     planned = list(planner.cells())
     others = [name for name in wanted if name not in planner.scored]
-    for suite, named in with_suites(registry, others).items():
-        planned += replace(planner, suite=suite, wanted=named).cells()
-        if outside := [name for name in named if name not in planner.scored]:
+    for suite, members in with_suites(registry, others).items():
+        planned += replace(planner, suite=suite, wanted=members).cells()
+        if outside := [name for name in members if name not in planner.scored]:
             extended = Extended(registry, outside)
             planned += replace(planner, suite=suite, catalog=extended, wanted=outside).cells()
     for name in others:

@@ -126,6 +126,11 @@ REFUSED = [
         "https://huggingface.co/datasets/clip-benchmark/wds_vtab-cifar10/tree/main",
         "hf download clip-benchmark/wds_vtab-cifar10 --repo-type dataset",
     ),
+    (
+        "eval --pretrained_model models.txt --dataset datasets.txt --dataset_root "
+        '"https://huggingface.co/datasets/clip-benchmark/wds_{dataset_cleaned}/tree/main"',
+        "hf download clip-benchmark/wds_NAME --repo-type dataset",
+    ),
     ("eval --dataset=mscoco_captions --task=zeroshot_retrieval", "not a task here"),
     ("eval --dataset=mscoco_captions --task=captioning --model=coca_ViT-L-14", "not a task here"),
     ("eval --dataset=mscoco_captions", "it is for retrieval or captioning"),
@@ -225,6 +230,18 @@ def test_weights_behind_a_model_are_its_own() -> None:
     )
     assert backbones(("demo,ViT-B-16/openai",), None) == ("demo", "ViT-B-16/openai")
     assert backbones(("ViT-B-32,ViT-B-16",), "openai") == ("ViT-B-32/openai", "ViT-B-16/openai")
+
+
+def test_options_and_config_files_keep_their_meaning() -> None:
+    words = "run --config a.yaml --skip-existing --output a --output b --task"
+    given = [*words.split(), "cross-dataset:suite=coop,source=imagenet"]
+    remarks: list[str] = []
+    kept = translated(given, remarks.append)
+    assert "--method" not in kept
+    assert "cross-dataset:suite=coop,source=imagenet" in kept
+    assert kept[kept.index("--output") + 1 :][:1] == ["b"]
+    assert "a" not in kept
+    assert len(remarks) == 1
 
 
 def test_words_of_this_program_are_left_as_they_are() -> None:

@@ -161,6 +161,7 @@ class TorchvisionImages(Dataset):
     def _listed(self, split: str) -> list[Sample]:
         """The images of a split; those with a file of their own are named by its path."""
         reader = self._open(split)
+        labels: Sequence[Any]
         pairs = getattr(reader, "samples", None) or getattr(reader, "_samples", ())
         if pairs and isinstance(pairs[0][0], (str, os.PathLike)):
             labels = [label for _, label in pairs]
