@@ -40,6 +40,8 @@ HARMLESS = {
     "--not": "is left out",  # '--not quiet', as its README has it
     "--normalize": "is not needed: features are always of unit length",
     "--skip-load": "is not needed: features that are stored are used",
+    "--dump-classnames": "is left out: class names are those of the data set",
+    "--dump-templates": "is left out: `rppbench info DATASET` prints the wording",
     "--feature-root": "is left out: features are stored in $RPPBENCH_CACHE",
     "--wds-cache-dir": "is left out: archives are read where they lie",
     "--fewshot-lr": "is left out: linear-probe is fitted by L-BFGS, without a rate",
@@ -57,8 +59,6 @@ REFUSED = {
     "--recall-k": "retrieval is not a task here; --metric of `leaderboard` chooses the metric",
     "--save-clf": "a classifier is written by `rppbench export-classifier`",
     "--load-clfs": "classifiers are not averaged; `rppbench predict` uses an exported prompt",
-    "--dump-classnames": "class names are printed by `rppbench info DATASET`",
-    "--dump-templates": "the wording is printed by `rppbench info DATASET`",
     "--model-cache-dir": "weights are stored in the hub's cache: set HF_HOME",
     "--distributed": "run the same command under torchrun, or with --engine local",
 }
