@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
-from support.coop_root import Make, make
+from support.roots.coop_root import Make, make
 from support.tiny import make_tiny_clip
 from support.toy_plugin import ToyPlugin, registry_of, save_tiny
 

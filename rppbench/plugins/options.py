@@ -24,7 +24,7 @@ WORDS = {
 }
 
 
-def options(component: type[Any]) -> dict[str, Option]:
+def options(component: Any) -> dict[str, Option]:
     """Option names and defaults; a method that is learned takes the fields of `Supervision` too."""
     return dict(_options(component))
 

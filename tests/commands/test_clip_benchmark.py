@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import torchvision_root
+from support.roots import torchvision_root
 
 from rppbench.cli import main
 from rppbench.commands.clip_benchmark import translated

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.coop_root import FAMILY, KINDS, Make, split_of
+from support.roots.coop_root import FAMILY, KINDS, Make, split_of
 
 from rppbench.cli import main
 from rppbench.plugins.registry import Registry

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.coop_root import Make, split_of
+from support.roots.coop_root import Make, split_of
 
 from rppbench.cli import main
 from rppbench.contracts.dataset import SourceFile
@@ -366,7 +366,7 @@ def test_known_addresses_are_those_of_torchvision() -> None:
     """Its files are read, not imported: that takes seconds."""
     from importlib.util import find_spec
 
-    from support.coop_root import KINDS
+    from support.roots.coop_root import KINDS
 
     spec = find_spec("torchvision")
     assert spec is not None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import torchvision_root
-from support.torchvision_root import EACH, KINDS, MADE
+from support.roots import torchvision_root
+from support.roots.torchvision_root import EACH, KINDS, MADE
 
 from rppbench.errors import MissingDataError
 from rppbench.plugins.registry import Registry

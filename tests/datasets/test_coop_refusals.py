@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.io import savemat
-from support.coop_root import (
+from support.roots.coop_root import (
     CARS,
     FLOWERS,
     FOLDERS,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.coop_root import (
+from support.roots.coop_root import (
     FAMILY,
     FLOWERS,
     FOLDERS,

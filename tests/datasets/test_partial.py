@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.coop_root import KINDS, make, open_set
 from support.records import record
+from support.roots.coop_root import KINDS, make, open_set
 
 from rppbench.commands.requests import loaded, requests
 from rppbench.contracts.dataset import PARTIAL as VARIABLE

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support import changing_data, coop_root
+from support import changing_data
 from support.changing_data import (
     NAMES,
     SIDE,
@@ -31,6 +31,7 @@ from support.changing_data import (
     replace_image,
     size_and_time_kept,
 )
+from support.roots import coop_root
 
 from rppbench_datasets import segmentation
 from rppbench_datasets.detection import coco

@@ -21,8 +21,8 @@ from fuzz.harness import Kind
 from fuzz.mutations import VALUES, RunsCode
 from PIL import Image
 from scipy.io import savemat
-from support import coop_root
 from support.detections import RandomDetectionSet
+from support.roots import coop_root
 from support.toy_data import Toy
 
 from rppbench.data.archives import is_archive, unpack

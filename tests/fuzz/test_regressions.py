@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fuzz import kinds_data, kinds_records
-from support import coop_root
+from support.roots import coop_root
 
 from rppbench.errors import MissingDataError, UsageError
 from rppbench.exporters import prompt_card

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support import coop_root
+from support.roots import coop_root
 from support.toy_data import Maps, Things
 from support.toy_plugin import ToyPlugin, registry_of, save_tiny
 from support.toy_runner import ToyRunner
