@@ -22,6 +22,7 @@ from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.plugins.containment import debugging
 from rppbench.records.record import Record
+from rppbench.records.record_files import no_collection
 from rppbench.records.store import Store
 from rppbench.reporting.markdown import page
 from rppbench.terminal.confirm import confirmed
@@ -282,7 +283,7 @@ def survey_cells(
     digests = InputDigests(registry)
     notes: dict[str, None] = {}
     faults: dict[str, None] = {}
-    with plugins_named(registry):
+    with plugins_named(registry), no_collection():
         asked = requests(registry, chosen)
         planned = confirmed(
             yes,
@@ -293,7 +294,7 @@ def survey_cells(
     for line in notes:
         note(line)
     store = Store(Path(chosen.output))
-    with step_progress(show_bars=not chosen.debug) as begin_step:
+    with step_progress(show_bars=not chosen.debug) as begin_step, no_collection():
         against = checks(digests, chosen, begin_step)
         surveyed, problems = survey(planned, store, against, Refusals(registry))
     return registry, surveyed, store, problems, list(faults)

@@ -16,8 +16,8 @@ RECENT_NS = 2 * 10**9
 """A file changed within this time before it was read may change again unseen: some file systems
 count time in steps of two seconds."""
 
-CHUNK = 2**20
-"""Bytes that are read at once."""
+CHUNK = 2**16
+"""Bytes that are read at once: more than most records, and little to allocate."""
 
 MANY_OBJECTS = 500_000
 """About those of 20,000 records."""
