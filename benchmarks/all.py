@@ -23,6 +23,7 @@ PARTS = {
     "fewshot": "few-shot training from start to end, cold and warm",
     "evaluation": "scoring by ten methods, cold and warm",
     "startup": "start, finished cells, the loop around a step",
+    "many_records": "tables, plans and writes in folders of up to 100,000 records",
     "scaling": "growth with classes, images and workers",
     "gpu": "absolute speed, where there is a GPU",
 }
@@ -32,6 +33,7 @@ QUICK_OPTIONS = {
     "fewshot": "--sets none --model demo --classes 4 --ran 2",
     "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt",
     "startup": "--models demo --steps 2 --repeats 1",
+    "many_records": "--cells 1100 --forms lines",
     "scaling": "--model demo --classes 4 8 --images 8 16 --workers",
     "gpu": "--device cpu --precision fp32 --models demo --classes 8 --repeats 1 --side 256",
 }

@@ -4,7 +4,7 @@ A run writes one JSON file per cell, records/<task>/<data set>/<method>/seed<n>-
 Published records are JSON Lines, records/<task>/<data set>.jsonl: one record per line, ordered by
 method, seed and key. Both forms hold the same line. The place of a record follows from its cell
 alone, so there is no index that could go stale, and any number of processes may write to one
-folder.
+folder. What a store has read it reads again only if the file has changed.
 
 Where a folder holds several records of one cell, one of them counts:
 
