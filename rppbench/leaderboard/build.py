@@ -26,6 +26,7 @@ from rppbench.leaderboard.rows import (
 )
 from rppbench.leaderboard.tables import Table
 from rppbench.leaderboard.variants import Variant, variants
+from rppbench.records.cell import SPLIT
 from rppbench.records.record import FEWER_IMAGES, Record
 
 
@@ -137,7 +138,7 @@ def _table(
         if not lacks_data(record)
     }
     data_versions = {
-        (f"data of {title or dataset}", value)
+        (f"{'split' if name.startswith(SPLIT) else 'data'} of {title or dataset}", value)
         for (dataset, title, inputs), of_set in scored.items()
         for name, value in inputs
         if is_of_dataset(name, of_set)

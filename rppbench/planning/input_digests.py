@@ -12,6 +12,7 @@ from rppbench.errors import ContractError, MissingDataError, UsageError
 from rppbench.plugins.containment import contained, uncontained
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import core_version, version_of
+from rppbench.records.cell import SPLIT
 
 MISSING = "missing"
 """Takes the place of the digest of data that does not exist."""
@@ -53,7 +54,7 @@ class InputDigests:
         component: type[Dataset] = self.registry.get("datasets", dataset)
         pairs += [*version_of("version", component), *core_version()]
         if (opened := self.datasets.get(dataset)) and opened.split_rule:
-            pairs.append((f"split:{dataset}", opened.split_rule))
+            pairs.append((f"{SPLIT}{dataset}", opened.split_rule))
         return tuple(sorted(pairs))
 
     def of_files(self, task: Task) -> tuple[tuple[str, str], ...]:

@@ -123,6 +123,8 @@ DRAW = "draw:"
 """Start of the name of the input that holds the digest of a draw in a file."""
 PARTIAL = ("partial", "fewer images than published")
 """The input that marks cells of which data sets may lack images."""
+SPLIT = "split:"
+"""Start of the name of the input that says by which rule a data set was split."""
 METHOD = "method:"
 """Start of the name of the input that holds the version of a cell's method."""
 

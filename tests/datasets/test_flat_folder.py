@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.records import record
 
 from rppbench.cli import main
 from rppbench.contracts.dataset import Dataset
 from rppbench.errors import MissingDataError, UsageError
+from rppbench.leaderboard.build import build
 from rppbench.planning.input_digests import InputDigests
 from rppbench.plugins.registry import Registry
 from rppbench.testing import check_dataset
@@ -199,6 +202,16 @@ def test_the_rule_is_in_the_inputs_of_a_cell(flat: Path) -> None:
     )
     all_tested = dict(digests.of(f"{name}?test=all", "demo", None))
     assert not any(key.startswith("split:") for key in all_tested)
+
+
+def test_a_table_states_the_rule_and_is_not_taken_for_two() -> None:
+    one = record(dataset="folder:x")
+    rule = ("split:folder:x", "train=0.5, val=0.2")
+    (table,) = build([replace(one, cell=replace(one.cell, inputs=(*one.cell.inputs, rule)))])
+    assert ("split of folder:x", "train=0.5, val=0.2") in [
+        (name.lower(), value) for name, value in table.setting
+    ]
+    assert table.differences == ()
 
 
 def test_a_split_is_exported_as_a_list_that_gives_the_same_images(
