@@ -235,7 +235,9 @@ def test_windows_of_raw_patches_are_averaged(workspace: Workspace, tmp_path: Pat
             regions=SimpleNamespace(encoder=encoder), dataset=SimpleNamespace(classes=["a"])
         )
         rows, columns = side // patch, (side + side // 2) // patch
-        patches[unit] = DenseHead(bench, [], windows=True, enlarge="probabilities").features(image, rows, columns)
+        patches[unit] = DenseHead(bench, [], windows=True, enlarge="probabilities").features(
+            image, rows, columns
+        )
     left, right = (encoder.patches([image.crop((x, 0, x + side, side))])[0] for x in (0, side // 2))
     half = columns - rows
     raw = patches[False]
