@@ -66,8 +66,10 @@ class Confidences:
             self._remove(key, "")
 
     def remove_others(self, record: Record, before: Record | None = None) -> None:
-        """Remove the confidences of the record's cell but for its own; those of the record `before`
-        it too, which another process may have written."""
+        """Remove the confidences of the record's cell but for its own.
+
+        Also those of the record `before` it, which another process may have written.
+        """
         own = confidence_path(self.root, record).name if record.confidence else ""
         if before is not None and before.confidence:
             self._known().setdefault(record.key, set()).add(confidence_path(self.root, before).name)
