@@ -312,7 +312,7 @@ def test_predict_explains_what_is_wrong_with_a_request(
     run_command: RunCommand, folder: Path
 ) -> None:
     head, image = ("predict", "--prompt", str(folder)), predict_words(folder)[-1]
-    assert "at least two classes" in refused(run_command, *head, image)
+    assert "names no classes: --classes A,B" in refused(run_command, *head, image)
     assert "at least two classes" in refused(run_command, *head, image, "--classes", "cat,")
     assert "'red cat' is named twice" in refused(
         run_command, *head, image, "--classes", "red_cat,red cat"

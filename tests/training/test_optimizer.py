@@ -79,6 +79,7 @@ def test_every_value_that_changes_a_number_is_in_the_identity_of_a_recipe() -> N
         "shards": 8,
         "steps": 400,
         "steps_per_shot": 500,
+        "tuned": "full",
         "validation": "full",
     }
     plain = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
