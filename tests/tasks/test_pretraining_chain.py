@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,20 +20,29 @@ from support.toy_runner import ToyRunner
 import rppbench_datasets
 import rppbench_methods
 from rppbench import hookimpl
+from rppbench.contracts.dataset import Dataset
+from rppbench.data.few_shot import few_shot
 from rppbench.planning.plan import cell_groups, cells
 from rppbench.planning.request import Request
 from rppbench.records.cell import Cell
 from rppbench.records.record import SEEN_NAMES, Record
 from rppbench_datasets.imagenet21k import FOLDER, TRAIN, VAL, WINTER21, _table
+from rppbench_methods import rpp
 
 CLASSES = 10_450
 SECONDS = 600
 """Bound of the processor time of all of it."""
 RPP = "rpp:depth=3,length=2"
-SETTINGS = (
-    *(("recipe.steps_per_shot", "3"), ("recipe.warmup_epochs", "0"), ("recipe.batch", "32")),
-    *(("recipe.views", "1"), ("recipe.augment", "none")),
-)
+SHORT = {
+    "steps_per_shot": 3,
+    "warmup_epochs": 0,
+    "batch": 32,
+    "shots": 1,
+    "shards": 1,
+    "views": 1,
+    "augment": "none",
+}
+"""What all recipes of RPP are changed to: settings of a request do not reach the pretraining."""
 TRANSFER = {name for name, kind in coop_root.KINDS.items() if kind.role == "transfer"}
 SHIFTS = {name for name, kind in coop_root.KINDS.items() if kind.role == "shift"}
 
@@ -57,6 +67,16 @@ def write_tree(root: Path) -> None:
             (folder / f"{wnid}_1.JPEG").write_bytes(shades[number % 64])
 
 
+def write_shots(data: Dataset) -> None:
+    """Write those images of the draw that the small tree lacks."""
+    for sample in few_shot(data.samples("train"), 1, 1):
+        path = data.file(sample)
+        assert path is not None
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (24, 24), (sample.label % 256, 90, 60)).save(path)
+
+
 @pytest.mark.slow
 def test_all_of_rpp_from_one_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = time.process_time()
@@ -67,6 +87,10 @@ def test_all_of_rpp_from_one_pretraining(tmp_path: Path, monkeypatch: pytest.Mon
     write_tree(root)
     save_tiny(models)
     save_tiny(models, "teacher", seed=3)
+    learning = rpp.RPP.learning
+    assert learning is not None
+    recipes = tuple(replace(recipe, **SHORT) for recipe in learning.recipes)  # type: ignore[arg-type]
+    monkeypatch.setattr(rpp.RPP, "learning", replace(learning, recipes=recipes))
     registry = registry_of(
         toys=ToyPlugin(models),
         dense=Dense(),
@@ -77,9 +101,7 @@ def test_all_of_rpp_from_one_pretraining(tmp_path: Path, monkeypatch: pytest.Mon
     runner.resources.registry = registry
 
     def run(*tasks: str, datasets: tuple[str, ...] = ()) -> dict[Cell, Record]:
-        asked = Request(
-            (RPP,), tasks, datasets, "tiny", "teacher", shots=(1,), limit=20, settings=SETTINGS
-        )
+        asked = Request((RPP,), tasks, datasets, "tiny", "teacher", shots=(1,), limit=20)
         planned = cells(registry, asked)
         for group in cell_groups(planned):
             runner(group, lambda event: None)
@@ -114,6 +136,8 @@ def test_all_of_rpp_from_one_pretraining(tmp_path: Path, monkeypatch: pytest.Mon
     names = {cell.dataset: record.labels[SEEN_NAMES] for cell, record in scored.items()}
     assert int(names["imagenetv2"].split("/")[0]) > 0, "the tench is a class of ImageNet-21K"
 
+    for name in sorted(TRANSFER):
+        write_shots(registry.get("datasets", name)())
     tuned = run("fine-tune:suite=coop")
     starts = Counter((cell.training.start is not None) for cell in tuned if cell.training)
     assert starts == {True: len(TRANSFER), False: len(TRANSFER)}
