@@ -154,6 +154,7 @@ def test_predict_takes_folders_patterns_and_lists_and_a_bad_file_is_one_line(
     assert "no images in empty" in run_command(*head, "empty")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run_from_top_to_bottom(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
