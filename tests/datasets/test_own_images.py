@@ -343,7 +343,7 @@ def test_an_unknown_source_is_refused_at_once(plan: Plan) -> None:
         (("folder:/x",), "cross-dataset:suite=toy"),
         (("json:/x.json",), "few-shot:suite=toy"),
         (("wds:/x",), "cross-dataset:suite=toy"),
-        (("hf:x/y",), "cross-dataset:suite=toy"),
+        (("hf:/x",), "cross-dataset:suite=toy"),
         (("toy-one",), "cross-dataset:suite=toy,source=folder:/x"),
     ],
 )

@@ -216,7 +216,9 @@ def test_obstacles_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert Slurm().obstacle().startswith("no sbatch, squeue, scancel, scontrol, srun on this")
     monkeypatch.setattr("rppbench.execution.cluster.ray_engine.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)  # importing it fails, as where it is missing
     assert Ray().obstacle() == "ray is not installed: pip install 'rppbench[ray]'"
+    assert "1 batch" in Ray(cpus=2).outlook([batch("a")], [None])[0]
     monkeypatch.setattr("rppbench.execution.cluster.ray_engine.find_spec", lambda name: object())
     assert Ray(address="127.0.0.1:1").obstacle().startswith("no Ray cluster answers at 127.0.0.1:1")
 

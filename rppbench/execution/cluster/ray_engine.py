@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from importlib.util import find_spec
@@ -98,9 +99,8 @@ class Ray(SharedEngine):
 
     def _room(self) -> int:
         """How many processes fit into the cluster as it is now; this machine without a cluster."""
-        import ray
-
-        if not ray.is_initialized():
+        ray = sys.modules.get("ray")  # not imported, and maybe not installed: nothing is connected
+        if ray is None or not ray.is_initialized():
             return int(cores() // self.cpus) if self.cpus and not self.address else 1
         all_of = ray.cluster_resources()
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
