@@ -149,7 +149,11 @@ class StepInputs:
         frozen = self.epoch_features(self.clip, self.images, epoch) if needs_frozen else None
         own_features = None
         if not prompted:
-            own_features = self.epoch_features(self.clip, self.images, epoch, prompts.unit_images)
+            own_features = (
+                frozen
+                if frozen is not None and prompts.unit_images
+                else self.epoch_features(self.clip, self.images, epoch, prompts.unit_images)
+            )
         teacher = (
             None
             if self.teacher is None
