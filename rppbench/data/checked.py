@@ -11,7 +11,7 @@ from PIL import Image
 
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.data.splits import spread
-from rppbench.errors import ContractError
+from rppbench.errors import ContractError, MissingDataError, UsageError
 from rppbench.files.digests import digest
 
 CHECKED = 1000
@@ -39,6 +39,16 @@ def checked_samples(data: Dataset, split: str, scenes: bool = False) -> Sequence
     if _samples_digest(samples, classes, f"{who}, {split!r}") != known[split]:
         raise ContractError(f"{who} has other {split!r} samples, or another order, at every call")
     return samples
+
+
+def samples_if_any(data: Dataset, split: str) -> Sequence[Sample]:
+    """As `checked_samples`; () if the data set has no such split. MissingDataError as there."""
+    try:
+        return checked_samples(data, split)
+    except MissingDataError:
+        raise
+    except UsageError:
+        return ()
 
 
 def checked_image(data: Dataset, sample: Sample) -> Image.Image:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from rppbench.contracts.dataset import Dataset, Sample
-from rppbench.data.checked import checked_samples
-from rppbench.errors import MissingDataError, UsageError
+from rppbench.data.checked import samples_if_any
+from rppbench.errors import UsageError
 from rppbench.files.atomic import write_atomically
 from rppbench.files.cache_folder import cache_folder
 from rppbench.files.digests import digest
@@ -53,13 +53,13 @@ def read_draw(path: Path, dataset: Dataset) -> Draw:
     images that the data set does not have or labels otherwise, and for test images.
     """
     train, val = _listed(path)
-    known = {sample.key: sample for sample in _split(dataset, "train")}
-    tested = {sample.key for sample in _split(dataset, "test")}
+    known = {sample.key: sample for sample in samples_if_any(dataset, "train")}
+    tested = {sample.key for sample in samples_if_any(dataset, "test")}
     learned = _matched(path, dataset, train, known, tested)
     if val is None:
         return Draw(learned, None)
     # Published draws of ImageNet take their validation images from the training split.
-    known |= {sample.key: sample for sample in _split(dataset, "val")}
+    known |= {sample.key: sample for sample in samples_if_any(dataset, "val")}
     return Draw(learned, _matched(path, dataset, val, known, tested))
 
 
@@ -67,7 +67,7 @@ def check_shots(draw: Draw, dataset: Dataset, path: Path, shots: int) -> None:
     """UsageError unless the draw has `shots` images of each class that has so many, and no more."""
     drawn = Counter(sample.label for sample in draw.train)
     most = max(drawn.values())
-    available = Counter(sample.label for sample in _split(dataset, "train"))
+    available = Counter(sample.label for sample in samples_if_any(dataset, "train"))
     for label, name in enumerate(dataset.classes):
         if drawn[label] > shots or drawn[label] < min(shots, available[label]):
             raise UsageError(
@@ -127,7 +127,7 @@ def write_draw(folder: Path, stem: str, form: str, draw: Draw, dataset: Dataset)
 
 
 def _of_json(dataset: Dataset, split: str, samples: Sequence[Sample]) -> dict[str, Any]:
-    places = {sample.key: at for at, sample in enumerate(_split(dataset, split))}
+    places = {sample.key: at for at, sample in enumerate(samples_if_any(dataset, split))}
     data = [
         {"impath": s.key, "label": s.label, "classname": dataset.classes[s.label]} for s in samples
     ]
@@ -241,16 +241,6 @@ def _endings(place: str) -> Iterable[str]:
     """The path, and what is left of it without the first folder, the first two, ..."""
     parts = place.replace("\\", "/").split("/")
     return ("/".join(parts[at:]) for at in range(len(parts)))
-
-
-def _split(dataset: Dataset, split: str) -> Sequence[Sample]:
-    """The images of a split; () without one."""
-    try:
-        return checked_samples(dataset, split)
-    except MissingDataError:
-        raise
-    except UsageError:
-        return ()
 
 
 def _pairs(samples: Iterable[Sample]) -> list[Listed]:

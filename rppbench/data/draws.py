@@ -12,10 +12,10 @@ from random import Random
 from typing import Final
 
 from rppbench.contracts.dataset import Dataset, Sample
-from rppbench.data.checked import checked_samples
+from rppbench.data.checked import checked_samples, samples_if_any
 from rppbench.data.draw_files import Draw, kept
 from rppbench.data.few_shot import few_shot, few_shot_with_val
-from rppbench.errors import MissingDataError, UsageError
+from rppbench.errors import UsageError
 from rppbench.random_streams import seed_of
 from rppbench.records.cell import DRAW, Training
 
@@ -71,8 +71,8 @@ def validation_images(dataset: Dataset, training: Training, kind: str = "") -> S
         return _apart(_drawn(dataset, training))[1]
     if kind == FEW_SHOT and (in_file := _kept(training)) and in_file.val is not None:
         return in_file.val
-    split = _validation_split(dataset)
-    if split is None:
+    split = samples_if_any(dataset, "val")
+    if not split:
         if kind == FULL:
             raise UsageError(
                 f"data set {dataset.name!r} has no validation images for validation={FULL}: "
@@ -150,16 +150,6 @@ def _kept(training: Training) -> Draw | None:
     """The draw that a file holds; None for other draws."""
     name = dict(training.inputs).get(f"{DRAW}{training.source}")
     return kept(name) if name else None
-
-
-def _validation_split(dataset: Dataset) -> Sequence[Sample] | None:
-    """All validation images; None for a data set without them."""
-    try:
-        return checked_samples(dataset, "val") or None
-    except MissingDataError:
-        raise
-    except UsageError:
-        return None
 
 
 def _apart(drawn: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.toy_data import COLOURS, Toy
+from support.toy_data import COLOURS, Toy, WithoutVal
 
 from rppbench.contracts.dataset import Sample
 from rppbench.data.draw_files import FORMS, Draw, check_shots, keep, kept, read_draw, write_draw
@@ -23,13 +23,6 @@ NAMES = list(COLOURS)
 
 class Larger(Toy):
     images_a_class = 40
-
-
-class WithoutVal(Larger):
-    def samples(self, split: str) -> Sequence[Sample]:
-        if split == "val":
-            raise UsageError("no split is named 'val'")
-        return super().samples(split)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from support.toy_data import COLOURS, Toy
+from support.toy_data import COLOURS, Toy, WithoutVal
 
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.recipe import Recipe
@@ -23,13 +23,6 @@ CLASSES = len(COLOURS)
 
 class Larger(Toy):
     images_a_class = 6
-
-
-class WithoutVal(Larger):
-    def samples(self, split: str) -> Sequence[Sample]:
-        if split == "val":
-            raise UsageError("no split is named 'val'")
-        return super().samples(split)
 
 
 class ValIsTest(Larger):

@@ -16,7 +16,7 @@ import torch
 from scipy.optimize import minimize
 from support.reference import image_features
 from support.tiny import make_tiny_clip
-from support.toy_data import Toy
+from support.toy_data import WithoutVal
 from support.training_world import (
     FIT,
     HEADS,
@@ -296,18 +296,11 @@ def test_two_classes_and_classes_without_images_have_rows_too() -> None:
     assert bias[[0, 2]].tolist() == [NEVER, NEVER]
 
 
-class NoChoice(Toy):
-    def samples(self, split: str):  # type: ignore[no-untyped-def]
-        if split == "val":
-            raise UsageError("no split is named 'val'")
-        return super().samples(split)
-
-
 @pytest.mark.parametrize("component", [LinearProbe, TipAdapter])
 def test_without_validation_images_the_published_values_serve(
     tmp_path: Path, component: type[Method]
 ) -> None:
-    world = World(tmp_path, component, FIT, dataset=NoChoice())
+    world = World(tmp_path, component, FIT, dataset=WithoutVal())
     world.run()
     if isinstance(world.method, LinearProbe):
         assert float(world.method.inverse_penalty) == pytest.approx(0.316)

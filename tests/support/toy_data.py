@@ -67,6 +67,15 @@ class Toy(Dataset):
         return (5, 6)
 
 
+class WithoutVal(Toy):
+    """It has no validation images, as ImageNet."""
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        if split == "val":
+            raise UsageError("no split is named 'val'")
+        return super().samples(split)
+
+
 PLACES = [(4, 6, 16, 12), (30, 8, 12, 20)]
 """Boxes of each image's two objects."""
 
