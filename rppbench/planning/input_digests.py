@@ -1,18 +1,21 @@
-"""Digests of the inputs of cells (data sets, weights, files), each computed once for a plan.
+"""Digests of the inputs of cells (data sets, weights, files, draws), each computed once for a plan.
 
 They are part of a cell's key, as `Cell.inputs` (`records.cell`).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.task import Task
 from rppbench.data.check import remarks
+from rppbench.data.draw_files import check_shots, keep, read_draw
 from rppbench.errors import ContractError, MissingDataError, UsageError
 from rppbench.plugins.containment import contained, uncontained
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import core_version, version_of
-from rppbench.records.cell import SPLIT
+from rppbench.records.cell import DRAW, SPLIT, Pairs
 
 MISSING = "missing"
 """Takes the place of the digest of data that does not exist."""
@@ -31,7 +34,7 @@ def fingerprint(data: Dataset) -> str:
 
 
 class InputDigests:
-    """Digests of data and weights, each computed once."""
+    """Digests of data, weights and draws, each computed once."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -40,7 +43,7 @@ class InputDigests:
         """Opened data sets by name."""
         self._remarks: dict[str, None] = {}
 
-    def of(self, dataset: str, backbone: str, teacher: str | None) -> tuple[tuple[str, str], ...]:
+    def of(self, dataset: str, backbone: str, teacher: str | None) -> Pairs:
         """(kind:name, digest) pairs of a data set, a backbone and a teacher.
 
         Also the versions of the data set and of the core, where they are not 1.
@@ -57,12 +60,28 @@ class InputDigests:
             pairs.append((f"{SPLIT}{dataset}", opened.split_rule))
         return tuple(sorted(pairs))
 
-    def of_files(self, task: Task) -> tuple[tuple[str, str], ...]:
+    def of_files(self, task: Task) -> Pairs:
         """(name, digest) pairs of the files that a task's options name."""
         try:
             return tuple(task.inputs())
         except MissingDataError:  # as for data: the cell will record why
             return ((f"files of {task.name}", MISSING),)
+
+    def of_draw(self, path: Path, dataset: str, shots: int) -> Pairs:
+        """(name, digest) of the draw in a file, which is kept for the run (`data.draw_files`).
+
+        UsageError if it is not a draw of so many shots of the data set.
+        """
+        key = f"draw of {shots} shots of {dataset} in {path}"
+        if key not in self.known:
+            try:
+                data = self.dataset(dataset)
+            except MissingDataError:  # as for data: the cell will record why
+                return ((f"{DRAW}{dataset}", MISSING),)
+            draw = read_draw(path, data)
+            check_shots(draw, data, path, shots)
+            self.known[key] = keep(draw)
+        return ((f"{DRAW}{dataset}", self.known[key]),)
 
     def dataset(self, name: str) -> Dataset:
         """The named data set, opened once. MissingDataError if its files are missing."""

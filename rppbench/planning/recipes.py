@@ -1,4 +1,4 @@
-"""What a planned training learns from and how: its recipe with changes, its shots and its draw."""
+"""What a planned training, or its pretraining, learns from and how: recipe, shots and draw."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.recipe import FALLBACK, Recipe, override, select
 from rppbench.contracts.task import Assignment
-from rppbench.data.draw_files import check_shots, keep, read_draw
 from rppbench.data.draws import HELD_OUT_SHOT, LONG_TAIL, imbalance
-from rppbench.errors import MissingDataError, UsageError
-from rppbench.planning.input_digests import MISSING, InputDigests
+from rppbench.errors import UsageError
+from rppbench.planning.input_digests import InputDigests
 from rppbench.plugins.options import options, resolve
-from rppbench.records.cell import DRAW, Choice, Option, Training, spell
+from rppbench.records.cell import Choice, Option, Training, spell
 
 SUPERVISION = tuple(Supervision.__dataclass_fields__)
 """Options of every trained method that say how it is supervised, not how it is built."""
@@ -78,24 +77,9 @@ def with_draw(training: Training, text: str, input_digests: InputDigests) -> Tra
     for word in ("dataset", "shots", "seed"):
         value = training.source if word == "dataset" else getattr(training, word)
         place = place.replace(f"{{{word}}}", str(value))
-    digest = _digest(Path(place).expanduser(), training, input_digests)
-    return replace(
-        training, draw=name, inputs=(*training.inputs, (f"{DRAW}{training.source}", digest))
-    )
-
-
-def _digest(path: Path, training: Training, input_digests: InputDigests) -> str:
-    """The digest of the draw in a file, which is kept for the run; read once for a plan."""
-    key = f"draw of {training.shots} shots of {training.source} in {path}"
-    if key not in input_digests.known:
-        try:
-            dataset = input_digests.dataset(training.source)
-        except MissingDataError:  # the cell will record why
-            return MISSING
-        draw = read_draw(path, dataset)
-        check_shots(draw, dataset, path, training.shots)
-        input_digests.known[key] = keep(draw)
-    return input_digests.known[key]
+    path = Path(place).expanduser()
+    drawn = input_digests.of_draw(path, training.source, training.shots)
+    return replace(training, draw=name, inputs=(*training.inputs, *drawn))
 
 
 def pretraining(
