@@ -154,7 +154,7 @@ def _check(record: Record, registry: Registry, store: Store) -> None:
     """UsageError if the predictions cannot be repeated: inputs or code changed, or no prompt."""
     from rppbench.planning.code_digests import CodeCheck, CodeDigests
     from rppbench.planning.input_digests import InputDigests
-    from rppbench.plugins.versions import part_version, version_of
+    from rppbench.plugins.versions import part_version, task_version, version_of
     from rppbench.training.state import learned_parameters
 
     cell = record.cell
@@ -166,7 +166,7 @@ def _check(record: Record, registry: Registry, store: Store) -> None:
         **dict(InputDigests(registry).of(cell.dataset, cell.backbone, None)),
         **dict(version_of("method", registry.get("methods", cell.method.name))),
         **dict(pair for part in parts for pair in part_version(part)),
-        f"task:{cell.task.name}": f"version {task.version}",
+        **dict(task_version(task)),
     }
     changed = [name for name, value in cell.inputs if now.get(name) != value]
     if changed:

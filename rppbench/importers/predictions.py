@@ -17,7 +17,7 @@ from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.files.digests import sha256
 from rppbench.plugins.registry import Registry
-from rppbench.plugins.versions import core_version, version_of
+from rppbench.plugins.versions import core_version, task_version, version_of
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.record import Record, now
 
@@ -56,7 +56,7 @@ def imported_cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
     inputs = (
         (f"dataset:{data.name}", data.fingerprint()),
         ("imported", KIND),
-        (f"task:{task.name}", f"version {task.version}"),
+        *task_version(task),
         *version_of("version", type(data)),
         *core_version(),
     )

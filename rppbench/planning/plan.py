@@ -28,7 +28,7 @@ from rppbench.planning.vocabulary import Extended, learns_all_scored_classes, wi
 from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
-from rppbench.plugins.versions import part_version, version_of
+from rppbench.plugins.versions import part_version, task_version, version_of
 from rppbench.records.cell import PARTIAL, Cell, Choice, Option, Pairs, Training
 
 SCOPES = ("method", "task", "recipe")
@@ -276,10 +276,9 @@ class _Planner:
 
         @cache
         def inputs_of(dataset: str) -> Pairs:
-            task_version = (f"task:{task.name}", f"version {task_class.version}")
             data = self.input_digests.of(dataset, request.backbone, None)
             partial = (PARTIAL,) if request.partial else ()
-            return (*data, task_version, *files, *partial, *versions)
+            return (*data, *task_version(task_class), *files, *partial, *versions)
 
         @cache
         def first_of(learner: Assignment) -> Training:

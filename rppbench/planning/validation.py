@@ -12,6 +12,7 @@ from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import refuse_single_shot
 from rppbench.plugins.options import resolve
 from rppbench.plugins.registry import Registry
+from rppbench.plugins.versions import task_version
 from rppbench.records.cell import Cell, Choice, Option, Training
 
 TASK = "validation"
@@ -44,14 +45,13 @@ def on_validation(
         suite = {name: value for name, value in cell.task.options if name == "suite"}
         inputs = input_digests.of(training.source, cell.backbone, None)
         task = resolve(component, {**own, **suite})
-        version = (f"task:{TASK}", f"version {component.version}")
         cells.append(
             replace(
                 cell,
                 task=task,
                 dataset=training.source,
                 training=training,
-                inputs=(*inputs, version),
+                inputs=(*inputs, *task_version(component)),
             )
         )
     return cells

@@ -1,4 +1,4 @@
-"""Versions of components and of the core as inputs of keys: left out while they are 1."""
+"""Versions of components and the core as inputs of keys; all but tasks' are left out while 1."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def core_version() -> Pairs:
 def version_of(kind: str, component: Any) -> Pairs:
     """The version of a method ('method') or a data set ('version'); () for the first."""
     return _pair(f"{kind}:{component.name}", component.version)
+
+
+def task_version(task: Any) -> Pairs:
+    """The version of a task, also the first: it is part of every key."""
+    return ((f"task:{task.name}", f"version {task.version}"),)
 
 
 def part_version(part: type | Callable[..., object]) -> Pairs:
