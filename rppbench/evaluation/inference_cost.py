@@ -65,7 +65,7 @@ def inference_cost(
         of_classes = 0
 
         def predict(batch: Tensor) -> Tensor:
-            features = clip.image.encode(batch, prompts.image)
+            features = clip.image.encode(batch, prompts.image, unit=prompts.unit_images)
             parts = similarities(clip, prompts, names, features, wording=wording, head=head)
             return torch.cat(list(parts)).argmax(-1).cpu()
     else:
@@ -74,8 +74,8 @@ def inference_cost(
         )
 
         def predict(batch: Tensor) -> Tensor:
-            features = clip.image.encode(batch, prompts.image).to(texts.device)
-            return compare(clip, features, texts, head).argmax(-1).cpu()
+            features = clip.image.encode(batch, prompts.image, unit=prompts.unit_images)
+            return compare(clip, features.to(texts.device), texts, head).argmax(-1).cpu()
 
     few = pixels[:COUNTED_IMAGES]
     _, of_images = counted(lambda: predict(few))  # also the warm-up
