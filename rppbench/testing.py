@@ -87,15 +87,18 @@ def examples_of(method: FittedMethod, clip: Clip) -> Examples:
     text, unit = prompts.text, prompts.unit_images
     assert isinstance(text, Templates), "a fitted method has no prompts in the towers"
     labels = torch.arange(IMAGES) % len(NAMES)
-    raw = clip.image.encode(noise(clip, 1), unit=False).expand(method.views, -1, -1)
+
+    def views(unit: bool) -> Tensor:
+        return clip.image.encode(noise(clip, 1), unit=unit).expand(method.views, -1, -1)
+
     return Examples(
-        images=clip.image.encode(noise(clip, 1), unit=unit).expand(method.views, -1, -1),
+        images=views(unit),
         labels=labels,
         val_images=clip.image.encode(noise(clip, 2), unit=unit),
         val_labels=labels,
         texts=clip.text.encode_templates(NAMES, text.wordings or ("a photo of a {}.",)),
         scale=clip.scale,
-        raw_images=raw if method.raw_images else None,
+        raw_images=views(unit=False) if method.raw_images else None,
     )
 
 

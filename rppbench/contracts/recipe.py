@@ -16,9 +16,7 @@ from rppbench.records.cell import Choice, Option, Options
 _SCOPE = ("tasks", "suite", "datasets", "at_shots")
 """Fields that say where a recipe applies."""
 
-_LATER = (
-    *("eps", "keep_last", "min_lr", "shards", "steps", "steps_per_shot", "tuned", "validation"),
-)
+_LATER = {"eps", "keep_last", "min_lr", "shards", "steps", "steps_per_shot", "tuned", "validation"}
 """Fields that came later: keys of older trainings lack them, so a default adds nothing to a key."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import torch
 import torch.nn.functional as F
@@ -76,13 +77,7 @@ class Scorer:
         return [
             replace(
                 tally.evaluation(),
-                groups=tuple(
-                    group
-                    for group, at in zip(groups, tally.position[labels].tolist(), strict=True)
-                    if at >= 0
-                )
-                if groups
-                else (),
+                groups=tuple(compress(groups, (tally.position[labels] >= 0).tolist())),
                 unit=dataset.unit,
             )
             for tally in tallies

@@ -117,7 +117,7 @@ class TextTower:
         if prompt.after_name is None:
             gaps, names = None, names.truncate(room)
         else:
-            gaps, names = self._leave_gaps(names, prompt.after_name.shape[-2], room, first)
+            gaps, names = self._leave_gaps(names, after, room, first)
         if plain or kind.sharing == "never":
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]), value=kind.tokens.pad)
             if plain:

@@ -56,11 +56,9 @@ def design(
     its baseline value there. The baseline is part of every grid; options that `baseline` does not
     name take their first value. Of more combinations than the `budget` the baseline is kept and the
     others are drawn at random, always in the same order. Designs that share `input_digests` read
-    data and weights once.
-    `warn` gets each remark of the planner once (`plan.cells`).
-    Raises UsageError for unknown options, values of the wrong type,
-    and requests of more than one method or task; TooManyCellsError for more than `most` cells,
-    before the product is built.
+    data and weights once. `warn` gets each remark of the planner once (`plan.cells`).
+    Raises UsageError for unknown options, values of the wrong type, and requests of more than one
+    method or task; TooManyCellsError for more than `most` cells, before the product is built.
     """
     _check(request, varied)
     defaults = _defaults(registry, request)
