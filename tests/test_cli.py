@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 from support.commands import RunCommand
-from support.toy_data import Toy
-from support.toy_plugin import Context, ToyBroken
+from support.toy_plugin import Context, PluginOf, ToyBroken
 
-from rppbench import __version__, hookimpl
+from rppbench import __version__
 from rppbench.cli import COMMANDS, main
-from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompts
 from rppbench.records.store import Store
 
@@ -32,17 +30,7 @@ class Interrupting(Context):
         return super().prompts()
 
 
-class More:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [Interrupting]
-
-    @hookimpl
-    def rppbench_datasets(self) -> list[type[Toy]]:
-        return [ToyBroken]
-
-
-MORE = More()
+MORE = PluginOf([Interrupting], [ToyBroken])
 
 
 def counts(complaints: str) -> str:

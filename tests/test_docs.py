@@ -159,8 +159,6 @@ def test_the_readme_shows_the_committed_leaderboard() -> None:
     table = re.search(r"<!-- leaderboard -->\n(.*?)<!-- end -->", readme, re.DOTALL)
     assert table is not None
     rows = [line for line in table[1].splitlines() if line.startswith("|")]
-    shown = page.split("\n\n")[
-        3
-    ]  # after the warning: the first table of the page, with all of its rows
+    shown = page.split("\n\n")[3]  # after the warning: the first table, with all of its rows
     assert shown.startswith("| Method |")
     assert rows == shown.splitlines()

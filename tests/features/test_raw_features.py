@@ -141,28 +141,14 @@ def test_features_without_norms_are_encoded_again_and_stay_as_they_are(
     torch.testing.assert_close(raw, plain(clip, images), rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("prompted", ["on", "off"])
+@pytest.mark.parametrize("method", ["watching:prompted=on", "watching:prompted=off", "fitted"])
 @pytest.mark.parametrize("unit", ["on", "off"])
 def test_a_method_gets_features_of_the_length_it_asks_for(
-    workspace: Workspace, unit: str, prompted: str
+    workspace: Workspace, method: str, unit: str
 ) -> None:
     """In training and in testing, with the tower frozen or prompted."""
-    planned = workspace.plan(
-        f"watching:unit={unit},prompted={prompted}", task="few-shot", shots=(1,)
-    )
-    records = workspace.run(planned, workspace.new())
-    assert {record.failure for record in records} == {None}
-    lengths = torch.cat([seen.norm(dim=1) for seen in SEEN])
-    assert len(lengths) > 20
-    close = (lengths - 1).abs() < 1e-5
-    assert close.all() if unit == "on" else not close.any()
-
-
-@pytest.mark.parametrize("unit", ["on", "off"])
-def test_a_fitted_method_gets_features_of_the_length_it_asks_for(
-    workspace: Workspace, unit: str
-) -> None:
-    planned = workspace.plan(f"fitted:unit={unit}", task="few-shot", shots=(1,))
+    settings = (("method.unit", unit),)
+    planned = workspace.plan(method, task="few-shot", shots=(1,), settings=settings)
     records = workspace.run(planned, workspace.new())
     assert {record.failure for record in records} == {None}
     lengths = torch.cat([seen.norm(dim=1) for seen in SEEN])

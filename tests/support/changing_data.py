@@ -15,11 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 import rppbench_datasets
-from rppbench import hookimpl
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.fitted import Examples, FittedMethod
 from rppbench.contracts.learning import Learning
-from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompts, Space, Templates
 from rppbench.contracts.recipe import Recipe
 from rppbench.contracts.regions import DetectionSet, Instance
@@ -36,7 +34,7 @@ from rppbench.planning.status import Planned, survey
 from rppbench.plugins.registry import Registry
 from rppbench.records.record import Record
 from support.toy_data import COLOURS
-from support.toy_plugin import ToyPlugin, registry_of
+from support.toy_plugin import PluginOf, ToyPlugin, registry_of
 from support.toy_runner import ToyRunner
 
 NAMES = ("blue_lake", "green_field", "red_square")
@@ -153,16 +151,7 @@ class FromVal(FittedMethod):
             self.means[label] = examples.val_images[examples.val_labels == label].mean(0)
 
 
-class More:
-    """Further plugin components."""
-
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [FromVal]
-
-    @hookimpl
-    def rppbench_datasets(self) -> list[type[Dataset]]:
-        return [Words, Boxes]
+MORE = PluginOf([FromVal], [Words, Boxes])
 
 
 class World:
@@ -175,7 +164,7 @@ class World:
 
     @property
     def registry(self) -> Registry:
-        return registry_of(toys=ToyPlugin(self.models), more=More(), ours=rppbench_datasets)
+        return registry_of(toys=ToyPlugin(self.models), more=MORE, ours=rppbench_datasets)
 
     def runner(self, trust: bool = False, since: float = 0.0) -> ToyRunner:
         runner = ToyRunner(self.folder / "runs", batch_size=4, models=self.models)

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 import rppbench_tasks
 from rppbench import hookimpl
 from rppbench.contracts.backbone import Backbone
+from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.learning import Learning
 from rppbench.contracts.method import Method, Tower
 from rppbench.contracts.prompts import Prompt, Prompts, Space, Templates
@@ -86,7 +87,7 @@ class PluginOf:
     def __init__(
         self,
         methods: Sequence[type[Method]],
-        datasets: Sequence[type[Toy]],
+        datasets: Sequence[type[Dataset]],
         tasks: Sequence[type[Task]] = (),
     ) -> None:
         self.methods, self.datasets, self.tasks = methods, datasets, tasks
@@ -96,7 +97,7 @@ class PluginOf:
         return self.methods
 
     @hookimpl
-    def rppbench_datasets(self) -> Sequence[type[Toy]]:
+    def rppbench_datasets(self) -> Sequence[type[Dataset]]:
         return self.datasets
 
     @hookimpl
