@@ -31,6 +31,8 @@ class Names:
     """(c, s) int64 on the CPU, padded behind the ends."""
     lengths: Tensor
     """(c,) int64, end token included."""
+    _ends: Tensor | None = None
+    """(c,) `ends_of_names`, once it was asked for."""
 
     def __init__(
         self,
@@ -92,20 +94,22 @@ class Names:
         """(c,) number of tokens up to the end of each name, before anything is truncated.
 
         Counted as CoOp counts them: by the tokens of the name alone, so that punctuation that
-        joins the full stop belongs to the name. `first` as in `__init__`.
+        joins the full stop belongs to the name. `first` as in `__init__`. The names are tokenised
+        for it at the first call alone: a training asks at every step.
         """
-        start = self.wording[: self.wording.index("{}") + 2]
-        rows = tokens.encode(fill_wording(start, self.texts), first=first)
-        counts = torch.tensor([len(row) for row in rows], dtype=torch.int64)
-        return counts.minimum(self.lengths - len(tokens.end))
+        if self._ends is None:
+            start = self.wording[: self.wording.index("{}") + 2]
+            rows = tokens.encode(fill_wording(start, self.texts), first=first)
+            counts = torch.tensor([len(row) for row in rows], dtype=torch.int64)
+            self._ends = counts.minimum(self.lengths - len(tokens.end))
+        return self._ends
 
     def with_gap(self, at: Tensor, size: int, filler: int) -> Names:
         """The rows with `size` ids `filler` inserted at the positions `at` (c,)."""
-        rows = [
-            torch.cat([ids[:start], ids.new_full((size,), filler), ids[start:]])
-            for ids, start in zip(self.ids, at.tolist(), strict=True)
-        ]
-        ids = torch.stack(rows) if rows else self.ids
+        columns = torch.arange(self.ids.shape[1] + size)[None]
+        behind = columns - at[:, None]  # (c, s + size)
+        ids = self.ids.gather(1, torch.where(behind < 0, columns, (columns - size).clamp(min=0)))
+        ids = ids.masked_fill((behind >= 0) & (behind < size), filler)
         return Names.of(self.texts, ids, self.lengths + size, self.wording)
 
 

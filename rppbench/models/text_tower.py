@@ -113,11 +113,13 @@ class TextTower:
             names = Names(names.texts, kind.tokens, names.wording, first=True)
         if classes is not None and prompt.class_specific:
             prompt = prompt.of_classes(classes)
-        names = names.select(classes)
         if prompt.after_name is None:
-            gaps, names = None, names.truncate(room)
+            gaps, names = None, names.select(classes).truncate(room)
         else:
-            gaps, names = self._leave_gaps(names, after, room, first)
+            name_ends = names.ends_of_names(kind.tokens, first=first)
+            if classes is not None:
+                name_ends = name_ends[classes.cpu()]
+            gaps, names = self._leave_gaps(names.select(classes), name_ends, after, room)
         if plain or kind.sharing == "never":
             ids = F.pad(names.ids, (0, room - names.ids.shape[1]), value=kind.tokens.pad)
             if plain:
@@ -142,13 +144,16 @@ class TextTower:
 
         return finish(self._run_in_groups(names, p, behind_prefix, shared=True))
 
-    def _leave_gaps(self, names: Names, size: int, room: int, first: bool) -> tuple[Tensor, Names]:
-        """Positions (c,) of gaps of `size` tokens behind the names, and the names with the gaps."""
-        tokens = self.kind.tokens
-        at = names.ends_of_names(tokens, first=first)
+    def _leave_gaps(
+        self, names: Names, name_ends: Tensor, size: int, room: int
+    ) -> tuple[Tensor, Names]:
+        """Positions (c,) of gaps of `size` tokens behind the names, and the names with the gaps.
+
+        Names end at `name_ends` (c,), before they are cut to the room.
+        """
         cut = names.lengths > room - size
-        at = torch.where(cut, at.clamp(max=room - size - 2), at)
-        filler = tokens.encode(["x"])[0][0]  # neither padding nor an end token
+        at = torch.where(cut, name_ends.clamp(max=room - size - 2), name_ends)
+        filler = self.kind.tokens.encode(["x"])[0][0]  # neither padding nor an end token
         return at, names.truncate(room - size).with_gap(at, size, filler)
 
     def _fill_gaps(self, ids: Tensor, prompt: Prompt, gaps: Tensor | None) -> Tensor:
