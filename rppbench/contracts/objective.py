@@ -29,7 +29,7 @@ class FrozenFeatures:
 
 @dataclass(frozen=True)
 class Step:
-    """One training step as a loss sees it. Features have unit length."""
+    """One training step, or one shard of it, as a loss sees it. Features have unit length."""
 
     images: Tensor
     """(b, e); of another length if `Prompts.unit_images` is off."""

@@ -1,4 +1,6 @@
-"""What planning can make cells of: assignments of a task, names that a record can hold."""
+"""What planning can make cells of: assignments of a task, names that a record can hold, and own
+images with a backbone that somebody named.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What data sets a plan sees: those of the suites and others, and classes that were learned."""
+"""Which data sets a plan sees (those of suites, others that are named), and what was learned."""
 
 from __future__ import annotations
 

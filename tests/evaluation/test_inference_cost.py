@@ -93,6 +93,21 @@ def test_a_head_of_the_method_counts(tiny_clip: Clip) -> None:
     assert double.flops_per_image - plain.flops_per_image == 2 * EMBED * 7
 
 
+def test_a_head_gets_features_of_the_length_that_the_method_asks_for(tiny_clip: Clip) -> None:
+    coop, lengths = method(CoOp, tiny_clip), []
+
+    def watched(images: torch.Tensor, texts: torch.Tensor, *_: Any) -> torch.Tensor:
+        lengths.append(images.norm(dim=1))
+        return images @ texts.T
+
+    head = replace(head_of(coop, tiny_clip, range(7)), logits=watched)
+    for unit in (True, False):
+        lengths.clear()
+        cost(tiny_clip, replace(coop.prompts(), unit_images=unit), head=head)
+        close = (torch.cat(lengths) - 1).abs() < 1e-5
+        assert close.all() if unit else not close.any()
+
+
 def test_attention_counts_on_a_cpu_and_in_fused_layers() -> None:
     q = torch.rand(2, 4, 17, 12)
     _, flops = counted(lambda: nn.functional.scaled_dot_product_attention(q, q, q))

@@ -97,3 +97,24 @@ def test_every_row_is_in_exactly_one_group_and_no_group_exceeds_the_limit(limit:
 
 def test_a_wording_takes_the_name_wherever_it_has_braces() -> None:
     assert fill_wording("{} or {}", ["cat", "{dog}"]) == ["cat or cat", "{dog} or {dog}"]
+
+
+def test_a_gap_stands_behind_each_name_and_the_rest_moves() -> None:
+    tokens = ClipTokens(tokenizer())
+    names = Names(NAMES, tokens)
+    ends = names.ends_of_names(tokens)
+    gapped = names.with_gap(ends, 2, filler=7)
+    for row, (at, length) in enumerate(zip(ends.tolist(), names.lengths.tolist(), strict=True)):
+        ids = names.ids[row].tolist()
+        assert gapped.ids[row].tolist() == [*ids[:at], 7, 7, *ids[at:]]
+        assert int(gapped.lengths[row]) == length + 2
+    assert len(names.select(torch.zeros(0, dtype=torch.int64)).with_gap(ends[:0], 2, 7)) == 0
+
+
+def test_ends_of_names_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text tower asks whenever it runs."""
+    tokens = ClipTokens(tokenizer())
+    names = Names(NAMES, tokens)
+    ends = names.ends_of_names(tokens)
+    monkeypatch.setattr(tokens, "encode", None)
+    assert torch.equal(names.ends_of_names(tokens), ends)

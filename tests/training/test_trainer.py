@@ -19,7 +19,7 @@ from rppbench.contracts.method import Method
 from rppbench.contracts.objective import FrozenFeatures, Step
 from rppbench.contracts.prompts import Prompt, Prompts, Space
 from rppbench.contracts.recipe import Recipe
-from rppbench.data.images import Notify
+from rppbench.data.images import Images, Notify
 from rppbench.errors import DivergedError
 from rppbench.evaluation.scorer import Scorer
 from rppbench.features.store import FeatureStore
@@ -27,6 +27,7 @@ from rppbench.models.clip import Clip
 from rppbench.models.loading import build
 from rppbench.records.cell import Choice, Training
 from rppbench.training.state import load_state
+from rppbench.training.step_inputs import StepInputs
 from rppbench.training.trainer import Trainer
 
 RECIPE = Recipe("test-1", epochs=3, batch=4, lr=0.05, augment="none")
@@ -112,6 +113,21 @@ def test_learning_lowers_the_loss_and_logs_each_epoch(tmp_path: Path) -> None:
     assert [entry["epoch"] for entry in progress.log] == list(range(1, 21))
     assert progress.log[-1]["loss"] < progress.log[0]["loss"] - 0.02
     assert progress.step == trainer.steps == 20
+
+
+def test_frozen_features_that_are_input_too_are_read_once_an_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    read = StepInputs.epoch_features
+
+    def counted(self: StepInputs, clip: Clip, images: Images, epoch: int, *unit: bool) -> Tensor:
+        reads.append(epoch)
+        return read(self, clip, images, epoch, *unit)
+
+    monkeypatch.setattr(StepInputs, "epoch_features", counted)
+    make(make_tiny_clip(), tmp_path, method=Averaged).run(tmp_path / "prompts.safetensors")
+    assert reads == [0, 1, 2]
 
 
 def test_held_out_classes_are_not_trained_on(tmp_path: Path) -> None:
