@@ -25,6 +25,7 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import write_atomically
 from rppbench.files.cache_folder import cache_folder
 from rppbench.files.digests import digest
+from rppbench.files.lines import split_lines
 
 FORMS = ("json", "jsonl")
 TRAIN_ENDING, VAL_ENDING = "_train.jsonl", "_val.jsonl"
@@ -156,7 +157,7 @@ def _listed(path: Path) -> tuple[list[Listed], list[Listed] | None]:
 
 
 def _lines(path: Path) -> list[Listed]:
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in split_lines(_text(path)) if line.strip()]
     entries = [_parsed(path, line) for line in lines]
     plain = [
         {name.removeprefix("_"): value for name, value in entry.items()}

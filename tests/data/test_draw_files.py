@@ -108,6 +108,14 @@ def test_our_own_draw_is_written_and_read_back(data: Larger, tmp_path: Path, for
         }
 
 
+def test_only_line_feeds_end_the_lines_of_a_draw(data: Larger, tmp_path: Path) -> None:
+    """U+2028 may be part of a name, and our own files do not escape it."""
+    shown = drawn(data).train[0]
+    entry = {"_impath": shown.key, "_label": shown.label, "_classname": "red\u2028square"}
+    path = save(tmp_path / "a.jsonl", json.dumps(entry, ensure_ascii=False) + "\r\n")
+    assert read_draw(path, data) == Draw((shown,), None)
+
+
 def test_a_training_learns_from_the_images_of_its_file_in_their_order(data: Larger) -> None:
     draw = drawn(data)
     backwards = Draw(draw.train[::-1], draw.val)
