@@ -41,6 +41,11 @@ def test_the_facts_are_complete(name: str) -> None:
     assert (kind.suite, kind.role) == ("clip-benchmark", "transfer")
 
 
+def test_names_are_in_the_order_of_the_labels_in_the_files() -> None:
+    """FER2013's .csv files have 'neutral' last; in folders it comes before 'sad'."""
+    assert KINDS["fer2013"].names[3:] == ("happy", "sad", "surprised", "neutral")
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_absent_files_say_what_to_put_where(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
