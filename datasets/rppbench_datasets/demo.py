@@ -15,22 +15,9 @@ from typing import ClassVar
 from PIL import Image
 
 from rppbench.contracts import Dataset, Sample
-from rppbench.errors import unknown
+from rppbench_datasets.rendered import TRAIN, VAL, ConceptImages, held_out, shifted
 from rppbench_datasets.world import render
-from rppbench_datasets.world.artwork import (
-    COLOURED,
-    Concept,
-    Drawing,
-    concepts,
-    digests,
-    fraction,
-)
-
-TRAIN, VAL = 16, 4
-"""Images a class in the train and val splits, rendered from train-pool drawings."""
-
-SHIFTED = 200
-"""Number of classes of the domain-shift sets."""
+from rppbench_datasets.world.artwork import COLOURED, WORLD, Concept, Drawing, concepts, digests
 
 SUBJECTS = (
     *("animals", "plants", "dishes", "faces", "transport", "places", "clothing", "household"),
@@ -39,64 +26,24 @@ SUBJECTS = (
 """Subjects that are transfer sets; people, hands and signs are in the vocabulary only."""
 
 
-@cache
-def _drawings() -> dict[tuple[str, str], Drawing]:
-    """All drawings by concept id and vendor."""
-    return {(c.id, drawing.vendor): drawing for c in concepts() for drawing in c.drawings}
-
-
-class Rendered(Dataset):
-    """A data set of the world: its classes are concepts, its images are rendered on demand."""
+class Rendered(ConceptImages):
+    """A data set of version 1: train and val images show drawings of the train pool."""
 
     suite: ClassVar[str] = "demo"
-    generated = True
-    unit = "drawing"
+    world = WORLD
     licence: ClassVar[str] = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
-    origin: ClassVar[str] = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
     renders: ClassVar[int] = 6
     """Test images a class."""
-    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     pool: ClassVar[str] = "test"
     """Pool of the drawings in the test split."""
 
-    @cached_property
-    def concepts(self) -> Sequence[Concept]:
-        """The concept of every label."""
-        raise NotImplementedError
-
-    @property
-    def classes(self) -> Sequence[str]:
-        return tuple(concept.name for concept in self.concepts)
-
-    def samples(self, split: str) -> Sequence[Sample]:
-        if split not in self.splits:
-            raise unknown(f"split of {self.name} is named", split, self.splits, "splits")
-        count = {"train": TRAIN, "val": VAL, "test": self.renders}[split]
-        return [
-            Sample(
-                f"{split}/{concept.id}/{drawings[number % len(drawings)].vendor}/{number}", label
-            )
-            for label, concept in enumerate(self.concepts)
-            for drawings in [self._pool_of(concept, split)]
-            for number in range(count)
-        ]
-
-    def _pool_of(self, concept: Concept, split: str) -> tuple[Drawing, ...]:
+    def drawings(self, concept: Concept, split: str) -> Sequence[Drawing]:
         if split == "test":
             return concept.pool(self.pool)
         return tuple(d for d in concept.pool("train") if d.vendor in COLOURED)
 
-    def image(self, sample: Sample) -> Image.Image:
-        return render.single(self.drawing(sample), f"{self.name}/{sample.key}")
-
-    def drawing(self, sample: Sample) -> Drawing:
-        """The drawing that the image of a sample shows."""
-        _, concept, vendor, _ = sample.key.split("/")
-        return _drawings()[concept, vendor]
-
-    def group(self, sample: Sample) -> str:
-        """All renders of one drawing are a group."""
-        return self.drawing(sample).key
+    def tests(self, drawings: int) -> int:
+        return self.renders
 
     def fingerprint(self) -> str:
         facts = (
@@ -120,11 +67,7 @@ class Vocabulary(Rendered):
         return tuple(c for c in concepts() if c.subject != "flags" and c.pool("test"))
 
     def held_out(self) -> Sequence[int]:
-        return [
-            label
-            for label, concept in enumerate(self.concepts)
-            if fraction("held out", concept.id) < 0.2
-        ]
+        return held_out(self.concepts)
 
     def transferred(self) -> Sequence[int]:
         """Labels of classes that are in a transfer set too."""
@@ -243,15 +186,15 @@ class Flags(Subject):
 
 @cache
 def _shift_concepts() -> Sequence[Concept]:
-    """`SHIFTED` concepts with a drawing in each of the three test pools, chosen by a fixed hash."""
-    candidates = [
-        concept
-        for concept in concepts()
-        if concept.subject in SUBJECTS
-        and all(concept.pool(pool) for pool in ("test", "rendition", "sketch"))
-    ]
-    chosen = {c.id for c in sorted(candidates, key=lambda c: fraction("shift", c.id))[:SHIFTED]}
-    return tuple(concept for concept in candidates if concept.id in chosen)
+    """Concepts of the transfer sets with a drawing in each of the three test pools."""
+    return shifted(
+        [
+            concept
+            for concept in concepts()
+            if concept.subject in SUBJECTS
+            and all(concept.pool(pool) for pool in ("test", "rendition", "sketch"))
+        ]
+    )
 
 
 class Shift(Rendered):
@@ -271,9 +214,7 @@ class Backgrounds(Shift):
 
     name = "demo-backgrounds"
     title = "Backgrounds"
-
-    def image(self, sample: Sample) -> Image.Image:
-        return render.single(self.drawing(sample), f"{self.name}/{sample.key}", "pattern")
+    ground = "pattern"
 
 
 class Rendition(Shift):

@@ -16,71 +16,31 @@ from typing import ClassVar
 
 from PIL import Image
 
-from rppbench.contracts import Dataset, Sample
-from rppbench.errors import unknown
+from rppbench.contracts import Sample
+from rppbench_datasets.rendered import TRAIN, VAL, ConceptImages, held_out, shifted
 from rppbench_datasets.world import render
-from rppbench_datasets.world.artwork import WORLD_2, Concept, Drawing, concepts, digests, fraction
+from rppbench_datasets.world.artwork import WORLD_2, Concept, Drawing, concepts, digests
 from rppbench_datasets.world.styles import OTHERS, PLAIN, STYLE, styled
 
-TRAIN, VAL = 16, 4
-"""Images a class in the train and val splits."""
 
-SHIFTED = 200
-"""Number of classes of the domain-shift sets."""
-
-
-@cache
-def _drawings() -> dict[tuple[str, str], Drawing]:
-    """All drawings by concept id and vendor."""
-    return {(c.id, drawing.vendor): drawing for c in concepts(WORLD_2) for drawing in c.drawings}
-
-
-class Styled(Dataset):
-    """A data set of the world: its classes are concepts, its images are rendered on demand."""
+class Styled(ConceptImages):
+    """A data set of version 2: each split has drawings of its own, and all are in a style."""
 
     suite: ClassVar[str] = "demo-2"
-    generated = True
-    unit = "drawing"
+    world = WORLD_2
     licence: ClassVar[str] = "Apache-2.0, MIT, CC-BY-4.0 and CC-BY-SA-4.0 artwork; see world2"
-    origin: ClassVar[str] = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
     renders: ClassVar[int] = 4
     """Test images a drawing; most classes have two test drawings."""
-    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
     style: ClassVar[str] = STYLE
 
-    @cached_property
-    def concepts(self) -> Sequence[Concept]:
-        """The concept of every label."""
-        raise NotImplementedError
+    def drawings(self, concept: Concept, split: str) -> Sequence[Drawing]:
+        return concept.pool(split)
 
-    @property
-    def classes(self) -> Sequence[str]:
-        return tuple(concept.name for concept in self.concepts)
-
-    def samples(self, split: str) -> Sequence[Sample]:
-        if split not in self.splits:
-            raise unknown(f"split of {self.name} is named", split, self.splits, "splits")
-        samples = []
-        for label, concept in enumerate(self.concepts):
-            drawings = concept.pool(split)
-            count = {"train": TRAIN, "val": VAL, "test": self.renders * len(drawings)}[split]
-            samples += [
-                Sample(f"{split}/{concept.id}/{drawings[n % len(drawings)].vendor}/{n}", label)
-                for n in range(count)
-            ]
-        return samples
+    def tests(self, drawings: int) -> int:
+        return self.renders * drawings
 
     def image(self, sample: Sample) -> Image.Image:
-        return styled(render.single(self.drawing(sample), f"{self.name}/{sample.key}"), self.style)
-
-    def drawing(self, sample: Sample) -> Drawing:
-        """The drawing that the image of a sample shows."""
-        _, concept, vendor, _ = sample.key.split("/")
-        return _drawings()[concept, vendor]
-
-    def group(self, sample: Sample) -> str:
-        """All renders of one drawing are a group."""
-        return self.drawing(sample).key
+        return styled(super().image(sample), self.style)
 
     def fingerprint(self) -> str:
         facts = (
@@ -113,11 +73,7 @@ class Vocabulary(Styled):
         return concepts(WORLD_2)
 
     def held_out(self) -> Sequence[int]:
-        return [
-            label
-            for label, concept in enumerate(self.concepts)
-            if fraction("held out", concept.id) < 0.2
-        ]
+        return held_out(self.concepts)
 
     def transferred(self) -> Sequence[int]:
         """Labels of classes that are in a transfer set too."""
@@ -202,11 +158,9 @@ SUBJECTS: tuple[type[Subject], ...] = (
 
 @cache
 def _shift_concepts() -> Sequence[Concept]:
-    """`SHIFTED` concepts of the transfer sets, chosen by a fixed hash."""
+    """Concepts of the transfer sets."""
     subjects = {kind.subject for kind in SUBJECTS}
-    candidates = [concept for concept in concepts(WORLD_2) if concept.subject in subjects]
-    chosen = {c.id for c in sorted(candidates, key=lambda c: fraction("shift", c.id))[:SHIFTED]}
-    return tuple(concept for concept in candidates if concept.id in chosen)
+    return shifted([concept for concept in concepts(WORLD_2) if concept.subject in subjects])
 
 
 class Shift(Styled):
@@ -242,11 +196,7 @@ class ThirdStyle(Shift):
 class Backgrounds(Shift):
     """Test drawings on high-contrast patterns, in the style that was learned."""
 
-    name, title = "demo-2-backgrounds", "Backgrounds"
-
-    def image(self, sample: Sample) -> Image.Image:
-        key = f"{self.name}/{sample.key}"
-        return styled(render.single(self.drawing(sample), key, "pattern"), self.style)
+    name, title, ground = "demo-2-backgrounds", "Backgrounds", "pattern"
 
 
 SETS: tuple[type[Styled], ...] = (
