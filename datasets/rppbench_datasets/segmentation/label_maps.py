@@ -27,6 +27,9 @@ from rppbench_datasets.vocabularies import table
 VERSION = 1
 """Increased when the same files would give other labels or names."""
 
+NOT_SCORED = 255
+"""Value in the label maps of pixels that are not scored."""
+
 
 class LabelMaps(SegmentationSet):
     """A segmentation data set with one split, 'test': the official validation images."""
@@ -44,8 +47,6 @@ class LabelMaps(SegmentationSet):
     every map of the folder belongs to the set."""
     layouts: ClassVar[Mapping[int, str]] = {}
     """Other numbers of label maps that are known, each with a name for this form of the set."""
-    not_scored: ClassVar[int] = 255
-    """Value in the label maps of pixels that are not scored."""
 
     def __init__(self) -> None:
         self.root = data_root()
@@ -117,12 +118,12 @@ class LabelMaps(SegmentationSet):
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         path = self.annotation_file(sample)
         labels = _bytes(path).astype(np.uint16)
-        labels[labels == self.not_scored] = IGNORED
+        labels[labels == NOT_SCORED] = IGNORED
         beyond = labels[(labels >= len(self.classes)) & (labels != IGNORED)]
         if beyond.size:
             raise MissingDataError(
                 f"{self.name}: {path} holds label {beyond.min()}, but labels go from 0 to "
-                f"{len(self.classes) - 1} ({self.not_scored}: not scored); is it a prepared map?"
+                f"{len(self.classes) - 1} ({NOT_SCORED}: not scored); is it a prepared map?"
             )
         return labels
 
