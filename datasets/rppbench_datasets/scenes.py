@@ -20,7 +20,7 @@ from PIL import Image
 from rppbench.contracts import IGNORED, UNLABELLED, DetectionSet, Instance, Sample, SegmentationSet
 from rppbench.errors import unknown
 from rppbench_datasets.world import render
-from rppbench_datasets.world.artwork import Concept, concepts, digests
+from rppbench_datasets.world.artwork import Concept, digests, named
 from rppbench_datasets.world.scenes import Scene, compose
 
 VERSION = 1
@@ -57,17 +57,24 @@ PATTERNED = 0.3
 
 @cache
 def _concepts() -> Sequence[Concept]:
-    by_name = {concept.name: concept for concept in concepts()}
-    return tuple(by_name[name] for name in (*SEEN, *UNSEEN))
+    return named((*SEEN, *UNSEEN))
 
 
 @lru_cache(maxsize=512)  # keeps a split for the next method: 0.2 MB and 35 ms a scene
 def scene(key: str) -> Scene:
-    """The scene of a key like 'test/17'; training scenes hold things of seen classes only."""
+    """The scene of a key like 'test/17'."""
+    return composed("demo-scenes", key, _concepts(), len(SEEN))
+
+
+def composed(name: str, key: str, things: Sequence[Concept], seen: int) -> Scene:
+    """The scene that a key of the data set `name` stands for.
+
+    Training scenes hold the first `seen` things only: those of seen classes.
+    """
     split, _, _ = key.partition("/")
-    rng = render.stream(f"demo-scenes/{key}")
+    rng = render.stream(f"{name}/{key}")
     background = render.pattern if rng.random() < PATTERNED else render.texture
-    admitted = _concepts() if split == "test" else _concepts()[: len(SEEN)]
+    admitted = things if split == "test" else things[:seen]
     return compose(rng, background(rng, SIDE), admitted, split, WIDTHS)
 
 
@@ -83,17 +90,19 @@ class Scenes(SegmentationSet, DetectionSet):
     origin = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     count: ClassVar[int] = COUNT
+    seen_names: ClassVar[Sequence[str]] = SEEN
+    unseen_names: ClassVar[Sequence[str]] = UNSEEN
 
     @property
     def classes(self) -> Sequence[str]:
-        return (*SEEN, *UNSEEN)
+        return (*self.seen_names, *self.unseen_names)
 
     def scene(self, sample: Sample) -> Scene:
         """What an image shows."""
         return scene(sample.key)
 
     def unseen(self) -> Sequence[int]:
-        return range(len(SEEN), len(SEEN) + len(UNSEEN))
+        return range(len(self.seen_names), len(self.classes))
 
     def samples(self, split: str) -> Sequence[Sample]:
         if split not in self.splits:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -88,16 +88,16 @@ def digests(folder: Path = WORLD) -> Mapping[str, str]:
     return json.loads((folder / "digests.json").read_bytes())
 
 
-def read_checked(name: str, folder: Path | None = None) -> bytes:
+def read_checked(name: str, folder: Path = WORLD) -> bytes:
     """The bytes of a shipped file. MissingDataError if it is missing or was changed."""
-    path = (folder or WORLD) / name
+    path = folder / name
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MissingDataError(
             f"the embedded world lacks {path}: {error.strerror}\n{_FIX}"
         ) from error
-    if hashlib.sha256(data).hexdigest() != (digests(folder) if folder else digests()).get(name):
+    if hashlib.sha256(data).hexdigest() != digests(folder).get(name):
         raise MissingDataError(f"the embedded world's {path} is damaged or was changed\n{_FIX}")
     return data
 
@@ -122,6 +122,12 @@ def concepts(folder: Path = WORLD) -> Sequence[Concept]:
         )
         for row in rows
     )
+
+
+def named(names: Iterable[str], folder: Path = WORLD) -> tuple[Concept, ...]:
+    """The concepts of a world that have these names, in the order of the names."""
+    by_name = {concept.name: concept for concept in concepts(folder)}
+    return tuple(by_name[name] for name in names)
 
 
 @cache

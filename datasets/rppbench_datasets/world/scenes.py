@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench_datasets.world.artwork import CARDED, Concept, concepts
+from rppbench_datasets.world.artwork import CARDED, Concept, named
 from rppbench_datasets.world.render import Floats, place, stream, texture, to_image
 
 SEEN = (
@@ -55,8 +55,7 @@ class Scene:
 
 @cache
 def _classes() -> tuple[Concept, ...]:
-    by_name = {concept.name: concept for concept in concepts()}
-    return tuple(by_name[name] for name in CLASSES)
+    return named(CLASSES)
 
 
 def scene(index: int, split: str, size: int = 144, unseen: bool = True) -> Scene:
