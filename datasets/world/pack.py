@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import concepts as c
@@ -23,6 +24,9 @@ SHIPPED = Path(__file__).parent.parent / "rppbench_datasets" / "world"
 SHIPPED_SUFFIXES = (".webp", ".json", ".safetensors", ".txt", ".md")
 LOSSLESS = ("openmoji", "fluent-hc")
 """Vendors of line art: lossy files are larger, and ringing is visible."""
+
+Cells = Mapping[str, tuple[int, str]]
+"""Vendor -> number of the cell on its sheet, and pool."""
 
 
 def jobs(packages: Path, out: Path) -> None:
@@ -95,28 +99,42 @@ def sheets(packages: Path, drawings: Path) -> None:
             if image is not None:
                 cells[concept.id][vendor] = len(images)
                 images.append(image)
-        rows = -(-len(images) // COLUMNS)
-        sheet = Image.new("RGBA", (COLUMNS * CELL, rows * CELL))
-        for at, image in enumerate(images):
-            sheet.paste(image, (at % COLUMNS * CELL, at // COLUMNS * CELL))
-        data = encode(prepared(sheet, vendor), vendor)
-        (SHIPPED / f"{vendor}.webp").write_bytes(data)
-        print(vendor, len(images), "drawings", len(data), "bytes", flush=True)
-    lines = []
+        write_sheet(SHIPPED, vendor, images)
+    table: list[tuple[c.Concept, Cells]] = []
     for concept in all_concepts:
         drawn = cells[concept.id]
         pool = c.pools(concept.id, concept.subject, set(drawn))
+        table.append((concept, {vendor: (at, pool[vendor]) for vendor, at in drawn.items()}))
+    write_concepts(SHIPPED, table)
+
+
+def write_sheet(
+    folder: Path, vendor: str, images: Sequence[Image.Image], quality: int = 80
+) -> None:
+    """Write the cells of a vendor as its sheet."""
+    sheet = Image.new("RGBA", (COLUMNS * CELL, -(-len(images) // COLUMNS) * CELL))
+    for at, image in enumerate(images):
+        sheet.paste(image, (at % COLUMNS * CELL, at // COLUMNS * CELL))
+    data = encode(prepared(sheet, vendor), vendor, quality)
+    folder.mkdir(exist_ok=True)
+    (folder / f"{vendor}.webp").write_bytes(data)
+    print(vendor, len(images), "drawings", len(data), "bytes", flush=True)
+
+
+def write_concepts(folder: Path, table: Iterable[tuple[c.Concept, Cells]]) -> None:
+    """Write the table of concepts and their cells."""
+    lines = []
+    for concept, cells in table:
         row = {
             "id": concept.id,
             "name": concept.name,
             "subject": concept.subject,
             "kind": concept.kind,
             "tags": concept.tags,
-            "drawings": {vendor: [at, pool[vendor]] for vendor, at in drawn.items()},
+            "drawings": cells,
         }
         lines.append(json.dumps(row))
-    text = "[\n" + ",\n".join(lines) + "\n]\n"
-    (SHIPPED / "concepts.json").write_text(text)
+    (folder / "concepts.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def write_digests(folder: Path) -> None:
@@ -131,10 +149,16 @@ def write_digests(folder: Path) -> None:
     print(len(table), "files", sum((folder / name).stat().st_size for name in names), "bytes")
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "digests":
-        write_digests(SHIPPED)
-    elif sys.argv[1] == "jobs":
-        jobs(Path(sys.argv[2]), Path(sys.argv[3]))
+def command(
+    folder: Path, jobs: Callable[[Path, Path], None], sheets: Callable[[Path, Path], None]
+) -> None:
+    """Do what the command line says, for the shipped files of a folder."""
+    name, *paths = sys.argv[1:]
+    if name == "digests":
+        write_digests(folder)
     else:
-        sheets(Path(sys.argv[2]), Path(sys.argv[3]))
+        {"jobs": jobs, "sheets": sheets}[name](Path(paths[0]), Path(paths[1]))
+
+
+if __name__ == "__main__":
+    command(SHIPPED, jobs, sheets)

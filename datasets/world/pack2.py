@@ -11,17 +11,16 @@ here, and those that the backbone learned from decide which new ones are near-du
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import artists
 import concepts as c
-from pack import cell, encode, prepared, write_digests
+from pack import cell, command, write_concepts, write_sheet
 from PIL import Image
 from roles import SIDES, assign, distinct, thumb
 
-from rppbench_datasets.world.artwork import CELL, COLOURED, COLUMNS, WORLD_2
+from rppbench_datasets.world.artwork import COLOURED, WORLD_2
 
 HELD_OUT = ("noto", "noto-v1", "twemoji", "fluent-flat")
 """Vendors of version 1 whose held-out drawings are tests; Fluent 3D is Fluent flat, shaded."""
@@ -79,8 +78,21 @@ def sheets(packages: Path, drawings: Path) -> None:
             continue
         roles = {v: (cells[v], sides[v]) for v in VENDORS if v in kept and sides[v] != "backbone"}
         kept_of.append((concept, roles))
-    at = _write_sheets(kept_of)
-    _write_concepts(kept_of, at)
+    at: dict[str, dict[str, int]] = defaultdict(dict)
+    for vendor in VENDORS:
+        images: list[Image.Image] = []
+        for concept, roles in kept_of:
+            if vendor in roles:
+                at[vendor][concept.id] = len(images)
+                images.append(roles[vendor][0])
+        write_sheet(WORLD_2, vendor, images, QUALITY)
+    write_concepts(
+        WORLD_2,
+        (
+            (concept, {v: (at[v][concept.id], role) for v, (_, role) in roles.items()})
+            for concept, roles in kept_of
+        ),
+    )
     report["drawings of a concept other than flags"] = dict(sorted(drawn_by.items()))
     report["concepts"] = len(kept_of)
     report["concepts by subject"] = dict(Counter(concept.subject for concept, _ in kept_of))
@@ -107,49 +119,5 @@ def _cell(drawings: Path, vendor: str, concept: str) -> Image.Image | None:
     return cell(path) if path.exists() else None
 
 
-def _write_sheets(
-    kept: list[tuple[c.Concept, dict[str, tuple[Image.Image, str]]]],
-) -> dict[str, dict[str, int]]:
-    """Write the sheets; returns vendor -> concept id -> number of the cell."""
-    at: dict[str, dict[str, int]] = defaultdict(dict)
-    for vendor in VENDORS:
-        images: list[Image.Image] = []
-        for concept, roles in kept:
-            if vendor in roles:
-                at[vendor][concept.id] = len(images)
-                images.append(roles[vendor][0])
-        sheet = Image.new("RGBA", (COLUMNS * CELL, -(-len(images) // COLUMNS) * CELL))
-        for number, image in enumerate(images):
-            sheet.paste(image, (number % COLUMNS * CELL, number // COLUMNS * CELL))
-        data = encode(prepared(sheet, vendor), vendor, QUALITY)
-        WORLD_2.mkdir(exist_ok=True)
-        (WORLD_2 / f"{vendor}.webp").write_bytes(data)
-        print(vendor, len(images), "drawings", len(data), "bytes", flush=True)
-    return at
-
-
-def _write_concepts(
-    kept: list[tuple[c.Concept, dict[str, tuple[Image.Image, str]]]],
-    at: dict[str, dict[str, int]],
-) -> None:
-    lines = []
-    for concept, roles in kept:
-        row = {
-            "id": concept.id,
-            "name": concept.name,
-            "subject": concept.subject,
-            "kind": concept.kind,
-            "tags": concept.tags,
-            "drawings": {v: [at[v][concept.id], role] for v, (_, role) in roles.items()},
-        }
-        lines.append(json.dumps(row))
-    (WORLD_2 / "concepts.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "digests":
-        write_digests(WORLD_2)
-    elif sys.argv[1] == "jobs":
-        jobs(Path(sys.argv[2]), Path(sys.argv[3]))
-    else:
-        sheets(Path(sys.argv[2]), Path(sys.argv[3]))
+    command(WORLD_2, jobs, sheets)
