@@ -29,7 +29,7 @@ from rppbench.contracts import (
 )
 from rppbench_methods.contexts import Depth, Length, check_size, linear
 from rppbench_methods.deep import deep_text
-from rppbench_methods.official import required, start_token
+from rppbench_methods.official import check_context, of_complete_model, required
 
 
 class MaPLe(Method, ReadsOfficialCheckpoints):
@@ -76,7 +76,6 @@ class MaPLe(Method, ReadsOfficialCheckpoints):
     def from_official(cls, checkpoint: Mapping[str, Tensor]) -> ImportedState:
         """The keys under `prompt_learner.`; the frozen towers in the file are not read."""
         head = "prompt_learner."
-        prefix = checkpoint.get(f"{head}token_prefix")
         context = required(checkpoint, f"{head}ctx")
         state = {"text.input": context}
         layers = [("proj", "projection")]
@@ -89,11 +88,5 @@ class MaPLe(Method, ReadsOfficialCheckpoints):
         for theirs, ours in layers:
             for part in ("weight", "bias"):
                 state[f"{ours}.{part}"] = required(checkpoint, f"{head}{theirs}.{part}")
-        options = {"length": context.shape[0], "depth": deep + 1}
-        return ImportedState(
-            options,
-            state,
-            None if prefix is None else start_token(prefix),
-            suffix=checkpoint.get(f"{head}token_suffix"),
-            class_embedding=checkpoint.get("image_encoder.class_embedding"),
-        )
+        options = {"length": check_context(context), "depth": deep + 1}
+        return of_complete_model(checkpoint, options, state)

@@ -25,10 +25,10 @@ def refuse_others(checkpoint: Mapping[str, Tensor], known: Sequence[str], head: 
 
     The last part of a known name may be '*': any tensors below it.
     """
+    below = tuple(one[:-1] for one in known if one.endswith(".*"))
     for name in sorted(checkpoint):
         own = name.removeprefix(head)
-        below = [one[:-1] for one in known if one.endswith(".*")]
-        if name.startswith(head) and own not in known and not own.startswith(tuple(below)):
+        if name.startswith(head) and own not in known and not own.startswith(below):
             raise UsageError(f"the checkpoint is of another method: it also holds {name!r}")
 
 
@@ -129,10 +129,18 @@ def imported_deep(
                 f"the checkpoint has {length} tokens in {depth} blocks of the text tower, but "
                 f"{longer} in {deeper} of the image tower; here both have the same length and depth"
             )
+    sizes: dict[str, Option] = {"length": length, "depth": depth}
+    return of_complete_model(checkpoint, {**sizes, **options}, {**text, **image})
+
+
+def of_complete_model(
+    checkpoint: Mapping[str, Tensor], options: Mapping[str, Option], state: Mapping[str, Tensor]
+) -> ImportedState:
+    """Options and state from the file of a complete model, with what it says of its towers."""
     prefix = checkpoint.get("prompt_learner.token_prefix")
     return ImportedState(
-        {"length": length, "depth": depth, **options},
-        {**text, **image},
+        options,
+        state,
         None if prefix is None else start_token(prefix),
         suffix=checkpoint.get("prompt_learner.token_suffix"),
         class_embedding=checkpoint.get("image_encoder.class_embedding"),

@@ -33,7 +33,7 @@ from rppbench.contracts import (
 )
 from rppbench.errors import UsageError
 from rppbench_methods.contexts import check_size, initial_context, linear
-from rppbench_methods.official import required, start_token
+from rppbench_methods.official import check_context, required, start_token
 from rppbench_methods.zeroshot import one_wording, wordings
 
 
@@ -108,7 +108,7 @@ class TCP(Method, ReadsOfficialCheckpoints):
                 state[f"{ours}.{part}"] = required(checkpoint, f"meta_net.{theirs}.{part}")
         prefix = checkpoint.get("token_prefix")
         start = None if prefix is None else start_token(prefix)
-        return ImportedState({"length": context.shape[0]}, state, start)
+        return ImportedState({"length": check_context(context)}, state, start)
 
 
 def behind_context(template: str) -> str:

@@ -276,6 +276,8 @@ def test_tcp_is_read_with_its_start_token(run_command: RunCommand) -> None:
     save_official("official.tar", {**state, "token_prefix": state["token_prefix"] + 1})
     words = ("import", "official.tar", "--method", "tcp:layer=2", "--model", "tiny", "--to", "x")
     assert "another backbone" in refused(run_command, *words)
+    save_official("official.tar", {**state, "ctx": torch.tensor(1.0)})
+    assert "has 0 dimensions" in refused(run_command, *words)
 
 
 def test_class_specific_contexts_are_read_with_their_names(run_command: RunCommand) -> None:
@@ -306,6 +308,7 @@ def test_class_specific_contexts_are_read_with_their_names(run_command: RunComma
         ("coop:length=8", {"ctx": random(4, 32)}, "length=8, but the checkpoint has length=4"),
         ("maple", {"ctx": random(2, 32)}, "no 'prompt_learner.ctx'"),
         ("maple", {"prompt_learner.ctx": random(2, 32)}, "no 'prompt_learner.proj.weight'"),
+        ("maple", maple_state() | {"prompt_learner.ctx": torch.tensor(1.0)}, "has 0 dimensions"),
         ("maple", maple_state(depth=6), "depth is 0 to 4"),
         ("context", {"ctx": random(2, 32)}, "these can: coop, cocoop, pomp, maple"),
         ("cop", {"ctx": random(2, 32)}, "did you mean 'coop'?"),
