@@ -176,8 +176,8 @@ class Detection(ProposalTask):
         if not len(objectness):
             empty = np.zeros(0, np.float32)
             return Detections(corners, empty, empty.astype(np.int64))
-        odds = 1 + np.exp(-logits)  # (n, c)
-        shares = np.sqrt(objectness[:, None] / odds) if self.score == "product" else 1 / odds
+        inverse = 1 + np.exp(-logits)  # (n, c), of the probabilities
+        shares = np.sqrt(objectness[:, None] / inverse) if self.score == "product" else 1 / inverse
         scores = shares.astype(np.float32)
         kept = suppress(overlaps(corners), scores, self.overlap, self.threshold)
         rows, labels = kept.nonzero()
