@@ -14,11 +14,10 @@ import torch
 from support.commands import RunCommand, predict_words, refused
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS
+from support.toy_plugin import PluginOf
 from support.training_world import plain_images, plain_texts, words
 from torch import Tensor
 
-from rppbench import hookimpl
-from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Prompt, Templates
 from rppbench.exporters import prompt_card
 from rppbench.models.clip import Clip
@@ -34,13 +33,7 @@ NAMES = list(COLOURS)
 State = dict[str, Tensor]
 
 
-class OfficialMethods:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [CoOp, CoCoOp, KgCoOp, IVLP, PromptSRC, VPT]
-
-
-MORE = OfficialMethods()
+MORE = PluginOf([CoOp, CoCoOp, KgCoOp, IVLP, PromptSRC, VPT], [])
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

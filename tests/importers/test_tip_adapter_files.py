@@ -10,11 +10,10 @@ from PIL import Image
 from support.commands import RunCommand, json_lines, refused, save_test_images
 from support.tiny import make_tiny_clip
 from support.toy_data import COLOURS, Toy
+from support.toy_plugin import PluginOf
 from support.training_world import plain_images, plain_texts
 from torch import Tensor
 
-from rppbench import hookimpl
-from rppbench.contracts.method import Method
 from rppbench.exporters import prompt_card
 from rppbench_methods.coop import CoOp
 from rppbench_methods.tip_adapter import TipAdapter, TipAdapterF
@@ -24,13 +23,7 @@ LABELS = torch.tensor([2, 2, 2, 0, 0, 0, 1, 1, 6, 6, 6, 5, 5, 5, 3, 3, 3, 4, 4, 
 """As in a list that is not sorted by class; one class has two images of three."""
 
 
-class Methods:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [TipAdapter, TipAdapterF, CoOp]
-
-
-MORE = Methods()
+MORE = PluginOf([TipAdapter, TipAdapterF, CoOp], [])
 
 
 def save_official() -> Tensor:

@@ -64,7 +64,7 @@ COCOOP: dict[str, Option] = {
 ADAPTER: dict[str, Option] = {"batch": 32, "lr": 2e-3, "reduction": 4, "ratio": 0.2}
 OFFICIAL: list[Official] = [
     # CoOp scripts/coop/README.md: rn50_ep50, rn50_ep100, rn50 by shots; ImageNet always ep50.
-    *(("coop", FEW, "caltech101", shots, coop(50)) for shots in (1,)),
+    ("coop", FEW, "caltech101", 1, coop(50)),
     *(("coop", FEW, "caltech101", shots, coop(100)) for shots in (2, 4)),
     *(("coop", FEW, "caltech101", shots, coop(200)) for shots in (8, 16)),
     *(("coop", FEW, "imagenet", shots, coop(50)) for shots in (1, 2, 4, 8, 16)),
@@ -228,8 +228,8 @@ def test_every_published_recipe_is_checked_here_or_elsewhere() -> None:
         for name in KGCOOP_WORDINGS
         for protocol in ("kgcoop-1", "kgcoop-squared-1")
     }
+    # The variants of one process, and what no official file sets.
     assumed = {"pomp-20-1", "pomp-tune-1", "rpp-20-1", "rpp-5-1"}
-    """The variants of one process, and what no official file sets."""
     for method, component in METHODS.items():
         for recipe in component.learning.recipes if component.learning else ():
             if recipe.suite == "demo" or method in elsewhere:

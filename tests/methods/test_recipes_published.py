@@ -53,9 +53,7 @@ def test_every_epoch_has_dassls_rate(name: str, recipe: Recipe) -> None:
         rates = [learning_rate(values, 0, passed) for passed in (0.0, 0.5, 1.0)]
         assert rates == pytest.approx([peak, (peak + least) / 2, least])
         return
-    if (
-        recipe.warmup_epochs == 0
-    ):  # Tip-Adapter-F with one setting, and MMA: the cosine starts at once
+    if recipe.warmup_epochs == 0:  # the cosine of MMA and one of Tip-Adapter-F starts at once
         assert name in ("tip-adapter-f", "mma")
         rates = [learning_rate(values, 0), learning_rate(values, recipe.epochs // 2)]
         share = (1 + math.cos(math.pi * (recipe.epochs // 2) / recipe.epochs)) / 2

@@ -8,23 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from support.tiny import tokenizer
-from support.training_world import FIT, NAMES, RECIPE, World, leaves
+from support.training_world import FIT, NAMES, RECIPE, SEVEN, World, leaves
 from torch import Tensor
 
 from rppbench.contracts.recipe import Recipe
 from rppbench.training.fitting import examples_for
 from rppbench_methods.gda import GDA, GRID
 from rppbench_methods.taskres import TaskRes
-
-SEVEN = (
-    "itap of a {}.",
-    "a bad photo of the {}.",
-    "a origami {}.",
-    "a photo of the large {}.",
-    "a {} in a video game.",
-    "art of the {}.",
-    "a photo of the small {}.",
-)
 
 
 def raw_texts(world: World, wordings: tuple[str, ...]) -> Tensor:

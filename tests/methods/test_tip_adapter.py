@@ -13,7 +13,7 @@ import pytest
 import torch
 from support.tiny import make_tiny_clip
 from support.toy_data import Toy
-from support.training_world import NAMES, World, plain_images, plain_texts
+from support.training_world import NAMES, SEVEN, World, plain_images, plain_texts
 from torch import Tensor
 
 from rppbench.contracts.method import Method
@@ -54,15 +54,6 @@ TEMPLATES = {
     "ucf101": "a photo of a person doing {}.",
 }
 """`template` of the official datasets/*.py."""
-IMAGENET_TEMPLATES = (
-    "itap of a {}.",
-    "a bad photo of the {}.",
-    "a origami {}.",
-    "a photo of the large {}.",
-    "a {} in a video game.",
-    "art of the {}.",
-    "a photo of the small {}.",
-)
 
 
 def chosen(component: type[Method], source: str, name: str | None = None) -> Recipe:
@@ -91,7 +82,7 @@ def test_the_default_on_each_data_set_is_the_official_setting(
         assert recipe.epochs == 0
     own = REGISTRY.get("datasets", source).template
     wordings = _built(component, recipe).prompts().text.wordings or (own,)  # type: ignore[union-attr]
-    expected = IMAGENET_TEMPLATES if source == "imagenet" else (TEMPLATES[source],)
+    expected = SEVEN if source == "imagenet" else (TEMPLATES[source],)
     assert wordings == expected
 
 
@@ -258,7 +249,7 @@ def test_seven_wordings_are_averaged_as_unit_features(tmp_path: Path) -> None:
     world = World(tmp_path, TipAdapter, replace(PUBLISHED, epochs=0), views=1, template="select")
     expected = []
     for name in NAMES:
-        texts = [wording.format(name).removesuffix(".") for wording in IMAGENET_TEMPLATES]
+        texts = [wording.format(name).removesuffix(".") for wording in SEVEN]
         rows = plain_texts(world.clip, texts, Prompt(torch.empty(0, 32)))
         mean = rows.mean(0)
         expected.append(mean / mean.norm())

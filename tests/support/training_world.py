@@ -31,6 +31,16 @@ from support.tiny import make_tiny_clip, tokenizer
 from support.toy_data import Toy
 
 NAMES = list(Toy().classes)[:5]
+SEVEN = (
+    "itap of a {}.",
+    "a bad photo of the {}.",
+    "a origami {}.",
+    "a photo of the large {}.",
+    "a {} in a video game.",
+    "art of the {}.",
+    "a photo of the small {}.",
+)
+"""The wordings that CLIP's authors found to suffice for ImageNet: `template=select`."""
 IMAGES = 15
 HEADS = 4
 RATE, DECAY = 0.5, 5e-4

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from support.toy_data import Maps, Things
-from support.toy_plugin import ToyPlugin, registry_of, save_tiny
+from support.toy_plugin import PluginOf, ToyPlugin, registry_of, save_tiny
 from support.toy_runner import ToyRunner
 
 import rppbench_methods
-from rppbench import hookimpl
 from rppbench.errors import UsageError
 from rppbench.planning.plan import cell_groups, cells
 from rppbench.planning.request import Request
@@ -41,12 +40,6 @@ NEW_CLASSES = ("pretraining", "cross-dataset", "cross-domain", "base-to-new", "f
 """Tasks that score classes which were not learned."""
 
 
-class Dense:
-    @hookimpl
-    def rppbench_datasets(self) -> list[type]:
-        return [Things, Maps]
-
-
 @pytest.fixture(scope="module")
 def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
@@ -57,7 +50,9 @@ def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcome(models: Path, folder: Path, method: str, task: str) -> str:
     """'ok', or the first line of why there is no number."""
-    registry = registry_of(toys=ToyPlugin(models), dense=Dense(), methods=rppbench_methods)
+    registry = registry_of(
+        toys=ToyPlugin(models), dense=PluginOf([], [Things, Maps]), methods=rppbench_methods
+    )
     component = registry.get("methods", method)
     defaults = {p.name: p.default for p in inspect.signature(component).parameters.values()}
     options = ",".join(f"{k}={v}" for k, v in SMALLER.items() if defaults.get(k, 0) > 3)

@@ -14,12 +14,11 @@ import pytest
 from PIL import Image
 from support.roots import coop_root
 from support.toy_data import Maps, Things
-from support.toy_plugin import ToyPlugin, registry_of, save_tiny
+from support.toy_plugin import PluginOf, ToyPlugin, registry_of, save_tiny
 from support.toy_runner import ToyRunner
 
 import rppbench_datasets
 import rppbench_methods
-from rppbench import hookimpl
 from rppbench.contracts.dataset import Dataset
 from rppbench.data.few_shot import few_shot
 from rppbench.planning.plan import cell_groups, cells
@@ -45,12 +44,6 @@ SHORT = {
 """What all recipes of RPP are changed to: settings of a request do not reach the pretraining."""
 TRANSFER = {name for name, kind in coop_root.KINDS.items() if kind.role == "transfer"}
 SHIFTS = {name for name, kind in coop_root.KINDS.items() if kind.role == "shift"}
-
-
-class Dense:
-    @hookimpl
-    def rppbench_datasets(self) -> list[type]:
-        return [Things, Maps]
 
 
 def write_tree(root: Path) -> None:
@@ -93,7 +86,7 @@ def test_all_of_rpp_from_one_pretraining(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(rpp.RPP, "learning", replace(learning, recipes=recipes))
     registry = registry_of(
         toys=ToyPlugin(models),
-        dense=Dense(),
+        dense=PluginOf([], [Things, Maps]),
         methods=rppbench_methods,
         datasets=rppbench_datasets,
     )

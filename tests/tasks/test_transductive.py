@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 from support.toy_data import Toy
-from support.toy_plugin import ToyPlugin, registry_of
+from support.toy_plugin import PluginOf, ToyPlugin, registry_of
 from support.toy_runner import Workspace
 from support.training_world import World
 
-from rppbench import hookimpl
 from rppbench.contracts.learning import Supervision
-from rppbench.contracts.method import Method
 from rppbench.errors import UsageError
 from rppbench.leaderboard.build import build
 from rppbench.plugins.options import options
@@ -30,15 +28,9 @@ ON = ("task.transductive", "on")
 FOOTNOTE = "Unlabelled target images seen: PromptKD (depth=2). "
 
 
-class Plugin:
-    @hookimpl
-    def rppbench_methods(self) -> list[type[Method]]:
-        return [PromptKD]
-
-
 @pytest.fixture
 def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    registry = registry_of(toys=ToyPlugin(tmp_path), more=Plugin())
+    registry = registry_of(toys=ToyPlugin(tmp_path), more=PluginOf([PromptKD], []))
     return Workspace(registry, tmp_path, monkeypatch)
 
 
