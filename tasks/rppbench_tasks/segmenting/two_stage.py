@@ -72,7 +72,6 @@ class TwoStageHead:
             "sample": key,
             "size": image.size,
             "masks": self.proposals.identity(key),
-            "geometry": self.settings.geometry,
             "version": 3,
         }
         if self.settings.votes == "soft" and isinstance(self.proposals, SoftMaskSource):
@@ -137,17 +136,18 @@ class TwoStageHead:
         parts: Sequence[Part],
         confidence: Tensor,
     ) -> Tensor:
-        """(q, c) class probabilities of the q masks, whose features are cached by `masks_key`.
+        """(q, c) class probabilities of the q masks, whose features are cached.
 
         `confidence` (q,) scales those of the ensemble's first classifier.
         """
         if not parts:
             return torch.zeros(0, len(self.words))
         classifier = self.regions.classifier
+        crops_key = {**masks_key, "geometry": self.settings.geometry}
 
         def features(prompted: bool) -> Tensor:
             return self.regions.cache.features(
-                masks_key,
+                crops_key,
                 len(parts),
                 lambda: self._encoded(image, parts, prompted),
                 prompted=prompted,
