@@ -90,7 +90,7 @@ class Segmentation(ProposalTask):
         the truth count in mean IoU.
         """
         if weight > 1:
-            raise UsageError(f"weight is from 0 to 1, or below 0 for the method alone: {weight:g}")
+            raise UsageError(f"weight is at most 1, and at most 0 for the method alone: {weight:g}")
         if short < 0 or long < 1:
             raise UsageError("short and long are sides in pixels")
         fixed = (short, long, geometry, votes, threshold, enlarge, names, view)
