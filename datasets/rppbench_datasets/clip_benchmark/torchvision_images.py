@@ -132,9 +132,9 @@ class TorchvisionImages(Dataset):
         if self.labels == "h5":  # gigabytes: their size must do
             return [str(os.stat(path).st_size).encode() for path in _h5_files(reader)]
         if hasattr(reader, "data"):
-            return [memoryview(_array(reader.data)).cast("B").tobytes()]
+            return [_bytes(reader.data)]
         if self.samples(split) and self.file(self.samples(split)[0]) is None:
-            return [_array(image).tobytes() for image, _ in reader._samples]
+            return [_bytes(image) for image, _ in reader._samples]
         return []
 
     def _open(self, split: str) -> Any:
@@ -200,11 +200,11 @@ def _h5_files(reader: Any) -> list[Path]:
     return [reader._base_folder / files[part][0] for part in ("images", "targets")]
 
 
-def _array(values: Any) -> Any:
-    """A C-ordered array of a NumPy array or a tensor."""
+def _bytes(values: Any) -> bytes:
+    """The content of a NumPy array or a tensor, in C order."""
     import numpy as np
 
-    return np.ascontiguousarray(values)
+    return np.asarray(values).tobytes()
 
 
 @cache
