@@ -14,7 +14,7 @@ from rppbench.errors import unknown
 from rppbench.leaderboard.between_rows import with_statistics
 from rppbench.leaderboard.comparability import age, comparable, is_of_dataset, lacks_data, setting
 from rppbench.leaderboard.grouping import group_by
-from rppbench.leaderboard.kept import Kept, Statistics, Without, key_of_table
+from rppbench.leaderboard.kept import Kept, Statistics, Without
 from rppbench.leaderboard.published_match import published_matches
 from rppbench.leaderboard.row_order import ordered
 from rppbench.leaderboard.rows import (
@@ -161,8 +161,7 @@ def _table(
 
         return statistics(in_order, columns, average=not table.by_metric)
 
-    key = key_of_table([variant.label for variant in in_order], columns, records)
-    known = kept.get(key, compute)
+    known = kept.get([variant.label for variant in in_order], columns, records, compute)
     table = with_statistics(table, known) if known else table
     return TableWithVariants(table, tuple(variants))
 

@@ -44,8 +44,14 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 class Without:
     """Stands in for `Kept` where tables need no statistics, as where two rows are compared."""
 
-    def get(self, key: str, compute: Callable[[], Statistics]) -> None:
-        """No statistics."""
+    def get(
+        self,
+        labels: Sequence[str],
+        columns: Iterable[Column],
+        records: Iterable[Record],
+        compute: Callable[[], Statistics],
+    ) -> None:
+        """No statistics, and no digest of the records, which takes long for many."""
 
 
 class Kept:
@@ -65,8 +71,15 @@ class Kept:
             if content.version == VERSION:
                 self._known, self._read = content.tables, sorted(content.tables)
 
-    def get(self, key: str, compute: Callable[[], Statistics]) -> Statistics:
-        """The statistics under a digest, computed and rounded unless they are known."""
+    def get(
+        self,
+        labels: Sequence[str],
+        columns: Iterable[Column],
+        records: Iterable[Record],
+        compute: Callable[[], Statistics],
+    ) -> Statistics:
+        """The statistics of a table, computed and rounded unless they are known."""
+        key = _key(labels, columns, records)
         if key not in self._known:
             self._known[key] = _rounded(compute())
         self._used[key] = self._known[key]
@@ -80,9 +93,7 @@ class Kept:
             write_atomically(self.path, text.decode() + "\n")
 
 
-def key_of_table(
-    labels: Sequence[str], columns: Iterable[Column], records: Iterable[Record]
-) -> str:
+def _key(labels: Sequence[str], columns: Iterable[Column], records: Iterable[Record]) -> str:
     """A digest of all that the statistics of a table follow from."""
     lines = [repr(labels), *(f"{c.dataset} {c.metric}" for c in columns)]
     for record in sorted(records, key=lambda record: record.key):
