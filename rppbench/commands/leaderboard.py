@@ -40,7 +40,7 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     with step_progress() as begin_step:
         begin_step("make tables")
         tables = tables_of(records, folder)
-        printed = build(records, *chosen) if any(chosen) else tables
+        printed = build(records, *chosen, kept=Kept(folder)) if any(chosen) else tables
     sys.stdout.write(page(printed))
     write_all_pages(records, folder, tables)
     report_failures(records, folder)

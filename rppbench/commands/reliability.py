@@ -13,6 +13,7 @@ from rppbench.commands.records import add_filters, passes
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.leaderboard.build import build_with_variants
+from rppbench.leaderboard.kept import Without
 from rppbench.terminal.console import console, print_table
 
 if TYPE_CHECKING:  # it needs numpy
@@ -50,7 +51,7 @@ def reliability(arguments: argparse.Namespace) -> int:
 
     unread: list[Problem] = []
     drawn: list[Curve] = []
-    for built in build_with_variants(chosen) if chosen else ():
+    for built in build_with_variants(chosen, kept=Without()) if chosen else ():
         of_table = [
             curve
             for variant in built.variants

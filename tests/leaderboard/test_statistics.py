@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from support.records import record
 
+from rppbench.cli import main
+from rppbench.leaderboard import statistics
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.kept import FILE, Kept
 from rppbench.leaderboard.tables import Row, Table
 from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Record, Score
+from rppbench.records.store import Store
 from rppbench.reporting import markdown
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.stats.two_level import Part, difference, estimate
@@ -174,18 +177,20 @@ def test_parameters_that_differ_by_data_set_are_explained() -> None:
 # --- kept statistics ----------------------------------------------------------------------------
 
 
+def refuse_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(statistics, "statistics", fail)
+
+
 def test_kept_statistics_are_used_under_the_digest_of_the_same_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Kept(tmp_path)
     first = build(measured(), kept=kept)
     kept.write()
-    from rppbench.leaderboard import statistics
-
-    def fail(*_: object, **__: object) -> None:
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr(statistics, "statistics", fail)
+    refuse_to_compute(monkeypatch)
     assert build(measured(), kept=Kept(tmp_path)) == first
     changed = measured()
     right = outcomes("rpp", "birds", 1)
@@ -193,6 +198,19 @@ def test_kept_statistics_are_used_under_the_digest_of_the_same_records(
     changed[-1] = replace(changed[-1], scores=(score(right),))
     with pytest.raises(AssertionError, match="computed again"):
         build(changed, kept=Kept(tmp_path))
+
+
+def test_a_table_that_is_printed_by_name_takes_the_statistics_of_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one in measured(seeds=(1,)):
+        Store(tmp_path).write(one)
+    words = ["leaderboard", "--output", str(tmp_path)]
+    assert main(words) == 0
+    page = capsys.readouterr().out
+    refuse_to_compute(monkeypatch)
+    assert main([*words, "cross-dataset"]) == 0
+    assert capsys.readouterr().out == page
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99, "tables": {}}', "[[" * 9999])
