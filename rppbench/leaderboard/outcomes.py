@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.leaderboard.tables import Column
-from rppbench.leaderboard.variants import Variant
 from rppbench.records.outcomes import IMAGE
 from rppbench.records.record import Record
 from rppbench.stats.intervals import harmonic_mean
@@ -88,18 +86,6 @@ def _harmonic(record: Record, mean: float) -> Outcomes | str:
         groups = np.concatenate(numbers)
     unit = next((half.unit for half in known if half.groups is not None), IMAGE)
     return Outcomes(np.concatenate(values), groups, unit, False)
-
-
-def outcomes_by_seed(
-    variant: Variant, column: Column
-) -> tuple[dict[int, Outcomes], dict[int, str]]:
-    """Outcomes of a column by seed, and why other seeds have none."""
-    read = {
-        seed: outcomes_of(variant.record(column.dataset, seed), column.metric)
-        for seed in variant.seeds
-    }
-    good = {seed: one for seed, one in read.items() if not isinstance(one, str)}
-    return good, {seed: one for seed, one in read.items() if isinstance(one, str)}
 
 
 def same_images(one: Outcomes, other: Outcomes) -> str:

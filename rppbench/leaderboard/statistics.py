@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import inf
 from typing import TypeVar
 
 import numpy as np
 
 from rppbench.leaderboard.kept import Statistics
-from rppbench.leaderboard.outcomes import Outcomes, outcomes_by_seed, same_images, shared_groups
+from rppbench.leaderboard.outcomes import Outcomes, outcomes_of, same_images, shared_groups
 from rppbench.leaderboard.tables import Column, PairTest, Spread
 from rppbench.leaderboard.variants import Variant
 from rppbench.stats.p_values import holm
-from rppbench.stats.two_level import Estimate, Part, estimate
+from rppbench.stats.two_level import Part, estimate, estimate_over_seeds
 
 T = TypeVar("T")
 Read = dict[int, Outcomes]
@@ -62,13 +61,14 @@ def statistics(variants: Sequence[Variant], columns: Sequence[Column], average: 
 
 
 def _side(variant: Variant, columns: Sequence[Column]) -> _Side:
-    values = []
+    outcomes, values = [], []
     for column in columns:
         records = {seed: variant.record(column.dataset, seed) for seed in variant.seeds}
+        read = {seed: outcomes_of(record, column.metric) for seed, record in records.items()}
+        outcomes.append({seed: one for seed, one in read.items() if not isinstance(one, str)})
         scores = {seed: r.score(column.metric) for seed, r in records.items() if r is not None}
         values.append({seed: score.value / 100 for seed, score in scores.items() if score})
-    outcomes = tuple(outcomes_by_seed(variant, column)[0] for column in columns)
-    return _Side(variant, outcomes, tuple(values))
+    return _Side(variant, tuple(outcomes), tuple(values))
 
 
 def _columns(side: _Side) -> list[tuple[Read, dict[int, float]]]:
@@ -99,13 +99,7 @@ def _spread(reads: Sequence[Read], values: Sequence[dict[int, float]]) -> Spread
     if len(seeds) == 1:
         return None
     by_seed = np.array([[of_seed[seed] for seed in seeds] for of_seed in values]).mean(axis=0)
-    return Spread(100 * _over_seeds(by_seed).half_width(), ("seed",))
-
-
-def _over_seeds(by_seed: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Estimate:
-    """The mean of one value a seed, where the choice of images cannot be accounted for."""
-    seeds = len(by_seed)
-    return Estimate(float(by_seed.mean()), 0.0, inf, float(by_seed.var(ddof=1)) / seeds, seeds - 1)
+    return Spread(100 * estimate_over_seeds(by_seed).half_width(), ("seed",))
 
 
 def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
@@ -135,7 +129,7 @@ def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
         changes = (after - before).mean(axis=0)
         if len(seeds) == 1 or changes.std() < 1e-12:
             return None
-        result = _over_seeds(changes)
+        result = estimate_over_seeds(changes)
     labels = (first.variant.label, second.variant.label)
     return PairTest(*labels, 100 * result.mean, 100 * result.half_width(), result.p(), 1.0)
 

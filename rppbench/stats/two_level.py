@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log, sqrt
+from math import inf, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,6 +151,15 @@ def estimate(parts: Sequence[Part]) -> Estimate:
         float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0,
         seeds - 1,
     )
+
+
+def estimate_over_seeds(by_seed: NDArray[np.float64]) -> Estimate:
+    """The mean of one value a seed (s,), where the choice of images cannot be accounted for.
+
+    At least two seeds.
+    """
+    seeds = len(by_seed)
+    return Estimate(float(by_seed.mean()), 0.0, inf, float(by_seed.var(ddof=1)) / seeds, seeds - 1)
 
 
 def difference(parts: Sequence[Part], confidence: float = 0.95) -> Difference:
