@@ -14,7 +14,7 @@ from rppbench.reporting.layout import plural
 from rppbench.reporting.markdown import escape, markdown_table
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
-    from rppbench.comparison.power import Pilot
+    from rppbench.comparison.compare import Comparison
 
 COUNTS = (2, 3, 5, 10, 20)
 """Numbers of seeds whose power is printed."""
@@ -46,18 +46,18 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def power(arguments: argparse.Namespace) -> int:
     """Print the power for each table that has both rows; 1 if a record is damaged."""
-    from rppbench.comparison.power import pilots
+    from rppbench.comparison.compare import compare
 
     if not 0 < arguments.difference <= 100:
         raise UsageError(f"--difference must be between 0 and 100, not {arguments.difference:g}")
     if arguments.pairs < 1:
         raise UsageError(f"--pairs must be at least 1, not {arguments.pairs}")
     records, problems = load(Path(arguments.output))
-    made, remarks = pilots(
+    comparisons, remarks = compare(
         records, arguments.first, arguments.second, arguments.task, arguments.metric
     )
-    for pilot in made:
-        lines = _page(pilot, arguments.difference, 0.05 / arguments.pairs)
+    for comparison in comparisons:
+        lines = _page(comparison, arguments.difference, 0.05 / arguments.pairs)
         sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     for remark in remarks:
@@ -65,10 +65,12 @@ def power(arguments: argparse.Namespace) -> int:
     return 1 if problems else 0
 
 
-def _page(pilot: Pilot, difference: float, level: float) -> Iterator[str]:
+def _page(comparison: Comparison, difference: float, level: float) -> Iterator[str]:
+    from rppbench.comparison.power import pilot
     from rppbench.stats.power import MOST_SEEDS, power, seeds_needed
 
-    comparison, result = pilot.comparison, pilot.estimate
+    made = pilot(comparison)
+    result = made.estimate
     names = (escape(variant.label) for variant in (comparison.first, comparison.second))
     yield f"# {escape(comparison.table.title)}: {' and '.join(names)}"
     yield ""
@@ -83,8 +85,8 @@ def _page(pilot: Pilot, difference: float, level: float) -> Iterator[str]:
         return
     units = tuple(dict.fromkeys(pair.unit for pair in comparison.pairs)) or ("image",)
     yield (
-        f"Pilot: {len(pilot.seeds)} seeds, difference {100 * result.mean:+.2f}; standard deviation "
-        f"{100 * (result.seeds * len(pilot.seeds)) ** 0.5:.2f} from seed to seed, standard error "
+        f"Pilot: {len(made.seeds)} seeds, difference {100 * result.mean:+.2f}; standard deviation "
+        f"{100 * (result.seeds * len(made.seeds)) ** 0.5:.2f} from seed to seed, standard error "
         f"{100 * result.images**0.5:.2f} by the choice of test {plural(units)}."
     )
     yield ""

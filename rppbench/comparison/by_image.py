@@ -94,18 +94,27 @@ class Overall:
 
 def overall(pairs: Sequence[PairedOutcomes]) -> Overall | None:
     """The average over pairs of one metric on several data sets; None without a common seed."""
-    seeds = sorted(set.intersection(*(set(pair.seeds) for pair in pairs))) if pairs else []
-    if not seeds:
+    common = on_common_seeds(pairs)
+    if not common:
         return None
-    kept = [[pair.seeds.index(seed) for seed in seeds] for pair in pairs]
     means = [
-        float(np.mean([of_pair[rows].mean() for of_pair, rows in zip(side, kept, strict=True)]))
-        for side in ([p.first for p in pairs], [p.second for p in pairs])
+        float(np.mean([right.mean() for right in side]))
+        for side in ([p.first for p in common], [p.second for p in common])
     ]
-    changes = [pair.part(pair.changes[rows]) for pair, rows in zip(pairs, kept, strict=True)]
     # The pair's own difference uses McNemar's test where there is a single seed.
-    mean_difference = pairs[0].difference if len(pairs) == 1 else difference(changes)
-    return Overall(tuple(seeds), 100 * means[0], 100 * means[1], mean_difference)
+    one = pairs[0].difference if len(pairs) == 1 else difference([p.part() for p in common])
+    return Overall(common[0].seeds, 100 * means[0], 100 * means[1], one)
+
+
+def on_common_seeds(pairs: Sequence[PairedOutcomes]) -> list[PairedOutcomes]:
+    """The pairs with the seeds that all of them have, ascending; [] without such a seed."""
+    seeds = sorted(set.intersection(*(set(pair.seeds) for pair in pairs))) if pairs else []
+    rows = [[pair.seeds.index(seed) for seed in seeds] for pair in pairs]
+    return [
+        replace(pair, seeds=tuple(seeds), first=pair.first[at], second=pair.second[at])
+        for pair, at in zip(pairs, rows, strict=True)
+        if seeds
+    ]
 
 
 def pair_outcomes(
