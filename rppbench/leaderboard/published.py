@@ -141,7 +141,7 @@ def read_rows(path: Path) -> list[PublishedRow]:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    file = _mapping(content, path.name, FILE_KEYS, ("origin", "tables"))
+    file = mapping(content, path.name, FILE_KEYS, ("origin", "tables"))
     rows: list[PublishedRow] = []
     for table in _items(file["tables"], f"{path.name}: tables"):
         rows += _rows(file, table, path.stem)
@@ -149,7 +149,7 @@ def read_rows(path: Path) -> list[PublishedRow]:
 
 
 def _rows(file: Mapping[str, Any], content: Any, source: str) -> Iterator[PublishedRow]:
-    table = _mapping(content, f"{source}.yaml: a table", TABLE_KEYS, ("place", "columns", "rows"))
+    table = mapping(content, f"{source}.yaml: a table", TABLE_KEYS, ("place", "columns", "rows"))
     where = f"{source}.yaml: {table['place']}"
     columns = [_column(column, where) for column in _items(table["columns"], f"{where}: columns")]
     names = [column["name"] for column in columns]
@@ -157,7 +157,7 @@ def _rows(file: Mapping[str, Any], content: Any, source: str) -> Iterator[Publis
         raise UsageError(f"{where}: two columns have the same name: {', '.join(names)}")
     derived = tuple(_derived(columns, where))
     for item in _items(table["rows"], f"{where}: rows"):
-        row = _mapping(item, f"{where}: a row", ROW_KEYS, ("title", "values"))
+        row = mapping(item, f"{where}: a row", ROW_KEYS, ("title", "values"))
         here = f"{where}: {row['title']}"
         values = _items(row["values"], f"{here}: values")
         if len(values) != len(columns):
@@ -204,7 +204,7 @@ def _number(
         raise UsageError(
             f"{here}: {value} is not a percentage, and no unit follows {provenance.metric!r}"
         )
-    options = _mapping(row.get("options", {}), f"{here}: options")
+    options = mapping(row.get("options", {}), f"{here}: options")
     return PublishedNumber(
         value=number,
         source=source,
@@ -225,7 +225,7 @@ def _number(
 def _column(content: Any, where: str) -> dict[str, Any]:
     """A column with all its keys; a bare text is the name of a data set."""
     keys = {"dataset": content} if isinstance(content, str) else content
-    column = _mapping(keys, f"{where}: a column", COLUMN_KEYS)
+    column = mapping(keys, f"{where}: a column", COLUMN_KEYS)
     name = column.get("name") or column.get("dataset")
     if not name:
         raise UsageError(f"{where}: a column has neither a name nor a data set")
@@ -260,9 +260,13 @@ def _is_part_of(column: Mapping[str, Any], average: Mapping[str, Any]) -> bool:
 # --- types of YAML values -----------------------------------------------------------------------
 
 
-def _mapping(
+def mapping(
     content: Any, where: str, known: Sequence[str] = (), needed: Sequence[str] = ()
 ) -> dict[str, Any]:
+    """The content as a mapping with all `needed` keys and none but the `known` ones (() for any).
+
+    UsageError that says `where` it is not.
+    """
     if not isinstance(content, dict):
         raise UsageError(f"{where} must hold KEY: VALUE pairs, not {content!r:.60}")
     for name in content:

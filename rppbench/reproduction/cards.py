@@ -8,7 +8,7 @@ number of the table into cells.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rppbench.leaderboard.published import (
     FOLDERS,
     PublishedNumber,
     PublishedRow,
+    mapping,
     read_rows,
 )
 
@@ -26,8 +27,6 @@ OWN = "own"
 """Folder beside the cards with numbers of the project's own records."""
 SPREAD = "standard deviation, points"
 """Metric of a column that prints the spread over seeds."""
-KEYS = ("title", "source", "places", "suite", "seeds", "rows", "tolerance", "note")
-NEEDED = ("title", "source", "places")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,10 @@ class Card:
     def file(self) -> str:
         """The name in names of files: 'maple-table3'."""
         return self.name.replace(":", "-")
+
+
+KEYS = tuple(field.name for field in fields(Card) if field.name != "name")
+NEEDED = ("title", "source", "places")
 
 
 @dataclass(frozen=True)
@@ -163,18 +166,10 @@ def _card(name: Any, content: Any, file: str) -> Card:
     where = f"{file}: {name}"
     if not isinstance(name, str) or name.count(":") != 1:
         raise UsageError(f"{where}: a card is named PAPER:TABLE")
-    if not isinstance(content, dict):
-        raise UsageError(f"{where} must hold KEY: VALUE pairs")
-    for key in content:
-        if key not in KEYS:
-            raise unknown(f"key of {where} is named", str(key), KEYS, "keys")
-    missing = [key for key in NEEDED if not content.get(key)]
-    if missing:
-        raise UsageError(f"{where} lacks {', '.join(map(repr, missing))}")
     lists = ("places", "rows", "seeds")
     kinds = {"seeds": int, "tolerance": float}
     values: dict[str, Any] = {}
-    for key, value in content.items():
+    for key, value in mapping(content, where, KEYS, NEEDED).items():
         items = value if key in lists else [value]
         if not isinstance(items, list) or any(type(i) is not kinds.get(key, str) for i in items):
             raise UsageError(f"{where}: {key!r} has a value of another type: {value!r:.60}")
