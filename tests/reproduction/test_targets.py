@@ -20,10 +20,15 @@ def registry() -> Registry:
     return Registry.load()
 
 
+def aims_of(registry: Registry, name: str, *chosen: Sequence[str]) -> list[Target]:
+    """The targets of a card; `chosen` are rows and data sets, all by default."""
+    one = card(name)
+    return targets(registry, one, goals(one, *chosen), one.seeds, "fp32", InputDigests(registry))
+
+
 def of_card(registry: Registry, name: str, rows: Sequence[str] = ()) -> dict[str, Target]:
     """The targets of a card by 'row column'."""
-    one = card(name)
-    aims = targets(registry, one, goals(one, rows), one.seeds, "fp32", InputDigests(registry))
+    aims = aims_of(registry, name, rows)
     return {f"{aim.number.title} {aim.number.column}": aim for aim in aims}
 
 
@@ -105,14 +110,7 @@ def test_the_source_of_a_transfer_is_trained_by_the_recipe_of_the_transfer(
 
 
 def test_shots_are_those_of_the_table(registry: Registry) -> None:
-    aims = targets(
-        registry,
-        card("tip-adapter:few-shot"),
-        goals(card("tip-adapter:few-shot"), ["Tip-F"], ["dtd"]),
-        (1,),
-        "fp32",
-        InputDigests(registry),
-    )
+    aims = aims_of(registry, "tip-adapter:few-shot", ["Tip-F"], ["dtd"])
     shots = [cell.training.shots for cell in all_cells(aims) if cell.training]
     assert shots == [16, 8, 4, 2, 1]
 
@@ -135,9 +133,8 @@ def test_what_cannot_be_run_says_why(
 
 
 def test_at_least_six_cards_run_every_number_of_a_method_that_is_here(registry: Registry) -> None:
-    complete = []
-    for name in ("coop:caltech101", "cocoop:base-to-new", "cocoop:transfer", "cocoop:shifts"):
-        complete.append(all(not aim.reason for aim in of_card(registry, name).values()))
-    for name in ("maple:table3", "maple:transfer", "promptsrc:transfer", "pomp:models"):
-        complete.append(all(not aim.reason for aim in of_card(registry, name).values()))
-    assert all(complete)
+    names = (
+        *("coop:caltech101", "cocoop:base-to-new", "cocoop:transfer", "cocoop:shifts"),
+        *("maple:table3", "maple:transfer", "promptsrc:transfer", "pomp:models"),
+    )
+    assert all(not aim.reason for name in names for aim in aims_of(registry, name))
