@@ -58,7 +58,7 @@ class Layout:
 
 def leaderboard_layout(table: Table) -> Layout:
     """Columns: method, source if sources differ, validation images if values were chosen on any,
-    numbers, average, rank if there is one, seeds."""
+    numbers, average, average without the data set that dominates, rank if there is one, seeds."""
     several = len(training_sources(table)) > 1
     names = ("Method", *(["Trained on"] if several else []))
     names += ("Validation",) if table.chooses else ()
@@ -285,7 +285,8 @@ def against_caption(table: Table) -> str:
     what = table.columns[0].metric if table.by_metric else "average"
     paired = "paired by image and seed" if table.units else "paired by seed"
     corrected = f", p corrected for the {count} rows (Holm), intervals not" if count > 1 else ""
-    return f"{table.reference}: difference of the {what}, {paired}{corrected}; bold: p < {LEVEL}."
+    how = f"difference of the {what}, {paired}{corrected}; bold: p < {LEVEL}."
+    return f"Against {table.reference}: {how}"
 
 
 def published_layout(matches: Sequence[PublishedMatch]) -> Layout:

@@ -116,7 +116,7 @@ def _leaderboard(table: Table) -> list[str]:
     lines = [escape(caption(table)), "", *markdown_table(heads, body, layout.name_columns), ""]
     against = against_layout(table)
     if against:
-        lines += [f"Against {escape(against_caption(table))}", "", *_plain_table(against), ""]
+        lines += [escape(against_caption(table)), "", *_plain_table(against), ""]
     other_metrics = other_metrics_layout(table.rows)
     if other_metrics:
         lines += [OTHER_METRICS_CAPTION, "", *_plain_table(other_metrics), ""]
