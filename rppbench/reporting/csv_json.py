@@ -67,7 +67,7 @@ def csv(tables: Sequence[Table]) -> str:
     lines = writer(text, lineterminator="\n")
     rows = [row for table in tables for row in table.rows]
     there = (
-        *(any(table.chooses for table in tables),),
+        any(table.chooses for table in tables),
         *(any(row.inference for row in rows),) * len(INFERENCE),
         any(row.seen_names for row in rows),
     )
