@@ -52,12 +52,12 @@ def claims() -> list[Claim]:
     result = []
     for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         page = part.partition("\n")[0].strip("` ")
-        for found in CLAIM.finditer(part):
-            check, command = CHECK.search(found["rest"]), COMMAND.search(found["rest"])
+        for claim in CLAIM.finditer(part):
+            check, command = CHECK.search(claim["rest"]), COMMAND.search(claim["rest"])
             result.append(
                 Claim(
                     page,
-                    found["words"],
+                    claim["words"],
                     check[1] if check else "",
                     command[1] if command else "",
                 )
@@ -168,19 +168,17 @@ def _steps(*rows: str) -> list[float]:
 
 
 def _linear() -> list[float]:
-    """Milliseconds a class of the plain side among few and many, and the increase in percent."""
-    linear = {int(classes): ms for classes, ms in _linear_values().items()}
-    few, many = min(linear), max(linear)
-    return [few, many, linear[few], linear[many], 100 * (linear[many] / linear[few] - 1)]
+    """Two numbers of classes, the plain side's milliseconds a class, and the increase in percent.
 
-
-def _linear_values() -> dict[str, float]:
-    found = re.search(
+    The page names the fewest classes first.
+    """
+    sentence = re.search(
         r"A class costs the plain text pass (\d+) ms among (\d+), (\d+) ms among (\d+)",
         (ROOT / "benchmarks/results/step.md").read_text(encoding="utf-8"),
     )
-    assert found is not None
-    return {found[2]: float(found[1]), found[4]: float(found[3])}
+    assert sentence is not None
+    of_few, few, of_many, many = map(float, sentence.groups())
+    return [few, many, of_few, of_many, 100 * (of_many / of_few - 1)]
 
 
 def _ways(file: str, *ways: str) -> list[float]:
@@ -222,7 +220,7 @@ def _shots(label: str) -> list[float]:
 
 
 CHECKS: dict[str, Callable[..., list[float]]] = {
-    "compare": lambda task, first, second, *rest: compared(task, first, second, *rest),
+    "compare": compared,
     "ablation": _ablation,
     "steps": _steps,
     "linear": _linear,
