@@ -158,14 +158,14 @@ def _boxes(
     for name, predicted in best.items():
         panels.append((name, _framed(scene.image, predicted, colours, titles, hits[name])))
     legend = [(titles[label], colours[label]) for label in labels]
-    found = {
+    counts = {
         name: Counter(predicted.labels[np.array(hits[name], bool)].tolist())
         for name, predicted in best.items()
     }
-    *others, own = found
+    *others, own = counts
     caption = f"{sum(hits[own])} of {len(truth)} objects found with the right class"
     for name in others:
-        caption += f" ({name}: {sum(hits[name])}{changes(found[name], found[own], titles)})"
+        caption += f" ({name}: {sum(hits[name])}{changes(counts[name], counts[own], titles)})"
     return Picture(_sheet(panels, legend), caption)
 
 

@@ -129,8 +129,8 @@ def test_two_predictions_stand_side_by_side_with_the_classes_that_changed() -> N
     assert picture.image.width > draw(scene, names, []).image.width
     boxes = detections((0, 1, (0, 0, 40, 40)), (1, 1, (50, 50, 40, 40)))
     one, both = detections((0, 1, (0, 0, 40, 40))), detections(*[(0, 1, (0, 0, 40, 40))] * 2)
-    found = {"zeroshot": one, "coop": boxes}
-    picture = draw(Comparison("x", image, boxes, boxes), names, [], found)
+    predictions = {"zeroshot": one, "coop": boxes}
+    picture = draw(Comparison("x", image, boxes, boxes), names, [], predictions)
     assert picture.caption == ("2 of 2 objects found with the right class (zeroshot: 1; gained b)")
     same = draw(Comparison("x", image, boxes, both), names, [], {"zeroshot": one, "coop": both})
     assert same.caption.endswith("(zeroshot: 1; nothing changed)")
