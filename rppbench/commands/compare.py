@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.records.outcomes import IMAGE
+from rppbench.reporting.footnotes import groups_note
 from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import difference_cells, escape, markdown_table
 
@@ -160,8 +160,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         method = f"intervals and p cover the choice of test {units} alone"
         exact = "; p is that of McNemar's exact test" if any(pair.exact for pair in pairs) else ""
         yield f"With {'one seed' if trained else 'nothing random'}: {method}{exact}.{caution}"
-    for unit in (unit for unit in dict.fromkeys(pair.unit for pair in pairs) if unit != IMAGE):
-        yield f"Images that share a {unit} are resampled together."
+    yield from groups_note(pair.unit for pair in pairs)
     if len(pairs) > 1:
         what = "metrics" if table.by_metric else "data sets"
         average = ", nor is the p of the average" if overall else ""

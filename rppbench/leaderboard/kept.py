@@ -33,7 +33,7 @@ class Statistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tests: list[PairTest]
     """One for each pair of complete rows for which anything says how certain it is."""
     units: list[str]
-    """What is resampled, in the singular: 'image', 'drawing'; several if data sets differ."""
+    """What is independent, in the singular: 'image', 'drawing'; several if data sets differ."""
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -266,7 +266,7 @@ class Table:
     mixed: tuple[str, ...] = ()
     """Names of the conditions that differ between rows; () unless mixing was requested."""
     units: tuple[str, ...] = ()
-    """What intervals resample, in the singular: 'image', 'drawing'; () without outcomes."""
+    """What is independent, in the singular: 'image', 'drawing'; () without outcomes."""
     reference: str = ""
     """Label of the row that `Row.against` compares with: one that learns nothing; '' if none."""
     dominating: str = ""

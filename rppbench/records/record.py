@@ -66,7 +66,7 @@ class Score:
 
     def groups(self) -> list[int] | None:
         """For each test image in order, the number of its group; None if each is on its own, or if
-        outcomes are not kept. Images of a group are resampled together.
+        outcomes are not kept. Images of a group are not independent of each other.
 
         Raises ValueError if they are damaged.
         """

@@ -1,8 +1,8 @@
-"""Footnotes of a leaderboard table, as plain text: gaps, ranks, recipes, devices."""
+"""Footnotes of a leaderboard table, as plain text: ranks, groups, gaps, recipes, devices, costs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
 from rppbench.leaderboard.tables import Table, TableCell
@@ -20,9 +20,7 @@ def footnotes(table: Table) -> Iterator[str]:
         )
     if table.ranking:
         yield _ranking(table.ranking, table)
-    groups = [unit for unit in table.units if unit != IMAGE]
-    if groups:
-        yield f"Images that share a {' or a '.join(groups)} are resampled together."
+    yield from groups_note(table.units)
     if table.dominating:
         yield (
             f"{table.dominating} has the largest share of the variance of the rows' averages, "
@@ -71,6 +69,13 @@ def footnotes(table: Table) -> Iterator[str]:
         )
     if any(row.seen_names for row in table.rows):
         yield "Seen names: how many class names were learned on another data set, of all."
+
+
+def groups_note(units: Iterable[str]) -> Iterator[str]:
+    """One sentence on images of a group, for these units; none if each image is on its own."""
+    groups = [unit for unit in dict.fromkeys(units) if unit != IMAGE]
+    if groups:
+        yield f"Images that share a {' or a '.join(groups)} do not count as independent."
 
 
 def _single(table: Table) -> str:

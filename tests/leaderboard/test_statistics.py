@@ -79,13 +79,13 @@ def test_a_row_has_the_interval_of_seeds_and_images_and_a_fixed_one_that_of_imag
     )
 
 
-def test_images_of_a_group_are_resampled_together_and_the_page_names_the_unit() -> None:
+def test_images_of_a_group_are_not_independent_and_the_page_names_the_unit() -> None:
     single, grouped = only(measured()), only(measured(size=8))
     # Neighbours are not alike here, so groups change little but the page says what they are.
     assert grouped.units == ("drawing",)
     page = markdown.page([grouped])
     assert "over seeds and test drawings" in page
-    assert "Images that share a drawing are resampled together." in page
+    assert "Images that share a drawing do not count as independent." in page
     assert of(grouped, "CoOp").average != of(single, "CoOp").average
 
 

@@ -181,7 +181,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says(
 
 
 def test_resampling_a_few_seeds_would_miss_the_truth_too_often() -> None:
-    """Why the seeds' part is drawn from t: the plain bootstrap, in the same simulation."""
+    """Why the seeds' part follows t: the plain bootstrap, in the same simulation."""
     noise, trials, missed = (0.3, 0.2, 0.1), 300, 0
     scale = math.sqrt(1.5**2 + sum(part**2 for part in noise))
     truth = float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
@@ -210,8 +210,8 @@ def test_data_sets_share_their_seeds() -> None:
     assert covered / trials == pytest.approx(0.95, abs=0.04)
 
 
-def test_settings_of_the_same_images_are_averaged_before_images_are_drawn() -> None:
-    """As main effects do it; drawing images anew in each setting would make them too sure."""
+def test_settings_of_the_same_images_are_averaged_first() -> None:
+    """As main effects do it; images of their own in each setting would make them too sure."""
     scale = math.sqrt(1.5**2 + 0.05**2 + 0.8**2 + 0.2**2)
     truth = 100 * float(ndtr(0.7 / scale) - ndtr(0.5 / scale))
     trials, covered, apart = 200, 0, 0
