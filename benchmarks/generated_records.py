@@ -23,7 +23,7 @@ from rppbench.records.store import Store
 COMMITTED = Path(__file__).parent.parent / "leaderboards"
 TASK, SETS = "cross-dataset", 11
 ROWS = [f"{name}:length={n}" for name in ("coop", "kgcoop", "pomp", "rpp") for n in range(1, 26)]
-"""Rows of the table: more than there are letters for."""
+"""Rows of the table: more than the alphabet has letters."""
 
 
 def seeds(count: int) -> list[int]:

@@ -49,10 +49,9 @@ def measured(words: Sequence[str], folder: Path) -> dict[str, float]:
 
 def commands(asked: Sequence[str]) -> dict[str, list[str]]:
     """The words of the measured commands; `asked` are those of the grid."""
-    first, second = ROWS[0].partition(":"), ROWS[-1].partition(":")
     return {
         "leaderboard": ["leaderboard"],
-        "compare": ["compare", "".join(first), "".join(second)],
+        "compare": ["compare", ROWS[0], ROWS[-1]],
         "report": ["report"],
         "plan": ["plan", *asked],
         "run again": ["run", *asked],
