@@ -81,6 +81,16 @@ def simulate(
     own = math.hypot(regime.image, regime.residual)
     methods = len(skills)
     of_seed = random.normal(0, regime.seed, (methods, seeds, 1))
+    groups = IMAGES // RENDERS if clustered else IMAGES
+    # Clustered: nine tenths of the variance of difficulty are the drawing's.
+    share = math.sqrt(0.9) if clustered else 1.0
+    rest = math.sqrt(1 - share**2)
+
+    def effects(size: tuple[int, ...], deviation: float) -> NDArray[np.float64]:
+        of_group = random.normal(0, share * deviation, (*size, groups))
+        of_group = of_group.repeat(IMAGES // groups, axis=-1)
+        return of_group + random.normal(0, rest * deviation, (*size, IMAGES))
+
     outcomes, truths = [], []
     for _ in range(sets):
         level = np.array(skills)[:, None, None] + of_seed
@@ -90,16 +100,6 @@ def simulate(
         else:
             spread = math.hypot(COMMON, own, regime.seed, regime.seed_and_set)
             truths.append(ndtr(np.array(skills) / spread))
-        groups = IMAGES // RENDERS if clustered else IMAGES
-        # Clustered: nine tenths of the variance of difficulty are the drawing's.
-        share = math.sqrt(0.9) if clustered else 1.0
-        rest = math.sqrt(1 - share**2)
-
-        def effects(size: tuple[int, ...], deviation: float) -> NDArray[np.float64]:
-            of_group = random.normal(0, share * deviation, (*size, groups))  # noqa: B023
-            of_group = of_group.repeat(IMAGES // groups, axis=-1)  # noqa: B023
-            return of_group + random.normal(0, rest * deviation, (*size, IMAGES))  # noqa: B023
-
         shown = level + effects((1, 1), COMMON) + effects((methods, 1), regime.image)
         shown = shown + random.normal(0, regime.residual, (methods, seeds, IMAGES))
         outcomes.append((shown > 0).astype(np.int8))
