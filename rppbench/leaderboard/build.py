@@ -1,8 +1,8 @@
 """Leaderboard tables built from records: rows are variants, columns are data sets or metrics.
 
 A table holds records of one setting and one version of the data (`comparability`), so that its
-numbers can be compared. `rows` computes the numbers, `row_order` sorts and ranks them, and
-`published_match` adds published numbers.
+numbers can be compared. `rows` computes the numbers, `row_order` sorts and ranks them,
+`between_rows` compares them, and `published_match` adds published numbers.
 """
 
 from __future__ import annotations
