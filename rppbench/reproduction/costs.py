@@ -19,6 +19,7 @@ import torch
 
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Space, Templates
+from rppbench.planning.recipes import SUPERVISION
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
 
@@ -135,12 +136,7 @@ def _parts(registry: Registry, choice: Choice) -> _Parts:
         generator=torch.Generator(),
         teacher_width=16,
     )
-    supervision = component.learning.supervision if component.learning else None
-    own = {
-        name: value
-        for name, value in choice.options
-        if supervision is None or not hasattr(supervision, name)
-    }
+    own = {name: value for name, value in choice.options if name not in SUPERVISION}
     method = component(space, **own)
     prompts = method.prompts()
     return _Parts(
