@@ -104,11 +104,9 @@ def ranks(table: Table) -> Figure | None:
     ranked = sorted(
         ((row.rank, row.label) for row in table.rows if row.rank), key=lambda pair: pair[0].mean
     )
-    letters = dict.fromkeys(part for rank, _ in ranked for part in split_letters(rank.groups))
-    groups = [
-        [rank.mean for rank, _ in ranked if letter in split_letters(rank.groups)]
-        for letter in letters
-    ]
+    lettered = [(rank.mean, split_letters(rank.groups)) for rank, _ in ranked]
+    letters = dict.fromkeys(letter for _, own in lettered for letter in own)
+    groups = [[mean for mean, own in lettered if letter in own] for letter in letters]
     groups = [group for group in groups if len(group) > 1][:MAX_GROUPS]
     left = (len(ranked) + 1) // 2
     top = -0.35 * (len(groups) + 1)  # where names begin, below the bars of the groups
