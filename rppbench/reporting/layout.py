@@ -29,6 +29,7 @@ PUBLISHED_CAPTION = (
     "for the same backbone, recipe, shots and data set. Measured numbers are those of the table; "
     "the difference is measured minus published. Precision may differ."
 )
+PARTIAL_TEXT = "PARTIAL data: fewer images than published, so no number is a published one's"
 KIND_TEXTS = {"original": "its authors", "re-implemented": "others (re-implemented)"}
 """Who measured a published number, by `PublishedMatch.kind`."""
 
@@ -157,9 +158,6 @@ def cost_columns(rows: Iterable[Row | None]) -> list[CostColumn]:
 def training_sources(table: Table) -> list[str]:
     """Source and shots of the rows ('ImageNet, 16 shots'), each once, sorted."""
     return sorted({row.learned_on for row in table.rows if row.learned_on})
-
-
-PARTIAL_TEXT = "PARTIAL data: fewer images than published, so no number is a published one's"
 
 
 def conditions(table: Table, learned: bool) -> list[str]:

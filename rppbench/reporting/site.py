@@ -228,7 +228,7 @@ def _table_section(
 
 
 def _further_tables(table: Table) -> Iterator[str]:
-    """Other metrics and published numbers, as in the Markdown."""
+    """Differences from the reference, other metrics, published numbers, as in the Markdown."""
     if against := against_layout(table):
         yield from _plain_table(against_caption(table), against)
     other_metrics = other_metrics_layout(table.rows)
