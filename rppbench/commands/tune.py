@@ -13,6 +13,7 @@ from rppbench.commands import run
 from rppbench.commands.ablate import varied
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import loaded, plugins_named, requests
+from rppbench.commands.torchrun import help_on, helps
 from rppbench.comparison.tuning import Trial, best_so_far, trials
 from rppbench.errors import UsageError
 from rppbench.planning.settings import TUNE_NAMES, VALIDATION, TuneSettings, tune_settings
@@ -71,6 +72,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def tune(arguments: argparse.Namespace) -> int:
     """Run the due trials, print them and write the chosen settings; 1 if a trial failed."""
     chosen = _settings(arguments)
+    if helps():
+        return help_on(chosen)
     from rppbench.planning.input_digests import InputDigests
     from rppbench.planning.refusals import Refusals
     from rppbench.planning.staleness import checks
@@ -88,6 +91,8 @@ def tune(arguments: argparse.Namespace) -> int:
         return run.print_plan(registry, planned, chosen, problems, design.names)
     with debugging(chosen.debug):
         due = run.execute(registry, planned, store, replace(chosen, output=str(store.root)))
+    if due and chosen.detach:
+        return 0
     records, _ = run.records_and_pages(store)
     tried = trials(grid, records)
     text = "".join(f"{line}\n" for line in _page(grid, tried, chosen))

@@ -10,6 +10,7 @@ from support.commands import RunCommand, refused
 from support.toy_plugin import ToyOne
 
 from rppbench.comparison.tuning import Trial, best_so_far
+from rppbench.execution.engines import Inline
 from rppbench.planning import grids
 from rppbench.records.grid import Combination, Place
 from rppbench.records.record import Record
@@ -100,6 +101,24 @@ def test_a_search_resumes_and_a_larger_budget_continues_it(run_command: RunComma
     assert "cells: 2 done, 3 had a record" in run_command(*words, "--budget", "5")[2]
     assert len(lengths()) == 5
     assert lengths() > first
+
+
+def test_nothing_is_chosen_before_the_workers_of_a_detached_search_have_run(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Inline, "submit", lambda self, job, batches: [f"{len(batches)} submitted"])
+    status, page, remarks = run_command("tune", *FEW_SHOT, *LENGTHS, "--detach")
+    assert (status, page) == (0, "")
+    assert "3 submitted" in remarks
+    assert not list(PLACE.glob("*.md"))
+
+
+def test_a_helper_of_torchrun_plans_no_search(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    assert run_command("tune", *FEW_SHOT, *LENGTHS, "--dry-run") == (0, "", "")
 
 
 def test_the_order_of_a_draw_is_always_the_same() -> None:
