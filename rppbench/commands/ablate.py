@@ -20,7 +20,6 @@ from rppbench.records.names import file_name
 from rppbench.records.store import Store
 from rppbench.terminal.confirm import confirmed
 from rppbench.terminal.console import console, note
-from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
@@ -79,9 +78,6 @@ def ablate(arguments: argparse.Namespace) -> int:
     if helps():
         return help_on(chosen)
     from rppbench.planning.input_digests import InputDigests
-    from rppbench.planning.refusals import Refusals
-    from rppbench.planning.staleness import checks
-    from rppbench.planning.status import survey
 
     with debugging(chosen.debug):
         digests = InputDigests(loaded(chosen))
@@ -90,9 +86,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     cells = [cell for each in designs for cell in each.cells]
     if chosen.split == "test":
         note(NO_CHOICE)
-    with step_progress(show_bars=not chosen.debug) as begin_step:
-        against = checks(digests, chosen, begin_step)
-        planned, problems = survey(cells, store, against, Refusals(registry))
+    planned, problems = run.survey_in(store, cells, digests, chosen)
     if chosen.dry_run:
         names = {key: name for each in designs for key, name in each.names.items()}
         return run.print_plan(registry, planned, chosen, problems, names)

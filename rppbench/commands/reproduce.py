@@ -20,7 +20,6 @@ from rppbench.records.store import Store
 from rppbench.reporting.markdown import markdown_table
 from rppbench.terminal.console import console, note, print_table
 from rppbench.terminal.plan_table import counted
-from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:  # planning needs torch
     from rppbench.plugins.registry import Registry
@@ -68,9 +67,6 @@ def reproduce(arguments: argparse.Namespace) -> int:
 def _reproduce(work: Card, wanted: Sequence[Goal], chosen: Settings, plan: bool) -> int:
     from rppbench.execution.devices import check_precision, torch_device
     from rppbench.planning.input_digests import InputDigests
-    from rppbench.planning.refusals import Refusals
-    from rppbench.planning.staleness import checks
-    from rppbench.planning.status import survey
     from rppbench.reproduction.page import page, write
     from rppbench.reproduction.targets import all_cells, targets
     from rppbench.reproduction.verdicts import outcomes
@@ -85,9 +81,7 @@ def _reproduce(work: Card, wanted: Sequence[Goal], chosen: Settings, plan: bool)
     for line in notes:
         note(line)
     cells = all_cells(aims)
-    with step_progress(show_bars=not chosen.debug) as begin_step:
-        against = checks(digests, chosen, begin_step)
-        planned, problems = survey(cells, store, against, Refusals(registry))
+    planned, problems = run.survey_in(store, cells, digests, chosen)
     if plan:
         status = run.print_plan(registry, planned, chosen, problems)
         _print_rest(registry, aims, cells)

@@ -21,6 +21,7 @@ from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.tables import Table
 from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
 from rppbench.plugins.containment import debugging
+from rppbench.records.cell import Cell
 from rppbench.records.record import Record
 from rppbench.records.record_files import no_collection
 from rppbench.records.store import Store
@@ -37,6 +38,7 @@ from rppbench.terminal.plan_table import (
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:  # all of these need torch
+    from rppbench.planning.input_digests import InputDigests
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
 
@@ -275,9 +277,6 @@ def survey_cells(
     """Registry, planned cells, their store, its damaged records, and what cannot be planned."""
     from rppbench.planning.input_digests import InputDigests
     from rppbench.planning.plan import cells_of_all
-    from rppbench.planning.refusals import Refusals
-    from rppbench.planning.staleness import checks
-    from rppbench.planning.status import survey
 
     registry = loaded(chosen)
     digests = InputDigests(registry)
@@ -294,10 +293,21 @@ def survey_cells(
     for line in notes:
         note(line)
     store = Store(Path(chosen.output))
+    entries, problems = survey_in(store, planned, digests, chosen)
+    return registry, entries, store, problems, list(faults)
+
+
+def survey_in(
+    store: Store, cells: Sequence[Cell], digests: InputDigests, chosen: Settings
+) -> tuple[list[Planned], list[Problem]]:
+    """The state of each of these cells in a store, and its damaged records."""
+    from rppbench.planning.refusals import Refusals
+    from rppbench.planning.staleness import checks
+    from rppbench.planning.status import survey
+
     with step_progress(show_bars=not chosen.debug) as begin_step, no_collection():
         against = checks(digests, chosen, begin_step)
-        surveyed, problems = survey(planned, store, against, Refusals(registry))
-    return registry, surveyed, store, problems, list(faults)
+        return survey(cells, store, against, Refusals(digests.registry))
 
 
 def _make_folder(folder: Path) -> None:

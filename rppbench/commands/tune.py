@@ -25,7 +25,6 @@ from rppbench.reporting.markdown import escape, markdown_table
 from rppbench.terminal.confirm import confirmed
 from rppbench.terminal.console import console, note
 from rppbench.terminal.plan_table import counted
-from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
     from rppbench.planning.grids import Design
@@ -75,18 +74,13 @@ def tune(arguments: argparse.Namespace) -> int:
     if helps():
         return help_on(chosen)
     from rppbench.planning.input_digests import InputDigests
-    from rppbench.planning.refusals import Refusals
-    from rppbench.planning.staleness import checks
-    from rppbench.planning.status import survey
 
     with debugging(chosen.debug):
         digests = InputDigests(loaded(chosen))
         design = _designed(digests, chosen, arguments.yes)
     registry, grid = digests.registry, design.grid
     store = Store(Path(chosen.output) / "tune" / file_name(grid.name))
-    with step_progress(show_bars=not chosen.debug) as begin_step:
-        against = checks(digests, chosen, begin_step)
-        planned, problems = survey(design.cells, store, against, Refusals(registry))
+    planned, problems = run.survey_in(store, design.cells, digests, chosen)
     if chosen.dry_run:
         return run.print_plan(registry, planned, chosen, problems, design.names)
     with debugging(chosen.debug):
