@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rppbench.commands import run
 from rppbench.commands.conclusion import conclude
@@ -174,17 +174,21 @@ def reported(
 
 
 def _settings(arguments: argparse.Namespace) -> GridSettings:
-    given = {name: getattr(arguments, name, None) for name in GRID_NAMES}
-    given["set"] = run.pairs("--set", given["set"] or ())
-    if given["vary"] is not None:
-        given["vary"] = [varied(given["vary"])]
-    if given["baseline"] is not None:
-        given["baseline"] = run.pairs("--baseline", given["baseline"].split(","))
-    return grid_settings(given, arguments.config, note)
+    values = given(arguments, GRID_NAMES)
+    if values["baseline"] is not None:
+        values["baseline"] = run.pairs("--baseline", values["baseline"].split(","))
+    return grid_settings(values, arguments.config, note)
 
 
-def varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The values of each --vary, by option. UsageError for an option that is given twice."""
+def given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """As `run.given`, with --vary too. UsageError for an option that is varied twice."""
+    values = run.given(arguments, names)
+    if values["vary"] is not None:
+        values["vary"] = [_varied(values["vary"])]
+    return values
+
+
+def _varied(texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     keys = [text.partition("=")[0].strip() for text in texts]
     repeated = next((key for key in keys if keys.count(key) > 1), None)
     if repeated:

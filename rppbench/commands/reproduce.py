@@ -162,6 +162,6 @@ def _settings(arguments: argparse.Namespace, work: Card, methods: Iterable[str])
             raise UsageError(
                 f"--{name} cannot be given: the card says it. `rppbench run` leaves the choice"
             )
-    given = {name: getattr(arguments, name, None) for name in NAMES}
     named = tuple(dict.fromkeys(filter(None, methods)))
-    return settings({**given, "method": named, "seed": arguments.seed or work.seeds}, None, note)
+    fixed = {"method": named, "seed": arguments.seed or work.seeds}
+    return settings({**run.given(arguments, NAMES), **fixed}, None, note)

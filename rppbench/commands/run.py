@@ -266,9 +266,14 @@ def pairs(flag: str, texts: Sequence[str]) -> dict[str, str]:
     return values
 
 
+def given(arguments: argparse.Namespace, names: Sequence[str]) -> dict[str, Any]:
+    """The flags of these names as settings take them; None for a flag that was not given."""
+    values = {name: getattr(arguments, name, None) for name in names}
+    return {**values, "set": pairs("--set", values["set"] or ())}
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
-    given = {name: getattr(arguments, name, None) for name in NAMES}
-    return settings({**given, "set": pairs("--set", given["set"] or ())}, arguments.config, note)
+    return settings(given(arguments, NAMES), arguments.config, note)
 
 
 def survey_cells(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rppbench.commands import run
-from rppbench.commands.ablate import varied
+from rppbench.commands.ablate import given
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps
@@ -206,8 +206,4 @@ def _configuration(best: Trial, tried: int, chosen: TuneSettings) -> str:
 
 
 def _settings(arguments: argparse.Namespace) -> TuneSettings:
-    given = {name: getattr(arguments, name, None) for name in TUNE_NAMES}
-    given["set"] = run.pairs("--set", given["set"] or ())
-    if given["vary"] is not None:
-        given["vary"] = [varied(given["vary"])]
-    return tune_settings(given, arguments.config, note)
+    return tune_settings(given(arguments, TUNE_NAMES), arguments.config, note)
