@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rppbench.errors import LostError, UsageError
@@ -22,36 +23,33 @@ def engine_of(registry: Registry, text: str) -> Engine:
 
     name, explicit = registry.choose("engines", text)
     component = registry.get("engines", name)
-    try:
-        with contained():
-            engine: Engine = component(**dict(resolve(component, explicit).options))
-    except Exception as error:
-        if isinstance(error, UsageError) or uncontained():
-            raise
-        raise UsageError(f"engine {name!r} cannot be made: {line_of(error)}") from error
+    with _code_of(name, "cannot be made"):
+        engine: Engine = component(**dict(resolve(component, explicit).options))
     return engine
 
 
 def run_engine(engine: Engine, runner: Runner, groups: Sequence[CellGroup], report: Report) -> None:
     """Run the groups. UsageError if the code of the engine fails: no cell says so."""
-    try:
-        with contained():
-            engine.run(runner, groups, report)
-    except Exception as error:
-        if isinstance(error, UsageError | LostError) or uncontained():
-            raise
-        raise UsageError(f"engine {engine.name!r} failed: {line_of(error)}") from error
+    with _code_of(engine.name, "failed"):
+        engine.run(runner, groups, report)
 
 
 def submit(engine: Engine, runner: Runner, groups: Sequence[CellGroup]) -> list[str]:
     """Start the groups and return lines that say so (`--detach`). UsageError as `run_engine`."""
+    with _code_of(engine.name, "failed"):
+        return engine.submit(runner, groups)
+
+
+@contextmanager
+def _code_of(name: str, what: str) -> Iterator[None]:
+    """Run code of an engine, which may be a plugin's. UsageError, with `what`, if it fails."""
     try:
         with contained():
-            return engine.submit(runner, groups)
+            yield
     except Exception as error:
-        if isinstance(error, UsageError) or uncontained():
+        if isinstance(error, UsageError | LostError) or uncontained():
             raise
-        raise UsageError(f"engine {engine.name!r} failed: {line_of(error)}") from error
+        raise UsageError(f"engine {name!r} {what}: {line_of(error)}") from error
 
 
 def engine_lines(registry: Registry, chosen: Settings, due: Sequence[Planned]) -> list[str]:
