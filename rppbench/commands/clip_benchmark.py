@@ -14,7 +14,7 @@ from pathlib import Path
 from rppbench.commands.dataset_names import HUB, on_disk
 from rppbench.commands.lists import choices, names
 from rppbench.errors import UsageError
-from rppbench.planning.backbone_names import LISTS
+from rppbench.files.lines import LISTS
 
 VERBS = {"run": "run", "plan": "plan", "eval": "run", "build": "leaderboard"}
 """Commands whose words may be CLIP_benchmark's, and what they are here."""

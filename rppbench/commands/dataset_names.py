@@ -7,13 +7,12 @@ out with a remark; such a name alone is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.errors import UsageError
-from rppbench.files.lines import read_lines
-from rppbench.planning.backbone_names import LISTS
+from rppbench.files.lines import LISTS, listed_names
 
 if TYPE_CHECKING:
     from rppbench.plugins.registry import Registry
@@ -87,21 +86,8 @@ def _several(text: str) -> Sequence[str] | None:
         return COLLECTIONS[text]
     if ":" in text or Path(text).suffix not in LISTS:
         return None
-    return list(_listed(Path(text).expanduser()))
-
-
-def _listed(path: Path) -> Iterator[str]:
-    try:
-        lines = read_lines(path)
-    except OSError as error:
-        raise UsageError(f"cannot read the list of data sets {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not a text file; a list names one data set a line") from error
-    names = [line for line in lines if not line.startswith("#")]
-    if not names:
-        raise UsageError(f"{path} names no data set: write one a line, such as imagenet")
-    for name in names:
-        yield from COLLECTIONS.get(name, (name,))
+    listed = listed_names(Path(text).expanduser(), "data set", "imagenet")
+    return [name for line in listed for name in COLLECTIONS.get(line, (line,))]
 
 
 def _absence(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.errors import UsageError
 from rppbench.files.class_names import alike_warning, plain_name
-from rppbench.files.lines import numbered_lines, read_lines
+from rppbench.files.lines import LISTS, numbered_lines, read_lines
 from rppbench.terminal.console import console, print_table
 from rppbench.terminal.step_progress import step_progress
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 SHOWN_NAMES = 5
 """Class names printed in a warning."""
-LISTS = (".txt", ".lst", ".list")
-"""Endings of files that list images, one a line."""
 ENDINGS = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"))
 """Endings of images in a folder, in any case."""
 

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rppbench.errors import UsageError
+
+LISTS = (".txt", ".lst", ".list")
+"""Endings of files that list names or paths, one a line."""
+
 
 def split_lines(text: str) -> list[str]:
     """Lines that end in LF or CRLF, without their ends; the last one may lack its end."""
@@ -23,6 +28,26 @@ def read_lines(path: Path) -> list[str]:
     OSError or ValueError if it cannot be read.
     """
     return [line for text in _lines(path) if (line := text.strip())]
+
+
+def listed_names(path: Path, what: str, example: str, hint: str = "") -> list[str]:
+    """The names in a file, one a line; lines that start with '#' are skipped.
+
+    `what` is what each of them names: 'backbone'. UsageError for a file that cannot be read, with a
+    `hint` if it is not text, and, with an `example`, for one that names nothing.
+    """
+    try:
+        lines = read_lines(path)
+    except OSError as error:
+        raise UsageError(f"cannot read the list of {what}s {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path} is not a text file; a list names one {what} a line{hint}"
+        ) from error
+    names = [line for line in lines if not line.startswith("#")]
+    if not names:
+        raise UsageError(f"{path} names no {what}: write one a line, such as {example}")
+    return names
 
 
 def numbered_lines(path: Path) -> list[str]:

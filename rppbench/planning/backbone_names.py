@@ -11,11 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rppbench.errors import UsageError
-from rppbench.files.lines import read_lines
+from rppbench.files.lines import LISTS, listed_names
 from rppbench.models.identity import FOLDER, model_configs
 
-LISTS = (".txt", ".lst", ".list")
-"""Endings of a list of backbones; a file that does not exist is reported as a missing list."""
 WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz")
 """Endings of files of weights."""
 
@@ -49,6 +47,7 @@ def only_backbone(model: str | None, pretrained: str | None) -> str:
 def _named(text: str) -> Iterator[str]:
     """The backbones that one argument of --model names."""
     path = Path(text).expanduser()
+    # A list that does not exist is reported as a missing list.
     if path.suffix in LISTS or (_may_be_a_list(text) and path.is_file()):
         yield from _listed(path)
     elif "," in text and not Path(text.removeprefix(FOLDER)).expanduser().exists():
@@ -79,17 +78,6 @@ def _may_be_a_list(text: str) -> bool:
 
 
 def _listed(path: Path) -> Iterator[str]:
-    try:
-        lines = read_lines(path)
-    except OSError as error:
-        raise UsageError(f"cannot read the list of backbones {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path} is not a text file; a list names one backbone a line, and a file of weights "
-            f"is named with its model: MODEL/{path}"
-        ) from error
-    names = [line for line in lines if not line.startswith("#")]
-    if not names:
-        raise UsageError(f"{path} names no backbone: write one a line, such as ViT-B-16/openai")
-    for name in names:
+    hint = f", and a file of weights is named with its model: MODEL/{path}"
+    for name in listed_names(path, "backbone", "ViT-B-16/openai", hint):
         yield from _separated(name)
