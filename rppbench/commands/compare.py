@@ -14,6 +14,7 @@ from rppbench.errors import UsageError
 from rppbench.reporting.footnotes import groups_note
 from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import difference_cells, escape, markdown_table
+from rppbench.terminal.console import note
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     import numpy as np
@@ -57,7 +58,7 @@ def compare(arguments: argparse.Namespace) -> int:
     sys.stdout.write("\n".join("\n".join(page) for page in pages))
     sys.stdout.flush()
     for remark in remarks:
-        print(f"rppbench: not compared: {remark}", file=sys.stderr)
+        note(f"not compared: {remark}")
     return 1 if problems else 0
 
 

@@ -14,6 +14,7 @@ from rppbench.files.class_names import alike_warning
 from rppbench.planning.backbone_names import only_backbone
 from rppbench.records.cell import Choice
 from rppbench.records.store import Store
+from rppbench.terminal.console import note
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
     if arguments.names == "underscores":
         names = with_underscores(names)
     if not names.published and (warning := alike_warning(names.names, names.name)):
-        print(f"rppbench: {warning}", file=sys.stderr)
+        note(warning)
     card, state = _prompt(arguments, registry)
     prompt_card.check_backbone(card, registry)
     with step_progress() as begin_step:

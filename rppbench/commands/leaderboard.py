@@ -16,7 +16,7 @@ from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.reporting.markdown import page
-from rppbench.terminal.console import hanging
+from rppbench.terminal.console import hanging, note
 from rppbench.terminal.step_progress import step_progress
 
 
@@ -130,6 +130,6 @@ def report_damage(problems: Sequence[Problem]) -> None:
         many = len(problems) > 1
         what = " and ".join(f"{kind}s" if many else kind for kind in kinds)
         verb = "do" if many else "does"
-        print(f"rppbench: {len(problems)} {what} {verb} not count as a record:", file=sys.stderr)
+        note(f"{len(problems)} {what} {verb} not count as a record:")
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)

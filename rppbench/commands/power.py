@@ -12,6 +12,7 @@ from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 from rppbench.reporting.layout import plural
 from rppbench.reporting.markdown import escape, markdown_table
+from rppbench.terminal.console import note
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     from rppbench.comparison.compare import Comparison
@@ -61,7 +62,7 @@ def power(arguments: argparse.Namespace) -> int:
         sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     for remark in remarks:
-        print(f"rppbench: not compared: {remark}", file=sys.stderr)
+        note(f"not compared: {remark}")
     return 1 if problems else 0
 
 

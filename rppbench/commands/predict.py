@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rppbench.errors import UsageError
 from rppbench.files.class_names import alike_warning, plain_name
 from rppbench.files.lines import LISTS, numbered_lines, read_lines
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console, note, print_table
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def predict(arguments: argparse.Namespace) -> int:
     if lost := prompt.unknown_words(names):
         words = ", ".join(lost[:SHOWN_NAMES]) + (", ..." if len(lost) > SHOWN_NAMES else "")
         which = f"{len(lost)} of {len(names)} class names have words unknown to backbone"
-        print(f"rppbench: {which} {prompt.card.backbone}: {words}", file=sys.stderr)
+        note(f"{which} {prompt.card.backbone}: {words}")
     write = _json if arguments.json else _csv if arguments.csv else _table
     failed = 0
     with step_progress() as begin_step:
@@ -94,7 +94,7 @@ def predict(arguments: argparse.Namespace) -> int:
         answers = prompt.answers(paths, names, top=arguments.top, report_progress=report)
         failed = write(zip(paths, answers, strict=True))
     if failed:
-        print(f"rppbench: {failed} of {len(paths)} files are not images", file=sys.stderr)
+        note(f"{failed} of {len(paths)} files are not images")
     return 1 if failed else 0
 
 
@@ -121,7 +121,7 @@ def class_names(text: str | None, path: str | None) -> list[str]:
     if repeated and path is None:
         raise UsageError(f"class {repeated[0]!r} is named twice")
     if warning := alike_warning(names, path or "--classes"):
-        print(f"rppbench: {warning}", file=sys.stderr)
+        note(warning)
     return names
 
 

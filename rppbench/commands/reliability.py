@@ -14,7 +14,7 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.leaderboard.build import build_with_variants
 from rppbench.leaderboard.kept import Without
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console, note, print_table
 
 if TYPE_CHECKING:  # it needs numpy
     from rppbench.leaderboard.calibration import Curve
@@ -63,7 +63,7 @@ def reliability(arguments: argparse.Namespace) -> int:
             _print(title, of_table)
             drawn += of_table
     for problem in unread:
-        print(f"rppbench: left out: {problem}", file=sys.stderr)
+        note(f"left out: {problem}")
     if not drawn:
         raise UsageError(
             f"no confidences of the chosen records in {folder / 'confidences'}: runs before 0.2 "

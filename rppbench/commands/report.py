@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -13,6 +12,7 @@ from rppbench.commands.leaderboard import load, read_records, report_damage, tab
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.records.store import Store
+from rppbench.terminal.console import note
 from rppbench.terminal.step_progress import step_progress
 
 if TYPE_CHECKING:
@@ -52,19 +52,20 @@ def report(arguments: argparse.Namespace) -> int:
         with step_progress() as begin_step:
             draw, drawn = begin_step("draw tables and plots"), count()
             total = len(tables) + len(ablations)
-            step = lambda title: draw(next(drawn), total)  # noqa: E731
-            index = write(tables, target, ablations, step, curves_of)
+            index = write(
+                tables, target, ablations, lambda title: draw(next(drawn), total), curves_of
+            )
     except OSError as error:
         raise UsageError(f"cannot write the site in {target}: {error.strerror}") from error
     for problem in unread:
-        print(f"rppbench: left out of the plots: {problem}", file=sys.stderr)
+        note(f"left out of the plots: {problem}")
     print(f"{index}: open it in a browser")
     return 1 if problems or damaged or unread else 0
 
 
 def _ablations(folder: Path, records: Sequence[Record]) -> tuple[list[Ablation], list[Problem]]:
-    """The ablations of a run's folder, which has these records, and of its `ablations` subfolder;
-    and what is damaged in the latter, where published ablations are.
+    """The ablations of a run's folder, which has these records, and of its `ablations` subfolder,
+    where published ones are; and what is damaged in the latter.
     """
     ablations: list[Ablation] = []
     damaged: list[Problem] = []

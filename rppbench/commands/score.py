@@ -13,7 +13,7 @@ from rppbench.errors import UsageError
 from rppbench.leaderboard.number_format import decimals
 from rppbench.records.merge import Arriving, Merged, merge_records
 from rppbench.records.store import Store
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console, note, print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -84,5 +84,5 @@ def score(arguments: argparse.Namespace) -> int:
     for line in summary(result, len(everything), into):
         print(line, file=sys.stderr)
     if result.conflicts:
-        print("rppbench: give another --variant or --seed, or remove that record", file=sys.stderr)
+        note("give another --variant or --seed, or remove that record")
     return 1 if result.conflicts or damaged else 0
