@@ -27,19 +27,24 @@ if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
-    add = parser.add_argument
-    add("first", metavar="A", help="a row as printed in the leaderboard, or as rpp:kd=off")
-    add("second", metavar="B", help="the row to compare with it: differences are B - A")
-    add("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
-    add("--task", metavar="TASK", help="only this task's tables")
-    add("--metric", metavar="M", help="compare this metric instead of the main one")
-    add(
+    add_rows(parser)
+    parser.add_argument(
         "--images",
         type=int,
         default=0,
         metavar="N",
         help="list up to N images that changed, in each direction [0]",
     )
+
+
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose two rows and the tables to look for them in."""
+    add = parser.add_argument
+    add("first", metavar="A", help="a row as printed in the leaderboard, or as rpp:kd=off")
+    add("second", metavar="B", help="the row to compare with it: differences are B - A")
+    add("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
+    add("--task", metavar="TASK", help="only this task's tables")
+    add("--metric", metavar="M", help="compare this metric instead of the main one")
 
 
 def compare(arguments: argparse.Namespace) -> int:

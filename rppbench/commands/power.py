@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rppbench.commands.compare import add_rows
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 from rppbench.reporting.layout import plural
@@ -23,12 +24,8 @@ COUNTS = (2, 3, 5, 10, 20)
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
+    add_rows(parser)
     add = parser.add_argument
-    add("first", metavar="A", help="a row as printed in the leaderboard, or as rpp:kd=off")
-    add("second", metavar="B", help="the row that is compared with it")
-    add("--output", default="runs", metavar="DIR", help="folder of a run with both rows [runs]")
-    add("--task", metavar="TASK", help="only this task's tables")
-    add("--metric", metavar="M", help="this metric instead of the main one")
     add(
         "--difference",
         type=float,
