@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rppbench.api.results import Rows, rows_of
 from rppbench.commands.run import execute, records_and_pages, survey_cells
 from rppbench.errors import UsageError, unknown
-from rppbench.planning.settings import NAMES, settings
+from rppbench.planning.settings import NAMES, Settings, settings
 from rppbench.plugins.containment import debugging
 from rppbench.terminal.console import note
 
 if TYPE_CHECKING:  # needs torch
-    from rppbench.planning.settings import Settings
     from rppbench.planning.status import Planned
 
 Words: TypeAlias = str | Iterable[str]
@@ -48,8 +47,7 @@ def run(
     underscores (`recipe=`, `device=`, `limit=`, `set={"recipe.lr": "0.01"}`, ...). A cell that
     fails does not stop the others: see `Rows.failed`. UsageError for a mistake in the request.
     """
-    given = _given(methods, tasks, datasets, models, seeds, shots, output, data, others)
-    chosen = settings(given, None if config is None else fspath(config), note)
+    chosen = _settings(methods, tasks, datasets, models, seeds, shots, output, data, config, others)
     with debugging(False):
         registry, planned, store, _, faults = survey_cells(chosen, yes=True)
         execute(registry, planned, store, chosen)
@@ -78,12 +76,11 @@ def plan(
     `[one.state for one in rppbench.plan("rpp")]` has 'done' for cells with a record, 'todo' for
     those to run, 'blocked' and 'refused' (with `reason`) for those that cannot run.
     """
-    given = _given(methods, tasks, datasets, models, seeds, shots, output, data, others)
-    chosen: Settings = settings(given, None if config is None else fspath(config), note)
+    chosen = _settings(methods, tasks, datasets, models, seeds, shots, output, data, config, others)
     return survey_cells(chosen, yes=True)[1]
 
 
-def _given(
+def _settings(
     methods: Words,
     tasks: Words,
     datasets: Words,
@@ -92,14 +89,15 @@ def _given(
     shots: Numbers,
     output: Path,
     data: Path | None,
+    config: Path | None,
     others: dict[str, Any],
-) -> dict[str, Any]:
-    """The settings by the names of `Settings`. UsageError for a keyword that is no flag."""
+) -> Settings:
+    """The settings of a call. UsageError for a keyword that is no flag."""
     known = sorted(set(NAMES) - FIXED - NO_CALL)
     for name in others:
         if name not in known:
             raise unknown("setting is named", name, known, "settings")
-    return {
+    flags = {
         **others,
         "method": _all(methods),
         "task": _all(tasks),
@@ -110,6 +108,7 @@ def _given(
         "output": fspath(output),
         "data": None if data is None else fspath(data),
     }
+    return settings(flags, None if config is None else fspath(config), note)
 
 
 def _all(words: Words) -> tuple[str, ...]:
