@@ -28,13 +28,13 @@ NO_CALL = frozenset(("dry_run", "debug"))
 
 def run(
     methods: Words = (),
-    tasks: Words = "cross-dataset",
+    tasks: Words = (),
     datasets: Words = (),
     *,
     models: Words = (),
-    seeds: Numbers = 1,
+    seeds: Numbers = (),
     shots: Numbers = (),
-    output: Path = "runs",
+    output: Path | None = None,
     data: Path | None = None,
     config: Path | None = None,
     **others: Any,
@@ -44,8 +44,10 @@ def run(
         rppbench.run(["zeroshot", "rpp:kd=off"], seeds=[1, 2, 3])
 
     Each parameter is the flag of that name of `rppbench run`, `others` are its further flags with
-    underscores (`recipe=`, `device=`, `limit=`, `set={"recipe.lr": "0.01"}`, ...). A cell that
-    fails does not stop the others: see `Rows.failed`. UsageError for a mistake in the request.
+    underscores (`recipe=`, `device=`, `limit=`, `set={"recipe.lr": "0.01"}`, ...). What is left
+    out is as in the file `config`, and else as in `rppbench run`: task cross-dataset, seed 1,
+    folder 'runs'. A cell that fails does not stop the others: see `Rows.failed`. UsageError for a
+    mistake in the request.
     """
     chosen = _settings(methods, tasks, datasets, models, seeds, shots, output, data, config, others)
     with debugging(False):
@@ -60,13 +62,13 @@ def run(
 
 def plan(
     methods: Words = (),
-    tasks: Words = "cross-dataset",
+    tasks: Words = (),
     datasets: Words = (),
     *,
     models: Words = (),
-    seeds: Numbers = 1,
+    seeds: Numbers = (),
     shots: Numbers = (),
-    output: Path = "runs",
+    output: Path | None = None,
     data: Path | None = None,
     config: Path | None = None,
     **others: Any,
@@ -87,7 +89,7 @@ def _settings(
     models: Words,
     seeds: Numbers,
     shots: Numbers,
-    output: Path,
+    output: Path | None,
     data: Path | None,
     config: Path | None,
     others: dict[str, Any],
@@ -99,16 +101,20 @@ def _settings(
             raise unknown("setting is named", name, known, "settings")
     flags = {
         **others,
-        "method": _all(methods),
-        "task": _all(tasks),
-        "dataset": _all(datasets),
-        "model": _all(models),
-        "seed": (seeds,) if isinstance(seeds, int) else tuple(seeds),
-        "shots": (shots,) if isinstance(shots, int) else tuple(shots),
-        "output": fspath(output),
+        "method": _all(methods) or None,
+        "task": _all(tasks) or None,
+        "dataset": _all(datasets) or None,
+        "model": _all(models) or None,
+        "seed": _integers(seeds) or None,
+        "shots": _integers(shots) or None,
+        "output": None if output is None else fspath(output),
         "data": None if data is None else fspath(data),
     }
     return settings(flags, None if config is None else fspath(config), note)
+
+
+def _integers(numbers: Numbers) -> tuple[int, ...]:
+    return (numbers,) if isinstance(numbers, int) else tuple(numbers)
 
 
 def _all(words: Words) -> tuple[str, ...]:

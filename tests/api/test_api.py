@@ -58,6 +58,16 @@ def test_run_continues_and_returns_the_rows_that_were_asked_for() -> None:
 
 
 @pytest.mark.usefixtures("toy_runs")
+def test_a_config_file_says_what_the_call_leaves_out() -> None:
+    asked = {"method": ["fixed"], "task": ["cross-dataset:suite=toy"], "model": ["tiny"]}
+    Path("a.json").write_text(json.dumps({**asked, "seed": [2, 3], "dataset": ["toy-one"]}))
+    (planned,) = rppbench.plan(config="a.json")
+    assert (planned.cell.method.name, planned.cell.dataset) == ("fixed", "toy-one")
+    seeds = [one.cell.seed for one in rppbench.plan("context", config="a.json", output="here")]
+    assert seeds == [2, 3]
+
+
+@pytest.mark.usefixtures("toy_runs")
 def test_rows_are_tidy_and_options_are_columns() -> None:
     rppbench.run(["fixed", "context"], "cross-dataset:suite=toy", "toy-one", **TOY)
     rows = rppbench.load_records()
