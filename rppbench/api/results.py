@@ -17,8 +17,6 @@ from rppbench.records.record import Record
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rppbench.comparison.by_image import Overall, PairedOutcomes
-    from rppbench.comparison.by_seed import PairedScores
     from rppbench.comparison.compare import Comparison
     from rppbench.stats.two_level import Difference
 
@@ -189,16 +187,17 @@ def _differences(comparison: Comparison) -> Iterator[PairedDifference]:
     title = ", ".join([table.title, *(f"{name}: {value}" for name, value in table.differences)])
     for pair, p in zip(comparison.pairs, comparison.corrected, strict=True):
         means = 100 * float(pair.first.mean()), 100 * float(pair.second.mean())
-        yield _of(title, pair.column.dataset, pair.column.metric, means, pair.difference, p, pair)
+        column, gap = pair.column, pair.difference
+        yield _of(title, column.dataset, column.metric, means, gap, p, pair.seeds)
     if mean := comparison.overall:
         metric, gap = comparison.pairs[0].column.metric, mean.difference
-        yield _of(title, "average", metric, (mean.first, mean.second), gap, gap.p, mean)
+        yield _of(title, "average", metric, (mean.first, mean.second), gap, gap.p, mean.seeds)
     for (column, scores), corrected in zip(
         comparison.by_seed, comparison.corrected_by_seed, strict=True
     ):
         means = fmean(scores.first), fmean(scores.second)
-        gap_or_none = scores.difference
-        yield _of(title, column.dataset, column.metric, means, gap_or_none, corrected, scores)
+        by_seed = scores.difference
+        yield _of(title, column.dataset, column.metric, means, by_seed, corrected, scores.seeds)
 
 
 def _of(
@@ -208,7 +207,7 @@ def _of(
     means: tuple[float, float],
     gap: Difference | None,
     p: float | None,
-    paired: PairedOutcomes | PairedScores | Overall,
+    seeds: tuple[int, ...],
 ) -> PairedDifference:
     return PairedDifference(
         table,
@@ -220,5 +219,5 @@ def _of(
         low=gap.low if gap else None,
         high=gap.high if gap else None,
         p=p,
-        seeds=paired.seeds,
+        seeds=seeds,
     )
