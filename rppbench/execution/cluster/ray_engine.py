@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from rppbench.contracts.engine import CellGroup, Job, Report
 from rppbench.contracts.ranges import Range
 from rppbench.errors import UsageError
 from rppbench.execution.cluster.serving import Server, log_to
-from rppbench.execution.cluster.session import Session, free_port
+from rppbench.execution.cluster.session import Address, Session, free_port
 from rppbench.execution.cluster.shared_engine import SharedEngine
 from rppbench.execution.cluster.shared_run import SharedRun
+from rppbench.execution.cluster.surroundings import import_path
 from rppbench.execution.devices import cores
+from rppbench.records.record import LOG
 
 CONNECT_SECONDS = 3.0
 """Longest wait for an address to answer when a run is planned."""
@@ -118,9 +120,8 @@ class _Connection:
         self.own = not ray.is_initialized()
         if not self.own:
             return
-        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        absolute = os.pathsep.join(str(Path(path).absolute()) for path in paths if path)
-        variables = {"PYTHONPATH": absolute} if absolute else {}
+        paths = import_path()
+        variables = {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
         new = {} if address else {"include_dashboard": False, "num_cpus": cores()}
         try:
             ray.init(
@@ -198,22 +199,15 @@ class _Actor:
         run = SharedRun(self.folder)
         Server(self.folder, self.name, log_to(run, self.name)).serve()
 
-    def address(self) -> tuple[str, int]:
+    def address(self) -> Address:
         """Where the processes of a team meet: this host, and a port that is free now."""
         import ray
 
         return ray.util.get_node_ip_address(), free_port()
 
-    def share(self, rank: int, size: int, address: tuple[str, int]) -> None:
+    def share(self, rank: int, size: int, address: Address) -> None:
         """Share the trainings of the run with the other actors of the team."""
         log = log_to(SharedRun(self.folder), self.name if rank == 0 else f"{self.name}.{rank}")
-        host, port = address
-        numbers = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": 0, "MASTER_PORT": port}
-        variables: Mapping[str, Any] = {name: str(value) for name, value in numbers.items()}
-        session = Session(
-            self.folder,
-            self.name,
-            {**variables, "MASTER_ADDR": host, "RPPBENCH_LOG": log["log"]},
-        )
+        session = Session(self.folder, self.name, log[LOG], rank, size, 0, address)
         if status := session.wait():
             raise RuntimeError(f"process {rank} of {size} ended with status {status}")

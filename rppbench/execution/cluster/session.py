@@ -23,21 +23,43 @@ from typing import TYPE_CHECKING
 from rppbench.contracts.engine import CellGroup, Report
 from rppbench.errors import LostError, OutputError
 from rppbench.execution.cluster.serving import Server, Try
-from rppbench.records.record import Failure
+from rppbench.records.record import LOG, Failure
 
 if TYPE_CHECKING:
     from rppbench.execution.runner import Runner
+
+LOG_VARIABLE = "RPPBENCH_LOG"
+
+Address = tuple[str, int]
+"""Host and port."""
 
 
 class Session:
     """Runs this module in a process of its own, which ends with it."""
 
-    def __init__(self, folder: Path, name: str, variables: Mapping[str, str]) -> None:
-        """`variables` are added to the environment: those of torchrun, and a log (RPPBENCH_LOG)."""
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        log: str,
+        rank: int,
+        size: int,
+        local_rank: int,
+        address: Address,
+    ) -> None:
+        """Process `rank` of `size`, which meet at an address. `log` is its file, for records."""
         module = "rppbench.execution.cluster.session"
+        host, port = address
+        numbers = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": local_rank, "MASTER_PORT": port}
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, str(folder), name],
-            env={**os.environ, "TORCHELASTIC_RUN_ID": name, **variables},
+            env={
+                **os.environ,
+                **{variable: str(number) for variable, number in numbers.items()},
+                "MASTER_ADDR": host,
+                "TORCHELASTIC_RUN_ID": name,
+                LOG_VARIABLE: log,
+            },
         )
 
     def wait(self) -> int:
@@ -67,8 +89,7 @@ def main(folder: str, name: str) -> int:
     from rppbench.training.distributed import joined, own_device
 
     rank = int(os.environ["RANK"])
-    log = os.environ.get("RPPBENCH_LOG")
-    place = {name: value for name, value in [("log", log)] if value}
+    place = {LOG: os.environ[LOG_VARIABLE]}
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     server = Server(Path(folder), name if rank == 0 else f"{name}.{rank}", place)
     if not server.enter():

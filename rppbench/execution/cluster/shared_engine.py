@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from rppbench.contracts.engine import CellGroup, Engine, Job, Report
+from rppbench.contracts.engine import CellGroup, Engine, Event, Job, Report
 from rppbench.errors import UsageError
 from rppbench.execution.cluster.shared_run import EventReader, SharedRun, open_runs
 
@@ -70,9 +70,9 @@ class SharedEngine(Engine):
             return
         wanted = {cell.key for batch in batches for cell in batch}
 
-        def relay(event: object) -> None:
-            if getattr(event, "key", "") in wanted:
-                report(event)  # type: ignore[arg-type]
+        def relay(event: Event) -> None:
+            if event.key in wanted:
+                report(event)
 
         following = self._begin(job, batches, relay)
         try:
@@ -252,5 +252,5 @@ def last_lines(log: Path) -> str:
     return "\n".join(lines[-LINES_OF_LOG:])
 
 
-def _ignore(event: object) -> None:
+def _ignore(event: Event) -> None:
     return None

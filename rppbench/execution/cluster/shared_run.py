@@ -36,7 +36,7 @@ from rppbench.execution.worker import WORKER_DIED
 from rppbench.files.atomic import write_atomically
 from rppbench.files.claims import Claim, try_claim
 from rppbench.records.cell import Cell
-from rppbench.records.record import CRASH, Failure
+from rppbench.records.record import CRASH, LOG, Failure
 from rppbench.terminal.run_progress import titles
 
 RUNS = "engine"
@@ -287,7 +287,7 @@ class _History:
     def add(self, line: Mapping[str, Any]) -> None:
         if "take" in line:
             if self.holder is not None and self.started:  # it died
-                log = self.place.get("log")
+                log = self.place.get(LOG)
                 where = f"worker {self.holder} on {self.place.get('host', 'an unknown host')}"
                 message = f"{where} ended during the cell" + (f"; log: {log}" if log else "")
                 self._failed(self.started, Failure(WORKER_DIED, message))

@@ -24,7 +24,7 @@ from typing import Annotated, Any
 from rppbench.contracts.ranges import Range
 from rppbench.errors import UsageError
 from rppbench.execution.cluster.serving import Server
-from rppbench.execution.cluster.session import Session, free_port
+from rppbench.execution.cluster.session import Address, Session, free_port
 from rppbench.execution.cluster.shared_engine import SharedEngine, last_lines
 from rppbench.execution.cluster.shared_run import SharedRun
 from rppbench.files.atomic import write_atomically
@@ -167,7 +167,8 @@ class Slurm(SharedEngine):
         job = _jobs(run).get(worker, "")
         if log := last_lines(run.log_folder / f"{job}_0_log.out"):
             return log
-        facts = re.findall(r"(?:JobState|Reason|NodeList)=\S+", _output(_show(job)) or "")
+        shown = _output(["scontrol", "--oneliner", "show", "job", job]) or ""
+        facts = re.findall(r"(?:JobState|Reason|NodeList)=\S+", shown)
         return f"job {job}: {', '.join(facts)}" if facts else ""
 
 
@@ -193,8 +194,9 @@ class SlurmWorker:
             self.running = Server(folder, self.name, {"job": place.job_id, LOG: relative})
             self.running.serve(self.batches)
             return
-        variables = {**_meeting(folder, self.name, place), "RPPBENCH_LOG": relative}
-        self.running = Session(folder, self.name, variables)
+        ranks = (place.global_rank, place.num_tasks, place.local_rank)
+        address = _meeting(folder, self.name, place)
+        self.running = Session(folder, self.name, relative, *ranks, address)
         if status := self.running.wait():
             raise SystemExit(status)
 
@@ -209,8 +211,8 @@ class SlurmWorker:
         return submitit.helpers.DelayedSubmission(self)
 
 
-def _meeting(folder: Path, name: str, place: Any) -> dict[str, str]:
-    """What torchrun would set in this task; the first one writes where the others find it.
+def _meeting(folder: Path, name: str, place: Any) -> Address:
+    """Where the tasks of a job meet; the first one writes it where the others find it.
 
     Names of nodes may be known to Slurm alone, so it is the name that its machine has.
     """
@@ -224,9 +226,7 @@ def _meeting(folder: Path, name: str, place: Any) -> dict[str, str]:
             raise SystemExit(f"the first process of job {place.job_id} did not start")
         time.sleep(0.5)
     host, port = path.read_text().split()
-    numbers = {"RANK": place.global_rank, "WORLD_SIZE": place.num_tasks, "MASTER_PORT": port}
-    numbers["LOCAL_RANK"] = place.local_rank
-    return {"MASTER_ADDR": host, **{key: str(value) for key, value in numbers.items()}}
+    return host, int(port)
 
 
 def _minutes(text: str) -> int:
@@ -273,10 +273,6 @@ def _jobs(run: SharedRun) -> Mapping[str, str]:
     except FileNotFoundError:
         return {}
     return jobs
-
-
-def _show(job: str) -> list[str]:
-    return ["scontrol", "--oneliner", "show", "job", job]
 
 
 def _output(words: Sequence[str]) -> str | None:

@@ -42,10 +42,9 @@ class Surroundings:
         for name in PATHS:
             if name in os.environ:
                 variables[name] = str(Path(os.environ[name]).expanduser().absolute())
-        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         return cls(
             variables,
-            tuple(str(Path(path).absolute()) for path in paths if path),
+            import_path(),
             str(Path.cwd()),
             variables["RPPBENCH_DATA"] if _is_folder(variables.get("RPPBENCH_DATA")) else "",
             _versions(),
@@ -79,6 +78,12 @@ class Surroundings:
             cache_folder().mkdir(parents=True, exist_ok=True)
         except OSError as error:
             yield f"the cache {cache_folder()} cannot be written: {error.strerror}"
+
+
+def import_path() -> tuple[str, ...]:
+    """The folders of $PYTHONPATH in this process, absolute."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return tuple(str(Path(path).absolute()) for path in paths if path)
 
 
 def _is_folder(path: str | None) -> bool:
