@@ -32,6 +32,21 @@ def confidence_path(root: Path, record: Record) -> Path:
     return root / "confidences" / f"{record.key}-{record.confidence}.safetensors"
 
 
+def packed(record: Record) -> tuple[Record, bytes]:
+    """The record with the digest of the file of its confidences, and the content of that file.
+
+    A record whose scores hold none, such as one that was read, is returned as it is, with b"".
+    """
+    kept = {s.metric: s.confidence for s in record.scores if s.confidence is not None}
+    if not kept:
+        return record, b""
+    import numpy as np
+    from safetensors.numpy import save
+
+    content = save({name: np.frombuffer(values, "<f4") for name, values in kept.items()})
+    return replace(record, confidence=sha256(content).hexdigest()[:_DIGITS]), content
+
+
 class Confidences:
     """The files of confidences of a store: one per cell, listed once for all that it writes."""
 
@@ -40,24 +55,14 @@ class Confidences:
         self._names: dict[str, set[str]] | None = None
         """Names of files by the key of their cell, as far as this process knows them."""
 
-    def write(self, record: Record) -> Record:
-        """Write the confidences that the record's scores hold; the record, with the file's digest.
-
-        A record whose scores hold none, such as one that was read, is returned as it is.
-        """
-        kept = {s.metric: s.confidence for s in record.scores if s.confidence is not None}
-        if not kept:
-            return record
-        import numpy as np
-        from safetensors.numpy import save
-
-        content = save({name: np.frombuffer(values, "<f4") for name, values in kept.items()})
-        record = replace(record, confidence=sha256(content).hexdigest()[:_DIGITS])
+    def write(self, record: Record, content: bytes) -> None:
+        """Write what `packed` made of a record; nothing if that is empty."""
+        if not content:
+            return
         path = confidence_path(self.root, record)
         self._known().setdefault(record.key, set()).add(path.name)
         if not path.exists():
             write_atomically(path, content)
-        return record
 
     def remove_all(self, keys: Iterable[str]) -> None:
         """Remove the confidences of the cells with these keys."""

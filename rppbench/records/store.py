@@ -30,7 +30,7 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.records.cell import Cell, Training
 from rppbench.records.codec import OtherSchema, decode, encode
-from rppbench.records.confidence import Confidences
+from rppbench.records.confidence import Confidences, packed
 from rppbench.records.names import file_name, former_file_name
 from rppbench.records.record import Record, other_contents
 from rppbench.records.record_files import ReadOnce, content_of, no_collection, record_files
@@ -88,9 +88,9 @@ class Store:
         Raises ValueError for a record with NaN or infinity, which JSON does not have.
         """
         path = self.record_path(record.cell)
-        encode(record)
-        record = self._confidences.write(record)
+        record, confidences = packed(record)
         line = encode(record)
+        self._confidences.write(record, confidences)
         self._remove_stale_line(record)
         before = self._load(path) if path.is_file() else None
         if isinstance(before, Problem):
@@ -109,23 +109,22 @@ class Store:
         Each .jsonl file is replaced in one step, and by one process at a time. Lines that are not
         records are kept, at the end. Raises ValueError as `write` does, before anything is written.
         """
-        given = list(records)
-        for record in given:
-            encode(record)
-        if not given:
+        given = [packed(record) for record in records]
+        changed: dict[Path, dict[Cell, bytes]] = {}
+        for record, _ in given:
+            changed.setdefault(self.lines_path(record.cell), {})[record.cell] = encode(record)
+        if not changed:
             return
         with self.locked():
-            written = [self._confidences.write(record) for record in given]
-            changed: dict[Path, dict[Cell, bytes]] = {}
-            for record in written:
-                changed.setdefault(self.lines_path(record.cell), {})[record.cell] = encode(record)
+            for record, confidences in given:
+                self._confidences.write(record, confidences)
             for path, lines in changed.items():
                 self._rewrite(path, lines)
                 for cell in lines:
                     self._remove_files(cell)
                     for former in self._lines_places(cell)[1:]:
                         self._drop_lines(former, {cell.key})
-            for record in written:
+            for record, _ in given:
                 self._confidences.remove_others(record)
 
     @contextmanager
