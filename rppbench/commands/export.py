@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rppbench.commands.leaderboard import load
 from rppbench.errors import unknown
 from rppbench.records.store import Store
 from rppbench.terminal.step_progress import step_progress
-
-if TYPE_CHECKING:
-    from rppbench.models.clip import Clip
 
 FORMATS = ("prompt", "ctx")
 
@@ -37,8 +33,8 @@ def export(arguments: argparse.Namespace) -> int:
     """Check that the prompt works with what is installed; write it, its card and README."""
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
+    from rppbench.execution.learned_prompt import LearnedPrompt
     from rppbench.exporters import context_checkpoint, prompt_card, provenance, select
-    from rppbench.models.clip import load as load_model
     from rppbench.planning.code_digests import CodeDigests
     from rppbench.plugins.registry import Registry
     from rppbench.training.state import learned_parameters
@@ -50,16 +46,9 @@ def export(arguments: argparse.Namespace) -> int:
     code = CodeDigests(registry).of_training(training)
     state = learned_parameters(store.training_path(training), training.key, code)
     card = provenance.trained_card(training, records, registry)
-    prompt_card.check_backbone(card, registry)
-
-    def model(name: str) -> Clip:
-        return load_model(name, registry.all("backbones"), card.precision, kinds=registry.towers())
-
     with step_progress() as begin_step:
         begin_step("load the model")
-        clip = model(card.backbone)
-        teacher = prompt_card.text_teacher(card, registry, clip, model)
-        prompts = prompt_card.build_method(card, state, registry, clip, teacher).prompts()
+        prompts = LearnedPrompt.of(card, state, registry).method.prompts()
     context = context_checkpoint.check_context(prompts) if arguments.format == "ctx" else None
     prompt_card.write(folder, card, state)
     print(f"prompt and card: {folder}", file=sys.stderr)

@@ -5,7 +5,7 @@ Shapes: B images, C classes, E width of the embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -72,8 +72,13 @@ class LearnedPrompt:
         UsageError for any other folder, for damage, and where the backbone has other weights than
         the prompt was learned for.
         """
-        registry = Registry.load()
-        card, state = prompt_card.read(Path(folder))
+        return cls.of(*prompt_card.read(Path(folder)), Registry.load(), device)
+
+    @classmethod
+    def of(
+        cls, card: Card, state: Mapping[str, Tensor], registry: Registry, device: str = "cpu"
+    ) -> LearnedPrompt:
+        """The prompt of a card, with its learned parameters. UsageError as `load`."""
         prompt_card.check_backbone(card, registry)
         place = torch_device(device)
 
@@ -84,9 +89,8 @@ class LearnedPrompt:
 
         clip = model(card.backbone)
         teacher = prompt_card.text_teacher(card, registry, clip, model)
-        return cls(
-            card, prompt_card.build_method(card, state, registry, clip, teacher), clip, teacher
-        )
+        method = prompt_card.build_method(card, state, registry, clip, teacher)
+        return cls(card, method, clip, teacher)
 
     @property
     def classes(self) -> tuple[str, ...]:
