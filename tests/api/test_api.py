@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from support.commands import RunCommand, save_test_images
+from support.commands import RunCommand, export_toy, save_test_images
 
 import rppbench
 from rppbench.errors import UsageError
@@ -103,9 +103,7 @@ def test_mistakes_are_usage_errors_with_a_suggestion() -> None:
 def test_a_learned_prompt_predicts_and_gives_its_classifier(
     run_command: RunCommand, toys: Registry
 ) -> None:
-    words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
-    run_command("run", *words, "--dataset", "toy-one", "--set", "recipe.epochs=1")
-    assert run_command("export", "context", "--to", "mine")[0] == 0
+    export_toy(run_command)
     paths, _ = save_test_images()
     Path("broken.png").write_text("no image")
     prompt = LearnedPrompt.load("mine")
@@ -133,9 +131,7 @@ def test_a_learned_prompt_predicts_and_gives_its_classifier(
 def test_predict_takes_folders_patterns_and_lists_and_a_bad_file_is_one_line(
     run_command: RunCommand, toys: Registry
 ) -> None:
-    words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
-    run_command("run", *words, "--dataset", "toy-one", "--set", "recipe.epochs=1")
-    assert run_command("export", "context", "--to", "mine")[0] == 0
+    export_toy(run_command)
     paths, _ = save_test_images()
     Path("photos").mkdir()
     for number in range(2):

@@ -18,9 +18,9 @@ from support.clusters.cluster_runner import ClusterRunner, grid
 from support.clusters.processes import all_pids, descendants, kill, title
 from support.clusters.ray_cluster import RayCluster
 from support.clusters.slurm_cluster import NoSlurm, SlurmCluster
+from support.commands import command_line
 from support.jobs import ScriptedJob, cell
 
-from rppbench.cli import main
 from rppbench.contracts.engine import CellGroup, Engine, Event
 from rppbench.execution.cluster import shared_engine
 from rppbench.execution.cluster.ray_engine import Ray
@@ -35,12 +35,6 @@ pytestmark = pytest.mark.cluster
 SEED = 11
 """Seed of the moments at which something is killed."""
 TESTS = Path(__file__).parents[1]
-
-
-def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """A command with the plugins that come with rppbench, which workers have too."""
-    status = main(words)
-    return status, *capsys.readouterr()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,6 +133,16 @@ class Disturbances:
             self.left.pop(0)[1]()
 
 
+def check_retried(output: Path, undisturbed: Mapping[str, dict[str, Any]]) -> list[Record]:
+    """The records, which are those of an undisturbed run although workers died."""
+    assert measured(output) == undisturbed
+    stored = list(records(output).values())
+    tried = [record for record in stored if record.earlier]
+    assert {one.kind for record in tried for one in record.earlier} == {"WorkerDied"}
+    assert {record.environment["worker"] for record in stored} > {"w0", "w1"}
+    return stored
+
+
 def kill_one(pids: list[int]) -> None:
     """Kill a process that runs cells: the last, which is a child of a worker."""
     kill(max(pids))
@@ -191,12 +195,7 @@ def test_kills_on_slurm_change_no_record(
     engine.run(runner(tmp_path / "runs", models), batches, report)
     assert report.left == []
     assert any("worker died: SIGKILL" in line for line in report.failures)
-    assert measured(tmp_path / "runs") == undisturbed
-    stored = records(tmp_path / "runs").values()
-    tried = [record for record in stored if record.earlier]
-    assert {one.kind for record in tried for one in record.earlier} == {"WorkerDied"}
-    assert {record.environment["worker"] for record in stored} > {"w0", "w1"}
-    for record in stored:  # the job that made it
+    for record in check_retried(tmp_path / "runs", undisturbed):  # the job that made it
         log = tmp_path / "runs" / record.environment["log"]
         assert record.environment["job"] in log.name
         assert log.exists()
@@ -231,11 +230,7 @@ def test_kills_on_ray_change_no_record(
     engine = Ray(address=ray_cluster.address, retries=10)
     engine.run(runner(tmp_path / "runs", models), batches, report)
     assert report.left == []
-    assert measured(tmp_path / "runs") == undisturbed
-    stored = records(tmp_path / "runs").values()
-    tried = [record for record in stored if record.earlier]
-    assert {one.kind for record in tried for one in record.earlier} == {"WorkerDied"}
-    assert {record.environment["worker"] for record in stored} > {"w0", "w1"}
+    check_retried(tmp_path / "runs", undisturbed)
 
 
 @pytest.mark.usefixtures("hurry")
@@ -292,16 +287,16 @@ def test_a_run_is_detached_from_and_followed(
 ) -> None:
     words = ("run", "--method", "zeroshot", "--dataset", "demo-flags", "--limit", "6")
     words += ("--output", str(tmp_path), "--engine", "slurm:memory=2GB,cpus=1,time=10")
-    status, table, log = command(capsys, *words, "--detach")
+    status, table, log = command_line(capsys, *words, "--detach")
     assert (status, table) == (0, "")
     assert "0 of 1 batches over, 1 workers waiting or running" in log
-    status, _, again = command(capsys, *words, "--detach")  # it has that in work already
+    status, _, again = command_line(capsys, *words, "--detach")  # it has that in work already
     assert status == 0
     assert len(list((tmp_path / RUNS).iterdir())) == 1, again
-    status, text, _ = command(capsys, "watch", "--output", str(tmp_path))
+    status, text, _ = command_line(capsys, "watch", "--output", str(tmp_path))
     assert status == 0
     assert "[1/1] zeroshot, demo-flags, seed 1: top1" in text
-    status, table, log = command(capsys, *words)
+    status, table, log = command_line(capsys, *words)
     assert status == 0
     assert "1 had a record" in log
     assert "zeroshot" in table.lower() or "Zero-shot" in table

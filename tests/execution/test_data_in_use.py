@@ -28,6 +28,15 @@ pytestmark = pytest.mark.slow  # the second pass of .ci/run has it
 settled = changing_data.settled  # a fixture of every test here
 
 
+def tuned_from_pretraining(models: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A cell whose prompts continue a pretraining on images that count as files."""
+    monkeypatch.setattr(Toy, "generated", False)
+    return World(
+        models, root / "w", methods=("context",), tasks=("fine-tune:suite=toy,shots=2",),
+        datasets=("words",), settings=(("recipe.epochs", "1"),),
+    )  # fmt: skip
+
+
 def test_features_and_prompts_of_replaced_images_are_not_used(models: Path, tmp_path: Path) -> None:
     """In a new folder of records, with the old cache; and for prompts without their record."""
     world = of_folder(models, tmp_path, **few_shot("context"))
@@ -53,11 +62,7 @@ def test_features_and_prompts_of_replaced_images_are_not_used(models: Path, tmp_
 def test_pretraining_images_are_part_of_what_is_tuned_from_them(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Toy, "generated", False)
-    world = World(
-        models, tmp_path / "w", methods=("context",), tasks=("fine-tune:suite=toy,shots=2",),
-        datasets=("words",), settings=(("recipe.epochs", "1"),),
-    )  # fmt: skip
+    world = tuned_from_pretraining(models, tmp_path, monkeypatch)
     first = world.run()
     assert {"toy:pretraining shots", "words:shots", "words:test"} <= first.contents.keys()
     assert world.plan()[0].state == "done"
@@ -151,11 +156,7 @@ def test_a_change_after_the_last_image_was_read_fails_the_cell_too(
 def test_prompts_of_an_unverified_pretraining_do_not_become_verified(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Toy, "generated", False)
-    world = World(
-        models, tmp_path / "w", methods=("context",), tasks=("fine-tune:suite=toy,shots=2",),
-        datasets=("words",), settings=(("recipe.epochs", "1"),),
-    )  # fmt: skip
+    world = tuned_from_pretraining(models, tmp_path, monkeypatch)
     record = world.run()
     training = record.cell.training
     assert training is not None

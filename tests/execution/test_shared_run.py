@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from support import jobs
+from support.commands import command_line
 from support.jobs import ScriptedJob, batch
 
-from rppbench.cli import main
 from rppbench.contracts.engine import Engine, Event
 from rppbench.errors import UsageError
 from rppbench.execution.cluster import shared_engine
@@ -29,12 +29,6 @@ from rppbench.execution.cluster.slurm import Slurm
 from rppbench.records.record import Failure
 
 ROOT = Path(__file__).parents[2]
-
-
-def command(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """A command with the plugins that come with rppbench, which workers have too."""
-    status = main(words)
-    return status, *capsys.readouterr()
 
 
 @pytest.fixture(autouse=True)
@@ -228,13 +222,15 @@ def test_a_plan_says_what_the_engine_needs(
 ) -> None:
     words = ("plan", "--method", "zeroshot", "--dataset", "demo-flags")
     monkeypatch.setenv("PATH", "")
-    status, text, _ = command(capsys, *words, "--engine", "slurm:gpus=1,jobs=3", "--device", "cuda")
+    status, text, _ = command_line(
+        capsys, *words, "--engine", "slurm:gpus=1,jobs=3", "--device", "cuda"
+    )
     assert status == 0
     assert "1 batches" not in text
     assert "engine slurm: 1 batch (cells that share a training) on 1 worker at a time" in text
     assert "4 cores, 16GB of memory, 1 GPUs and 240 minutes of Slurm, 3 jobs at a time" in text
     assert "engine slurm cannot run here: no sbatch" in text
-    status, _, log = command(capsys, *words, "--engine", "slurm", "--device", "auto")
+    status, _, log = command_line(capsys, *words, "--engine", "slurm", "--device", "auto")
     assert status == 2
     assert "say cpu or cuda" in log
 
@@ -248,7 +244,7 @@ def test_a_command_reads_a_folder_of_others_as_data(
     (folder / "work.pickle").write_bytes(b"cos\nabort\n(tR.")
     monkeypatch.setattr(Slurm, "obstacle", lambda self: "")
     monkeypatch.setattr(Slurm, "alive", lambda self, run: set())
-    status, text, _ = command(capsys, "watch", "--output", str(tmp_path))
+    status, text, _ = command_line(capsys, "watch", "--output", str(tmp_path))
     assert status == 1
     assert "slurm-1-2-3: 0 of 1 batches over, 0 workers waiting or running" in text
     assert "slurm-1-2-3 has 1 batches left and no workers: issue the command again" in text
@@ -258,7 +254,7 @@ def test_the_doctor_knows_which_engines_can_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    status, text, _ = command(capsys, "doctor")
+    status, text, _ = command_line(capsys, "doctor")
     assert status == 0
     assert "  engine inline: ok" in text
     assert "  engine slurm: no sbatch, squeue" in text
@@ -268,10 +264,10 @@ def test_only_lasting_workers_can_be_detached_from(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     words = ("run", "--method", "zeroshot", "--dataset", "demo-flags", "--output", str(tmp_path))
-    status, _, log = command(capsys, *words, "--detach")
+    status, _, log = command_line(capsys, *words, "--detach")
     assert status == 2
     assert "the workers of engine 'inline' end with the command: no --detach" in log
-    assert command(capsys, "watch", "--output", str(tmp_path))[:2] == (
+    assert command_line(capsys, "watch", "--output", str(tmp_path))[:2] == (
         0,
         f"no run is under way in {tmp_path}\n",
     )

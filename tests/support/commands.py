@@ -7,10 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from rppbench.cli import main
 from support.toy_plugin import ToyOne
 
 RunCommand = Callable[..., tuple[int, str, str]]
 """Runs a command in this process; returns exit status, standard output and standard error."""
+
+
+def command_line(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """As `RunCommand`, with the plugins that come with rppbench, which workers have too."""
+    status = main(words)
+    return status, *capsys.readouterr()
+
+
+def export_toy(run_command: RunCommand) -> None:
+    """Learn the toy method's prompt and export it to the folder 'mine'."""
+    words = ("--method", "context", "--task", "cross-dataset:suite=toy", "--model", "tiny")
+    run_command("run", *words, "--dataset", "toy-one", "--set", "recipe.epochs=1")
+    assert run_command("export", "context", "--to", "mine")[0] == 0
 
 
 def refused(run_command: RunCommand, *words: str) -> str:
