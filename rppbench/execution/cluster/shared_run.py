@@ -37,7 +37,6 @@ from rppbench.files.atomic import write_atomically
 from rppbench.files.claims import Claim, try_claim
 from rppbench.records.cell import Cell
 from rppbench.records.record import CRASH, LOG, Failure
-from rppbench.terminal.run_progress import titles
 
 RUNS = "engine"
 """Folder of the runs, in the folder of records."""
@@ -67,6 +66,9 @@ class SharedRun:
     @classmethod
     def create(cls, engine: str, job: Job, batches: Sequence[CellGroup], retries: int) -> SharedRun:
         """Write a new run below the folder of records. OSError if that cannot be written."""
+        # Imported only here: listing engines, as most commands do, needs no progress bars.
+        from rppbench.terminal.run_progress import titles
+
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
         folder = job.output.absolute() / RUNS / f"{engine}-{stamp}-{uuid4().hex[:4]}"
         for name in ("workers", "claims", "tries", "over", "events", "logs"):
