@@ -174,13 +174,11 @@ def _refuse(flags: Flags, tasks: Sequence[str]) -> None:
     for task in tasks:
         if task in OTHER_TASKS:
             raise UsageError(f"--task {task}: not a task here; `rppbench list tasks` has them all")
+    scored = "test images are scored; `rppbench tune` scores validation images"
     only = {
         "--language": ("en", "class names and wordings are English; name others in json:FILE"),
-        "--split": ("test", "test images are scored; `rppbench tune` scores validation images"),
-        "--test-split": (
-            "test",
-            "test images are scored; `rppbench tune` scores validation images",
-        ),
+        "--split": ("test", scored),
+        "--test-split": ("test", scored),
         "--train-split": ("train", "methods learn from the training images"),
         "--model-type": ("open_clip", "models are those of open_clip: --model hf-hub:ORG/NAME"),
     }

@@ -1,4 +1,4 @@
-"""From the settings of `run`, `plan` and `ablate` to the registry and the planner's requests."""
+"""From the settings of a run, plan, grid or search to the registry and the planner's requests."""
 
 from __future__ import annotations
 
