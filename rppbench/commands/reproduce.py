@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands import run
 from rppbench.commands.conclusion import conclude
-from rppbench.commands.requests import loaded, plugins_named
+from rppbench.commands.requests import check_device, loaded, plugins_named
 from rppbench.commands.torchrun import help_on, helps
 from rppbench.errors import UsageError
 from rppbench.planning.settings import NAMES, Settings, settings
@@ -65,16 +65,15 @@ def reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _reproduce(work: Card, wanted: Sequence[Goal], chosen: Settings, plan: bool) -> int:
-    from rppbench.execution.devices import check_precision, torch_device
     from rppbench.planning.input_digests import InputDigests
     from rppbench.reproduction.page import page, write
     from rppbench.reproduction.targets import all_cells, targets
     from rppbench.reproduction.verdicts import outcomes
 
-    check_precision(chosen.precision, torch_device(chosen.device))
     registry, store = loaded(chosen), Store(Path(chosen.output))
     digests, notes = InputDigests(registry), dict[str, None]()
     with plugins_named(registry):
+        check_device(registry, chosen)
         aims = targets(
             registry, work, wanted, chosen.seed, chosen.precision, digests, notes.setdefault
         )

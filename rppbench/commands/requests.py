@@ -46,16 +46,24 @@ def plugins_named(registry: Registry) -> Iterator[None]:
         raise UsageError("\n".join([str(error), *notes])) from error
 
 
+def check_device(registry: Registry, chosen: Settings) -> None:
+    """UsageError for a device or precision that no cell can run with: now, not in every cell.
+
+    Of the devices of other machines only the name is checked.
+    """
+    from rppbench.execution.devices import check_precision, torch_device
+
+    here = registry.get("engines", chosen.engine.partition(":")[0]).local
+    check_precision(chosen.precision, torch_device(chosen.device, here), here)
+
+
 def requests(registry: Registry, chosen: Settings) -> list[Request]:
     """The requests to the planner, one for each backbone, which cells know by one spelling."""
     from rppbench.commands.dataset_names import datasets
-    from rppbench.execution.devices import check_precision, torch_device
     from rppbench.models.identity import resolve
     from rppbench.planning.request import Request
 
-    # One message now instead of a failure in every cell.
-    here = registry.get("engines", chosen.engine.partition(":")[0]).local
-    check_precision(chosen.precision, torch_device(chosen.device, here), here)
+    check_device(registry, chosen)
     shipped = registry.all("backbones")
     backbones = dict.fromkeys(resolve(name, shipped).name for name in chosen.backbones)
     teacher = resolve(chosen.teacher, shipped).name if chosen.teacher else None

@@ -82,6 +82,9 @@ def test_a_plan_names_what_is_missing_and_what_it_costs(
     assert "not run (4 numbers): ProGrad: no method of rppbench is known" in printed
     assert "GPU hours (estimate) at 10 TFLOP/s" in printed
     assert not Path("runs").exists()
+    elsewhere = ("--engine", "slurm:gpus=1", "--device", "cuda")  # whether or not there is one here
+    assert main(["reproduce", "kgcoop:readme", "--data", "empty", "--plan", *elsewhere]) == 0
+    assert "engine slurm: " in capsys.readouterr().out
 
 
 def test_the_list_has_every_card(capsys: CAPSYS) -> None:
