@@ -28,8 +28,8 @@ if TYPE_CHECKING:  # planning needs torch
     from rppbench.reproduction.targets import Target
 
 SAID_BY_CARD = (
-    *("method", "task", "model", "pretrained", "teacher", "shots", "recipe", "set", "limit"),
-    "config",
+    *("method", "task", "model", "pretrained", "teacher", "shots", "draw", "partial", "recipe"),
+    *("set", "limit", "config"),
 )
 """Flags of `run` that a card leaves no choice of."""
 

@@ -99,6 +99,8 @@ def test_the_list_has_every_card(capsys: CAPSYS) -> None:
         (("maple:tabel3",), "did you mean 'maple:table3'"),
         (("maple:table3", "--method", "coop"), "--method cannot be given: the card says it"),
         (("maple:table3", "--limit", "5"), "--limit cannot be given"),
+        (("maple:table3", "--draw", "long-tail:2"), "--draw cannot be given"),
+        (("maple:table3", "--partial"), "--partial cannot be given"),
         (("maple:table3", "--row", "Maple"), "no row of maple:table3 is named 'Maple'"),
         (("maple:table3", "--dataset", "dtd"), "of a data set named 'dtd'"),
         (("pomp:table3", "--row", "POMP, K = 128"), "nothing of this can be run"),
