@@ -37,7 +37,10 @@ WORDS = {
     "full": "the complete validation split",
 }
 """What each kind of validation is, for a reader of the page."""
-KEPT = ("data", "pretrained", "seed", "shots", "draw", "precision", "teacher", "recipe", "limit")
+KEPT = (
+    *("data", "pretrained", "seed", "shots", "draw", "partial", "precision", "teacher", "recipe"),
+    "limit",
+)
 """Settings that the chosen configuration repeats, beside method, task, data sets and models."""
 BAR = 30
 """Longest bar of the chart in characters."""
@@ -197,7 +200,7 @@ def _configuration(best: Trial, tried: int, chosen: TuneSettings) -> str:
     values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
     values[TEACHER] = levels.pop(TEACHER, "") or values[TEACHER]
     values["set"] = {**chosen.set, **levels, "recipe.tuned": chosen.validation}
-    kept = {name: value for name, value in values.items() if value not in (None, [])}
+    kept = {name: value for name, value in values.items() if value not in (None, [], False)}
     head = (
         f"# Chosen by `rppbench tune` among {counted(tried, 'trial')}, on "
         f"{WORDS[chosen.validation]}.\n"

@@ -10,6 +10,7 @@ from support.commands import RunCommand, refused
 from support.toy_plugin import ToyOne
 
 from rppbench.comparison.tuning import Trial, best_so_far
+from rppbench.contracts.dataset import PARTIAL
 from rppbench.execution.engines import Inline
 from rppbench.planning import grids
 from rppbench.records.grid import Combination, Place
@@ -77,6 +78,7 @@ def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -
     assert (PLACE / "tune.md").read_text() == page
     chosen = yaml.safe_load((PLACE / "chosen.yaml").read_text())
     assert chosen["set"] == {"recipe.epochs": "1", "length": best, "recipe.tuned": "few-shot"}
+    assert "partial" not in chosen
     assert not Path("runs/records").exists(), "trials have a folder of their own"
 
     status, page, complaints = run_command("run", "--config", str(PLACE / "chosen.yaml"))
@@ -101,6 +103,18 @@ def test_a_search_resumes_and_a_larger_budget_continues_it(run_command: RunComma
     assert "cells: 2 done, 3 had a record" in run_command(*words, "--budget", "5")[2]
     assert len(lengths()) == 5
     assert lengths() > first
+
+
+def test_a_search_on_partial_data_is_tested_on_them_too(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PARTIAL, "1")  # which the commands set, and the test takes back
+    words = ("--shots", "2", "--set", "recipe.epochs=1", "--vary", "length=2,3", "--partial")
+    status, _, complaints = run_command("tune", *FEW_SHOT, *words)
+    assert status == 0, complaints
+    assert yaml.safe_load((PLACE / "chosen.yaml").read_text())["partial"] is True
+    assert run_command("run", "--config", str(PLACE / "chosen.yaml"))[0] == 0
+    assert [record.cell.partial for record in records(Path("runs"))] == [True]
 
 
 def test_nothing_is_chosen_before_the_workers_of_a_detached_search_have_run(
