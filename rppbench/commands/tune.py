@@ -35,6 +35,7 @@ WORDS = {
     "few-shot": "at most four validation images of each class",
     "held-out-shot": "the last shot of each class, which the trials do not learn from",
     "full": "the complete validation split",
+    "targets": "the complete validation splits of the data sets that the task scores",
 }
 """What each kind of validation is, for a reader of the page."""
 KEPT = (

@@ -66,9 +66,10 @@ class Recipe:
     'few-shot' (at most four of each class, CoOp's draw of the validation split), 'none',
     'held-out-shot' (the last shot of each class, which is then not learned from) or 'full' (the
     complete validation split)."""
-    tuned: Literal["", "few-shot", "held-out-shot", "full"] = ""
+    tuned: Literal["", "few-shot", "held-out-shot", "full", "targets"] = ""
     """The validation images on which `rppbench tune` chose values of this recipe or options of the
-    method; '' if nothing was chosen so. Tables say it."""
+    method ('targets': all those of the data sets that are scored); '' if nothing was chosen so.
+    Tables say it."""
     shots: Annotated[int, Range(1, 1_000_000)] = 16
     """Training images per class where the task leaves their number to the recipe."""
     options: Options = ()

@@ -75,8 +75,9 @@ class Bench(Protocol):
     def evaluate_validation(self, images: str) -> Evaluation:
         """Classify validation images among the learned classes; no test image is read.
 
-        images: 'few-shot', 'held-out-shot' or 'full', as `Recipe.validation`. UsageError where
-        there are none, or where they were learned from.
+        images: 'few-shot', 'held-out-shot' or 'full', as `Recipe.validation`; only 'full' for a
+        data set that was not learned on, among all its classes. UsageError where there are none,
+        or where they were learned from.
         """
 
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:

@@ -69,7 +69,7 @@ def samples_of(
     if part.startswith(VALIDATION):
         assert training is not None
         images = validation_images(dataset, training, part.removeprefix(VALIDATION))
-        return spread(of_classes(images, training_classes(dataset, training.classes)), limit)
+        return spread(of_classes(images, validated_classes(dataset, training)), limit)
     if part.startswith(COMPLETE):
         return dataset.samples(part.removeprefix(COMPLETE))
     split, _, group = part.partition(" ")
@@ -89,6 +89,14 @@ def val_shots_of(dataset: Dataset, training: Training) -> list[Sample]:
     """The images that values are chosen on, labelled in the same way; `validation_images`."""
     drawn = validation_images(dataset, training)
     return of_classes(drawn, training_classes(dataset, training.classes))
+
+
+def validated_classes(dataset: Dataset, training: Training) -> list[int]:
+    """The labels among which validation images are classified, of which all are scored.
+
+    They are those that were learned, and of a data set that was not learned on all.
+    """
+    return training_classes(dataset, training.classes if training.source == dataset.name else "all")
 
 
 def words_of(part: str) -> str:

@@ -10,9 +10,9 @@ from functools import cached_property
 from rppbench.contracts.dataset import Dataset, Sample
 from rppbench.contracts.evaluation import Evaluation
 from rppbench.data.checked import checked_samples
-from rppbench.data.draws import HELD_OUT_SHOT, validation_of
+from rppbench.data.draws import FULL, HELD_OUT_SHOT, validation_of
 from rppbench.data.images import Notify
-from rppbench.data.parts import COMPLETE, VALIDATION, samples_of, scored_part
+from rppbench.data.parts import COMPLETE, VALIDATION, samples_of, scored_part, validated_classes
 from rppbench.data.splits import of_classes, spread, training_classes
 from rppbench.errors import UsageError
 from rppbench.evaluation.classify import Head
@@ -130,9 +130,11 @@ class CellBench:
         return self._classify(samples, candidates, [range(len(candidates))])[0]
 
     def evaluate_validation(self, images: str) -> Evaluation:
-        """Classify validation images of the training's source among the learned classes."""
+        """Classify validation images among the learned classes, of other data sets among all."""
         training, dataset = self.cell.training, self.dataset
-        if training is None or training.source != dataset.name:
+        if training is None:
+            raise UsageError(f"{self.cell.method.name!r} learns nothing")
+        if training.source != dataset.name and images != FULL:
             raise UsageError(f"{self.cell.method.name!r} was not learned on {dataset.name!r}")
         if images == HELD_OUT_SHOT != validation_of(training):
             raise UsageError(f"the shots of {dataset.name!r} were all learned from")
@@ -144,7 +146,7 @@ class CellBench:
                 "shot of each class"
             )
         self._record(part, samples)
-        chosen = training_classes(dataset, training.classes)
+        chosen = validated_classes(dataset, training)
         return self._classify(samples, chosen, [range(len(chosen))])[0]
 
     def evaluate_each(self, parts: Sequence[Sequence[int]]) -> list[Evaluation]:

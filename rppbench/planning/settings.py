@@ -16,7 +16,9 @@ from rppbench.planning.backbone_names import backbones
 from rppbench.planning.config_files import Warn, is_file, load
 
 SPLITS = ("test", "val")
-VALIDATION = ("few-shot", "held-out-shot", "full")
+TARGETS = "targets"
+"""The validation images of the data sets that a task scores, in place of those of its source."""
+VALIDATION = ("few-shot", "held-out-shot", "full", TARGETS)
 OVERWRITE = ("only-missing", "always", "never")
 WORDS = {str: "a text", int: "an integer", bool: "true or false"}
 RANGES = {
@@ -130,7 +132,7 @@ class TuneSettings(Settings):
     budget: int = 20
     """Most combinations of values to try."""
     validation: str = "few-shot"
-    """The images to choose on, as `Recipe.validation`."""
+    """The images to choose on, as `Recipe.validation`, or 'targets'."""
     name: str = ""
     """Name of the folder, OUTPUT/tune/NAME."""
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rppbench.contracts.task import Task
-from rppbench.data.draws import HELD_OUT_SHOT
+from rppbench.data.draws import FULL, HELD_OUT_SHOT
 from rppbench.errors import UsageError
 from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import refuse_single_shot
+from rppbench.planning.settings import TARGETS
 from rppbench.plugins.options import resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import task_version
@@ -25,7 +26,8 @@ def on_validation(
     """For each training of the planned cells a cell that scores it on validation images.
 
     The images are those of the data set that is learned on, and candidates the learned classes:
-    nothing of the data that the planned cells score is used. UsageError for cells without training.
+    nothing of the data that the planned cells score is used, but for 'targets', their complete
+    validation splits. UsageError for cells without training.
     """
     component: type[Task] = registry.get("tasks", TASK)
     cells = []
@@ -37,19 +39,20 @@ def on_validation(
             )
         if images == HELD_OUT_SHOT:
             training = _holding_out(training)
+        dataset = cell.dataset if images == TARGETS else training.source
         own: dict[str, Option] = {
-            "images": images,
-            "classes": training.classes,
+            "images": FULL if images == TARGETS else images,
+            "classes": training.classes if dataset == training.source else "all",
             "shots": training.shots,
         }
         suite = {name: value for name, value in cell.task.options if name == "suite"}
-        inputs = input_digests.of(training.source, cell.backbone, None)
+        inputs = input_digests.of(dataset, cell.backbone, None)
         task = resolve(component, {**own, **suite})
         cells.append(
             replace(
                 cell,
                 task=task,
-                dataset=training.source,
+                dataset=dataset,
                 training=training,
                 inputs=(*inputs, *task_version(component)),
             )

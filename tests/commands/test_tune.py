@@ -61,6 +61,24 @@ def test_no_test_image_is_read(
     assert score.total == classes * (1 if validation == "held-out-shot" else 2)
 
 
+def test_targets_choose_on_all_validation_images_of_what_the_task_scores(
+    run_command: RunCommand, guarded: list[str]
+) -> None:
+    words = (*("--model", "tiny", "--method", "context"), "--dataset", "toy-one")
+    task = "cross-dataset:suite=toy,source=toy-two"
+    status, page, complaints = run_command(
+        *("tune", *words, "--task", task, "--shots", "2", "--set", "recipe.epochs=1"),
+        *(*LENGTHS, "--validation", "targets"),
+    )
+    assert status == 0, complaints
+    assert "the complete validation splits of the data sets that the task scores" in page
+    assert all(key.startswith("val/") for key in guarded)
+    assert {r.cell.dataset for r in records()} == {"toy-one"}
+    assert {r.cell.training.source for r in records() if r.cell.training} == {"toy-two"}
+    scores = [score for r in records() if (score := r.score()) is not None]
+    assert [score.total for score in scores] == [7 * 2] * 3, "all classes, learned or not"
+
+
 def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -> None:
     given = ("--shots", "2", "--seed", "1", "2", "--set", "recipe.epochs=1")
     status, page, complaints = run_command("tune", *FEW_SHOT, *given, *LENGTHS)
