@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rppbench.commands.compare import add_rows
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.reporting.layout import plural
+from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import escape, markdown_table
 from rppbench.terminal.console import note
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     from rppbench.comparison.compare import Comparison
+    from rppbench.comparison.power import PlannedPairs
+    from rppbench.records.cell import Cell
+    from rppbench.records.record import Record
 
 COUNTS = (2, 3, 5, 10, 20)
 """Numbers of seeds whose power is printed."""
@@ -46,8 +49,7 @@ def power(arguments: argparse.Namespace) -> int:
     """Print the power for each table that has both rows; 1 if a record is damaged."""
     from rppbench.comparison.compare import compare
 
-    if not 0 < arguments.difference <= 100:
-        raise UsageError(f"--difference must be between 0 and 100, not {arguments.difference:g}")
+    check_difference("--difference", arguments.difference)
     if arguments.pairs < 1:
         raise UsageError(f"--pairs must be at least 1, not {arguments.pairs}")
     records, problems = load(Path(arguments.output))
@@ -61,6 +63,71 @@ def power(arguments: argparse.Namespace) -> int:
     for remark in remarks:
         note(f"not compared: {remark}")
     return 1 if problems else 0
+
+
+def check_difference(flag: str, difference: float) -> None:
+    """UsageError for a difference, in percentage points, that no two rows can have."""
+    if not 0 < difference <= 100:
+        raise UsageError(f"{flag} must be between 0 and 100, not {difference:g}")
+
+
+def power_of_plan(
+    cells: Sequence[Cell], records: Sequence[Record], folder: Path, difference: float
+) -> None:
+    """Print how many seeds show the difference between planned rows, as a folder's records vary."""
+    from rppbench.comparison.power import of_planned
+
+    tables = of_planned(records, cells)
+    if not tables:
+        note(
+            f"{folder} has no records of two of these rows, from which their spread could be "
+            "known: run them with two or three seeds, or name a folder that has some (--pilot)"
+        )
+    seeds = len({cell.seed for cell in cells})
+    for pairs in tables:
+        sys.stdout.write("\n".join(_planned(pairs, folder, difference, seeds)) + "\n")
+    sys.stdout.flush()
+
+
+def _planned(pairs: PlannedPairs, folder: Path, difference: float, seeds: int) -> Iterator[str]:
+    """A table with a line for each pair of rows; p is corrected for the number of pairs."""
+    from rppbench.comparison.power import pilot
+    from rppbench.stats.power import MOST_SEEDS, power, seeds_needed
+
+    comparisons = pairs.comparisons
+    table = comparisons[0].table
+    level = 0.05 / len(comparisons)
+    planned = [f"Probability with {seeds} seeds"] if seeds > 1 else []
+    rows = []
+    for comparison in comparisons:
+        made = pilot(comparison)
+        names = (escape(variant.label) for variant in (comparison.first, comparison.second))
+        row = [" and ".join(names), ", ".join(map(str, made.seeds)) or NO_NUMBER]
+        result = made.estimate
+        if result is None or result.seed_degrees < 1:
+            rows.append([*row, NO_NUMBER, *(NO_NUMBER for _ in planned)])
+            continue
+        needed = seeds_needed(result, difference / 100, level=level)
+        shown = [f"{power(result, difference / 100, seeds, level):.0%}"] if planned else []
+        rows.append([*row, str(needed) if needed else f"more than {MOST_SEEDS}", *shown])
+    yield ""
+    yield f"# Seeds that show a difference of {difference:g}: {escape(table.title)}"
+    yield ""
+    yield (
+        f"{'; '.join(map(escape, conditions(table, learned=False)))}; from the records in "
+        f"{escape(str(folder))}. In four of five runs, p < {level:.2g}"
+        + (f": 0.05, corrected for {len(comparisons)} pairs." if len(comparisons) > 1 else ".")
+    )
+    yield ""
+    yield from markdown_table(["Rows", "Seeds of the pilot", "Seeds", *planned], rows, left=2)
+    if pairs.other_recipes:
+        learned = "; ".join(f"{escape(label)}: {name}" for label, name in pairs.other_recipes)
+        yield ""
+        yield f"Learned by other recipes than planned: {learned}."
+    if any(row[2] == NO_NUMBER for row in rows):
+        yield ""
+        yield f"{NO_NUMBER}: fewer than two common seeds do not show how much seeds vary."
+    yield ""
 
 
 def _page(comparison: Comparison, difference: float, level: float) -> Iterator[str]:

@@ -40,7 +40,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("card", metavar="CARD", help="maple:table3, ...; `list` shows all, `costs` what they cost")
     add("--row", action="append", metavar="TITLE", help="only this row; may be repeated")
     add("--plan", action="store_true", help="show the cells and an estimate of their cost")
-    run.plan_flags(parser)
+    run.cell_flags(parser)
     for action in parser._actions:
         if action.dest in SAID_BY_CARD:
             action.help = argparse.SUPPRESS

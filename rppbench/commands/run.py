@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.engines import engine_lines, engine_of, run_engine, submit
-from rppbench.commands.leaderboard import read_records, report_damage, tables_of, write_pages
+from rppbench.commands.leaderboard import load, read_records, report_damage, tables_of, write_pages
 from rppbench.commands.lists import Several, choices, names, numbers
+from rppbench.commands.power import check_difference, power_of_plan
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
 from rppbench.errors import UsageError
@@ -44,7 +45,20 @@ if TYPE_CHECKING:  # all of these need torch
 
 
 def plan_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `plan`. An omitted flag is None, so that a config file can set it."""
+    """Add the flags of `plan`."""
+    cell_flags(parser)
+    add = parser.add_argument
+    add(
+        "--show-difference",
+        type=float,
+        metavar="D",
+        help="say how many seeds would show a difference of D points between the planned rows",
+    )
+    add("--pilot", metavar="DIR", help="folder of the records that say how seeds vary [--output]")
+
+
+def cell_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that request cells. An omitted one is None: a config file can set it."""
     add = parser.add_argument
     many: dict[str, Any] = {"action": Several, "parts": choices}
     add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
@@ -149,8 +163,8 @@ def plan_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `run`: those of `plan`, `--dry-run` and `--detach`."""
-    plan_flags(parser)
+    """Add the flags of `run`: those that request cells, `--dry-run` and `--detach`."""
+    cell_flags(parser)
     parser.add_argument(
         "--detach",
         action=argparse.BooleanOptionalAction,
@@ -167,8 +181,19 @@ def plan(arguments: argparse.Namespace) -> int:
     1 if a record is damaged, or if the code of a method or task fails.
     """
     chosen = _settings(arguments)
-    registry, planned, _, problems, faults = survey_cells(chosen, arguments.yes)
-    return print_plan(registry, planned, chosen, problems, faults=faults)
+    difference, pilot = arguments.show_difference, arguments.pilot
+    if difference is not None:
+        check_difference("--show-difference", difference)
+    elif pilot is not None:
+        raise UsageError("--pilot says where --show-difference looks: name the difference too")
+    registry, planned, store, problems, faults = survey_cells(chosen, arguments.yes)
+    status = print_plan(registry, planned, chosen, problems, faults=faults)
+    if difference is not None:
+        folder = Path(pilot or store.root)
+        records, damaged = load(folder) if pilot else read_records(store)
+        power_of_plan([entry.cell for entry in planned], records, folder, difference)
+        status = max(status, bool(damaged))
+    return status
 
 
 def run(arguments: argparse.Namespace) -> int:
