@@ -27,7 +27,7 @@ from usage import run_child, usage_of
 from rppbench.contracts.recipe import FALLBACK
 from rppbench.execution.bench import CellBench
 from rppbench.execution.resources import Resources
-from rppbench.planning.plan import SUPERVISION
+from rppbench.planning.recipes import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
 from rppbench.training.state import Progress

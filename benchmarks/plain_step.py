@@ -16,7 +16,7 @@ from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
 from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
-from rppbench.planning.plan import SUPERVISION
+from rppbench.planning.recipes import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
 from rppbench.random_streams import torch_stream
@@ -103,17 +103,20 @@ class PlainStep:
         self.optimizer.step()
 
 
-def official_texts(clip: Clip, context: Tensor, names: Names) -> Tensor:
+def official_texts(clip: Clip, context: Tensor, names: Names, cut: bool = False) -> Tensor:
     """Features [C, E] from CoOp's text encoder (KaiyangZhou/CoOp `trainers/coop.py`).
 
-    It runs open_clip's own modules. context: [length, D].
+    It runs open_clip's own modules. context: [length, D]. With `cut`, the text ends with the
+    longest name, which alters no feature, since no token sees a later one.
     """
     model, count = clip.model, len(names)
-    free = model.context_length - 1 - len(context)
+    free = names.ids.shape[1] if cut else model.context_length - 1 - len(context)
     ids = F.pad(names.ids, (0, free - names.ids.shape[1]))
     start = model.token_embedding(torch.full((count, 1), clip.tokenizer.sot_token_id))
     x = torch.cat([start, context.expand(count, -1, -1), model.token_embedding(ids)], 1)
-    x = model.transformer(x + model.positional_embedding, attn_mask=model.attn_mask)
+    tokens = x.shape[1]
+    mask = model.attn_mask[:tokens, :tokens]
+    x = model.transformer(x + model.positional_embedding[:tokens], attn_mask=mask)
     ends = 1 + len(context) + ids.argmax(-1)
     x = model.ln_final(x)[torch.arange(count), ends] @ model.text_projection
     return F.normalize(x, dim=-1)

@@ -8,10 +8,13 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from math import exp, log, sqrt
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from rppbench.files.atomic import write_atomically
+from rppbench.stats.distributions import t_quantile
 
 RESULTS = Path(__file__).parent / "results"
 GIB, MIB = 2**30, 2**20
@@ -53,6 +56,14 @@ def machine() -> str:
 def machine_load() -> float:
     """The load average of the last minute: processes that wanted a core, this one included."""
     return round(os.getloadavg()[0], 1)
+
+
+def ratio(ratios: Sequence[float]) -> dict[str, float]:
+    """The geometric mean of ratios of paired runs, with its 95 % interval (t, of logarithms)."""
+    logs = [log(one) for one in ratios]
+    middle = fmean(logs)
+    half = t_quantile(len(logs) - 1, 0.95) * stdev(logs) / sqrt(len(logs)) if len(logs) > 1 else 0.0
+    return {"ratio": exp(middle), "low": exp(middle - half), "high": exp(middle + half)}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

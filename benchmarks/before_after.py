@@ -1,0 +1,156 @@
+"""The train step of this tree against that of an earlier commit, in turn, in processor time.
+
+Each tree has a process of its own, with its own code and its own benchmarks, on the same random
+model, classes and images. They take steps in turn (A B, then B A), one thread each, so that what
+else runs on the machine meets both. A pair of steps gives one ratio; the table shows their
+geometric mean with its 95 % interval.
+
+    python benchmarks/before_after.py 5b1fd0f
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from report import RESULTS, environment, machine_load, ratio, table, write_report
+
+HERE = Path(__file__).parents[1]
+STEPPER = """
+import json, sys
+import torch
+from generated_inputs import make_clip
+from plain_step import MethodSetting
+from step import our_steps
+torch.set_num_threads(1)
+clip = make_clip(sys.argv[1])
+print(flush=True)
+for line in sys.stdin:
+    name, classes, steps = json.loads(line)
+    used = our_steps(MethodSetting.of(name, clip), classes, steps)
+    print(json.dumps(used[-1].cpu), flush=True)
+"""
+"""Takes [method, classes, steps] a line, and answers with the seconds of the last of the steps."""
+
+
+class Side:
+    """A tree of the project with a process that takes steps in it."""
+
+    def __init__(self, tree: Path, model: str) -> None:
+        roots = (".", "benchmarks", "methods", "datasets", "tasks")
+        path = os.pathsep.join(str(tree / root) for root in roots)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", STEPPER, model],
+            cwd=tree,  # it comes before PYTHONPATH
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._answer()
+
+    def step(self, method: str, classes: int) -> float:
+        """Processor seconds of the second of two steps; the first has the set-up in it."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([method, classes, 2]) + "\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+    def __enter__(self) -> Side:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def _answer(self) -> str:
+        assert self.process.stdout is not None
+        if not (line := self.process.stdout.readline()):
+            raise SystemExit("a side of the comparison failed; its message is above")
+        return line
+
+
+def measure(sides: Sequence[Side], methods: Sequence[str], classes: int, rounds: int) -> Any:
+    """Seconds of each method's steps, before and now, round by round."""
+    before, now = sides
+    rows = []
+    for method in methods:
+        pairs: list[tuple[float, float]] = []
+        for at in range(rounds + 1):
+            order = (before, now) if at % 2 else (now, before)
+            seconds = {id(side): side.step(method, classes) for side in order}
+            pairs.append((seconds[id(before)], seconds[id(now)]))
+        pairs = pairs[1:]  # the first round warms up
+        rows.append({"method": method, "pairs": pairs, **ratio([b / a for a, b in pairs])})
+    return rows
+
+
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    rows = [
+        [
+            row["method"],
+            f"{min(a for a, _ in row['pairs']):.2f} s",
+            f"{min(b for _, b in row['pairs']):.2f} s",
+            f"**{row['ratio']:.3f}**",
+            f"{row['low']:.3f} to {row['high']:.3f}",
+        ]
+        for row in result["rows"]
+    ]
+    return [
+        f"A train step (forward, backward, optimizer) of {result['model']} with random weights and "
+        f"{result['classes']} classes, in the recipes' batches (CoOp and RPP 32 images, MaPLe 4), "
+        f"processor seconds in one thread: commit `{result['before']}` and `{result['now']}`, "
+        f"{result['rounds']} pairs of steps, in turn. Below 1 is faster than before.",
+        "",
+        *table(["method", "before", "now", "now / before", "95 % interval"], rows),
+    ]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("commit", help="the earlier commit")
+    parser.add_argument("--methods", nargs="+", default=["coop", "maple", "rpp"])
+    parser.add_argument("--model", default="ViT-B-32")
+    parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=5, help="pairs of steps of each method")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args(words)
+    load = machine_load()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        earlier = Path(folder) / "earlier"
+        _git("worktree", "add", "--detach", str(earlier), options.commit)
+        stack.callback(_git, "worktree", "remove", "--force", str(earlier))
+        sides = [stack.enter_context(Side(tree, options.model)) for tree in (earlier, HERE)]
+        rows = measure(sides, options.methods, options.classes, options.rounds)
+    result = {
+        "model": options.model,
+        "classes": options.classes,
+        "rounds": options.rounds,
+        "before": _git("rev-parse", "--short", options.commit),
+        "now": _git("rev-parse", "--short", "HEAD"),
+        "rows": rows,
+        "load": [load, machine_load()],
+        "environment": environment("torch", "open_clip_torch"),
+    }
+    write_report(
+        options.output, "before_after", "Train step before and now", result, markdown(result)
+    )
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=HERE, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"git {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
