@@ -26,6 +26,7 @@ from report import RESULTS, environment, machine_load, ratio, table, write_repor
 HERE = Path(__file__).parents[1]
 STEPPER = """
 import json, sys
+from dataclasses import replace
 import torch
 from generated_inputs import make_clip
 from plain_step import MethodSetting
@@ -34,11 +35,15 @@ torch.set_num_threads(1)
 clip = make_clip(sys.argv[1])
 print(flush=True)
 for line in sys.stdin:
-    name, classes, steps = json.loads(line)
-    used = our_steps(MethodSetting.of(name, clip), classes, steps)
-    print(json.dumps(used[-1].cpu), flush=True)
+    name, classes, batch = json.loads(line)
+    setting = MethodSetting.of(name, clip)
+    if batch:
+        setting = replace(setting, recipe=replace(setting.recipe, batch=batch))
+    used = our_steps(setting, classes, 2)
+    print(json.dumps([setting.recipe.batch, used[1].cpu]), flush=True)
 """
-"""Takes [method, classes, steps] a line, and answers with the seconds of the last of the steps."""
+"""Takes [method, classes, images of a step] a line, and answers with the images and the seconds of
+the second of two steps; the first has the set-up in it."""
 
 
 class Side:
@@ -57,12 +62,13 @@ class Side:
         )
         self._answer()
 
-    def step(self, method: str, classes: int) -> float:
-        """Processor seconds of the second of two steps; the first has the set-up in it."""
+    def step(self, method: str, classes: int, batch: int) -> tuple[int, float]:
+        """Images and processor seconds of a step; 0 images are those of the recipe."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([method, classes, 2]) + "\n")
+        self.process.stdin.write(json.dumps([method, classes, batch]) + "\n")
         self.process.stdin.flush()
-        return float(self._answer())
+        images, seconds = json.loads(self._answer())
+        return images, seconds
 
     def __enter__(self) -> Side:
         return self
@@ -78,25 +84,29 @@ class Side:
         return line
 
 
-def measure(sides: Sequence[Side], methods: Sequence[str], classes: int, rounds: int) -> Any:
-    """Seconds of each method's steps, before and now, round by round."""
-    before, now = sides
-    rows = []
-    for method in methods:
-        pairs: list[tuple[float, float]] = []
-        for at in range(rounds + 1):
-            order = (before, now) if at % 2 else (now, before)
-            seconds = {id(side): side.step(method, classes) for side in order}
-            pairs.append((seconds[id(before)], seconds[id(now)]))
-        pairs = pairs[1:]  # the first round warms up
-        rows.append({"method": method, "pairs": pairs, **ratio([b / a for a, b in pairs])})
-    return rows
+def measure(sides: Sequence[Side], method: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of a method's steps, before and now, round by round."""
+    pairs: list[tuple[float, float]] = []
+    images = 0
+    for at in range(options.rounds + 1):
+        seconds = [0.0, 0.0]
+        for side in (0, 1) if at % 2 else (1, 0):
+            images, seconds[side] = sides[side].step(method, options.classes, options.batch)
+        pairs.append((seconds[0], seconds[1]))
+    pairs = pairs[1:]  # the first round warms up
+    return {
+        "method": method,
+        "images": images,
+        "pairs": pairs,
+        **ratio([now / before for before, now in pairs]),
+    }
 
 
 def markdown(result: Mapping[str, Any]) -> list[str]:
     rows = [
         [
             row["method"],
+            str(row["images"]),
             f"{min(a for a, _ in row['pairs']):.2f} s",
             f"{min(b for _, b in row['pairs']):.2f} s",
             f"**{row['ratio']:.3f}**",
@@ -106,11 +116,11 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
     ]
     return [
         f"A train step (forward, backward, optimizer) of {result['model']} with random weights and "
-        f"{result['classes']} classes, in the recipes' batches (CoOp and RPP 32 images, MaPLe 4), "
-        f"processor seconds in one thread: commit `{result['before']}` and `{result['now']}`, "
-        f"{result['rounds']} pairs of steps, in turn. Below 1 is faster than before.",
+        f"{result['classes']} classes, processor seconds in one thread, quickest of each: commit "
+        f"`{result['before']}` and `{result['now']}`, {result['rounds']} pairs of steps, in turn. "
+        "A ratio below 1 is faster than before.",
         "",
-        *table(["method", "before", "now", "now / before", "95 % interval"], rows),
+        *table(["method", "images", "before", "now", "now / before", "95 % interval"], rows),
     ]
 
 
@@ -120,6 +130,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", default=["coop", "maple", "rpp"])
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--classes", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=0, help="images of a step [the recipe's]")
     parser.add_argument("--rounds", type=int, default=5, help="pairs of steps of each method")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(words)
@@ -129,7 +140,7 @@ def main(words: Sequence[str] | None = None) -> None:
         _git("worktree", "add", "--detach", str(earlier), options.commit)
         stack.callback(_git, "worktree", "remove", "--force", str(earlier))
         sides = [stack.enter_context(Side(tree, options.model)) for tree in (earlier, HERE)]
-        rows = measure(sides, options.methods, options.classes, options.rounds)
+        rows = [measure(sides, method, options) for method in options.methods]
     result = {
         "model": options.model,
         "classes": options.classes,

@@ -119,7 +119,8 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         f"A step of CoOp ({result['model']}, random weights, 32 images, 16 learned tokens): "
         "forward, backward and optimizer, in processor seconds of one thread. Both sides read "
         "stored image features. The competent user's text has as many tokens as the longest name "
-        f"needs, and passes open_clip's own modules. {result['rounds']} pairs of steps, in turn; "
+        f"needs, and passes open_clip's own modules. {result['rounds']} pairs of steps, in turn, "
+        "quickest of each; "
         f"gradients of the two sides differ by at most {apart:.0e} of the largest entry.",
         "",
         *table(

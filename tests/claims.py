@@ -167,6 +167,19 @@ def _steps(*rows: str) -> list[float]:
     return [value for row in rows for value in _step(*row.split("/"))]
 
 
+def _competent(classes: str) -> list[float]:
+    """How many times rppbench's processor time a competent user's step takes, with its interval."""
+    (row,) = (row for row in _result("competent")["rows"] if row["classes"] == int(classes))
+    return [row["ratio"], row["low"], row["high"], float(classes)]
+
+
+def _before_after(*methods: str) -> list[float]:
+    """Processor time of these methods' steps, in percent more than before, with intervals."""
+    rows = {row["method"]: row for row in _result("before_after")["rows"]}
+    keys = ("ratio", "low", "high")
+    return [100 * (rows[method][key] - 1) for method in methods for key in keys]
+
+
 def _linear() -> list[float]:
     """Two numbers of classes, the plain side's milliseconds a class, and the increase in percent.
 
@@ -223,6 +236,8 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "compare": compared,
     "ablation": _ablation,
     "steps": _steps,
+    "competent": _competent,
+    "before_after": _before_after,
     "linear": _linear,
     "ways": _ways,
     "encoding": _encoding,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ALL = Path(__file__).parent.parent / "benchmarks" / "all.py"
-PARTS = ("step", "attention", "fewshot", "evaluation", "scaling", "gpu")
+PARTS = ("step", "competent", "attention", "fewshot", "evaluation", "scaling", "gpu")
 """All but the start of commands, which takes a process for each."""
 
 
@@ -56,6 +56,13 @@ def test_every_method_is_timed_on_both_sides_with_the_extrapolation_declared(res
 @pytest.mark.slow
 def test_the_plain_text_pass_is_that_of_open_clips_own_modules(results):
     assert read(results, "step")["control"]["largest_difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_a_competent_user_computes_the_same_gradient(results):
+    (row,) = read(results, "competent")["rows"]
+    assert row["apart"] < 1e-4
+    assert 0 < row["low"] <= row["ratio"] <= row["high"]
 
 
 @pytest.mark.slow
