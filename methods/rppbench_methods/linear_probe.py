@@ -12,6 +12,7 @@ with f the image feature, of unit length here, and C searched on validation imag
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 
 import torch
@@ -96,7 +97,10 @@ def logistic(
     from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=inverse_penalty, max_iter=1000)  # L-BFGS
-    with threadpool_limits(1):  # a small problem: more threads wait for each other
+    # A small problem: more threads would wait for each other.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # With one image a class, sklearn asks whether this is a regression.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         model.fit(images.double().cpu().numpy(), labels.cpu().numpy())
     rows, shifts = torch.from_numpy(model.coef_), torch.from_numpy(model.intercept_)
     if len(rows) == 1:  # of two classes, sklearn has one row: the second's logit

@@ -7,6 +7,7 @@ the formulas, and the update rule of the optimiser by hand.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -351,3 +352,10 @@ def test_an_interrupted_adamw_ends_in_the_same_keys(
 def test_an_unknown_optimiser_is_a_mistake_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'adam'"):
         World(tmp_path, CLIPAdapter, replace(RECIPE, optimiser="adamm")).run()
+
+
+def test_a_linear_probe_on_one_image_a_class_gives_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weight, bias = logistic(torch.eye(4), torch.arange(4), 1.0, 4)
+    assert (torch.eye(4) @ weight.T + bias).argmax(1).tolist() == [0, 1, 2, 3]
