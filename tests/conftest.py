@@ -1,8 +1,15 @@
 """Fixtures of all tests: tiny models, a toy plugin, commands, and folders of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before torch is loaded, and for every process that a test starts. Several threads in each of
+# several processes take up to ten times as long as one in each, and another order of sums changes
+# the last digits of what is compared.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from support.commands import RunCommand
 from support.roots.coop_root import Make, make
 from support.tiny import make_tiny_clip
@@ -10,8 +17,21 @@ from support.toy_plugin import ToyPlugin, registry_of, save_tiny
 
 from rppbench.cli import main
 from rppbench.execution import engines
+from rppbench.execution.devices import cores
 from rppbench.models.clip import Clip
 from rppbench.plugins.registry import Registry
+
+PROCESSES = 8
+"""The most processes that tests are spread over; each grows to 1.5 GB."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for each core if all rooms are tested; none beside pytest's own for named files.
+
+    Those are done sooner without: a process takes seconds to load torch and to collect all tests.
+    `-n 2` starts two processes in any case.
+    """
+    return 0 if config.option.file_or_dir else min(cores(), PROCESSES)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from random import Random
 from typing import Any
 
 import pytest
-import torch
 from support import toy_plugin
 from support.clusters.cluster_runner import ClusterRunner, grid
 from support.clusters.processes import all_pids, descendants, kill, title
@@ -39,11 +38,10 @@ TESTS = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module", autouse=True)
 def _surroundings() -> Iterator[None]:
-    """Workers import the helpers of tests, and compute as this process does."""
+    """Workers import the helpers of tests."""
     with pytest.MonkeyPatch.context() as patch:
         paths = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
         patch.setenv("PYTHONPATH", os.pathsep.join(paths))
-        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setattr(shared_engine, "ALIVE_SECONDS", 1.0)
         patch.setattr(shared_engine, "LOOK_SECONDS", 0.2)
         yield
@@ -105,12 +103,7 @@ def undisturbed(
 ) -> Mapping[str, dict[str, Any]]:
     models, batches = world
     output = tmp_path_factory.mktemp("undisturbed")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in workers: another order of sums changes the last digits
-    try:
-        Inline().run(runner(output, models), batches, lambda event: None)
-    finally:
-        torch.set_num_threads(threads)
+    Inline().run(runner(output, models), batches, lambda event: None)
     expected = measured(output)
     assert {record["status"] for record in expected.values()} == {"ok"}
     return expected

@@ -24,11 +24,6 @@ from rppbench.plugins.registry import Registry
 BOTH = pytest.mark.parametrize("engine", [Inline(), Processes(workers=2)], ids=lambda e: e.name)
 
 
-@pytest.fixture(autouse=True)
-def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(jobs.THREADS, "1")
-
-
 def run(engine: Engine, job: ScriptedJob, *cell_groups: str) -> list[Event]:
     """Events of cell_groups that are written as words: 'ok-1 bad-2'."""
     events: list[Event] = []
@@ -160,7 +155,6 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
     # Imported here: they load torch, which no other test needs.
-    import torch
     from support import toy_plugin, toy_runner
 
     from rppbench.planning.plan import cell_groups
@@ -169,18 +163,13 @@ def test_both_engines_make_the_same_records(tmp_path: Path) -> None:
     toy_plugin.save_tiny(models)
     planned = toy_runner.toy_cells(models, "context:both=on", "context", "fixed")
     runs = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as in workers: another order of sums changes the last digits
-    try:
-        for engine in (Inline(), Processes(workers=2)):
-            runner = toy_runner.ToyRunner(tmp_path / engine.name, batch_size=5, models=models)
-            events: list[Event] = []
-            engine.run(runner, cell_groups(planned), events.append)
-            ends = [event for event in events if event.phase == "done"]
-            assert {event.key for event in ends} == {cell.key for cell in planned}
-            runs.append([runner.store.read(cell) for cell in planned])
-    finally:
-        torch.set_num_threads(threads)
+    for engine in (Inline(), Processes(workers=2)):
+        runner = toy_runner.ToyRunner(tmp_path / engine.name, batch_size=5, models=models)
+        events: list[Event] = []
+        engine.run(runner, cell_groups(planned), events.append)
+        ends = [event for event in events if event.phase == "done"]
+        assert {event.key for event in ends} == {cell.key for cell in planned}
+        runs.append([runner.store.read(cell) for cell in planned])
     inline, processes = ([record and record.measured() for record in run] for run in runs)
     assert inline == processes
     assert None not in inline

@@ -64,10 +64,9 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commands:
     from support import toy_plugin
 
     toy_plugin.save_tiny(tmp_path / "models")
-    # The server's children import the helper modules from here, and compute alike.
+    # The server's children import the helper modules from here.
     paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return Commands(tmp_path / "models")
 
 

@@ -33,7 +33,6 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(jobs.THREADS, "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     monkeypatch.setattr(shared_engine, "ALIVE_SECONDS", 0.2)
     monkeypatch.setattr(shared_engine, "LOOK_SECONDS", 0.05)

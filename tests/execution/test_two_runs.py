@@ -41,11 +41,9 @@ class Run:
 
     def __init__(self, output: Path, models: Path, gate: Path) -> None:
         paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
         words = [sys.executable, "-c", RUN, str(output), str(models), str(gate)]
-        self.process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
-        )
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
 
     def next(self, phase: str, message: str = "") -> list[Any]:
         """The next event of this phase that has (or has no) message."""

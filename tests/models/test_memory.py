@@ -5,7 +5,6 @@ The limits are those of the operating system, set in a process of their own.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import warnings
@@ -118,7 +117,6 @@ SCRIPT = """
 import resource, sys, warnings
 sys.path[:0] = {tests!r}
 import torch
-torch.set_num_threads(1)
 from test_memory import NAMES, bounded, features_and_gradient
 from rppbench.models.out_of_memory import is_out_of_memory, retry_with_less_memory
 clip = bounded(None)
@@ -144,7 +142,6 @@ def limited(extra: int, times: int, body: str) -> str:
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
