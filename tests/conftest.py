@@ -1,6 +1,7 @@
 """Fixtures of all tests: tiny models, a toy plugin, commands, and folders of their own."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from rppbench.execution import engines
 from rppbench.execution.devices import cores
 from rppbench.models.clip import Clip
 from rppbench.plugins.registry import Registry
+
+# A shell's background jobs ignore interrupts, and so would what tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROCESSES = 8
 """The most processes that tests are spread over; each grows to 1.5 GB."""

@@ -67,14 +67,7 @@ def write(folder: Path, act: str) -> None:
 
 def run(*words: str, method: str = "bad") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "script.py", "run", "--method", method, "fixed", *WORDS, *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=300, preexec_fn=take_interrupts
-    )
-
-
-def take_interrupts() -> None:
-    """Undo what a shell does to its background jobs, of which the tests may be one."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def records() -> dict[str, Record]:
@@ -180,7 +173,6 @@ def talk(command: list[str], answers: list[tuple[str, str]]) -> tuple[int, str]:
     """Run a command in a terminal; type each answer when its prompt appears."""
     child, terminal = pty.fork()
     if child == 0:
-        take_interrupts()
         os.execv(command[0], command)
     text, waiting, end = "", list(answers), time.monotonic() + 120
     while time.monotonic() < end:

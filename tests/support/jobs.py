@@ -77,7 +77,6 @@ ACTIONS: dict[str, Callable[[], object]] = {
 
 def main(engine: str, folder: str) -> None:
     """Run two cell groups that sleep; an interrupt must end in exit status 130."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     try:
         ENGINES[engine]().run(
             ScriptedJob(Path(folder)), [(cell("sleep-1"),), (cell("sleep-2"),)], lambda event: None
