@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import sha256
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from rppbench.records.cell import (
     COMPARABLE,
     Cell,
     Choice,
+    Pairs,
     Training,
     cell_data,
     comparability_of,
@@ -51,6 +53,10 @@ _DIGITS = 12
 _TAIL = len(_MARK) + _DIGITS + len(_END)
 
 
+_REPEATED = ("key", "method", "dataset", "seed", "value", "task", "training_key", "comparability")
+"""Fields of a line that repeat values of its cell and scores."""
+
+
 class OtherSchema(ValueError):  # noqa: N818 (not an error if it can be upgraded)
     """The line is a record of a schema other than `SCHEMA`."""
 
@@ -59,6 +65,7 @@ class OtherSchema(ValueError):  # noqa: N818 (not an error if it can be upgraded
         self.schema, self.content = schema, content
 
 
+_repeated = attrgetter(*_REPEATED)
 _DECODER = msgspec.json.Decoder(WireRecord)
 _CHOICE = msgspec.json.Decoder(WireChoice)
 _TRAINING = msgspec.json.Decoder(WireTraining | None)
@@ -206,10 +213,7 @@ def _sealed(line: bytes) -> bool:
 def _record(wire: WireRecord) -> Record:
     """The record of a line whose digest is right. ValueError if its parts contradict each other."""
     cell = _cell(wire.cell)
-    per_image = wire.per_image
-    scores = tuple([_score(score, per_image) for score in wire.scores])
-    if per_image:
-        raise ValueError(f"has outcomes of {', '.join(per_image)}, but no such score")
+    scores = _scores(wire.scores, wire.per_image)
     record = Record(
         cell=cell,
         status=wire.status,
@@ -231,18 +235,21 @@ def _record(wire: WireRecord) -> Record:
     if (wire.status == "ok") != (wire.failure is None) or (wire.status == "ok") != bool(scores):
         raise ValueError("a record that is ok has scores, and one that failed has a failure")
     main, training = record.score(), cell.training
-    for name, written, expected in (
-        ("key", wire.key, cell.key),
-        ("method", wire.method, cell.method.name),
-        ("dataset", wire.dataset, cell.dataset),
-        ("seed", wire.seed, cell.seed),
-        ("value", wire.value, None if main is None else main.value),
-        ("task", wire.task, cell.task.name),
-        ("training_key", wire.training_key, None if training is None else training.key),
-        ("comparability", wire.comparability, cell.comparability),
-    ):
-        if written != expected:
-            raise ValueError(f"{name!r} is {written!r}, but {expected!r} by its cell and scores")
+    written = _repeated(wire)
+    expected = (
+        cell.key,
+        cell.method.name,
+        cell.dataset,
+        cell.seed,
+        None if main is None else main.value,
+        cell.task.name,
+        None if training is None else training.key,
+        cell.comparability,
+    )
+    if written != expected:
+        for name, one, other in zip(_REPEATED, written, expected, strict=True):
+            if one != other:
+                raise ValueError(f"{name!r} is {one!r}, but {other!r} by its cell and scores")
     return record
 
 
@@ -283,6 +290,21 @@ def _shared_texts(text: bytes) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=4096)
+def _shared_inputs(text: bytes) -> tuple[Pairs, msgspec.Raw]:
+    inputs = _TEXTS.decode(text)
+    return tuple(inputs.items()), sorted_json(inputs)
+
+
+@lru_cache(maxsize=4096)  # all cells of a column of a table have the same
+def _shared_comparability(
+    task: bytes, dataset: str, backbone: str, precision: str, limit: int | None, inputs: bytes
+) -> str:
+    texts = _TEXTS.decode(inputs)
+    values = (_shared_choice(task).json, dataset, backbone, precision, limit, texts)
+    return comparability_of(dict(zip(COMPARABLE, values, strict=True)), texts)
+
+
+@lru_cache(maxsize=4096)
 def _shared_log(text: bytes) -> TrainingLog:
     return TrainingLog(text)
 
@@ -294,8 +316,10 @@ def _shared_training(text: bytes) -> tuple[Training | None, msgspec.Raw]:
 
 
 def _cell(wire: WireCell) -> Cell:
-    task, method = _shared_choice(bytes(wire.task)), _shared_choice(bytes(wire.method))
+    task_text, inputs_text = bytes(wire.task), bytes(wire.inputs)
+    task, method = _shared_choice(task_text), _shared_choice(bytes(wire.method))
     training, training_json = _shared_training(bytes(wire.training))
+    inputs, inputs_json = _shared_inputs(inputs_text)
     cell = Cell(
         task,
         wire.dataset,
@@ -305,20 +329,27 @@ def _cell(wire: WireCell) -> Cell:
         wire.seed,
         wire.limit,
         training,
-        tuple(wire.inputs.items()),
+        inputs,
     )
     wire.task, wire.method, wire.training = task.json, method.json, training_json
+    wire.inputs = inputs_json
     cell.__dict__["key"] = key_of(wire)
-    cell.__dict__["comparability"] = comparability_of(
-        {name: getattr(wire, name) for name in COMPARABLE}, wire.inputs
+    cell.__dict__["comparability"] = _shared_comparability(
+        task_text, wire.dataset, wire.backbone, wire.precision, wire.limit, inputs_text
     )
     return cell
 
 
-def _score(wire: WireScore, per_image: dict[str, msgspec.Raw]) -> Score:
-    raw = per_image.pop(wire.metric, None)
-    per_score = None if raw is None else PerImage(bytes(raw))
-    return Score(wire.metric, wire.value, wire.correct, wire.total, per_score)
+def _scores(wires: Iterable[WireScore], per_image: dict[str, msgspec.Raw]) -> tuple[Score, ...]:
+    """The scores with the outcomes of their images. ValueError for outcomes of no score."""
+    scores = []
+    for wire in wires:
+        raw = per_image.pop(wire.metric, None) if per_image else None
+        outcomes = None if raw is None else PerImage(bytes(raw))
+        scores.append(Score(wire.metric, wire.value, wire.correct, wire.total, outcomes))
+    if per_image:
+        raise ValueError(f"has outcomes of {', '.join(per_image)}, but no such score")
+    return tuple(scores)
 
 
 def _cost(wire: WireCost) -> Cost:

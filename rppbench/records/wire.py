@@ -52,7 +52,8 @@ class WireCell(Struct, forbid_unknown_fields=True, gc=False):
     limit: int | None
     training: msgspec.Raw
     """A `WireTraining` or null."""
-    inputs: dict[str, str]
+    inputs: msgspec.Raw
+    """Texts by name."""
 
 
 class WireScore(Struct, forbid_unknown_fields=True, gc=False):
