@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -32,26 +33,28 @@ def record_files(folder: str) -> list[str]:
     A folder with such a name is one of them unless it holds files of records: versions before 0.2
     could make one. Links to folders are not followed.
     """
-    paths, _ = _walk(folder)
-    return sorted(paths, key=lambda path: path.split(os.sep))
+    return _walk(folder)[0]
+
+
+_name = attrgetter("name")
 
 
 def _walk(folder: str) -> tuple[list[str], bool]:
-    """The paths, and whether a file of JSON is among them."""
+    """The paths, in order, and whether a file of JSON is among them."""
     paths: list[str] = []
     holds = False
     try:
-        entries = list(os.scandir(folder))
+        entries = sorted(os.scandir(folder), key=_name)
     except OSError:
         return paths, holds
     for entry in entries:
         named = entry.name.endswith(ENDINGS) and entry.name not in ENDINGS
         if entry.is_dir(follow_symlinks=False):
             below, of_folder = _walk(entry.path)
-            paths += below
-            holds |= of_folder
             if named and not of_folder:
                 paths.append(entry.path)
+            paths += below
+            holds |= of_folder
         elif named:
             paths.append(entry.path)
             holds |= entry.name.endswith(".json")

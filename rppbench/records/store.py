@@ -92,7 +92,7 @@ class Store:
         line = encode(record)
         self._confidences.write(record, confidences)
         self._remove_stale_line(record)
-        before = self._load(path) if path.is_file() else None
+        before = self._load(str(path)) if path.is_file() else None
         if isinstance(before, Problem):
             os.replace(path, path.with_name(f"{path.name}.damaged"))
         write_atomically(path, line + b"\n")
@@ -217,7 +217,7 @@ class Store:
         """Remove the files of a cell, of which there may be one of an earlier schema too."""
         count = 0
         for path in self._files(cell):
-            stored = self._load(path)
+            stored = self._load(str(path))
             if isinstance(stored, Stored) and stored.record.key == cell.key:
                 path.unlink()
                 count += 1
@@ -231,10 +231,10 @@ class Store:
         """The record of this cell, ok or failed; None without a valid record."""
         path = self.record_path(cell)
         if path.is_file():
-            newest = self._load(path)
+            newest = self._load(str(path))
             if isinstance(newest, Stored) and not newest.old:
                 return newest.record  # no other form outranks it: the folder need not be read
-        stored = [self._load(path) for path in self._files(cell)]
+        stored = [self._load(str(path)) for path in self._files(cell)]
         for path in self._lines_places(cell):
             if path.is_file():
                 stored += [
@@ -249,7 +249,7 @@ class Store:
     def in_the_way(self, cell: Cell) -> Problem | None:
         """The problem with an invalid record in the place of this cell's; None without one."""
         path = self.record_path(cell)
-        if path.exists() and isinstance(stored := self._load(path), Problem):
+        if path.exists() and isinstance(stored := self._load(str(path)), Problem):
             return stored
         path = self.lines_path(cell)
         for number, line in lines_of(path) if path.is_file() else ():
@@ -294,14 +294,14 @@ class Store:
         names = (cell.task.name, cell.dataset, cell.method.name)
         return self.records.joinpath(*map(part, names)) / f"seed{cell.seed}-{key}.json"
 
-    def _is_place(self, path: Path, cell: Cell, key: str) -> bool:
+    def _is_place(self, path: str, cell: Cell, key: str) -> bool:
         """Whether the path is that of the cell's file, also in versions before 0.2."""
         names = (cell.task.name, cell.dataset, cell.method.name)
         if names not in self._folders:  # as for the paths of lines
             self._folders[names] = str(self._file(cell, key).parent)
-        if str(path) == f"{self._folders[names]}{os.sep}seed{cell.seed}-{key}.json":
+        if path == f"{self._folders[names]}{os.sep}seed{cell.seed}-{key}.json":
             return True
-        return path == self._file(cell, key, former_file_name)
+        return Path(path) == self._file(cell, key, former_file_name)
 
     def _lines_places(self, cell: Cell) -> Sequence[Path]:
         """The file of a cell's line, and that of versions before 0.2 if it was another."""
@@ -310,23 +310,22 @@ class Store:
         former = self.records / task / f"{dataset}.jsonl"
         return [path] if former == path else [path, former]
 
-    def _load(self, path: Path) -> Stored | Problem:
+    def _load(self, file: str) -> Stored | Problem:
         try:
-            record, older = _decode(content_of(str(path)).removesuffix(b"\n"))
+            record, older = _decode(content_of(file).removesuffix(b"\n"))
         except OSError as error:
-            return Problem(path, f"cannot be read: {error.strerror}")
+            return Problem(Path(file), f"cannot be read: {error.strerror}")
         except ValueError as error:
-            return Problem(path, str(error))
+            return Problem(Path(file), str(error))
         key = older or record.key
-        if not self._is_place(path, record.cell, key):
+        if not self._is_place(file, record.cell, key):
             # A cell has one place: otherwise a copied file would count as a second measurement.
             expected = self._file(record.cell, key)
-            return Problem(path, f"a record in the wrong place; it belongs at {expected}")
-        return Stored(record, path, old=older is not None)
+            return Problem(Path(file), f"a record in the wrong place; it belongs at {expected}")
+        return Stored(record, file, old=older is not None)
 
-    def _load_any(self, name: str) -> Sequence[Stored | Problem]:
-        path = Path(name)
-        return (self._load(path),) if name.endswith(".json") else self._load_lines(path)
+    def _load_any(self, file: str) -> Sequence[Stored | Problem]:
+        return (self._load(file),) if file.endswith(".json") else self._load_lines(Path(file))
 
     def _load_lines(self, path: Path) -> list[Stored | Problem]:
         try:
@@ -340,9 +339,9 @@ class Store:
         except ValueError as error:
             return Problem(path, str(error), number)
         expected = self.lines_path(record.cell)
-        if path != expected and path not in self._lines_places(record.cell):
+        if str(path) != str(expected) and path not in self._lines_places(record.cell):
             return Problem(path, f"a record in the wrong place; it belongs in {expected}", number)
-        return Stored(record, path, number, older is not None)
+        return Stored(record, str(path), number, older is not None)
 
 
 def _decode(line: bytes) -> tuple[Record, str | None]:

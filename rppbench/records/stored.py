@@ -20,15 +20,20 @@ class Stored:
     """A record and its place on disk."""
 
     record: Record
-    path: Path
+    file: str
     line: int | None = None
     old: bool = False
     """Whether it is of an earlier schema."""
 
     @property
+    def path(self) -> Path:
+        """The file; made on request, as that takes longer than to read a small one."""
+        return Path(self.file)
+
+    @property
     def place(self) -> str:
         """The file, with the number of the line if there is one."""
-        return str(self.path) if self.line is None else f"{self.path}:{self.line}"
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
     @property
     def rank(self) -> tuple[bool, bool]:
@@ -53,12 +58,15 @@ def one_per_cell(
 ) -> Iterator[Stored]:
     """The record that counts of each cell; different ones in the same form become problems."""
     counted: dict[str, Stored] = {}
-    for one in sorted((s for s in stored if isinstance(s, Stored)), key=lambda s: s.rank):
+    records = [one for one in stored if isinstance(one, Stored)]
+    if len({one.rank for one in records}) > 1:
+        records.sort(key=lambda one: one.rank)
+    for one in records:
         first = counted.setdefault(one.record.key, one)
         if first is one:
             continue
         if first.rank == one.rank and first.record != one.record and problems is not None:
-            where = first.path if first.line is None else f"line {first.line}"
+            where = first.file if first.line is None else f"line {first.line}"
             reason = f"another record of the cell {one.record.key} in {where}"
             problems.append(Problem(one.path, reason, one.line))
         elif problems is not None and (
