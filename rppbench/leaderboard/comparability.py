@@ -16,7 +16,15 @@ from rppbench.records.record import Record
 
 def comparable(records: Iterable[Record]) -> list[list[Record]]:
     """The records of one task in groups; numbers of different groups must not share a column."""
-    by_setting = group_by(records, lambda record: setting(record.cell)).values()
+    settings: dict[str, NamedValues] = {}  # the same for all cells of one comparability
+
+    def of_record(record: Record) -> NamedValues:
+        key = record.cell.comparability
+        if key not in settings:
+            settings[key] = setting(record.cell)
+        return settings[key]
+
+    by_setting = group_by(records, of_record).values()
     return [version for of_setting in by_setting for version in _versions(of_setting)]
 
 

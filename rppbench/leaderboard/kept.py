@@ -99,7 +99,8 @@ def _key(labels: Sequence[str], columns: Iterable[Column], records: Iterable[Rec
     for record in sorted(records, key=lambda record: record.key):
         lines.append(f"{record.key} {record.status} {record.finished}")
         for score in record.scores:
-            outcomes = sha256(score.per_image.json).hexdigest() if score.per_image else ""
+            per_image = score.per_image
+            outcomes = "" if per_image is None else sha256(per_image.json).hexdigest()
             lines.append(f"{score.metric} {score.value!r} {score.total} {outcomes}")
     return sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

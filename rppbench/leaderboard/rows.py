@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from rppbench.leaderboard.comparability import age
+from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.published_match import HARMONIC_OF_AVERAGES
 from rppbench.leaderboard.tables import Average, Column, Inference, Missing, Row, TableCell
@@ -21,7 +22,8 @@ def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Col
 
     If `every` and there is a single data set: a column for each metric, `primary` first.
     """
-    newest = {r.cell.dataset: r for r in sorted(records, key=age)}
+    of_sets = group_by(records, lambda record: record.cell.dataset)
+    newest = {name: max(of_set, key=age) for name, of_set in of_sets.items()}
     titled = []
     for name, record in newest.items():
         title = record.labels.get("dataset") or name
@@ -137,8 +139,7 @@ def other_averages(
 def _table_cell(variant: Variant, column: Column) -> TableCell:
     values: dict[int, float] = {}
     missing: list[Missing] = []
-    for seed in variant.seeds:
-        record = variant.record(column.dataset, seed)
+    for seed, record in variant.by_seed(column.dataset):
         score = record.score(column.metric) if record is not None else None
         if score is not None:
             values[seed] = score.value
@@ -170,7 +171,7 @@ def _average(entries: Sequence[TableCell]) -> Average:
     digits = max(entry.decimals for entry in entries)
     complete = sum(entry.is_complete for entry in entries)
     if complete == len(entries):
-        values = tuple((seed, fmean(v[seed] for v in with_values)) for seed in with_values[0])
+        values = tuple((seed, fmean([v[seed] for v in with_values])) for seed in with_values[0])
         return Average(values, complete, len(entries), decimals=digits)
     means = [fmean(values.values()) for values in with_values]
     mean = fmean(means) if means else None

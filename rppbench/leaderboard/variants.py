@@ -71,6 +71,16 @@ class Variant:
             *training_inputs(cell, trained_on_itself(self.records)),
         )
 
+    def by_seed(self, dataset: str) -> Sequence[tuple[int, Record | None]]:
+        """Each of `seeds` with its record of this data set."""
+        if dataset not in self._by_seed:  # every metric of a table asks for them
+            self._by_seed[dataset] = [(seed, self.record(dataset, seed)) for seed in self.seeds]
+        return self._by_seed[dataset]
+
+    @cached_property
+    def _by_seed(self) -> dict[str, Sequence[tuple[int, Record | None]]]:
+        return {}
+
     def record(self, dataset: str, seed: int) -> Record | None:
         """The record of this data set and seed (any seed if nothing is random), or None."""
         return self._by_place.get((dataset, 0 if self.deterministic else seed))
@@ -79,8 +89,9 @@ class Variant:
     def _by_place(self) -> dict[tuple[str, int], Record]:
         """The record that counts of each data set and seed; seed 0 if nothing is random."""
         best: dict[tuple[str, int], Record] = {}
+        deterministic = self.deterministic
         for record in self.records:
-            place = (record.cell.dataset, 0 if self.deterministic else record.cell.seed)
+            place = (record.cell.dataset, 0 if deterministic else record.cell.seed)
             # There are several only if data was missing at first, or if nothing is random.
             other = best.setdefault(place, record)
             if other is not record and _weight(record) > _weight(other):
@@ -90,7 +101,18 @@ class Variant:
 
 def variants(records: Iterable[Record]) -> list[Variant]:
     """The variants of comparable records, with a different label each."""
-    similar = group_by(records, _identity).values()
+    identities: dict[tuple[object, ...], tuple[object, ...]] = {}
+
+    def identity(record: Record) -> tuple[object, ...]:
+        """`_identity`, which the cells of a training share."""
+        cell = record.cell
+        of_training = cell.training and cell.training.key
+        key = (_typed(cell.method), of_training, record.labels.get("method_options", ""))
+        if key not in identities:
+            identities[key] = _identity(record)
+        return identities[key]
+
+    similar = group_by(records, identity).values()
     return _with_unique_labels(
         [_variant(of_one) for group in similar for of_one in _split_by_training_data(group)]
     )
