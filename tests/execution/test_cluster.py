@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -195,6 +196,55 @@ def test_kills_on_slurm_change_no_record(
     (folder,) = (tmp_path / "runs" / RUNS).iterdir()
     logs = "".join(path.read_text() for path in (folder / "logs").glob("*.out"))
     assert "Requeued job" in logs
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("hurry")
+def test_a_job_at_its_time_limit_is_queued_again_and_resumes(
+    slurm: SlurmCluster,
+    world: tuple[Path, list[CellGroup]],
+    undisturbed: Mapping[str, dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    """Slurm itself warns the job; its limit of ten minutes is shortened while it trains."""
+    models, batches = world
+    steps, signals = tmp_path / "steps.txt", []
+
+    def logged() -> bool:
+        logs = [path.read_text() for path in (tmp_path / RUNS).glob("*/logs/*.out")]
+        return "Caught signal SIGUSR2" in "".join(logs)
+
+    def reach_the_limit() -> None:
+        wait_until(lambda: steps.exists() and steps.read_text().count("\n") >= 2, 300)
+        slurm.let_time_run_out()
+        wait_until(logged, 120)  # Slurm looks at time limits every 30 seconds
+        signals.append(steps.read_text().splitlines()[-1])
+        slurm.limit_time(10)
+
+    limiter = threading.Thread(target=reach_the_limit)
+    limiter.start()
+    engine = Slurm(memory="500MB", cpus=1, jobs=1, time="10")
+    engine.run(runner(tmp_path, models, rest=20.0), batches[:1], lambda event: None)
+    limiter.join()
+    (last,) = signals  # the step before the signal
+    done = [int(line.split()[1]) for line in steps.read_text().splitlines()]
+    last_step = int(last.split()[1])
+    assert 2 <= last_step < max(done)
+    assert done.count(1) == 1  # the second job began at the last saved step
+    assert done[done.index(last_step) + 1 :] in (
+        list(range(last_step, max(done) + 1)),
+        list(range(last_step + 1, max(done) + 1)),
+    )
+    expected = {one.key: undisturbed[one.key] for one in batches[0]}
+    assert measured(tmp_path) == expected
+    assert all(record.earlier == () for record in records(tmp_path).values())
 
 
 def test_kills_on_ray_change_no_record(

@@ -139,6 +139,20 @@ class SlurmCluster:
             if state == "PD" and reason == "BeginTime":
                 self.output("scontrol", "update", f"JobId={job}", "StartTime=now")
 
+    def let_time_run_out(self) -> None:
+        """Leave the running jobs one to two minutes, so that Slurm warns them at its next look."""
+        running = self.output("squeue", "-h", "--states=R", "--array", "--format=%i %M")
+        for job, used in map(str.split, running.splitlines()):
+            self._limit(job, int(used.split(":")[-2]) + 2)
+
+    def limit_time(self, minutes: int) -> None:
+        """Give all jobs this time limit, counted from their start."""
+        for job in self.output("squeue", "-h", "--array", "--format=%i").split():
+            self._limit(job, minutes)
+
+    def _limit(self, job: str, minutes: int) -> None:
+        self.output("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+
     def running(self) -> list[int]:
         """Process ids of the workers: what the steps of jobs run, with their children."""
         steps = [pid for pid, title in _stepds(self.root).items() if ".batch]" not in title]
