@@ -67,9 +67,10 @@ def build_with_variants(
     if task is not None and not chosen:
         names = {record.cell.task.name for record in known}
         raise unknown("record is of a task named", task, names, "tasks with records")
-    metrics = {score.metric for record in chosen for score in record.scores}
-    if metric is not None and metric not in metrics:
-        raise unknown("score is named", metric, metrics, "metrics in the records")
+    if metric is not None:
+        metrics = {score.metric for record in chosen for score in record.scores}
+        if metric not in metrics:
+            raise unknown("score is named", metric, metrics, "metrics in the records")
     kept = kept or Kept()
     result: list[TableWithVariants] = []
     for of_task in group_by(chosen, lambda record: record.cell.task.name).values():

@@ -93,7 +93,10 @@ def cells(
         warn(line)
     if request.validation:
         planned = on_validation(registry, input_digests, request.validation, planned)
-    return list(dict.fromkeys(planned))  # a cell that is requested twice runs once
+    first: dict[str, Cell] = {}
+    for cell in planned:  # a cell that is requested twice runs once
+        first.setdefault(cell.key, cell)
+    return list(first.values())
 
 
 def cells_of_all(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import median
 
 from rppbench.errors import UsageError
@@ -16,7 +17,7 @@ from rppbench.files.atomic import Problem
 from rppbench.planning.input_digests import BROKEN, MISSING
 from rppbench.planning.staleness import Check, why_learned_again, why_stale
 from rppbench.plugins.containment import contained, uncontained
-from rppbench.records.cell import Cell, Training
+from rppbench.records.cell import Cell, Pairs, Training
 from rppbench.records.record import CRASH, Cost, Record
 from rppbench.records.store import Store
 
@@ -66,7 +67,7 @@ def survey(
     for cell in planned:
         stored = known.get(cell.key)
         state = "todo" if stored is None else _recorded(stored)
-        if any(digest in (MISSING, BROKEN) for _, digest in cell.all_inputs):
+        if _unreadable(cell.inputs) or any(_unreadable(one.inputs) for one in cell.trainings):
             state = "blocked"
         why = why_stale(stored, checks) if stored is not None and state == "done" else ()
         if why:
@@ -83,6 +84,12 @@ def survey(
         seconds = 0.0 if state == "done" else _estimate(medians.get(_similarity(cell)), training)
         result.append(Planned(cell, state, training, len(needed), seconds, why))
     return result, problems
+
+
+@lru_cache(maxsize=4096)  # cells of one data set share theirs
+def _unreadable(inputs: Pairs) -> bool:
+    """Whether the digest of an input could not be computed."""
+    return any(digest in (MISSING, BROKEN) for _, digest in inputs)
 
 
 def _reason(refusal: Callable[[Cell], str], cell: Cell) -> str:
