@@ -218,6 +218,13 @@ def _separated(task: str) -> list[float]:
     return [table.ranking.separated, table.ranking.pairs, apart, len(tests)]
 
 
+def _tied(task: str) -> list[float]:
+    """The number of rows, and how many of them share the letter of the first."""
+    (table,) = (table for table in tables() if table.task == task)
+    letters = [row.rank.groups if row.rank else "" for row in table.rows]
+    return [len(letters), sum(bool(set(one) & set(letters[0])) for one in letters)]
+
+
 def _shots(label: str) -> list[float]:
     """Averages of a row for 1, 2, 4, 8 and 16 shots; the difference at 16 from zero-shot."""
     averages = []
@@ -243,6 +250,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "encoding": _encoding,
     "separated": _separated,
     "shots": _shots,
+    "tied": _tied,
 }
 
 

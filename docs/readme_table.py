@@ -1,0 +1,77 @@
+"""The table of README: the best row of each kind, from the committed cross-dataset page.
+
+python docs/readme_table.py        # writes it between README's marks
+
+A kind is where a method's learned values enter: nowhere, the text tower, the image tower, both, or a
+head on features. A kind's row is that with the highest average; of equals, the first on the page.
+So there is nothing to choose. Cells are copied from the page as they stand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from rppbench.plugins.options import options, parse_value
+from rppbench.plugins.registry import Registry
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGE = ROOT / "leaderboards" / "cross-dataset.md"
+TABLE = re.compile(r"(?<=<!-- leaderboard -->\n).*?(?=<!-- end -->)", re.DOTALL)
+COLUMNS = ("Average of 11", "Rank", "Seeds", "Parameters", "Train time")
+KINDS = {
+    (): "a head on features",
+    ("text",): "the text tower",
+    ("image",): "the image tower",
+    ("image", "text"): "both towers",
+}
+"""The towers that learned values enter, and what README calls it."""
+
+
+def kind(row: dict[str, Any], registry: Registry) -> str:
+    """Where the learned values of a row enter, from the method and its options."""
+    method = registry.get("methods", row["method"])
+    if method.learning is None:
+        return "nowhere"
+    defaults = options(method)
+    chosen = {name: parse_value(name, text, defaults[name]) for name, text in row["options"]}
+    return KINDS[tuple(sorted(method.prompted_towers(defaults | chosen)))]
+
+
+def page_rows() -> dict[str, dict[str, str]]:
+    """The first table of the page: each row's cells by column, by the row's name."""
+    text = PAGE.read_text(encoding="utf-8")
+    lines = text[text.index("| Method |") :].partition("\n\n")[0].splitlines()
+    heads, _, *body = ([cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines)
+    return {cells[0]: dict(zip(heads, cells, strict=True)) for cells in body}
+
+
+def table() -> str:
+    """README's table as Markdown."""
+    registry = Registry.load()
+    printed = page_rows()
+    first = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))["tables"][0]
+    best: dict[str, str] = {}
+    for row in first["rows"]:  # the best average first
+        best.setdefault(kind(row, registry), row["label"])
+    lines = [
+        " | ".join(["Learned values enter", "Best method", *COLUMNS]),
+        " | ".join(["---", "---", *["---:"] * len(COLUMNS)]),
+    ]
+    for name, label in best.items():
+        cells = [printed[label][column] for column in COLUMNS]
+        lines.append(" | ".join([name, label, *cells]))
+    return "".join(f"| {line} |\n" for line in lines)
+
+
+def main() -> None:
+    """Write the table into README."""
+    text = README.read_text(encoding="utf-8")
+    README.write_text(TABLE.sub(lambda _: table(), text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
