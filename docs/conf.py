@@ -30,6 +30,7 @@ include_patterns = [
     "methods/README.md",
     "datasets/README.md",
     "datasets/world/README.md",
+    "datasets/rppbench_datasets/world/licences/CREDITS.md",
     "tasks/README.md",
     "leaderboards/*.md",
     "leaderboards/embedded/README.md",
@@ -41,7 +42,7 @@ include_patterns = [
 exclude_patterns = [".*", "build", "dist", "runs", "data", "**/node_modules", "**/__pycache__"]
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["html_image"]
+
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 add_module_names = False
