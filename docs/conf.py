@@ -12,7 +12,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
 
 from made_pages import fill, markdown_docstring  # noqa: E402
 
@@ -20,7 +20,7 @@ from rppbench import __version__  # noqa: E402
 
 project = "rppbench"
 author = "rppbench maintainers"
-copyright = author  # noqa: A001  Sphinx's name
+copyright = author
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
@@ -43,6 +43,7 @@ exclude_patterns = [".*", "build", "dist", "runs", "data", "**/node_modules", "*
 
 myst_heading_anchors = 4
 
+smartquotes = False  # 'done' is a value
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 add_module_names = False

@@ -1,6 +1,6 @@
-"""Parts of pages that are made when the site is built, in place of marks such as MARK('methods').
+"""Parts of pages that are made when the site is built, in place of marks.
 
-A mark is a comment, so that who reads the file as it is sees only the sentences around it.
+A mark is a comment: readers of the file itself see only the sentences around it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import Any
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING, Any
 
 from rppbench.cli import COMMANDS
 from rppbench.contracts import _MODULES
@@ -22,6 +20,9 @@ from rppbench.plugins.options import choices, options
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import spell
 from rppbench.reporting.markdown import escape, markdown_table
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
 INDEX = "docs/index"
@@ -48,9 +49,9 @@ def fill(app: Sphinx, name: str, source: list[str]) -> None:
 
 def methods() -> Iterator[str]:
     """All methods with options and recipes."""
-    found = Registry.load().sound("methods").values()
-    yield from _summary((one.title, one.name, one.paper) for one in found)
-    for method in found:
+    components = Registry.load().sound("methods").values()
+    yield from _summary((one.title, one.name, one.paper) for one in components)
+    for method in components:
         yield from _component(method)
         recipes = method.learning.recipes if method.learning else ()
         if recipes:
@@ -67,17 +68,28 @@ def _recipe(recipe: Any) -> list[str]:
 
 def datasets() -> Iterator[str]:
     """All data sets, a table for each suite."""
-    found = list(Registry.load().sound("datasets").values())
-    suites = dict.fromkeys(dataset.suite for dataset in found)
+    components = list(Registry.load().sound("datasets").values())
+    suites = dict.fromkeys(dataset.suite for dataset in components)
     for suite in suites:
         yield from ["", f"## Suite `{suite}`" if suite else "## Without a suite", ""]
-        members = [dataset for dataset in found if dataset.suite == suite]
-        heads = ("Name", "Title", "What it is", "Role", "Classes", "Train / val / test", "Licence", "Source")
+        members = [dataset for dataset in components if dataset.suite == suite]
+        heads = (
+            "Name",
+            "Title",
+            "What it is",
+            "Role",
+            "Classes",
+            "Train / val / test",
+            "Licence",
+            "Source",
+        )
         yield from markdown_table(heads, map(_dataset, members), len(heads))
 
 
 def _dataset(dataset: Any) -> list[str]:
-    counts = [f"{dataset.counts[s]:,}" if s in dataset.counts else "–" for s in ("train", "val", "test")]
+    counts = [
+        f"{dataset.counts[s]:,}" if s in dataset.counts else "–" for s in ("train", "val", "test")
+    ]
     what = (inspect.getdoc(dataset) or "").partition("\n\n")[0].replace("\n", " ")
     return [
         f"`{dataset.name}`",
@@ -93,8 +105,8 @@ def _dataset(dataset: Any) -> list[str]:
 
 def others(kind: str) -> Iterator[str]:
     """All tasks or engines with their options."""
-    found = Registry.load().sound(kind).values()
-    for component in found:
+    components = Registry.load().sound(kind).values()
+    for component in components:
         yield from _component(component)
 
 
@@ -108,7 +120,9 @@ def backbones() -> Iterator[str]:
 
 
 def _summary(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    body = [[f"[{title}](#{_anchor(title, name)})", f"`{name}`", paper] for title, name, paper in rows]
+    body = [
+        [f"[{title}](#{_anchor(title, name)})", f"`{name}`", paper] for title, name, paper in rows
+    ]
     yield from markdown_table(("Title", "Name", "Paper"), body, 3)
 
 
@@ -199,7 +213,7 @@ def _directive(kind: str, name: str) -> Iterator[str]:
 
 
 def markdown_docstring(
-    app: Sphinx, what: str, name: str, obj: object, settings: object, lines: list[str]
+    app: Sphinx | None, what: str, name: str, obj: object, settings: object, lines: list[str]
 ) -> None:
     """Turn a docstring, in the Markdown that they are written in, into reStructuredText."""
     paragraphs = [list(group) for filled, group in groupby(lines, bool) if filled]
@@ -216,7 +230,7 @@ def _inline(line: str) -> str:
     parts = line.split("`")
     text = [re.sub(r"([*|]|_\b)", r"\\\1", part) for part in parts[::2]]
     code = [f"``{part}``" for part in parts[1::2]]
-    return "".join(part for pair in zip(text, [*code, ""]) for part in pair)
+    return "".join(part for pair in zip(text, [*code, ""], strict=False) for part in pair)
 
 
 # --- the index ------------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 rppbench report --output leaderboards --to build/report
 python docs/readme_picture.py build/report                 # writes docs/page.png
 
-Needs Chromium (or Google Chrome), `playwright` and Pillow. The picture has 64 colours, so that it is
-small.
+Needs Chromium (or Google Chrome), `playwright` and Pillow. The picture has 64 colours, so that it
+is small.
 """
 
 from __future__ import annotations

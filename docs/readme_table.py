@@ -2,9 +2,9 @@
 
 python docs/readme_table.py        # writes it between README's marks
 
-A kind is where a method's learned values enter: nowhere, the text tower, the image tower, both, or a
-head on features. A kind's row is that with the highest average; of equals, the first on the page.
-So there is nothing to choose. Cells are copied from the page as they stand.
+A kind is where a method's learned values enter: nowhere, the text tower, the image tower, both, or
+a head on features. A kind's row is that with the highest average; of equals, the first on the
+page. So there is nothing to choose. Cells are copied from the page as they stand.
 """
 
 from __future__ import annotations
