@@ -40,7 +40,10 @@ NEEDED = {
     "score": "nothing is at",
 }
 """What commands answer whose files only the reader has; an invalid flag would be refused first."""
-PARSED = ("leaderboard", "report", "records", "publish", "merge", "reproduce", ["data", "prepare"])
+PARSED = (
+    *("leaderboard", "report", "records", "publish", "merge", "compare", "power", "reproduce"),
+    ["data", "prepare"],
+)
 """Commands that are only parsed: they need records, write pages or fetch; other tests run them."""
 LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
 FILE = re.compile(
