@@ -67,40 +67,34 @@ def _recipe(recipe: Any) -> list[str]:
 
 
 def datasets() -> Iterator[str]:
-    """All data sets, a table for each suite."""
+    """All data sets, a table for each suite; what all of a suite share stands above it."""
     components = list(Registry.load().sound("datasets").values())
-    suites = dict.fromkeys(dataset.suite for dataset in components)
-    for suite in suites:
+    for suite in dict.fromkeys(dataset.suite for dataset in components):
         yield from ["", f"## Suite `{suite}`" if suite else "## Without a suite", ""]
-        members = [dataset for dataset in components if dataset.suite == suite]
-        heads = (
-            "Name",
-            "Title",
-            "What it is",
-            "Role",
-            "Classes",
-            "Train / val / test",
-            "Licence",
-            "Source",
-        )
-        yield from markdown_table(heads, map(_dataset, members), len(heads))
+        rows = [_dataset(dataset) for dataset in components if dataset.suite == suite]
+        shared = {
+            name: value
+            for name, value in rows[0].items()
+            if len(rows) > 1 and all(row[name] == value for row in rows)
+        }
+        yield from (f"- {name}: {value}" for name, value in shared.items() if value)
+        heads = [name for name in rows[0] if name not in shared]
+        body = [[row[name] for name in heads] for row in rows]
+        yield from ["", *markdown_table(heads, body, len(heads))]
 
 
-def _dataset(dataset: Any) -> list[str]:
-    counts = [
-        f"{dataset.counts[s]:,}" if s in dataset.counts else "–" for s in ("train", "val", "test")
-    ]
-    what = (inspect.getdoc(dataset) or "").partition("\n\n")[0].replace("\n", " ")
-    return [
-        f"`{dataset.name}`",
-        escape(dataset.title),
-        what.replace("|", "\\|"),
-        f"large {dataset.role}" if dataset.large else dataset.role,
-        f"{dataset.size:,}" if dataset.size else "",
-        " / ".join(counts) if dataset.counts else "",
-        escape(dataset.licence),
-        escape(dataset.paper or dataset.origin),
-    ]
+def _dataset(dataset: Any) -> dict[str, str]:
+    what = " ".join((inspect.getdoc(dataset) or "").partition("\n\n")[0].split())
+    counts = [f"{number:,} {split}" for split, number in dataset.counts.items()]
+    return {
+        "Name": f"`{dataset.name}`",
+        "What it is": f"**{escape(dataset.title)}.** " + what.replace("|", "\\|"),
+        "Role": f"large {dataset.role}" if dataset.large else dataset.role,
+        "Classes": f"{dataset.size:,}" if dataset.size else "",
+        "Images": ", ".join(counts),
+        "Licence": escape(dataset.licence),
+        "Source": escape(dataset.paper or dataset.origin),
+    }
 
 
 def others(kind: str) -> Iterator[str]:

@@ -168,6 +168,12 @@ def test_ci_runs_the_second_command_of_the_readme() -> None:
     assert develop.strip() in (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
 
 
+def test_the_site_is_built_by_one_command_in_ci_and_on_the_page() -> None:
+    command = blocks("README.md", "sh")[-1].strip()
+    assert "sphinx-build -W" in command
+    assert f"- run: {command}\n" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+
+
 def test_the_readme_shows_the_best_row_of_each_kind_of_the_committed_leaderboard() -> None:
     shown = readme_table.TABLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     assert shown == [readme_table.table()], "run `python docs/readme_table.py`"
