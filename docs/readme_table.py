@@ -4,7 +4,8 @@ python docs/readme_table.py        # writes it between README's marks
 
 A kind is where a method's learned values enter: nowhere, the text tower, the image tower, both, or
 a head on features. A kind's row is that with the highest average; of equals, the first on the
-page. So there is nothing to choose. Cells are copied from the page as they stand.
+page. So there is nothing to choose. Cells are copied from the page, without the bold print of the
+best in a column: in these columns rows need not be separated.
 """
 
 from __future__ import annotations
@@ -58,11 +59,11 @@ def table() -> str:
     for row in first["rows"]:  # the best average first
         best.setdefault(kind(row, registry), row["label"])
     lines = [
-        " | ".join(["Learned values enter", "Best method", *COLUMNS]),
+        " | ".join(["Learned values enter", "Method", *COLUMNS]),
         " | ".join(["---", "---", *["---:"] * len(COLUMNS)]),
     ]
     for name, label in best.items():
-        cells = [printed[label][column] for column in COLUMNS]
+        cells = [printed[label][column].replace("**", "") for column in COLUMNS]
         lines.append(" | ".join([name, label, *cells]))
     return "".join(f"| {line} |\n" for line in lines)
 
