@@ -11,7 +11,6 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
-ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 
 from made_pages import fill, markdown_docstring  # noqa: E402
@@ -42,7 +41,6 @@ include_patterns = [
 exclude_patterns = [".*", "build", "dist", "runs", "data", "**/node_modules", "**/__pycache__"]
 
 myst_heading_anchors = 4
-
 smartquotes = False  # 'done' is a value
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
