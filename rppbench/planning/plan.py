@@ -227,6 +227,7 @@ class _Planner:
             task_explicit.setdefault("suite", self.suite)
         task = resolve(task_class, task_explicit)
         suite = str(dict(task.options).get("suite", ""))
+        built_task = task_class(**dict(task.options))
 
         method_name, explicit = registry.choose("methods", method_text)
         method_class: type[Method] = registry.get("methods", method_name)
@@ -238,7 +239,8 @@ class _Planner:
         @cache
         def learning_of(source: str, shots: int) -> tuple[Choice, Recipe]:
             """How the method learns on a source."""
-            recipe = select(recipes, task_name, suite, named, source=source, shots=shots)
+            learned_for = built_task.learns_as or task_name
+            recipe = select(recipes, learned_for, suite, named, source=source, shots=shots)
             changes = _settings(request, "recipe", recipe.values(), used)
             recipe = changed(method_class, recipe, changes, self.notes)
             # In rising precedence: the method's defaults, its recipe's options, the user's options.
@@ -247,7 +249,6 @@ class _Planner:
             return method, recipe
 
         trained = learning is not None
-        built_task = task_class(**dict(task.options))
         listed = built_task.assignments(self.catalog, method_class)
         assignments = [self._spelled(one) for one in checked_assignments(task_name, listed)]
         if not assignments and not self.wanted:

@@ -40,6 +40,16 @@ def rppbench_resolve_dataset(name: str) -> type[Dataset] | None:
 
 
 @hookspec
+def rppbench_derive_dataset(kind: str, base: type[Dataset]) -> type[Dataset] | None:
+    """The data set 'KIND:NAME' that is made from the data set `base` of that name, or None.
+
+    It is asked for names that no plugin resolves. Its `name` is 'KIND:' and the name of `base`. The
+    same arguments give the same class.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def rppbench_tasks() -> list[type[Task]]:
     """Tasks: what methods learn on and are scored on."""
     raise NotImplementedError

@@ -94,10 +94,20 @@ class Registry:
         known = self.all(kind)
         if name in known or kind != "datasets":
             return known.get(name)
-        for implementation in self.manager.hook.rppbench_resolve_dataset.get_hookimpls():
+        hook = self.manager.hook
+        if (resolved := self._made(hook.rppbench_resolve_dataset, name)) is not None:
+            return resolved
+        derivation, colon, of = name.partition(":")
+        base = self.find(kind, of) if colon else None
+        return base and self._made(hook.rppbench_derive_dataset, derivation, base)
+
+    def _made(self, hook: pluggy.HookCaller, *arguments: Any) -> Any | None:
+        """The first data set that a plugin makes of the arguments, of which the first is text."""
+        kind, name = "datasets", arguments[0]
+        for implementation in hook.get_hookimpls():
             try:
                 with contained():
-                    component = implementation.function(name)
+                    component = implementation.function(*arguments)
                     fault = None if component is None else fault_of(kind, component)
             except UsageError:
                 raise

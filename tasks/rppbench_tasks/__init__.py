@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rppbench import hookimpl
 
 if TYPE_CHECKING:
-    from rppbench.contracts import Task
+    from rppbench.contracts import Dataset, Task
 
 
 @hookimpl
@@ -33,3 +33,11 @@ def rppbench_tasks() -> list[type[Task]]:
         Validation,
     ]
     return [*learned, Segmentation, Detection]
+
+
+@hookimpl
+def rppbench_derive_dataset(kind: str, base: type[Dataset]) -> type[Dataset] | None:
+    """The true regions of a data set: 'masks:NAME', 'stretched-masks:NAME', 'boxes:NAME'."""
+    from rppbench_tasks.proposing.true_regions import regions_of
+
+    return regions_of(kind, base)

@@ -11,13 +11,12 @@ Shapes: n proposals of an image, c classes, e embedding.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from rppbench.contracts import (
@@ -35,11 +34,19 @@ from rppbench.contracts import (
 from rppbench.errors import UsageError, unknown
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench_tasks import box_results
-from rppbench_tasks.proposing.boxes import Boxes, BoxSource, TrueBoxes, overlaps, suppress
+from rppbench_tasks.proposing.boxes import (
+    CONTEXT,
+    Boxes,
+    BoxSource,
+    TrueBoxes,
+    overlaps,
+    square_around,
+    suppress,
+)
 from rppbench_tasks.proposing.files import BoxFile
 from rppbench_tasks.proposing.models import Detector
 from rppbench_tasks.proposing.regions import Regions
-from rppbench_tasks.proposing.task import ProposalTask
+from rppbench_tasks.proposing.task import ProposalTask, Start
 from rppbench_tasks.shots import ShotsOfRecipe
 
 
@@ -52,7 +59,7 @@ class Detection(ProposalTask):
     paper = "arXiv:2201.02605, arXiv:2304.04704"
     metric = "AP50"
     targets = "detection"
-    later_options = ("score", "published")
+    later_options = ("score", "published", *ProposalTask.tuning_options)
     proposers: ClassVar[dict[str, Callable[[DetectionSet, str], BoxSource]]] = {
         "regions": lambda data, path: Regions(),
         "file": lambda data, path: BoxFile(data, Path(path).expanduser()),
@@ -73,13 +80,16 @@ class Detection(ProposalTask):
         proposals: str = "regions",
         path: str = "",
         at_most: Annotated[int, Range(1, 100_000)] = 100,
-        context: Annotated[float, Range(0, 100)] = 0.1,
+        context: Annotated[float, Range(0, 100)] = CONTEXT,
         temperature: Annotated[float, Range(0)] = 50.0,
         overlap: Annotated[float, Range(0, 1)] = 0.5,
         threshold: Annotated[float, Range(0, 1)] = 0.02,
         detections: Annotated[int, Range(1, 100_000)] = 300,
         score: Literal["product", "class"] = "product",
         published: bool = False,
+        tune: bool = False,
+        start: Start = "pretrained",
+        regions: str = "",
     ) -> None:
         """`path` is the file of the proposals or the folder of their model, `at_most` the largest
         number kept for an image, true boxes excepted; `context` widens a crop on each side by this
@@ -93,7 +103,10 @@ class Detection(ProposalTask):
                 "published=on sets at_most, threshold, detections and score: leave these options "
                 "out"
             )
+        if tune and context != CONTEXT:
+            raise UsageError(f"tune=on learns from crops with context={CONTEXT:g}")
         super().__init__(suite=suite, source=source, shots=shots)
+        self._tune(tune, start, regions)
         if proposals not in self.proposers:
             raise unknown("source of proposals is named", proposals, self.proposers, "sources")
         self.proposals, self.path, self.at_most = proposals, path, at_most
@@ -104,6 +117,9 @@ class Detection(ProposalTask):
             raise UsageError(f"proposals={proposals} takes path=...")
         if proposals in ("regions", "true") and path:
             raise UsageError(f"proposals={proposals} takes no path")
+
+    def crops(self) -> str:
+        return "boxes"
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """AP50; AP at other overlaps, by size and of seen and unseen classes.
@@ -207,7 +223,9 @@ class Detection(ProposalTask):
 
         def crops() -> Tensor:
             image = bench.dataset.image(sample)
-            return bench.regions.encoder.encode(crop(image, box, self.context) for box in boxes)
+            return bench.regions.encoder.encode(
+                square_around(image, box, self.context) for box in boxes
+            )
 
         digest = hashlib.sha256(boxes.tobytes()).hexdigest()
         key = {"crops": digest, "sample": sample.key, "context": self.context, "version": 1}
@@ -237,14 +255,3 @@ def inside(
     cut = np.concatenate([low, high - low], 1)
     kept = (cut[:, 2:] > 0).all(1)
     return cut[kept], scores[kept]
-
-
-def crop(image: Image.Image, box: Sequence[float], context: float) -> Image.Image:
-    """A square around a box, wider than it by `context` on each side, clipped to the image."""
-    x, y, width, height = (float(edge) for edge in box)
-    side = max(width, height) * (1 + 2 * context)
-    centre_x, centre_y = x + width / 2, y + height / 2
-    left, top = max(0, round(centre_x - side / 2)), max(0, round(centre_y - side / 2))
-    right = min(image.width, max(left + 1, round(centre_x + side / 2)))
-    bottom = min(image.height, max(top + 1, round(centre_y + side / 2)))
-    return image.crop((min(left, right - 1), min(top, bottom - 1), right, bottom))

@@ -29,7 +29,7 @@ from rppbench_tasks.proposing.files import MaskFiles
 from rppbench_tasks.proposing.masks import MaskSource
 from rppbench_tasks.proposing.models import Segmenter
 from rppbench_tasks.proposing.regions import Regions
-from rppbench_tasks.proposing.task import ProposalTask
+from rppbench_tasks.proposing.task import ProposalTask, Start
 from rppbench_tasks.segmenting import map_results
 from rppbench_tasks.segmenting.dense import DenseHead, Enlarge
 from rppbench_tasks.segmenting.mean_iou import Absent, Confusion
@@ -50,7 +50,15 @@ class Segmentation(ProposalTask):
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
     targets = "segmentation"
-    later_options = ("geometry", "votes", "threshold", "enlarge", "names", "absent")
+    later_options = (
+        "geometry",
+        "votes",
+        "threshold",
+        "enlarge",
+        "names",
+        "absent",
+        *ProposalTask.tuning_options,
+    )
     heads: ClassVar[dict[str, Callable[[Segmentation, Bench, SegmentationSet], Head]]] = {
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
         "dense": lambda task, bench, data: task.dense(bench, data),
@@ -83,6 +91,9 @@ class Segmentation(ProposalTask):
         enlarge: Enlarge = "probabilities",
         names: Wording = "own",
         absent: Absent = "count",
+        tune: bool = False,
+        start: Start = "pretrained",
+        regions: str = "",
     ) -> None:
         """`published` takes what the papers fix from each data set, as ZSSeg or MaskCLIP have it.
 
@@ -104,10 +115,15 @@ class Segmentation(ProposalTask):
         if proposals not in self.proposers:
             raise unknown("source of proposals is named", proposals, self.proposers, "sources")
         super().__init__(suite=suite, source=source, shots=shots)
+        self._tune(tune, start, regions)
         self.kind, self.view, self.proposals, self.path = head, view, proposals, path
         self.published, self.short, self.long = published, short, long
         self.settings = Settings(weight, geometry, votes, threshold)
         self.enlarge, self.names, self.absent = enlarge, names, absent
+
+    def crops(self) -> str:
+        stretched = self.settings.geometry == "stretch" or self.published
+        return "stretched-masks" if stretched else "masks"
 
     def parts(self) -> Sequence[type | Callable[..., object]]:
         """The head and the source of the proposals."""

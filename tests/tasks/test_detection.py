@@ -15,8 +15,8 @@ from rppbench.errors import UsageError
 from rppbench_datasets.detection.coco import Coco, CocoOpenVocabulary
 from rppbench_datasets.detection.lvis import Lvis, LvisMinival
 from rppbench_datasets.detection.objects365 import Objects365
-from rppbench_tasks.detection import Detection, crop, inside
-from rppbench_tasks.proposing.boxes import overlaps, suppress
+from rppbench_tasks.detection import Detection, inside
+from rppbench_tasks.proposing.boxes import overlaps, square_around, suppress
 
 
 @dataclass
@@ -83,7 +83,7 @@ def test_boxes_outside_an_image_are_cut_or_left_out() -> None:
 
 @pytest.mark.parametrize("box", [(0, 0, 0.2, 0.2), (19.9, 9.9, 0.1, 0.1), (0, 0, 20, 10)])
 def test_a_crop_is_never_empty(box: tuple[float, ...]) -> None:
-    part = crop(Image.new("RGB", (20, 10)), box, 0.1)
+    part = square_around(Image.new("RGB", (20, 10)), box, 0.1)
     assert min(part.size) >= 1
 
 

@@ -5,6 +5,7 @@ Boxes are (n, 4) x, y, width, height in pixels, scores (n,) in 0..1, best first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rppbench.contracts import DetectionSet, Sample
+
+CONTEXT = 0.1
+"""Share of a box by which its crop is wider on each side."""
 
 Boxes = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -83,3 +87,14 @@ def suppress(
         hidden = (shared[box_of] > limit) & active[:, None]  # (c, n)
         alive &= ~(hidden.T & (rank > position))
     return alive
+
+
+def square_around(image: Image.Image, box: Sequence[float], context: float) -> Image.Image:
+    """A square around a box, wider than it by `context` on each side, clipped to the image."""
+    x, y, width, height = (float(edge) for edge in box)
+    side = max(width, height) * (1 + 2 * context)
+    centre_x, centre_y = x + width / 2, y + height / 2
+    left, top = max(0, round(centre_x - side / 2)), max(0, round(centre_y - side / 2))
+    right = min(image.width, max(left + 1, round(centre_x + side / 2)))
+    bottom = min(image.height, max(top + 1, round(centre_y + side / 2)))
+    return image.crop((min(left, right - 1), min(top, bottom - 1), right, bottom))

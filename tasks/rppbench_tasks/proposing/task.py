@@ -4,23 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from rppbench.contracts import Assignment, Catalog, Method
+from rppbench.errors import UsageError
 from rppbench.files.digests import content_digest
 from rppbench_tasks.cross_dataset import CrossDataset
+
+Start = Literal["pretrained", "new"]
+"""The prompts that are tuned on regions: those of the task `pretraining`, or new ones."""
 
 
 class ProposalTask(CrossDataset):
     """A task whose training is that of `cross-dataset` and whose proposals may come from files.
 
-    The content of these files is part of a cell's identity: another file makes another cell.
+    The content of these files is part of a cell's identity: another file makes another cell. With
+    `tune`, prompts learn from the true regions of seen classes in training images, as POMP's for
+    segmentation; `regions` names the data set of these images, by default the scored one.
     """
 
+    tuning_options: ClassVar[tuple[str, ...]] = ("tune", "start", "regions")
+    tune: bool
+    start: Start
+    regions: str
     proposers: ClassVar[Mapping[str, Callable[..., object]]]
     """Sources of proposals by the value of `proposals=`."""
     proposals: str
     path: str
     """File or folder of the proposals; '' if they are computed without one."""
+
+    def _tune(self, tune: bool, start: Start, regions: str) -> None:
+        """Take the options. UsageError for others without `tune`."""
+        if not tune and (start, regions) != ("pretrained", ""):
+            raise UsageError("start and regions say what tune=on learns from: add tune=on")
+        self.tune, self.start, self.regions = tune, start, regions
+        self.learns_as = "fine-tune" if tune else ""
+
+    def crops(self) -> str:
+        """How true regions are cut out, as at the start of a data set's name ('masks')."""
+        raise NotImplementedError
+
+    def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:
+        """Those of `cross-dataset`, or a training for each set whose regions are learned from."""
+        if not self.tune:
+            return super().assignments(catalog, method)
+        before = self.source or catalog.source(self.suite, True)
+        start = before if self.start == "pretrained" else ""
+        return [
+            Assignment(
+                target,
+                f"{self.crops()}:{self.regions or target}",
+                "seen",
+                self.shots or None,
+                start,
+            )
+            for target in catalog.names(self.suite, self.targets)
+        ]
 
     def parts(self) -> Sequence[type | Callable[..., object]]:
         """The source of the proposals, which may be a plugin's."""

@@ -11,11 +11,18 @@ from rppbench.contracts import RegionEncoder
 from rppbench_tasks.proposing.masks import Part
 
 
-def cut_out(image: Image.Image, part: Part, fill: tuple[int, int, int]) -> Image.Image:
-    """A square image with a mask's box in its middle; outside the mask it has the colour `fill`."""
+def cut_out(
+    image: Image.Image, part: Part, fill: tuple[int, int, int], padded: bool = True
+) -> Image.Image:
+    """A square image with a mask's box in its middle; outside the mask it has the colour `fill`.
+
+    If it is not `padded`, the box is stretched to the square instead.
+    """
     pixels = np.array(image.crop(_box(part)))
     pixels[~part.mask] = fill
     side = max(pixels.shape[:2])
+    if not padded:
+        return Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
     # A square, or the centre crop of the tower's preprocessing would cut long objects.
     square = np.full((side, side, 3), fill, np.uint8)
     y, x = (side - pixels.shape[0]) // 2, (side - pixels.shape[1]) // 2
