@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.towers import TextKind as TextKind
     from rppbench.contracts.towers import Tokens as Tokens
     from rppbench.records.cell import Option as Option
+    from rppbench.records.outcomes import PerImage as PerImage
     from rppbench.records.record import Score as Score
 
 _MODULES: dict[str, tuple[str, ...]] = {
@@ -166,6 +167,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Tokens",
     ),
     "rppbench.records.cell": ("Option",),
+    "rppbench.records.outcomes": ("PerImage",),
     "rppbench.records.record": ("Score",),
 }
 """Where each public name is defined; the imports above repeat it for type checkers."""

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.regions import Detections, DetectionSet, Instance
+from rppbench.evaluation.leave_one_out import LeaveOneOut
+from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Score
 
 PAIRS = 200_000
@@ -88,9 +90,37 @@ class AveragePrecision:
         else:
             values = self._lvis(rows, scores)
         prefix = "mask_" if self.masks else ""
+        kept = {} if self.federated or self.masks else self._influence()
         return [
-            Score(prefix + name, 100 * value) for name, value in values.items() if value is not None
+            Score(prefix + name, 100 * value, per_image=kept.get(name))
+            for name, value in values.items()
+            if value is not None
         ]
+
+    def _influence(self) -> dict[str, PerImage]:
+        """How much AP and AP50 depend on each image; {} where that would take too long."""
+        collected = LeaveOneOut(len(self.data.classes), COCO_LIMIT)
+        parts = zip(self._rows, self._boxes, self._scores, self._instances, strict=True)
+        images = [(boxes, scores, rows[:, 1], own) for rows, boxes, scores, own in parts]
+        for at in sorted(range(len(images)), key=self._id):
+            boxes, scores, labels, instances = images[at]
+            collected.add(instances, Detections(boxes, scores, labels))
+        without = collected.precision() if len(images) > 1 else None
+        if without is None:
+            return {}
+        order = np.argsort([self._id(at) for at in range(len(images))]).argsort()
+        unseen = np.isin(np.arange(len(self.data.classes)), list(self.data.unseen()))
+        chosen = {"AP50": (slice(0, 1), slice(None)), "AP": (slice(None), slice(None))}
+        if unseen.any():
+            chosen |= {"AP50_seen": (slice(0, 1), ~unseen), "AP50_unseen": (slice(0, 1), unseen)}
+        kept: dict[str, PerImage] = {}
+        for name, (thresholds, classes) in chosen.items():
+            values = without[order][:, thresholds][:, :, classes]
+            known = ~np.isnan(values)
+            sums, counts = np.where(known, values, 0).sum((1, 2)), known.sum((1, 2))
+            if counts.all():
+                kept[name] = PerImage.left_out((100 * sums / counts).tolist())
+        return kept
 
     def _coco(self, precision: NDArray[np.float64]) -> dict[str, float | None]:
         values = _summary(precision)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rppbench.records.outcomes import IMAGE
-from rppbench.records.record import Record
+from rppbench.records.outcomes import IMAGE, PerImage
+from rppbench.records.record import Record, Score
 from rppbench.stats.intervals import harmonic_mean
 from rppbench.stats.two_level import Part, Values
 
@@ -52,6 +52,8 @@ def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
         return "no number"
     if metric == HARMONIC_MEAN and score.per_image is None:
         return _harmonic(record, score.value / 100)
+    if score.per_image is not None and score.total is None:
+        return _influence(score, score.per_image)
     try:
         right, groups = score.outcomes(), score.groups()
     except ValueError as error:
@@ -60,6 +62,18 @@ def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
         return f"{metric} {NOT_KEPT}"
     numbers = None if groups is None else np.array(groups, np.int64)
     return Outcomes(np.array(right, np.int8), numbers, score.per_image.unit, True)
+
+
+def _influence(score: Score, per_image: PerImage) -> Outcomes | str:
+    """The score, to which each image adds its influence (to first order, as below)."""
+    try:
+        influence = per_image.influence()
+    except ValueError as error:
+        return f"{score.metric} cannot be read image by image: {error}"
+    if not influence:
+        return f"{score.metric} {NOT_KEPT}"
+    values = np.array(influence) / 100
+    return Outcomes(score.value / 100 + values - values.mean(), None, IMAGE, False)
 
 
 def _harmonic(record: Record, mean: float) -> Outcomes | str:

@@ -1,7 +1,11 @@
-"""Outcomes of single test images, one bit each, and the groups of images that belong together."""
+"""What single test images contribute to a score: their outcomes, one bit each, and the groups of
+images that belong together; or, where a score is no mean over images, how much it depends on each.
+"""
 
 from __future__ import annotations
 
+import math
+import struct
 import sys
 import zlib
 from array import array
@@ -17,9 +21,10 @@ IMAGE = "image"
 
 
 class _Content(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    outcomes: str
+    outcomes: str = ""
     groups: str = ""
     unit: str = IMAGE
+    influence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,10 @@ class PerImage:
     """
 
     json: bytes
-    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups" and "unit"."""
+    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups" and "unit".
+
+    Or {"influence": "..."}, as `pack_influence` wrote it.
+    """
 
     @classmethod
     def of(cls, right: Iterable[bool], groups: Sequence[str] = (), unit: str = IMAGE) -> PerImage:
@@ -44,6 +52,18 @@ class PerImage:
             content.groups, content.unit = pack_groups(groups), unit
         return cls(msgspec.json.encode(content))
 
+    @classmethod
+    def left_out(cls, without: Sequence[float]) -> PerImage:
+        """Packs how much a score depends on each image: `without` are its values, in percent, with
+        each of n images left out in turn.
+
+        An image's influence is n - 1 times the deviation of the score without it (the jackknife):
+        if the score were a mean over images, the deviation of the image from the mean.
+        """
+        mean = sum(without) / len(without) if without else 0.0
+        influence = [(len(without) - 1) * (mean - value) for value in without]
+        return cls(msgspec.json.encode(_Content(influence=pack_influence(influence))))
+
     @property
     def unit(self) -> str:
         """What images are drawn by: 'image', or what a group is."""
@@ -55,7 +75,17 @@ class PerImage:
 
     def outcomes(self, total: int) -> list[bool]:
         """For each of the `total` images, whether it was right. ValueError for damaged data."""
+        if self.influence() is not None:
+            raise ValueError("the influence of images is kept, not their outcomes")
         return unpack_outcomes(self._content.outcomes, total)
+
+    def influence(self) -> list[float] | None:
+        """The influence of each image, in percentage points; None where outcomes are kept.
+
+        ValueError for damaged data.
+        """
+        packed = self._content.influence
+        return unpack_influence(packed) if packed else None
 
     def groups(self, total: int) -> list[int] | None:
         """For each of the `total` images, the number of its group; None if each is on its own.
@@ -94,6 +124,28 @@ def unpack_outcomes(text: str, total: int) -> list[bool]:
     if "1" in bits[total:]:
         raise ValueError(f"outcomes hold more than {total} images")
     return [bit == "1" for bit in bits[:total]]
+
+
+LARGEST = 65504.0
+"""The largest number of 16 bits."""
+
+
+def pack_influence(values: Iterable[float]) -> str:
+    """Numbers as 16-bit floats, little-endian, zlib, base64: three digits, enough for a spread."""
+    cut = [max(-LARGEST, min(LARGEST, value)) for value in values]
+    return b64encode(zlib.compress(struct.pack(f"<{len(cut)}e", *cut), 9)).decode("ascii")
+
+
+def unpack_influence(text: str) -> list[float]:
+    """The numbers that `pack_influence` wrote. ValueError for any other text."""
+    try:
+        packed = zlib.decompress(b64decode(text, validate=True))
+        values = list(struct.unpack(f"<{len(packed) // 2}e", packed))
+    except (zlib.error, struct.error) as error:
+        raise ValueError(f"the influence of images is damaged: {error}") from error
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError("the influence of an image is not a number")
+    return values
 
 
 def pack_groups(groups: Sequence[str]) -> str:

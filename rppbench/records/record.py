@@ -49,7 +49,8 @@ class Score:
     correct: int | None = None
     total: int | None = None
     per_image: PerImage | None = None
-    """Outcomes of the `total` images; None where single images have none or they are not kept."""
+    """Outcomes of the `total` images, or for a score without counts the influence of each image on
+    it; None where neither is kept."""
 
     confidence: bytes | None = field(default=None, compare=False, repr=False)
     """Probability of the best class of each of the `total` images, as little-endian float32. Held

@@ -7,7 +7,7 @@ import pytest
 
 from rppbench.contracts.regions import IGNORED
 from rppbench.errors import UsageError
-from rppbench_tasks.segmenting.mean_iou import Confusion, Labels
+from rppbench_tasks.segmenting.mean_iou import Absent, Confusion, Labels
 
 
 def maps(seed: int = 0) -> list[tuple[Labels, Labels]]:
@@ -99,3 +99,24 @@ def test_maps_that_do_not_fit_and_labels_out_of_range_are_refused() -> None:
             confusion.add(truth.astype(np.uint16), predicted.astype(np.uint16))
     with pytest.raises(UsageError, match="no pixel"):
         list(confusion.scores())
+
+
+@pytest.mark.parametrize("absent", ["count", "skip"])
+def test_influence_is_how_the_score_changes_without_an_image(absent: Absent) -> None:
+    pairs = maps(3)
+    complete = Confusion(6)
+    for truth, predicted in pairs:
+        complete.add(truth, predicted)
+    without = []
+    for left_out in range(3):
+        confusion = Confusion(6)
+        for at, (truth, predicted) in enumerate(pairs):
+            if at != left_out:
+                confusion.add(truth, predicted)
+        without.append({score.metric: score.value for score in confusion.scores((2, 4), absent)})
+    kept = {s.metric: s.per_image for s in complete.scores((2, 4), absent) if s.per_image}
+    assert set(kept) == {"hiou", "seen", "unseen", "miou"}
+    for name, per_image in kept.items():
+        values = np.array([one[name] for one in without])
+        expected = 2 * (values.mean() - values)
+        assert per_image.influence() == pytest.approx(expected.tolist(), rel=2e-3, abs=1e-3)
