@@ -73,7 +73,7 @@ def test_influence_is_kept_in_three_digits_and_damage_is_an_error() -> None:
 
 def dense(method: str, seed: int, without: Sequence[float], value: float = 20.0) -> Record:
     score = Score("hiou", value, per_image=PerImage.left_out(without))
-    return record(method, "scenes", seed, trained=True, metric="hiou", scores=(score,))
+    return replace(record(method, "scenes", seed, scores=(score,)), metric="hiou")
 
 
 def test_scenes_are_the_units_of_a_score_that_is_no_mean_over_them() -> None:
