@@ -16,9 +16,9 @@ def rppbench_datasets() -> list[type[Dataset]]:
     from rppbench_datasets import clip_benchmark, coop, demo, detection, segmentation, styled
     from rppbench_datasets.imagenet21k import ImageNet21K
     from rppbench_datasets.scenes import Scenes
-    from rppbench_datasets.styled_scenes import StyledScenes
+    from rppbench_datasets.styled_scenes import StyledObjects, StyledScenes
 
-    rendered: list[type[Dataset]] = [Scenes, *styled.SETS, StyledScenes]
+    rendered: list[type[Dataset]] = [Scenes, *styled.SETS, StyledScenes, StyledObjects]
     return [
         *demo.SETS,
         *coop.SETS,

@@ -1,4 +1,5 @@
-"""The data set `demo-2-scenes`: scenes of version 2 of the embedded world, in its style.
+"""The data sets `demo-2-scenes` and `demo-2-objects`: scenes of version 2 of the embedded world, in
+its style, with label maps and boxes.
 
 They are composed like those of `demo-scenes`, of drawings by the artists of their split: training
 scenes show training drawings of seen classes, test scenes test drawings. Unseen classes are held
@@ -74,3 +75,11 @@ class StyledScenes(Scenes):
             *(self.classes, list(self.unseen()), artwork_digests()),
         )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+
+
+class StyledObjects(StyledScenes):
+    """The same scenes as a detection data set."""
+
+    name = "demo-2-objects"
+    title = "Objects"
+    role = "detection"

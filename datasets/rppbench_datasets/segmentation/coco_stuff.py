@@ -20,6 +20,8 @@ class CocoStuff(LabelMaps):
     names = "coco_stuff"
     maps = "coco/stuffthingmaps_detectron2/val2017"
     images = "coco/val2017"
+    train_maps = "coco/stuffthingmaps_detectron2/train2017"
+    train_images = "coco/train2017"
     size = 171
     counts = {"test": 5_000}
     sources = prepared(images, maps, origin)

@@ -32,7 +32,11 @@ NOT_SCORED = 255
 
 
 class LabelMaps(SegmentationSet):
-    """A segmentation data set with one split, 'test': the official validation images."""
+    """A segmentation data set: 'test' are the official validation images.
+
+    'train' are those of the folder `train_maps`, where a set names one; their seen classes can be
+    learned from.
+    """
 
     suite: ClassVar[str] = "coop"
     role: ClassVar[str] = "segmentation"
@@ -45,6 +49,10 @@ class LabelMaps(SegmentationSet):
     listing: ClassVar[str] = ""
     """File below the data root that lists the images, a path or name first in each line; '' if
     every map of the folder belongs to the set."""
+    train_maps: ClassVar[str] = ""
+    """Folder of label maps of training images below the data root; '' if none are read."""
+    train_images: ClassVar[str] = ""
+    """Folder of these images."""
     layouts: ClassVar[Mapping[int, str]] = {}
     """Other numbers of label maps that are known, each with a name for this form of the set."""
 
@@ -102,9 +110,25 @@ class LabelMaps(SegmentationSet):
             yield f"{self.name} has {len(self._sizes):,} label maps: {self.layout}"
 
     def samples(self, split: str) -> Sequence[Sample]:
+        if split == "train" and self.train_maps:
+            return self._training
         if split != "test":
             raise unknown(f"split of {self.name} is named", split, ("test",), "splits")
         return [Sample(f"{self.images}/{name[:-4]}.jpg", UNLABELLED) for name in self._sizes]
+
+    @cached_property
+    def _training(self) -> Sequence[Sample]:
+        """The training images. MissingDataError without their maps, or with maps of test images."""
+        folder = self.root / self.train_maps
+        if not folder.is_dir():
+            raise MissingDataError(f"{self.name}: no folder {folder} of training label maps")
+        names = sorted(filter(_is_map, os.listdir(folder)))
+        if leaked := self._sizes.keys() & set(names):
+            raise MissingDataError(
+                f"{self.name}: {folder} holds {len(leaked):,} maps of test images "
+                f"({min(leaked)}, ...), which nothing may learn from"
+            )
+        return [Sample(f"{self.train_images}/{name[:-4]}.jpg", UNLABELLED) for name in names]
 
     def image(self, sample: Sample) -> Image.Image:
         return read_image(self.file(sample))
@@ -113,7 +137,8 @@ class LabelMaps(SegmentationSet):
         return self.root / sample.key
 
     def annotation_file(self, sample: Sample) -> Path:
-        return self.folder / f"{Path(sample.key).stem}.png"
+        name = f"{Path(sample.key).stem}.png"
+        return (self.folder if name in self._sizes else self.root / self.train_maps) / name
 
     def label_map(self, sample: Sample) -> NDArray[np.uint16]:
         path = self.annotation_file(sample)

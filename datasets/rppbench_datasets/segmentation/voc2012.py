@@ -25,6 +25,8 @@ class VOC2012(LabelMaps):
     names = "voc2012"
     maps = "VOC2012/annotations_detectron2/val"
     images = "VOC2012/JPEGImages"
+    train_maps = "VOC2012/annotations_detectron2/train"
+    train_images = images
     size = 20
     counts = {"test": 1_449}
     sources = prepared(images, maps, origin)
