@@ -88,6 +88,7 @@ class Scenes(SegmentationSet, DetectionSet):
     generated = True
     licence = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
     origin = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
+    size = len(SEEN) + len(UNSEEN)
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
     count: ClassVar[int] = COUNT
     seen_names: ClassVar[Sequence[str]] = SEEN

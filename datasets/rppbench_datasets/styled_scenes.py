@@ -62,6 +62,7 @@ class StyledScenes(Scenes):
     name = "demo-2-scenes"
     suite = "demo-2"
     licence = "Apache-2.0, MIT, CC-BY-4.0 and CC-BY-SA-4.0 artwork; see world2"
+    size = len(SEEN) + len(UNSEEN)
     seen_names = SEEN
     unseen_names = UNSEEN
 

@@ -47,6 +47,7 @@ class CoCoOp(Method, ReadsOfficialCheckpoints):
     origin = "github.com/KaiyangZhou/CoOp"
     licence = "MIT"
     learning = Learning(read_recipes(__file__))
+    conditional = True
 
     def __init__(self, space: Space, *, length: Length = 4, init: str = "a photo of a") -> None:
         super().__init__(space)

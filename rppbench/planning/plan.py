@@ -24,7 +24,12 @@ from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.recipes import changed, pretraining, refuse_idle, shots_of, with_draw
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.validation import on_validation
-from rppbench.planning.vocabulary import Extended, learns_all_scored_classes, with_suites
+from rppbench.planning.vocabulary import (
+    Extended,
+    learns_all_scored_classes,
+    texts_of_regions,
+    with_suites,
+)
 from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
@@ -261,6 +266,8 @@ class _Planner:
             chosen = [a for a in chosen if a.dataset not in others]
             if others:
                 self.closed[method_name, task_name] = sorted(others)
+        scored = list(dict.fromkeys(assignment.dataset for assignment in chosen))
+        self.notes.update(dict.fromkeys(texts_of_regions(registry, method_class, scored)))
         if self.default:
             refuse_default_backbone(registry, chosen, self.default)
         # Cells that differ in the scored data set alone share a training.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rppbench.contracts.dataset import Catalog, Dataset
+from rppbench.contracts.method import Method
+from rppbench.contracts.regions import DenseDataset
 from rppbench.contracts.task import Assignment
 from rppbench.data.splits import training_classes
 from rppbench.errors import MissingDataError, UsageError
@@ -35,6 +37,21 @@ def learns_all_scored_classes(registry: Registry, assignment: Assignment) -> boo
     source = datasets[assignment.source]
     learned = training_classes(source, assignment.classes)
     return {source.classes[label] for label in learned} >= set(names)
+
+
+def texts_of_regions(
+    registry: Registry, method: type[Method], names: Sequence[str]
+) -> Iterator[str]:
+    """A line for each of these data sets of which a method encodes texts for every region anew."""
+    for name in names:
+        component: type[Dataset] = registry.get("datasets", name)
+        if method.conditional and issubclass(component, DenseDataset):
+            count = component.size or len(component.vocabulary())
+            texts = f"all {count} class names" if count else "all class names"
+            yield (
+                f"{method.name} encodes {texts} of {name} anew for every region of an image; "
+                "other methods encode them once"
+            )
 
 
 def with_suites(registry: Registry, names: Sequence[str]) -> dict[str, list[str]]:

@@ -1,0 +1,28 @@
+"""A plan says where a method encodes the class names anew for every region of an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.toy_data import Maps
+from support.toy_plugin import PluginOf, ToyPlugin, registry_of
+
+import rppbench_methods
+from rppbench.planning.plan import cells
+from rppbench.planning.request import Request
+
+
+@pytest.mark.parametrize("method", ["coop", "cocoop"])
+def test_only_for_methods_whose_text_depends_on_the_image(method: str, models: Path) -> None:
+    registry = registry_of(
+        toys=ToyPlugin(models), dense=PluginOf([], [Maps]), methods=rppbench_methods
+    )
+    lines: list[str] = []
+    tasks = ("segmentation:suite=toy", "cross-dataset:suite=toy")
+    cells(registry, Request((method,), tasks, backbone="tiny"), warn=lines.append)
+    expected = (
+        "cocoop encodes all class names of toy-maps anew for every region of an image; "
+        "other methods encode them once"
+    )
+    assert lines == ([expected] if method == "cocoop" else [])
