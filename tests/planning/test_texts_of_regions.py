@@ -21,8 +21,6 @@ def test_only_for_methods_whose_text_depends_on_the_image(method: str, models: P
     lines: list[str] = []
     tasks = ("segmentation:suite=toy", "cross-dataset:suite=toy")
     cells(registry, Request((method,), tasks, backbone="tiny"), warn=lines.append)
-    expected = (
-        "cocoop encodes all class names of toy-maps anew for every region of an image; "
-        "other methods encode them once"
-    )
-    assert lines == ([expected] if method == "cocoop" else [])
+    said = [line for line in lines if "of toy-maps anew for every region of an image" in line]
+    assert len(said) == (method == "cocoop")
+    assert sum("anew" in line for line in lines) == len(said)
