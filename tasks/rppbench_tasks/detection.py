@@ -46,6 +46,7 @@ from rppbench_tasks.proposing.boxes import (
 from rppbench_tasks.proposing.files import BoxFile
 from rppbench_tasks.proposing.models import Detector
 from rppbench_tasks.proposing.regions import Regions
+from rppbench_tasks.proposing.small import SmallProposer
 from rppbench_tasks.proposing.task import ProposalTask, Start
 from rppbench_tasks.shots import ShotsOfRecipe
 
@@ -62,6 +63,7 @@ class Detection(ProposalTask):
     later_options = ("score", "published", *ProposalTask.tuning_options)
     proposers: ClassVar[dict[str, Callable[[DetectionSet, str], BoxSource]]] = {
         "regions": lambda data, path: Regions(),
+        "small": lambda data, path: SmallProposer(),
         "file": lambda data, path: BoxFile(data, Path(path).expanduser()),
         "transformers": lambda data, path: Detector(path),
         "true": lambda data, path: TrueBoxes(data),
@@ -115,7 +117,7 @@ class Detection(ProposalTask):
         self.score, self.published = score, published
         if proposals in ("file", "transformers") and not path:
             raise UsageError(f"proposals={proposals} takes path=...")
-        if proposals in ("regions", "true") and path:
+        if proposals in ("regions", "small", "true") and path:
             raise UsageError(f"proposals={proposals} takes no path")
 
     def crops(self) -> str:
