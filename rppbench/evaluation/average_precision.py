@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rppbench.contracts.dataset import Sample
 from rppbench.contracts.regions import Detections, DetectionSet, Instance
-from rppbench.evaluation.leave_one_out import LeaveOneOut
+from rppbench.evaluation import leave_one_out
 from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Score
 
@@ -90,7 +90,8 @@ class AveragePrecision:
         else:
             values = self._lvis(rows, scores)
         prefix = "mask_" if self.masks else ""
-        kept = {} if self.federated or self.masks else self._influence()
+        few = len(self.images) > 1 and leave_one_out.work(rows) <= leave_one_out.WORK
+        kept = self._influence() if few and not (self.federated or self.masks) else {}
         return [
             Score(prefix + name, 100 * value, per_image=kept.get(name))
             for name, value in values.items()
@@ -98,16 +99,14 @@ class AveragePrecision:
         ]
 
     def _influence(self) -> dict[str, PerImage]:
-        """How much AP and AP50 depend on each image; {} where that would take too long."""
-        collected = LeaveOneOut(len(self.data.classes), COCO_LIMIT)
+        """How much AP and AP50 depend on each image."""
+        collected = leave_one_out.LeaveOneOut(len(self.data.classes), COCO_LIMIT)
         parts = zip(self._rows, self._boxes, self._scores, self._instances, strict=True)
         images = [(boxes, scores, rows[:, 1], own) for rows, boxes, scores, own in parts]
         for at in sorted(range(len(images)), key=self._id):
             boxes, scores, labels, instances = images[at]
             collected.add(instances, Detections(boxes, scores, labels))
-        without = collected.precision() if len(images) > 1 else None
-        if without is None:
-            return {}
+        without = collected.precision()
         order = np.argsort([self._id(at) for at in range(len(images))]).argsort()
         unseen = np.isin(np.arange(len(self.data.classes)), list(self.data.unseen()))
         chosen = {"AP50": (slice(0, 1), slice(None)), "AP": (slice(None), slice(None))}
