@@ -5,15 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rppbench.commands.leaderboard import load
+from rppbench.commands.named_prompt import named_prompt
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
 from rppbench.files.class_names import alike_warning
 from rppbench.planning.backbone_names import only_backbone
 from rppbench.records.cell import Choice
-from rppbench.records.store import Store
 from rppbench.terminal.console import note
 from rppbench.terminal.step_progress import step_progress
 
@@ -77,7 +76,7 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         raise unknown("spelling is named", arguments.names, SPELLINGS, "spellings")
     if (arguments.prompt is None) == (arguments.method is None):
         raise UsageError("give either --prompt or --method")
-    from rppbench.exporters import classifier, prompt_card
+    from rppbench.exporters import classifier, prompt_card, provenance
     from rppbench.exporters.vocabulary import read_vocabulary, with_underscores
     from rppbench.models.clip import load as load_model
     from rppbench.plugins.registry import Registry
@@ -101,7 +100,9 @@ def export_classifier(arguments: argparse.Namespace) -> int:
         begin_step(f"encode {len(names.names):,} class names")
         prompts = prompt_card.prompts_for(card, method, list(names.names))
         features = classifier.class_features(clip, prompts, names, arguments.format, card.wording)
-    classifier.write(Path(arguments.to), features, names, arguments.format, _provenance(card))
+    classifier.write(
+        Path(arguments.to), features, names, arguments.format, provenance.of_prompt(card)
+    )
     size = " x ".join(map(str, features.shape))
     print(f"{size} classifier and card: {arguments.to}", file=sys.stderr)
     return 0
@@ -109,21 +110,9 @@ def export_classifier(arguments: argparse.Namespace) -> int:
 
 def _prompt(arguments: argparse.Namespace, registry: Registry) -> tuple[Card, dict[str, Tensor]]:
     """Card and state of the named prompt or method."""
-    from rppbench.exporters import prompt_card, provenance, select
-    from rppbench.planning.code_digests import CodeDigests
-    from rppbench.training.state import learned_parameters
-
     if arguments.prompt is None:
         return _untrained_card(arguments, registry), {}
-    folder = Path(arguments.prompt)
-    if (folder / prompt_card.CARD).exists() or folder.is_dir():
-        return prompt_card.read(folder)
-    store = Store(Path(arguments.output))
-    records, _ = load(store.root)
-    training = select.select_training(records, arguments.prompt, arguments.seed)
-    code = CodeDigests(registry).of_training(training)
-    state = learned_parameters(store.training_path(training), training.key, code)
-    return provenance.trained_card(training, records, registry), state
+    return named_prompt(arguments.prompt, arguments.output, arguments.seed, registry)
 
 
 def _untrained_card(arguments: argparse.Namespace, registry: Registry) -> Card:
@@ -149,14 +138,3 @@ def _untrained_card(arguments: argparse.Namespace, registry: Registry) -> Card:
         method_facts=provenance.method_facts(method),
         licences=provenance.licences(registry, method, backbone),
     )
-
-
-def _provenance(card: Card) -> dict[str, Any]:
-    """The part of a classifier's card that describes the prompt."""
-    data = card.to_json()
-    choice = ("method", "backbone", "backbone_digest", "precision")
-    origin = ("training", "imported", "method_facts", "licences", "tensors")
-    return {
-        "prompt": {name: data[name] for name in (*choice, *origin)},
-        "prompt_digest": data["digest"],
-    }

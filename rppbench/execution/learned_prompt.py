@@ -125,7 +125,7 @@ class LearnedPrompt:
         report_progress: ReportProgress = lambda done, total: None,
     ) -> Iterator[Answer]:
         """As `predict`, a batch at a time, so that not all images are in memory."""
-        chosen = self._names(names)
+        chosen = self.candidates(names)
         if top < 1:
             raise UsageError(f"top must be at least 1, not {top}")
         pictures = list(images)
@@ -155,7 +155,7 @@ class LearnedPrompt:
         methods that compare by cosine. UsageError for text that depends on the image, and for
         methods that compare in another way.
         """
-        chosen = self._names(names)
+        chosen = self.candidates(names)
         prompts = prompt_card.prompts_for(self.card, self.method, chosen)
         if isinstance(prompts.text, Conditional):
             raise UsageError(
@@ -175,7 +175,8 @@ class LearnedPrompt:
         """CLIP's exp(logit_scale), which cosines are multiplied by."""
         return float(self.clip.scale)
 
-    def _names(self, names: Sequence[str] | None) -> list[str]:
+    def candidates(self, names: Sequence[str] | None = None) -> list[str]:
+        """The names, by default those that it was learned on. UsageError for fewer than two."""
         chosen = list(self.classes if names is None else names)
         if len(chosen) < 2:
             known = "" if names is not None or chosen else ": the prompt's card names none"

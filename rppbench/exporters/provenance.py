@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from rppbench.contracts.dataset import Component
 from rppbench.data.splits import training_classes
@@ -45,6 +46,17 @@ def trained_card(training: Training, records: Sequence[Record], registry: Regist
         method_facts=method_facts(method),
         licences=licences(registry, method, training.backbone, source),
     )
+
+
+def of_prompt(card: Card) -> dict[str, Any]:
+    """The part of another card, such as a classifier's, that says which prompt it is made from."""
+    data = card.to_json()
+    choice = ("method", "backbone", "backbone_digest", "precision")
+    origin = ("training", "imported", "method_facts", "licences", "tensors")
+    return {
+        "prompt": {name: data[name] for name in (*choice, *origin)},
+        "prompt_digest": data["digest"],
+    }
 
 
 def method_facts(method: type[Component]) -> dict[str, str]:

@@ -49,7 +49,7 @@ def enter_block(
 
 def overwrite_rows(x: Tensor, learned: Tensor, slot: int) -> Tensor:
     """x (b, l, d) with its rows from `slot` on replaced by `learned` (m, d)."""
-    learned = learned.to(x).expand(len(x), -1, -1)
+    learned = learned.to(x).expand(x.shape[0], -1, -1)
     return torch.cat([x[:, :slot], learned, x[:, slot + learned.shape[1] :]], 1)
 
 

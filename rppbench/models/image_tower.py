@@ -68,7 +68,7 @@ class ImageTower:
         self.images_encoded += len(images)
         if torch.is_grad_enabled() and prompt is not None:
             # The backward pass needs all activations anyway.
-            features = self._encode_at_once(images, prompt, batch_invariant)
+            features = self.encode_at_once(images, prompt, batch_invariant)
         else:
             features = retry_with_less_memory(
                 self, lambda: self._encode_in_groups(images, prompt, batch_invariant)
@@ -81,7 +81,7 @@ class ImageTower:
         groups = images.split(self.max_images or max(1, len(images)))
         # Groups are as large as memory allows: the padding of a small one must fit too.
         batch_invariant = batch_invariant and (self.max_images or FULL_BATCH) >= FULL_BATCH
-        return torch.cat([self._encode_at_once(group, prompt, batch_invariant) for group in groups])
+        return torch.cat([self.encode_at_once(group, prompt, batch_invariant) for group in groups])
 
     def shrink(self) -> bool:
         """Halve `max_images`; False if it is 1 already."""
@@ -91,9 +91,10 @@ class ImageTower:
         warn_of_smaller_groups(self.max_images, "images")
         return True
 
-    def _encode_at_once(
-        self, images: Tensor, prompt: Prompt | None, batch_invariant: bool
+    def encode_at_once(
+        self, images: Tensor, prompt: Prompt | None = None, batch_invariant: bool = False
     ) -> Tensor:
+        """Features (b, e) as `encode`, of any length and type, in one pass that torch can trace."""
         weight = next(self.visual.parameters())
         images = images.to(weight.device, weight_dtype(self.visual))
         if prompt is not None:
@@ -103,7 +104,7 @@ class ImageTower:
             padding = images.new_zeros(FULL_BATCH - len(images), *images.shape[1:])
             padded = torch.cat([images, padding])
         features: Tensor = self.model.encode_image(padded)
-        return features[: len(images)]
+        return features[: images.shape[0]]
 
     @property
     def kind(self) -> ImageKind:
@@ -127,7 +128,7 @@ class ImageTower:
     def _append(self, x: Tensor, prompt: Prompt) -> Tensor:
         """x (b, l, d) and the prompt's tokens behind it, as they enter the first block."""
         learned = self.kind.enter(prompt.input.to(x))
-        return torch.cat([x, learned.expand(len(x), -1, -1)], 1)
+        return torch.cat([x, learned.expand(x.shape[0], -1, -1)], 1)
 
     @property
     def patch(self) -> int:

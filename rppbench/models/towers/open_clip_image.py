@@ -46,7 +46,7 @@ class OpenClipImage(ImageKind):
         visual = self.visual
         rows, columns = (side // self.patch for side in images.shape[-2:])
         tokens = visual.conv1(images).flatten(2).transpose(1, 2)  # (b, rows * columns, d)
-        x = torch.cat([visual.class_embedding.to(tokens).expand(len(tokens), 1, -1), tokens], 1)
+        x = torch.cat([visual.class_embedding.to(tokens).expand(tokens.shape[0], 1, -1), tokens], 1)
         return self._embedded(visual.ln_pre(x + position_embeddings(visual, rows, columns).to(x)))
 
     def enter(self, tokens: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ class TimmImage(ImageKind):
         """The tokens behind class and register tokens, with positions for another grid."""
         trunk = self.trunk
         special = [part for part in (trunk.cls_token, trunk.reg_token) if part is not None]
-        special = [part.expand(len(tokens), -1, -1) for part in special]
+        special = [part.expand(tokens.shape[0], -1, -1) for part in special]
         positions = trunk.pos_embed
         if positions is not None and tuple(trunk.patch_embed.grid_size) != grid:
             positions = resample_abs_pos_embed(
