@@ -75,6 +75,9 @@ COMMANDS = {
     "gallery": Command("draw predictions next to the ground truth", "gallery", "gallery"),
     "predict": Command("classify images with an exported prompt", "predict", "predict"),
     "cache": Command("show, prune or verify stored features", "cache", "cache"),
+    "new": Command(
+        "write a package with a method, data set, task or engine of your own", "new", "new"
+    ),
     "doctor": Command("describe this installation for a bug report", "doctor", "doctor"),
 }
 

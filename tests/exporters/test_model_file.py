@@ -114,6 +114,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_onnx_runtime_and_the_service_of_the_page_give_what_predict_gives(
     run_command: RunCommand, request: pytest.FixtureRequest
 ) -> None:
@@ -121,12 +122,14 @@ def test_onnx_runtime_and_the_service_of_the_page_give_what_predict_gives(
 
     run = ("--task", "cross-dataset:suite=toy", "--model", "tiny", "--dataset", "toy-one")
     run_command("run", "--method", "context:both=on", *run, "--set", "recipe.epochs=1")
-    assert run_command("export", "context", "--to", "mine")[0] == 0
-    status, _, log = run_command("export", "context", "--format", "onnx", "--to", "served")
+    assert run_command("export", "context:both=on", "--to", "mine")[0] == 0
+    status, _, log = run_command("export", "mine", "--format", "onnx", "--to", "served")
     assert status == 0, log
     assert "served" in log
     paths, _ = save_test_images()
-    answers = json_lines(run_command("predict", "--prompt", "mine", "--json", *paths)[1])
+    answers = json_lines(
+        run_command("predict", "--prompt", "mine", "--json", "--top", "9", *paths)[1]
+    )
     names = list(COLOURS)
     expected = [
         [{g["name"]: g["probability"] for g in one["classes"]}[name] for name in names]
@@ -155,6 +158,7 @@ def test_onnx_runtime_and_the_service_of_the_page_give_what_predict_gives(
         assert answer.json() == pytest.approx(dict(zip(names, row, strict=True)), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_torch_program_runs_where_rppbench_is_not(run_command: RunCommand) -> None:
     export_toy(run_command)
     words = ("export", "mine", "--format", "torch", "--classes", "black cat,red square")
@@ -203,6 +207,7 @@ def test_code_that_is_no_graph_is_refused_with_the_reason(tiny_clip: Clip, tmp_p
     assert not (tmp_path / "new" / model_file.CARD).exists()
 
 
+@pytest.mark.slow
 def test_a_file_with_other_probabilities_has_no_card(
     tiny_clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
