@@ -1,1 +1,1 @@
-"""Writers of files for other programs: prompt folders, models, classifiers, COCO JSON, webdataset tars."""
+"""Writers of files for other programs: prompts, models, classifiers, COCO JSON, webdataset tars."""
