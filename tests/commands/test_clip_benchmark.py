@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import tarfile
 from io import BytesIO
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.roots import torchvision_root
+from support.roots import coop_root, torchvision_root
+from support.tiny import make_tiny_clip
 
 from rppbench.cli import main
 from rppbench.commands.clip_benchmark import translated
@@ -18,6 +20,9 @@ from rppbench.errors import UsageError
 from rppbench.planning.backbone_names import backbones
 
 B32 = "--model ViT-B-32-quickgelu --pretrained laion400m_e32"
+
+
+ROBUSTNESS = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")
 
 
 @pytest.fixture
@@ -181,6 +186,34 @@ def test_a_command_of_clip_benchmark_runs(root: Path, capsys: pytest.CaptureFixt
     assert "CIFAR-10" in printed.out
     assert "MNIST" in printed.out
     assert (root / "results").is_dir()
+
+
+RUN = [words for words, _ in TYPED if not words.startswith("plan") and "vtab+" not in words]
+"""All but the plan of coop, and the collection of which some sets are never on this machine."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", RUN)
+def test_what_was_typed_runs_on_small_folders(
+    words: str, root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are those of a tiny CLIP, whatever model is named: none of them is here."""
+    tiny = make_tiny_clip()
+    read = (tiny.model, tiny.tokenizer, tiny.preprocess)
+    monkeypatch.setattr("rppbench.models.clip.read_open_clip", lambda source, precision: read)
+    for name in (
+        "imagenet",
+        "eurosat",
+        "imagenetv2",
+        "imagenet_sketch",
+        "imagenet_a",
+        "imagenet_r",
+    ):
+        coop_root.make(root / "data", name, monkeypatch)
+    status = main(shlex.split(words))
+    log = capsys.readouterr().err
+    assert status == 0, log
+    assert re.search(r"\b[1-9]\d* done, 0 had a record, 0 failed", log), log
 
 
 def test_a_named_data_set_implies_its_suite(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
