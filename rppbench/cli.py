@@ -178,5 +178,10 @@ def _unexpected(rest: Sequence[str], parser: argparse.ArgumentParser) -> UsageEr
     flag = next((word.partition("=")[0] for word in rest if word.startswith("-")), None)
     if flag is None:
         return UsageError(f"`{parser.prog}` does not expect {rest[0]!r}")
+    if parser.prog.split()[-1] in FOREIGN:
+        foreign = import_module("rppbench.commands.clip_benchmark").misspelt(flag)
+        if foreign:
+            named = f"no flag of `{parser.prog}` is named {flag!r}"
+            return UsageError(f"{named}; did you mean {foreign!r}?")
     known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
     return unknown(f"flag of `{parser.prog}` is named", flag, known, "flags")

@@ -24,6 +24,6 @@ PREFIX = "vtab/"
 
 
 def usual_name(name: str) -> str:
-    """The name that a data set has here; any other name as it is."""
+    """The name that a data set has here, in capitals or not; any other name as it is."""
     plain = name.removeprefix(PREFIX)
-    return SYNONYMS.get(plain, plain)
+    return SYNONYMS.get(plain.lower(), plain)

@@ -8,6 +8,7 @@ leave open is as there: zero-shot, on CIFAR-10, with ViT-B-32-quickgelu/laion400
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from rppbench.commands.dataset_names import HUB, on_disk
 from rppbench.commands.lists import choices, names
 from rppbench.errors import UsageError
 from rppbench.files.lines import LISTS
+from rppbench.planning.settings import DEFAULTS
 
 VERBS = {"run": "run", "plan": "plan", "eval": "run", "build": "leaderboard"}
 """Commands whose words may be CLIP_benchmark's, and what they are here."""
@@ -34,8 +36,8 @@ TASKS = ("zeroshot_classification", "linear_probe", "auto")
 OTHER_TASKS = ("zeroshot_retrieval", "captioning", "image_caption_selection")
 
 HARMLESS = {
-    "--skip-existing": "is the default here: a cell with a record is kept (--overwrite)",
-    "--no-amp": "is the default here: towers are in fp32 (--precision)",
+    "--skip-existing": DEFAULTS["skip_existing"],
+    "--no-amp": DEFAULTS["no_amp"],
     "--quiet": "is not needed: bars are drawn on a terminal alone",
     "--not": "is left out",  # '--not quiet', as its README has it
     "--normalize": "is not needed: features are always of unit length",
@@ -121,6 +123,11 @@ def translated(argv: Sequence[str], warn: Callable[[str], None]) -> list[str]:
     _replace_root(flags)
     words = [word for flag, values in flags.items() for word in (flag, *values)]
     return [*(VERBS[word] if word == verb else word for word in head), *words, *rest]
+
+
+def misspelt(flag: str) -> str:
+    """The word of CLIP_benchmark that a flag is nearly; '' if there is none."""
+    return next(iter(get_close_matches(flag, WORDS, n=1, cutoff=0.85)), "")
 
 
 def _parted(argv: Sequence[str]) -> tuple[list[str], Flags, list[str]]:

@@ -94,7 +94,7 @@ def predict(arguments: argparse.Namespace) -> int:
         answers = prompt.answers(paths, names, top=arguments.top, report_progress=report)
         failed = write(zip(paths, answers, strict=True))
     if failed:
-        note(f"{failed} of {len(paths)} files are not images")
+        note(f"files that are not images: {failed} of {len(paths)}")
     return 1 if failed else 0
 
 

@@ -146,6 +146,12 @@ class TuneSettings(Settings):
 
 S = TypeVar("S", bound=Settings)
 
+DEFAULTS = {
+    "skip_existing": "is the default here: a cell with a record is kept (--overwrite)",
+    "no_amp": "is the default here: towers are in fp32 (--precision)",
+}
+"""Words of other programs for what needs no setting here."""
+
 
 def settings(
     flags: Mapping[str, Any], path: str | None = None, warn: Warn = lambda line: None
@@ -200,6 +206,8 @@ def read(
     content = load(Path(path), warn)
     hints = get_type_hints(kind)
     for key in content:
+        if key in DEFAULTS:
+            raise UsageError(f"{path}: {key!r} {DEFAULTS[key]}")
         if key not in hints:
             raise unknown(f"setting of {path} is named", key, hints, "settings")
     return {key: _checked(f"{path}: {key!r}", value, hints[key]) for key, value in content.items()}

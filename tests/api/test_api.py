@@ -149,7 +149,7 @@ def test_predict_takes_folders_patterns_and_lists_and_a_bad_file_is_one_line(
         "broken.jpg",
     ]
     assert "cannot read image broken.jpg" in lines[-1]
-    assert "1 of 5 files are not images" in said
+    assert "files that are not images: 1 of 5" in said
     status, text, _ = run_command(*head, "photos", "--json")
     assert status == 0
     assert [json.loads(line)["image"] for line in text.splitlines()] == [

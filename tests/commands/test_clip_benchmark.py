@@ -35,6 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("wds/mnist", "ROOT/wds_vtab-mnist"):
         archives(tmp_path / folder)
     (tmp_path / "models.txt").write_text("ViT-B-32,openai\nViT-B-16,openai\n")
+    (tmp_path / "skip.yaml").write_text("method: [zeroshot]\nskip_existing: true\n")
     (tmp_path / "datasets.txt").write_text("cifar10\nmnist\nvoc2007\n")
     return tmp_path
 
@@ -155,6 +156,9 @@ REFUSED = [
     ),
     ("run --method zeroshot --detach --debug", "--detach in others: choose one"),
     ("run --method zeroshot --model ViT-B-99/openai", "near names: ViT-B-32/openai"),
+    ("run --method zeroshot --skip-existng", "did you mean '--skip-existing'?"),
+    ("run --method zeroshot --overwritte all", "did you mean '--overwrite'?"),
+    ("run --config skip.yaml", "'skip_existing' is the default here: a cell with a record is"),
 ]
 
 

@@ -127,6 +127,7 @@ def test_pcam_without_h5py_says_what_to_install(
     ("typed", "usual"),
     [
         ("imagenet1k", "imagenet"),
+        ("ImageNet1k", "imagenet"),
         ("imagenet-a", "imagenet_a"),
         ("imagenet-sketch", "imagenet_sketch"),
         ("cars", "stanford_cars"),

@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from support.commands import RunCommand, export_toy, json_lines, refused, save_test_images
 from support.tiny import make_tiny_clip, randomise
-from support.toy_data import COLOURS
 from torch import Tensor, nn
 
 from rppbench.contracts.method import Method
@@ -130,7 +129,8 @@ def test_onnx_runtime_and_the_service_of_the_page_give_what_predict_gives(
     answers = json_lines(
         run_command("predict", "--prompt", "mine", "--json", "--top", "9", *paths)[1]
     )
-    names = list(COLOURS)
+    prompt = LearnedPrompt.load("mine")
+    names = list(prompt.classes)
     expected = [
         [{g["name"]: g["probability"] for g in one["classes"]}[name] for name in names]
         for one in answers
@@ -148,7 +148,6 @@ def test_onnx_runtime_and_the_service_of_the_page_give_what_predict_gives(
         "std": pytest.approx([0.26862954, 0.26130258, 0.27577711]),
     }
     session = onnxruntime.InferenceSession("served/model.onnx")
-    prompt = LearnedPrompt.load("mine")
     pixels = torch.stack([prompt.clip.preprocess(Image.open(path)) for path in paths]).numpy()
     (shares,) = session.run(["probabilities"], {"pixels": pixels})
     assert shares == pytest.approx(np.array(expected), abs=1e-4)
