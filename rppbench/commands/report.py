@@ -40,7 +40,7 @@ def report(arguments: argparse.Namespace) -> int:
     report_damage(damaged)
     # Imported only here: importing matplotlib takes longer than making a leaderboard.
     from rppbench.leaderboard.calibration import curves
-    from rppbench.reporting.site import write
+    from rppbench.reporting.site.files import write
 
     unread: list[Problem] = []
 

@@ -88,7 +88,7 @@ def compare(
         if len(present) == 2:
             if present[0] == present[1]:
                 raise UsageError(f"{first!r} and {second!r} are the same row: {present[0].label}")
-            comparisons.append(of_rows(built.table, *present))
+            comparisons.append(between(built.table, *present))
         elif present:
             remarks.append(f"only {present[0].label} was measured in {_heading(built.table)}")
     if not any(comparison.pairs or comparison.by_seed for comparison in comparisons):
@@ -104,7 +104,7 @@ def _heading(table: Table) -> str:
     return f"{table.title} ({differences})" if differences else table.title
 
 
-def of_rows(table: Table, first: Variant, second: Variant) -> Comparison:
+def between(table: Table, first: Variant, second: Variant) -> Comparison:
     """The comparison of two rows of a table."""
     pairs: list[PairedOutcomes] = []
     gaps: list[tuple[str, str]] = []

@@ -79,7 +79,7 @@ class Kept:
         compute: Callable[[], Statistics],
     ) -> Statistics:
         """The statistics of a table, computed and rounded unless they are known."""
-        key = _key(labels, columns, records)
+        key = records_digest(labels, columns, records)
         if key not in self._known:
             self._known[key] = _rounded(compute())
         self._used[key] = self._known[key]
@@ -93,8 +93,10 @@ class Kept:
             write_atomically(self.path, text.decode() + "\n")
 
 
-def _key(labels: Sequence[str], columns: Iterable[Column], records: Iterable[Record]) -> str:
-    """A digest of all that the statistics of a table follow from."""
+def records_digest(
+    labels: Sequence[str], columns: Iterable[Column], records: Iterable[Record]
+) -> str:
+    """A digest of all that the statistics of a table with these rows follow from."""
     lines = [repr(labels), *(f"{c.dataset} {c.metric}" for c in columns)]
     for record in sorted(records, key=lambda record: record.key):
         lines.append(f"{record.key} {record.status} {record.finished}")

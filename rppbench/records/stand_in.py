@@ -14,6 +14,8 @@ BACKBONES = ("demo", "demo-teacher", "demo-2-teacher")
 DATASETS = "demo-"
 """Start of the names of data sets that are drawn."""
 HEADING = "Stand-in:"
+SHORT = "drawings and small models, for exercise: the numbers say nothing about photographs."
+"""The warning where the complete one is a link away."""
 WARNING = (
     "the embedded world is made of drawings, and its models saw nothing else. Numbers from it say "
     "nothing about photographs: choose a method for your images on your images, with a backbone "

@@ -66,7 +66,7 @@ def page(report: Ablation) -> str:
             "those of the baseline. Also as "
             f"[PNG]({file_stem(report.grid)}.png).",
         ]
-    lines += ["", *(f"- {note}" for note in _notes(report))]
+    lines += ["", *(f"- {escape(note)}" for note in notes(report))]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -184,7 +184,8 @@ def _effects(report: Ablation) -> list[str]:
     return markdown_table(heads, body, left=3)
 
 
-def _notes(report: Ablation) -> Iterator[str]:
+def notes(report: Ablation) -> Iterator[str]:
+    """Notes below the tables of a report, as plain text."""
     results, grid = report.results, report.grid
     compared, effects = len(report.corrected), len(report.effects)
     if any(not result.is_complete for result in results):
@@ -194,12 +195,12 @@ def _notes(report: Ablation) -> Iterator[str]:
         )
     not_run = [r for r in results if not r.done and all(why == NOT_RUN for _, why in r.gaps)]
     if not_run:
-        yield escape(f"Not run at all: {'; '.join(r.combination.label for r in not_run)}.")
+        yield f"Not run at all: {'; '.join(r.combination.label for r in not_run)}."
     for result in results:
         if not result.is_complete and result not in not_run:
             gaps = group_by(result.gaps, lambda gap: gap[1]).items()
             listed = "; ".join(f"{_few([where for where, _ in of])} ({why})" for why, of in gaps)
-            yield escape(f"{result.combination.label} is incomplete: {listed}.")
+            yield f"{result.combination.label} is incomplete: {listed}."
     if results[0].row is None:
         yield "The baseline has no record, so there are no differences."
     if any(result.against for result in results):
@@ -228,11 +229,9 @@ def _notes(report: Ablation) -> Iterator[str]:
         [(why, r.combination.label) for r in results for why in r.unpaired if r.is_complete],
         lambda gap: gap[0],
     ).items():
-        yield escape(
-            f"Left out of the difference: {why}, for {_few([label for _, label in of_one])}."
-        )
+        yield (f"Left out of the difference: {why}, for {_few([label for _, label in of_one])}.")
     for kept, of_one in group_by(grid.same, lambda pair: pair[1]).items():
-        yield escape(f"The same as {kept}, so not run: {'; '.join(label for label, _ in of_one)}.")
+        yield f"The same as {kept}, so not run: {'; '.join(label for label, _ in of_one)}."
     if report.table.devices:
         yield escape(f"Train time is that of one training, on {', '.join(report.table.devices)}.")
 

@@ -11,15 +11,16 @@ from rppbench.records.outcomes import IMAGE
 from rppbench.stats.ranks import LEVEL, Ranking
 
 
-def footnotes(table: Table) -> Iterator[str]:
-    """The footnotes, one or more sentences each."""
+def footnotes(table: Table, tie: str = "share a letter") -> Iterator[str]:
+    """The footnotes, one or more sentences each; `tie` says how rows are joined that tests do not
+    separate."""
     if any(not row.average.is_complete for row in table.rows if row.average):
         yield (
             "Of an average marked (n/m) only n of m data sets have all seeds. It is left out where "
             "rows have numbers on different sets, and never marked as best."
         )
     if table.ranking:
-        yield _ranking(table.ranking, table)
+        yield _ranking(table.ranking, table, tie)
     yield from groups_note(table.units)
     if table.dominating:
         yield (
@@ -82,12 +83,12 @@ def _single(table: Table) -> str:
     return "n = 1" if table.units else "n = 1 and no interval"
 
 
-def _ranking(ranking: Ranking, table: Table) -> str:
+def _ranking(ranking: Ranking, table: Table, tie: str) -> str:
     paired = "image and seed" if table.units else "seed"
     untested = ranking.pairs - ranking.tested
     return (
         f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
-        "rows. Rows that share a letter are not separated: the difference of their averages, "
+        f"rows. Rows that {tie} are not separated: the difference of their averages, "
         f"paired by {paired}, has p of at least {LEVEL} after correction for all pairs (Holm). "
         f"{ranking.separated} of {ranking.pairs} pairs are separated"
         + (f"; {untested} could not be tested." if untested else ".")

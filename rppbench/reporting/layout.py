@@ -72,7 +72,7 @@ def leaderboard_layout(table: Table) -> Layout:
         cells = [CellText(row.label)]
         cells += [CellText(row.learned_on or NO_NUMBER)] if several else []
         cells += [CellText(row.validation or NO_NUMBER)] if table.chooses else []
-        cells += [_entry_text(entry) for entry in row.entries]
+        cells += [entry_text(entry) for entry in row.entries]
         cells += [average_text(row.average)] if row.average else []
         if table.dominating:
             number = NO_NUMBER if row.without is None else f"{row.without:.{_digits(row)}f}"
@@ -209,7 +209,8 @@ def _spread_caption(table: Table) -> str:
     return text + ("; of metrics that single images do not have, over seeds alone" if alone else "")
 
 
-def _entry_text(entry: TableCell) -> CellText:
+def entry_text(entry: TableCell) -> CellText:
+    """A number with its spread, marked if values are missing; else why there is none."""
     if entry.printed is None:
         kinds = dict.fromkeys(
             FAILURE_TEXTS.get(missing.kind, "failed") for missing in entry.missing
@@ -231,7 +232,7 @@ def average_text(average: Average) -> CellText:
 
 def headline_text(row: Row) -> CellText:
     """The row's average; for a single data set its first number."""
-    return average_text(row.average) if row.average else _entry_text(row.entries[0])
+    return average_text(row.average) if row.average else entry_text(row.entries[0])
 
 
 def _spread(spread: Interval | None, decimals: int) -> str:

@@ -1,6 +1,6 @@
 """Few-shot curves: one task's tables that differ only in the number of shots, side by side.
 
-A curve becomes a table here (`ShotCurve.layout`) and a figure in `plots.by_shots`.
+A curve becomes a table here (`ShotCurve.layout`).
 """
 
 from __future__ import annotations

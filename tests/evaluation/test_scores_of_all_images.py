@@ -18,7 +18,7 @@ from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
 from rppbench.reporting.ablation_plots import ablation_figure
-from rppbench.reporting.site import page
+from rppbench.reporting.site.files import site
 
 VALUES = {"coop": (30.0, 31.0, 33.5), "rpp": (34.0, 34.5, 36.0), "zeroshot": (29.0,)}
 
@@ -91,7 +91,7 @@ def test_every_page_can_be_made(
     capsys.readouterr()
     assert main(["report", *output, "--to", str(tmp_path / "site")]) == 0
     assert "AP50" in (tmp_path / "site" / "index.html").read_text()
-    assert page(build_with_variants(records(*sets)))
+    assert site(build_with_variants(records(*sets)), tmp_path)
 
 
 def test_one_seed_has_a_difference_without_an_interval(

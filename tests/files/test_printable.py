@@ -16,7 +16,8 @@ from rppbench.cli import main
 from rppbench.files.printable import one_line, printable
 from rppbench.leaderboard.build import build, build_with_variants
 from rppbench.records.store import Store
-from rppbench.reporting import csv_json, html_text, latex, markdown, site
+from rppbench.reporting import csv_json, html_text, latex, markdown
+from rppbench.reporting.site.files import site
 from rppbench.terminal.console import console, print_table
 from rppbench.terminal.plain_output import plain_output
 
@@ -73,13 +74,12 @@ def test_markup_in_names_is_text() -> None:
     assert "\\$x\\_1\\$" in tex
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")
-def test_the_site_holds_no_command() -> None:
+def test_the_site_holds_no_command(tmp_path: Path) -> None:
     one = record("coop", "birds", 1, 50.0)
     labels = {**one.labels, "method": HOSTILE, "dataset": HOSTILE, "task": HOSTILE}
-    text = site.page(build_with_variants([replace(one, labels=labels)]))
-    assert not set(COMMANDS) & set(text)
-    assert text.count("</script>") == 2, "its own two, and none of a name"
+    files = site(build_with_variants([replace(one, labels=labels)]), tmp_path)
+    assert not set(COMMANDS) & set("".join(files.values()))
+    assert {text.count("</script>") for name, text in files.items() if name.endswith("html")} == {3}
     assert html_text.escape("<a href='x'>\x1b") == "&lt;a href=&#x27;x&#x27;&gt;\\u001b"
 
 

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from support.records import record
 
-from rppbench.leaderboard.build import build, build_with_variants
+from rppbench.leaderboard.build import build
 from rppbench.records.cell import Choice
 from rppbench.records.record import Record
-from rppbench.reporting import markdown, plots
+from rppbench.reporting import markdown
 from rppbench.reporting.shot_curve import shot_curves
-from rppbench.reporting.site import page
 
 
 def of(method: str, shots: int, value: float, seed: int = 1, **more: object) -> Record:
@@ -75,21 +74,6 @@ def test_each_setting_has_its_own_curve() -> None:
     text = markdown.page(tables)
     assert "## By shots (backbone: demo)" in text
     assert "## By shots (backbone: other)" in text
-    assert "by shots (backbone: other)</h2>" in page(build_with_variants([*records(), *others]))
-
-
-def test_the_figure_has_a_line_for_each_row_and_is_on_the_site() -> None:
-    (curve,) = shot_curves(build(records()))
-    figure = plots.by_shots(curve)
-    assert figure is not None
-    (axis,) = figure.axes
-    (dotted,) = [line for line in axis.get_lines() if line.get_linestyle() == ":"]
-    assert list(dotted.get_xdata()) == [1, 4, 16]
-    assert list(dotted.get_ydata()) == [35, 35, 35]
-    assert sorted(axis.get_legend_handles_labels()[1]) == ["CLIP", "CoOp", "RPP-SAPL"]
-    text = page(build_with_variants(records()))
-    assert "Few-shot learning, by shots" in text
-    assert "measured under different conditions" not in text
 
 
 def test_tables_are_in_the_order_of_their_shots() -> None:

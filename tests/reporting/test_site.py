@@ -1,79 +1,155 @@
-"""`rppbench report`: contents of the page, and that no text of a record can become markup."""
+"""`rppbench report`: its pages, and that no text of a record can become markup."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
-from support.records import complete_grid, grid_of, records
+from support.records import complete_grid, grid_of, record, records, with_outcomes
 
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import build_with_variants
+from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
-from rppbench.reporting.site import embedded, page
+from rppbench.reporting.site import pairs
+from rppbench.reporting.site.answers import answer
+from rppbench.reporting.site.files import site
+from rppbench.reporting.site.html import embedded, read_script_file
+from rppbench.reporting.site.numbers import Scale, fixed, scale_of, signed
+from rppbench.stats.intervals import Interval
 from rppbench.terminal import step_progress
 
-
-def data(text: str) -> list[list[dict[str, object]]]:
-    """The row details that the page holds as JSON."""
-    (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
-    return json.loads(content)["rows"]
+NOWHERE = Path("no such folder")
 
 
-def test_the_page_has_the_numbers_of_the_markdown_and_the_details_of_rows() -> None:
-    text = page(build_with_variants(records()))
-    assert '63.5 <span class="spread">± 6.4</span>' in text
-    assert text.count('<tbody class="entry"') == len(data(text)) == 5
-    details = {detail["title"]: detail for detail in data(text)[0]}
-    assert list(details) == ["Options", "Cells", "Cost", "Training log", "Environment"]
-    assert len(details["Cells"]["rows"]) == 10  # type: ignore[arg-type]
-    assert details["Training log"]["rows"][:2] == [  # type: ignore[index]
-        ["1", "1", "2.5", "40"],
-        ["1", "2", "1.5", "60"],
-    ]
-    failed = next(b for b in data(text)[3] if b["title"] == "Cells")
-    assert [row for row in failed["rows"] if "oom: too large" in row]  # type: ignore[attr-defined]
-    assert "is incomplete" in text
+def pages(given: list[Record], folder: Path = NOWHERE) -> dict[str, str]:
+    return site(build_with_variants(given), folder)
 
 
-def test_each_table_has_the_figures_that_its_records_allow() -> None:
-    text = page(build_with_variants(records()))
-    names = re.findall(r'<g id="(\w+-\d+)-figure_1"', text)
-    # The other task has one row and no training log.
-    assert names == ["cost-1", "ranks-1", "curves-1", "bars-1", "cost-2"]
-    assert "#ffffff" not in "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL)), "dark pages"
-    ids = re.findall(r'\bid="([^"]+)"', text)
-    assert len(ids) == len(set(ids))
+def test_a_task_page_has_the_numbers_and_its_answer_before_them() -> None:
+    text = pages(with_outcomes())["cross-dataset.html"]
+    (table,) = (built.table for built in build_with_variants(with_outcomes()))
+    headline = answer(table).headline
+    assert headline == "RPP-SAPL is best: it is told apart from each of the other three methods."
+    assert text.index(headline) < text.index("<table")
+    best = table.rows[0].average
+    assert best is not None
+    assert best.interval is not None
+    assert best.interval.half_width is not None
+    assert f'{best.mean:.1f} <span class="pm">± {best.interval.half_width:.1f}</span>' in text
+    assert text.count("data-id=") == 4 + 3, "each row in the table, all but CLIP in the heat map"
 
 
-def test_the_page_is_the_same_for_the_same_records() -> None:
-    assert page(build_with_variants(records())) == page(
-        build_with_variants(list(reversed(records())))
+def test_ties_are_said_in_words_and_drawn_as_lanes() -> None:
+    near = [one for one in with_outcomes() if one.cell.method.name != "rpp"]
+    table = build_with_variants(near)[0].table
+    assert table.ranking is not None
+    said = answer(table)
+    if table.ranking.separated:
+        assert "cannot be told" in said.headline or "is best" in said.headline
+    else:
+        assert said.headline == "No single winner: the three methods cannot be told apart."
+    text = pages(near)["cross-dataset.html"]
+    assert '<i class="on"></i>' in text
+    assert "share a letter" not in text
+
+
+def test_rows_above_the_reference_say_whether_that_outlives_correction() -> None:
+    said = dict(answer(build_with_variants(with_outcomes())[0].table).points)
+    assert said["Above CLIP, each compared with it alone"].startswith("RPP-SAPL (+")
+    assert "▲" in pages(with_outcomes())["cross-dataset.html"]
+
+
+def test_the_drawer_starts_with_what_differs() -> None:
+    files = pages(with_outcomes())
+    rows = read_script_file("rows-cross-dataset", files["rows-cross-dataset.js"])["rows"]
+    assert ["recipe", "rpp-1"] in rows["rpp-sapl"]["special"]
+    assert ["shots", "16"] in rows["rpp-sapl"]["rest"], "the same in all rows"
+    assert rows["rpp-sapl"]["command"] == (
+        "rppbench run --method rpp --task cross-dataset --model demo --seed 1 2 3"
     )
+    assert rows["rpp-sapl"]["losses"] == [[seed, [2.5, 1.5]] for seed in (1, 2, 3)]
+    titles = [detail["title"] for detail in rows["rpp-sapl"]["details"]]
+    assert titles == ["Options", "Cells", "Cost", "Training log", "Environment"]
+
+
+def test_a_failed_cell_is_named_with_its_reason() -> None:
+    files = pages(records())
+    assert "is incomplete" in files["cross-dataset.html"]
+    assert "oom: too large" in files["rows-cross-dataset.js"]
+
+
+def test_differences_of_pairs_are_kept_beside_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "pairs-cross-dataset.js"
+    first = pages(with_outcomes())
+    (tmp_path / name).write_text(first[name])
+
+    def fail(*_: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(pairs, "between", fail)
+    assert pages(with_outcomes(), tmp_path) == first
+    with pytest.raises(AssertionError, match="computed again"):
+        pages(with_outcomes()[:-1], tmp_path)
+
+
+def test_of_many_rows_the_reference_and_the_best_are_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pairs, "MOST_PAIRS", 4)
+    of = read_script_file("pairs-cross-dataset", pages(with_outcomes())["pairs-cross-dataset.js"])
+    assert list(of["of"]) == ["3-0", "3-1", "3-2", "0-1"]
+
+
+def test_the_site_is_the_same_for_the_same_records() -> None:
+    assert pages(records()) == pages(list(reversed(records())))
 
 
 def test_no_name_can_start_markup_or_end_the_data() -> None:
-    evil = '</script><img src=x onerror="alert(1)"><!-- $x & \u2028'
+    evil = '</script><img src=x onerror="alert(1)"><!-- $x & {{ 7 * 7 }} \u2028'
     renamed = [replace(r, labels={**r.labels, "method": evil, "dataset": evil}) for r in records()]
-    text = page(build_with_variants(renamed))
-    assert "<img" not in text
-    assert text.count("<!--") == text.count("-->")
-    assert text.count("</script>") == 2
+    for name, text in pages(renamed).items():
+        assert "<img" not in text, name
+        if name.endswith(".html"):
+            assert text.count("</script>") == 3, name
+            assert "49" not in re.findall(r"<title>.*?</title>", text)[0]
     assert embedded(evil).count("<") == 0
     assert json.loads(embedded(evil)) == evil
 
 
-def test_the_page_loads_nothing_from_elsewhere() -> None:
-    text = page(build_with_variants(records()))
-    assert "default-src 'none'" in text
-    bare = re.sub(r'xmlns(:xlink)?="[^"]+"', "", text)
-    assert "http://" not in bare
-    assert "https://" not in bare
+def test_pages_load_nothing_from_elsewhere_and_run_only_their_own_scripts() -> None:
+    for name, text in pages(with_outcomes()).items():
+        if name.endswith(".html"):
+            assert "default-src 'none'" in text
+            assert len(re.findall(r"'sha256-[^']+'", unescape(text))) == 2
+            assert not re.findall(r'(?:src|href)="(?:https?:)?//', text), name
+            assert not re.findall(r"<[^>]+ on[a-z]+=", text), name
+
+
+def test_several_tables_of_a_task_have_one_page_and_a_switch() -> None:
+    more = [record("coop", "birds", 1, 30.0, backbone="other")]
+    text = pages([*with_outcomes(), *more])["cross-dataset.html"]
+    keys = re.findall(r'data-key="([^"]+)"', text)
+    assert len(set(keys)) == text.count('<div class="board"') == 2
+    assert "do not compare numbers across" in text
+
+
+def test_numbers_are_formatted_from_the_value_itself() -> None:
+    assert fixed(-0.04, 1) == "0.0"
+    assert signed(-0.06, 1) == "−0.1"
+    assert signed(1.25, 1) == "+1.2"
+    scale = scale_of([Interval(50.0, 1.0, 3), Interval(51.0, 1.0, 3), Interval(2.0, 1.0, 3)])
+    assert not scale.holds(2.0), "far from all others"
+    assert len(scale.ticks) >= 2
+    assert Scale(0.0, 10.0).place(2.5) == "25.0%"
 
 
 def test_the_site_has_the_ablations_of_the_folder_and_of_those_published_below(
@@ -90,25 +166,24 @@ def test_the_site_has_the_ablations_of_the_folder_and_of_those_published_below(
     assert main(["report", "--output", str(tmp_path), "--to", str(tmp_path / "site")]) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("draw")]
     assert lines == [f"draw tables and plots: {share}" for share in ("0%", "50%")]
-    text = (tmp_path / "site" / "index.html").read_text()
-    assert '<h2 id="ablations">Ablations</h2>' in text
-    assert "4 combinations, 16 of 16 cells. Baseline: length=2, kd=on." in text
+    text = (tmp_path / "site" / "ablation-made.html").read_text()
+    assert "What do length and kd change?" in text
+    assert "differ from the baseline" in text
+    assert "Main effects" in text
+    assert 'href="ablation-made.html"' in (tmp_path / "site" / "index.html").read_text()
     for ending in ("md", "json", "svg", "png"):
         assert f'href="ablation-made.{ending}"' in text
         assert (tmp_path / "site" / f"ablation-made.{ending}").is_file()
-    assert "length: main effect" in text
-    ids = re.findall(r'\bid="([^"]+)"', text)
-    assert len(ids) == len(set(ids))
 
 
 def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path / "runs")
-    for record in records():
-        store.write(record)
+    for one in records():
+        store.write(one)
     words = ("report", "--output", str(tmp_path / "runs"))
     assert main([*words, "--to", str(tmp_path / "site")]) == 0
     names = {path.name for path in (tmp_path / "site").iterdir()}
-    assert {"index.html", "cross-dataset.csv", "few-shot.tex"} <= names
+    assert {"index.html", "compare.html", "few-shot.html", "cross-dataset.csv"} <= names
     assert "index.html: open it in a browser" in capsys.readouterr().out
     (tmp_path / "file").write_text("")
     assert main([*words, "--to", str(tmp_path / "file")]) == 2

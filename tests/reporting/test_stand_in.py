@@ -19,7 +19,8 @@ from rppbench.plugins.registry import Registry
 from rppbench.records import stand_in
 from rppbench.records.cell import Choice
 from rppbench.records.store import Store
-from rppbench.reporting import ablation_page, markdown, site
+from rppbench.reporting import ablation_page, markdown
+from rppbench.reporting.site.files import site
 from rppbench_datasets.world.models import backbones
 
 WORDS = "nothing about photographs"
@@ -45,11 +46,13 @@ def test_the_names_are_those_of_the_installed_world() -> None:
     ],
 )
 def test_pages_of_the_embedded_world_warn_and_others_do_not(
-    backbone: str, dataset: str, warned: bool
+    backbone: str, dataset: str, warned: bool, tmp_path: Path
 ) -> None:
     one = record(backbone=backbone, dataset=dataset)
     assert (WORDS in markdown.page(build([one]))) is warned
-    assert (WORDS in site.page(build_with_variants([one]))) is warned
+    files = site(build_with_variants([one]), tmp_path)
+    for name in ("index.html", "compare.html", "cross-dataset.html"):
+        assert (WORDS in files[name]) is warned, name
     assert stand_in.of_cell(one.cell) is warned
 
 
