@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rppbench.commands.changed_images import PAGE, most_changed, write_changed
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
 from rppbench.reporting.footnotes import groups_note
@@ -35,6 +36,9 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="list up to N images that changed, in each direction [0]",
     )
+    parser.add_argument(
+        "--to", metavar="DIR", help="new folder for the pictures of these images, and their page"
+    )
 
 
 def add_rows(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +57,8 @@ def compare(arguments: argparse.Namespace) -> int:
 
     if arguments.images < 0:
         raise UsageError(f"--images must be at least 0, not {arguments.images}")
+    if arguments.to is not None and not arguments.images:
+        raise UsageError("--to writes the pictures of changed images: add --images N")
     records, problems = load(Path(arguments.output))
     comparisons, remarks = compare.compare(
         records, arguments.first, arguments.second, arguments.task, arguments.metric
@@ -64,6 +70,11 @@ def compare(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     for remark in remarks:
         note(f"not compared: {remark}")
+    if arguments.to is not None:
+        folder = Path(arguments.to).expanduser()
+        for remark in write_changed(comparisons, arguments.images, folder):
+            note(remark)
+        print(f"the pictures and their page: {folder / PAGE}", file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -215,9 +226,8 @@ def _images(comparison: Comparison, limit: int) -> Iterator[str]:
 
 
 def _positions(pair: PairedOutcomes, where: NDArray[np.bool_], limit: int) -> str:
-    counts = where.sum(axis=0).tolist()
-    positions = sorted((i for i, count in enumerate(counts) if count), key=lambda i: -counts[i])
+    changed = most_changed(where)
     many = len(pair.seeds) > 1
-    shown = [f"{i} ({counts[i]}/{len(pair.seeds)})" if many else str(i) for i in positions[:limit]]
-    more = f" and {len(positions) - limit} more" if len(positions) > limit else ""
+    shown = [f"{i} ({count}/{len(pair.seeds)})" if many else str(i) for i, count in changed[:limit]]
+    more = f" and {len(changed) - limit} more" if len(changed) > limit else ""
     return ", ".join(shown) + more if shown else "none"

@@ -98,6 +98,9 @@ class Task(Component, ABC):
     learns_as: str = ""
     """Name of the task whose recipes apply; '' for its own. It may depend on the options."""
 
+    question: ClassVar[str] = ""
+    """The question that its numbers answer, in a sentence or two, for the page of its results."""
+
     def inputs(self) -> Sequence[tuple[str, str]]:
         """(name, digest) of inputs other than data and weights: files that an option names.
 

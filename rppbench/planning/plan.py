@@ -35,6 +35,7 @@ from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import part_version, task_version, version_of
 from rppbench.records.cell import PARTIAL, Cell, Choice, Option, Pairs, Training
+from rppbench.records.record import ABOUT, LEARNS, QUESTION
 
 SCOPES = ("method", "task", "recipe")
 
@@ -141,6 +142,7 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     training = cell.training
     role = "few-shot" if dataset.few_shot or dataset.role == "transfer" else dataset.role
     members = list(registry.names(dataset.suite, role))
+    said = {ABOUT: _first_line(method), LEARNS: _learns(method, cell), QUESTION: task.question}
     return {
         "method": method.title,
         "method_options": changed_options(registry, cell),
@@ -152,7 +154,22 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
         "suite": dataset.suite,
         "recipe": training.recipe.name if training else "",
         "source": registry.get("datasets", training.source).title if training else "",
+        **{name: text for name, text in said.items() if text},
     }
+
+
+def _first_line(method: type[Method]) -> str:
+    """The first sentence of the method's docstring, on one line; '' without one."""
+    paragraph = (method.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join(paragraph.split())
+
+
+def _learns(method: type[Method], cell: Cell) -> str:
+    """What the cell's method learns, as the label `LEARNS` says it."""
+    if method.learning is None:
+        return "none"
+    towers = set(method.prompted_towers(dict(cell.method.options)))
+    return "both" if len(towers) > 1 else next(iter(towers), "adapter")
 
 
 def changed_options(registry: Registry, cell: Cell) -> str:

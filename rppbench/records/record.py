@@ -115,6 +115,13 @@ class Failure:
 
 VALIDATION = "validation"
 """Label of a record that says on which images values were chosen: 'few-shot', 'none', ..."""
+ABOUT = "about"
+"""Label of a record: one sentence on its method."""
+LEARNS = "learns"
+"""Label of a record: what its method learns, 'none', 'text', 'image', 'both' (prompts of these
+towers) or 'adapter' (on top of features)."""
+QUESTION = "question"
+"""Label of a record: the question that its task answers."""
 LOG = "log"
 """Entry of a record's environment: the worker's log, from the folder of records."""
 

@@ -1,9 +1,11 @@
-"""HTML page of a gallery: the numbers of a cell, and below them its pictures."""
+"""HTML pages of pictures: the predictions of a cell, and the images that two methods change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from rppbench.comparison.compare import Comparison
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.variants import variants
 from rppbench.records import stand_in
@@ -14,6 +16,7 @@ from rppbench.reporting.html_text import escape
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:1270px;margin:2rem auto;padding:0 1rem;color:#1c2127}"
     "figure{margin:2rem 0}img{max-width:100%;height:auto;border:1px solid #8a9099}"
+    ".small{display:inline-block;width:224px;margin:.5rem;vertical-align:top}"
 )
 
 
@@ -39,11 +42,48 @@ def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) 
     ]
     if stand_in.of_cell(cell):
         paragraphs.insert(0, f"{stand_in.HEADING} {stand_in.WARNING}")
-    figures = [
+    figures = (
         f'<figure><img src="{escape(file)}" alt="{escape(scene)}: image, truth and prediction" '
         f'loading="lazy"><figcaption>{escape(scene)}: {escape(caption)}</figcaption></figure>'
         for file, scene, caption in pictures
+    )
+    return _page(heading, paragraphs, figures)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture beside its page."""
+
+    file: str
+    caption: str
+
+
+def changed_page(
+    comparisons: Sequence[Comparison], parts: Sequence[tuple[str, Sequence[Picture]]]
+) -> str:
+    """The page of images that became right or wrong; `parts` are (title, pictures)."""
+    first, second = comparisons[0].first.label, comparisons[0].second.label
+    paragraphs = [
+        f"Images that {second} gets right and {first} wrong (wrong -> right), and the other way "
+        "round. (k/n): under k of n seeds; those of most seeds come first.",
     ]
+    if any(comparison.table.stand_in for comparison in comparisons):
+        paragraphs.insert(0, f"{stand_in.HEADING} {stand_in.WARNING}")
+    lines = []
+    for title, pictures in parts:
+        lines.append(f"<h2>{escape(title)}</h2>")
+        lines += [] if pictures else ["<p>No image changed.</p>"]
+        lines += [
+            f'<figure class="small"><img src="{escape(picture.file)}" '
+            f'alt="{escape(picture.caption)}" loading="lazy">'
+            f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+            for picture in pictures
+        ]
+    return _page(f"{second} against {first}: images that changed", paragraphs, lines)
+
+
+def _page(heading: str, paragraphs: Iterable[str], body: Iterable[str]) -> str:
+    """A page below its heading; `body` is markup."""
     return "\n".join(
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
@@ -53,7 +93,7 @@ def page(record: Record, pictures: Sequence[tuple[str, str, str]], scenes: int) 
             f"<title>{escape(heading)}</title><style>{STYLE}</style></head><body>",
             f"<h1>{escape(heading)}</h1>",
             *(f"<p>{escape(line)}</p>" for line in paragraphs),
-            *figures,
+            *body,
             "</body></html>",
             "",
         ]

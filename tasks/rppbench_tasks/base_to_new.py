@@ -25,6 +25,10 @@ class BaseToNew(Task):
 
     name = "base-to-new"
     title = "Base-to-new generalisation"
+    question = (
+        "Learn from half of the classes. Are the half that was learned and the half "
+        "never seen both recognised?"
+    )
     paper = "arXiv:2203.05557"
     metric = "harmonic_mean"
     later_options = ("joint", "transductive")

@@ -15,6 +15,7 @@ class CrossDomain(CrossDataset):
 
     name = "cross-domain"
     title = "Domain generalisation"
+    question = "Learn once. Does it still help when known things look different?"
     paper = "arXiv:2109.01134, arXiv:2203.05557"
     targets = "shift"
 

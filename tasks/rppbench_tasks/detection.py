@@ -57,6 +57,9 @@ class Detection(ProposalTask):
     name = "detection"
     version = 2
     title = "Open-vocabulary detection"
+    question = (
+        "Learn from images of classes. Are objects found in scenes, those of unseen classes too?"
+    )
     paper = "arXiv:2201.02605, arXiv:2304.04704"
     metric = "AP50"
     targets = "detection"

@@ -16,6 +16,10 @@ class FewShot(Task):
 
     name = "few-shot"
     title = "Few-shot learning"
+    question = (
+        "Learn from a few images of every class of a data set. How well is the same set "
+        "then recognised?"
+    )
     paper = "arXiv:2109.01134"
 
     def __init__(self, *, suite: str = "demo", shots: Shots = 16) -> None:

@@ -23,6 +23,10 @@ class FineTune(Task):
 
     name = "fine-tune"
     title = "Fine-tuning pretrained prompts"
+    question = (
+        "Tune prompts that were pretrained on the large vocabulary. Is that a better "
+        "start than a fresh one?"
+    )
     paper = "arXiv:2409.06166"
 
     def __init__(

@@ -19,6 +19,9 @@ class Pretraining(Task):
 
     name = "pretraining"
     title = "Prompt pretraining"
+    question = (
+        "Learn on the large vocabulary. How well are its classes and held-out ones told apart?"
+    )
     paper = "arXiv:2304.04704, arXiv:2409.06166"
 
     def __init__(

@@ -47,6 +47,10 @@ class Segmentation(ProposalTask):
     name = "segmentation"
     version = 3
     title = "Open-vocabulary segmentation"
+    question = (
+        "Learn from images of classes. Is every pixel of a scene named, also those of "
+        "unseen classes?"
+    )
     paper = "arXiv:2304.04704, arXiv:2112.14757, arXiv:2112.01071"
     metric = "hiou"
     targets = "segmentation"

@@ -10,6 +10,7 @@ from statistics import fmean
 from rppbench.comparison.row_names import spelling
 from rppbench.leaderboard.number_format import duration_text
 from rppbench.leaderboard.variants import Variant, source
+from rppbench.records.record import ABOUT
 from rppbench.reporting.layout import NO_NUMBER, CellText, headline_text
 from rppbench.reporting.site.answers import difference_digits
 from rppbench.reporting.site.board import Board, BoardRow
@@ -17,8 +18,6 @@ from rppbench.reporting.site.html import script_file
 from rppbench.reporting.site.numbers import span
 from rppbench.reporting.site.row_details import row_details
 
-ABOUT = "about"
-"""Label of a record with one sentence on its method."""
 Facts = list[list[str]]
 """Pairs of a name and a value."""
 

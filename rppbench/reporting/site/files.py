@@ -14,6 +14,7 @@ from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import SHOTS_OPTION, Table
 from rppbench.records import stand_in
 from rppbench.records.names import file_name
+from rppbench.records.record import QUESTION
 from rppbench.reporting import ablation_page as ablation_report
 from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.reporting.site.ablations import ablation_page, others
@@ -27,8 +28,6 @@ from rppbench.reporting.site.pairs import pairs
 
 INDEX = "index.html"
 COMPARE = "compare.html"
-QUESTION = "question"
-"""Label of a record with the question that its task answers."""
 Curves = Callable[[TableWithVariants], Iterable[Curve]]
 """Reads the reliability curves of a table's rows."""
 FORMATS = {"md": "Markdown", "tex": "LaTeX", "csv": "CSV", "json": "JSON"}

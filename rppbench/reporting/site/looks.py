@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 
 from rppbench.leaderboard.variants import Variant
+from rppbench.records.record import LEARNS
 
 FAMILIES = {
     "none": "nothing",
@@ -18,8 +19,6 @@ FAMILIES = {
     "other": "unknown",
 }
 """What is learned, by family, as the pages name it."""
-LEARNS = "learns"
-"""Label of a record with the family of its method."""
 
 
 @dataclass(frozen=True)
