@@ -25,8 +25,7 @@ def write_records(folder: Path, count: int) -> None:
 
 
 @pytest.fixture
-def words(toys: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    monkeypatch.setattr(Registry, "load", classmethod(lambda cls: toys))
+def words(toys: Registry, tmp_path: Path) -> list[str]:
     return ["compare", "coop", "rpp", "--output", str(tmp_path), "--to", str(tmp_path / "page")]
 
 

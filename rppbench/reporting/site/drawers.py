@@ -17,6 +17,7 @@ from rppbench.reporting.site.board import Board, BoardRow
 from rppbench.reporting.site.html import script_file
 from rppbench.reporting.site.numbers import span
 from rppbench.reporting.site.row_details import row_details
+from rppbench.stats.ranks import split_letters
 
 Facts = list[list[str]]
 """Pairs of a name and a value."""
@@ -88,19 +89,13 @@ def _verdict(board: Board, row: BoardRow) -> list[str]:
         ends = span(test.mean - test.half_width, test.mean + test.half_width, places)
         lines.append(f"{row.verdict.text}; 95 % interval {ends}.")
     if row.row.rank:
-        groups = set(row.lanes)
-        same = [o for o in board.rows if o is not row and _share(o, row)]
-        ranked = sum(other.row.rank is not None for other in board.rows) - 1
-        if groups:
-            lines.append(
-                f"Mean rank {row.row.rank.mean:.1f}; {row.standing}. Not told apart from "
-                f"{len(same)} of {ranked} other rows."
-            )
+        own = set(split_letters(row.row.rank.groups))
+        others = [o.row.rank for o in board.rows if o is not row and o.row.rank]
+        same = sum(bool(own & set(split_letters(other.groups))) for other in others)
+        standing = f"; {row.standing}" if row.standing else ""
+        tied = f" Not told apart from {same} of {len(others)} other rows." if own else ""
+        lines.append(f"Mean rank {row.row.rank.mean:.1f}{standing}.{tied}")
     return lines
-
-
-def _share(one: BoardRow, other: BoardRow) -> bool:
-    return any(a and b for a, b in zip(one.lanes, other.lanes, strict=True))
 
 
 def _text(cell: CellText) -> str:

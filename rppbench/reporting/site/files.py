@@ -10,6 +10,7 @@ from rppbench.comparison.ablation import Ablation
 from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.calibration import Curve
+from rppbench.leaderboard.comparability import age
 from rppbench.leaderboard.grouping import group_by
 from rppbench.leaderboard.tables import SHOTS_OPTION, Table
 from rppbench.records import stand_in
@@ -128,7 +129,7 @@ def _task_page(
         kept = pairs(built, f"pairs-{stem}{ending}", folder)
         one = board(built, place, key, title, kept, f"rows-{stem}{ending}")
         boards.append(replace(one, figures=tuple(_figures(one, curves))))
-    labels = max((v.newest for built in of_task for v in built.variants), key=_age).labels
+    labels = max((v.newest for built in of_task for v in built.variants), key=age).labels
     title = of_task[0].table.title
     return TaskPage(
         task,
@@ -138,10 +139,6 @@ def _task_page(
         labels.get(QUESTION, ""),
         tuple(boards),
     )
-
-
-def _age(record: object) -> str:
-    return str(getattr(record, "finished", ""))
 
 
 def _titles(tables: Sequence[Table]) -> list[tuple[str, str]]:
