@@ -46,7 +46,7 @@ def write_changed(comparisons: Sequence[Comparison], limit: int, folder: Path) -
                 except UsageError as error:
                     remarks.append(f"no pictures of {title}: {error}")
                     continue
-                pictures = []
+                pictures: list[Picture] = []
                 for image, caption in changed:
                     name = f"{sum(len(shown) for _, shown in parts) + len(pictures) + 1:03d}.png"
                     image.thumbnail((SIDE, SIDE))

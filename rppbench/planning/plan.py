@@ -142,7 +142,11 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     training = cell.training
     role = "few-shot" if dataset.few_shot or dataset.role == "transfer" else dataset.role
     members = list(registry.names(dataset.suite, role))
-    said = {ABOUT: _first_line(method), LEARNS: _learns(method, cell), QUESTION: task.question}
+    said = {
+        ABOUT: _first_line(method),
+        LEARNS: learns(method, dict(cell.method.options)),
+        QUESTION: task.question,
+    }
     return {
         "method": method.title,
         "method_options": changed_options(registry, cell),
@@ -164,11 +168,11 @@ def _first_line(method: type[Method]) -> str:
     return " ".join(paragraph.split())
 
 
-def _learns(method: type[Method], cell: Cell) -> str:
-    """What the cell's method learns, as the label `LEARNS` says it."""
+def learns(method: type[Method], options: Mapping[str, Option]) -> str:
+    """What a method learns under these options, as the label `LEARNS` says it."""
     if method.learning is None:
         return "none"
-    towers = set(method.prompted_towers(dict(cell.method.options)))
+    towers = set(method.prompted_towers(options))
     return "both" if len(towers) > 1 else next(iter(towers), "adapter")
 
 

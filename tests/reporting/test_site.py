@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -14,6 +15,10 @@ from support.records import complete_grid, grid_of, record, records, with_outcom
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import build_with_variants
+from rppbench.planning.plan import learns
+from rppbench.plugins.options import options
+from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Choice
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
@@ -26,6 +31,7 @@ from rppbench.stats.intervals import Interval
 from rppbench.terminal import step_progress
 
 NOWHERE = Path("no such folder")
+WEB = Path(pairs.__file__).parents[1] / "web"
 
 
 def pages(given: list[Record], folder: Path = NOWHERE) -> dict[str, str]:
@@ -140,6 +146,27 @@ def test_several_tables_of_a_task_have_one_page_and_a_switch() -> None:
     keys = re.findall(r'data-key="([^"]+)"', text)
     assert len(set(keys)) == text.count('<div class="board"') == 2
     assert "do not compare numbers across" in text
+
+
+def test_built_in_methods_and_tasks_say_what_they_are() -> None:
+    registry = Registry.load()
+    known = tomllib.loads((WEB / "looks.toml").read_text())
+    for name, method in registry.all("methods").items():
+        if method.__module__.startswith("rppbench_methods"):
+            assert known[name]["family"] == learns(method, options(method)), name
+    for name, task in registry.all("tasks").items():
+        assert task.question or name == "validation", name
+
+
+def test_a_method_of_a_plugin_has_the_colour_of_its_family() -> None:
+    (one,) = [r for r in with_outcomes() if r.cell.method.name == "zeroshot"][:1]
+    given = replace(one, cell=replace(one.cell, method=Choice("mine")))
+    assert 'style="--c:var(--f-other)"' in pages([given])["cross-dataset.html"]
+    labels = {**given.labels, "learns": "image", "about": "It shifts.", "question": "Does it?"}
+    files = pages([replace(given, labels=labels)])
+    assert 'style="--c:var(--f-image)"' in files["cross-dataset.html"]
+    assert "<p>Does it?</p>" in files["cross-dataset.html"]
+    assert "It shifts." in files["rows-cross-dataset.js"]
 
 
 def test_numbers_are_formatted_from_the_value_itself() -> None:
