@@ -31,11 +31,11 @@ from rppbench.planning.vocabulary import (
     with_suites,
 )
 from rppbench.plugins.containment import contained, line_of, uncontained
+from rppbench.plugins.descriptions import descriptions
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import part_version, task_version, version_of
 from rppbench.records.cell import PARTIAL, Cell, Choice, Option, Pairs, Training
-from rppbench.records.record import ABOUT, LEARNS, QUESTION
 
 SCOPES = ("method", "task", "recipe")
 
@@ -142,11 +142,6 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
     training = cell.training
     role = "few-shot" if dataset.few_shot or dataset.role == "transfer" else dataset.role
     members = list(registry.names(dataset.suite, role))
-    said = {
-        ABOUT: _first_line(method),
-        LEARNS: learns(method, dict(cell.method.options)),
-        QUESTION: task.question,
-    }
     return {
         "method": method.title,
         "method_options": changed_options(registry, cell),
@@ -158,22 +153,8 @@ def labels(registry: Registry, cell: Cell) -> dict[str, str]:
         "suite": dataset.suite,
         "recipe": training.recipe.name if training else "",
         "source": registry.get("datasets", training.source).title if training else "",
-        **{name: text for name, text in said.items() if text},
+        **descriptions(method, task, cell),
     }
-
-
-def _first_line(method: type[Method]) -> str:
-    """The first sentence of the method's docstring, on one line; '' without one."""
-    paragraph = (method.__doc__ or "").strip().partition("\n\n")[0]
-    return " ".join(paragraph.split())
-
-
-def learns(method: type[Method], options: Mapping[str, Option]) -> str:
-    """What a method learns under these options, as the label `LEARNS` says it."""
-    if method.learning is None:
-        return "none"
-    towers = set(method.prompted_towers(options))
-    return "both" if len(towers) > 1 else next(iter(towers), "adapter")
 
 
 def changed_options(registry: Registry, cell: Cell) -> str:

@@ -15,7 +15,7 @@ from support.records import complete_grid, grid_of, record, records, with_outcom
 from rppbench.cli import main
 from rppbench.comparison.ablation import ablation
 from rppbench.leaderboard.build import build_with_variants
-from rppbench.planning.plan import learns
+from rppbench.plugins.descriptions import learns
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice
