@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from rppbench.comparison.by_image import on_common_seeds
-from rppbench.comparison.compare import Comparison, of_rows
+from rppbench.comparison.compare import Comparison, between
 from rppbench.leaderboard.build import build_with_variants
 from rppbench.leaderboard.comparability import setting
 from rppbench.leaderboard.kept import Without
@@ -69,7 +69,7 @@ def of_planned(records: Iterable[Record], cells: Sequence[Cell]) -> list[Planned
     tables = build_with_variants((r for r in records if r.cell.task.name in tasks), kept=Without())
     for built in tables:
         rows = [row for cell in planned if (row := _variant(built.variants, cell))]
-        made = tuple(of_rows(built.table, *pair) for pair in combinations(rows, 2))
+        made = tuple(between(built.table, *pair) for pair in combinations(rows, 2))
         if made:
             others = tuple(
                 (row.label, recipe_name(training))
