@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from support.commands import RunCommand
+from support.commands import RunCommand, table_rows
 from support.toy_plugin import Context, PluginOf, ToyBroken
 
 from rppbench import __version__
@@ -166,14 +166,16 @@ def test_a_plan_lists_every_cell_and_loads_no_weights(
     monkeypatch.setattr("rppbench.models.clip.load", None)
     status, table, _ = run_command("plan", *words)
     assert status == 0
-    lines = [" ".join(line.split()) for line in table.splitlines()]
-    assert lines[0] == "Method Task Data set Seed State Training Estimate"
-    assert lines[1] == "fixed cross-dataset toy-one 1 done none 0.0 s"
-    assert lines[2].startswith("fixed cross-dataset toy-two 1 todo none ")
-    assert lines[3] == "context (both=on) cross-dataset toy-one 1 todo learn –"
-    assert lines[4] == "context (both=on) cross-dataset toy-two 1 todo shared –"
-    assert "4 cells: 3 to run, 1 done; 1 training; about" in lines[-1]
-    assert "2 cells without an estimate" in lines[-1]
+    rows = [" ".join(row) for row in table_rows(table)]
+    assert rows[0] == "Method Task Data set Seed State Training Estimate"
+    assert rows[1] == "fixed cross-dataset toy-one 1 done none 0.0 s"
+    assert rows[2].startswith("fixed cross-dataset toy-two 1 todo none ")
+    assert "~" not in rows[2], "a similar cell has a record"
+    assert rows[3].startswith("context (both=on) cross-dataset toy-one 1 todo learn ~")
+    assert rows[4].startswith("context (both=on) cross-dataset toy-two 1 todo shared ~")
+    last = table.splitlines()[-1]
+    assert "4 cells: 3 to run, 1 done; 1 training; about" in last
+    assert "~ from a model of the cost" in last
     assert run_command("run", "--dry-run", *words)[1] == table
 
 
@@ -266,10 +268,10 @@ def test_help_lists_every_command_and_each_has_its_own(
 def test_lists_name_everything_and_what_did_not_load(run_command: RunCommand) -> None:
     status, table, _ = run_command("list", "datasets")
     assert status == 0
-    lines = [" ".join(line.split()) for line in table.splitlines()]
-    assert lines[0] == "Name Title Suite"
-    assert "toy-one Toy one toy, transfer" in lines
-    assert lines[-1] == "plugin 'old' did not load: ImportError: no old times"
+    heads, *rows = table_rows(table)
+    assert heads == ["Name", "Title", "Suite"]
+    assert ["toy-one", "Toy one", "toy, transfer"] in rows
+    assert table.splitlines()[-1] == "plugin 'old' did not load: ImportError: no old times"
     for kind in ("methods", "tasks", "engines", "backbones"):
         status, table, _ = run_command("list", kind)
         assert status == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from rppbench.records.names import file_name
 from rppbench.records.store import Store
 from rppbench.terminal.confirm import confirmed
 from rppbench.terminal.console import console, note
+from rppbench.terminal.tables import print_page
 
 if TYPE_CHECKING:
     from rppbench.comparison.ablation import Ablation
@@ -103,8 +103,7 @@ def ablate(arguments: argparse.Namespace) -> int:
         report for each in designs for report in reported(each.grid, chosen, records, store.root)
     ]
     for report in reports:
-        sys.stdout.write(page(report))
-        sys.stdout.flush()
+        print_page(page(report))
         for line in interval_chart(report):
             notes.print(line, soft_wrap=True)
     return conclude(planned, due, records, store)

@@ -19,8 +19,9 @@ from rppbench.features.files import (
 )
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.files.sizes import parse_size, spell_size
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console
 from rppbench.terminal.step_progress import step_progress
+from rppbench.terminal.tables import print_table
 
 DAY = 24 * 3600.0
 
@@ -78,6 +79,7 @@ def info(arguments: argparse.Namespace) -> int:
     out = console()
     if rows:
         print_table(out, ("Kind", "Files", "Size", "Oldest use", "Latest use"), rows)
+        out.print()
     bound = "no limit ($RPPBENCH_CACHE_SIZE)" if limit is None else f"limit {spell_size(limit)}"
     count = f"{len(files):,} file{'' if len(files) == 1 else 's'}"
     out.print(f"{features_folder(folder)}: {count}, {_total(files)}, {bound}", soft_wrap=True)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from rppbench.data.draw_files import FORMS
 from rppbench.data.root import use_data
 from rppbench.errors import UsageError, unknown
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console
 from rppbench.terminal.step_progress import step_progress
+from rppbench.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from rppbench.contracts.dataset import Dataset
@@ -101,6 +102,7 @@ def listed(arguments: argparse.Namespace) -> int:
         role = f"large {item.role}" if item.large else item.role
         rows.append([name, item.suite, role, size, present, item.licence, item.origin])
     print_table(out, ("Name", "Suite", "Role", "Classes", "Present", "Licence", "Origin"), rows)
+    out.print()
     out.print(f"looked for below {root}; details: rppbench data check NAME", soft_wrap=True)
     for line in registry.complaints():
         out.print(line, soft_wrap=True)

@@ -18,6 +18,7 @@ from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.reporting.markdown import page
 from rppbench.terminal.console import hanging, note
 from rppbench.terminal.step_progress import step_progress
+from rppbench.terminal.tables import print_page
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def leaderboard(arguments: argparse.Namespace) -> int:
         begin_step("make tables")
         tables = tables_of(records, folder)
         printed = build(records, *chosen, kept=Kept(folder)) if any(chosen) else tables
-    sys.stdout.write(page(printed))
+    print_page(page(printed))
     write_all_pages(records, folder, tables)
     report_failures(records, folder)
     return 1 if problems else 0

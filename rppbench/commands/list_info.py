@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rppbench.errors import MissingDataError, unknown
 from rppbench.plugins.containment import contained, line_of
 from rppbench.records.cell import spell
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console
+from rppbench.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +46,7 @@ def listed(arguments: argparse.Namespace) -> int:
     rows = [[name, item.title, _fact(kind, item)] for name, item in registry.sound(kind).items()]
     out = console()
     print_table(out, ("Name", "Title", FACTS[kind]), rows)
-    for line in registry.complaints():
+    for line in ("", *registry.complaints()) if registry.complaints() else ():
         out.print(line, soft_wrap=True)
     return 0
 
@@ -142,9 +143,9 @@ def _component(out: Console, component: type[Any], registry: Registry) -> None:
     if defaults:
         out.print("options:", style="bold")
         rows = [
-            [f"  {name}={spell(value)}", allowed.get(name, "")] for name, value in defaults.items()
+            [f"{name}={spell(value)}", allowed.get(name, "")] for name, value in defaults.items()
         ]
-        print_table(out, ("  with default", "choices"), rows)
+        print_table(out, ("With default", "Choices"), rows)
 
 
 def _backbone(out: Console, backbone: Backbone, registry: Registry) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from rppbench.errors import UsageError
 from rppbench.files.class_names import alike_warning, plain_name
 from rppbench.files.lines import LISTS, numbered_lines, read_lines
-from rppbench.terminal.console import console, note, print_table
+from rppbench.terminal.console import console, note
 from rppbench.terminal.step_progress import step_progress
+from rppbench.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from rppbench.execution.learned_prompt import Answer

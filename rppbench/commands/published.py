@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from rppbench.errors import unknown
 from rppbench.leaderboard.published import PublishedNumber, PublishedRow, shipped_rows
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console
+from rppbench.terminal.tables import print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

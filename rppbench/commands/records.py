@@ -18,8 +18,9 @@ from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.records.stored import Stored
 from rppbench.reporting.leaderboard_files import SUFFIXES
-from rppbench.terminal.console import console, hanging, print_table
+from rppbench.terminal.console import console, hanging
 from rppbench.terminal.step_progress import step_progress
+from rppbench.terminal.tables import print_table
 
 FILTERS = ("method", "task", "dataset", "status")
 

@@ -14,7 +14,8 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.leaderboard.build import build_with_variants
 from rppbench.leaderboard.kept import Without
-from rppbench.terminal.console import console, note, print_table
+from rppbench.terminal.console import console, note
+from rppbench.terminal.tables import print_table
 
 if TYPE_CHECKING:  # it needs numpy
     from rppbench.leaderboard.calibration import Curve
@@ -78,6 +79,7 @@ def _print(title: str, curves: Sequence[Curve]) -> None:
     """A summary of the curves, and the bins of each if they are few."""
     out = console()
     out.print(title)
+    out.print()
     heads = ("Row", "Part", "Records", "Images", "Accuracy", "Confidence", "ECE")
     rows = [
         [
@@ -87,11 +89,13 @@ def _print(title: str, curves: Sequence[Curve]) -> None:
         for curve in curves
     ]
     print_table(out, heads, rows)
+    out.print()
     if len(curves) > LISTED_CURVES:
         out.print(f"bins are printed for up to {LISTED_CURVES} curves: choose fewer")
         return
     for curve in curves:
-        out.print(f"\n{curve.label}, {curve.part}")
+        out.print(f"{curve.label}, {curve.part}")
+        out.print()
         print_table(
             out,
             ("Confidence in", "Images", "Accuracy", "Confidence", "Gap"),
@@ -106,6 +110,7 @@ def _print(title: str, curves: Sequence[Curve]) -> None:
                 if one.images
             ],
         )
+        out.print()
 
 
 def _draw(curves: Sequence[Curve], path: Path) -> None:

@@ -18,8 +18,9 @@ from rppbench.planning.settings import NAMES, Settings, settings
 from rppbench.plugins.containment import debugging
 from rppbench.records.store import Store
 from rppbench.reporting.markdown import markdown_table
-from rppbench.terminal.console import console, note, print_table
+from rppbench.terminal.console import console, note
 from rppbench.terminal.plan_table import counted
+from rppbench.terminal.tables import print_page, print_table
 
 if TYPE_CHECKING:  # planning needs torch
     from rppbench.plugins.registry import Registry
@@ -96,8 +97,7 @@ def _reproduce(work: Card, wanted: Sequence[Goal], chosen: Settings, plan: bool)
         paths = write(work, results, seeds, chosen.precision, store.root)
     except OSError as error:
         raise UsageError(f"cannot write to {store.root}: {error.strerror}") from error
-    sys.stdout.write(page(work, results, seeds, chosen.precision))
-    sys.stdout.flush()
+    print_page(page(work, results, seeds, chosen.precision))
     print(f"page: {paths[0]}", file=sys.stderr)
     failed = conclude(planned, due, records, store)
     return 1 if failed or any(result.verdict != "reproduced" for result in results) else 0
@@ -105,7 +105,8 @@ def _reproduce(work: Card, wanted: Sequence[Goal], chosen: Settings, plan: bool)
 
 def _print_rest(registry: Registry, aims: Sequence[Target], cells: Sequence[Cell]) -> None:
     """Print what cannot be run, and the estimate of the cost of the rest."""
-    from rppbench.reproduction.costs import ASSUMED, HEADS, estimate, rows
+    from rppbench.planning.costs.operations import ASSUMED, estimate
+    from rppbench.reproduction.costs import HEADS, rows
 
     out = console()
     reasons = Counter((aim.number.title, aim.reason) for aim in aims if aim.reason)
@@ -133,10 +134,11 @@ def _list() -> int:
 
 def _costs() -> int:
     """Print what each card would cost, as a table for the documentation."""
+    from rppbench.planning.costs.operations import estimate
     from rppbench.planning.input_digests import InputDigests
     from rppbench.plugins.registry import Registry
     from rppbench.reproduction.cards import cards, goals
-    from rppbench.reproduction.costs import HEADS, estimate, rows
+    from rppbench.reproduction.costs import HEADS, rows
     from rppbench.reproduction.targets import all_cells, targets
 
     registry = Registry.load()
@@ -151,7 +153,7 @@ def _costs() -> int:
         )
         for name, one in cards().items()
     ]
-    print("\n".join(markdown_table(HEADS, rows(costs), 1)))
+    print_page("\n".join([*markdown_table(HEADS, rows(costs), 1), ""]))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -31,12 +30,13 @@ from rppbench.terminal.confirm import confirmed
 from rppbench.terminal.console import console, note
 from rppbench.terminal.plan_table import (
     counted,
+    obstacle_lines,
     print_cells,
-    refused_lines,
     stale_lines,
     totals,
 )
 from rppbench.terminal.step_progress import step_progress
+from rppbench.terminal.tables import print_page
 
 if TYPE_CHECKING:  # all of these need torch
     from rppbench.planning.input_digests import InputDigests
@@ -178,7 +178,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
 def plan(arguments: argparse.Namespace) -> int:
     """Print the requested cells and what would happen to each.
 
-    1 if a record is damaged, or if the code of a method or task fails.
+    1 if a record is damaged, or if the code of a method or task fails; 2 if all that is due is
+    blocked.
     """
     chosen = _settings(arguments)
     difference, pilot = arguments.show_difference, arguments.pilot
@@ -210,8 +211,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     records, tables = records_and_pages(store)
     asked = {entry.cell.task.name for entry in planned}
-    sys.stdout.write(page([table for table in tables if table.task in asked]))
-    sys.stdout.flush()
+    print_page(page([table for table in tables if table.task in asked]))
     return conclude(planned, due, records, store, faults)
 
 
@@ -331,13 +331,20 @@ def survey_in(
     store: Store, cells: Sequence[Cell], digests: InputDigests, chosen: Settings
 ) -> tuple[list[Planned], list[Problem]]:
     """The state of each of these cells in a store, and its damaged records."""
+    from rppbench.execution.devices import torch_device
+    from rppbench.planning.costs.seconds import Seconds
     from rppbench.planning.refusals import Refusals
     from rppbench.planning.staleness import checks
     from rppbench.planning.status import survey
 
+    registry = digests.registry
+    here = registry.get("engines", chosen.engine.partition(":")[0]).local
+    device = torch_device(chosen.device) if here else None
     with step_progress(show_bars=not chosen.debug) as begin_step, no_collection():
         against = checks(digests, chosen, begin_step)
-        return survey(cells, store, against, Refusals(digests.registry))
+        model = Seconds(registry, digests.datasets, device, chosen.num_workers)
+        reasons = digests.unreadable
+        return survey(cells, store, against, Refusals(registry), reasons, model)
 
 
 def _make_folder(folder: Path) -> None:
@@ -375,19 +382,24 @@ def print_plan(
     """Print the cells and the totals; `names` distinguishes the cells of one method, by key.
 
     Returns 1 if records are damaged; these are printed, and their cells count as still to run. Also
-    if there are `faults`, which are lines about what could not be planned.
+    if there are `faults`, which are lines about what could not be planned. 2 if nothing that is due
+    can run, because its data cannot be read.
     """
     from rppbench.planning.downloads import downloads
 
     out = console()
     print_cells(out, registry, planned, names)
+    out.print()
     due = _due(planned, chosen.overwrite, chosen.engine.partition(":")[0])
     to_load = [entry.cell for entry in due if entry.state != "refused"]
-    notes = (*refused_lines(planned), *stale_lines(planned), *downloads(registry, to_load))
+    notes = (*obstacle_lines(planned), *stale_lines(planned), *downloads(registry, to_load))
     always = chosen.overwrite == "always"
     of_engine = engine_lines(registry, chosen, due)
     last = (totals(planned, due, always), *of_engine)
     for line in (*registry.complaints(), *faults, *notes, *last):
         out.print(line, soft_wrap=True)
     report_damage(problems)
-    return 1 if problems or faults else 0
+    if problems or faults:
+        return 1
+    states = {entry.state for entry in due}
+    return 2 if "blocked" in states and states <= {"blocked", "refused"} else 0

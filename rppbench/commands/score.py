@@ -13,7 +13,8 @@ from rppbench.errors import UsageError
 from rppbench.leaderboard.number_format import decimals
 from rppbench.records.merge import Arriving, Merged, merge_records
 from rppbench.records.store import Store
-from rppbench.terminal.console import console, note, print_table
+from rppbench.terminal.console import console, note
+from rppbench.terminal.tables import print_table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from rppbench.reporting.markdown import escape, markdown_table
 from rppbench.terminal.confirm import confirmed
 from rppbench.terminal.console import console, note
 from rppbench.terminal.plan_table import counted
+from rppbench.terminal.tables import print_page
 
 if TYPE_CHECKING:
     from rppbench.planning.grids import Design
@@ -104,8 +104,7 @@ def tune(arguments: argparse.Namespace) -> int:
             place.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"cannot write to {store.root}: {error.strerror}") from error
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    print_page(text)
     notes = console(stderr=True)
     for line in _chart(tried, best):
         notes.print(line, soft_wrap=True)

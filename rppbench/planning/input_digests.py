@@ -12,7 +12,7 @@ from rppbench.contracts.task import Task
 from rppbench.data.check import remarks
 from rppbench.data.draw_files import check_shots, keep, read_draw
 from rppbench.errors import ContractError, MissingDataError, UsageError
-from rppbench.plugins.containment import contained, uncontained
+from rppbench.plugins.containment import contained, line_of, uncontained
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import core_version, version_of
 from rppbench.records.cell import DRAW, SPLIT, Pairs
@@ -41,6 +41,8 @@ class InputDigests:
         self.known: dict[str, str] = {}
         self.datasets: dict[str, Dataset] = {}
         """Opened data sets by name."""
+        self.unreadable: dict[str, str] = {}
+        """Why an input has no digest, by its name ('dataset:dtd') in the pairs."""
         self._remarks: dict[str, None] = {}
 
     def of(self, dataset: str, backbone: str, teacher: str | None) -> Pairs:
@@ -64,8 +66,10 @@ class InputDigests:
         """(name, digest) pairs of the files that a task's options name."""
         try:
             return tuple(task.inputs())
-        except MissingDataError:  # as for data: the cell will record why
-            return ((f"files of {task.name}", MISSING),)
+        except MissingDataError as error:  # as for data: the cell will record why
+            name = f"files of {task.name}"
+            self.unreadable[name] = str(error)
+            return ((name, MISSING),)
 
     def of_draw(self, path: Path, dataset: str, shots: int) -> Pairs:
         """(name, digest) of the draw in a file, which is kept for the run (`data.draw_files`).
@@ -76,7 +80,8 @@ class InputDigests:
         if key not in self.known:
             try:
                 data = self.dataset(dataset)
-            except MissingDataError:  # as for data: the cell will record why
+            except MissingDataError as error:  # as for data: the cell will record why
+                self.unreadable[f"{DRAW}{dataset}"] = str(error)
                 return ((f"{DRAW}{dataset}", MISSING),)
             draw = read_draw(path, data)
             check_shots(draw, data, path, shots)
@@ -101,14 +106,16 @@ class InputDigests:
                     data = self.dataset(name)
                     self.known[name] = fingerprint(data)
                     self._remarks |= dict.fromkeys(remarks(data))
-            except MissingDataError:  # the cell will record why; the others still run
+            except MissingDataError as error:  # the cell will record why; the others still run
                 self.known[name] = MISSING
+                self.unreadable[f"dataset:{name}"] = str(error)
             except UsageError:
                 raise
-            except Exception:
+            except Exception as error:
                 if uncontained():
                     raise
                 self.known[name] = BROKEN  # as above
+                self.unreadable[f"dataset:{name}"] = f"{name}: {line_of(error)}"
         return self.known[name]
 
     def _weights(self, name: str) -> str:

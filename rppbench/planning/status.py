@@ -7,10 +7,11 @@ inputs (`planning.staleness`). A training is stored if its prompts are, and resu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import median
+from types import MappingProxyType
 
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
@@ -21,6 +22,8 @@ from rppbench.records.cell import Cell, Pairs, Training
 from rppbench.records.record import CRASH, Cost, Record
 from rppbench.records.store import Store
 
+Model = Callable[[Cell, Sequence[Training]], float | None]
+"""A model of what a cell and trainings before it take, in seconds; None where it cannot say."""
 TO_RUN = ("learn", "resume")
 """States of a training that has to run."""
 
@@ -39,11 +42,14 @@ class Planned:
     trainings: int
     """Number of trainings to run for it; a training may need a pretraining before it."""
     seconds: float | None
-    """Estimate from earlier records of similar cells; None without such records."""
+    """Estimate from earlier records of similar cells, else from the model of costs; None if neither
+    knows."""
     why: tuple[str, ...] = ()
     """What has changed since a stale record was computed, in words."""
     reason: str = ""
-    """Why the cell is refused; '' in any other state."""
+    """Why the cell is refused or blocked; '' in any other state."""
+    modelled: bool = False
+    """Whether `seconds` are from the model of costs (`planning.costs`)."""
 
 
 def survey(
@@ -51,11 +57,15 @@ def survey(
     store: Store,
     checks: Sequence[Check] = (),
     refusal: Callable[[Cell], str] = lambda cell: "",
+    unreadable: Mapping[str, str] = MappingProxyType({}),
+    model: Model = lambda cell, trainings: None,
 ) -> tuple[list[Planned], list[Problem]]:
     """The state of each of these cells before a run, and the damaged records.
 
     `checks` find the records and prompts that no longer follow from their inputs. `refusal` gives
-    the reason why a cell cannot run on its backbone, or ''.
+    the reason why a cell cannot run on its backbone, or ''; `unreadable` has that of inputs that
+    could not be read, by their names. `model` gives the seconds of a cell that no record is like,
+    with the trainings that it still needs.
     """
     records, problems = store.all()
     known = {record.key: record for record in records}
@@ -67,7 +77,9 @@ def survey(
     for cell in planned:
         stored = known.get(cell.key)
         state = "todo" if stored is None else _recorded(stored)
-        if _unreadable(cell.inputs) or any(_unreadable(one.inputs) for one in cell.trainings):
+        lacking = [*_unreadable(cell.inputs)]
+        lacking += [name for one in cell.trainings for name in _unreadable(one.inputs)]
+        if lacking:
             state = "blocked"
         why = why_stale(stored, checks) if stored is not None and state == "done" else ()
         if why:
@@ -76,20 +88,25 @@ def survey(
         if reason:  # nothing is trained for it
             result.append(Planned(cell, "refused", "none", 0, None, (), reason))
             continue
+        if lacking:
+            reason = "\n".join(dict.fromkeys(unreadable.get(name, name) for name in lacking))
         trainings = kept if state == "done" else checked
         training = trainings.state(cell.training)
         needed = trainings.needed(cell.training)
         if state != "done" and cell.training is not None:
             scheduled |= {cell.training.key, *needed}
         seconds = 0.0 if state == "done" else _estimate(medians.get(_similarity(cell)), training)
-        result.append(Planned(cell, state, training, len(needed), seconds, why))
+        modelled = seconds is None
+        if modelled:
+            seconds = model(cell, list(needed.values()))
+        result.append(Planned(cell, state, training, len(needed), seconds, why, reason, modelled))
     return result, problems
 
 
 @lru_cache(maxsize=4096)  # cells of one data set share theirs
-def _unreadable(inputs: Pairs) -> bool:
-    """Whether the digest of an input could not be computed."""
-    return any(digest in (MISSING, BROKEN) for _, digest in inputs)
+def _unreadable(inputs: Pairs) -> tuple[str, ...]:
+    """The inputs whose digest could not be computed."""
+    return tuple(name for name, digest in inputs if digest in (MISSING, BROKEN))
 
 
 def _reason(refusal: Callable[[Cell], str], cell: Cell) -> str:
@@ -139,11 +156,11 @@ class _Trainings:
                 return state
         return "learn"
 
-    def needed(self, training: Training | None) -> set[str]:
-        """Keys of the trainings that have to run: this one and those that it starts from."""
-        needed: set[str] = set()
+    def needed(self, training: Training | None) -> dict[str, Training]:
+        """The trainings that have to run, by key: this one and those that it starts from."""
+        needed: dict[str, Training] = {}
         while training is not None and self.state(training) in TO_RUN:
-            needed.add(training.key)
+            needed[training.key] = training
             training = training.start
         return needed
 

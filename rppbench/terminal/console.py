@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rppbench.files.printable import printable
@@ -45,37 +45,3 @@ def hanging(text: str) -> str:
 def note(line: str) -> None:
     """Print a remark of the program on stderr."""
     print(f"rppbench: {line}", file=sys.stderr)
-
-
-def print_table(to: Console, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns under their heads, without lines; only the last column may wrap.
-
-    A table of single lines that is not for a window is written without rich, which takes a
-    millisecond for each row.
-    """
-    rows = list(rows)
-    if not to.is_terminal and all(text.isprintable() for row in rows for text in row):
-        to.file.writelines(_plain_lines([heads, *rows]))
-        return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for head in heads:
-        table.add_column(head, no_wrap=head != heads[-1])
-    for row in rows:
-        table.add_row(*row)
-    to.print(table)
-
-
-def _plain_lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The lines of a table as rich prints them in a window that is wide enough."""
-    from rich.cells import cell_len
-
-    sizes = [[cell_len(text) for text in row] for row in rows]
-    widths = [max(column) for column in zip(*sizes, strict=True)]
-    for row, of_row in zip(rows, sizes, strict=True):
-        padded = (
-            text + " " * (width - size)
-            for text, size, width in zip(row, of_row, widths, strict=True)
-        )
-        yield "  ".join(padded) + "\n"

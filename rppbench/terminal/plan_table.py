@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from rppbench.leaderboard.number_format import duration_text
-from rppbench.terminal.console import print_table
+from rppbench.records.cell import EVERY_IMAGE, Cell
+from rppbench.reporting.layout import NO_NUMBER
+from rppbench.terminal.tables import print_table
 
 if TYPE_CHECKING:  # a plan needs torch
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
+
+MODELLED = "~ from a model of the cost, not from records: within a factor of three"
 
 
 def print_cells(
@@ -24,13 +28,16 @@ def print_cells(
 ) -> None:
     """Print a row for each cell; `names` distinguishes the cells of one method, by key.
 
-    The backbone has a column if there are several.
+    Backbone and shots have a column each if there are several. '~' marks an estimate that is not
+    from records.
     """
     from rppbench.planning.plan import changed_options
 
     several = len({entry.cell.backbone for entry in planned}) > 1
+    shots = [_shots(entry.cell) for entry in planned]
+    several_shots = len(set(shots) - {None}) > 1
     rows = []
-    for entry in planned:
+    for entry, count in zip(planned, shots, strict=True):
         cell = entry.cell
         changed = names[cell.key] if names else changed_options(registry, cell)
         rows.append(
@@ -39,22 +46,53 @@ def print_cells(
                 cell.method.name + (f" ({changed})" if changed else ""),
                 cell.task.name,
                 cell.dataset,
+                *([_shots_text(count)] if several_shots else []),
                 str(cell.seed),
                 entry.state,
                 entry.training,
-                "–" if entry.seconds is None else duration_text(entry.seconds),
+                _estimate(entry),
             ]
         )
-    heads = ["Method", "Task", "Data set", "Seed", "State", "Training", "Estimate"]
-    print_table(out, ["Backbone", *heads] if several else heads, rows)
+    heads = [
+        *(["Backbone"] if several else []),
+        *("Method", "Task", "Data set"),
+        *(["Shots"] if several_shots else []),
+        *("Seed", "State", "Training", "Estimate"),
+    ]
+    print_table(out, heads, rows)
 
 
-def refused_lines(planned: Sequence[Planned]) -> list[str]:
-    """A line for each reason why cells cannot run on their backbone, with their number."""
-    counts = Counter((entry.cell.method.name, entry.reason) for entry in planned if entry.reason)
+def _shots(cell: Cell) -> int | None:
+    """The training images per class: those of the task, which zero-shot has too, or as learned."""
+    asked = dict(cell.task.options).get("shots")
+    if cell.training is not None:
+        return cell.training.shots
+    return asked if isinstance(asked, int) and asked else None
+
+
+def _shots_text(shots: int | None) -> str:
+    if shots is None:
+        return NO_NUMBER
+    return "all" if shots >= EVERY_IMAGE else str(shots)
+
+
+def _estimate(entry: Planned) -> str:
+    if entry.seconds is None:
+        return NO_NUMBER
+    return f"{'~' if entry.modelled else ''}{duration_text(entry.seconds)}"
+
+
+def obstacle_lines(planned: Sequence[Planned]) -> list[str]:
+    """A line for each reason why cells are refused or blocked, with their number."""
+    counts = Counter(
+        (entry.state, entry.cell.method.name if entry.state == "refused" else "", entry.reason)
+        for entry in planned
+        if entry.reason
+    )
     return [
-        f"refused ({counted(count, 'cell')}): {method}: " + "; ".join(reason.splitlines())
-        for (method, reason), count in counts.items()
+        f"{state} ({counted(count, 'cell')}): {f'{method}: ' if method else ''}"
+        + "; ".join(reason.splitlines())
+        for (state, method, reason), count in counts.items()
     ]
 
 
@@ -84,7 +122,9 @@ def totals(planned: Sequence[Planned], due: Sequence[Planned], always: bool) -> 
         return text
     rest = len([entry for entry in due if entry.state != "refused"]) - len(known)
     more = f" and {counted(rest, 'cell')} without an estimate" if rest else ""
-    return f"{text}; about {duration_text(sum(known))}{more}"
+    modelled = any(entry.modelled for entry in due)
+    how = f" ({MODELLED})" if modelled else ""
+    return f"{text}; about {duration_text(sum(known))}{how}{more}"
 
 
 def counted(count: int, what: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.commands import RunCommand, refused
+from support.commands import RunCommand, refused, table_rows
 
 from rppbench.features.files import StoredFile, stored_files
 from rppbench.features.store import FeatureStore
@@ -44,7 +44,7 @@ def test_info_prints_kinds_counts_and_sizes(
     monkeypatch.setenv("RPPBENCH_CACHE_SIZE", "2GB")
     status, text, _ = run_command("cache", "info")
     assert status == 0
-    assert [line.split()[0] for line in text.splitlines()[1:4]] == ["images", "texts", "views"]
+    assert [row[0] for row in table_rows(text)] == ["Kind", "images", "texts", "views"]
     assert f"3 files, {spell_size(sum(entry.size for entry in filled))}, limit 2.0 GiB" in text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.commands import RunCommand, refused
+from support.commands import RunCommand, refused, table_rows
 from support.toy_plugin import PluginOf, ToyBroken
 
 from rppbench.records.record import Record
@@ -25,10 +25,10 @@ def records(run_command: RunCommand) -> dict[str, Record]:
 def test_a_line_for_each_record(run_command: RunCommand, records: dict[str, Record]) -> None:
     status, text, _ = run_command("records", "list")
     assert status == 0
-    lines = text.splitlines()
-    assert lines[0].split() == ["Key", "Method", "Task", "Data", "set", "Seed", "Result"]
-    assert len(lines) == 1 + 3
-    assert f"{records['toy-one'].key}  fixed" in text
+    heads, *rows = table_rows(text)
+    assert heads == ["Key", "Method", "Task", "Data set", "Seed", "Result"]
+    assert len(rows) == 3
+    assert [records["toy-one"].key, "fixed"] in [row[:2] for row in rows]
     assert "failed, OSError: cannot identify image file test/0/0" in text
     for words, names in (
         (("--status", "failed"), {"toy-broken"}),

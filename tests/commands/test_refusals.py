@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import RunCommand
+from support.commands import RunCommand, table_rows
 from support.toy_plugin import save_tiny
 
 from rppbench.execution import runner as runner_module
@@ -32,12 +32,10 @@ def test_a_plan_names_the_refused_cells_with_the_reason_and_what_runs(
     words = ("plan", *METHODS, *TOY, "--model", "tiny", "resnet", "--seed", "1", "2")
     status, page, _ = run_command(*words)
     assert status == 0
-    states = {tuple(line.split()[:3]): line for line in page.splitlines()}
-    refused = [line for line in page.splitlines() if " refused " in line]
+    refused = [row for row in table_rows(page) if "refused" in row]
     assert len(refused) == 2
-    assert all(line.split()[:3] == ["resnet", "context", "(both=on)"] for line in refused)
-    assert all("none" in line.split() for line in refused), "nothing is trained for them"
-    assert states
+    assert all(row[:2] == ["resnet", "context (both=on)"] for row in refused)
+    assert all("none" in row for row in refused), "nothing is trained for them"
     (why,) = [line for line in page.splitlines() if line.startswith("refused (2 cells)")]
     assert f"context: {REASON}" in why
     assert why.endswith("these run on it: context")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.commands import RunCommand, refused
+from support.commands import RunCommand, refused, table_rows
 from support.toy_plugin import save_tiny
 
 from rppbench.execution import runner as runner_module
@@ -91,11 +91,11 @@ def test_a_plan_has_a_column_for_the_backbone_where_there_are_several(
 ) -> None:
     status, table, _ = run_command("plan", *RUN[1:], "--model", "second,tiny")
     assert status == 0
-    assert table.splitlines()[0].split()[:2] == ["Backbone", "Method"]
-    rows = [line.split()[0] for line in table.splitlines() if "toy-one" in line]
-    assert rows == ["second"] * 5 + ["tiny"] * 5
+    heads, *rows = table_rows(table)
+    assert heads[:2] == ["Backbone", "Method"]
+    assert [row[0] for row in rows if "toy-one" in row] == ["second"] * 5 + ["tiny"] * 5
     _, table, _ = run_command("plan", *RUN[1:], "--model", "tiny")
-    assert table.split()[0] == "Method"
+    assert table_rows(table)[0][0] == "Method"
 
 
 def test_pages_and_comparisons_keep_backbones_apart(run_command: RunCommand) -> None:
@@ -124,7 +124,7 @@ def test_an_ablation_has_a_report_for_each_backbone(run_command: RunCommand) -> 
     words = ("ablate", "--method", "context", *TOY, "--vary", "length=2,3", *BOTH)
     status, table, _ = run_command(*words, "--dry-run")
     assert status == 0
-    assert table.splitlines()[0].split()[0] == "Backbone"
+    assert table_rows(table)[0][0] == "Backbone"
     status, pages, log = run_command(*words)
     assert status == 0
     assert "8 cells: 8 to run" in log

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.commands import RunCommand, refused
+from support.commands import RunCommand, refused, table_rows
 
 import rppbench_datasets
 from rppbench.plugins.registry import Registry
@@ -52,7 +52,7 @@ def test_a_replaced_image_is_named_and_its_cell_runs_again(
         "1 cell: 1 to run, 1 stale; 0 trainings"
     )
     assert reason in printed
-    assert [line.split()[4] for line in printed.splitlines()[1:2]] == ["stale"]
+    assert [row[4] for row in table_rows(printed)] == ["State", "stale"]
     assert "overwrite=never" in refused(run_command, "run", *FIXED, "--overwrite", "never")
     status, _, notes = run_command("run", *FIXED)
     assert status == 0

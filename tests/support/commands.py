@@ -47,6 +47,13 @@ def save_test_images() -> tuple[list[str], list[int]]:
     return paths, [sample.label for sample in samples]
 
 
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of the Markdown tables in a text, row by row from their heads on."""
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in line[2:-2].split(" | ")] for line in lines]
+    return [row for row in rows if {*row} - {"---", "---:"}]
+
+
 def json_lines(text: str) -> list[dict[str, Any]]:
     """The answers that `predict --json` printed, one a line."""
     return [json.loads(line) for line in text.splitlines()]

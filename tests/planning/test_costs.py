@@ -12,12 +12,14 @@ from rppbench.cli import main
 from rppbench.files.digests import read_json
 from rppbench.models.identity import model_configs
 from rppbench.models.loading import build
+from rppbench.planning.costs.operations import Cost, Operations, _towers, estimate, transformers
 from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.plan import cells
 from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
-from rppbench.reproduction.costs import Cost, _sizes, estimate
 
+IMAGE, TEXT = 35.12690688, 5.959540736
+"""GFLOP of ViT-B/16, as torch counts them."""
 DOCS = Path(__file__).parents[2] / "docs" / "reproduce.md"
 
 
@@ -37,31 +39,41 @@ def test_learned_text_and_frozen_images() -> None:
     own = cost("kgcoop")
     assert (own.cells, own.trainings) == (1, 1)
     assert (own.train_images, own.test_images) == (8000, 8100)
-    train = 8000 * 33.70 + 100 * 5 * 5.81 * 2
-    assert own.operations == pytest.approx(1e9 * (train + 8100 * 33.70 + 10 * 5.81))
+    train = 8000 * IMAGE + 100 * 5 * TEXT * 2
+    assert own.operations == pytest.approx(1e9 * (train + 8100 * IMAGE + 10 * TEXT))
     assert own.hours == pytest.approx(own.operations / 3.6e16)
 
 
 def test_prompted_images_are_run_backward_and_conditional_text_for_each_image() -> None:
     prompted, conditional = cost("maple"), cost("cocoop")
     steps = 5 * 20  # MaPLe: batches of 4
-    train = steps * (4 * 33.70 * 2 + 5 * 5.81 * 2)
-    assert prompted.operations == pytest.approx(1e9 * (train + 8100 * 33.70 + 10 * 5.81))
+    train = steps * (4 * IMAGE * 2 + 5 * TEXT * 2)
+    assert prompted.operations == pytest.approx(1e9 * (train + 8100 * IMAGE + 10 * TEXT))
     steps = 10 * 80  # CoCoOp: one image a step
-    train = steps * (33.70 + 5 * 5.81 * 2)
-    assert conditional.operations == pytest.approx(1e9 * (train + 8100 * (33.70 + 10 * 5.81)))
+    train = steps * (IMAGE + 5 * TEXT * 2)
+    assert conditional.operations == pytest.approx(1e9 * (train + 8100 * (IMAGE + 10 * TEXT)))
 
 
 def test_features_of_frozen_images_count_once() -> None:
     one, two = cost("zeroshot"), cost("zeroshot", "zeroshot:template=single")
     assert (one.test_images, two.test_images) == (8100, 8100)
-    assert two.operations - one.operations == pytest.approx(1e9 * 10 * 5.81)
+    assert two.operations - one.operations == pytest.approx(1e9 * 10 * TEXT)
 
 
 def test_an_unknown_size_gives_no_estimate() -> None:
+    """The size of a data set is known where it is published or opened."""
     registry = Registry.load()
     request = Request(("zeroshot",), ("few-shot",), ("demo-media",), "demo")
-    assert not estimate(registry, cells(registry, request, InputDigests(registry))).known
+    digests = InputDigests(registry)
+    planned = cells(registry, request, digests)
+    assert not estimate(registry, planned).known
+    work = Operations(registry, digests.datasets).of_scoring(planned[0])
+    data = digests.datasets["demo-media"]
+    assert work.images == len(data.samples("test"))
+    config = read_json(registry.all("backbones")["demo"].config)
+    tower = transformers(config)
+    passes = work.images * tower["image"] + len(data.classes) * tower["text"]
+    assert work.operations == pytest.approx(1e9 * passes)
 
 
 def test_the_documentation_has_the_table_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,12 +84,18 @@ def test_the_documentation_has_the_table_of_the_command(capsys: pytest.CaptureFi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", _sizes()["towers"])
+@pytest.mark.parametrize("name", [*_towers(), "ViT-B-16", "ViT-L-14"])
 def test_the_operations_of_a_tower_are_what_torch_counts(name: str) -> None:
-    model = build(read_json(model_configs()[name.partition("/")[0]]))
-    with FlopCounterMode(display=False) as image:
-        model.encode_image(torch.zeros(1, 3, 224, 224))
-    with FlopCounterMode(display=False) as text:
-        model.encode_text(torch.ones(1, 77, dtype=torch.long))
+    config = read_json(model_configs()[name])
+    with torch.device("meta"):
+        model = build(config)
+        size = config["vision_cfg"]["image_size"]
+        with FlopCounterMode(display=False) as image:
+            model.encode_image(torch.zeros(1, 3, size, size))
+        with FlopCounterMode(display=False) as text:
+            model.encode_text(torch.ones(1, 77, dtype=torch.long))
     counted = {"image": image.get_total_flops() / 1e9, "text": text.get_total_flops() / 1e9}
-    assert _sizes()["towers"][name] == {tower: round(n, 2) for tower, n in counted.items()}
+    known = _towers().get(name) or transformers(config)
+    assert {tower: round(number, 2) for tower, number in known.items()} == {
+        tower: round(number, 2) for tower, number in counted.items()
+    }

@@ -1,0 +1,1 @@
+"""What cells cost before any has run: operations, and seconds on this machine."""
