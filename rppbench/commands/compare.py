@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING
 from rppbench.commands.changed_images import PAGE, most_changed, write_changed
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.reporting.footnotes import groups_note
 from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import difference_cells, escape, markdown_table
 from rppbench.terminal.console import note
+from rppbench.terminal.tables import print_page
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     import numpy as np
@@ -53,29 +54,38 @@ def add_rows(parser: argparse.ArgumentParser) -> None:
 
 def compare(arguments: argparse.Namespace) -> int:
     """Print a page for each table that has both rows; 1 if a record is damaged."""
-    from rppbench.comparison import compare
-
     if arguments.images < 0:
         raise UsageError(f"--images must be at least 0, not {arguments.images}")
     if arguments.to is not None and not arguments.images:
         raise UsageError("--to writes the pictures of changed images: add --images N")
-    records, problems = load(Path(arguments.output))
-    comparisons, remarks = compare.compare(
-        records, arguments.first, arguments.second, arguments.task, arguments.metric
+    comparisons, status = print_each(
+        arguments, lambda one: (*_page(one), *_images(one, arguments.images))
     )
-    pages = (
-        [*_page(comparison), *_images(comparison, arguments.images)] for comparison in comparisons
-    )
-    sys.stdout.write("\n".join("\n".join(page) for page in pages))
-    sys.stdout.flush()
-    for remark in remarks:
-        note(f"not compared: {remark}")
     if arguments.to is not None:
         folder = Path(arguments.to).expanduser()
         for remark in write_changed(comparisons, arguments.images, folder):
             note(remark)
-        print(f"the pictures and their page: {folder / PAGE}", file=sys.stderr)
-    return 1 if problems else 0
+        note(f"the pictures and their page: {folder / PAGE}")
+    return status
+
+
+def print_each(
+    arguments: argparse.Namespace, page: Callable[[Comparison], Iterable[str]]
+) -> tuple[Sequence[Comparison], int]:
+    """Print the lines of `page` for each table that has both rows of `add_rows`.
+
+    Returns the comparisons, and 1 if a record is damaged.
+    """
+    from rppbench.comparison.compare import compare
+
+    records, problems = load(Path(arguments.output))
+    comparisons, remarks = compare(
+        records, arguments.first, arguments.second, arguments.task, arguments.metric
+    )
+    print_page("".join(f"{line}\n" for one in comparisons for line in page(one)))
+    for remark in remarks:
+        note(f"not compared: {remark}")
+    return comparisons, 1 if problems else 0
 
 
 def _page(comparison: Comparison) -> Iterator[str]:
@@ -149,7 +159,7 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
 def _numbers(paired: PairedScores, p: float | None) -> list[str]:
     """Both means, their difference, its interval and p if the seeds differ, and the seed count."""
     before, after = fmean(paired.first), fmean(paired.second)
-    shown = [f"{after - before:+.1f}", NO_NUMBER, NO_NUMBER]
+    shown = [signed_text(after - before), NO_NUMBER, NO_NUMBER]
     if paired.difference is not None and p is not None:
         shown = difference_cells(paired.difference, p)
     return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(paired.seeds))]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands.compare import add_rows
-from rppbench.commands.leaderboard import load
+from rppbench.commands.compare import add_rows, print_each
 from rppbench.errors import UsageError
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import escape, markdown_table
 from rppbench.terminal.console import note
+from rppbench.terminal.tables import print_page
 
 if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     from rppbench.comparison.compare import Comparison
@@ -47,22 +47,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
 
 def power(arguments: argparse.Namespace) -> int:
     """Print the power for each table that has both rows; 1 if a record is damaged."""
-    from rppbench.comparison.compare import compare
-
     check_difference("--difference", arguments.difference)
     if arguments.pairs < 1:
         raise UsageError(f"--pairs must be at least 1, not {arguments.pairs}")
-    records, problems = load(Path(arguments.output))
-    comparisons, remarks = compare(
-        records, arguments.first, arguments.second, arguments.task, arguments.metric
-    )
-    for comparison in comparisons:
-        lines = _page(comparison, arguments.difference, 0.05 / arguments.pairs)
-        sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
-    for remark in remarks:
-        note(f"not compared: {remark}")
-    return 1 if problems else 0
+    level = 0.05 / arguments.pairs
+    return print_each(arguments, lambda one: _page(one, arguments.difference, level))[1]
 
 
 def check_difference(flag: str, difference: float) -> None:
@@ -84,9 +73,8 @@ def power_of_plan(
             "known: run them with two or three seeds, or name a folder that has some (--pilot)"
         )
     seeds = len({cell.seed for cell in cells})
-    for pairs in tables:
-        sys.stdout.write("\n".join(_planned(pairs, folder, difference, seeds)) + "\n")
-    sys.stdout.flush()
+    lines = (line for pairs in tables for line in _planned(pairs, folder, difference, seeds))
+    print_page("".join(f"{line}\n" for line in lines))
 
 
 def _planned(pairs: PlannedPairs, folder: Path, difference: float, seeds: int) -> Iterator[str]:
@@ -150,7 +138,8 @@ def _page(comparison: Comparison, difference: float, level: float) -> Iterator[s
         return
     units = tuple(dict.fromkeys(pair.unit for pair in comparison.pairs)) or ("image",)
     yield (
-        f"Pilot: {len(made.seeds)} seeds, difference {100 * result.mean:+.2f}; standard deviation "
+        f"Pilot: {len(made.seeds)} seeds, difference {signed_text(100 * result.mean, 2)}; "
+        "standard deviation "
         f"{100 * (result.seeds * len(made.seeds)) ** 0.5:.2f} from seed to seed, standard error "
         f"{100 * result.images**0.5:.2f} by the choice of test {plural(units)}."
     )

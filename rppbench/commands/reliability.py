@@ -14,6 +14,7 @@ from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.leaderboard.build import build_with_variants
 from rppbench.leaderboard.kept import Without
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.terminal.console import console, note
 from rppbench.terminal.tables import print_table
 
@@ -104,7 +105,7 @@ def _print(title: str, curves: Sequence[Curve]) -> None:
                     f"{100 * one.low:.1f} to {100 * one.high:.1f}",
                     str(one.images),
                     *(f"{100 * value:.2f}" for value in (one.accuracy, one.confidence)),
-                    f"{100 * one.gap:+.2f}",
+                    signed_text(100 * one.gap, 2),
                 ]
                 for one in curve.bins
                 if one.images

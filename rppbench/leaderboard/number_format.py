@@ -33,6 +33,12 @@ def decimals(metric: str) -> int:
     return 3 if unit(metric) == "nats" else DECIMALS
 
 
+def signed_text(difference: float, digits: int = DECIMALS) -> str:
+    """A difference with its sign: '+1.2', '-0.3', and '0.0' for what rounds to zero."""
+    text = f"{difference:+.{digits}f}"
+    return text if any(digit in text for digit in "123456789") else text[1:]
+
+
 def p_value_text(p: float) -> str:
     """A p-value with three decimals: '0.012', '<0.001'."""
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rppbench.comparison.ablation import Ablation
-from rppbench.leaderboard.number_format import decimals
+from rppbench.leaderboard.number_format import decimals, signed_text
 from rppbench.stats.ranks import LEVEL
 
 WIDTH = 41
@@ -36,8 +36,8 @@ def interval_chart(report: Ablation) -> Iterator[str]:
         zero, middle = place(0.0), place(difference.mean)
         line[zero] = "┼" if line[zero] == "─" else "│"
         line[middle] = "●" if report.corrected[label] < LEVEL else "○"
-        mean = f"{difference.mean:+6.{digits}f}"
+        mean = f"{signed_text(difference.mean, digits):>6}"
         yield f"  {label:<{label_width}}  {mean}  {''.join(line).rstrip()}"
-    ends = f"{low:+.{digits}f}", f"{high:+.{digits}f}"
+    ends = signed_text(low, digits), signed_text(high, digits)
     scale = ends[0].ljust(WIDTH - len(ends[1])) + ends[1]
     yield f"  {'':<{label_width}}  {'':>6}  {scale}  (● p < {LEVEL}, ○ not)"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rppbench.files.printable import one_line
-from rppbench.leaderboard.number_format import DECIMALS, p_value_text
+from rppbench.leaderboard.number_format import DECIMALS, p_value_text, signed_text
 from rppbench.leaderboard.tables import Table
 from rppbench.records import stand_in
 from rppbench.reporting import shot_curve
@@ -38,10 +38,10 @@ def markdown_table(heads: Sequence[str], body: Iterable[Sequence[str]], left: in
 
 def difference_cells(difference: Difference, p: float, digits: int = DECIMALS) -> list[str]:
     """Three cells: mean difference, bold if p < 0.05; its interval; `p`, corrected or not."""
-    mean = f"{difference.mean:+.{digits}f}"
+    mean = signed_text(difference.mean, digits)
     return [
         f"**{mean}**" if p < LEVEL else mean,
-        f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}",
+        f"{signed_text(difference.low, digits)} to {signed_text(difference.high, digits)}",
         p_value_text(p),
     ]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.grouping import group_by
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.leaderboard.published_check import last_digit
 from rppbench.reporting.markdown import escape, markdown_table
 from rppbench.reproduction.cards import Card
@@ -68,7 +69,7 @@ def _row(result: Outcome, several: bool, tasks: bool) -> list[str]:
         escape(" · ".join([*where, *task, number.column])),
         str(number.value),
         "–" if measured is None else f"{measured.mean:.{digits}f}{spread}",
-        "–" if difference is None else f"{difference:+.{digits}f}",
+        "–" if difference is None else signed_text(difference, digits),
         f"{result.goal.tolerance:g}{' (printed spread)' if result.goal.spread_printed else ''}",
         f"{result.seeds}/{result.expected}" if result.expected else "–",
         verdict,

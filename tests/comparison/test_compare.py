@@ -225,7 +225,7 @@ def test_the_page_has_differences_intervals_and_what_is_left_out(run: Run) -> No
     )
     assert flowers[:4] == ["Flowers", "20.0", "48.0", "**+28.0**"]
     assert flowers[6:] == ["2", "30", "100", "2"]
-    assert pets[3:6] == ["+0.0", "-2.8 to +2.8", "1.000"]
+    assert pets[3:6] == ["0.0", "-2.8 to +2.8", "1.000"]
     assert average[:4] == ["Average of 2", "35.0", "49.0", "**+14.0**"]
     assert average[-1] == "1"
     for note in (
