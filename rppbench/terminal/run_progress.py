@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event as ThreadEvent
+from threading import Lock, Thread
 
 from rich.console import Console
 from rich.progress import (
@@ -27,6 +29,9 @@ from rppbench.terminal.step_progress import bars as progress_bars
 SPEED_SECONDS = 3600.0
 """Period over which bars average their speed: cells and epochs are slow."""
 
+BEAT_SECONDS = 1.0
+"""Period after which a log looks whether a running cell is due for a line."""
+
 
 @contextmanager
 def display(names: Mapping[str, str], console: Console, bars: bool = True) -> Iterator[Report]:
@@ -35,7 +40,8 @@ def display(names: Mapping[str, str], console: Console, bars: bool = True) -> It
     `names` are the `titles` of the cells. Without `bars` lines are printed in a terminal too.
     """
     if not console.is_terminal or not bars:
-        yield _Lines(console, names)
+        with _Lines(console, names).beating() as lines:
+            yield lines
         return
     columns = (
         MofNCompleteColumn(),
@@ -150,14 +156,44 @@ class _Phase:
     """Steps that were done when it began: a resumed training does not start at 0."""
     timer: LineTimer
     """Shared by all phases of the cell, so that a new phase does not print a line by itself."""
+    last: Event
 
 
 class _Lines(_Display):
-    """Plain lines, few enough for the log of a batch job."""
+    """Plain lines for the log of a batch job: one each LINE_SECONDS for each running cell."""
 
     def __init__(self, console: Console, names: Mapping[str, str]) -> None:
         super().__init__(console, names)
         self.phases: dict[str, _Phase] = {}
+        self.lock = Lock()
+
+    @contextmanager
+    def beating(self) -> Iterator[_Lines]:
+        """These lines, also of cells that report nothing for long."""
+        over = ThreadEvent()
+
+        def beat() -> None:
+            while not over.wait(BEAT_SECONDS):
+                self.beat()
+
+        thread = Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            over.set()
+            thread.join()
+
+    def beat(self) -> None:
+        """Print the line of each running cell that is due for one."""
+        with self.lock:
+            for key, phase in self.phases.items():
+                if phase.timer.due():
+                    self.line(phase, self.names.get(key, key))
+
+    def __call__(self, event: Event) -> None:
+        with self.lock:
+            super().__call__(event)
 
     def running(self, event: Event, name: str) -> None:
         now = time.monotonic()
@@ -166,12 +202,20 @@ class _Lines(_Display):
             self.print(f"{name}: start")
         if phase is None or phase.name != event.phase:
             timer = LineTimer() if phase is None else phase.timer
-            phase = self.phases[event.key] = _Phase(event.phase, now, event.done, timer)
-        if not event.total or not phase.timer.due():
+            phase = self.phases[event.key] = _Phase(event.phase, now, event.done, timer, event)
+        phase.last = event
+        if event.total and phase.timer.due():
+            self.line(phase, name)
+
+    def line(self, phase: _Phase, name: str) -> None:
+        """Print how far a cell is."""
+        event, passed = phase.last, time.monotonic() - phase.began
+        if not event.total:
+            self.print(f"{name}: {event.phase} for {timedelta(seconds=round(passed))}")
             return
         parts = [f"{event.phase} {event.done}/{event.total}", _numbers(event)]
         if event.done > phase.done:
-            left = (now - phase.began) / (event.done - phase.done) * (event.total - event.done)
+            left = passed / (event.done - phase.done) * (event.total - event.done)
             parts.append(f"{timedelta(seconds=round(left))} left")
         self.print(f"{name}: {', '.join(filter(None, parts))}")
 

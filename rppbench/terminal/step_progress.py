@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
-LINE_SECONDS = 10.0
+LINE_SECONDS = 30.0
 """Minimum time between two lines about one running step or cell in a log."""
 
 

@@ -75,8 +75,8 @@ def test_a_log_gets_a_line_at_start_and_end_and_few_between(clock: Clock) -> Non
     console, text = screen(terminal=False)
     with display(titles([ONE, TWO]), console) as report:
         report(Event(ONE.key, "start"))
-        for step in range(40, 101):  # resumed at step 40; half a second a step
-            clock.now += 0.5
+        for step in range(40, 101):  # resumed at step 40; a second and a half a step
+            clock.now += 1.5
             report(training(ONE, step))
         report(Event(ONE.key, "evaluate", 5, 10))
         report(Event(ONE.key, "done", metrics={"top1": 63.25}))
@@ -84,12 +84,31 @@ def test_a_log_gets_a_line_at_start_and_end_and_few_between(clock: Clock) -> Non
         report(Event(TWO.key, "failed", message="no [file] here"))
     assert text.getvalue().splitlines() == [
         "rpp kd=on, pets, seed 1: start",
-        "rpp kd=on, pets, seed 1: train 59/100, loss 1.235, accuracy 56.78, 0:00:20 left",
-        "rpp kd=on, pets, seed 1: train 79/100, loss 1.235, accuracy 56.78, 0:00:10 left",
-        "rpp kd=on, pets, seed 1: train 99/100, loss 1.235, accuracy 56.78, 0:00:00 left",
+        "rpp kd=on, pets, seed 1: train 59/100, loss 1.235, accuracy 56.78, 0:01:02 left",
+        "rpp kd=on, pets, seed 1: train 79/100, loss 1.235, accuracy 56.78, 0:00:32 left",
+        "rpp kd=on, pets, seed 1: train 99/100, loss 1.235, accuracy 56.78, 0:00:02 left",
         "[1/2] rpp kd=on, pets, seed 1: top1 63.25",
         "rpp kd=off, cars, seed 1: start",
         "[2/2] rpp kd=off, cars, seed 1: FAILED: no [file] here",
+    ]
+
+
+def test_a_log_gets_a_line_each_half_minute_of_a_cell_that_reports_nothing(clock: Clock) -> None:
+    console, text = screen(terminal=False)
+    with display(titles([ONE]), console) as report:
+        report(Event(ONE.key, "start"))
+        for seconds in (29, 1, 29, 1):
+            clock.now += seconds
+            report.beat()  # type: ignore[attr-defined]  # as its thread does, each second
+        report(training(ONE, 40))
+        clock.now += 30
+        report.beat()  # type: ignore[attr-defined]
+    name = "rpp, pets, seed 1"
+    assert text.getvalue().splitlines() == [
+        f"{name}: start",
+        f"{name}: start for 0:00:30",
+        f"{name}: start for 0:01:00",
+        f"{name}: train 40/100, loss 1.235, accuracy 56.78",
     ]
 
 

@@ -26,10 +26,10 @@ def test_a_log_gets_few_lines_and_none_of_a_short_step(monkeypatch: pytest.Monke
     with step_progress.step_progress(Console(file=text)) as begin_step:
         report = begin_step("read [all] records")
         for done in range(1, 101):
-            clock.now += 0.25
+            clock.now += 0.75
             report(done, 100)
         report = begin_step("fetch x.zip")
-        clock.now += 11
+        clock.now += 31
         report(12345, 0)  # of an unknown total
         begin_step("make tables")
     assert text.getvalue().splitlines() == [

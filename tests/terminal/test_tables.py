@@ -62,7 +62,7 @@ def test_a_table_in_a_terminal_fits_and_loses_nothing(width: int) -> None:
     assert "<b>" in text
 
 
-@pytest.mark.parametrize(("width", "parts"), [(40, 3), (80, 1)])
+@pytest.mark.parametrize(("width", "parts"), [(40, 2), (80, 1)])
 def test_a_page_in_a_terminal_has_its_marks_read(
     width: int, parts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
