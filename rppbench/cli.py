@@ -12,75 +12,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from rppbench import __version__
+from rppbench.commands.verbs import COMMANDS, GROUPS, Command
 from rppbench.errors import UsageError, unknown
 from rppbench.plugins.containment import EscapeError, contained, interrupts, line_of
 from rppbench.terminal import streams
 from rppbench.terminal.console import note
 from rppbench.terminal.plain_output import plain_output
-
-
-class Command(NamedTuple):
-    """A verb of the program. Its module is imported to call the verb, not to list it."""
-
-    help: str
-    module: str
-    """Name of its module in `rppbench.commands`."""
-    execute: str
-    """The module's function that runs the command; it maps parsed arguments to an exit status."""
-    flags: str = "flags"
-    """The module's function that adds the command's flags to a parser."""
-
-
-COMMANDS = {
-    "run": Command("compare methods: train, score, and print the leaderboard", "run", "run"),
-    "plan": Command("show what `run` would do", "run", "plan", "plan_flags"),
-    "ablate": Command("vary options of a method and compare the variants", "ablate", "ablate"),
-    "tune": Command("choose options of a method on validation images alone", "tune", "tune"),
-    "list": Command(
-        "list methods, data sets, tasks, engines or backbones", "list_info", "listed", "list_flags"
-    ),
-    "info": Command(
-        "show one component: options, recipes, paper", "list_info", "info", "info_flags"
-    ),
-    "watch": Command("follow a run that was submitted with --detach", "watch", "watch"),
-    "data": Command("list, check, prepare, index or export data sets", "data", "data"),
-    "leaderboard": Command("make tables from records", "leaderboard", "leaderboard"),
-    "records": Command("list, show or drop single records", "records", "records"),
-    "reliability": Command(
-        "show how far confidence is from accuracy", "reliability", "reliability"
-    ),
-    "report": Command("make a static site of all tables and plots", "report", "report"),
-    "compare": Command("test whether two rows of a table differ", "compare", "compare"),
-    "power": Command("say how many seeds would show a difference", "power", "power"),
-    "published": Command("show the numbers printed in papers", "published", "published"),
-    "reproduce": Command("measure a paper's table again and compare it", "reproduce", "reproduce"),
-    "merge": Command("join folders of records", "merge", "merge"),
-    "publish": Command("copy sound records to a shared folder", "publish", "publish"),
-    "export": Command("write a learned prompt and its card to a folder", "export", "export"),
-    "export-classifier": Command(
-        "write a prompt's class features for a detector or segmenter",
-        "export_classifier",
-        "export_classifier",
-    ),
-    "export-coco": Command("write scenes as COCO-format files", "export_coco", "export"),
-    "import": Command(
-        "read an official checkpoint into a prompt folder, or runs of other harnesses into records",
-        "import_prompt",
-        "adopt",
-    ),
-    "score": Command("score the predictions of another program", "score", "score"),
-    "gallery": Command("draw predictions next to the ground truth", "gallery", "gallery"),
-    "predict": Command("classify images with an exported prompt", "predict", "predict"),
-    "cache": Command("show, prune or verify stored features", "cache", "cache"),
-    "new": Command(
-        "write a package with a method, data set, task or engine of your own", "new", "new"
-    ),
-    "doctor": Command("describe this installation for a bug report", "doctor", "doctor"),
-}
-
 
 FOREIGN = ("run", "plan", "eval", "build")
 """Commands that are also understood in the words of CLIP_benchmark."""
@@ -91,6 +31,20 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}\nsee: {self.prog} --help")
+
+
+class Program(Parser):
+    """The parser of the program, whose help lists the commands in groups."""
+
+    def format_help(self) -> str:
+        """As argparse does, with `GROUPS` in place of one list."""
+        lines = [self.format_usage(), f"{self.description}", ""]
+        for heading, commands in GROUPS.items():
+            lines += [f"{heading}:"]
+            lines += [f"  {name:<18} {command.help}" for name, command in commands.items()]
+            lines += [""]
+        lines += ["`rppbench COMMAND --help` explains a command; --version prints the version."]
+        return "\n".join(lines) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,34 +92,65 @@ def _status(argv: Sequence[str]) -> int:
 
 
 def _execute(argv: Sequence[str]) -> int:
-    parser = Parser(prog="rppbench", description="Compare prompt-learning methods for CLIP.")
-    parser.add_argument("--version", action="version", version=f"rppbench {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-    parsers = {
-        name: commands.add_parser(
-            name, help=command.help, description=command.help, allow_abbrev=False
-        )
-        for name, command in COMMANDS.items()
-    }
+    command, arguments = parsed(argv)
+    if command is None:
+        return 2
+    module = import_module(f"rppbench.commands.{command.module}")
+    with contained():
+        return int(getattr(module, command.execute)(arguments))
+
+
+def parsed(argv: Sequence[str]) -> tuple[Command | None, argparse.Namespace]:
+    """The command of the arguments, and its flags; None, and help on stderr, without a command."""
+    program, parsers = _parsers()
     name = next((word for word in argv if not word.startswith("-")), None)
     if name is None:
-        parser.parse_known_args(argv)  # --help and --version end here
-        parser.print_help(sys.stderr)
-        return 2
+        program.parse_known_args(argv)  # --help and --version end here
+        program.print_help(sys.stderr)
+        return None, argparse.Namespace()
     if name not in COMMANDS and name not in FOREIGN:
         raise unknown("command is named", name, COMMANDS, "commands")
     if name in FOREIGN:
         argv = import_module("rppbench.commands.clip_benchmark").translated(argv, note)
         name = next(word for word in argv if not word.startswith("-"))
-    command = COMMANDS[name]
-    module = import_module(f"rppbench.commands.{command.module}")
-    getattr(module, command.flags)(parsers[name])
-    arguments, rest = parser.parse_known_args(argv)
+    _add_flags(parsers[name], COMMANDS[name])
+    arguments, rest = program.parse_known_args(argv)
     if rest:
         chosen = getattr(arguments, "parser", parsers[name])  # a verb has its own parser
         raise _unexpected(rest, chosen)
-    with contained():
-        return int(getattr(module, command.execute)(arguments))
+    arguments.complete_parser = complete_parser
+    return COMMANDS[name], arguments
+
+
+def complete_parser() -> argparse.ArgumentParser:
+    """The parser of the program with the flags of all commands."""
+    program, parsers = _parsers()
+    for name, parser in parsers.items():
+        _add_flags(parser, COMMANDS[name])
+    return program
+
+
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of the program, and those of its commands, which have no flags yet."""
+    program = Program(prog="rppbench", description="Compare prompt-learning methods for CLIP.")
+    program.add_argument("--version", action="version", version=f"rppbench {__version__}")
+    commands = program.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    return program, {
+        name: commands.add_parser(
+            name,
+            help=command.help,
+            description=command.help,
+            epilog="\n  ".join(["examples:", *command.examples]),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        for name, command in COMMANDS.items()
+    }
+
+
+def _add_flags(parser: Parser, command: Command) -> None:
+    module = import_module(f"rppbench.commands.{command.module}")
+    getattr(module, command.flags)(parser)
 
 
 def _dashed(word: str) -> str:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from support.commands import RunCommand, table_rows
+from support.commands import RunCommand, refused, table_rows
 from support.toy_plugin import Context, PluginOf, ToyBroken
 
 from rppbench import __version__
-from rppbench.cli import COMMANDS, main
+from rppbench.cli import main, parsed
+from rppbench.commands.run import given
+from rppbench.commands.verbs import COMMANDS
 from rppbench.contracts.prompts import Prompts
+from rppbench.planning.settings import NAMES, settings
 from rppbench.records.store import Store
 
 TOY = ("--task", "cross-dataset:suite=toy", "--model", "tiny")
@@ -31,6 +36,9 @@ class Interrupting(Context):
 
 
 MORE = PluginOf([Interrupting], [ToyBroken])
+
+
+QUICK = ("--method", "fixed", "--quick")
 
 
 def counts(complaints: str) -> str:
@@ -257,9 +265,60 @@ def test_help_lists_every_command_and_each_has_its_own(
         with pytest.raises(SystemExit) as end:
             main([name, "--help"])
         assert end.value.code == 0
+        assert "examples:" in capsys.readouterr().out
         assert callable(
             getattr(import_module(f"rppbench.commands.{command.module}"), command.execute)
         )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_examples_of_a_command_are_lines_of_it(name: str) -> None:
+    """Up to a redirection. Flags and verbs exist, and settings hold no contradiction."""
+    assert COMMANDS[name].examples
+    for line in COMMANDS[name].examples:
+        program, *words = shlex.split(line.partition(" > ")[0])
+        assert program == "rppbench"
+        command, arguments = parsed([*words])
+        assert command == COMMANDS[name]
+        if name in ("run", "plan"):
+            assert settings(given(arguments, NAMES)).method
+
+
+def test_help_of_run_has_its_flags_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    text = capsys.readouterr().out
+    headings = re.findall(r"^(\w.*):$", text, re.MULTILINE)
+    assert headings == [
+        "options",
+        "what to compare",
+        "how methods learn and are scored",
+        "images",
+        "where and how cells run",
+        "records and settings",
+        "examples",
+    ]
+    assert len(re.findall(r"^  -", text.partition("what to compare:")[0], re.MULTILINE)) == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_a_shell_completes_commands_and_their_flags(shell: str, run_command: RunCommand) -> None:
+    status, script, _ = run_command("completion", shell)
+    assert status == 0
+    for word in ("leaderboard", "--inference-cost", "prune", "--older-than"):
+        assert word.lstrip("-") in script
+    assert "did you mean 'bash'" in refused(run_command, "completion", "bahs")
+
+
+def test_contradictory_flags_are_refused(run_command: RunCommand) -> None:
+    for words, reason in (
+        (("run", *QUICK, "--seed", "1", "2"), "--quick is a look with one seed"),
+        (("run", *QUICK, "--dry-run", "--detach"), "--dry-run runs nothing"),
+        (("run", *QUICK, "--accept-code", "--overwrite", "always"), "--accept-code keeps"),
+        (("data", "check", "toy-one", "--workers", "2"), "which only --read does"),
+        (("data", "prepare", "toy-one", "--md5", "0" * 32), "one file that --from names"),
+    ):
+        assert reason in refused(run_command, *words)
 
 
 # --- list, info, leaderboard, doctor ------------------------------------------------------------

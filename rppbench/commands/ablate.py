@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import run
+from rppbench.commands import run, run_flags
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps
@@ -37,7 +37,7 @@ NO_CHOICE = (
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `run`, and those that say what to vary."""
-    run.flags(parser)
+    run_flags.flags(parser)
     parser.add_argument(
         "--vary",
         action="append",

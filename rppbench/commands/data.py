@@ -41,8 +41,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--workers",
         type=int,
-        default=os.cpu_count() or 1,
-        help="threads that decode images [all cores]",
+        help="threads that decode images with --read [all cores]",
     )
     add = verb("prepare", "fetch the missing files of a data set, and check it", prepared)
     add("name", metavar="NAME", help="name of the data set")
@@ -78,7 +77,7 @@ def flags(parser: argparse.ArgumentParser) -> None:
         "--split",
         nargs="+",
         metavar="SPLIT",
-        help="splits to write [train and test, where the data set has them]",
+        help="splits to write [train, val and test, where the data set has them]",
     )
 
 
@@ -97,13 +96,16 @@ def listed(arguments: argparse.Namespace) -> int:
     registry, root, out = _registry(), data_root(), console()
     rows = []
     for name, item in registry.all("datasets").items():
-        present = "yes" if not item.sources else _presence(item, root)
+        present = _presence(item, root)
         size = f"{item.size:,}" if item.size else "–"
         role = f"large {item.role}" if item.large else item.role
         rows.append([name, item.suite, role, size, present, item.licence, item.origin])
     print_table(out, ("Name", "Suite", "Role", "Classes", "Present", "Licence", "Origin"), rows)
     out.print()
-    out.print(f"looked for below {root}; details: rppbench data check NAME", soft_wrap=True)
+    out.print(
+        f"present: its files are below {root}; whether all images are: rppbench data check NAME",
+        soft_wrap=True,
+    )
     for line in registry.complaints():
         out.print(line, soft_wrap=True)
     return 0
@@ -113,18 +115,21 @@ def _presence(item: type[Dataset], root: Path) -> str:
     lacking = len(item.lacks(root))
     if not lacking:
         return "yes"
-    return "no" if lacking == len(item.sources) else "in part"
+    return "no" if lacking >= len(item.sources) else "in part"
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print the problems of data sets; 1 if there are any."""
-    if arguments.workers < 1:
+    if arguments.workers is not None and arguments.workers < 1:
         raise UsageError("--workers must be at least 1")
+    if arguments.workers is not None and not arguments.read:
+        raise UsageError("--workers decode images, which only --read does")
+    readers = (arguments.workers or os.cpu_count() or 1) if arguments.read else 0
     registry = _registry()
     chosen = [registry.get("datasets", name) for name in dict.fromkeys(arguments.names)]
     if not arguments.names:
         chosen = [item for item in registry.all("datasets").values() if item.sources]
-    good = [_check(item, arguments.workers if arguments.read else 0) for item in chosen]
+    good = [_check(item, readers) for item in chosen]
     return 0 if all(good) else 1
 
 
@@ -152,7 +157,7 @@ def _check(item: type[Dataset], readers: int) -> bool:
     lacking = item.lacks(root)
     if any(source.addresses for source in lacking):
         out.print(f"  or: rppbench data prepare {item.name} --to {root}", soft_wrap=True)
-    elif lacking:
+    elif lacking and item.sources:
         to = f"rppbench data prepare {item.name} --to {root} --from FILE"
         out.print(f"  to add files that you have: {to}", soft_wrap=True)
     if lacking:
@@ -165,6 +170,8 @@ def prepared(arguments: argparse.Namespace) -> int:
     from rppbench.contracts.dataset import data_root
     from rppbench.data.prepare import Given, prepare
 
+    if len(arguments.places) != 1 and (arguments.md5 or arguments.sha256):
+        raise UsageError("--md5 and --sha256 are those of the one file that --from names")
     item = _registry().get("datasets", arguments.name)
     root = Path(arguments.to).expanduser() if arguments.to else data_root()
     given = Given(tuple(arguments.places), arguments.md5, arguments.sha256)
@@ -233,7 +240,7 @@ def exported(arguments: argparse.Namespace) -> int:
     if arguments.format not in FORMATS:
         raise unknown("format is named", arguments.format, FORMATS, "formats")
     opened = _registry().get("datasets", arguments.name)()
-    splits = arguments.split or _present(opened, [split for split in SPLITS if split != "val"])
+    splits = arguments.split or _present(opened, SPLITS)
     to = Path(arguments.to).expanduser()
     with step_progress() as begin_step:
         shards = export(opened, splits, to, begin_step)

@@ -14,17 +14,26 @@ from rppbench.leaderboard.kept import Kept
 from rppbench.leaderboard.tables import Table
 from rppbench.records.record import Record
 from rppbench.records.store import Store
+from rppbench.reporting import csv_json, latex
 from rppbench.reporting.leaderboard_files import write_leaderboards
 from rppbench.reporting.markdown import page
 from rppbench.terminal.console import hanging, note
 from rppbench.terminal.step_progress import step_progress
 from rppbench.terminal.tables import print_page
 
+FORMATS = {"markdown": page, "csv": csv_json.csv, "json": csv_json.json, "latex": latex.page}
+
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the command."""
     parser.add_argument("task", nargs="?", metavar="TASK", help="print only this task's tables")
     parser.add_argument("--output", default="runs", metavar="DIR", help="folder of a run [runs]")
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        metavar="FORMAT",
+        help=f"print {', '.join(FORMATS)} [a drawn table in a terminal, else markdown]",
+    )
     parser.add_argument("--metric", metavar="M", help="print this metric instead of the main one")
     parser.add_argument(
         "--allow-mixed",
@@ -42,7 +51,10 @@ def leaderboard(arguments: argparse.Namespace) -> int:
         begin_step("make tables")
         tables = tables_of(records, folder)
         printed = build(records, *chosen, kept=Kept(folder)) if any(chosen) else tables
-    print_page(page(printed))
+    if arguments.format:
+        sys.stdout.write(FORMATS[arguments.format](printed))
+    else:
+        print_page(page(printed))
     write_all_pages(records, folder, tables)
     report_failures(records, folder)
     return 1 if problems else 0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rppbench.commands import run
+from rppbench.commands import run, run_flags
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import check_device, loaded, plugins_named
 from rppbench.commands.torchrun import help_on, helps
@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # planning needs torch
 
 SAID_BY_CARD = (
     *("method", "task", "model", "pretrained", "teacher", "shots", "draw", "partial", "recipe"),
-    *("set", "limit", "config"),
+    *("set", "limit", "quick", "config"),
 )
 """Flags of `run` that a card leaves no choice of."""
 
@@ -41,7 +41,8 @@ def flags(parser: argparse.ArgumentParser) -> None:
     add("card", metavar="CARD", help="maple:table3, ...; `list` shows all, `costs` what they cost")
     add("--row", action="append", metavar="TITLE", help="only this row; may be repeated")
     add("--plan", action="store_true", help="show the cells and an estimate of their cost")
-    run.cell_flags(parser)
+    run_flags.cell_flags(parser)
+    parser.usage = "%(prog)s CARD [flag ...]"
     for action in parser._actions:
         if action.dest in SAID_BY_CARD:
             action.help = argparse.SUPPRESS

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.engines import engine_lines, engine_of, run_engine, submit
 from rppbench.commands.leaderboard import load, read_records, report_damage, tables_of, write_pages
-from rppbench.commands.lists import Several, choices, names, numbers
 from rppbench.commands.power import check_difference, power_of_plan
 from rppbench.commands.requests import loaded, plugins_named, requests
+from rppbench.commands.run_flags import flags as flags  # the program looks for them here
+from rppbench.commands.run_flags import plan_flags as plan_flags
 from rppbench.commands.torchrun import help_on, helps, runner_of, runner_options
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.files.cache_folder import cache_limit
 from rppbench.leaderboard.tables import Table
-from rppbench.planning.settings import NAMES, OVERWRITE, Settings, settings
+from rppbench.planning.settings import NAMES, Settings, settings
 from rppbench.plugins.containment import debugging
 from rppbench.records.cell import Cell
 from rppbench.records.record import Record
@@ -42,137 +43,6 @@ if TYPE_CHECKING:  # all of these need torch
     from rppbench.planning.input_digests import InputDigests
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
-
-
-def plan_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `plan`."""
-    cell_flags(parser)
-    add = parser.add_argument
-    add(
-        "--show-difference",
-        type=float,
-        metavar="D",
-        help="say how many seeds would show a difference of D points between the planned rows",
-    )
-    add("--pilot", metavar="DIR", help="folder of the records that say how seeds vary [--output]")
-
-
-def cell_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that request cells. An omitted one is None: a config file can set it."""
-    add = parser.add_argument
-    many: dict[str, Any] = {"action": Several, "parts": choices}
-    add("--method", **many, metavar="NAME[:K=V,...]", help="methods with options: rpp:kd=off")
-    add("--task", **many, metavar="NAME[:K=V,...]", help="tasks [cross-dataset]")
-    add(
-        "--dataset",
-        action=Several,
-        parts=names,
-        metavar="NAME",
-        help="score only these data sets [all of the task], or a text file with one a line; your "
-        "own: folder:PATH, json:PATH",
-    )
-    add("--data", metavar="DIR", help="folder of real data [$RPPBENCH_DATA, $DATA or ./data]")
-    add(
-        "--model",
-        nargs="+",
-        action="extend",
-        metavar="MODEL",
-        help="backbones, or a text file with one a line [the default of `list backbones`]",
-    )
-    add("--pretrained", metavar="TAG", help="its weights: an open_clip tag or a file")
-    add("--teacher", metavar="MODEL/TAG", help="backbone that methods with kd=on learn from")
-    many["parts"] = numbers
-    add("--seed", **many, metavar="N", help="seeds; one training for each [1]")
-    add("--shots", **many, metavar="N", help="training images per class [the recipe's]")
-    add(
-        "--draw",
-        metavar="[NAME=]FILE",
-        help="learn from the images that a file lists, or from long-tail:RATIO [CoOp's draw]",
-    )
-    add(
-        "--partial",
-        action=argparse.BooleanOptionalAction,
-        help="take published data sets with the images that are there; in tables of their own",
-    )
-    add("--device", metavar="DEVICE", help="cpu, cuda, cuda:N or auto [cpu]")
-    add("--batch-size", type=int, metavar="N", help="images per batch when scoring [128]")
-    add("--num-workers", type=int, metavar="N", help="processes that read images [0]")
-    add(
-        "--memory",
-        metavar="SIZE",
-        help="memory limit, e.g. 4GB: smaller batches with the same results",
-    )
-    add(
-        "--precision", metavar="NAME", help="precision of the frozen towers: fp32, bf16, ... [fp32]"
-    )
-    add(
-        "--compile",
-        nargs="?",
-        const="inductor",
-        metavar="BACKEND",
-        help="run the towers through torch.compile [backend inductor]",
-    )
-    add(
-        "--inference-cost",
-        action=argparse.BooleanOptionalAction,
-        help="count FLOPs and time live predictions, past the stored features",
-    )
-    add("--recipe", metavar="NAME", help="training recipe; `rppbench info METHOD` lists them")
-    add(
-        "--set",
-        action="append",
-        metavar="KEY=VALUE",
-        help="set an option of all chosen methods, tasks or recipes: length=8, recipe.lr=0.01",
-    )
-    add("--output", metavar="DIR", help="folder for records and prompts [runs]")
-    add(
-        "--overwrite",
-        metavar="|".join(OVERWRITE),
-        help="cells with a record: keep good ones, run all again, or refuse [only-missing]",
-    )
-    add(
-        "--fail-on-error",
-        action=argparse.BooleanOptionalAction,
-        help="stop at the first cell that fails",
-    )
-    add(
-        "--accept-code",
-        action=argparse.BooleanOptionalAction,
-        help="keep results whose plugins' code changed since: the change touches no number",
-    )
-    add("--limit", type=int, metavar="N", help="score only N test images of each data set")
-    add("--engine", metavar="NAME[:K=V,...]", help="where cells run [inline]")
-    add(
-        "--debug",
-        action=argparse.BooleanOptionalAction,
-        help="let errors through with a traceback; no bars, so that breakpoint() can be used",
-    )
-    add("--track", metavar="NAME[:DIR]", help="send progress to tensorboard, wandb or mlflow")
-    add(
-        "--trust-data",
-        action=argparse.BooleanOptionalAction,
-        help="take files as unchanged that were read before, without looking at them",
-    )
-    add(
-        "--verify-data",
-        action=argparse.BooleanOptionalAction,
-        help="read all files anew, also those that look unchanged",
-    )
-    add("--config", metavar="FILE", help="read settings from a .yaml, .json or .py (executed)")
-    add("--yes", action="store_true", help="plan more than 10,000 cells without asking")
-
-
-def flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `run`: those that request cells, `--dry-run` and `--detach`."""
-    cell_flags(parser)
-    parser.add_argument(
-        "--detach",
-        action=argparse.BooleanOptionalAction,
-        help="submit to an engine such as slurm and return; follow with `rppbench watch`",
-    )
-    parser.add_argument(
-        "--dry-run", action=argparse.BooleanOptionalAction, help="the same as `rppbench plan`"
-    )
 
 
 def plan(arguments: argparse.Namespace) -> int:

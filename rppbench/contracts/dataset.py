@@ -222,8 +222,8 @@ class Dataset(Component, ABC):
 
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
-        """The sources that do not exist below a data root."""
-        return [source for source in cls.sources if not (root / source.gives).exists()]
+        """The sources that do not exist below a data root, or are empty."""
+        return [source for source in cls.sources if not _holds_something(root / source.gives)]
 
     @classmethod
     def index(cls, report: ReportProgress) -> Sequence[Path]:
@@ -242,6 +242,13 @@ class Catalog(Protocol):
 
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source; if `large`, its large vocabulary if there is one."""
+
+
+def _holds_something(path: Path) -> bool:
+    """Whether there is a file that is not empty, or a folder with something in it."""
+    if path.is_dir():
+        return next(path.iterdir(), None) is not None
+    return path.is_file() and path.stat().st_size > 0
 
 
 def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:

@@ -23,6 +23,7 @@ from rppbench.contracts import (
     Instance,
     PartialAnnotation,
     Sample,
+    SourceFile,
     data_root,
 )
 from rppbench.errors import MissingDataError, UsageError, unknown
@@ -67,6 +68,13 @@ class CocoFormatDataset(DetectionSet):
             raise
         except UsageError as error:  # a broken file fails its own cells only
             raise MissingDataError(f"{self.name}: {error}") from error
+
+    @classmethod
+    def lacks(cls, root: Path) -> Sequence[SourceFile]:
+        """The annotation file, unless it or another form of it exists."""
+        files = (cls.annotations, *cls.other_annotations)
+        there = any((root / file).is_file() for file in files)
+        return () if there else (SourceFile("", cls.annotations, pages=(cls.origin,)),)
 
     @classmethod
     def vocabulary(cls) -> Sequence[str]:
