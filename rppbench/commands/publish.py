@@ -53,7 +53,9 @@ def publish(arguments: argparse.Namespace) -> int:
     only = {cell.key for _, design in grids for cell in design.cells} if grids else None
     try:
         with step_progress() as begin_step:
-            result, left = copy(Store(source), Store(into), arguments.failed, only, begin_step)
+            result, left, marked = copy(
+                Store(source), Store(into), arguments.failed, only, begin_step
+            )
     except OSError as error:
         raise UsageError(f"cannot write to {into}: {error.strerror}") from error
     records, problems = read_records(Store(into))
@@ -69,6 +71,8 @@ def publish(arguments: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     if left:
         print(f"{left} failed and were left out; --failed copies them too", file=sys.stderr)
+    if marked:
+        print(f"{marked} of partial data or a quick look were left out", file=sys.stderr)
     return 1 if result.conflicts or result.problems or problems else 0
 
 

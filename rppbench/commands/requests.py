@@ -12,6 +12,9 @@ from rppbench.errors import UsageError
 from rppbench.planning.settings import Settings
 from rppbench.terminal.console import note
 
+QUICK_IMAGES = 100
+"""Test images of each data set with `--quick`, unless `--limit` names another number."""
+
 if TYPE_CHECKING:  # both need torch
     from rppbench.planning.request import Request
     from rppbench.plugins.registry import Registry
@@ -78,10 +81,11 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
             seeds=chosen.seed,
             shots=chosen.shots,
             precision=chosen.precision,
-            limit=chosen.limit,
+            limit=chosen.limit or (QUICK_IMAGES if chosen.quick else None),
             recipe=chosen.recipe,
             draw=chosen.draw or "",
             partial=chosen.partial,
+            quick=chosen.quick,
             settings=tuple(chosen.set.items()),
         )
         for backbone in backbones or ("",)

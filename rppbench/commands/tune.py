@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rppbench.commands import run
+from rppbench.commands import run, run_flags
 from rppbench.commands.ablate import given
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import loaded, plugins_named, requests
@@ -39,7 +39,18 @@ WORDS = {
 }
 """What each kind of validation is, for a reader of the page."""
 KEPT = (
-    *("data", "pretrained", "seed", "shots", "draw", "partial", "precision", "teacher", "recipe"),
+    *(
+        "data",
+        "pretrained",
+        "seed",
+        "shots",
+        "draw",
+        "partial",
+        "quick",
+        "precision",
+        "teacher",
+        "recipe",
+    ),
     "limit",
 )
 """Settings that the chosen configuration repeats, beside method, task, data sets and models."""
@@ -49,7 +60,7 @@ BAR = 30
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `run`, and those that say what to vary and what to choose on."""
-    run.flags(parser)
+    run_flags.flags(parser)
     parser.add_argument(
         "--vary",
         action="append",

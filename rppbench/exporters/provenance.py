@@ -16,7 +16,7 @@ from rppbench.records.record import Record
 
 
 def trained_card(training: Training, records: Sequence[Record], registry: Registry) -> Card:
-    """The card of a training's prompt, with the main score of every record that used it.
+    """The card of a training's prompt, with the main score of every complete record that used it.
 
     UsageError if the data set it was learned on is not available, or has changed since.
     """
@@ -28,7 +28,11 @@ def trained_card(training: Training, records: Sequence[Record], registry: Regist
             f"data set {training.source!r} is not the one that the prompt was learned on: "
             "its images or names have changed"
         )
-    same_training = [r for r in records if r.cell.training and r.cell.training.key == training.key]
+    same_training = [
+        r
+        for r in records
+        if r.cell.training and r.cell.training.key == training.key and not r.cell.marks
+    ]
     return Card(
         method=training.method,
         backbone=training.backbone,

@@ -84,7 +84,7 @@ def measured(records: Sequence[Record | None], metric: str) -> float | None:
 
 def _same_conditions(variant: Variant, number: PublishedNumber) -> bool:
     cell, provenance = variant.newest.cell, number.provenance
-    if cell.partial or (cell.method.name, cell.backbone, cell.task.name, cell.limit) != (
+    if cell.marks or (cell.method.name, cell.backbone, cell.task.name, cell.limit) != (
         number.method,
         provenance.backbone,
         provenance.task,

@@ -21,7 +21,14 @@ from rppbench.planning.checked import (
     refuse_surrogates,
 )
 from rppbench.planning.input_digests import InputDigests
-from rppbench.planning.recipes import changed, pretraining, refuse_idle, shots_of, with_draw
+from rppbench.planning.recipes import (
+    changed,
+    few_steps,
+    pretraining,
+    refuse_idle,
+    shots_of,
+    with_draw,
+)
 from rppbench.planning.request import Request, TooManyCellsError
 from rppbench.planning.validation import on_validation
 from rppbench.planning.vocabulary import (
@@ -35,9 +42,11 @@ from rppbench.plugins.descriptions import descriptions
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import part_version, task_version, version_of
-from rppbench.records.cell import PARTIAL, Cell, Choice, Option, Pairs, Training
+from rppbench.records.cell import PARTIAL, QUICK, Cell, Choice, Option, Pairs, Training
 
 SCOPES = ("method", "task", "recipe")
+STEPS = {"epochs", "steps", "steps_per_shot"}
+"""Values of a recipe that say how long it trains."""
 
 
 def cells(
@@ -249,6 +258,8 @@ class _Planner:
             learned_for = built_task.learns_as or task_name
             recipe = select(recipes, learned_for, suite, named, source=source, shots=shots)
             changes = _settings(request, "recipe", recipe.values(), used)
+            if request.quick and not STEPS & changes.keys():
+                changes |= few_steps(recipe)
             recipe = changed(method_class, recipe, changes, self.notes)
             # In rising precedence: the method's defaults, its recipe's options, the user's options.
             method = resolve(method_class, {**dict(recipe.options), **explicit})
@@ -275,7 +286,7 @@ class _Planner:
         # Cells that differ in the scored data set alone share a training.
         learners = [(replace(a, dataset=""), learning_of(a.source, a.shots or 0)) for a in chosen]
         pretrainings = {
-            learner: pretraining(method_class, method, explicit, suite)
+            learner: pretraining(method_class, method, explicit, suite, request.quick)
             for learner, (method, _) in learners
             if trained and learner.start
         }
@@ -290,8 +301,8 @@ class _Planner:
         @cache
         def inputs_of(dataset: str) -> Pairs:
             data = self.input_digests.of(dataset, request.backbone, None)
-            partial = (PARTIAL,) if request.partial else ()
-            return (*data, *task_version(task_class), *files, *partial, *versions)
+            marks = (*((PARTIAL,) if request.partial else ()), *((QUICK,) if request.quick else ()))
+            return (*data, *task_version(task_class), *files, *marks, *versions)
 
         @cache
         def first_of(learner: Assignment) -> Training:

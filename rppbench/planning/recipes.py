@@ -21,6 +21,8 @@ SUPERVISION = tuple(Supervision.__dataclass_fields__)
 """Options of every trained method that say how it is supervised, not how it is built."""
 FITTED = "it is fitted in one go, without training steps"
 SEARCHES_NOTHING = "it chooses nothing on validation images"
+QUICK_STEPS = 20
+"""Most training steps of `--quick`."""
 NAMED = re.compile(r"(?:([A-Za-z0-9_-]+)=)?(.+)")
 UNNAMED = "file"
 """Name of a draw in a file that was given without one."""
@@ -43,6 +45,13 @@ def changed(
             del kept["validation"]
         recipe = replace(recipe, validation=FALLBACK.validation)
     return override(recipe, kept)
+
+
+def few_steps(recipe: Recipe) -> dict[str, Option]:
+    """The changes that make the recipe one of `QUICK_STEPS` at most; none for a method without."""
+    if not recipe.epochs or 0 < recipe.steps <= QUICK_STEPS:
+        return {}
+    return {"steps": QUICK_STEPS, "steps_per_shot": 0}
 
 
 def shots_of(assignment: Assignment, recipe: Recipe) -> int:
@@ -83,9 +92,15 @@ def with_draw(training: Training, text: str, input_digests: InputDigests) -> Tra
 
 
 def pretraining(
-    component: type[Method], method: Choice, explicit: Mapping[str, Option], suite: str
+    component: type[Method],
+    method: Choice,
+    explicit: Mapping[str, Option],
+    suite: str,
+    quick: bool = False,
 ) -> tuple[Choice, Recipe]:
     """Method and recipe of the pretraining of prompts that are tuned afterwards.
+
+    A `quick` one has few steps.
 
     UsageError if its prompts have another structure; the supervision may differ.
     """
@@ -101,7 +116,7 @@ def pretraining(
                 f"{recipe.name}) and cannot continue with {name}={spell(tuned[name])}; "
                 f"say which for both: {component.name}:{name}=..."
             )
-    return before, recipe
+    return before, override(recipe, few_steps(recipe)) if quick else recipe
 
 
 def refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:

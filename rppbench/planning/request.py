@@ -34,6 +34,8 @@ class Request:
     """How training images are drawn: '' as CoOp does, '[NAME=]FILE' or 'long-tail:RATIO'."""
     partial: bool = False
     """Whether data sets may lack images (`contracts.dataset.may_be_partial`): marks its cells."""
+    quick: bool = False
+    """Whether recipes take `recipes.QUICK_STEPS` steps at most: marks its cells."""
     settings: tuple[tuple[str, str], ...] = ()
     """(KEY, VALUE) of --set; KEY is 'length', 'method.length', 'task.suite', 'recipe.lr', ..."""
 

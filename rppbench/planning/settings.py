@@ -46,6 +46,7 @@ class Settings:
     shots: tuple[int, ...] = ()
     draw: str | None = None
     partial: bool = False
+    quick: bool = False
     device: str = "cpu"
     batch_size: int = 128
     num_workers: int = 0
@@ -74,6 +75,14 @@ class Settings:
         backbones(self.model, self.pretrained)  # an invalid list fails before anything else
         if self.trust_data and self.verify_data:
             raise UsageError("--trust-data reads no file and --verify-data reads all: choose one")
+        if self.quick and len(self.seed) > 1:
+            raise UsageError(f"--quick is a look with one seed, and --seed names {len(self.seed)}")
+        if self.accept_code and self.overwrite == "always":
+            raise UsageError(
+                "--accept-code keeps results and --overwrite=always runs all again: choose one"
+            )
+        if self.detach and self.dry_run:
+            raise UsageError("--dry-run runs nothing and --detach submits: choose one")
         if self.detach and self.debug:
             raise UsageError("--debug runs in this process and --detach in others: choose one")
         if self.memory is not None:

@@ -123,6 +123,13 @@ DRAW = "draw:"
 """Start of the name of the input that holds the digest of a draw in a file."""
 PARTIAL = ("partial", "fewer images than published")
 """The input that marks cells of which data sets may lack images."""
+QUICK = ("quick", "few training steps and test images")
+"""The input that marks cells of `--quick`."""
+MARKS = {
+    PARTIAL: "PARTIAL data: fewer images than published, so no number is a published one's",
+    QUICK: "QUICK look: one seed, few training steps and test images, so no number is a result",
+}
+"""What tables say of the inputs that keep cells apart from complete ones."""
 SPLIT = "split:"
 """Start of the name of the input that says by which rule a data set was split."""
 METHOD = "method:"
@@ -174,6 +181,11 @@ class Cell:
     def partial(self) -> bool:
         """Whether its data sets may lack images, so that it is compared with no complete one."""
         return PARTIAL in self.inputs
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Why its numbers stand beside no others; () for a complete cell."""
+        return tuple(text for mark, text in MARKS.items() if mark in self.inputs)
 
     @property
     def imported(self) -> bool:

@@ -150,23 +150,27 @@ def publish(
     failed: bool = False,
     only: Collection[str] | None = None,
     begin_step: Begin = _silent,
-) -> tuple[Merged, int]:
+) -> tuple[Merged, int, int]:
     """Copy to the JSON Lines of `into` the valid records that it lacks.
 
-    Returns the outcome and the number of failures that were not copied. Failures are copied only if
-    `failed` is true; `only` restricts the copy to records with these keys. Records that are
+    Returns the outcome and the numbers of failures and of marked records (`Cell.marks`) that were
+    not copied. Failures are copied only if `failed` is true, records of partial data or of a quick
+    look never; `only` restricts the copy to records with these keys. Records that are
     damaged, contradict themselves or are in conflict stay where they are and are reported.
     """
     result = Merged()
     stored, damaged = source.stored(begin_step(f"read records of {source.root}"))
     result.problems += damaged
     arriving: list[Arriving] = []
-    failures_left = 0
+    failures_left = marked = 0
     report = begin_step(f"check records of {source.root}")
     for done, one in enumerate(stored, 1):
         report(done, len(stored))
         record = one.record
         if only is not None and record.key not in only:
+            continue
+        if record.cell.marks:
+            marked += 1
             continue
         wrong = next(faults(record), None)
         if wrong is not None:
@@ -176,7 +180,7 @@ def publish(
         else:
             arriving.append(Arriving(record, one.place, source))
     merge_records(into, arriving, result, lines=True)
-    return result, failures_left
+    return result, failures_left, marked
 
 
 def faults(record: Record) -> Iterator[str]:

@@ -15,10 +15,11 @@ from rppbench.leaderboard.number_format import (
     duration_text,
     large_text,
     p_value_text,
+    signed_text,
     unit,
 )
 from rppbench.leaderboard.tables import Average, PublishedMatch, Row, Table, TableCell
-from rppbench.records.cell import PARTIAL
+from rppbench.records.cell import MARKS
 from rppbench.stats.intervals import Interval
 from rppbench.stats.ranks import LEVEL
 
@@ -29,7 +30,6 @@ PUBLISHED_CAPTION = (
     "for the same backbone, recipe, shots and data set. Measured numbers are those of the table; "
     "the difference is measured minus published. Precision may differ."
 )
-PARTIAL_TEXT = "PARTIAL data: fewer images than published, so no number is a published one's"
 KIND_TEXTS = {"original": "its authors", "re-implemented": "others (re-implemented)"}
 """Who measured a published number, by `PublishedMatch.kind`."""
 
@@ -179,7 +179,7 @@ def conditions(table: Table, learned: bool) -> list[str]:
         f"backbone {setting['backbone']}"
         + ("" if setting["precision"] == "unknown" else f" in {setting['precision']}"),
         *([f"{images} test images per data set"] if images != "all" else []),
-        *([PARTIAL_TEXT] if PARTIAL in table.setting else []),
+        *(text for mark, text in MARKS.items() if mark in table.setting),
         *([f"trained on {sources[0]} per class"] if learned and len(sources) == 1 else []),
         *([f"seeds {', '.join(map(str, seeds))}"] if seeds else []),
     ]
@@ -266,10 +266,10 @@ def against_layout(table: Table) -> Layout | None:
     body = tuple(
         (
             CellText(label),
-            CellText(f"{test.mean:+.{digits}f}", emphasised=test.corrected < LEVEL),
+            CellText(signed_text(test.mean, digits), emphasised=test.corrected < LEVEL),
             CellText(
-                f"{test.mean - test.half_width:+.{digits}f} to "
-                f"{test.mean + test.half_width:+.{digits}f}"
+                f"{signed_text(test.mean - test.half_width, digits)} to "
+                f"{signed_text(test.mean + test.half_width, digits)}"
             ),
             CellText(p_value_text(test.corrected)),
         )
@@ -296,7 +296,7 @@ def published_layout(matches: Sequence[PublishedMatch]) -> Layout:
             *map(CellText, (m.row, m.what, m.metric, KIND_TEXTS[m.kind], m.source)),
             _measured_text(m),
             CellText(m.printed),
-            CellText(f"{m.difference:+.{DECIMALS}f}"),
+            CellText(signed_text(m.difference)),
             CellText(NO_NUMBER) if m.inside is None else _inside_text(m.inside),
         )
         for m in matches
