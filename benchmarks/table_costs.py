@@ -10,40 +10,16 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rppbench.contracts.engine import CellGroup
+from rppbench.planning.costs.operations import estimate
 from rppbench.planning.plan import cell_groups, cells
 from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
-from rppbench.records.cell import Training
 
-IMAGE = 35.1e9
-"""Operations of ViT-B/16 on an image of 224 pixels: 17.6 G multiply-adds."""
-TEXT = 5.9e9
-"""Operations of its text tower on 77 tokens."""
 GPUS = (1, 8, 64)
-CLASSES = {
-    "imagenet": 1000,
-    "caltech101": 100,
-    "oxford_pets": 37,
-    "stanford_cars": 196,
-    "oxford_flowers": 102,
-    "food101": 101,
-    "fgvc_aircraft": 100,
-    "sun397": 397,
-    "dtd": 47,
-    "eurosat": 10,
-    "ucf101": 101,
-    "imagenetv2": 1000,
-    "imagenet_sketch": 1000,
-    "imagenet_a": 200,
-    "imagenet_r": 200,
-    "imagenet21k": 10450,
-}
 SHOTS = (1, 2, 4, 8, 16)
 
 
@@ -94,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
             )
         ]
         groups = cell_groups(planned)
-        seconds = [operations(registry, group) / speed for group in groups]
+        seconds = [estimate(registry, group).operations / speed for group in groups]
         trainings = {training.key for cell in planned for training in cell.trainings}
         clock = [f"{makespan(seconds, gpus) / 3600:.2g} h" for gpus in GPUS]
         total = f"{sum(seconds) / 3600:.2g}"
@@ -104,40 +80,6 @@ def main(words: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
     return 0
-
-
-def operations(registry: Registry, group: CellGroup) -> float:
-    """Of a batch: its trainings, each once, and the scoring of its cells."""
-    trainings = {one.key: one for cell in group for one in cell.trainings}
-    total = sum(of_training(registry, one) for one in trainings.values())
-    for cell in group:
-        dataset = registry.get("datasets", cell.dataset)
-        classes = CLASSES[cell.dataset]
-        text = TEXT * classes
-        if cell.method.name == "cocoop":  # a context for each image
-            text *= dataset.counts["test"]
-        total += IMAGE * dataset.counts["test"] + text
-    return total
-
-
-def of_training(registry: Registry, training: Training) -> float:
-    """Forward and, where gradients flow, backward, which takes as long again without weights."""
-    recipe = dict(training.recipe.options)
-    classes = CLASSES[training.source]
-    if training.classes == "base":
-        classes = math.ceil(classes / 2)
-    images = min(
-        training.shots * classes, registry.get("datasets", training.source).counts["train"]
-    )
-    batch = int(recipe["batch"])
-    steps = int(recipe["epochs"]) * math.ceil(images / batch)
-    sampled = int(dict(training.method.options).get("sampled", 0) or 0)
-    texts = min(classes, sampled) if sampled else classes
-    per_step = 2 * TEXT * texts * (batch if training.method.name == "cocoop" else 1)
-    method = registry.get("methods", training.method.name)
-    frozen = "image" not in method.prompted_towers(dict(training.method.options))
-    per_step += IMAGE * batch * int(recipe.get("views", 1)) * (1 if frozen else 2)
-    return steps * per_step
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a plan needs torch
     from rppbench.planning.status import Planned
     from rppbench.plugins.registry import Registry
 
-MODELLED = "~ from a model of the cost, not from records: within a factor of three"
+MODELLED = "~ from a model of the cost, not from records: within a factor of four or so"
 
 
 def print_cells(

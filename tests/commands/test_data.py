@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.commands import table_rows
 from support.roots.coop_root import FAMILY, KINDS, Make, split_of
 
 from rppbench.cli import main
@@ -170,6 +171,25 @@ def test_images_that_were_numbered_anew_are_not_taken_for_the_set(
     assert "missing" in out
 
 
+def test_a_list_says_what_is_there(
+    small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also of a detection set, and of a folder that is empty."""
+    small("dtd")
+    root = tmp_path / "root"
+    complete(root, "dtd")
+
+    def present(name: str) -> str:
+        rows = {row[0]: row for row in table_rows(run(capsys, "list")[1])}
+        return rows[name][4]
+
+    assert [present(name) for name in ("dtd", "eurosat", "lvis_minival")] == ["yes", "no", "no"]
+    (root / "eurosat" / "2750").mkdir(parents=True)
+    (root / "lvis").mkdir()
+    (root / "lvis" / "lvis_v1_minival_inserted_image_name.json").write_text("{}")
+    assert [present(name) for name in ("eurosat", "lvis_minival")] == ["no", "yes"]
+
+
 def test_an_export_has_the_layout_of_clip_benchmark(
     small: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +216,7 @@ def test_an_export_is_read_as_the_same_images_and_classes(
     data, to = small("dtd"), tmp_path / "tars"
     complete(tmp_path / "root", "dtd")
     assert run(capsys, "export", "dtd", "--format", "webdataset", "--to", str(to))[0] == 0
+    assert (to / "val" / "nshards.txt").is_file()
     again = Registry.load().get("datasets", f"wds:{to}")()
     assert list(again.classes) == list(data.classes)
     assert again.template == data.template

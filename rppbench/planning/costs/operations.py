@@ -2,8 +2,8 @@
 
 It counts passes through the towers: each forward pass, and for what is learned a backward pass
 through the frozen weights that costs as much. Optimizers, reading of images and heads on features
-are left out. Text counts at full length, of which rppbench runs a part, so the training of text is
-overestimated.
+are left out. A text counts with `TEXT_TOKENS` tokens: rppbench runs no padding. Images of a frozen
+tower that are not augmented are encoded once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+import rppbench.torchvision_shim  # noqa: F401  # methods may import open_clip
 from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Conditional, Space, Templates
@@ -32,6 +33,10 @@ ASSUMED = 10e12
 """Sustained operations a second of the GPU that hours are given for: an assumption."""
 BACKWARD = 1
 """Cost of a backward pass through frozen weights, in forward passes."""
+TEXT_TOKENS = 16
+"""Assumed length of a text: context, class name, start and end."""
+FULL_LENGTH = 77
+"""Tokens that the operations of a text tower are counted for."""
 CLASSIFIED = ("source", "transfer", "shift")
 """Roles of data sets whose images pass through the towers once each, at the usual size."""
 
@@ -124,6 +129,8 @@ class Operations:
         passes = int(steps * a_step * views)
         sampled = int(training.method["sampled"])
         texts = min(classes, sampled + batch * views - 1) if sampled else classes
+        if recipe["augment"] == "none" and not parts.image:  # the features are stored
+            passes = int(images)
         work = passes * tower["image"] * (1 + BACKWARD * parts.image + parts.frozen_images)
         if parts.text:
             each = a_step * views if parts.conditional else int(recipe.get("shards", 1))
@@ -162,11 +169,12 @@ class Operations:
         """GFLOP of a forward pass by tower; empty if they are not known."""
         shipped = self.registry.all("backbones")
         source = resolve(backbone, shipped)
-        counted = _towers().get(source.model)
-        if counted:
-            return counted
-        config = config_of(source, shipped)
-        return {} if config is None else transformers(config)
+        towers = _towers().get(source.model)
+        if not towers and (config := config_of(source, shipped)):
+            towers = transformers(config)
+        if not towers:
+            return {}
+        return {**towers, "text": towers["text"] * TEXT_TOKENS / FULL_LENGTH}
 
     def _parts(self, choice: Choice) -> _Parts:
         """Seen from the method's own prompts, on towers of the smallest size."""
