@@ -13,9 +13,9 @@ from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from made_pages import fill, markdown_docstring  # noqa: E402
+from made_pages import fill, markdown_docstring
 
-from rppbench import __version__  # noqa: E402
+from rppbench import __version__
 
 project = "rppbench"
 author = "rppbench maintainers"

@@ -43,6 +43,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 LARGE = {
     "benchmarks": "one file a measurement",
     "rppbench/commands": "one file a verb",
+    "tests/commands": "one file a verb",
     "methods/rppbench_methods": "one file a method",
     "datasets/rppbench_datasets/coop": "one file a data set",
 }
