@@ -341,7 +341,7 @@ def test_info_prints_options_recipes_and_facts(run_command: RunCommand) -> None:
     status, text, _ = run_command("info", "context")
     assert status == 0
     assert text.startswith("context (method): Context\n")
-    for expected in ("  length=2", "  kd=off", "context-1: ", "epochs=2", "shots=2"):
+    for expected in ("| length=2 ", "| kd=off ", "context-1: ", "epochs=2", "shots=2"):
         assert expected in text
     text = run_command("info", "toy-one")[1]
     assert "classes: 7\n" in text
