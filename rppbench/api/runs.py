@@ -51,7 +51,7 @@ def run(
     """
     chosen = _settings(methods, tasks, datasets, models, seeds, shots, output, data, config, others)
     with debugging(False):
-        registry, planned, store, _, faults = survey_cells(chosen, yes=True)
+        registry, planned, store, _, faults = survey_cells(chosen, yes=True, estimates=False)
         execute(registry, planned, store, chosen)
     for line in faults:
         note(line)
@@ -79,7 +79,7 @@ def plan(
     those to run, 'blocked' and 'refused' (with `reason`) for those that cannot run.
     """
     chosen = _settings(methods, tasks, datasets, models, seeds, shots, output, data, config, others)
-    return survey_cells(chosen, yes=True)[1]
+    return survey_cells(chosen, yes=True, estimates=True)[1]
 
 
 def _settings(

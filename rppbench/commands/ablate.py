@@ -86,7 +86,7 @@ def ablate(arguments: argparse.Namespace) -> int:
     cells = [cell for each in designs for cell in each.cells]
     if chosen.split == "test":
         note(NO_CHOICE)
-    planned, problems = run.survey_in(store, cells, digests, chosen)
+    planned, problems = run.survey_in(store, cells, digests, chosen, estimates=chosen.dry_run)
     if chosen.dry_run:
         names = {key: name for each in designs for key, name in each.names.items()}
         return run.print_plan(registry, planned, chosen, problems, names)

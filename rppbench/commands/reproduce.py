@@ -82,7 +82,7 @@ def _reproduce(work: Card, wanted: Sequence[Goal], chosen: Settings, plan: bool)
     for line in notes:
         note(line)
     cells = all_cells(aims)
-    planned, problems = run.survey_in(store, cells, digests, chosen)
+    planned, problems = run.survey_in(store, cells, digests, chosen, estimates=plan)
     if plan:
         status = run.print_plan(registry, planned, chosen, problems)
         _print_rest(registry, aims, cells)

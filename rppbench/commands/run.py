@@ -57,7 +57,7 @@ def plan(arguments: argparse.Namespace) -> int:
         check_difference("--show-difference", difference)
     elif pilot is not None:
         raise UsageError("--pilot says where --show-difference looks: name the difference too")
-    registry, planned, store, problems, faults = survey_cells(chosen, arguments.yes)
+    registry, planned, store, problems, faults = survey_cells(chosen, arguments.yes, estimates=True)
     status = print_plan(registry, planned, chosen, problems, faults=faults)
     if difference is not None:
         folder = Path(pilot or store.root)
@@ -73,7 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
     if helps():
         return help_on(chosen)
     with debugging(chosen.debug):
-        registry, planned, store, problems, faults = survey_cells(chosen, arguments.yes)
+        registry, planned, store, problems, faults = survey_cells(
+            chosen, arguments.yes, estimates=chosen.dry_run
+        )
         if chosen.dry_run:
             return print_plan(registry, planned, chosen, problems, faults=faults)
         due = execute(registry, planned, store, chosen)
@@ -172,9 +174,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def survey_cells(
-    chosen: Settings, yes: bool
+    chosen: Settings, yes: bool, *, estimates: bool
 ) -> tuple[Registry, list[Planned], Store, list[Problem], list[str]]:
-    """Registry, planned cells, their store, its damaged records, and what cannot be planned."""
+    """Registry, planned cells, their store, its damaged records, and what cannot be planned.
+
+    estimates: as for `survey_in`.
+    """
     from rppbench.planning.input_digests import InputDigests
     from rppbench.planning.plan import cells_of_all
 
@@ -193,14 +198,22 @@ def survey_cells(
     for line in notes:
         note(line)
     store = Store(Path(chosen.output))
-    entries, problems = survey_in(store, planned, digests, chosen)
+    entries, problems = survey_in(store, planned, digests, chosen, estimates=estimates)
     return registry, entries, store, problems, list(faults)
 
 
 def survey_in(
-    store: Store, cells: Sequence[Cell], digests: InputDigests, chosen: Settings
+    store: Store,
+    cells: Sequence[Cell],
+    digests: InputDigests,
+    chosen: Settings,
+    *,
+    estimates: bool,
 ) -> tuple[list[Planned], list[Problem]]:
-    """The state of each of these cells in a store, and its damaged records."""
+    """The state of each of these cells in a store, and its damaged records.
+
+    estimates: whether cells that no record is like get the seconds of the model of costs.
+    """
     from rppbench.execution.devices import torch_device
     from rppbench.planning.costs.seconds import Seconds
     from rppbench.planning.refusals import Refusals
@@ -208,13 +221,15 @@ def survey_in(
     from rppbench.planning.status import survey
 
     registry = digests.registry
-    here = registry.get("engines", chosen.engine.partition(":")[0]).local
-    device = torch_device(chosen.device) if here else None
     with step_progress(show_bars=not chosen.debug) as begin_step, no_collection():
         against = checks(digests, chosen, begin_step)
+        known = (cells, store, against, Refusals(registry), digests.unreadable)
+        if not estimates:
+            return survey(*known)
+        here = registry.get("engines", chosen.engine.partition(":")[0]).local
+        device = torch_device(chosen.device) if here else None
         model = Seconds(registry, digests.datasets, device, chosen.num_workers)
-        reasons = digests.unreadable
-        return survey(cells, store, against, Refusals(registry), reasons, model)
+        return survey(*known, model)
 
 
 def _make_folder(folder: Path) -> None:

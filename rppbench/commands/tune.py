@@ -95,7 +95,9 @@ def tune(arguments: argparse.Namespace) -> int:
         design = _designed(digests, chosen, arguments.yes)
     registry, grid = digests.registry, design.grid
     store = Store(Path(chosen.output) / "tune" / file_name(grid.name))
-    planned, problems = run.survey_in(store, design.cells, digests, chosen)
+    planned, problems = run.survey_in(
+        store, design.cells, digests, chosen, estimates=chosen.dry_run
+    )
     if chosen.dry_run:
         return run.print_plan(registry, planned, chosen, problems, design.names)
     with debugging(chosen.debug):
