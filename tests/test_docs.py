@@ -66,7 +66,7 @@ def commands(page: str) -> list[str]:
     """Lines of shell blocks that call rppbench, without what installs it."""
     lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     calls = [part.strip() for line in lines for part in line.split("&&")]
-    calls = [re.split(" #| > ", call)[0].strip() for call in calls]
+    calls = [re.split(r"#| > ", call)[0].strip() for call in calls]
     return [call for call in calls if call.startswith("rppbench ")]
 
 
