@@ -3,7 +3,8 @@
 Each tree has a process of its own, with its own code and its own benchmarks, on the same random
 model, classes and images. They take steps in turn (A B, then B A), one thread each, so that what
 else runs on the machine meets both. A pair of steps gives one ratio; the table shows their
-geometric mean with its 95 % interval.
+geometric mean with its 95 % interval. The tensor operations of a training of two steps are counted
+too: no other program disturbs their number.
 
     python benchmarks/before_after.py 5b1fd0f
 """
@@ -31,19 +32,34 @@ import torch
 from generated_inputs import make_clip
 from plain_step import MethodSetting
 from step import our_steps
+from torch.utils._python_dispatch import TorchDispatchMode
 torch.set_num_threads(1)
 clip = make_clip(sys.argv[1])
+
+class Counted(TorchDispatchMode):
+    operations = 0
+
+    def __torch_dispatch__(self, operation, types, arguments=(), options=None):
+        self.operations += 1
+        return operation(*arguments, **(options or {}))
+
 print(flush=True)
 for line in sys.stdin:
-    name, classes, batch = json.loads(line)
+    name, classes, batch, count = json.loads(line)
     setting = MethodSetting.of(name, clip)
     if batch:
         setting = replace(setting, recipe=replace(setting.recipe, batch=batch))
-    used = our_steps(setting, classes, 2)
-    print(json.dumps([setting.recipe.batch, used[1].cpu]), flush=True)
+    if count:
+        with Counted() as counted:
+            our_steps(setting, classes, 2)
+        answer = counted.operations
+    else:
+        answer = our_steps(setting, classes, 2)[1].cpu
+    print(json.dumps([setting.recipe.batch, answer]), flush=True)
 """
-"""Takes [method, classes, images of a step] a line, and answers with the images and the seconds of
-the second of two steps; the first has the set-up in it."""
+"""Takes [method, classes, images of a step, whether to count] a line. Answers with the images and
+the seconds of the second of two steps (the first has the set-up in it), or the operations of
+both."""
 
 
 class Side:
@@ -62,13 +78,16 @@ class Side:
         )
         self._answer()
 
-    def step(self, method: str, classes: int, batch: int) -> tuple[int, float]:
-        """Images and processor seconds of a step; 0 images are those of the recipe."""
+    def step(
+        self, method: str, options: argparse.Namespace, count: bool = False
+    ) -> tuple[int, float]:
+        """Images of a step and its processor seconds, or the number of operations of two."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps([method, classes, batch]) + "\n")
+        asked = [method, options.classes, options.batch, count]
+        self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
-        images, seconds = json.loads(self._answer())
-        return images, seconds
+        images, answer = json.loads(self._answer())
+        return images, answer
 
     def __enter__(self) -> Side:
         return self
@@ -86,17 +105,18 @@ class Side:
 
 def measure(sides: Sequence[Side], method: str, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of a method's steps, before and now, round by round."""
+    operations = [side.step(method, options, count=True)[1] for side in sides]  # and warm up
     pairs: list[tuple[float, float]] = []
     images = 0
-    for at in range(options.rounds + 1):
+    for at in range(options.rounds):
         seconds = [0.0, 0.0]
         for side in (0, 1) if at % 2 else (1, 0):
-            images, seconds[side] = sides[side].step(method, options.classes, options.batch)
+            images, seconds[side] = sides[side].step(method, options)
         pairs.append((seconds[0], seconds[1]))
-    pairs = pairs[1:]  # the first round warms up
     return {
         "method": method,
         "images": images,
+        "operations": operations,
         "pairs": pairs,
         **ratio([now / before for before, now in pairs]),
     }
@@ -107,6 +127,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         [
             row["method"],
             str(row["images"]),
+            *map("{:,}".format, row["operations"]),
             f"{min(a for a, _ in row['pairs']):.2f} s",
             f"{min(b for _, b in row['pairs']):.2f} s",
             f"**{row['ratio']:.3f}**",
@@ -115,12 +136,18 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         for row in result["rows"]
     ]
     return [
-        f"A train step (forward, backward, optimizer) of {result['model']} with random weights and "
+        f"A train step (forward, backward, optimizer) on {result['model']} with "
         f"{result['classes']} classes, processor seconds in one thread, quickest of each: commit "
         f"`{result['before']}` and `{result['now']}`, {result['rounds']} pairs of steps, in turn. "
-        "A ratio below 1 is faster than before.",
+        "A ratio below 1 is faster than before. Operations are the tensor operations of two steps.",
         "",
-        *table(["method", "images", "before", "now", "now / before", "95 % interval"], rows),
+        *table(
+            [
+                *("method", "images", "operations before", "now"),
+                *("before", "now", "now / before", "95 % interval"),
+            ],
+            rows,
+        ),
     ]
 
 

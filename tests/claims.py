@@ -174,10 +174,16 @@ def _competent(classes: str) -> list[float]:
 
 
 def _before_after(*methods: str) -> list[float]:
-    """Processor time of these methods' steps, in percent more than before, with intervals."""
+    """Processor time of these methods' steps, as multiples of that before, with intervals."""
     rows = {row["method"]: row for row in _result("before_after")["rows"]}
-    keys = ("ratio", "low", "high")
-    return [100 * (rows[method][key] - 1) for method in methods for key in keys]
+    return [rows[method][key] for method in methods for key in ("ratio", "low", "high")]
+
+
+def _familywise() -> list[float]:
+    """Least and most tables of equal methods, in percent, in which any pair is separated."""
+    result = _result("interval_coverage")
+    errors = [error for row in result["familywise"] for error in row["errors"]]
+    return [min(errors), max(errors), 13.0]
 
 
 def _linear() -> list[float]:
@@ -245,6 +251,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "steps": _steps,
     "competent": _competent,
     "before_after": _before_after,
+    "familywise": _familywise,
     "linear": _linear,
     "ways": _ways,
     "encoding": _encoding,

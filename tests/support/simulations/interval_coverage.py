@@ -9,7 +9,7 @@ truth is that of the prompts at hand. Clustered images come four to a drawing.
 The last table has 13 equally good methods: how often any of their 78 pairs is separated after
 correction (the familywise error).
 
-    python tests/support/simulations/interval_coverage.py    # three minutes on an idle core
+    python tests/support/simulations/interval_coverage.py    # about ten minutes of processor time
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def familywise(regime: Regime, seeds: int, clustered: bool, trials: int) -> floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000, help="of each interval")
-    parser.add_argument("--tables", type=int, default=50, help="trials of the familywise error")
+    parser.add_argument("--tables", type=int, default=400, help="trials of the familywise error")
     parser.add_argument("--output", type=Path, default=RESULTS)
     chosen = parser.parse_args()
     rows = []
