@@ -75,7 +75,6 @@ KINDS = [
         write_records,
         run_records,
         kinds_records.seal_record,
-        seconds=80,
         share=0.1,
     ),
     Kind(
@@ -83,7 +82,6 @@ KINDS = [
         write_inputs,
         run_inputs,
         hostile=kinds_data.strange_folder,
-        seconds=80,
         share=0.2,
     ),
 ]
