@@ -66,6 +66,8 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     assert "coop.toml" in recipes
     assert {f"rppbench_methods/{name}" for name in recipes} <= names
     web = [f"rppbench/reporting/web/{name}" for name in ("page.html", "style.css", "script.js")]
+    templates = [f"rppbench/commands/templates/{kind}.py.template" for kind in ("method", "engine")]
+    assert set(templates) <= names
     for name in ("rppbench/record.schema.json", "rppbench/py.typed", *web):
         assert name in names
     assert not [name for name in names if name.endswith((".pyc", ".pt", ".mjs"))]
