@@ -341,7 +341,8 @@ def _heat(table: Table, pairs: Pairs, reference: int | None, at: int) -> Iterabl
         if numbers is None:
             yield HeatCell(NO_NUMBER, "", False)
             continue
-        places = decimals(column.metric)
+        half = (numbers[2] - numbers[1]) / 2 if len(numbers) > 3 else None
+        places = digits(half, decimals(column.metric))
         sure = len(numbers) > 3 and numbers[3] < LEVEL
         yield heat_cell(numbers[0], places, sure, lower_is_better(column.metric))
 

@@ -87,7 +87,8 @@ def _verdict(board: Board, row: BoardRow) -> list[str]:
     if row.row.against:
         test, places = row.row.against, difference_digits(table, row.row)
         ends = span(test.mean - test.half_width, test.mean + test.half_width, places)
-        lines.append(f"{row.verdict.text}; 95 % interval {ends}.")
+        said = row.verdict.text
+        lines.append(f"{said[:1].upper()}{said[1:]}; 95 % interval {ends}.")
     if row.row.rank:
         own = set(split_letters(row.row.rank.groups))
         others = [o.row.rank for o in board.rows if o is not row and o.row.rank]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rppbench.leaderboard.number_format import decimals
 from rppbench.records.record import lower_is_better
-from rppbench.reporting.site.answers import counted
+from rppbench.reporting.site.answers import counted, difference_digits
 from rppbench.reporting.site.board import Board, BoardRow, HeatCell, default_board, heat_cell
 from rppbench.reporting.site.looks import Look
 from rppbench.stats.ranks import LEVEL
@@ -78,12 +77,13 @@ def matrix(pages: Sequence[TaskPage]) -> list[MatrixRow]:
     by_task: list[dict[str, HeatCell | None]] = []
     for page in pages:
         table = page.default.table
-        places, lower = decimals(table.metric), lower_is_better(table.metric)
+        lower = lower_is_better(table.metric)
         of_task: dict[str, HeatCell | None] = {}
         for row in page.default.rows:
             looks.setdefault(row.row.label, row.look)
             if test := row.row.against:
                 sure = test.corrected < LEVEL
+                places = difference_digits(table, row.row)
                 of_task[row.row.label] = heat_cell(test.mean, places, sure, lower)
         by_task.append(of_task)
     labels = {label: None for of_task in by_task for label in of_task}
