@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rppbench.comparison.compare import Comparison
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.variants import variants
 from rppbench.records import stand_in
 from rppbench.records.cell import spell
 from rppbench.records.record import Record
 from rppbench.reporting.html_text import escape
+
+if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
+    from rppbench.comparison.compare import Comparison
 
 STYLE = (
     "body{font:16px/1.5 sans-serif;max-width:1270px;margin:2rem auto;padding:0 1rem;color:#1c2127}"

@@ -1,4 +1,4 @@
-"""Few-shot curves from tables that differ in the number of shots only: rows, spreads, figure."""
+"""Few-shot curves from tables that differ in the number of shots only: rows and spreads."""
 
 from __future__ import annotations
 

@@ -227,12 +227,10 @@ def board(
             _whisker(scale, row),
             verdict(table, row),
             row.label in tied,
-            tuple(bool(row.rank) and name in split_letters(row.rank.groups) for name in groups)
-            if row.rank
-            else (False,) * len(groups),
+            _lanes(row, groups),
             _standing(table, row, tied, at),
             (
-                *(cell for column in extra for cell in [column(row)]),
+                *(column(row) for column in extra),
                 *(NumberCell(entry_text(entry), entry.mean) for entry in row.entries),
             ),
             tuple(_heat(table, pairs, reference, at)) if reference not in (None, at) else (),
@@ -261,6 +259,11 @@ def _groups(table: Table) -> list[str]:
     """Names of the groups of rows that are not told apart, at most `MOST_LANES`."""
     letters = [name for row in table.rows if row.rank for name in split_letters(row.rank.groups)]
     return list(dict.fromkeys(sorted(letters)))[:MOST_LANES]
+
+
+def _lanes(row: Row, groups: Sequence[str]) -> tuple[bool, ...]:
+    own = split_letters(row.rank.groups) if row.rank else []
+    return tuple(name in own for name in groups)
 
 
 def _average(row: Row) -> CellText:
