@@ -31,7 +31,7 @@ SERIES = (
     "#5d6570",
     "#a3342a",
 )
-"""Colours of rows: distinct for the colour-blind, dark on white; `web/style.css` lightens them."""
+"""Colours of rows: distinct for the colour-blind, dark on white; `web/tokens.css` lightens them."""
 MARKERS = "osD^vPX*"
 """Markers of rows, in matplotlib's letters."""
 
