@@ -120,7 +120,9 @@ def _draw(
         _least_width(column, folds=place < left)
         for place, column in enumerate(zip(*cells, strict=True))
     ]
-    for part in _parts(widths, to.width):
+    for number, part in enumerate(_parts(widths, to.width)):
+        if number:
+            to.print()
         to.print(_table([[row[place] for place in part] for row in cells], part, widths, left))
 
 

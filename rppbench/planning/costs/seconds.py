@@ -18,8 +18,11 @@ from rppbench.records.cell import Cell, Training
 
 SHARE = 0.5
 """Speed of the towers as a share of that of a product of large matrices: see `docs/cost.md`."""
-SIDE = {"cpu": 512, "cuda": 4096}
-"""Size of the measured products: large enough that starting one takes no part of the time."""
+SIDE = {"cpu": 256, "cuda": 4096}
+"""Size of the measured products: large enough that starting one takes no part of the time, and small
+enough that one ends before another program gets its turn."""
+PRODUCTS = 20
+"""Least number of measured products."""
 MEASURED_SECONDS = 0.05
 READ_SECONDS = 0.026
 """Time to decode, resize and normalise a photograph of 500 x 375 pixels on one core."""
@@ -72,8 +75,8 @@ def speed(device: str) -> float:
     side = SIDE.get(kind, SIDE["cpu"])
     factors = torch.randn(2, side, side, device=device)
     until = time.perf_counter() + MEASURED_SECONDS
-    times = [_multiply(factors), _multiply(factors)]  # the first one also starts the library
-    while time.perf_counter() < until:
+    times: list[float] = []
+    while len(times) < PRODUCTS or time.perf_counter() < until:
         times.append(_multiply(factors))
     # The shortest: others waited for programs that share the device.
     return SHARE * 2 * side**3 / min(times)
