@@ -12,12 +12,12 @@ from rppbench.errors import UsageError
 from rppbench.planning.settings import Settings
 from rppbench.terminal.console import note
 
-QUICK_IMAGES = 100
-"""Test images of each data set with `--quick`, unless `--limit` names another number."""
-
 if TYPE_CHECKING:  # both need torch
     from rppbench.planning.request import Request
     from rppbench.plugins.registry import Registry
+
+QUICK_IMAGES = 100
+"""Test images of each data set with `--quick`, unless `--limit` names another number."""
 
 
 def loaded(chosen: Settings) -> Registry:

@@ -45,8 +45,6 @@ from rppbench.plugins.versions import part_version, task_version, version_of
 from rppbench.records.cell import PARTIAL, QUICK, Cell, Choice, Option, Pairs, Training
 
 SCOPES = ("method", "task", "recipe")
-STEPS = {"epochs", "steps", "steps_per_shot"}
-"""Values of a recipe that say how long it trains."""
 
 
 def cells(
@@ -258,8 +256,8 @@ class _Planner:
             learned_for = built_task.learns_as or task_name
             recipe = select(recipes, learned_for, suite, named, source=source, shots=shots)
             changes = _settings(request, "recipe", recipe.values(), used)
-            if request.quick and not STEPS & changes.keys():
-                changes |= few_steps(recipe)
+            if request.quick:
+                changes = few_steps(recipe, changes)
             recipe = changed(method_class, recipe, changes, self.notes)
             # In rising precedence: the method's defaults, its recipe's options, the user's options.
             method = resolve(method_class, {**dict(recipe.options), **explicit})

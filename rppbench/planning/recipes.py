@@ -23,6 +23,8 @@ FITTED = "it is fitted in one go, without training steps"
 SEARCHES_NOTHING = "it chooses nothing on validation images"
 QUICK_STEPS = 20
 """Most training steps of `--quick`."""
+STEPS = ("epochs", "steps", "steps_per_shot")
+"""Values of a recipe that say how long it trains."""
 NAMED = re.compile(r"(?:([A-Za-z0-9_-]+)=)?(.+)")
 UNNAMED = "file"
 """Name of a draw in a file that was given without one."""
@@ -36,7 +38,7 @@ def changed(
     `notes` takes a line for each change that cannot.
     """
     kept = dict(changes)
-    for name in () if recipe.epochs else ("epochs", "steps", "steps_per_shot"):
+    for name in () if recipe.epochs else STEPS:
         if kept.pop(name, 0):
             notes[f"recipe.{name} is left out for {component.name}: {FITTED}"] = None
     if not component.searches:
@@ -47,11 +49,14 @@ def changed(
     return override(recipe, kept)
 
 
-def few_steps(recipe: Recipe) -> dict[str, Option]:
-    """The changes that make the recipe one of `QUICK_STEPS` at most; none for a method without."""
-    if not recipe.epochs or 0 < recipe.steps <= QUICK_STEPS:
-        return {}
-    return {"steps": QUICK_STEPS, "steps_per_shot": 0}
+def few_steps(recipe: Recipe, changes: Mapping[str, Option]) -> dict[str, Option]:
+    """The changes, and those that make it a recipe of `QUICK_STEPS` at most.
+
+    They stay as they are if they say how long it trains, or if the method has no training steps.
+    """
+    if not recipe.epochs or 0 < recipe.steps <= QUICK_STEPS or not changes.keys().isdisjoint(STEPS):
+        return dict(changes)
+    return {**changes, "steps": QUICK_STEPS, "steps_per_shot": 0}
 
 
 def shots_of(assignment: Assignment, recipe: Recipe) -> int:
@@ -116,7 +121,7 @@ def pretraining(
                 f"{recipe.name}) and cannot continue with {name}={spell(tuned[name])}; "
                 f"say which for both: {component.name}:{name}=..."
             )
-    return before, override(recipe, few_steps(recipe)) if quick else recipe
+    return before, override(recipe, few_steps(recipe, {})) if quick else recipe
 
 
 def refuse_idle(component: type[Method], method: Choice, recipe: Recipe) -> None:

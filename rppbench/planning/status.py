@@ -96,9 +96,10 @@ def survey(
         if state != "done" and cell.training is not None:
             scheduled |= {cell.training.key, *needed}
         seconds = 0.0 if state == "done" else _estimate(medians.get(_similarity(cell)), training)
-        modelled = seconds is None
-        if modelled:
+        modelled = False
+        if seconds is None:
             seconds = model(cell, list(needed.values()))
+            modelled = seconds is not None
         result.append(Planned(cell, state, training, len(needed), seconds, why, reason, modelled))
     return result, problems
 

@@ -178,11 +178,6 @@ class Cell:
         return () if self.training is None else self.training.chain
 
     @property
-    def partial(self) -> bool:
-        """Whether its data sets may lack images, so that it is compared with no complete one."""
-        return PARTIAL in self.inputs
-
-    @property
     def marks(self) -> tuple[str, ...]:
         """Why its numbers stand beside no others; () for a complete cell."""
         return tuple(text for mark, text in MARKS.items() if mark in self.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -41,8 +42,8 @@ def print_page(page: str) -> None:
     """
     out = console()
     if not out.is_terminal:
-        out.file.write(page)
-        out.file.flush()
+        sys.stdout.write(page)
+        sys.stdout.flush()
         return
     for is_table, lines in groupby(page.splitlines(), lambda line: line.startswith("| ")):
         if is_table:
@@ -57,7 +58,7 @@ def _print_prose(out: Console, lines: Iterable[str]) -> None:
         if line.startswith("- "):
             parts = _read(line[2:]).wrap(out, max(out.width - 2, NARROW))
             for number, part in enumerate(parts):
-                out.print("  " if number else "- ", part, sep="", end="\n")
+                out.print("  " if number else "- ", part, sep="")
             continue
         start, _, text = line.partition(" ")
         if start in STYLES:
@@ -87,18 +88,12 @@ def _aligned(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
     texts = [[escape(text) for text in row] for row in (heads, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*texts, strict=True)]
+    widths[-1] = 0
     padded = [
-        [
-            text if last else text + " " * (width - cell_len(text))
-            for text, width, last in zip(row, widths, _is_last(row), strict=True)
-        ]
+        [text + " " * (width - cell_len(text)) for text, width in zip(row, widths, strict=True)]
         for row in texts
     ]
     return markdown_table(padded[0], padded[1:], left=len(heads))
-
-
-def _is_last(row: Sequence[str]) -> list[bool]:
-    return [place == len(row) for place in range(1, len(row) + 1)]
 
 
 def _draw(

@@ -19,8 +19,8 @@ from rppbench.records.cell import Cell, Training
 SHARE = 0.5
 """Speed of the towers as a share of that of a product of large matrices: see `docs/cost.md`."""
 SIDE = {"cpu": 256, "cuda": 4096}
-"""Size of the measured products: large enough that starting one takes no part of the time, and small
-enough that one ends before another program gets its turn."""
+"""Size of the measured products: large enough that starting one takes no part of the time, and
+small enough that one ends before another program gets its turn."""
 PRODUCTS = 20
 """Least number of measured products."""
 MEASURED_SECONDS = 0.05
