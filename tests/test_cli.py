@@ -179,11 +179,9 @@ def test_a_plan_lists_every_cell_and_loads_no_weights(
     assert rows[1] == "fixed cross-dataset toy-one 1 done none 0.0 s"
     assert rows[2].startswith("fixed cross-dataset toy-two 1 todo none ")
     assert "~" not in rows[2], "a similar cell has a record"
-    assert rows[3].startswith("context (both=on) cross-dataset toy-one 1 todo learn ~")
-    assert rows[4].startswith("context (both=on) cross-dataset toy-two 1 todo shared ~")
-    last = table.splitlines()[-1]
-    assert "4 cells: 3 to run, 1 done; 1 training; about" in last
-    assert "~ from a model of the cost" in last
+    assert rows[3].startswith("context (both=on) cross-dataset toy-one 1 todo learn ")
+    assert rows[4].startswith("context (both=on) cross-dataset toy-two 1 todo shared ")
+    assert "4 cells: 3 to run, 1 done; 1 training; about" in table.splitlines()[-1]
     assert run_command("run", "--dry-run", *words)[1] == table
 
 
@@ -341,7 +339,7 @@ def test_info_prints_options_recipes_and_facts(run_command: RunCommand) -> None:
     status, text, _ = run_command("info", "context")
     assert status == 0
     assert text.startswith("context (method): Context\n")
-    for expected in ("| length=2 ", "| kd=off ", "context-1: ", "epochs=2", "shots=2"):
+    for expected in ("| length=2", "| kd=off", "context-1: ", "epochs=2", "shots=2"):
         assert expected in text
     text = run_command("info", "toy-one")[1]
     assert "classes: 7\n" in text

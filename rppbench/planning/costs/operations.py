@@ -25,6 +25,7 @@ from rppbench.errors import UsageError
 from rppbench.models.identity import resolve
 from rppbench.models.promptable import config_of
 from rppbench.planning.recipes import SUPERVISION
+from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
 
@@ -97,12 +98,19 @@ class Operations:
     """What trainings and scorings cost.
 
     `opened` are data sets by name, which may get more; others have the sizes of published copies.
+    `build` builds methods to look at their prompts, which runs their code; without it what they
+    learn is in the towers that they name, and the same for all images.
     """
 
-    def __init__(self, registry: Registry, opened: Mapping[str, Dataset] | None = None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        opened: Mapping[str, Dataset] | None = None,
+        build: bool = True,
+    ) -> None:
         self.registry = registry
         self.opened = {} if opened is None else opened
-        self.parts = cache(self._parts)
+        self.parts = cache(self._parts if build else self._named_towers)
         self.tower = cache(self._tower)
         self.size = cache(self._size)
         self.encoded: set[tuple[str, str]] = set()
@@ -110,7 +118,7 @@ class Operations:
 
     def of_training(self, training: Training) -> Work:
         """The augmented images of a training, without the one that it continues, and its passes."""
-        recipe, options = dict(training.recipe.options), dict(training.method.options)
+        recipe = dict(training.recipe.options)
         parts, tower = self.parts(training.method), self.tower(training.backbone)
         classes, most = self.size(training.source, "train")
         if training.classes == "base":
@@ -119,7 +127,7 @@ class Operations:
         if not images or images == math.inf or not tower:
             return UNKNOWN
         if not recipe["epochs"]:  # fitted to features of some views
-            images *= int(options.get("views", 1))
+            images *= int(dict(training.method.options).get("views", 1))
             return Work(int(images), 1e9 * images * tower["image"])
         views, batch = int(recipe["views"]), min(int(recipe["batch"]), int(images))
         a_step = batch * int(recipe.get("shards", 1))
@@ -175,6 +183,11 @@ class Operations:
         if not towers:
             return {}
         return {**towers, "text": towers["text"] * TEXT_TOKENS / FULL_LENGTH}
+
+    def _named_towers(self, choice: Choice) -> _Parts:
+        component: type[Method] = self.registry.get("methods", choice.name)
+        towers = component.prompted_towers({**options(component), **dict(choice.options)})
+        return _Parts("text" in towers, "image" in towers, False, False)
 
     def _parts(self, choice: Choice) -> _Parts:
         """Seen from the method's own prompts, on towers of the smallest size."""

@@ -42,7 +42,8 @@ class Seconds:
         workers: int,
     ) -> None:
         self.registry, self.device, self.workers = registry, device, max(workers, 1)
-        self.operations = Operations(registry, opened)
+        # A method that is not well could end this process: a plan does not build it.
+        self.operations = Operations(registry, opened, build=False)
 
     def __call__(self, cell: Cell, trainings: Sequence[Training]) -> float | None:
         try:
