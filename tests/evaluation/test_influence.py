@@ -15,6 +15,8 @@ from support.detections import RandomDetectionSet
 from support.records import record
 
 from rppbench.comparison.compare import compare
+from rppbench.contracts.dataset import Sample
+from rppbench.contracts.regions import UNLABELLED, Instance
 from rppbench.evaluation import leave_one_out
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench.leaderboard.outcomes import Outcomes, outcomes_of
@@ -24,6 +26,20 @@ from rppbench.records.record import Record, Score
 from rppbench.stats.two_level import estimate
 
 NAMES = ("AP50", "AP", "AP50_seen", "AP50_unseen")
+
+
+class Drawn(RandomDetectionSet):
+    """Some of the images of another set, in any number."""
+
+    def __init__(self, data: RandomDetectionSet, at: Sequence[int]) -> None:
+        super().__init__(images=0)
+        self.at, self.boxes = at, [data.boxes[number] for number in at]
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        return [Sample(f"{place}/{number}", UNLABELLED) for place, number in enumerate(self.at)]
+
+    def instances(self, sample: Sample) -> Sequence[Instance]:
+        return self.boxes[int(sample.key.partition("/")[0])]
 
 
 def scored(data: RandomDetectionSet, left_out: int = -1) -> dict[str, Score]:
@@ -104,3 +120,17 @@ def test_methods_are_compared_over_scenes_and_seeds() -> None:
     # Both methods saw the same scenes: what is hard for both leaves the difference alone.
     assert 0 < pair.difference.high - pair.difference.low < 1
     assert pair.difference.p < 0.001
+
+
+@pytest.mark.slow
+def test_the_spread_is_about_that_of_drawing_images_again() -> None:
+    data = RandomDetectionSet(images=60, seed=3)
+    values = np.array(influence(scored(data)["AP50"]))
+    jackknife = sqrt((values**2).sum() / 59 / 60)
+    draw, drawn = np.random.default_rng(0), []
+    for _ in range(40):
+        scorer = AveragePrecision(Drawn(data, draw.integers(0, 60, 60).tolist()))
+        for sample in scorer.data.samples("test"):
+            scorer.add(sample, data.detections(Sample(sample.key.partition("/")[2], UNLABELLED)))
+        drawn.append(scorer.scores()[0].value)
+    assert jackknife == pytest.approx(np.std(drawn, ddof=1), rel=0.4)

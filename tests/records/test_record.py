@@ -356,3 +356,16 @@ def test_damaged_outcomes_are_a_value_error(text):
 def test_outcomes_of_more_images_than_asked_for_are_refused():
     with pytest.raises(ValueError, match="more than 5"):
         unpack_outcomes(pack_outcomes([True] * 8), 5)
+
+
+@pytest.mark.parametrize(
+    "per_image",
+    [PerImage.of([True, False, True], ["a", "a", "b"], "drawing"), PerImage.left_out([9.0, 11.0])],
+)
+def test_groups_and_the_influence_of_images_fit_the_schema(per_image: PerImage) -> None:
+    counted = (2, 3) if per_image.influence() is None else (None, None)
+    value = 200 / 3 if counted[1] else 10.0
+    record = replace(OK, scores=(Score(OK.metric, value, *counted, per_image),))
+    line = encode(record)
+    VALIDATOR.validate(json.loads(line))
+    assert decode(line) == record
