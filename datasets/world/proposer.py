@@ -26,7 +26,7 @@ from rppbench_datasets import scenes, styled_scenes
 from rppbench_datasets.world.scenes import Scene
 from rppbench_tasks.proposing.boxes import Boxes, overlaps
 from rppbench_tasks.proposing.regions import Regions
-from rppbench_tasks.proposing.small import SIDE, STEP, Network, SmallProposer, proposed
+from rppbench_tasks.proposing.small import SIDE, STEP, Network, network, proposed
 
 WORLDS: dict[str, Callable[[str], Scene]] = {
     "demo-scenes": scenes.scene,
@@ -170,8 +170,9 @@ def measure(names: Sequence[str], split: str) -> None:
     for world in WORLDS:
         items = drawn(world, SPLITS[split])
         for name in names:
-            source = {"regions": Regions, "small": SmallProposer}[name]()
-            report(name, world, quality(partial(source.find, Sample("", UNLABELLED)), items))
+            sample = Sample("", UNLABELLED)
+            regions, small = partial(Regions().find, sample), partial(proposed, network())
+            report(name, world, quality(regions if name == "regions" else small, items))
 
 
 def report(what: str, world: str, values: tuple[float, ...]) -> None:

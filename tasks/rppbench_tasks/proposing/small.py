@@ -34,6 +34,10 @@ MOST = 100
 OVERLAP = 0.6
 """Of boxes that overlap more, the better one is kept."""
 
+LEAST = 0.2
+"""Probability from which a box is proposed. Chosen on validation scenes, as that proposed boxes all
+have the same score: a detection's is a product, in which these probabilities drown the classes'."""
+
 
 def block(before: int, after: int, stride: int = 1) -> nn.Sequential:
     """A convolution, normalised."""
@@ -76,10 +80,12 @@ class SmallProposer:
     """Boxes by the network that comes with the package."""
 
     def find(self, sample: Sample, image: Image.Image) -> Boxes:
-        return proposed(network(), image)
+        boxes, probabilities = proposed(network(), image)
+        kept = boxes[probabilities >= LEAST]
+        return kept, np.ones(len(kept), np.float32)
 
     def identity(self) -> str:
-        return f"small {content_digest(WEIGHTS)} {SIDE} {MOST} {OVERLAP}"
+        return f"small {content_digest(WEIGHTS)} {SIDE} {MOST} {OVERLAP} {LEAST}"
 
 
 @cache
@@ -93,7 +99,7 @@ def network() -> Network:
 
 @torch.inference_mode()
 def proposed(made: Network, image: Image.Image) -> Boxes:
-    """At most `MOST` boxes of an image, best first."""
+    """At most `MOST` boxes of an image and their probabilities, best first."""
     shrink = SIDE / max(image.size)
     width, height = (max(1, round(edge * shrink / COARSEST)) * COARSEST for edge in image.size)
     scaled = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
