@@ -53,7 +53,7 @@ def report(arguments: argparse.Namespace) -> int:
             draw, drawn = begin_step("draw tables and plots"), count()
             total = len(tables) + len(ablations)
             index = write(
-                tables, target, ablations, lambda title: draw(next(drawn), total), curves_of
+                tables, target, ablations, lambda title: draw(next(drawn), total), curves_of, folder
             )
     except OSError as error:
         raise UsageError(f"cannot write the site in {target}: {error.strerror}") from error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from support.records import with_outcomes
+from support.records import record, with_outcomes
 
 from rppbench.leaderboard.build import build_with_variants
+from rppbench.records.record import Failure
 from rppbench.reporting.site.files import write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -118,6 +120,28 @@ def test_families_filter_and_columns_hide(page: Page, site: Path) -> None:
     assert not page.get_by_role("columnheader", name="Seeds").is_visible()
     assert "fam=text" in page.url
     assert "hide=seeds" in page.url
+
+
+def test_a_failed_cell_links_to_the_log_of_its_worker(browser: Browser, tmp_path: Path) -> None:
+    logs = {"flowers": "engine/run/logs/w0.log", "birds": "../elsewhere.log"}
+    failed = [
+        replace(record(dataset=name, failure=Failure("oom", "too large")), environment={"log": log})
+        for name, log in logs.items()
+    ]
+    runs = tmp_path / "all runs"
+    (runs / "engine/run/logs").mkdir(parents=True)
+    log = runs / "engine/run/logs/w0.log"
+    log.write_text("out of memory")
+    index = write(build_with_variants(failed), runs / "site", records=runs)
+    shown = browser.new_page()
+    shown.goto((index.parent / TASK).as_uri())
+    shown.locator(".main tbody .open").first.click()
+    cells = shown.get_by_role("dialog").locator("details", has_text="too large").first
+    cells.locator("summary").click()
+    assert "log: ../elsewhere.log" in cells.inner_text(), "not below the folder: no link"
+    assert cells.get_by_role("link").all_inner_texts() == ["engine/run/logs/w0.log"]
+    assert cells.get_by_role("link").evaluate("one => one.href") == log.as_uri()
+    shown.close()
 
 
 def test_the_drawer_opens_steps_and_gives_the_focus_back(page: Page, site: Path) -> None:

@@ -23,13 +23,17 @@ Facts = list[list[str]]
 """Pairs of a name and a value."""
 
 
-def drawer_script(board: Board) -> str:
-    """The script file with the contents of the drawers of a table's rows, by their ids."""
+def drawer_script(board: Board, logs: str) -> str:
+    """The script file with the contents of the drawers of a table's rows, by their ids.
+
+    `logs` is the address of the folder that logs of workers are named from, or ''.
+    """
     variants = {variant.label: variant for variant in board.built.variants}
     own = _own_facts(board, variants)
     return script_file(
         board.drawer,
         {
+            "logs": logs,
             "shared": [[name, value] for name, value in board.table.setting],
             "rows": {
                 row.id: _drawer(board, row, variants[row.row.label], own[row.row.label])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 from rppbench.comparison.ablation import Ablation
 from rppbench.files.atomic import write_atomically
@@ -40,18 +42,21 @@ def write(
     ablations: Sequence[Ablation] = (),
     step: Callable[[str], object] = lambda _: None,
     curves: Curves = lambda _: (),
+    records: Path | None = None,
 ) -> Path:
     """Write the site, and beside it all tables and ablations in their other formats.
 
     Returns the path of its first page, which is written last. `step` is called with the title of
     each table and ablation before it is drawn; `curves` reads the reliability curves of a table.
+    `records` is the folder of the run, so that failed cells link to the logs of their workers.
     Raises OSError if a file cannot be written.
     """
     write_leaderboards([built.table for built in tables], folder)
     for report in ablations:
         step(report.grid.title)
         ablation_report.write(report, folder)
-    written = site(tables, folder, ablations, step, curves)
+    logs = quote(Path(os.path.relpath(records, folder)).as_posix()) if records else ""
+    written = site(tables, folder, ablations, step, curves, logs)
     for name, text in written.items():
         write_atomically(folder / name, text)
     return folder / INDEX
@@ -63,11 +68,13 @@ def site(
     ablations: Sequence[Ablation] = (),
     step: Callable[[str], object] = lambda _: None,
     curves: Curves = lambda _: (),
+    logs: str = "",
 ) -> dict[str, str]:
     """The files of the site by name, the first page last; the same for the same records.
 
     Differences of pairs of rows are read from the folder's script files where these are of the
-    same records.
+    same records. `logs` is the address, from the pages, of the folder that logs are named from; ''
+    links none.
     """
     by_task = group_by(tables, lambda built: built.table.task).values()
     pages = [_task_page(of_task, folder, step, curves) for of_task in by_task]
@@ -83,7 +90,7 @@ def site(
     written: dict[str, str] = {}
     for page in pages:
         for one in page.boards:
-            written[f"{one.drawer}.js"] = drawer_script(one)
+            written[f"{one.drawer}.js"] = drawer_script(one, logs)
             written[f"{one.pairs.name}.js"] = one.pairs.script
         written[page.file] = render(
             "task.html",

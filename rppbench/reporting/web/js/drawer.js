@@ -1,7 +1,14 @@
 // --- the drawer of a row --------------------------------------------------------------------------
-function plainTable(heads, rows, name) {
+// A failed cell ends in the log of its worker, which is linked if it is below the folder of records.
+function withLog(text, logs) {
+  const [, before, log] = /^([^]*\nlog: )([\w./-]+)$/.exec(text) ?? [];
+  if (!logs || !log || log.startsWith("/") || log.split("/").includes("..")) return [text];
+  return [before, el("a", { href: `${logs}/${log}`, textContent: log })];
+}
+
+function plainTable(heads, rows, name, logs = "") {
   const line = (tag, cells) => el("tr", {}, ...cells.map((text, i) => {
-    const cell = el(i || tag === "th" ? tag : "th", { className: i ? "" : "l", textContent: text });
+    const cell = el(i || tag === "th" ? tag : "th", { className: i ? "" : "l" }, ...withLog(text, logs));
     cell.setAttribute("scope", tag === "th" ? "col" : "row");
     if (cell.tagName === "TD") cell.removeAttribute("scope");
     return cell;
@@ -73,7 +80,7 @@ async function openRow(id) {
   let body;
   try {
     const content = await load(b.drawer);
-    body = drawerBody(b, row, content.rows[id], content.shared);
+    body = drawerBody(b, row, content.rows[id], content);
   } catch (error) {
     body = [el("p", { textContent: error.message })];
   }
@@ -100,7 +107,7 @@ function papers(text) {
   });
 }
 
-function drawerBody(b, row, of, shared) {
+function drawerBody(b, row, of, { shared, logs }) {
   const [headline, ...more] = of.verdict;
   const special = [
     ...of.byHand.map(([name, value]) => [name, el("b", { textContent: `${value} (set by hand)` })]),
@@ -128,6 +135,6 @@ function drawerBody(b, row, of, shared) {
       : "",
     el("details", {}, el("summary", { textContent: `What it shares with others, and digests (${rest.length})` }), terms(rest)),
     ...of.details.map((part) => el("details", {}, el("summary", { textContent: `${part.title} (${part.rows.length})` }),
-      plainTable(part.heads, part.rows, part.title))),
+      plainTable(part.heads, part.rows, part.title, logs))),
   ];
 }
