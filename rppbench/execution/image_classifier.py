@@ -9,13 +9,12 @@ Shapes: b images, s side of an image in pixels, e width of the embedding, c clas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from rppbench.contracts.prompts import Conditional, Prompt
+from rppbench.contracts.prompts import Conditional
 from rppbench.errors import UsageError
 from rppbench.evaluation.classify import class_features, head_of
 from rppbench.exporters import prompt_card
@@ -43,8 +42,7 @@ class ImageClassifier(nn.Module):
             head = head_of(prompt.method, clip, ids, prompt.teacher)
             texts = class_features(clip, prompts, names, wording=card.wording, head=head)
         self.method, self.visual = prompt.method, clip.model.visual
-        self.tower, self.unit = clip.image, prompts.unit_images
-        self.image = None if prompts.image is None else _copied(prompts.image)
+        self.tower, self.image, self.unit = clip.image, prompts.image, prompts.unit_images
         self.head = head
         self.texts: Tensor
         self.scale: Tensor
@@ -59,13 +57,3 @@ class ImageClassifier(nn.Module):
         if logits is None:
             logits = self.scale * features @ self.texts.T
         return features, logits, logits.softmax(-1)
-
-
-def _copied(prompt: Prompt) -> Prompt:
-    """The prompt with vectors of their own: torch cannot save views of a tensor that it lacks."""
-    slots = ("stream", "queries", "keys", "values")
-    copies = {
-        slot: {block: tokens.detach().clone() for block, tokens in getattr(prompt, slot).items()}
-        for slot in slots
-    }
-    return replace(prompt, input=prompt.input.detach().clone(), **copies)

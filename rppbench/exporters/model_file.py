@@ -130,6 +130,10 @@ def _traced(module: nn.Module, size: int) -> torch.export.ExportedProgram:
 
 
 def _write_torch(program: torch.export.ExportedProgram, path: Path) -> Run:
+    # torch 2.13 cannot save a constant that is an empty view, as some methods hold.
+    for name, value in program.constants.items():
+        if isinstance(value, Tensor):
+            program.constants[name] = value.clone(memory_format=torch.contiguous_format)
     torch.export.save(program, path)
     return torch.export.load(path).module()
 
