@@ -11,6 +11,8 @@ from typing import ClassVar, Protocol
 
 from PIL import Image
 
+from rppbench.files.presence import holds_something
+
 ReportProgress = Callable[[int, int], None]
 """Progress callback of a long step: (done, total); total is 0 if it is unknown."""
 
@@ -223,7 +225,7 @@ class Dataset(Component, ABC):
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
         """The sources that do not exist below a data root, or are empty."""
-        return [source for source in cls.sources if not _holds_something(root / source.gives)]
+        return [source for source in cls.sources if not holds_something(root / source.gives)]
 
     @classmethod
     def index(cls, report: ReportProgress) -> Sequence[Path]:
@@ -242,13 +244,6 @@ class Catalog(Protocol):
 
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source; if `large`, its large vocabulary if there is one."""
-
-
-def _holds_something(path: Path) -> bool:
-    """Whether there is a file that is not empty, or a folder with something in it."""
-    if path.is_dir():
-        return next(path.iterdir(), None) is not None
-    return path.is_file() and path.stat().st_size > 0
 
 
 def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:

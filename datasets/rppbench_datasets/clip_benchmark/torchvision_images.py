@@ -27,6 +27,7 @@ from PIL import Image
 
 from rppbench.contracts import Dataset, Sample, SourceFile, data_root
 from rppbench.errors import WRONG_COUNT, MissingDataError, unknown
+from rppbench.files.presence import holds_something
 from rppbench.files.rgb import decode_image
 
 VERSION = 1
@@ -66,7 +67,7 @@ class TorchvisionImages(Dataset):
 
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
-        there = any((place / cls.holds).exists() for place in cls.places(root))
+        there = any(holds_something(place / cls.holds) for place in cls.places(root))
         return () if there else cls.sources
 
     def _find(self) -> Path:

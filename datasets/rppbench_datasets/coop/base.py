@@ -19,6 +19,7 @@ from PIL import Image
 from rppbench.contracts import Dataset, Sample, SourceFile, data_root, may_be_partial
 from rppbench.errors import UNREADABLE, WRONG_COUNT, WRONG_ORDER, MissingDataError, unknown
 from rppbench.files.lines import numbered_lines, read_lines
+from rppbench.files.presence import holds_something
 from rppbench.files.rgb import decode_image
 from rppbench_datasets.coop.aliases import Aliases, find_folder, find_moved_images
 
@@ -96,11 +97,13 @@ class CoopDataset(Dataset):
     @classmethod
     def lacks(cls, root: Path) -> Sequence[SourceFile]:
         home = root / cls.folder
-        return [
-            source
-            for source in cls.sources
-            if find_folder(home, source.gives.removeprefix(f"{cls.folder}/"), cls.aliases) is None
-        ]
+
+        def is_there(source: SourceFile) -> bool:
+            inside = source.gives.removeprefix(f"{cls.folder}/")
+            place = find_folder(home, inside, cls.aliases)
+            return place is not None and holds_something(place)
+
+        return [source for source in cls.sources if not is_there(source)]
 
     def fingerprint(self) -> str:
         return self._fingerprint
