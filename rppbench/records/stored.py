@@ -27,7 +27,7 @@ class Stored:
 
     @property
     def path(self) -> Path:
-        """The file; made on request, as that takes longer than to read a small one."""
+        """The file; made on request, since most are never asked for."""
         return Path(self.file)
 
     @property
