@@ -9,7 +9,7 @@ truth is that of the prompts at hand. Clustered images come four to a drawing.
 The last table has 13 equally good methods: how often any of their 78 pairs is separated after
 correction (the familywise error).
 
-    python tests/support/simulations/interval_coverage.py    # about ten minutes of processor time
+    python tests/support/simulations/interval_coverage.py  # under ten minutes of processor time
 """
 
 from __future__ import annotations
