@@ -109,12 +109,13 @@ class AveragePrecision:
         without = collected.precision()
         order = np.argsort([self._id(at) for at in range(len(images))]).argsort()
         unseen = np.isin(np.arange(len(self.data.classes)), list(self.data.unseen()))
-        chosen = {"AP50": (slice(0, 1), slice(None)), "AP": (slice(None), slice(None))}
+        every = np.ones_like(unseen)
+        chosen = {"AP50": (1, every), "AP": (len(leave_one_out.THRESHOLDS), every)}
         if unseen.any():
-            chosen |= {"AP50_seen": (slice(0, 1), ~unseen), "AP50_unseen": (slice(0, 1), unseen)}
+            chosen |= {"AP50_seen": (1, ~unseen), "AP50_unseen": (1, unseen)}
         kept: dict[str, PerImage] = {}
         for name, (thresholds, classes) in chosen.items():
-            values = without[order][:, thresholds][:, :, classes]
+            values = without[order][:, :thresholds][:, :, classes]
             known = ~np.isnan(values)
             sums, counts = np.where(known, values, 0).sum((1, 2)), known.sum((1, 2))
             if counts.all():

@@ -68,8 +68,8 @@ class Confusion:
             raise UsageError("no pixel of these images has a label to score")
         new = np.zeros(self.classes, bool)
         new[list(unseen)] = True
-        values = means(*totals, new, absent)
-        without = [means(*(totals - one), new, absent) for one in self.images]
+        values = means(totals, new, absent)
+        without = [means(totals - one, new, absent) for one in self.images]
         for name, value in values.items():
             kept = PerImage.left_out([other[name] for other in without]) if without[1:] else None
             yield Score(name, value, per_image=kept)
@@ -80,10 +80,10 @@ class Confusion:
         yield Score("mean_accuracy", _mean((right / np.maximum(true, 1))[true > 0]))
 
 
-def means(
-    right: Counts, true: Counts, predicted: Counts, new: NDArray[np.bool_], absent: Absent
-) -> dict[str, float]:
-    """miou, from pixels (c,) by class; where classes are `new` (c,) also hiou, seen and unseen."""
+def means(totals: Counts, new: NDArray[np.bool_], absent: Absent) -> dict[str, float]:
+    """miou, from pixels (3, c) that are right, true and predicted; where classes are `new` (c,) also
+    hiou, seen and unseen."""
+    right, true, predicted = totals
     union = true + predicted - right
     iou = right / np.maximum(union, 1)
     occurs = (union if absent == "count" else true) > 0
