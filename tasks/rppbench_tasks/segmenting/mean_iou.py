@@ -81,8 +81,10 @@ class Confusion:
 
 
 def means(totals: Counts, new: NDArray[np.bool_], absent: Absent) -> dict[str, float]:
-    """miou, from pixels (3, c) that are right, true and predicted; where classes are `new` (c,) also
-    hiou, seen and unseen."""
+    """miou, from pixels (3, c) that are right, true and predicted.
+
+    Where classes are `new` (c,) also hiou, seen and unseen.
+    """
     right, true, predicted = totals
     union = true + predicted - right
     iou = right / np.maximum(union, 1)
