@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.commands import table_rows
 from support.roots.coop_root import (
     FAMILY,
     FLOWERS,
@@ -332,8 +333,8 @@ def test_plan_blocks_only_what_is_missing(
     monkeypatch.setenv("RPPBENCH_DATA", "/nowhere")
     monkeypatch.chdir(tmp_path)
     assert main([*PLAN, "--data", "root"]) == 0
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    states = {words[2]: words[4] for words in lines if words[:2] == ["zeroshot", "cross-dataset"]}
+    rows = table_rows(capsys.readouterr().out)
+    states = {row[2]: row[4] for row in rows if row[:2] == ["zeroshot", "cross-dataset"]}
     assert list(states) == TRANSFER
     assert {name for name, state in states.items() if state == "todo"} == {"dtd", "fgvc_aircraft"}
     assert {states[name] for name in set(TRANSFER) - {"dtd", "fgvc_aircraft"}} == {"blocked"}
