@@ -213,12 +213,13 @@ def test_the_class_names_of_imagenet_serve_its_shifts(small: Make, tmp_path: Pat
 def test_annotations_of_pets_are_only_missing_without_a_split_file(tmp_path: Path) -> None:
     home = tmp_path / "oxford_pets"
     (home / "images").mkdir(parents=True)
+    (home / "images/one.jpg").touch()
     pets = Registry.load().get("datasets", "oxford_pets")
     assert [source.gives.rpartition("/")[2] for source in pets.lacks(tmp_path)] == [
         "annotations",
         "split_zhou_OxfordPets.json",
     ]
-    (home / "split_zhou_OxfordPets.json").touch()
+    (home / "split_zhou_OxfordPets.json").write_text("{}")
     assert pets.lacks(tmp_path) == []
 
 

@@ -19,7 +19,7 @@ from rppbench.testing import check_dataset
 from rppbench_datasets import rppbench_backbones, rppbench_datasets
 from rppbench_datasets.scenes import Scenes
 from rppbench_datasets.styled import SETS, Animals, Backgrounds, Plain, Styled, Vocabulary
-from rppbench_datasets.styled_scenes import SEEN, UNSEEN, StyledScenes, scene
+from rppbench_datasets.styled_scenes import SEEN, UNSEEN, StyledObjects, StyledScenes, scene
 from rppbench_datasets.world import render
 from rppbench_datasets.world.artwork import WORLD, WORLD_2, Drawing, concepts, digests, sprite
 from rppbench_datasets.world.styles import OTHERS, PLAIN, STYLE, STYLES, apply
@@ -139,7 +139,7 @@ def test_there_are_ten_transfer_sets_a_large_source_and_four_shifts() -> None:
     assert (len(TRANSFER), len(SHIFTS)) == (10, 4)
     assert [kind for kind in KINDS if kind.role == "source" and kind.large] == [Vocabulary]
     suite = [kind for kind in rppbench_datasets() if kind.suite == "demo-2"]
-    assert suite == [*SETS, StyledScenes]
+    assert suite == [*SETS, StyledScenes, StyledObjects]
     sizes = [len(kind().samples("test")) for kind in TRANSFER]
     assert max(sizes) < 0.25 * sum(sizes)
 
