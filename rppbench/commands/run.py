@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.engines import engine_lines, engine_of, run_engine, submit
 from rppbench.commands.leaderboard import load, read_records, report_damage, tables_of, write_pages
-from rppbench.commands.power import check_difference, power_of_plan
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.run_flags import flags as flags  # the program looks for them here
 from rppbench.commands.run_flags import plan_flags as plan_flags
@@ -51,6 +50,9 @@ def plan(arguments: argparse.Namespace) -> int:
     1 if a record is damaged, or if the code of a method or task fails; 2 if all that is due is
     blocked.
     """
+    # Imported only here: `run --help` needs neither it nor what it imports.
+    from rppbench.commands.power import check_difference, power_of_plan
+
     chosen = _settings(arguments)
     difference, pilot = arguments.show_difference, arguments.pilot
     if difference is not None:

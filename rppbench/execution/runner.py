@@ -34,9 +34,9 @@ from rppbench.features.store import FeatureStore
 from rppbench.files.cache_folder import cache_folder, cache_limit
 from rppbench.models.clip import Clip, load
 from rppbench.planning.input_digests import BROKEN, MISSING, fingerprint
-from rppbench.planning.plan import labels
 from rppbench.planning.refusals import Refusals
 from rppbench.plugins.containment import contained, uncontained
+from rppbench.plugins.descriptions import labels
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell
 from rppbench.records.record import FEWER_IMAGES, SEEN_NAMES, VALIDATION, Failure, Record, now

@@ -38,7 +38,6 @@ from rppbench.planning.vocabulary import (
     with_suites,
 )
 from rppbench.plugins.containment import contained, line_of, uncontained
-from rppbench.plugins.descriptions import descriptions
 from rppbench.plugins.options import options, parse_value, resolve
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import part_version, task_version, version_of
@@ -141,47 +140,9 @@ def cell_groups(planned: Sequence[Cell]) -> list[CellGroup]:
     return [tuple(group) for group in groups.values()]
 
 
-def labels(registry: Registry, cell: Cell) -> dict[str, str]:
-    """The texts of a cell in tables: titles, options and the position of its data set."""
-    method = registry.get("methods", cell.method.name)
-    task = registry.get("tasks", cell.task.name)
-    dataset = registry.get("datasets", cell.dataset)
-    training = cell.training
-    role = "few-shot" if dataset.few_shot or dataset.role == "transfer" else dataset.role
-    members = list(registry.names(dataset.suite, role))
-    return {
-        "method": method.title,
-        "method_options": changed_options(registry, cell),
-        "paper": method.paper,
-        "task": task.title,
-        "task_options": cell.task.label(options(task)),
-        "dataset": dataset.title,
-        "dataset_order": str(members.index(cell.dataset)) if cell.dataset in members else "",
-        "suite": dataset.suite,
-        "recipe": training.recipe.name if training else "",
-        "source": registry.get("datasets", training.source).title if training else "",
-        **descriptions(method, task, cell),
-    }
-
-
-def changed_options(registry: Registry, cell: Cell) -> str:
-    """The options of a cell's method that differ from its defaults: 'kd=off, length=8'."""
-    method = registry.get("methods", cell.method.name)
-    defaults = options(method)
-    if cell.training is not None:  # values that the recipe sets are its own, not the user's
-        recipes = method.learning.recipes
-        recipe = next((r for r in recipes if r.name == _base_name(cell.training.recipe)), None)
-        defaults = {**defaults, **dict(recipe.options if recipe else ())}
-    return cell.method.label(defaults)
-
-
 def _some(names: Sequence[str]) -> str:
     """The first three names."""
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-
-
-def _base_name(recipe: Choice) -> str:
-    return recipe.name.split("+")[0]
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def print_cells(
     Backbone and shots have a column each if there are several. '~' marks an estimate that is not
     from records.
     """
-    from rppbench.planning.plan import changed_options
+    from rppbench.plugins.descriptions import changed_options
 
     several = len({entry.cell.backbone for entry in planned}) > 1
     shots = [_shots(entry.cell) for entry in planned]

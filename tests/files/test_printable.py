@@ -18,8 +18,9 @@ from rppbench.leaderboard.build import build, build_with_variants
 from rppbench.records.store import Store
 from rppbench.reporting import csv_json, html_text, latex, markdown
 from rppbench.reporting.site.files import site
-from rppbench.terminal.console import console, print_table
+from rppbench.terminal.console import console
 from rppbench.terminal.plain_output import plain_output
+from rppbench.terminal.tables import print_table
 
 HOSTILE = "a\x1b[31m\x1b]0;title\x07\u202eb\x9b2J\u2028c</script>|`[red]$x_1$\\input{/etc/passwd}"
 """Colours, a window title, text that runs backwards, C1 controls, a line end, and markup."""

@@ -247,7 +247,7 @@ def test_the_place_value_of_the_last_printed_digit() -> None:
 def test_the_command_prints_filters_and_checks_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["published", "--task", "cross-dataset", "--method", "promptsrc"]) == 0
     shown, _ = capsys.readouterr()
-    lines = [line for line in shown.splitlines() if line.startswith("PromptSRC")]
+    lines = [line for line in shown.splitlines() if line.startswith("| PromptSRC")]
     assert len(lines) == 11
     assert "read in Table 2 of RMAdapter" in lines[0]
     assert main(["published", "--check"]) == 0

@@ -229,7 +229,8 @@ def test_every_published_recipe_is_checked_here_or_elsewhere() -> None:
         for protocol in ("kgcoop-1", "kgcoop-squared-1")
     }
     # The variants of one process, and what no official file sets.
-    assumed = {"pomp-20-1", "pomp-tune-1", "rpp-20-1", "rpp-5-1"}
+    assumed = {"pomp-regions-1", "pomp-regions-2"}  # tests/tasks/test_tuned_on_regions.py
+    assumed |= {"pomp-20-1", "pomp-tune-1", "rpp-20-1", "rpp-5-1"}
     for method, component in METHODS.items():
         for recipe in component.learning.recipes if component.learning else ():
             if recipe.suite in ("demo", "demo-2") or method in elsewhere:

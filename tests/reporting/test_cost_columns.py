@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from support.records import record, records
 from rppbench.leaderboard.build import build, build_with_variants
 from rppbench.leaderboard.number_format import large_text
 from rppbench.records.record import SEEN_NAMES, Record
-from rppbench.reporting import csv_json, markdown, site
+from rppbench.reporting import csv_json, markdown
+from rppbench.reporting.site.files import site
 
 HEADS = ["FLOPs an image", "FLOPs a class set", "Images a second"]
 
@@ -47,13 +49,13 @@ def test_large_numbers_have_three_digits(number: float, text: str) -> None:
     assert large_text(number) == text
 
 
-def test_old_records_have_none_of_the_columns() -> None:
+def test_old_records_have_none_of_the_columns(tmp_path: Path) -> None:
     tables = build(records())
     for text in (
         markdown.page(tables),
         csv_json.csv(tables),
         csv_json.json(tables),
-        site.page(build_with_variants(records())),
+        *site(build_with_variants(records()), tmp_path).values(),
     ):
         for word in (*HEADS, "flops", "inference", "seen_names", "Seen names"):
             assert word not in text
@@ -102,9 +104,10 @@ def test_files_have_all_digits_by_data_set() -> None:
     assert "inference" not in by_method["pomp"]
 
 
-def test_the_page_sorts_by_the_columns() -> None:
-    page = site.page(build_with_variants([live("coop", "birds", seen="3/12")]))
-    assert 'data-value="33700000000.0"' in page
-    assert 'data-value="0.25">3/12' in page
-    assert 'data-first="descending"><button type="button">Images a second' in page
-    assert 'data-first="ascending"><button type="button">FLOPs an image' in page
+def test_the_page_sorts_by_the_columns(tmp_path: Path) -> None:
+    files = site(build_with_variants([live("coop", "birds", seen="3/12")]), tmp_path)
+    page = files["cross-dataset.html"]
+    assert 'data-v="33700000000.0"' in page
+    assert 'data-v="0.25">3/12' in page
+    assert 'data-first="desc"><span class="h">Images a second' in page
+    assert 'data-first="asc"><span class="h">FLOPs an image' in page

@@ -15,9 +15,10 @@ from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.files.atomic import Problem
 from rppbench.leaderboard.build import build
-from rppbench.planning.plan import cell_groups, cells, labels
+from rppbench.planning.plan import cell_groups, cells
 from rppbench.planning.request import Request
 from rppbench.planning.status import survey
+from rppbench.plugins.descriptions import labels
 from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell

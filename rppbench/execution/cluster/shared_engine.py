@@ -109,7 +109,7 @@ class SharedEngine(Engine):
             hours = max(total / max(workers, 1), longest) / 3600
             lines.append(
                 f"about {total / 3600:.2g} worker hours, {hours:.2g} h on the clock, not counting "
-                f"queues (from records of similar cells, for {len(known)} batches)"
+                f"queues ({len(known)} of {len(batches)} estimated)"
             )
         else:
             lines.append("no estimate of the time: there are no records of similar cells")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from rppbench.leaderboard.build import TableWithVariants
 from rppbench.leaderboard.number_format import decimals, duration_text, unit
 from rppbench.leaderboard.tables import Row, Table
@@ -127,7 +129,7 @@ class Board:
     pairs: Pairs
     drawer: str
     """Name of the script file with the contents of the drawers."""
-    figures: tuple[str, ...] = ()
+    figures: tuple[Markup, ...] = ()
     """Drawn plots of the table, as markup."""
 
     @property

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
+from markupsafe import Markup
+
 from rppbench.comparison.ablation import Ablation
 from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.build import TableWithVariants
@@ -165,7 +167,7 @@ def _titles(tables: Sequence[Table]) -> list[tuple[str, str]]:
     return list(zip(ids(titles), titles, strict=True))
 
 
-def _figures(one: Board, curves: Curves) -> Iterable[str]:
+def _figures(one: Board, curves: Curves) -> Iterable[Markup]:
     """The reliability of the rows whose confidences are kept, as markup."""
     known = list(curves(one.built))
     if known:
@@ -175,7 +177,7 @@ def _figures(one: Board, curves: Curves) -> Iterable[str]:
 
         figure = reliability(known)
         if figure is not None:
-            yield inline_svg(figure, f"reliability-{one.place + 1}", "Reliability")
+            yield Markup(inline_svg(figure, f"reliability-{one.place + 1}", "Reliability"))
 
 
 def _comparable(pages: Sequence[TaskPage]) -> list[dict[str, object]]:
