@@ -346,9 +346,9 @@ def test_predict_explains_what_is_wrong_with_a_request(
     assert sorted((one["label"], one["name"]) for one in ranked) == list(enumerate(lines_of_file))
     assert "doubles.txt has names with equal tokens" in said
     assert "'missile' and 'Missile' and 'missile'" in said
-    assert len(lines) == 3
-    assert lines[1].startswith(f"{image} ")
-    assert lines[1].rstrip().endswith("%")
+    assert len(lines) == 4
+    assert lines[2].startswith(f"| {image} ")
+    assert lines[2].endswith("% |")
 
 
 def test_classes_of_one_name_are_taken_in_order(toys: Registry) -> None:
