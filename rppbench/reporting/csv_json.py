@@ -160,7 +160,7 @@ def json(tables: Sequence[Table]) -> str:
     """JSON with all fields of the tables, and the means and half widths computed from them."""
     content = []
     for table in tables:
-        data = asdict(table)
+        data = msgspec.to_builtins(table)  # quicker than `asdict`
         for name in ("reported", "mixed", "few_images"):  # few tables have them
             if not data[name]:
                 del data[name]
