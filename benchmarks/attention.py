@@ -60,7 +60,7 @@ def grouped(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def shared(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    return normalise(clip.text._run_suffixes(names.ids, clip.text._run_prefix(prompt)))
+    return normalise(clip.text._run_suffixes(names.ids, names.ids, clip.text._run_prefix(prompt)))
 
 
 def ours(clip: Clip, prompt: Prompt, names: Names) -> Tensor:

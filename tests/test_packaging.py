@@ -65,7 +65,12 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     recipes = {path.name for path in (ROOT / "methods/rppbench_methods").glob("*.toml")}
     assert "coop.toml" in recipes
     assert {f"rppbench_methods/{name}" for name in recipes} <= names
-    web = [f"rppbench/reporting/web/{name}" for name in ("page.html", "style.css", "script.js")]
+    web = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "rppbench/reporting/web").rglob("*")
+        if path.is_file()
+    ]
+    assert "rppbench/reporting/web/js/drawer.js" in web
     templates = [f"rppbench/commands/templates/{kind}.py.template" for kind in ("method", "engine")]
     assert set(templates) <= names
     for name in ("rppbench/record.schema.json", "rppbench/py.typed", *web):

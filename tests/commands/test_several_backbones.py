@@ -115,9 +115,10 @@ def test_pages_and_comparisons_keep_backbones_apart(run_command: RunCommand) -> 
     assert status == 0
     assert sorted(re.findall(r"^## backbone: (.*)$", page, re.MULTILINE)) == ["second", "tiny"]
     assert run_command("report", "--to", "site")[0] == 0
-    site = Path("site/index.html").read_text()
-    assert '<option value="second">' in site
-    assert site.count('data-backbone="tiny"') == site.count('data-backbone="second"') == 1
+    site = Path("site/cross-dataset.html").read_text()
+    for name in ("tiny", "second"):
+        assert site.count(f'data-key="backbone-{name}"') == 1
+        assert site.count(f'<h2 class="sr">backbone {name}</h2>') == 1
 
 
 def test_an_ablation_has_a_report_for_each_backbone(run_command: RunCommand) -> None:
@@ -135,7 +136,7 @@ def test_an_ablation_has_a_report_for_each_backbone(run_command: RunCommand) -> 
         assert page in pages
         assert f"backbone {name}" in page
     assert run_command("report", "--to", "site")[0] == 0
-    assert "ablation-context-length-second.md" in Path("site/index.html").read_text()
+    assert "ablation-context-length-second.html" in Path("site/index.html").read_text()
 
 
 def test_a_prompt_of_two_backbones_must_be_chosen(run_command: RunCommand) -> None:

@@ -192,7 +192,10 @@ def talk(command: list[str], answers: list[tuple[str, str]]) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_a_breakpoint_in_a_plugin_can_be_typed_into(folder: Path) -> None:
+def test_a_breakpoint_in_a_plugin_can_be_typed_into(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONBREAKPOINT", raising=False)  # importing ray sets it
     write(folder, "secret = 6 * 7; breakpoint()")
     command = [sys.executable, "script.py", "run", "--method", "bad", *WORDS, "--debug"]
     typed = [(r"\(Pdb\)", "p secret + 1\n"), (r"\(Pdb\)", "q\n")]
