@@ -229,7 +229,7 @@ def test_a_named_data_set_implies_its_suite(root: Path, capsys: pytest.CaptureFi
     explicit, _ = planned(
         "plan --task cross-dataset:suite=coop --dataset eurosat --method coop", capsys
     )
-    without = [re.sub(r"~[^|]*|-+| +", " ", text) for text in (named, explicit)]
+    without = [re.sub(r"~[^|]*|about [^(]*|-+| +", " ", text) for text in (named, explicit)]
     assert without[0] == without[1], "but for estimates of time"
 
 

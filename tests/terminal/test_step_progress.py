@@ -39,7 +39,10 @@ def test_a_log_gets_few_lines_and_none_of_a_short_step(monkeypatch: pytest.Monke
     ]
 
 
-def test_a_terminal_shows_the_bar_of_the_current_step_and_nothing_at_the_end() -> None:
+def test_a_terminal_shows_the_bar_of_the_current_step_and_nothing_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal has no bars
     text = io.StringIO()
     to = Console(file=text, force_terminal=True, width=80, color_system=None)
     with step_progress.step_progress(to) as begin_step:
