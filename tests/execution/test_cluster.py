@@ -133,7 +133,8 @@ def check_retried(output: Path, undisturbed: Mapping[str, dict[str, Any]]) -> li
     stored = list(records(output).values())
     tried = [record for record in stored if record.earlier]
     assert {one.kind for record in tried for one in record.earlier} == {"WorkerDied"}
-    assert {record.environment["worker"] for record in stored} > {"w0", "w1"}
+    # A worker that replaces another late may find no batch left, but it was started.
+    assert {path.stem for path in output.rglob("logs/w*.log")} > {"w0", "w1"}
     return stored
 
 
