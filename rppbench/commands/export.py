@@ -59,8 +59,10 @@ def export(arguments: argparse.Namespace) -> int:
 
     registry = Registry.load()
     card, state = named_prompt(arguments.cell, arguments.output, arguments.seed, registry)
-    write = _write_model if arguments.format in MODELS else _write_prompt
-    write(arguments, card, state, registry, names)
+    if arguments.format in MODELS:
+        _write_model(arguments, card, state, registry, names)
+    else:
+        _write_prompt(arguments, card, state, registry)
     return 0
 
 
@@ -69,7 +71,6 @@ def _write_prompt(
     card: Card,
     state: dict[str, Tensor],
     registry: Registry,
-    names: list[str],
 ) -> None:
     from rppbench.execution.learned_prompt import LearnedPrompt
     from rppbench.exporters import context_checkpoint, prompt_card
