@@ -93,6 +93,11 @@ class Kept:
             write_atomically(self.path, text.decode() + "\n")
 
 
+def kept_digits(value: float) -> float:
+    """The value with `DIGITS` significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
 def records_digest(
     labels: Sequence[str], columns: Iterable[Column], records: Iterable[Record]
 ) -> str:
@@ -110,7 +115,7 @@ def records_digest(
 def _rounded(statistics: Statistics) -> Statistics:
     def plain(value: object) -> object:
         if isinstance(value, float):
-            return float(f"{value:.{DIGITS}g}")
+            return kept_digits(value)
         if isinstance(value, list):
             return [plain(one) for one in value]
         return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else value

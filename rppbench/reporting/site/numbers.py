@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from statistics import median
 
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.stats.intervals import Interval
 
 NARROW = 0.15
@@ -29,8 +30,7 @@ def fixed(value: float, decimals: int) -> str:
 
 def signed(value: float, decimals: int) -> str:
     """A difference: '+1.3', '−0.2', '0.0'."""
-    text = fixed(value, decimals)
-    return text if text.startswith(MINUS) or not text.strip("0.") else f"+{text}"
+    return signed_text(value, decimals).replace("-", MINUS)
 
 
 def span(low: float, high: float, decimals: int) -> str:

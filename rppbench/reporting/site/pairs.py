@@ -13,14 +13,12 @@ from pathlib import Path
 
 from rppbench.comparison.compare import Comparison, between
 from rppbench.leaderboard.build import TableWithVariants
-from rppbench.leaderboard.kept import records_digest
+from rppbench.leaderboard.kept import kept_digits, records_digest
 from rppbench.leaderboard.tables import Column, Table
 from rppbench.reporting.site.html import read_script_file, script_file
 
 MOST_PAIRS = 150
 """Number of pairs of a table that are computed; others have their averages alone."""
-DIGITS = 9
-"""Significant digits that are kept, as in `statistics.json`."""
 Numbers = list[float] | None
 """Difference, low and high end of its interval, p, images lost and won; the first alone where
 nothing says how certain it is; without counts where single images are not right or wrong. None
@@ -120,4 +118,4 @@ def _of_seeds(first: Sequence[float], second: Sequence[float]) -> Numbers:
 
 
 def _kept_digits(values: Sequence[float]) -> list[float]:
-    return [float(f"{value:.{DIGITS}g}") for value in values]
+    return [kept_digits(value) for value in values]
