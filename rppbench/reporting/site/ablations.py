@@ -28,7 +28,7 @@ class ForestRow:
     """Custom properties; '' without a difference."""
     sure: bool
     kind: str
-    """'up', 'dn' or 'no': whether it is told to be better or worse."""
+    """'up', 'dn' or 'no': whether it is shown to be better or worse."""
     difference: str
     interval: str
     p: str
@@ -173,7 +173,7 @@ def _answer(report: Ablation) -> str:
     baseline = report.grid.baseline.label
     if not sure:
         total = counted(len(compared), "combination")
-        return f"None of {total} is told from the baseline ({baseline})."
+        return f"None of {total} is told apart from the baseline ({baseline})."
     parts = []
     for word, side in (("above", True), ("below", False)):
         of_side = [r for r in sure if r.against and (r.against.difference.mean > 0) == side]

@@ -35,7 +35,7 @@ class Verdict:
     """A row against the table's reference."""
 
     sign: str
-    """'▲', '▼' (told from it after correction), '△', '▽' (alone) or '○' (not told)."""
+    """'▲', '▼' (told apart from it after correction), '△', '▽' (alone) or '○' (not told apart)."""
     kind: str
     """'up', 'dn' or 'no', for its colour: up is better, also where less is."""
     text: str
@@ -76,7 +76,7 @@ def answer(table: Table) -> Answer:
         headline = _headline_of_ranks(table, tied)
         behind = [row.label for row in table.rows if row.rank and row not in tied]
         if 1 < len(tied) < len(tied) + len(behind):
-            points.append(("Not told from the best", joined([row.label for row in tied])))
+            points.append(("Not told apart from the best", joined([row.label for row in tied])))
         if behind:
             points.append(("Behind it", joined(behind)))
     against = [row for row in table.rows if row.against]
@@ -102,8 +102,8 @@ def _headline_of_ranks(table: Table, tied: Sequence[Row]) -> str:
     who = f"{count(len(tied) - 1)} of the other {others} methods"
     if len(tied) == total:
         who = f"none of the other {others} methods can"
-        return f"No single winner: {who} be told from the best, {best}."
-    return f"No single winner: {who} cannot be told from the best, {best}."
+        return f"No single winner: {who} be told apart from the best, {best}."
+    return f"No single winner: {who} cannot be told apart from the best, {best}."
 
 
 def _headline_of_reference(table: Table) -> str:
@@ -125,18 +125,18 @@ def _headline_of_reference(table: Table) -> str:
             f"{only}{names} {verb} above {table.reference}, but not after correction for "
             f"{len(against)} comparisons."
         )
-    return f"No method is told to be above {table.reference}."
+    return f"No method is shown to be above {table.reference}."
 
 
 def _against(table: Table, rows: Sequence[Row]) -> str:
-    """Rows with their differences: those told after correction first, then those told alone."""
+    """Rows with their differences: those told apart after correction, then those alone."""
     sure: list[str] = []
     alone: list[str] = []
     for row in rows:
         assert row.against
         number = signed(row.against.mean, difference_digits(table, row))
-        told = row.against.corrected < LEVEL
-        (sure if told else alone).append(f"{row.label} ({number})")
+        separated = row.against.corrected < LEVEL
+        (sure if separated else alone).append(f"{row.label} ({number})")
     total = sum(row.against is not None for row in table.rows)
     only = f"not after correction for the {total} comparisons: "
     parts = [joined(sure)] if sure else []
@@ -157,10 +157,10 @@ def verdict(table: Table, row: Row) -> Verdict:
         return Verdict("", "no", "")
     text = f"{table.reference}: {signed(test.mean, difference_digits(table, row))}"
     if test.p >= LEVEL:
-        return Verdict("○", "no", f"not told from {text}")
+        return Verdict("○", "no", f"not told apart from {text}")
     better = (test.mean > 0) != lower_is_better(table.metric)
-    told = test.corrected < LEVEL
-    sign = ("▲" if told else "△") if better else ("▼" if told else "▽")
-    how = "also after correction for all rows" if told else "not after correction for all rows"
+    separated = test.corrected < LEVEL
+    sign = ("▲" if separated else "△") if better else ("▼" if separated else "▽")
+    how = "also after correction for all rows" if separated else "not after correction for all rows"
     side = "above" if test.mean > 0 else "below"
     return Verdict(sign, "up" if better else "dn", f"{side} {text} ({how})")

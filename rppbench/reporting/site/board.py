@@ -77,7 +77,7 @@ class HeatCell:
     kind: str
     """'u4' (much better) to 'd4' (much worse); 'u0' for none, '' without a difference."""
     sure: bool
-    """Whether it is told from 0 after correction for the columns."""
+    """Whether it is told apart from 0 after correction for the columns."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class BoardRow:
     """Custom properties that place it on the scale; '' without a number or off the scale."""
     verdict: Verdict
     tied: bool
-    """Whether it is not told from the best row."""
+    """Whether it is not told apart from the best row."""
     lanes: tuple[bool, ...]
     """For each group, whether the row belongs to it."""
     standing: str
