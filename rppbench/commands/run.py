@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         due = execute(registry, planned, store, chosen)
     if due and chosen.detach:
         return 0
-    records, tables = records_and_pages(store)
+    records, tables = records_and_pages(store, changed=bool(due))
     asked = {entry.cell.task.name for entry in planned}
     print_page(page([table for table in tables if table.task in asked]))
     return conclude(planned, due, records, store, faults)
@@ -142,12 +142,12 @@ def execute(
     return due
 
 
-def records_and_pages(store: Store) -> tuple[list[Record], list[Table]]:
+def records_and_pages(store: Store, *, changed: bool = True) -> tuple[list[Record], list[Table]]:
     """All records of a folder and their tables; writes the pages again.
 
-    Damaged records are printed.
+    Damaged records are printed. changed: whether records were written since `store` was read.
     """
-    records, problems = read_records(store)
+    records, problems = read_records(store) if changed else store.latest()
     report_damage(problems)
     tables = tables_of(records, store.root)
     write_pages(tables, store.root)

@@ -61,6 +61,9 @@ def age(record: Record) -> tuple[str, str]:
 
 def newest_first(groups: Iterable[list[Record]]) -> list[list[Record]]:
     """The groups by their newest record, the newest group first."""
+    groups = list(groups)
+    if len(groups) < 2:  # almost always; looking for the newest of very many records takes long
+        return groups
     return sorted(groups, key=lambda group: max(map(age, group)), reverse=True)
 
 

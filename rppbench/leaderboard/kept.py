@@ -14,6 +14,7 @@ import msgspec
 
 from rppbench.files.atomic import write_atomically
 from rppbench.leaderboard.tables import Column, PairTest, Spread
+from rppbench.records.codec import line_digest
 from rppbench.records.record import Record
 
 FILE = "statistics.json"
@@ -102,13 +103,8 @@ def records_digest(
     labels: Sequence[str], columns: Iterable[Column], records: Iterable[Record]
 ) -> str:
     """A digest of all that the statistics of a table with these rows follow from."""
-    lines = [repr(labels), *(f"{c.dataset} {c.metric}" for c in columns)]
-    for record in sorted(records, key=lambda record: record.key):
-        lines.append(f"{record.key} {record.status} {record.finished}")
-        for score in record.scores:
-            per_image = score.per_image
-            outcomes = "" if per_image is None else sha256(per_image.json).hexdigest()
-            lines.append(f"{score.metric} {score.value!r} {score.total} {outcomes}")
+    digests = sorted(f"{record.key} {line_digest(record)}" for record in records)
+    lines = [repr(labels), *(f"{c.dataset} {c.metric}" for c in columns), *digests]
     return sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -114,13 +114,9 @@ def other_averages(
 
     With base and new among them, also the harmonic mean of their averages, which papers print.
     """
+    cells = [[_table_cells(variant, c.dataset, metrics) for c in columns] for variant in variants]
     of_metrics = {
-        metric: _averages(
-            [
-                [_table_cell(variant, replace(column, metric=metric)) for column in columns]
-                for variant in variants
-            ]
-        )
+        metric: _averages([[cell[metric] for cell in of_variant] for of_variant in cells])
         for metric in metrics
     }
     result = []
@@ -137,20 +133,30 @@ def other_averages(
 
 
 def _table_cell(variant: Variant, column: Column) -> TableCell:
-    values: dict[int, float] = {}
+    return _table_cells(variant, column.dataset, (column.metric,))[column.metric]
+
+
+def _table_cells(variant: Variant, dataset: str, metrics: Sequence[str]) -> Mapping[str, TableCell]:
+    """The cell of each metric, from one pass over the records."""
+    values: dict[str, dict[int, float]] = {metric: {} for metric in metrics}
     missing: list[Missing] = []
-    for seed, record in variant.by_seed(column.dataset):
-        score = record.score(column.metric) if record is not None else None
-        if score is not None:
-            values[seed] = score.value
-        elif record is not None and record.failure is not None:
+    for seed, record in variant.by_seed(dataset):
+        if record is None:
+            continue
+        if record.failure is not None:
             missing.append(Missing(seed, record.failure.kind, record.reason))
-    return TableCell(
-        tuple(values.items()),
-        len(variant.seeds),
-        tuple(missing),
-        decimals=decimals(column.metric),
-    )
+        for score in record.scores:
+            if score.metric in values:
+                values[score.metric].setdefault(seed, score.value)
+    return {
+        metric: TableCell(
+            tuple(of_metric.items()),
+            len(variant.seeds),
+            tuple(missing),
+            decimals=decimals(metric),
+        )
+        for metric, of_metric in values.items()
+    }
 
 
 def _averages(rows: Sequence[Sequence[TableCell]]) -> list[Average]:

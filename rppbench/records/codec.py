@@ -51,6 +51,8 @@ _MARK = b',"digest":"'
 _END = b'"}'
 _DIGITS = 12
 _TAIL = len(_MARK) + _DIGITS + len(_END)
+_LINE_DIGEST = "_line_digest"
+"""Where `decode` keeps the digest in a record. No field: a changed copy must not have it."""
 
 
 _REPEATED = ("key", "method", "dataset", "seed", "value", "task", "training_key", "comparability")
@@ -204,6 +206,15 @@ def _digest(body: bytes) -> bytes:
     return sha256(body).hexdigest()[:_DIGITS].encode()
 
 
+def line_digest(record: Record) -> str:
+    """The digest that the record's line ends in; known without encoding it if it was read.
+
+    Raises ValueError as `encode`.
+    """
+    known: str | None = record.__dict__.get(_LINE_DIGEST)
+    return known or encode(record)[-_TAIL:].removeprefix(_MARK).removesuffix(_END).decode()
+
+
 def _sealed(line: bytes) -> bool:
     """Whether a line ends in the digest of all bytes before it."""
     body = line[:-_TAIL]
@@ -250,6 +261,7 @@ def _record(wire: WireRecord) -> Record:
         for name, one, other in zip(_REPEATED, written, expected, strict=True):
             if one != other:
                 raise ValueError(f"{name!r} is {one!r}, but {other!r} by its cell and scores")
+    record.__dict__[_LINE_DIGEST] = wire.digest
     return record
 
 

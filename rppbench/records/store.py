@@ -57,6 +57,7 @@ class Store:
         self._folders: dict[tuple[str, str, str], str] = {}
         self._read: ReadOnce[Sequence[Stored | Problem]] = ReadOnce()
         self._line_keys: ReadOnce[frozenset[bytes]] = ReadOnce()
+        self._latest: tuple[list[Record], list[Problem]] | None = None
         self._confidences = Confidences(self.root)
 
     @property
@@ -267,7 +268,12 @@ class Store:
         `report` is called with the number of files read so far and of all files.
         """
         stored, problems = self.stored(report)
-        return [one.record for one in stored], problems
+        self._latest = [one.record for one in stored], problems
+        return self._latest
+
+    def latest(self) -> tuple[list[Record], list[Problem]]:
+        """What `all` returned last, without looking whether files have changed since."""
+        return self._latest or self.all()
 
     def stored(
         self, report: Callable[[int, int], object] = lambda done, total: None
