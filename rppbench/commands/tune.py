@@ -38,6 +38,9 @@ WORDS = {
     "targets": "the complete validation splits of the data sets that the task scores",
 }
 """What each kind of validation is, for a reader of the page."""
+SEARCHED = ("method", "task", "dataset", "model")
+"""Settings that say what a search is for: a folder holds one search."""
+
 KEPT = (
     *(
         "data",
@@ -95,6 +98,7 @@ def tune(arguments: argparse.Namespace) -> int:
         design = _designed(digests, chosen, arguments.yes)
     registry, grid = digests.registry, design.grid
     store = Store(Path(chosen.output) / "tune" / file_name(grid.name))
+    _refuse_other_search(store.root, chosen)
     planned, problems = run.survey_in(
         store, design.cells, digests, chosen, estimates=chosen.dry_run
     )
@@ -156,6 +160,30 @@ def _designed(digests: InputDigests, chosen: TuneSettings, yes: bool) -> Design:
     return planned
 
 
+def _refuse_other_search(folder: Path, chosen: TuneSettings) -> None:
+    """UsageError if the folder holds what was chosen for something else: it would be replaced."""
+    import yaml
+
+    place = folder / "chosen.yaml"
+    try:
+        before = yaml.safe_load(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    except (OSError, ValueError, yaml.YAMLError):
+        before = None
+    if not isinstance(before, dict):
+        raise UsageError(f"{place} cannot be read; move it away, or choose another --name")
+    for key in SEARCHED if before else ():
+        now, then = list(getattr(chosen, key)), before.get(key, [])
+        if now != then:
+            raise UsageError(
+                f"{folder} holds a search with {key} {_words(then)}, not {_words(now)}; "
+                "--name gives this one a folder of its own"
+            )
+
+
+def _words(values: Any) -> str:
+    return ", ".join(map(str, values)) or "(all)" if isinstance(values, list) else repr(values)
+
+
 def _page(grid: Grid, tried: Sequence[Trial], chosen: TuneSettings) -> Iterator[str]:
     """The trials in their order, and what they were compared on."""
     factors = [factor for factor, _ in grid.baseline.levels]
@@ -204,10 +232,7 @@ def _configuration(best: Trial, tried: int, chosen: TuneSettings) -> str:
 
     levels = dict(best.combination.levels)
     values: dict[str, Any] = {
-        "method": list(chosen.method),
-        "task": list(chosen.task),
-        "dataset": list(chosen.dataset),
-        "model": list(chosen.model),
+        **{name: list(getattr(chosen, name)) for name in SEARCHED},
         **{name: getattr(chosen, name) for name in KEPT},
     }
     values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}

@@ -42,6 +42,17 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
+def test_a_search_for_something_else_replaces_nothing(run_command: RunCommand) -> None:
+    words = ("--set", "recipe.epochs=1", "--shots", "2", "--vary", "length=2,3")
+    assert run_command("tune", *FEW_SHOT, *words)[0] == 0
+    before = (PLACE / "chosen.yaml").read_text()
+    task = ("--task", "base-to-new:suite=toy")
+    status, _, complaint = run_command("tune", *TOY, *task, *words)
+    assert (status, (PLACE / "chosen.yaml").read_text()) == (2, before)
+    assert "holds a search with task few-shot:suite=toy, not base-to-new:suite=toy" in complaint
+    assert run_command("tune", *TOY, *task, *words, "--name", "other")[0] == 0
+
+
 @pytest.mark.parametrize("validation", ["few-shot", "full", "held-out-shot"])
 @pytest.mark.parametrize("task", ["few-shot", "base-to-new", "cross-dataset"])
 def test_no_test_image_is_read(
