@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
+from msgspec import structs
 from torch import Tensor
 
 from rppbench.records.outcomes import IMAGE, PerImage
@@ -58,7 +59,7 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     result = [_score(name or "top1", right, per_image)]
     sure = None if evaluation.confidence is None else evaluation.confidence.float().numpy()
     if sure is not None:
-        result[0] = replace(result[0], confidence=sure.astype("<f4").tobytes())
+        result[0] = structs.replace(result[0], confidence=sure.astype("<f4").tobytes())
     if ranked.shape[1] == 5 and evaluation.classes > 5:
         within = (ranked == labels[:, None]).any(1)
         result.append(_score(f"{start}top5", within))

@@ -15,6 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+from msgspec import structs
+
 from rppbench.contracts.dataset import Dataset
 from rppbench.files.atomic import Problem
 from rppbench.files.lines import split_lines
@@ -143,7 +145,8 @@ class _Log:
 def _both_halves(base: _Log, new: _Log) -> Record:
     """The record of a base-to-new cell; its main score is the harmonic mean of the two logs'."""
     scores = [
-        replace(log.record.scores[0], metric=half) for half, log in (("base", base), ("new", new))
+        structs.replace(log.record.scores[0], metric=half)
+        for half, log in (("base", base), ("new", new))
     ]
     mean = Score("harmonic_mean", harmonic_mean(scores[0].value, scores[1].value))
     origin = {

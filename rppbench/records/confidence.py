@@ -17,6 +17,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from rppbench.files.atomic import Problem, write_atomically
 from rppbench.records.record import Record
 
@@ -129,7 +131,9 @@ def with_confidences(root: Path, record: Record) -> Record | Problem:
     if isinstance(values, Problem):
         return values
     scores = (
-        replace(s, confidence=values[s.metric].astype("<f4").tobytes()) if s.metric in values else s
+        structs.replace(s, confidence=values[s.metric].astype("<f4").tobytes())
+        if s.metric in values
+        else s
         for s in record.scores
     )
     return replace(record, scores=tuple(scores))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from msgspec import structs
 from support.records import record as made
 
 from rppbench.contracts.evaluation import Evaluation
@@ -71,7 +72,7 @@ def test_ece_of_base_and_new_is_recomputed_from_the_file(tmp_path: Path) -> None
 def test_the_line_holds_a_digest_and_none_of_the_values(tmp_path: Path) -> None:
     with_values, without = record(), record()
     without = replace(
-        without, scores=tuple(replace(score, confidence=None) for score in without.scores)
+        without, scores=tuple(structs.replace(score, confidence=None) for score in without.scores)
     )
     long = Store(tmp_path / "a").write(with_values).read_bytes()
     short = Store(tmp_path / "b").write(without).read_bytes()

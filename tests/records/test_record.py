@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from msgspec import structs
 
 from rppbench.records.cell import Cell, Choice, Training
 from rppbench.records.codec import decode, encode
@@ -247,7 +248,7 @@ def test_outcomes_are_covered_by_the_digest_but_not_looked_into_on_reading() -> 
 
 
 def test_two_scores_of_one_name_cannot_both_keep_their_outcomes() -> None:
-    twice = replace(OK, scores=(OK.scores[0], replace(OK.scores[0], value=1.0)))
+    twice = replace(OK, scores=(OK.scores[0], structs.replace(OK.scores[0], value=1.0)))
     with pytest.raises(ValueError, match="two scores are named 'top1'"):
         encode(twice)
 
