@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from dataclasses import asdict
 from statistics import fmean
+
+import msgspec
 
 from rppbench.comparison.row_names import spelling
 from rppbench.leaderboard.number_format import duration_text
@@ -68,7 +69,6 @@ def _drawer(board: Board, row: BoardRow, variant: Variant, own: tuple[Facts, Fac
     differs, rest = own
     by_hand = [part.partition("=")[0] for part in labels.get("method_options", "").split(", ")]
     fixed_by_hand = [pair for pair in [*differs, *rest] if pair[0] in by_hand]
-    details = row_details(variant)
     return {
         "about": labels.get(ABOUT, ""),
         "paper": row.row.paper,
@@ -80,7 +80,7 @@ def _drawer(board: Board, row: BoardRow, variant: Variant, own: tuple[Facts, Fac
         "losses": _losses(variant),
         "cost": _cost(variant),
         "rest": [pair for pair in rest if pair not in fixed_by_hand],
-        "details": [asdict(detail) for detail in details],
+        "details": msgspec.to_builtins(row_details(variant)),
     }
 
 
