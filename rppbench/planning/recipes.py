@@ -41,6 +41,12 @@ def changed(
     for name in () if recipe.epochs else STEPS:
         if kept.pop(name, 0):
             notes[f"recipe.{name} is left out for {component.name}: {FITTED}"] = None
+    for name in ("steps", "steps_per_shot") if recipe.epochs else ():
+        if (count := kept.get(name, getattr(recipe, name))) and kept.pop("epochs", 0):
+            notes[
+                f"recipe.epochs is left out for {component.name}: {recipe.name} counts steps "
+                f"({name}={count}); recipe.{name}=0 beside it makes epochs count"
+            ] = None
     if not component.searches:
         if "validation" in kept:
             notes[f"recipe.validation is left out for {component.name}: {SEARCHES_NOTHING}"] = None

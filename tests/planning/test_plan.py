@@ -69,6 +69,23 @@ def test_epochs_of_a_method_without_training_steps_are_left_out_with_a_note(
     assert [one == two for one, two in zip(usual, changed, strict=True)] == [True, False]
 
 
+def test_epochs_of_a_recipe_that_counts_steps_are_left_out_with_a_note(registry: Registry) -> None:
+    def planned(*settings: tuple[str, str]) -> Cell:
+        names = (("coop",), ("few-shot:suite=demo-2",))
+        request = Request(*names, datasets=("demo-2-media",), settings=settings)
+        (cell,) = cells(registry, request, warn=notes.append)
+        return cell
+
+    notes: list[str] = []
+    usual = planned()
+    assert planned(("recipe.epochs", "2")) == usual
+    assert notes == [
+        "recipe.epochs is left out for coop: coop-demo-2-few-1 counts steps (steps=200); "
+        "recipe.steps=0 beside it makes epochs count"
+    ]
+    assert planned(("recipe.epochs", "2"), ("recipe.steps", "0")) != usual
+
+
 def test_a_method_that_searches_nothing_has_no_validation_with_a_note(registry: Registry) -> None:
     def planned(*settings: tuple[str, str], shots: int = 4) -> list[Cell]:
         request = Request(
