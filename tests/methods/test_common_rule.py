@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from rppbench.contracts.method import Method
@@ -41,3 +44,27 @@ def test_a_solved_method_takes_each_image_once(method: str) -> None:
     recipe = _recipe(method, "few-shot")
     views = dict(recipe.options).get("views", 1)
     assert (recipe.epochs, recipe.steps, recipe.augment, views) == (0, 0, "none", 1)
+
+
+RATES = Path(__file__).parents[2] / "leaderboards/embedded/rates"
+"""Pages of the searches: of each method, or of several forms of it ('rpp', 'rpp-kd-off')."""
+
+GUESSED = ("cocoop",)
+"""Methods whose search is not complete: a trial takes ten minutes."""
+
+
+def _searches(method: str) -> list[dict[float, float]]:
+    """Mean validation accuracy by rate, of each search of a method."""
+    pages = [*RATES.glob(f"{method}.md"), *RATES.glob(f"{method}-kd-*.md")]
+    row = re.compile(r"^\| ([0-9.]+) \| \d+ \| ([0-9.]+) \|", re.M)
+    return [{float(r): float(mean) for r, mean in row.findall(p.read_text())} for p in pages]
+
+
+@pytest.mark.parametrize("method", sorted({*LEARNED} - {*GUESSED}))
+def test_a_recipe_has_the_rate_that_was_best_on_validation_images(method: str) -> None:
+    searches = _searches(method)
+    assert searches, "its rate was searched"
+    tried = set.intersection(*map(set, searches))
+    best = max(tried, key=lambda rate: sum(search[rate] for search in searches))
+    assert min(tried) < best < max(tried), "a rate was tried on each side"
+    assert {_recipe(method, task).lr for task in STEPS} == {best}
