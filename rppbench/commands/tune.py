@@ -15,6 +15,7 @@ from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps
 from rppbench.comparison.tuning import Trial, best_so_far, trials
 from rppbench.errors import UsageError
+from rppbench.planning.config_files import load
 from rppbench.planning.settings import TUNE_NAMES, VALIDATION, TuneSettings, tune_settings
 from rppbench.plugins.containment import debugging
 from rppbench.records.names import file_name
@@ -161,16 +162,12 @@ def _designed(digests: InputDigests, chosen: TuneSettings, yes: bool) -> Design:
 
 
 def _refuse_other_search(folder: Path, chosen: TuneSettings) -> None:
-    """UsageError if the folder holds what was chosen for something else: it would be replaced."""
-    import yaml
+    """UsageError if the folder holds what was chosen for something else: it would be replaced.
 
+    Also if that cannot be read.
+    """
     place = folder / "chosen.yaml"
-    try:
-        before = yaml.safe_load(place.read_text(encoding="utf-8")) if place.is_file() else {}
-    except (OSError, ValueError, yaml.YAMLError):
-        before = None
-    if not isinstance(before, dict):
-        raise UsageError(f"{place} cannot be read; move it away, or choose another --name")
+    before = load(place, note) if place.is_file() else {}
     for key in SEARCHED if before else ():
         now, then = list(getattr(chosen, key)), before.get(key, [])
         if now != then:
