@@ -385,4 +385,4 @@ def test_processes_share_a_training_and_others_resume_it(
         record, expected = records(tmp_path)[one.key], undisturbed[one.key]
         assert record.status == "ok"
         for score, other in zip(record.scores, expected["scores"], strict=True):
-            assert score.value == pytest.approx(other["value"], abs=1e-3)
+            assert score.value == pytest.approx(other.value, abs=1e-3)
