@@ -24,6 +24,7 @@ from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
 from rppbench.reporting.site import pairs
 from rppbench.reporting.site.answers import answer
+from rppbench.reporting.site.drawers import command
 from rppbench.reporting.site.files import site
 from rppbench.reporting.site.html import embedded, read_script_file
 from rppbench.reporting.site.numbers import Scale, fixed, scale_of, signed
@@ -83,6 +84,15 @@ def test_the_drawer_starts_with_what_differs() -> None:
     assert rows["rpp-sapl"]["losses"] == [[seed, [2.5, 1.5]] for seed in (1, 2, 3)]
     titles = [detail["title"] for detail in rows["rpp-sapl"]["details"]]
     assert titles == ["Options", "Cells", "Cost", "Training log", "Environment"]
+
+
+def test_the_command_of_a_row_sets_what_was_set_by_hand() -> None:
+    one = record("coop", recipe="coop-1+lr=0.1,steps=50", limit=20, precision="bf16")
+    (with_variants,) = build_with_variants([one])
+    (variant,) = with_variants.variants
+    assert command(variant).endswith(
+        "--seed 1 --precision bf16 --limit 20 --set recipe.lr=0.1 --set recipe.steps=50"
+    )
 
 
 def test_a_failed_cell_is_named_with_its_reason() -> None:

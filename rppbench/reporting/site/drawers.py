@@ -109,12 +109,20 @@ def _text(cell: CellText) -> str:
 
 
 def command(variant: Variant) -> str:
-    """The command that measures the row's cells again, with the recipe that its tasks choose."""
+    """The command that measures the row's cells again, with what was set by hand.
+
+    The recipe is the one that its tasks choose; so is the teacher.
+    """
     cell = variant.newest.cell
     options = variant.newest.labels.get("task_options", "").replace(", ", ",")
     words = ["rppbench", "run", "--method", spelling(variant)]
     words += ["--task", f"{cell.task.name}:{options}" if options else cell.task.name]
     words += ["--model", cell.backbone, "--seed", *map(str, variant.seeds)]
+    words += ["--precision", cell.precision] if cell.precision != "fp32" else []
+    words += ["--limit", str(cell.limit)] if cell.limit else []
+    changes = cell.training.recipe.name.partition("+")[2] if cell.training else ""
+    for change in filter(None, changes.split(",")):
+        words += ["--set", f"recipe.{change}"]
     return shlex.join(words)
 
 
