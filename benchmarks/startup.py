@@ -30,7 +30,9 @@ from report import RESULTS, Goal, environment, machine_load, table, write_report
 from step import our_steps
 from usage import run_child
 
-RECORDS = Path(__file__).parent.parent / "leaderboards" / "records" / "cross-dataset"
+from rppbench.records.store import Store
+
+LEADERBOARDS = Path(__file__).parent.parent / "leaderboards"
 SMALL, LARGE = ["zeroshot"], ["zeroshot", "coop", "kgcoop", "pomp", "vpt", "maple", "rpp"]
 CELLS = {"small": 11, "large": 11 + 6 * 33}
 """Eleven data sets, three seeds of what is trained."""
@@ -64,12 +66,11 @@ def grid(methods: Sequence[str], output: str) -> list[str]:
 
 
 def copy_records(methods: Sequence[str], output: Path) -> None:
-    """Copy the committed records of these methods to a folder."""
-    (output / "records" / RECORDS.name).mkdir(parents=True)
-    for path in RECORDS.glob("*.jsonl"):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line)["method"] in methods]
-        (output / "records" / RECORDS.name / path.name).write_text("".join(kept), encoding="utf-8")
+    """Copy the committed records of these methods to a folder, in files as a run writes them."""
+    store = Store(output)
+    for record in Store(LEADERBOARDS).all()[0]:
+        if record.cell.task.name == "cross-dataset" and record.cell.method.name in methods:
+            store.write(record)
 
 
 def commands(repeats: int) -> dict[str, dict[str, float]]:
