@@ -84,7 +84,7 @@ class Recipe:
     """The common name of recipes that differ only by data set or shots; tables merge them into
     one row."""
     suite: str = ""
-    """The family of data sets it was made for ('demo', 'coop'); '' for any."""
+    """The family of data sets it was made for ('demo-2', 'coop'); '' for any."""
     origin: str = ""
     """Source of the values: paper and section, or repository and file."""
 

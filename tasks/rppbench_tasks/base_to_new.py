@@ -12,6 +12,7 @@ from dataclasses import replace
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench.stats.intervals import harmonic_mean
 from rppbench_tasks.shots import Shots
+from rppbench_tasks.suite import DEFAULT_SUITE
 from rppbench_tasks.transductive import unlabelled
 
 
@@ -36,7 +37,7 @@ class BaseToNew(Task):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         shots: Shots = 16,
         transductive: bool = False,
         joint: bool = False,

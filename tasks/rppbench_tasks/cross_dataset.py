@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.shots import ShotsOfRecipe
+from rppbench_tasks.suite import DEFAULT_SUITE
 from rppbench_tasks.transductive import unlabelled
 
 
@@ -36,7 +37,7 @@ class CrossDataset(Task):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         source: str = "",
         shots: ShotsOfRecipe = 0,
         transductive: bool = False,

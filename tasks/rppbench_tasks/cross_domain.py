@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rppbench_tasks.cross_dataset import CrossDataset
 from rppbench_tasks.shots import ShotsOfRecipe
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 
 class CrossDomain(CrossDataset):
@@ -20,5 +21,7 @@ class CrossDomain(CrossDataset):
     targets = "shift"
 
     # Without `transductive`: shift sets have no training images.
-    def __init__(self, *, suite: str = "demo", source: str = "", shots: ShotsOfRecipe = 0) -> None:
+    def __init__(
+        self, *, suite: str = DEFAULT_SUITE, source: str = "", shots: ShotsOfRecipe = 0
+    ) -> None:
         super().__init__(suite=suite, source=source, shots=shots)

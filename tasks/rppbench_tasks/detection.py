@@ -49,6 +49,7 @@ from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.proposing.small import SmallProposer
 from rppbench_tasks.proposing.task import ProposalTask, Start
 from rppbench_tasks.shots import ShotsOfRecipe
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 
 class Detection(ProposalTask):
@@ -79,7 +80,7 @@ class Detection(ProposalTask):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         source: str = "",
         shots: ShotsOfRecipe = 0,
         proposals: str = "regions",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.shots import Shots
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 
 class FewShot(Task):
@@ -22,7 +23,7 @@ class FewShot(Task):
     )
     paper = "arXiv:2109.01134"
 
-    def __init__(self, *, suite: str = "demo", shots: Shots = 16) -> None:
+    def __init__(self, *, suite: str = DEFAULT_SUITE, shots: Shots = 16) -> None:
         self.suite, self.shots = suite, shots
 
     def assignments(self, catalog: Catalog, method: type[Method]) -> Sequence[Assignment]:

@@ -13,6 +13,7 @@ from typing import Literal
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.base_to_new import base_to_new
 from rppbench_tasks.shots import Shots
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 
 class FineTune(Task):
@@ -32,7 +33,7 @@ class FineTune(Task):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         source: str = "",
         shots: Shots = 16,
         protocol: Literal["few-shot", "base-to-new"] = "few-shot",

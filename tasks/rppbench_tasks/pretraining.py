@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.shots import ShotsOfRecipe
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 
 class Pretraining(Task):
@@ -27,7 +28,7 @@ class Pretraining(Task):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         source: str = "",
         shots: ShotsOfRecipe = 0,
     ) -> None:

@@ -36,6 +36,7 @@ from rppbench_tasks.segmenting.mean_iou import Absent, Confusion
 from rppbench_tasks.segmenting.two_stage import Geometry, Settings, TwoStageHead, Votes
 from rppbench_tasks.segmenting.words import Wording, words_of
 from rppbench_tasks.shots import ShotsOfRecipe
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 Head = Callable[[Image.Image, str, tuple[int, int]], NDArray[np.uint16]]
 """(image, its key, (h, w)) -> (h, w) labels of the image's pixels, `IGNORED` for none."""
@@ -78,7 +79,7 @@ class Segmentation(ProposalTask):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         source: str = "",
         shots: ShotsOfRecipe = 0,
         head: str = "proposals",

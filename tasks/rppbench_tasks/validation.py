@@ -11,6 +11,7 @@ from typing import Literal
 
 from rppbench.contracts import Assignment, Bench, Catalog, Method, Score, Task
 from rppbench_tasks.shots import Shots
+from rppbench_tasks.suite import DEFAULT_SUITE
 
 
 class Validation(Task):
@@ -28,7 +29,7 @@ class Validation(Task):
     def __init__(
         self,
         *,
-        suite: str = "demo",
+        suite: str = DEFAULT_SUITE,
         shots: Shots = 16,
         classes: Literal["all", "base", "seen"] = "all",
         images: Literal["full", "few-shot", "held-out-shot"] = "full",

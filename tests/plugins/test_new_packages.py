@@ -87,7 +87,7 @@ def test_the_sample_method_states_what_makes_a_comparison_fair() -> None:
     module = package("method", "mine")["mine.py"]
     general, demo = re.findall(r"Recipe\((.*?)\n            \)", module, re.DOTALL)
     assert {"shots", "augment", "batch", "epochs", "lr"} <= set(re.findall(r"(\w+)=", general))
-    assert 'suite="demo"' in demo
+    assert 'suite="demo-2"' in demo
     assert re.findall(r"shots=(\d+)|augment=\"(\S+)\"", demo) == [("4", ""), ("", "none")]
 
 
