@@ -29,7 +29,7 @@ from rppbench.contracts.recipe import override
 from rppbench.execution.peak_memory import peak_bytes
 from rppbench.plugins.registry import Registry
 
-EMBEDDED = "demo-animals"
+EMBEDDED = "demo-2-animals"
 RUNS = ("plain", "cold", "warm")
 RECIPE = "coop-50-1"
 """CoOp's recipe for one image per class."""
@@ -43,7 +43,8 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     component = Registry.load().get("methods", "coop")
     size = clip.preprocess.size
     if options.set not in AUGMENTED:
-        dataset, name, shots = Registry.load().get("datasets", options.set)(), "coop-demo-few-1", 4
+        dataset = Registry.load().get("datasets", options.set)()
+        name, shots = "coop-demo-2-few-1", 4
     else:
         dataset, name, shots = GeneratedDataset(options.classes, options.classes, size), RECIPE, 1
     recipe = next(recipe for recipe in component.learning.recipes if recipe.name == name)
@@ -131,7 +132,8 @@ def described(row: Mapping[str, Any]) -> str:
     """'ViT-B-16, 100 classes x 1 shots, 50 epochs, coop-50-1'."""
     one = row["runs"]["plain"]
     recipe = AUGMENTED.get(row["set"], one["recipe"])
-    shape = f"{one['classes']} classes x {one['shots']} shots, {one['epochs']} epochs"
+    length = f"{one['epochs']} epochs" if row["set"] in AUGMENTED else f"{one['steps']} steps"
+    shape = f"{one['classes']} classes x {one['shots']} shots, {length}"
     return f"{row['model']}, {shape}, {recipe}"
 
 

@@ -26,7 +26,7 @@ def test_the_small_cells_use_every_method_and_what_the_table_names() -> None:
 def test_the_table_sees_a_change_of_the_core_and_of_each_kind() -> None:
     now = source_guard.sources()
     assert len({line["digest"] for line in now.values()}) > 40
-    for name in ("core", "method:rpp", "task:detection", "dataset:demo-animals"):
+    for name in ("core", "method:rpp", "task:detection", "dataset:demo-2-animals"):
         assert len(now[name]["digest"]) == 16
         assert source_guard.changed(now, {**now, name: {**now[name], "digest": "other"}}) == [name]
         assert source_guard.changed(now, {n: v for n, v in now.items() if n != name}) == [name]

@@ -93,7 +93,7 @@ def test_the_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> No
         "registry = Registry.load(distribution('rppbench').entry_points.select(group='rppbench'))\n"
         "assert not registry.broken, registry.broken\n"
         "assert registry.get('methods', 'coop').learning.recipes\n"
-        "data = registry.get('datasets', 'demo-animals')()\n"
+        "data = registry.get('datasets', 'demo-2-animals')()\n"
         "assert data.image(data.samples('test')[0]).size == (96, 96)\n"
         "assert registry.get('backbones', 'demo').weights.is_file()\n"
     )

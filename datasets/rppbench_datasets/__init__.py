@@ -13,17 +13,15 @@ if TYPE_CHECKING:  # the contracts need torch; artwork and renderer do not
 @hookimpl
 def rppbench_datasets() -> list[type[Dataset]]:
     """The rendered data sets of the embedded world, and published data sets."""
-    from rppbench_datasets import clip_benchmark, coop, demo, detection, segmentation, styled
+    from rppbench_datasets import clip_benchmark, coop, demo, detection, segmentation
     from rppbench_datasets.imagenet21k import ImageNet21K
     from rppbench_datasets.scenes import Scenes
-    from rppbench_datasets.styled_scenes import StyledObjects, StyledScenes
 
-    rendered: list[type[Dataset]] = [Scenes, *styled.SETS, StyledScenes, StyledObjects]
     return [
         *demo.SETS,
         *coop.SETS,
         ImageNet21K,
-        *rendered,
+        Scenes,
         *segmentation.SETS,
         *detection.SETS,
         *clip_benchmark.SETS,

@@ -1,7 +1,11 @@
-"""The rendered data sets of the embedded world: a vocabulary, eleven subjects, four domain shifts.
+"""The data sets of the embedded world: a vocabulary, ten subjects, four domain shifts.
 
-All images are rendered from the shipped drawings. For every class one artist's drawings are
-reserved for the test split, so shots and test images never show the same drawing.
+All images are rendered from the shipped drawings. Learning images show drawings by artists that the
+backbone `demo` never saw, validation and test images other drawings by other artists, all in one
+style that it never saw (`styles.STYLE`). What can be learned here is the style: no drawing that was
+learned from is scored. The shift sets show the test drawings as they are and in other styles. The
+suite is `demo-2`: its results are comparable with no others, also not with those of an earlier
+`demo`.
 """
 
 from __future__ import annotations
@@ -15,193 +19,208 @@ from typing import ClassVar
 from PIL import Image
 
 from rppbench.contracts import Dataset, Sample
-from rppbench_datasets.rendered import TRAIN, VAL, ConceptImages, held_out, shifted
+from rppbench.errors import unknown
 from rppbench_datasets.world import render
-from rppbench_datasets.world.artwork import COLOURED, WORLD, Concept, Drawing, concepts, digests
+from rppbench_datasets.world.artwork import Concept, Drawing, concepts, digests, fraction
+from rppbench_datasets.world.styles import OTHERS, PLAIN, STYLE, styled
 
-SUBJECTS = (
-    *("animals", "plants", "dishes", "faces", "transport", "places", "clothing", "household"),
-    *("media", "sports", "flags"),
-)
-"""Subjects that are transfer sets; people, hands and signs are in the vocabulary only."""
+TRAIN, VAL = 16, 4
+"""Images a class in the train and val splits."""
+
+SHIFTED = 200
+"""Number of classes of the domain-shift sets."""
+
+LICENCE = "Apache-2.0, MIT, CC-BY-4.0 and CC-BY-SA-4.0 artwork; see world/licences"
+
+ORIGIN = "npm: @iconify-json, emojibase-data; see datasets/world/README.md"
 
 
-class Rendered(ConceptImages):
-    """A data set of version 1: train and val images show drawings of the train pool."""
+@cache
+def _drawings() -> dict[tuple[str, str], Drawing]:
+    """All drawings by concept id and vendor."""
+    return {(c.id, drawing.vendor): drawing for c in concepts() for drawing in c.drawings}
 
-    suite: ClassVar[str] = "demo"
-    world = WORLD
-    licence: ClassVar[str] = "Apache-2.0, MIT and CC-BY-4.0 artwork; see world/licences"
-    renders: ClassVar[int] = 6
-    """Test images a class."""
-    pool: ClassVar[str] = "test"
-    """Pool of the drawings in the test split."""
 
-    def drawings(self, concept: Concept, split: str) -> Sequence[Drawing]:
-        if split == "test":
-            return concept.pool(self.pool)
-        return tuple(d for d in concept.pool("train") if d.vendor in COLOURED)
+class Rendered(Dataset):
+    """Its classes are concepts, its images are rendered on demand, and all are in a style."""
 
-    def tests(self, drawings: int) -> int:
-        return self.renders
+    suite: ClassVar[str] = "demo-2"
+    generated = True
+    unit = "drawing"
+    licence: ClassVar[str] = LICENCE
+    origin: ClassVar[str] = ORIGIN
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    renders: ClassVar[int] = 4
+    """Test images a drawing; most classes have two test drawings."""
+    ground: ClassVar[str] = "texture"
+    """What a drawing is shown on, as in `render.single`."""
+    style: ClassVar[str] = STYLE
+
+    @cached_property
+    def concepts(self) -> Sequence[Concept]:
+        """The concept of every label."""
+        raise NotImplementedError
+
+    @property
+    def classes(self) -> Sequence[str]:
+        return tuple(concept.name for concept in self.concepts)
+
+    def samples(self, split: str) -> Sequence[Sample]:
+        """Images show the drawings of their split in turn."""
+        if split not in self.splits:
+            raise unknown(f"split of {self.name} is named", split, self.splits, "splits")
+        samples = []
+        for label, concept in enumerate(self.concepts):
+            vendors = [drawing.vendor for drawing in concept.pool(split)]
+            count = {"train": TRAIN, "val": VAL, "test": self.renders * len(vendors)}[split]
+            samples += [
+                Sample(f"{split}/{concept.id}/{vendors[n % len(vendors)]}/{n}", label)
+                for n in range(count)
+            ]
+        return samples
+
+    def image(self, sample: Sample) -> Image.Image:
+        plain = render.single(self.drawing(sample), f"{self.name}/{sample.key}", self.ground)
+        return styled(plain, self.style)
+
+    def drawing(self, sample: Sample) -> Drawing:
+        """The drawing that the image of a sample shows."""
+        _, concept, vendor, _ = sample.key.split("/")
+        return _drawings()[concept, vendor]
+
+    def group(self, sample: Sample) -> str:
+        """All renders of one drawing are a group."""
+        return self.drawing(sample).key
 
     def fingerprint(self) -> str:
         facts = (
-            *(render.VERSION, self.name, self.template, self.pool, self.renders, TRAIN, VAL),
-            *(self.splits, self.classes, sorted(digests().items())),
+            *(render.VERSION, self.name, self.template, self.style, self.renders, TRAIN, VAL),
+            *(self.splits, self.classes, artwork_digests()),
         )
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
 
 
-class Vocabulary(Rendered):
-    """Every concept but flags: the large source data set that prompts are pretrained on."""
+def artwork_digests() -> list[tuple[str, str]]:
+    """Digests of the files that images are made from."""
+    return sorted(
+        (name, digest)
+        for name, digest in digests().items()
+        if name.endswith(".webp") or name == "concepts.json"
+    )
 
-    name = "demo-vocabulary"
+
+class Vocabulary(Rendered):
+    """Every concept: the large source data set that prompts are pretrained on."""
+
+    name = "demo-2-vocabulary"
     title = "Vocabulary"
     role = "source"
     large = True
-    renders = 2
+    renders = 1
 
     @cached_property
     def concepts(self) -> Sequence[Concept]:
-        return tuple(c for c in concepts() if c.subject != "flags" and c.pool("test"))
+        return concepts()
 
     def held_out(self) -> Sequence[int]:
-        return held_out(self.concepts)
+        """A fifth of the concepts, chosen by a fixed hash."""
+        return [label for label, c in enumerate(self.concepts) if fraction("held out", c.id) < 0.2]
 
     def transferred(self) -> Sequence[int]:
         """Labels of classes that are in a transfer set too."""
-        return [label for label, c in enumerate(self.concepts) if c.subject in SUBJECTS]
+        subjects = {kind.subject for kind in SUBJECTS}
+        return [label for label, c in enumerate(self.concepts) if c.subject in subjects]
 
 
 class Subject(Rendered):
-    """The concepts of one subject."""
+    """The concepts of one subject; people, hands and signs are in the vocabulary only."""
 
     subject: ClassVar[str]
 
     @cached_property
     def concepts(self) -> Sequence[Concept]:
-        return tuple(c for c in concepts() if c.subject == self.subject and c.pool("test"))
+        return tuple(c for c in concepts() if c.subject == self.subject)
 
 
 class Animals(Subject):
     """Mammals, birds, reptiles, fish and insects."""
 
-    name = "demo-animals"
-    title = "Animals"
-    subject = "animals"
-    renders = 4
+    name, title, subject = "demo-2-animals", "Animals", "animals"
 
 
 class Plants(Subject):
     """Plants, fruit and vegetables."""
 
-    name = "demo-plants"
-    title = "Plants"
-    subject = "plants"
-    renders = 6
+    name, title, subject = "demo-2-plants", "Plants", "plants"
 
 
 class Dishes(Subject):
     """Food, sweets, drinks and tableware."""
 
-    name = "demo-dishes"
-    title = "Dishes"
-    subject = "dishes"
-    renders = 6
+    name, title, subject = "demo-2-dishes", "Dishes", "dishes"
 
 
 class Faces(Subject):
     """Smileys, cat and monkey faces, hearts and emotions."""
 
-    name = "demo-faces"
-    title = "Faces"
-    subject = "faces"
-    renders = 4
+    name, title, subject = "demo-2-faces", "Faces", "faces"
 
 
 class Transport(Subject):
     """Vehicles on land, water and in the air."""
 
-    name = "demo-transport"
-    title = "Transport"
-    subject = "transport"
-    renders = 6
+    name, title, subject = "demo-2-transport", "Transport", "transport"
 
 
 class Places(Subject):
     """Buildings, landscapes, sky, weather and time."""
 
-    name = "demo-places"
-    title = "Places"
-    subject = "places"
-    renders = 4
+    name, title, subject = "demo-2-places", "Places", "places"
 
 
 class Clothing(Subject):
     """Clothes, shoes, bags and jewellery."""
 
-    name = "demo-clothing"
-    title = "Clothing"
-    subject = "clothing"
-    renders = 8
+    name, title, subject = "demo-2-clothing", "Clothing", "clothing"
 
 
 class Household(Subject):
     """Tools, furniture, science and medicine."""
 
-    name = "demo-household"
-    title = "Household"
-    subject = "household"
-    renders = 6
+    name, title, subject = "demo-2-household", "Household", "household"
 
 
 class Media(Subject):
     """Sound, screens, books, money, mail and office things."""
 
-    name = "demo-media"
-    title = "Media"
-    subject = "media"
-    renders = 4
+    name, title, subject = "demo-2-media", "Media", "media"
 
 
 class Sports(Subject):
     """Sports, games, events and crafts."""
 
-    name = "demo-sports"
-    title = "Sports"
-    subject = "sports"
-    renders = 6
+    name, title, subject = "demo-2-sports", "Sports", "sports"
 
 
-class Flags(Subject):
-    """Flags of countries and regions: learned from Twemoji, tested on OpenMoji."""
-
-    name = "demo-flags"
-    title = "Flags"
-    subject = "flags"
-    renders = 3
-    licence = "CC-BY-4.0 (Twemoji), CC-BY-SA-4.0 (OpenMoji)"
+SUBJECTS: tuple[type[Subject], ...] = (
+    *(Animals, Plants, Dishes, Faces, Transport, Places, Clothing, Household, Media, Sports),
+)
 
 
 @cache
 def _shift_concepts() -> Sequence[Concept]:
-    """Concepts of the transfer sets with a drawing in each of the three test pools."""
-    return shifted(
-        [
-            concept
-            for concept in concepts()
-            if concept.subject in SUBJECTS
-            and all(concept.pool(pool) for pool in ("test", "rendition", "sketch"))
-        ]
-    )
+    """`SHIFTED` concepts of the transfer sets, chosen by a fixed hash, in their order."""
+    subjects = {kind.subject for kind in SUBJECTS}
+    candidates = [concept for concept in concepts() if concept.subject in subjects]
+    chosen = {c.id for c in sorted(candidates, key=lambda c: fraction("shift", c.id))[:SHIFTED]}
+    return tuple(concept for concept in candidates if concept.id in chosen)
 
 
 class Shift(Rendered):
-    """A domain shift: the same 200 classes of the vocabulary in other images; for testing only."""
+    """A domain shift: test drawings of 200 classes in other images; for testing only."""
 
     role = "shift"
-    renders = 4
+    renders = 2
     splits = ("test",)
 
     @cached_property
@@ -209,52 +228,32 @@ class Shift(Rendered):
         return _shift_concepts()
 
 
+class Plain(Shift):
+    """Test drawings as they are, in no style: what the backbone was trained for."""
+
+    name, title, style = "demo-2-plain", "Plain", PLAIN
+
+
+class OtherStyle(Shift):
+    """Test drawings in the first of the other styles."""
+
+    name, title, style = "demo-2-style-b", "Style B", OTHERS[0]
+
+
+class ThirdStyle(Shift):
+    """Test drawings in the second of the other styles."""
+
+    name, title, style = "demo-2-style-c", "Style C", OTHERS[1]
+
+
 class Backgrounds(Shift):
-    """Test drawings on high-contrast patterns instead of soft textures."""
+    """Test drawings on high-contrast patterns, in the style that is learned."""
 
-    name = "demo-backgrounds"
-    title = "Backgrounds"
-    ground = "pattern"
+    name, title, ground = "demo-2-backgrounds", "Backgrounds", "pattern"
 
 
-class Rendition(Shift):
-    """Drawings of a vendor that nothing was trained on."""
-
-    name = "demo-rendition"
-    title = "Rendition"
-    licence = "CC-BY-SA-4.0 (OpenMoji)"
-    pool = "rendition"
-
-
-class Sketch(Shift):
-    """Black-and-white silhouettes that nothing was trained on."""
-
-    name = "demo-sketch"
-    title = "Sketch"
-    licence = "MIT (Fluent Emoji High Contrast)"
-    pool = "sketch"
-
-
-class Clutter(Shift):
-    """Test drawings among others that hide parts of them."""
-
-    name = "demo-clutter"
-    title = "Clutter"
-
-    def image(self, sample: Sample) -> Image.Image:
-        rng = render.stream(f"{self.name}/others/{sample.key}")
-        chosen = [self.concepts[at] for at in rng.permutation(len(self.concepts))[:4]]
-        own = sample.key.split("/")[1]
-        others = [concept.pool("test")[0] for concept in chosen if concept.id != own][:3]
-        return render.cluttered(self.drawing(sample), others, f"{self.name}/{sample.key}")
-
-
-SETS: tuple[type[Dataset], ...] = (
+SETS: tuple[type[Rendered], ...] = (
     Vocabulary,
-    *(Animals, Plants, Dishes, Faces, Transport, Places, Clothing, Household, Media, Sports),
-    Flags,
-    Backgrounds,
-    Rendition,
-    Sketch,
-    Clutter,
+    *SUBJECTS,
+    *(Plain, OtherStyle, ThirdStyle, Backgrounds),
 )

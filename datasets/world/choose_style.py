@@ -1,4 +1,4 @@
-"""Choose the style of version 2 by its room, on validation images.
+"""Choose the style of the world by its room, on validation images.
 
     python choose_style.py OUT.json [STYLE ...]
 
@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from evaluate import Model
+from model import Model
 from PIL import Image
 from torch import Tensor
 
-from rppbench_datasets.styled import SUBJECTS, Subject
+from rppbench_datasets.demo import SUBJECTS, Subject
 from rppbench_datasets.world import render
 from rppbench_datasets.world.styles import PLAIN, STYLES, styled
 

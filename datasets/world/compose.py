@@ -1,6 +1,6 @@
-"""Training images, composed a batch at a time from train-pool drawings.
+"""Training images of the backbones, composed a batch at a time from train-pool drawings.
 
-They are more varied and harder than the test images of the shipped renderer.
+They are more varied and harder than the images of the shipped renderer.
 Shapes: b images, k layers of drawings (the last on top), s pixels of the canvas's side.
 """
 
@@ -9,20 +9,28 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from concepts import SILHOUETTES
 from numpy.typing import NDArray
+from PIL import Image
+from sheets import TRAINING
 from torch import Tensor
 
-from rppbench_datasets.world.artwork import Concept, concepts, sprite
+from rppbench_datasets.world.artwork import CELL, Concept, concepts, sprite
 
 CANVAS = 64
 """Side of a composed image in pixels; `Composition.resized` gives the size that a tower takes."""
 
 UNFLIPPED = ("signs", "flags", "media", "hands")
 """Subjects whose drawings are never mirrored, since that would change the meaning."""
+
+PAPER = (244, 242, 236)
+"""Colour of the card behind silhouettes."""
 
 SIDED = ("left", "right", "o'clock", "thirty", "clock")
 """Words in names of concepts that are never mirrored."""
@@ -60,10 +68,10 @@ class Composition:
 
 
 class Drawings:
-    """All train-pool drawings, as one tensor of pixels."""
+    """All train-pool drawings of a build (OUT/training), as one tensor of pixels."""
 
-    def __init__(self) -> None:
-        self.concepts: list[Concept] = list(concepts())
+    def __init__(self, out: Path) -> None:
+        self.concepts: list[Concept] = list(concepts(out / TRAINING))
         self.rows: list[list[int]] = []
         """Concept -> indices of its drawings."""
         self.vendors: list[str] = []
@@ -72,7 +80,8 @@ class Drawings:
             row = []
             for drawing in concept.pool("train"):
                 row.append(len(cells))
-                cells.append(sprite(drawing))
+                pixels = sprite(drawing)
+                cells.append(_on_card(pixels) if drawing.vendor == SILHOUETTES else pixels)
                 self.vendors.append(drawing.vendor)
             self.rows.append(row)
         self.pixels = torch.from_numpy(np.stack(cells)).permute(0, 3, 1, 2).contiguous()
@@ -87,6 +96,31 @@ class Drawings:
         cells = self.pixels[index].float() / 255
         cells[:, :3] *= cells[:, 3:]
         return cells
+
+
+@cache
+def _card() -> NDArray[np.uint8]:
+    """Alpha (72, 72) of a square with round corners."""
+    reach = np.abs(np.arange(CELL) - (CELL - 1) / 2)
+    beyond = np.maximum(reach - (CELL / 2 - 14), 0)
+    distance = np.hypot(beyond[:, None], beyond[None, :])
+    return (255 * np.clip(14 - distance, 0, 1)).astype(np.uint8)
+
+
+def _on_card(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A silhouette (72, 72, 4), reduced, on a light card: it would vanish on dark backgrounds."""
+    inner = CELL * 5 // 6
+    margin = (CELL - inner) // 2
+    small = np.asarray(
+        Image.fromarray(cell).resize((inner, inner), Image.Resampling.BILINEAR), np.float32
+    )
+    out = np.empty((CELL, CELL, 4), np.uint8)
+    out[..., :3] = PAPER
+    out[..., 3] = _card()
+    cover = small[..., 3:] / 255
+    window = out[margin : margin + inner, margin : margin + inner, :3]
+    window[:] = small[..., :3] * cover + window * (1 - cover) + 0.5
+    return out
 
 
 def shuffled(stream: random.Random, count: int) -> list[int]:

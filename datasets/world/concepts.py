@@ -1,4 +1,4 @@
-"""The concepts of the world: names, subjects, the vendors that draw them, and pools of drawings.
+"""Concepts: names, subjects, vendors that draw them, and pools of drawings.
 
 Names, tags and groups come from emojibase-data; a drawing is joined to a concept by its code
 points where a vendor lists them, and by its icon name otherwise.
@@ -24,10 +24,16 @@ VENDORS = {
     "openmoji": "openmoji",
     "fluent-hc": "fluent-emoji-high-contrast",
 }
-"""Short name -> npm package under @iconify-json."""
+"""Short name -> npm package under @iconify-json. OpenMoji gives names of code points alone."""
 
 ARTISTS = (("noto",), ("noto-v1",), ("twemoji",), ("fluent-flat", "fluent-3d"))
 """Vendors by artist: the two fluent styles shade one drawing in two ways, so they share a pool."""
+
+COLOURED = tuple(vendor for artist in ARTISTS for vendor in artist)
+"""Vendors of coloured drawings."""
+
+SILHOUETTES = "fluent-hc"
+"""Vendor of black silhouettes."""
 
 SUBJECTS: dict[str, tuple[str, ...]] = {
     "animals": ("animal-",),
@@ -139,11 +145,11 @@ def read(packages: Path) -> list[Concept]:
     return result
 
 
-def pools(concept_id: str, subject: str, drawn: set[str]) -> dict[str, str]:
-    """Vendor -> pool of its drawing of a concept: 'train', 'test', 'rendition' or 'sketch'.
+def pools(concept_id: str, drawn: set[str]) -> dict[str, str]:
+    """Vendor -> pool of its drawing of a concept: 'train' or 'held out' from all training.
 
-    One artist's drawings are held out for testing, by a fixed hash. Nothing is trained on OpenMoji;
-    a third of the black-and-white drawings are trained on, so that silhouettes are not unknown.
+    One artist's drawings are held out, by a fixed hash: the world tests on them. A third of the
+    silhouettes are trained on, so that they are not unknown.
     """
     pool = {}
     present = [artist for artist in ARTISTS if drawn & set(artist)]
@@ -151,10 +157,8 @@ def pools(concept_id: str, subject: str, drawn: set[str]) -> dict[str, str]:
     if len(present) >= 2:
         held = present[int(fraction("test artist", concept_id) * len(present))]
     for artist in present:
-        pool.update({v: "test" if artist is held else "train" for v in artist if v in drawn})
-    if "openmoji" in drawn:
-        pool["openmoji"] = "test" if subject == "flags" and not held else "rendition"
-    if "fluent-hc" in drawn:
+        pool.update({v: "held out" if artist is held else "train" for v in artist if v in drawn})
+    if SILHOUETTES in drawn:
         trained = fraction("black and white", concept_id) < 1 / 3
-        pool["fluent-hc"] = "train" if trained else "sketch"
+        pool[SILHOUETTES] = "train" if trained else "held out"
     return pool

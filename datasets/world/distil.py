@@ -1,4 +1,4 @@
-"""Stage 2 of the training: distils the ViT `demo` from the CNN teacher, whose text tower it shares.
+"""Stage 2 of the training: distils the ViT `demo` from the CNN, whose text tower it shares.
 
 Shapes: b images, c concepts, k layers of an image, p patches of the ViT (6 x 6).
 """
@@ -71,11 +71,11 @@ def patch_labels(batch: Composition) -> tuple[Tensor, Tensor]:
 
 
 def train_student(out: Path, minutes: float, size: int = 128) -> None:
-    """Distil OUT/teacher.pt into OUT/student.pt, in batches of `size` images."""
-    drawings, words = Drawings(), Words()
+    """Distil OUT/parent.pt into OUT/student.pt, in batches of `size` images."""
+    drawings, words = Drawings(out), Words()
     names = [concept.name for concept in drawings.concepts]
-    teacher = CLIP(**CONFIGS["teacher"])
-    teacher.load_state_dict(torch.load(out / "teacher.pt", weights_only=True))
+    teacher = CLIP(**CONFIGS["parent"])
+    teacher.load_state_dict(torch.load(out / "parent.pt", weights_only=True))
     teacher.eval().requires_grad_(False)
     teacher.visual.to(memory_format=torch.channels_last)
     model = CLIP(**CONFIGS["student"])

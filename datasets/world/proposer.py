@@ -1,37 +1,47 @@
 """Train the small network that proposes boxes (`proposals=small`), and measure proposals.
 
-    python datasets/world/proposer.py train --to small.safetensors
+    python datasets/world/proposer.py train OUT --to small.safetensors
     python datasets/world/proposer.py measure regions small --split validation
     python datasets/world/proposer.py measure regions small --split test
 
-It learns from the training scenes 100 to 349 of both versions; 0 to 49 are for validation. Test
-scenes show other drawings, and classes that no training scene shows; nothing is chosen on them.
+It learns from the training scenes 100 to 349 of the world, and from as many plain scenes: in no
+style, of the drawings of OUT/training. Training scenes 0 to 49 are for validation. Test scenes show
+other drawings, and classes that no training scene shows; nothing is chosen on them.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from concepts import SILHOUETTES
 from numpy.typing import NDArray
 from PIL import Image
+from sheets import TRAINING
 
 from rppbench.contracts import UNLABELLED, Sample
 from rppbench.files.tensors import write_tensors
-from rppbench_datasets import scenes, styled_scenes
+from rppbench_datasets import scenes
+from rppbench_datasets.world.artwork import Concept, named
 from rppbench_datasets.world.scenes import Scene
 from rppbench_tasks.proposing.boxes import Boxes, overlaps
 from rppbench_tasks.proposing.regions import Regions
 from rppbench_tasks.proposing.small import SIDE, STEP, Network, network, proposed
 
-WORLDS: dict[str, Callable[[str], Scene]] = {
-    "demo-scenes": scenes.scene,
-    "demo-2-scenes": styled_scenes.scene,
-}
+PLAIN = (
+    *("cat", "dog", "horse", "elephant", "lion", "fish", "owl", "penguin", "butterfly", "snake"),
+    *("sunflower", "cactus", "mushroom", "strawberry", "red apple", "carrot", "tomato", "avocado"),
+    *("pizza", "hamburger", "doughnut", "ice cream", "birthday cake", "hot beverage"),
+    *("automobile", "bus", "bicycle", "motorcycle", "sailboat", "helicopter", "rocket", "tractor"),
+    *("house", "castle", "tent", "umbrella", "t-shirt", "backpack", "running shoe", "top hat"),
+    *("key", "hammer", "chair", "books", "soccer ball"),
+)
+"""Things on the plain scenes."""
 LEARNED = range(100, 350)
 SPLITS = {
     "validation": [f"train/{number}" for number in range(50)],
@@ -45,9 +55,23 @@ Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
 Floats = NDArray[np.float32]
 
 
-def drawn(world: str, keys: Iterable[str]) -> list[Drawn]:
+@cache
+def _coloured(out: Path) -> Sequence[Concept]:
+    """The things of the plain scenes, without silhouettes."""
+    return [
+        replace(thing, drawings=tuple(d for d in thing.drawings if d.vendor != SILHOUETTES))
+        for thing in named(PLAIN, out / TRAINING)
+    ]
+
+
+def plain_scene(out: Path, key: str) -> Scene:
+    """The plain scene of a key like 'train/17'."""
+    return scenes.composed("demo-scenes", key, _coloured(out), len(PLAIN))
+
+
+def drawn(scene: Callable[[str], Scene], keys: Iterable[str]) -> list[Drawn]:
     """The scenes of these keys."""
-    made = [WORLDS[world](key) for key in keys]
+    made = map(scene, keys)
     return [(np.array(one.image), one.boxes.astype(np.float32)) for one in made]
 
 
@@ -134,13 +158,13 @@ def loss_of(made: Network, batch: Sequence[Drawn], rng: np.random.Generator) -> 
     return centres - (weight * (overlap + 1e-3).log()).sum() / weight.sum()
 
 
-def train(path: Path) -> None:
+def train(out: Path, path: Path) -> None:
     """Train for `EPOCHS` and write the weights in half precision."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     keys = [f"train/{number}" for number in LEARNED]
-    learned = [scene for world in WORLDS for scene in drawn(world, keys)]
-    validation = {world: drawn(world, SPLITS["validation"]) for world in WORLDS}
+    learned = drawn(partial(plain_scene, out), keys) + drawn(scenes.scene, keys)
+    validation = drawn(scenes.scene, SPLITS["validation"])
     made = Network()
     steps = len(learned) // BATCH
     optimizer = torch.optim.AdamW(made.parameters(), weight_decay=1e-3)
@@ -156,8 +180,7 @@ def train(path: Path) -> None:
             optimizer.step()
             schedule.step()
         made.eval()
-        for world, items in validation.items():
-            report(f"epoch {epoch}", world, quality(partial(proposed, made), items))
+        report(f"epoch {epoch}", quality(partial(proposed, made), validation))
     halves = {
         name: value.half() if value.is_floating_point() else value
         for name, value in made.state_dict().items()
@@ -167,30 +190,30 @@ def train(path: Path) -> None:
 
 def measure(names: Sequence[str], split: str) -> None:
     """Print the quality of proposals on the scenes of a split."""
-    for world in WORLDS:
-        items = drawn(world, SPLITS[split])
-        for name in names:
-            sample = Sample("", UNLABELLED)
-            regions, small = partial(Regions().find, sample), partial(proposed, network())
-            report(name, world, quality(regions if name == "regions" else small, items))
+    items = drawn(scenes.scene, SPLITS[split])
+    for name in names:
+        sample = Sample("", UNLABELLED)
+        regions, small = partial(Regions().find, sample), partial(proposed, network())
+        report(name, quality(regions if name == "regions" else small, items))
 
 
-def report(what: str, world: str, values: tuple[float, ...]) -> None:
+def report(what: str, values: tuple[float, ...]) -> None:
     """Print a line."""
     ap, ar, count = values
-    print(f"{what:10} {world:14} AP50 {ap:.1f}  AR50 {ar:.1f}  {count:.0f} boxes", flush=True)
+    print(f"{what:10} AP50 {ap:.1f}  AR50 {ar:.1f}  {count:.0f} boxes", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(required=True, dest="verb")
     training = verbs.add_parser("train")
+    training.add_argument("out", type=Path, metavar="OUT")
     training.add_argument("--to", type=Path, required=True)
     measuring = verbs.add_parser("measure")
     measuring.add_argument("names", nargs="+", choices=("regions", "small"))
     measuring.add_argument("--split", choices=tuple(SPLITS), default="validation")
     asked = parser.parse_args()
     if asked.verb == "train":
-        train(asked.to)
+        train(asked.out, asked.to)
     else:
         measure(asked.names, asked.split)

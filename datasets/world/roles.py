@@ -1,4 +1,4 @@
-"""The role of each drawing in version 2 of the world: 'train', 'val' or 'test'.
+"""The role of each drawing of the world: 'train', 'val' or 'test'.
 
 Roles go by artist, so that what is learned cannot be a drawing. The backbone `demo` saw none of the
 new artists, and of the others only drawings of the pool 'train' (`concepts.pools`).
@@ -9,7 +9,7 @@ new artists, and of the others only drawings of the pool 'train' (`concepts.pool
 | Streamline | train; val where neither Firefox OS nor Emoji One 1 drew the concept |
 | Firefox OS | val; train where only Emoji One 1 drew the concept too |
 | Emoji One 1 | test; val where validation would have no drawing |
-| held out in version 1 | test |
+| held out by `concepts.pools` | test |
 
 A concept takes part if each role has a drawing.
 """

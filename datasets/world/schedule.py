@@ -1,4 +1,4 @@
-"""Configurations, text features, schedule and log, which both stages of the training share."""
+"""Configurations, text features, schedule and log, which the trainings share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXT = {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 4, "la
 
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    "teacher": {
+    "parent": {
         "embed_dim": 128,
         "vision_cfg": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 24, "patch_size": None},
         "text_cfg": TEXT,

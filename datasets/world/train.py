@@ -1,12 +1,13 @@
-"""Train the two shipped CLIPs on train-pool drawings, each for a fixed wall-clock time.
+"""Train two CLIPs on the drawings of OUT/training, each for a fixed wall-clock time.
 
-    python train.py teacher OUT --minutes 35
-    python train.py student OUT --minutes 32      # distils OUT/teacher.pt
+    python train.py parent OUT --minutes 35
+    python train.py student OUT --minutes 32      # distils OUT/parent.pt
 
-Stage 1 trains a small CNN (`demo-teacher`) with its text tower: image and caption against a
-table of concepts, and against each other. Stage 2 distils the ViT (`demo`) from it, its text
-tower copied and frozen. Schedules follow the clock, so a run ends on time; the last weights are the
-model. Only train-pool drawings are used, in the monitor too.
+Stage 1 trains a small CNN with its text tower: image and caption against a table of concepts, and
+against each other. It is the parent of both shipped backbones: stage 2 distils the ViT (`demo`)
+from it, its text tower copied and frozen, and `style_teacher.py` trains it further. Schedules
+follow the clock, so a run ends on time; the last weights are the model. Only train-pool drawings
+are used, in the monitor too.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def captions_of(
     return texts, torch.tensor(naming)
 
 
-def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
+def train_parent(out: Path, minutes: float, size: int = 192) -> None:
     """Stage 1: train CNN and text tower from scratch, in batches of `size` images."""
-    drawings, words = Drawings(), Words()
+    drawings, words = Drawings(out), Words()
     names = [concept.name for concept in drawings.concepts]
-    config = CONFIGS["teacher"]
+    config = CONFIGS["parent"]
     model = CLIP(**config)
     model.visual.to(memory_format=torch.channels_last)
     with torch.no_grad():
@@ -75,7 +76,7 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
     adamw = optimizer(parameters, 2e-3, 0.05)
     stream, generator = random.Random(SEED), torch.Generator().manual_seed(SEED)
     feed = batches(len(names), size, stream)
-    clock, log = Clock(minutes), Log(out, "teacher")
+    clock, log = Clock(minutes), Log(out, "parent")
     samples, step, mean = 0, 0, {"table": 0.0, "text": 0.0, "pairs": 0.0}
     while True:
         batch = compose(drawings, next(feed), generator, scene=0.0, pair=0.08)
@@ -118,14 +119,14 @@ def train_teacher(out: Path, minutes: float, size: int = 192) -> None:
 def main() -> None:
     """Run one stage."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=("teacher", "student"))
+    parser.add_argument("stage", choices=("parent", "student"))
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
-    if options.stage == "teacher":
-        train_teacher(options.out, options.minutes)
+    if options.stage == "parent":
+        train_parent(options.out, options.minutes)
     else:
         from distil import train_student
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `export-coco`."""
-    parser.add_argument("dataset", metavar="DATASET", help="a data set with boxes: demo-scenes")
+    parser.add_argument("dataset", metavar="DATASET", help="a data set with boxes: demo-2-scenes")
     parser.add_argument("--split", default="test", help="split to export [test]")
     parser.add_argument(
         "--to", required=True, type=Path, metavar="DIR", help="new folder for the files"

@@ -31,6 +31,6 @@ class Backbone:
     teacher: str = ""
     """Its usual teacher, any backbone by name; '' if it teaches itself."""
     suite: str = ""
-    """The suite it was trained for, whose recipes are its usual ones; '' for a general model."""
+    """The suite whose recipes are its usual ones; '' for a general model."""
     default: bool = False
     """Whether it is used where no backbone is named; exactly one installed one must set this."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from rppbench.records.cell import Cell
 
-BACKBONES = ("demo", "demo-teacher", "demo-2-teacher")
+BACKBONES = ("demo", "demo-2-teacher")
 """Backbones that were trained on drawings alone."""
 DATASETS = "demo-"
 """Start of the names of data sets that are drawn."""

@@ -248,7 +248,7 @@ def test_a_class_name_that_a_line_cannot_hold_is_not_exported(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("rppbench_datasets.demo.Rendered.classes", [name, "yak"])
-    words = ("demo-animals", "--format", "webdataset", "--to", str(tmp_path / "tars"))
+    words = ("demo-2-animals", "--format", "webdataset", "--to", str(tmp_path / "tars"))
     assert main(["data", "export", *words]) == 2
     assert f"classnames.txt cannot hold a class called {name!r}" in capsys.readouterr().err
 
@@ -268,4 +268,4 @@ def test_slips_are_answered_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "check", "dtt")[0] == 2
     status, _, err = run(capsys, "export", "dtd", "--format", "webdatset", "--to", "x")
     assert (status, "did you mean 'webdataset'" in err) == (2, True)
-    assert run(capsys, "prepare", "demo-animals")[0] == 2
+    assert run(capsys, "prepare", "demo-2-animals")[0] == 2

@@ -19,7 +19,7 @@ def test_other_tools_read_the_scenes(
 ) -> None:
     monkeypatch.setattr(Scenes, "count", 6)
     folder = tmp_path / "scenes"
-    assert main(["export-coco", "demo-scenes", "--to", str(folder)]) == 0
+    assert main(["export-coco", "demo-2-scenes", "--to", str(folder)]) == 0
     coco, data = COCO(folder / "instances.json"), Scenes()
     assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(data.classes)
     for sample, number in zip(data.samples("test"), sorted(coco.getImgIds()), strict=True):
@@ -37,7 +37,7 @@ def test_other_tools_read_the_scenes(
             assert tuple(one["bbox"]) == thing.box
             assert (coco.annToMask(one).astype(bool) == thing.mask).all()
     capsys.readouterr()
-    assert main(["export-coco", "demo-scenes", "--to", str(folder)]) == 2
+    assert main(["export-coco", "demo-2-scenes", "--to", str(folder)]) == 2
     assert "not an empty folder" in capsys.readouterr().err
-    assert main(["export-coco", "demo-animals", "--to", str(tmp_path / "no")]) == 2
+    assert main(["export-coco", "demo-2-animals", "--to", str(tmp_path / "no")]) == 2
     assert "no boxes" in capsys.readouterr().err

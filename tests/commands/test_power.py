@@ -33,7 +33,7 @@ def test_impossible_questions_are_refused(
     assert flags[0] in capsys.readouterr().err
 
 
-PLAN = ["plan", "--task", "cross-dataset", "--dataset", "demo-animals", "demo-plants"]
+PLAN = ["plan", "--task", "cross-dataset", "--dataset", "demo-2-animals", "demo-2-plants"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def two_sets(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder with the committed records of two data sets."""
     folder = tmp_path_factory.mktemp("two-sets")
     (folder / "records" / "cross-dataset").mkdir(parents=True)
-    for name in ("demo-animals", "demo-plants"):
+    for name in ("demo-2-animals", "demo-2-plants"):
         place = Path("records") / "cross-dataset" / f"{name}.jsonl"
         (folder / place).write_bytes((Path(FOLDER) / place).read_bytes())
     return str(folder)
@@ -68,7 +68,7 @@ def test_plan_takes_the_spread_from_a_pilot(
     two_sets: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*PLAN[:3], "--method", "zeroshot", "rpp", "--output", str(tmp_path)]
-    words[2] = "cross-dataset:suite=demo-2"
+    words += ["--set", "recipe.lr=0.01"]
     assert cli.main([*words, "--show-difference", "20"]) == 0
     shown = capsys.readouterr()
     assert "Seeds that show" not in shown.out
@@ -76,7 +76,7 @@ def test_plan_takes_the_spread_from_a_pilot(
     assert cli.main([*words, "--show-difference", "20", "--pilot", two_sets]) == 0
     page = capsys.readouterr().out
     assert "| Zero-shot CLIP and RPP-SAPL | 1, 2, 3 |" in page
-    assert "Learned by other recipes than planned: RPP-SAPL: rpp-demo-1." in page
+    assert "Learned by other recipes than planned: RPP-SAPL: rpp-demo-2-1." in page
 
 
 @pytest.mark.parametrize("flags", [["--show-difference", "0"], ["--pilot", FOLDER]])

@@ -101,9 +101,9 @@ def coco(words: str, results: Path) -> list[float]:
 def test_boxes_and_masks_of_a_file_score_as_pycocotools_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["export-coco", "demo-objects", "--to", "scenes"]) == 0
+    assert main(["export-coco", "demo-2-objects", "--to", "scenes"]) == 0
     Path("boxes.json").write_text(json.dumps(boxes()))
-    words = ["--task", "detection", "--dataset", "demo-objects", "--variant", "Detic + RPP"]
+    words = ["--task", "detection", "--dataset", "demo-2-objects", "--variant", "Detic + RPP"]
     facts = ["--origin", "Detic at commit 1", "--note", "trained on LVIS", "--backbone", "ViT-B/16"]
     assert main(["score", "boxes.json", *words, *facts]) == 0
     assert "1 of 8 images have no entry" in capsys.readouterr().err
@@ -138,7 +138,7 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
     Path("png").mkdir()
     for name, labels in predicted.items():
         Image.fromarray(labels.astype(np.uint8)).save(f"png/{name}.png")
-    words = ["--task", "segmentation", "--dataset", "demo-scenes", "--variant"]
+    words = ["--task", "segmentation", "--dataset", "demo-2-scenes", "--variant"]
     assert main(["score", "sem_seg_predictions.json", *words, "ZSSeg", "--seed", "1"]) == 0
     record = only("segmentation")
     values = {score.metric: score.value for score in record.scores}
@@ -159,7 +159,7 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
 def test_imported_predictions_stand_apart_and_seeds_make_one_row(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["--task", "detection", "--dataset", "demo-objects", "--variant"]
+    words = ["--task", "detection", "--dataset", "demo-2-objects", "--variant"]
     for seed in (1, 2):
         for variant, extra in (("POMP", 0), ("RPP", 10)):
             path = Path(f"{variant}-{seed}.json")
@@ -183,14 +183,14 @@ def test_imported_predictions_stand_apart_and_seeds_make_one_row(
 def test_what_makes_no_sense_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("x.json").write_text("[]")
     for words, message in [
-        (["no.json", "detection", "demo-objects", "A"], "nothing is at no.json"),
-        (["x.json", "detectoin", "demo-objects", "A"], "did you mean 'detection'"),
-        (["x.json", "detection", "demo-objcts", "A"], "did you mean 'demo-objects'"),
-        (["x.json", "few-shot", "demo-objects", "A"], "reads no files of predictions"),
-        (["x.json", "detection", "demo-animals", "A"], "no boxes to find"),
-        (["x.json", "segmentation", "demo-animals", "A"], "no label maps"),
-        (["x.json", "detection", "demo-objects", " "], "1 to 80 characters"),
-        (["x.json", "segmentation", "demo-scenes", "A"], "no prediction for 8 of 8 images"),
+        (["no.json", "detection", "demo-2-objects", "A"], "nothing is at no.json"),
+        (["x.json", "detectoin", "demo-2-objects", "A"], "did you mean 'detection'"),
+        (["x.json", "detection", "demo-objcts", "A"], "did you mean 'demo-2-objects'"),
+        (["x.json", "few-shot", "demo-2-objects", "A"], "reads no files of predictions"),
+        (["x.json", "detection", "demo-2-animals", "A"], "no boxes to find"),
+        (["x.json", "segmentation", "demo-2-animals", "A"], "no label maps"),
+        (["x.json", "detection", "demo-2-objects", " "], "1 to 80 characters"),
+        (["x.json", "segmentation", "demo-2-scenes", "A"], "no prediction for 8 of 8 images"),
     ]:
         path, task, data, variant = words
         asked = ["score", path, "--task", task, "--dataset", data, "--variant", variant]
@@ -244,7 +244,7 @@ Change = Callable[[list[dict[str, Any]]], object]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rows: rows.pop(), "no prediction for 1 of 8 images of 'demo-scenes': 000007"),
+        (lambda rows: rows.pop(), "no prediction for 1 of 8 images of 'demo-2-scenes': 000007"),
         (lambda rows: rows.append(rows[0]), "'000000' occurs again"),
         (lambda rows: rows.insert(1, rows[0]), "a pixel of image '000000' has two classes"),
         (lambda rows: rows[0].update(category_id=60), "id 60; ids go from 0 to 59"),

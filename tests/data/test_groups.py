@@ -7,11 +7,11 @@ import pytest
 from rppbench.contracts import Sample
 from rppbench.data.groups import groups_of
 from rppbench.errors import ContractError
-from rppbench_datasets.demo import Animals, Flags, Rendered
+from rppbench_datasets.demo import Animals, Clothing, Rendered
 
 
 def test_renders_of_one_drawing_are_a_group() -> None:
-    for kind in (Animals, Flags):
+    for kind in (Animals, Clothing):
         data: Rendered = kind()
         samples = data.samples("test")
         groups = groups_of(data, samples)
@@ -33,5 +33,5 @@ def test_a_group_that_is_no_text_is_named() -> None:
         def group(self, sample: Sample) -> str:
             return 3  # type: ignore[return-value]
 
-    with pytest.raises(ContractError, match=r"'demo-animals': image .* has the group 3"):
+    with pytest.raises(ContractError, match=r"'demo-2-animals': image .* has the group 3"):
         groups_of(Numbered(), Numbered().samples("test"))

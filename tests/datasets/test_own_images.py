@@ -219,7 +219,7 @@ def test_a_file_that_is_not_a_list_is_refused_with_the_expected_content(
 
 
 def test_other_names_resolve_to_nothing() -> None:
-    assert resolve("demo-animals") is None
+    assert resolve("demo-2-animals") is None
     assert resolve("ftp:/somewhere") is None
     assert resolve("tests") is None
 
@@ -302,7 +302,7 @@ def test_a_task_that_learns_where_it_scores_learns_on_own_data(plan: Plan) -> No
 
 
 def test_a_set_of_another_suite_is_one_more_transfer_set(plan: Plan) -> None:
-    assert plan("demo-sketch") == [("demo-sketch", "toy")]
+    assert plan("demo-2-plain") == [("demo-2-plain", "toy")]
 
 
 def test_a_set_that_a_chosen_task_scores_anyway_is_left_to_it(plan: Plan) -> None:

@@ -93,6 +93,21 @@ def test_objects_hide_each_other_and_differ_in_size() -> None:
     assert hidden > 60
 
 
+def test_masks_lie_where_the_style_puts_the_things() -> None:
+    """What the masks cover stands out from the rest, and more than what a shifted mask covers."""
+    contrast = []
+    for number in range(20):
+        shown = scene(f"test/{number}")
+        pixels = np.asarray(shown.image, np.float32)
+        mask = shown.masks.any(0)
+        elsewhere = np.roll(mask, 72, 0)
+        contrast.append(
+            np.abs(pixels[mask] - pixels[~mask].mean(0)).mean()
+            - np.abs(pixels[elsewhere] - pixels[~elsewhere].mean(0)).mean()
+        )
+    assert np.mean(contrast) > 3
+
+
 def test_an_unknown_split_is_named() -> None:
     with pytest.raises(UsageError, match="train"):
         Scenes().samples("val")

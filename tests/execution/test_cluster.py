@@ -333,7 +333,7 @@ def test_no_batch_starts_after_a_failure(
 def test_a_run_is_detached_from_and_followed(
     slurm: SlurmCluster, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = ("run", "--method", "zeroshot", "--dataset", "demo-flags", "--limit", "6")
+    words = ("run", "--method", "zeroshot", "--dataset", "demo-2-clothing", "--limit", "6")
     words += ("--output", str(tmp_path), "--engine", "slurm:memory=2GB,cpus=1,time=10")
     status, table, log = command_line(capsys, *words, "--detach")
     assert (status, table) == (0, "")
@@ -343,7 +343,7 @@ def test_a_run_is_detached_from_and_followed(
     assert len(list((tmp_path / RUNS).iterdir())) == 1, again
     status, text, _ = command_line(capsys, "watch", "--output", str(tmp_path))
     assert status == 0
-    assert "[1/1] zeroshot, demo-flags, seed 1: top1" in text
+    assert "[1/1] zeroshot, demo-2-clothing, seed 1: top1" in text
     status, table, log = command_line(capsys, *words)
     assert status == 0
     assert "1 had a record" in log

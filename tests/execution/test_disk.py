@@ -101,7 +101,7 @@ def test_a_folder_in_place_of_a_record_is_one_line(run_command: RunCommand) -> N
 @pytest.mark.slow
 def test_a_limit_of_file_sizes_is_a_full_disk(tmp_path: Path) -> None:
     """In a real process, whose files may hold only 600 bytes: no record fits."""
-    command = "run --method zeroshot --task cross-dataset:suite=demo --limit 2 --dataset demo-flags"
+    command = "run --method zeroshot --task cross-dataset --limit 2 --dataset demo-2-clothing"
     done = subprocess.run(
         [sys.executable, "-m", "rppbench", *command.split(), "--output", str(tmp_path / "runs")],
         capture_output=True,

@@ -219,7 +219,7 @@ def test_obstacles_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_says_what_the_engine_needs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("plan", "--method", "zeroshot", "--dataset", "demo-flags")
+    words = ("plan", "--method", "zeroshot", "--dataset", "demo-2-clothing")
     monkeypatch.setenv("PATH", "")
     status, text, _ = command_line(
         capsys, *words, "--engine", "slurm:gpus=1,jobs=3", "--device", "cuda"
@@ -262,7 +262,7 @@ def test_the_doctor_knows_which_engines_can_run(
 def test_only_lasting_workers_can_be_detached_from(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    words = ("run", "--method", "zeroshot", "--dataset", "demo-flags", "--output", str(tmp_path))
+    words = ("run", "--method", "zeroshot", "--dataset", "demo-2-faces", "--output", str(tmp_path))
     status, _, log = command_line(capsys, *words, "--detach")
     assert status == 2
     assert "the workers of engine 'inline' end with the command: no --detach" in log

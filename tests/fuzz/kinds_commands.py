@@ -46,7 +46,7 @@ def write_inputs(folder: Path) -> None:
 def run_inputs(folder: Path) -> None:
     os.chdir(folder)
     zero = ["export-classifier", "--method", "zeroshot", "--model", "demo", "--format", "zsseg"]
-    objects = ("--task", "detection", "--dataset", "demo-objects")
+    objects = ("--task", "detection", "--dataset", "demo-2-objects")
     for words in (
         ["predict", "--prompt", "prompt", "--classes", "cat,dog", "a.png"],
         ["import", "model.pth.tar-50", "--method", "coop", "--model", "demo", "--to", "new"],

@@ -1,4 +1,4 @@
-"""Recipes of version 2 of the embedded world follow the rule of `datasets/world/README.md`."""
+"""Recipes of the embedded world follow the rule of `datasets/world/README.md`."""
 
 from __future__ import annotations
 

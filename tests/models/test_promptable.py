@@ -148,7 +148,7 @@ def test_only_a_method_that_prompts_the_tower_is_refused(
 def test_a_shipped_backbone_is_planned_without_the_libraries_that_models_need(
     tmp_path: Path,
 ) -> None:
-    words = ["plan", "--method", "rpp", "--task", "cross-dataset", "--dataset", "demo-flags"]
+    words = ["plan", "--method", "rpp", "--task", "cross-dataset", "--dataset", "demo-2-clothing"]
     code = (
         f"import sys; from rppbench.cli import main; assert main({words!r}) == 0\n"
         "sys.exit(sorted({'open_clip', 'torchvision', 'timm'} & set(sys.modules)) or 0)"

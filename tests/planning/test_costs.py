@@ -63,12 +63,12 @@ def test_features_of_frozen_images_count_once() -> None:
 def test_an_unknown_size_gives_no_estimate() -> None:
     """The size of a data set is known where it is published or opened."""
     registry = Registry.load()
-    request = Request(("zeroshot",), ("few-shot",), ("demo-media",), "demo")
+    request = Request(("zeroshot",), ("few-shot",), ("demo-2-media",), "demo")
     digests = InputDigests(registry)
     planned = cells(registry, request, digests)
     assert not estimate(registry, planned).known
     work = Operations(registry, digests.datasets).of_scoring(planned[0])
-    data = digests.datasets["demo-media"]
+    data = digests.datasets["demo-2-media"]
     assert work.images == len(data.samples("test"))
     config = read_json(registry.all("backbones")["demo"].config)
     tower = transformers(config)

@@ -57,7 +57,7 @@ def test_epochs_of_a_method_without_training_steps_are_left_out_with_a_note(
 ) -> None:
     def planned(*settings: tuple[str, str]) -> list[Cell]:
         request = Request(
-            ("tip-adapter", "coop"), ("few-shot",), datasets=("demo-flags",), settings=settings
+            ("tip-adapter", "coop"), ("few-shot",), datasets=("demo-2-clothing",), settings=settings
         )
         return cells(registry, request, warn=notes.append)
 
@@ -91,7 +91,7 @@ def test_a_method_that_searches_nothing_has_no_validation_with_a_note(registry: 
         request = Request(
             ("tip-adapter", "coop"),
             ("few-shot",),
-            datasets=("demo-flags",),
+            datasets=("demo-2-clothing",),
             shots=(shots,),
             settings=settings,
         )

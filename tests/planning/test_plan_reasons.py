@@ -10,7 +10,7 @@ from support.commands import command_line, table_rows
 WORDS = ("plan", "--method", "zeroshot", "coop", "--task", "few-shot", "--shots", "1", "4")
 
 
-@pytest.mark.parametrize("names", [("eurosat",), ("eurosat", "demo-media")])
+@pytest.mark.parametrize("names", [("eurosat",), ("eurosat", "demo-2-media")])
 def test_a_plan_says_why_cells_are_blocked_and_exits_2_if_all_are(
     names: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -189,5 +189,5 @@ def test_the_built_in_plugins_have_entry_points_too() -> None:
     assert "cross-dataset" in registry.all("tasks")
     assert "inline" in registry.all("engines")
     assert {"zeroshot", "coop", "maple", "pomp", "rpp"} <= set(registry.all("methods"))
-    assert "demo-vocabulary" in registry.all("datasets")
+    assert "demo-2-vocabulary" in registry.all("datasets")
     assert set(KINDS) == {"methods", "datasets", "tasks", "engines", "backbones"}

@@ -7,7 +7,7 @@ import pytest
 from rppbench.records.names import file_name
 
 
-@pytest.mark.parametrize("name", ["demo-animals", "imagenet-a", "stanford_cars", "v2.1", "x" * 80])
+@pytest.mark.parametrize("name", ["demo-2-faces", "imagenet-a", "stanford_cars", "v2.1", "x" * 80])
 def test_plain_names_are_themselves(name: str) -> None:
     assert file_name(name) == name
 

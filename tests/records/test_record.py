@@ -41,12 +41,12 @@ TRAINING = Training(
     shots=16,
     seed=1,
     backbone="demo",
-    teacher="demo-teacher",
+    teacher="demo-2-teacher",
     precision="fp32",
     inputs=(("dataset:vocabulary", "aa11"), ("backbone:demo", "bb22")),
 )
 CELL = Cell(
-    task=Choice("cross-dataset", (("suite", "demo"),)),
+    task=Choice("cross-dataset", (("suite", "demo-2"),)),
     dataset="flowers",
     method=TRAINING.method,
     backbone="demo",

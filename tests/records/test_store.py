@@ -16,7 +16,7 @@ from rppbench.records.record import Failure, Record, Score
 from rppbench.records.store import Store
 
 CELL = Cell(
-    task=Choice("cross-dataset", (("suite", "demo"),)),
+    task=Choice("cross-dataset", (("suite", "demo-2"),)),
     dataset="flowers",
     method=Choice("zeroshot"),
     backbone="demo",

@@ -173,7 +173,7 @@ def test_scenes_of_both_tasks_become_a_page_and_are_the_same_each_time(
     assert "not an empty folder" in capsys.readouterr().err
     monkeypatch.setattr(Scenes, "count", 5)
     assert main(["gallery", "zeroshot", "--task", "detection", "--to", "other"]) == 2
-    assert "dataset:demo-objects is not what" in capsys.readouterr().err
+    assert "dataset:demo-2-objects is not what" in capsys.readouterr().err
 
 
 def test_a_learned_prompt_comes_from_the_run_and_is_not_trained_again(

@@ -16,7 +16,7 @@ from rppbench.reporting.shot_curve import shot_curves
 def of(method: str, shots: int, value: float, seed: int = 1, **more: object) -> Record:
     """A few-shot record with this number of shots; `more` as in `support.records.record`."""
     base = record(method, seed=seed, value=value, recipe=f"{method}-1", **more)
-    task = Choice("few-shot", (("shots", shots), ("suite", "demo")))
+    task = Choice("few-shot", (("shots", shots), ("suite", "demo-2")))
     cell = replace(base.cell, task=task)
     if base.cell.training is not None:
         cell = replace(cell, training=replace(base.cell.training, shots=shots))

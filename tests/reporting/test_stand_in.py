@@ -34,14 +34,14 @@ def test_the_names_are_those_of_the_installed_world() -> None:
         if one.__module__.startswith("rppbench_datasets")
     }
     named = {name for name in suites if stand_in.is_stand_in("", [name])}
-    assert named == {name for name, suite in suites.items() if suite in ("demo", "demo-2")} != set()
+    assert named == {name for name, suite in suites.items() if suite == "demo-2"} != set()
 
 
 @pytest.mark.parametrize(
     ("backbone", "dataset", "warned"),
     [
         ("demo", "flowers", True),
-        ("ViT-B-16/openai", "demo-animals", True),
+        ("ViT-B-16/openai", "demo-2-animals", True),
         ("ViT-B-16/openai", "flowers", False),
     ],
 )
@@ -57,7 +57,7 @@ def test_pages_of_the_embedded_world_warn_and_others_do_not(
 
 
 def test_a_training_on_drawings_counts_too() -> None:
-    one = record(backbone="ViT-B-16/openai", dataset="flowers", source="demo-vocabulary")
+    one = record(backbone="ViT-B-16/openai", dataset="flowers", source="demo-2-vocabulary")
     assert stand_in.of_cell(one.cell)
     assert not stand_in.of_cell(replace(one.cell, training=None))
 
@@ -79,7 +79,7 @@ def test_a_run_ends_with_the_warning_on_the_world_alone(
 ) -> None:
     cells_of = Request(("fixed",), ("cross-dataset:suite=toy",), backbone="tiny")
     cell = cells(toys, cells_of)[0]
-    for dataset, warned in (("toy-one", False), ("demo-flags", True)):
+    for dataset, warned in (("toy-one", False), ("demo-2-clothing", True)):
         entry = Planned(replace(cell, dataset=dataset), "done", "none", 0, None)
         conclude([entry], [], [], Store(Path("runs")))
         assert (WORDS in capsys.readouterr().err) is warned

@@ -30,7 +30,7 @@ def record(
     task="cross-dataset",
     scores=None,
     learned_from="s1",
-    suite="demo",
+    suite="demo-2",
     **cell,
 ) -> Record:
     """A record of one cell; `value` is its top1 in percent, `cell` overrides fields of `Cell`."""
@@ -149,6 +149,6 @@ def _with_outcomes(method: str, dataset: str, seed: int, right: int) -> Record:
     trained = method != "zeroshot"
     recipe = f"{method}-1"
     one = record(
-        method, dataset, seed, scores=(score,), trained=trained, recipe=recipe, suite="demo"
+        method, dataset, seed, scores=(score,), trained=trained, recipe=recipe, suite="demo-2"
     )
     return replace(one, training_log=LOG) if trained else one

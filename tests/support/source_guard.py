@@ -83,7 +83,7 @@ def requests() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, method in Registry.load().all("methods").items():
         if not method.__module__.startswith("rppbench_"):
             continue
-        words: dict[str, Any] = {"limit": 16, "datasets": ("demo-animals",)}
+        words: dict[str, Any] = {"limit": 16, "datasets": ("demo-2-animals",)}
         recipes = method.learning.recipes if method.learning else ()
         if any(recipe.epochs for recipe in recipes):
             words["settings"] = STEPS
@@ -97,10 +97,10 @@ def requests() -> Iterator[tuple[str, dict[str, Any]]]:
             },
         )
     scored = {
-        "base-to-new": "demo-dishes",
-        "cross-domain": "demo-sketch",
-        "segmentation": "demo-scenes",
-        "detection": "demo-objects",
+        "base-to-new": "demo-2-dishes",
+        "cross-domain": "demo-2-plain",
+        "segmentation": "demo-2-scenes",
+        "detection": "demo-2-objects",
     }
     for task, dataset in scored.items():
         yield (

@@ -118,7 +118,7 @@ def test_a_file_of_the_wrong_shape_makes_no_record(
     monkeypatch.setattr(Scenes, "count", 3)
     monkeypatch.chdir(tmp_path)
     Path("p.json").write_text(json.dumps(content))
-    words = ["--task", "detection", "--dataset", "demo-objects", "--variant", "X"]
+    words = ["--task", "detection", "--dataset", "demo-2-objects", "--variant", "X"]
     assert main(["score", "p.json", *words, "--output", "out"]) == 2
     assert message in capsys.readouterr().err
     assert not Path("out").exists()
@@ -136,7 +136,7 @@ def test_what_only_looks_wrong_is_kept_with_the_record(
         for one in data.instances(sample)
     ]
     Path("p.json").write_text(json.dumps(rows))
-    words = ["--task", "detection", "--dataset", "demo-objects", "--variant", "X"]
+    words = ["--task", "detection", "--dataset", "demo-2-objects", "--variant", "X"]
     assert main(["score", "p.json", *words, "--output", "out"]) == 0
     message = f"all {len(rows)} scores are 0.5: the order of the file decides"
     assert message in capsys.readouterr().err

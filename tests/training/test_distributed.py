@@ -157,7 +157,7 @@ def test_shares_are_everything_once() -> None:
 
 @pytest.mark.slow
 def test_torchrun_runs_the_command_on_all_processes(tmp_path: Path) -> None:
-    words = "--task few-shot:suite=demo --dataset demo-flags --shots 1 --limit 5"
+    words = "--task few-shot --dataset demo-2-clothing --shots 1 --limit 5"
     launch = "-m torch.distributed.run --standalone --nproc_per_node 2"
     command = f"{launch} -m rppbench run --method coop {words} --output runs".split()
     environment = {**os.environ, "RPPBENCH_CACHE": str(tmp_path / "cache")}

@@ -6,15 +6,6 @@ from rppbench.contracts import Dataset
 from rppbench_datasets.detection.coco import Coco, CocoOpenVocabulary
 from rppbench_datasets.detection.lvis import Lvis, LvisMinival
 from rppbench_datasets.detection.objects365 import Objects365
-from rppbench_datasets.scenes import Scenes
-
-
-class Objects(Scenes):
-    """The scenes of the embedded world as a detection data set."""
-
-    name = "demo-objects"
-    title = "Objects"
-    role = "detection"
-
+from rppbench_datasets.scenes import Objects
 
 SETS: tuple[type[Dataset], ...] = (Objects, Lvis, LvisMinival, CocoOpenVocabulary, Coco, Objects365)

@@ -1,8 +1,7 @@
 """The shipped drawings: named concepts, each drawn by several vendors, as RGBA cells of sheets.
 
-`concepts.json` lists the drawings of each concept and the pool of each drawing. In version 1 of the
-world they are 'train' (shots, pretraining and the training of the shipped CLIPs), 'test',
-'rendition' (OpenMoji) and 'sketch' (black and white); in version 2 they are the splits.
+`concepts.json` lists the drawings of each concept and the pool of each drawing, which is the split
+that shows it. The scripts of `datasets/world` read drawings from other folders of the same form.
 """
 
 from __future__ import annotations
@@ -22,22 +21,10 @@ from PIL import Image
 from rppbench.errors import MissingDataError
 
 WORLD = Path(__file__).parent
-"""Folder of the shipped files of version 1."""
-
-WORLD_2 = WORLD.parent / "world2"
-"""Folder of the shipped files of version 2."""
+"""Folder of the shipped files."""
 
 CELL, COLUMNS = 72, 40
 """Side of a cell in pixels, and number of cells in a row of a sheet."""
-
-COLOURED = ("noto", "noto-v1", "twemoji", "fluent-flat", "fluent-3d")
-"""Vendors of coloured drawings; for each concept one artist's drawings are reserved for tests."""
-
-CARDED = "fluent-hc"
-"""Vendor of black silhouettes: they get a light card, or they would vanish on dark backgrounds."""
-
-PAPER = (244, 242, 236)
-"""Colour of the card."""
 
 
 def fraction(*parts: str) -> float:
@@ -54,7 +41,7 @@ class Drawing:
     cell: int
     """Number of the cell on the vendor's sheet."""
     pool: str
-    """'train', 'test', 'rendition' or 'sketch'; 'train', 'val' or 'test' in version 2."""
+    """'train', 'val' or 'test'."""
     folder: Path = WORLD
     """Folder that the sheet is in."""
 
@@ -84,7 +71,7 @@ class Concept:
 
 @cache
 def digests(folder: Path = WORLD) -> Mapping[str, str]:
-    """SHA-256 of every shipped file, by its path below the folder of its world."""
+    """SHA-256 of every shipped file, by its path below the folder."""
     return json.loads((folder / "digests.json").read_bytes())
 
 
@@ -102,12 +89,12 @@ def read_checked(name: str, folder: Path = WORLD) -> bytes:
     return data
 
 
-_FIX = "install rppbench again (a checkout: restore the file, or run `python pack.py digests`)"
+_FIX = "install rppbench again (a checkout: restore the file, or run `python sheets.py`)"
 
 
 @cache
 def concepts(folder: Path = WORLD) -> Sequence[Concept]:
-    """All concepts of a world, in the order of the standard emoji list."""
+    """All concepts of a folder, in the order of the standard emoji list."""
     rows = json.loads(read_checked("concepts.json", folder))
     return tuple(
         Concept(
@@ -125,7 +112,7 @@ def concepts(folder: Path = WORLD) -> Sequence[Concept]:
 
 
 def named(names: Iterable[str], folder: Path = WORLD) -> tuple[Concept, ...]:
-    """The concepts of a world that have these names, in the order of the names."""
+    """The concepts of a folder that have these names, in the order of the names."""
     by_name = {concept.name: concept for concept in concepts(folder)}
     return tuple(by_name[name] for name in names)
 
@@ -138,33 +125,7 @@ def _sheet(vendor: str, folder: Path) -> NDArray[np.uint8]:
 
 
 def sprite(drawing: Drawing) -> NDArray[np.uint8]:
-    """A drawing: (72, 72, 4) RGBA pixels, alpha not premultiplied; on a card if it needs one."""
+    """A drawing: (72, 72, 4) RGBA pixels, alpha not premultiplied."""
     row, column = divmod(drawing.cell, COLUMNS)
     sheet = _sheet(drawing.vendor, drawing.folder)
-    cell = sheet[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
-    return _on_card(cell) if drawing.vendor == CARDED else cell
-
-
-@cache
-def _card() -> NDArray[np.uint8]:
-    """Alpha (72, 72) of a square with round corners."""
-    reach = np.abs(np.arange(CELL) - (CELL - 1) / 2)
-    beyond = np.maximum(reach - (CELL / 2 - 14), 0)
-    distance = np.hypot(beyond[:, None], beyond[None, :])
-    return (255 * np.clip(14 - distance, 0, 1)).astype(np.uint8)
-
-
-def _on_card(cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A drawing (72, 72, 4), reduced and placed on a light card."""
-    inner = CELL * 5 // 6
-    margin = (CELL - inner) // 2
-    small = np.asarray(
-        Image.fromarray(cell).resize((inner, inner), Image.Resampling.BILINEAR), np.float32
-    )
-    out = np.empty((CELL, CELL, 4), np.uint8)
-    out[..., :3] = PAPER
-    out[..., 3] = _card()
-    cover = small[..., 3:] / 255
-    window = out[margin : margin + inner, margin : margin + inner, :3]
-    window[:] = small[..., :3] * cover + window * (1 - cover) + 0.5
-    return out
+    return sheet[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]

@@ -1,9 +1,9 @@
-"""The small CLIPs of the embedded world, trained on the train-pool drawings of version 1 only."""
+"""The small CLIPs of the embedded world, trained on none of its drawings."""
 
 from __future__ import annotations
 
 from rppbench.contracts import Backbone
-from rppbench_datasets.world.artwork import WORLD, WORLD_2, digests
+from rppbench_datasets.world.artwork import WORLD, digests
 
 _NOTE = (
     "trained on emoji artwork for an hour on two CPU cores; a stand-in for exercise and tests, "
@@ -12,24 +12,23 @@ _NOTE = (
 
 
 def backbones() -> list[Backbone]:
-    """The backbones `demo`, `demo-teacher`, and `demo-2-teacher`, which knows version 2's style."""
+    """The backbone `demo`, and its teacher `demo-2-teacher`, which knows the world's style."""
     shipped = [
-        ("demo", "Demo ViT (48 px, patches of 8)", WORLD, "demo-teacher", "demo"),
-        ("demo-teacher", "Demo ResNet (64 px)", WORLD, "demo-teacher", "demo"),
-        ("demo-2-teacher", "Demo ResNet (64 px), style", WORLD_2, "demo-2-teacher", "demo-2"),
+        ("demo", "Demo ViT (48 px, patches of 8)"),
+        ("demo-2-teacher", "Demo ResNet (64 px), style"),
     ]
     return [
         Backbone(
             name=name,
             title=title,
-            config=folder / f"{name}.json",
-            weights=folder / f"{name}.safetensors",
-            sha256=digests(folder).get(f"{name}.safetensors", ""),  # "" is no file's digest
+            config=WORLD / f"{name}.json",
+            weights=WORLD / f"{name}.safetensors",
+            sha256=digests().get(f"{name}.safetensors", ""),  # "" is no file's digest
             licence="Apache-2.0",
             note=_NOTE,
-            teacher=teacher,
-            suite=suite,
+            teacher="demo-2-teacher",
+            suite="demo-2",
             default=name == "demo",
         )
-        for name, title, folder, teacher, suite in shipped
+        for name, title in shipped
     ]

@@ -105,24 +105,6 @@ def single(drawing: Drawing, key: str, ground: str = "texture") -> Image.Image:
     return to_image(canvas)
 
 
-def cluttered(drawing: Drawing, others: Sequence[Drawing], key: str) -> Image.Image:
-    """The image of a drawing among smaller others and a plain patch, which hide parts of it."""
-    rng = stream(key)
-    canvas = texture(rng)
-    behind, *before = others
-    place(canvas, behind, rng, rng.uniform(0.35, 0.5) * SIDE, tuple(rng.uniform(10, 86, 2)))
-    centre = SIDE / 2 + rng.uniform(-0.12, 0.12, 2) * SIDE
-    place(canvas, drawing, rng, rng.uniform(0.6, 0.85) * SIDE, tuple(centre))
-    for other in before:
-        angle = rng.uniform(0, 2 * np.pi)
-        spot = SIDE / 2 + 0.42 * SIDE * np.array([np.cos(angle), np.sin(angle)])
-        place(canvas, other, rng, rng.uniform(0.25, 0.38) * SIDE, tuple(spot))
-    left, top = rng.integers(10, 66, 2)
-    width, height = rng.integers(10, 24, 2)
-    canvas[top : top + height, left : left + width] = rng.uniform(20, 235, 3)
-    return to_image(canvas)
-
-
 def to_image(canvas: Floats) -> Image.Image:
     """The canvas (side, side, 3) as an RGB image."""
     return Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))

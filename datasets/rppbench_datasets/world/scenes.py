@@ -1,40 +1,19 @@
 """The composer of scenes: one to five things on a background, with masks, boxes and labels.
 
-Later things are on top of earlier ones. Test scenes show test-pool drawings, training scenes
-train-pool drawings. `scene` renders scenes of thirty classes, on which the shipped backbones were
-scored; the data set `demo-scenes` (`rppbench_datasets.scenes`) has classes of its own.
+Later things are on top of earlier ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rppbench_datasets.world.artwork import CARDED, Concept, named
-from rppbench_datasets.world.render import Floats, place, stream, texture, to_image
-
-SEEN = (
-    *("cat", "dog", "horse", "fish", "banana", "red apple", "pizza", "hot beverage", "cactus"),
-    *("sunflower", "automobile", "bicycle", "sailboat", "airplane", "house", "umbrella", "key"),
-    *("guitar", "books", "soccer ball"),
-)
-"""Classes that a task may learn on."""
-
-UNSEEN = (
-    *("cow", "duck", "strawberry", "cupcake", "bus", "tent", "scissors", "violin"),
-    *("camera", "rugby football"),
-)
-"""Classes that only appear in tests."""
-
-CLASSES = SEEN + UNSEEN
-
-SMALLEST, LARGEST = 36, 80
-"""Bounds of a drawing's longer side in pixels."""
+from rppbench_datasets.world.artwork import Concept
+from rppbench_datasets.world.render import Floats, place, to_image
 
 MIN_VISIBLE = 40
 """A thing with fewer visible pixels is left out of the labels."""
@@ -51,18 +30,6 @@ class Scene:
     """(n, 4) left, top, right, bottom of the visible pixels; right and bottom are exclusive."""
     labels: tuple[int, ...]
     """(n,) positions in the list of classes from which the scene was composed."""
-
-
-@cache
-def _classes() -> tuple[Concept, ...]:
-    return named(CLASSES)
-
-
-def scene(index: int, split: str, size: int = 144, unseen: bool = True) -> Scene:
-    """Scene `index` of split 'train' or 'test'; `unseen` admits things of UNSEEN classes."""
-    rng = stream(f"scene/{split}/{index}/{size}/{unseen}")
-    classes = _classes() if unseen else _classes()[: len(SEEN)]
-    return compose(rng, texture(rng, size), classes, split, (SMALLEST, LARGEST))
 
 
 def compose(
@@ -82,7 +49,7 @@ def compose(
     covers: list[NDArray[np.bool_]] = []
     for _ in range(rng.integers(1, 6)):
         label = int(rng.integers(len(classes)))
-        drawings = [d for d in classes[label].pool(pool) if d.vendor != CARDED]
+        drawings = classes[label].pool(pool)
         drawing = drawings[rng.integers(len(drawings))]
         width = rng.uniform(*widths)
         centre = rng.uniform(width / 2, size - width / 2, 2)

@@ -1,7 +1,7 @@
 """Styles: fixed changes of a complete image, by name.
 
-Version 2 of the world shows its images in `STYLE`, which the shipped CLIP `demo` was not trained
-on. The style was chosen from these candidates by `datasets/world/choose_style.py`.
+The world shows its images in `STYLE`, which the shipped CLIP `demo` was not trained on. It was
+chosen from these candidates by `datasets/world/choose_style.py`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ STYLES: Mapping[str, Style] = {
 side both ways, 'turned' is a quarter turn."""
 
 STYLE = "negative"
-"""The style of version 2."""
+"""The style of the world."""
 
 OTHERS = ("rolled-turned", "rolled-upside-down")
 """Styles of its shift sets."""

@@ -21,7 +21,7 @@ class Regions:
     """Masks of the regions, and the boxes of these masks."""
 
     scales = (400, 800, 1600)
-    """Chosen on 60 training scenes of `demo-scenes`; see tasks/README.md."""
+    """Chosen on 60 plain scenes; see tasks/README.md."""
     least = 40
     """Pixels of the smallest region."""
     side = 512

@@ -2,7 +2,7 @@
 
 POMP tunes its prompts so for segmentation (Ren et al., NeurIPS 2023, section 4.2; the code is that
 of ZSSeg): an image of each class that a label map holds, with everything else painted over.
-A name says how the regions are cut out, and of which data set: 'masks:demo-scenes'. Any method
+A name says how the regions are cut out, and of which data set: 'masks:demo-2-scenes'. Any method
 learns from such a data set as from any other.
 """
 

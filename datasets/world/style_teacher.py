@@ -1,13 +1,14 @@
-"""Train `demo-2-teacher`: the teacher of version 1 learns the style of version 2.
+"""Train `demo-2-teacher`: the parent of the backbones learns the style of the world.
 
-    python teacher2.py OUT [--steps 360]      # resumes from OUT/teacher2.partial
-    python teacher2.py OUT --export            # writes ../rppbench_datasets/world2/
-    python teacher2.py OUT --score             # writes v2/teacher.json, on validation images
+    python style_teacher.py OUT [--steps 360]     # resumes from OUT/teacher.partial
+    python style_teacher.py OUT --export          # writes the shipped files
+    python style_teacher.py OUT --score           # writes results/teacher.json
 
-Its image tower starts from `demo-teacher` and learns to name composed images (`compose.py`) of the
-same drawings as before: those of version 1's pool 'train', by Noto, Noto v1, Twemoji and Fluent.
-Most are shown in the style of version 2. It sees no drawing of version 2 and no image of its sets,
-so it knows the style better than `demo` but not the drawings. The text tower is frozen.
+Its image tower starts from OUT/parent.safetensors and learns to name composed images (`compose.py`)
+of the same drawings as before, those of OUT/training, by Noto, Noto v1, Twemoji and Fluent. Most
+are shown in the style of the world. It sees no drawing of the world and no image of its sets, so it
+knows the style better than `demo` but not the drawings. The text tower is frozen. Scores are on
+validation images.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from compose import Drawings, compose
-from evaluate import Model, top1
+from model import Model, top1
 from open_clip import CLIP
 from safetensors.torch import load_file, save_file
 from schedule import CONFIGS, SEED, Words, batches, concept_features, optimizer
+from sheets import write_digests
 from torch import Tensor, nn
 
-from rppbench_datasets.styled import SUBJECTS
-from rppbench_datasets.world.artwork import WORLD, WORLD_2
+from rppbench_datasets.demo import SUBJECTS
+from rppbench_datasets.world.artwork import WORLD
 from rppbench_datasets.world.styles import STYLE, apply
 
 NAME = "demo-2-teacher"
@@ -43,7 +45,7 @@ RATE, BATCH = 1e-3, 128
 """Peak learning rate, and images per step."""
 
 PLAIN_SHARE = 0.15
-"""Share of images that are shown in no style, so that the plain world is not forgotten."""
+"""Share of images that are shown in no style, so that these are not forgotten."""
 
 SAVE_SECONDS = 60
 
@@ -61,17 +63,17 @@ def in_style(images: Tensor, plain: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float() / 255
 
 
-def shipped_teacher() -> CLIP:
-    """`demo-teacher` as it is shipped."""
-    model = CLIP(**CONFIGS["teacher"])
-    model.load_state_dict(load_file(WORLD / "demo-teacher.safetensors"))
+def exported_parent(out: Path) -> CLIP:
+    """The parent, as `export.py` wrote it."""
+    model = CLIP(**CONFIGS["parent"])
+    model.load_state_dict(load_file(out / "parent.safetensors"))
     return model.float()
 
 
 def train(out: Path, steps: int) -> None:
     """Take the steps that are left; the last weights are the model."""
-    drawings = Drawings()
-    model = shipped_teacher()
+    drawings = Drawings(out)
+    model = exported_parent(out)
     model.visual.to(memory_format=torch.channels_last)
     texts = concept_features(model, Words(), [concept.name for concept in drawings.concepts])
     scale = model.logit_scale.detach().exp()
@@ -79,7 +81,7 @@ def train(out: Path, steps: int) -> None:
     adamw = optimizer(parameters, RATE, 0.05)
     stream, generator = random.Random(SEED + 2), torch.Generator().manual_seed(SEED + 2)
     feed = batches(len(texts), BATCH, stream)
-    partial, first, seconds, mean = out / "teacher2.partial", 0, 0.0, 0.0
+    partial, first, seconds, mean = out / "teacher.partial", 0, 0.0, 0.0
     if partial.exists():
         state: dict[str, Any] = torch.load(partial, weights_only=True)
         first, seconds, mean = state["step"], state["seconds"], state["mean"]
@@ -109,7 +111,7 @@ def train(out: Path, steps: int) -> None:
         if last or time.monotonic() - saved > SAVE_SECONDS:
             saved = time.monotonic()
             row = {"seconds": round(saved - started), "step": step + 1, "loss": round(mean, 4)}
-            with (out / "teacher2.jsonl").open("a") as file:
+            with (out / "teacher.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
             state = {
                 "step": step + 1,
@@ -121,7 +123,7 @@ def train(out: Path, steps: int) -> None:
             }
             torch.save(state, partial.with_suffix(".new"))
             partial.with_suffix(".new").replace(partial)
-    torch.save(model.visual.state_dict(), out / "teacher2.pt")
+    torch.save(model.visual.state_dict(), out / "teacher.pt")
 
 
 def on_grid(weight: Tensor) -> Tensor:
@@ -137,28 +139,24 @@ def on_grid(weight: Tensor) -> Tensor:
 
 
 def export(out: Path) -> None:
-    """Write weights and configuration of the new teacher; its text tower is the old one's."""
-    state = load_file(WORLD / "demo-teacher.safetensors")
-    learned = torch.load(out / "teacher2.pt", weights_only=True)
+    """Write weights and configuration of the teacher; its text tower is the parent's."""
+    state = load_file(out / "parent.safetensors")
+    learned = torch.load(out / "teacher.pt", weights_only=True)
     for name, value in learned.items():
         key = f"visual.{name}"
         if value.is_floating_point():
             value = (on_grid(value) if value.ndim > 1 else value).half()
         state[key] = value.contiguous()
-    weights = WORLD_2 / f"{NAME}.safetensors"
+    weights = WORLD / f"{NAME}.safetensors"
     save_file(state, weights)
     weights.chmod(0o644)  # safetensors makes it readable by its owner only
-    config = (WORLD / "demo-teacher.json").read_text()
-    (WORLD_2 / f"{NAME}.json").write_text(config)
+    (WORLD / f"{NAME}.json").write_text((out / "parent.json").read_text())
+    write_digests(WORLD)
 
 
-def score() -> None:
-    """Zero-shot top-1 of the three shipped CLIPs on the validation images of the transfer sets."""
-    models = {
-        "demo": Model("demo"),
-        "demo-teacher": Model("demo-teacher"),
-        NAME: Model(NAME, WORLD_2),
-    }
+def score(out: Path) -> None:
+    """Zero-shot top-1 of the three CLIPs on the validation images of the transfer sets."""
+    models = {"demo": Model("demo"), "parent": Model("parent", out), NAME: Model(NAME)}
     sets: dict[str, dict[str, float]] = {}
     for kind in SUBJECTS:
         data = kind()
@@ -172,8 +170,8 @@ def score() -> None:
         }
     mean = {n: round(sum(row[n] for row in sets.values()) / len(sets), 2) for n in models}
     result = {"style": STYLE, "split": "val", "mean": mean, "sets": sets}
-    out = Path(__file__).parent / "v2" / "teacher.json"
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    text = json.dumps(result, indent=1)
+    (Path(__file__).parent / "results" / "teacher.json").write_text(text + "\n")
     print(mean)
 
 
@@ -190,7 +188,7 @@ def main() -> None:
     if options.export:
         export(options.out)
     elif options.score:
-        score()
+        score(options.out)
     else:
         train(options.out, options.steps)
 

@@ -1,29 +1,29 @@
-"""Version 2 of the artwork: drawings of unseen artists, with the role of each.
+"""Pack the drawings of the world, with the role of each.
 
-python pack2.py jobs PACKAGES jobs.json       # the drawings that render.mjs renders
-python pack2.py sheets PACKAGES DRAWINGS      # writes ../rppbench_datasets/world2/
-python pack2.py digests                       # after any change of a shipped file
+python pack_world.py jobs PACKAGES JOBS.json    # the drawings that render.mjs renders
+python pack_world.py sheets PACKAGES OUT        # packs OUT/drawings, writes results/roles.json
 
-`DRAWINGS` holds the drawings of version 1 too (`pack.py jobs`): those that it holds out are tests
-here, and those that the backbone learned from decide which new ones are near-duplicates.
+`OUT/drawings` holds those of `pack_training.py jobs` too: those that are held out from training are
+tests, and those that the backbone is trained on decide which others are near-duplicates.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import artists
 import concepts as c
-from pack import cell, command, write_concepts, write_sheet
 from PIL import Image
 from roles import SIDES, assign, distinct, thumb
+from sheets import Job, cell, command, write_concepts, write_digests, write_sheet
 
-from rppbench_datasets.world.artwork import COLOURED, WORLD_2
+from rppbench_datasets.world.artwork import WORLD
 
 HELD_OUT = ("noto", "noto-v1", "twemoji", "fluent-flat")
-"""Vendors of version 1 whose held-out drawings are tests; Fluent 3D is Fluent flat, shaded."""
+"""Vendors whose held-out drawings are tests; Fluent 3D is Fluent flat, shaded."""
 
 VENDORS = (*artists.NEW, *HELD_OUT)
 
@@ -31,20 +31,13 @@ QUALITY = 70
 """Of lossy sheets."""
 
 
-def jobs(packages: Path, out: Path) -> None:
-    """List the new drawings to render as [package, icon, file]."""
+def jobs(packages: Path) -> Iterator[Job]:
+    """The drawings of new artists to render."""
     all_concepts = _named(packages)
     icons = artists.join(packages, all_concepts)
-    out.write_text(
-        json.dumps(
-            [
-                [artists.NEW[vendor], icons[concept.id][vendor], f"{vendor}/{concept.id}.png"]
-                for concept in all_concepts
-                for vendor in artists.NEW
-                if vendor in icons[concept.id]
-            ]
-        )
-    )
+    for concept in all_concepts:
+        for vendor, icon in icons[concept.id].items():
+            yield artists.NEW[vendor], icon, f"{vendor}/{concept.id}.png"
 
 
 def _named(packages: Path) -> list[c.Concept]:
@@ -52,7 +45,7 @@ def _named(packages: Path) -> list[c.Concept]:
     return [concept for concept in c.read(packages) if concept.subject != "flags"]
 
 
-def sheets(packages: Path, drawings: Path) -> None:
+def sheets(packages: Path, out: Path) -> None:
     """Write one sheet a vendor, the table of concepts, and what was left out."""
     report: dict[str, object] = {}
     pairs: list[list[str]] = []
@@ -60,13 +53,13 @@ def sheets(packages: Path, drawings: Path) -> None:
     drawn_by: Counter[str] = Counter()
     without: Counter[str] = Counter()
     for concept in _named(packages):
-        cells = {vendor: image for vendor in (*VENDORS, "fluent-3d")
-                 if (image := _cell(drawings, vendor, concept.id)) is not None}  # fmt: skip
+        paths = {v: out / "drawings" / v / f"{concept.id}.png" for v in (*VENDORS, "fluent-3d")}
+        cells = {v: image for v, path in paths.items() if (image := _cell(path)) is not None}
         drawn_by.update(list(cells))
-        pools = c.pools(concept.id, concept.subject, {v for v in COLOURED if v in cells})
+        pools = c.pools(concept.id, {v for v in c.COLOURED if v in cells})
         new = assign({vendor for vendor in artists.NEW if vendor in cells})
         sides = {vendor: "backbone" for vendor, pool in pools.items() if pool == "train"}
-        sides |= {vendor: "test" for vendor in HELD_OUT if pools.get(vendor) == "test"}
+        sides |= {vendor: "test" for vendor in HELD_OUT if pools.get(vendor) == "held out"}
         if not new or "test" not in sides.values():
             without["a role has no drawing"] += 1
             continue
@@ -85,9 +78,9 @@ def sheets(packages: Path, drawings: Path) -> None:
             if vendor in roles:
                 at[vendor][concept.id] = len(images)
                 images.append(roles[vendor][0])
-        write_sheet(WORLD_2, vendor, images, QUALITY)
+        write_sheet(WORLD, vendor, images, QUALITY)
     write_concepts(
-        WORLD_2,
+        WORLD,
         (
             (concept, {v: (at[v][concept.id], role) for v, (_, role) in roles.items()})
             for concept, roles in kept_of
@@ -109,15 +102,14 @@ def sheets(packages: Path, drawings: Path) -> None:
         for (side, other), count in sorted(Counter((p[2], p[4]) for p in pairs).items())
     }
     report["pairs"] = pairs
-    text = json.dumps(report, indent=1)
-    (Path(__file__).parent / "v2").mkdir(exist_ok=True)
-    (Path(__file__).parent / "v2" / "roles.json").write_text(text + "\n")
+    results = Path(__file__).parent / "results"
+    (results / "roles.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_digests(WORLD)
 
 
-def _cell(drawings: Path, vendor: str, concept: str) -> Image.Image | None:
-    path = drawings / vendor / f"{concept}.png"
+def _cell(path: Path) -> Image.Image | None:
     return cell(path) if path.exists() else None
 
 
 if __name__ == "__main__":
-    command(WORLD_2, jobs, sheets)
+    command(jobs, sheets)
