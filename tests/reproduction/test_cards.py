@@ -42,7 +42,7 @@ def test_our_own_numbers_are_those_of_the_committed_records() -> None:
     (first, second) = read_rows(FOLDER / OWN / "embedded.yaml")
     for row in (first, second):
         means = []
-        for column in ("demo-2-faces", "demo-2-media"):
+        for column in ("demo-2-clothing", "demo-2-household"):
             number = row.numbers[column]
             lines = (RECORDS / "few-shot" / f"{column}.jsonl").read_text().splitlines()
             values = {
