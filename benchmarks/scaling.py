@@ -22,7 +22,7 @@ from startup import command
 from step import our_steps
 from usage import quickest, run_child, usage_of
 
-GRID = ("--method", "zeroshot", "coop", "--set", "recipe.epochs=1", "--limit", "40")
+GRID = ("--method", "zeroshot", "coop", "--set", "recipe.steps=5", "--limit", "40")
 """Two methods on the eleven sets of the embedded world, learned on each of them."""
 
 

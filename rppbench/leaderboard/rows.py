@@ -23,7 +23,10 @@ def columns_of(records: Sequence[Record], primary: str, every: bool) -> list[Col
     If `every` and there is a single data set: a column for each metric, `primary` first.
     """
     of_sets = group_by(records, lambda record: record.cell.dataset)
-    newest = {name: max(of_set, key=age) for name, of_set in of_sets.items()}
+    # A cell that failed before its data set was read has no labels, however new it is.
+    newest = {
+        n: max(of_set, key=lambda r: (bool(r.labels), age(r))) for n, of_set in of_sets.items()
+    }
     titled = []
     for name, record in newest.items():
         title = record.labels.get("dataset") or name

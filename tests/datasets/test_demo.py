@@ -130,8 +130,8 @@ def test_images_depend_on_nothing_but_their_key(kind: type[Rendered]) -> None:
 
 def test_two_renders_of_one_drawing_differ() -> None:
     data = Animals()
-    one, other = data.samples("test")[:2]
-    assert data.drawing(one) == data.drawing(other)
+    samples = data.samples("test")
+    one, other, *_ = (s for s in samples if data.drawing(s) == data.drawing(samples[0]))
     assert (np.asarray(data.image(one)) != np.asarray(data.image(other))).mean() > 0.5
 
 

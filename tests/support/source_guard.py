@@ -39,7 +39,7 @@ NO_NUMBERS = {
 }
 """Modules of the rooms of the core that no number comes from."""
 
-STEPS = (("recipe.epochs", "2"), ("recipe.warmup_epochs", "0"), ("recipe.batch", "8"))
+STEPS = (("recipe.steps", "18"), ("recipe.batch", "8"))
 """Settings of small trainings: enough steps that methods with different losses differ."""
 
 Sources = dict[str, dict[str, Any]]
