@@ -79,7 +79,8 @@ def text_prompt(method: Method) -> Prompt:
 def test_every_built_in_method_passes_the_checks_for_methods(
     component: type[Method], tiny_clip: Clip
 ) -> None:
-    check_method(component, tiny_clip)
+    fewer = {"depth": 4} if component is VPT else {}  # than the six layers of its recipe
+    check_method(component, tiny_clip, **fewer)
     assert component.paper
 
 
