@@ -65,7 +65,7 @@ def _coloured(out: Path) -> Sequence[Concept]:
 
 
 def plain_scene(out: Path, key: str) -> Scene:
-    """The plain scene of a key like 'train/17'."""
+    """The plain scene of a key like 'train/17', of the stream that the shipped network had."""
     return scenes.composed("demo-scenes", key, _coloured(out), len(PLAIN))
 
 

@@ -101,6 +101,21 @@ def test_every_class_has_a_drawing_in_each_role_and_most_have_two_tests() -> Non
     assert report["concepts with two test drawings"] == sum(count > 1 for count in tested)
 
 
+def test_one_artist_of_each_thing_is_held_out_from_the_training_of_the_backbones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each for a fair share of the things; the two shadings of one drawing go together."""
+    monkeypatch.syspath_prepend(BUILD)
+    import concepts as build
+
+    held: Counter[tuple[str, ...]] = Counter()
+    for concept in concepts():
+        pools = build.pools(concept.id, {*build.COLOURED, build.SILHOUETTES})
+        held[tuple(v for v in build.COLOURED if pools[v] == "held out")] += 1
+    assert set(held) == set(build.ARTISTS)
+    assert min(held.values()) > 0.15 * sum(held.values())
+
+
 def test_near_duplicates_are_on_one_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sheets are lossy, so the limit has some slack."""
     monkeypatch.syspath_prepend(BUILD)

@@ -62,7 +62,7 @@ def test_epochs_of_a_method_without_training_steps_are_left_out_with_a_note(
         return cells(registry, request, warn=notes.append)
 
     notes: list[str] = []
-    usual, changed = planned(), planned(("recipe.epochs", "1"))
+    usual, changed = planned(), planned(("recipe.epochs", "2"))
     assert notes == [
         "recipe.epochs is left out for tip-adapter: it is fitted in one go, without training steps"
     ]
