@@ -57,7 +57,7 @@ def test_the_wheel_holds_the_packages_and_the_embedded_world(wheel: Path) -> Non
     assert tops == {"rppbench", "rppbench_methods", "rppbench_datasets", "rppbench_tasks"}
     world = {
         str(path.relative_to(ROOT / "datasets"))
-        for path in (ROOT / "datasets/rppbench_datasets").glob("world*/**/*")
+        for path in (ROOT / "datasets/rppbench_datasets").glob("world/**/*")
         if path.is_file() and path.suffix != ".pyc"
     }
     assert any(name.endswith("demo.safetensors") for name in world)
