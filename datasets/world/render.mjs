@@ -1,6 +1,6 @@
 // Rasterise the drawings named in a job list: node render.mjs JOBS.json OUT_FOLDER [PACKAGES]
 //
-// JOBS.json is [[vendor package, icon name, file name], ...] as `pack.py jobs` writes it. resvg is
+// JOBS.json is [[vendor package, icon name, file name], ...] as the pack scripts write it. resvg is
 // Rust and panics on a few drawings, which ends the process and throws nothing in JavaScript. So
 // the work is done in a child that says what it is about to draw; when the child dies, the
 // drawing goes on the skip list and a new child carries on behind it.
