@@ -58,7 +58,7 @@ def test_regions_find_most_objects_of_training_scenes() -> None:
         shared = overlaps(np.concatenate([true, boxes]))[: len(true), len(true) :]
         covered += int((shared.max(1) > 0.5).sum())
         count += len(true)
-    assert covered / count > 0.75
+    assert covered / count > 0.6
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 300), (64, 64), (6000, 4000)])
