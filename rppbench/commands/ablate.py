@@ -55,6 +55,11 @@ def flags(parser: argparse.ArgumentParser) -> None:
         help="single changes of the baseline instead of all combinations",
     )
     parser.add_argument(
+        "--question",
+        metavar="TEXT",
+        help="what the grid asks, for the head of its pages",
+    )
+    parser.add_argument(
         "--metric",
         action="append",
         metavar="M",
@@ -140,7 +145,10 @@ def designed(digests: InputDigests, chosen: GridSettings, yes: bool) -> list[Des
                 for request in asked
             ]
 
-        designs = confirmed(yes, planned)
+        designs = [
+            replace(d, grid=replace(d.grid, question=chosen.question))
+            for d in confirmed(yes, planned)
+        ]
     for line in notes:  # each once, though it holds for every backbone
         note(line)
     if chosen.split == "val":  # beside a report on the test images, not in place of it

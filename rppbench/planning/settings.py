@@ -121,6 +121,8 @@ class GridSettings(Settings):
     one_at_a_time: bool = False
     name: str = ""
     """NAME of the pages, ablation-NAME.md."""
+    question: str = ""
+    """What the grid asks, in words; its pages begin with it."""
     metric: tuple[str, ...] = ()
     """Further metrics to report on, beside the primary one."""
     split: str = "test"

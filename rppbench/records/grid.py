@@ -42,6 +42,8 @@ class Grid:
     """(label of a combination left out, label of the kept one, which has the same cells)"""
     metric: str = ""
     """The metric that the report is about; '' for the task's primary one."""
+    question: str = ""
+    """What the grid asks, in the words of its author; '' if nobody said."""
 
     @property
     def title(self) -> str:
@@ -65,4 +67,6 @@ class Grid:
         if not combinations:
             raise ValueError("a grid without combinations")
         same = tuple((a, b) for a, b in data["same"])
-        return cls(data["name"], combinations, same, data.get("metric", ""))
+        return cls(
+            data["name"], combinations, same, data.get("metric", ""), data.get("question", "")
+        )

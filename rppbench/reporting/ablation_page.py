@@ -38,6 +38,7 @@ def page(report: Ablation) -> str:
     lines = [
         f"# Ablation {escape(report.grid.title)}: {escape(_method(report))}, {escape(table.title)}",
         "",
+        *([f"**{escape(report.grid.question)}**", ""] if report.grid.question else []),
         *stand_in_note([table]),
         "; ".join(
             [

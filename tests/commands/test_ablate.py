@@ -302,11 +302,12 @@ def test_a_grid_file_says_the_same_and_flags_win(run_command: RunCommand) -> Non
     Path("base.yaml").write_text("method: context\nseed: 3\nbaseline: {length: 3}\n")
     Path("shape.yaml").write_text(
         "_base_: base.yaml\ntask: cross-dataset:suite=toy\nmodel: tiny\ndataset: toy-one\n"
-        "vary:\n  - length: [2, 3]\n  - both: [off, on]\n"
+        "question: Which shape is *best*?\nvary:\n  - length: [2, 3]\n  - both: [off, on]\n"
     )
     status, page, _ = run_command("ablate", "--config", "shape.yaml", "--seed", "1", "2")
     assert status == 0
     assert page.startswith("# Ablation shape: ")
+    assert page.splitlines()[2] == r"**Which shape is \*best\*?**"
     assert "seeds 1, 2" in page
     rows = [line for line in page.splitlines() if line.startswith(("| 2", "| 3"))]
     assert [row.split(" | ")[:2] for row in rows] == [
@@ -393,8 +394,8 @@ def test_the_grids_ask_what_the_paper_asks() -> None:
         "residual",
         "kd_weight",
         "sampled",
-        "epochs",
+        "steps",
         "data",
-        "pretraining_epochs",
+        "pretraining_steps",
         "pretraining_data",
     }

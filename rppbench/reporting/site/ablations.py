@@ -54,7 +54,9 @@ class AblationPage:
 
     @property
     def question(self) -> str:
-        """What the grid asks."""
+        """What the grid asks, in its author's words if there are any."""
+        if self.report.grid.question:
+            return self.report.grid.question
         return (
             f"What do {joined(list(self.heads))} change?"
             if len(self.heads) > 1
