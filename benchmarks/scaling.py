@@ -23,7 +23,7 @@ from step import our_steps
 from usage import quickest, run_child, usage_of
 
 GRID = ("--method", "zeroshot", "coop", "--set", "recipe.steps=5", "--limit", "40")
-"""Two methods on the eleven sets of the embedded world, learned on each of them."""
+"""Two methods on the ten sets of the embedded world, learned on each of them."""
 
 
 def classes_and_images(options: argparse.Namespace) -> dict[str, Any]:
