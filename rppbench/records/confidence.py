@@ -99,8 +99,10 @@ class Confidences:
 
 def read_confidences(root: Path, record: Record) -> dict[str, NDArray[np.float32]] | Problem:
     """Confidences (total,) by metric; {} where none are kept, a Problem where they are damaged."""
+    if not record.confidence:
+        return {}
     path = confidence_path(root, record)
-    if not record.confidence or not path.is_file():
+    if not path.is_file():
         return {}
     from safetensors import SafetensorError
     from safetensors.numpy import load
