@@ -2,10 +2,10 @@
 
 python docs/readme_table.py        # writes it between README's marks
 
-A kind is where a method's learned values enter: nowhere, the text tower, the image tower, both, or
-a head on features. A kind's row is that with the highest average; of equals, the first on the
-page. So there is nothing to choose. Cells are copied from the page, without the bold print of the
-best in a column: in these columns rows need not be separated.
+A kind is where a method's learned values enter: nowhere, tokens of the text tower, of the image
+tower or of both, weights of both, or a head on features. A kind's row is that with the highest
+average; of equals, the first on the page. So there is nothing to choose. Cells are copied from the
+page, without the bold print of the best in a column: in these columns rows need not be separated.
 """
 
 from __future__ import annotations
@@ -22,14 +22,16 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "leaderboards" / "cross-dataset.md"
 TABLE = re.compile(r"(?<=<!-- leaderboard -->\n).*?(?=<!-- end -->)", re.DOTALL)
-COLUMNS = ("Average of 11", "Rank", "Seeds", "Parameters", "Train time")
+COLUMNS = ("Average of 10", "Rank", "Seeds", "Parameters", "Train time")
 KINDS = {
     (): "a head on features",
-    ("text",): "the text tower",
-    ("image",): "the image tower",
-    ("image", "text"): "both towers",
+    ("text",): "tokens of the text tower",
+    ("image",): "tokens of the image tower",
+    ("image", "text"): "tokens of both towers",
 }
 """The towers that learned values enter, and what README calls it."""
+ADAPTED = {"clip-lora", "mma"}
+"""Methods that learn weights of both towers: the registry knows the towers alone."""
 
 
 def kind(row: dict[str, Any], registry: Registry) -> str:
@@ -37,6 +39,8 @@ def kind(row: dict[str, Any], registry: Registry) -> str:
     method = registry.get("methods", row["method"])
     if method.learning is None:
         return "nowhere"
+    if row["method"] in ADAPTED:
+        return "weights of both towers"
     defaults = options(method)
     chosen = {name: parse_value(name, text, defaults[name]) for name, text in row["options"]}
     return KINDS[tuple(sorted(method.prompted_towers(defaults | chosen)))]

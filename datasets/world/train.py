@@ -1,7 +1,7 @@
 """Train two CLIPs on the drawings of OUT/training, each for a fixed wall-clock time.
 
-    python train.py parent OUT --minutes 35
-    python train.py student OUT --minutes 32      # distils OUT/parent.pt
+    python train.py parent OUT --minutes 30
+    python train.py student OUT --minutes 26      # distils OUT/parent.pt
 
 Stage 1 trains a small CNN with its text tower: image and caption against a table of concepts, and
 against each other. It is the parent of both shipped backbones: stage 2 distils the ViT (`demo`)

@@ -19,7 +19,7 @@ rates() {
     promptsrc) echo 0.025,0.00625,0.1 ;;
     maple) echo 0.026,0.0065,0.104,0.0016 ;;
     ivlp) echo 0.035,0.00875,0.14,0.56,2.24,8.96,35.84 ;;
-    promptkd) echo 0.005,0.00125,0.02 ;;
+    promptkd) echo 0.005,0.00125,0.02,0.08 ;;
     mma) echo 0.015,0.00375,0.06,0.24 ;;
     tcp) echo 0.002,0.0005,0.008,0.032,0.128 ;;
     taskres) echo 0.002,0.0005,0.008,0.032,0.128,0.512,2.048 ;;
@@ -30,7 +30,7 @@ rates() {
 }
 best() { # the two rates with the highest sum over these pages, of equals those tried first
   awk -F'|' '/^\| [0-9.]+ \|/ { rate = $2 + 0; if (!(rate in sum)) tried[++n] = rate; sum[rate] += $4 }
-    END { for (i = 1; i <= n; i++) print sum[tried[i]], tried[i] }' "$@" | sort -s -k1,1nr | head -2 |
+    END { for (i = 1; i <= n; i++) print sum[tried[i]], tried[i] }' "$@" | LC_ALL=C sort -s -k1,1nr | head -2 |
     cut -d' ' -f2 | paste -sd, -
 }
 [ $# -gt 0 ] || set -- coop kgcoop cocoop pomp rpp rpp:kd=off vpt promptsrc maple ivlp promptkd mma \
@@ -47,9 +47,13 @@ for method; do
   try "$method" --vary "recipe.lr=$(rates "$method")" --name "$(name "$method")"
 done
 for method; do
-  case $method in # RPP has one recipe with and without a teacher
-    rpp | rpp:*) two=$(best "$output"/tune/rpp/tune.md "$output"/tune/rpp-kd-off/tune.md) ;;
-    *) two=$(best "$output/tune/$method/tune.md") ;;
+  case $method in # RPP has one recipe with and without a teacher: name both
+    rpp | rpp:*) pages="$output/tune/rpp/tune.md $output/tune/rpp-kd-off/tune.md" ;;
+    *) pages=$output/tune/$method/tune.md ;;
   esac
+  # shellcheck disable=SC2086  # pages are meant to be split
+  cat $pages >/dev/null
+  # shellcheck disable=SC2086
+  two=$(best $pages)
   try "$method" --vary "recipe.lr=$two" --seed 2 3 --name "$(name "$method")-seeds"
 done

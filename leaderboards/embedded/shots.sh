@@ -1,6 +1,6 @@
 #!/bin/sh
-# The curve over shots, of what learns fast and of RPP; about forty minutes on two cores. The table of
-# 4 shots is made by run.sh. Usage: sh leaderboards/embedded/shots.sh OUTPUT
+# The curve over shots, of what learns fast and of RPP. The table of 4 shots is made by run.sh.
+# Usage: sh leaderboards/embedded/shots.sh OUTPUT
 set -eu
 output=${1:?where the records go}
 for shots in 1 2 8 16; do

@@ -183,7 +183,7 @@ def test_a_row_is_named_by_its_label_or_as_on_the_command_line(name: str, label:
         ("rpp:length=long", "no row is named"),
         ("rpp:depth=4", "no row is named"),
         ("CoOp", "are the same row: CoOp"),
-        ("pomp", "'pomp' matches several rows; write one of these labels:\n  POMP · recipe "),
+        ("pomp", "'pomp' matches several rows; write one of these labels:\n  POMP · recipe b\n"),
     ],
 )
 def test_a_name_that_matches_no_row_or_several_is_an_error(name: str, message: str) -> None:

@@ -34,6 +34,10 @@ def test_a_name_is_seen_by_the_words_of_its_synonyms(
     assert seen_names([name], vocabulary) == ([name] if seen else [])
 
 
+def test_a_target_may_have_no_seen_name() -> None:
+    assert seen_names(["cat", "dog"], ["missile"]) == []
+
+
 def test_the_order_is_that_of_the_target_and_repeats_count() -> None:
     target = ["missile", "cat", "dog", "Missile"]
     assert seen_names(target, ["dog", "missile", "horse"]) == ["missile", "dog", "Missile"]

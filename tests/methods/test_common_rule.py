@@ -63,8 +63,9 @@ def _searches(method: str, ending: str = "") -> list[dict[float, float]]:
 
 
 def _means(searches: list[dict[float, float]]) -> dict[float, float]:
-    """Mean over the forms of a method, of rates that all of them tried."""
-    tried = set.intersection(*map(set, searches))
+    """Mean over the forms of a method, of rates that all of them tried, in the order of trial."""
+    assert searches, "its rate was searched"
+    tried = [rate for rate in searches[0] if all(rate in search for search in searches)]
     return {rate: fmean(search[rate] for search in searches) for rate in tried}
 
 

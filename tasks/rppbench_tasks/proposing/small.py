@@ -3,8 +3,8 @@
 For each place of a map a quarter of the image's side it gives the probability that a thing has its
 centre there, and the distances to the thing's four sides (as CenterNet, arXiv:1904.07850, and FCOS,
 arXiv:1904.01355). Its weights come with the package: datasets/world/proposer.py trained it on
-training scenes of the embedded world, in its style and in none: drawings of seen classes that no
-test scene shows.
+training scenes of the embedded world, in its style and in none: drawings of seen classes, or of
+things that no scene shows.
 
 Shapes: b images; h and w of the map.
 """
