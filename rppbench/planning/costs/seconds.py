@@ -17,7 +17,8 @@ from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Training
 
 SHARE = 0.5
-"""Speed of the towers as a share of that of a product of large matrices: see `docs/cost.md`."""
+"""Speed of the towers as a share of that of a product of large matrices; `docs/cost.md` compares
+what follows with recorded seconds."""
 SIDE = {"cpu": 256, "cuda": 4096}
 """Size of the measured products: large enough that starting one takes no part of the time, and
 small enough that one ends before another program gets its turn."""
@@ -75,12 +76,20 @@ def speed(device: str) -> float:
     kind = torch.device(device).type
     side = SIDE.get(kind, SIDE["cpu"])
     factors = torch.randn(2, side, side, device=device)
+    threads = torch.get_num_threads() if kind == "cpu" else 1
+    # Threads wait for each other: on a busy machine no product of several ends in its turn.
+    if kind == "cpu":
+        torch.set_num_threads(1)
     until = time.perf_counter() + MEASURED_SECONDS
     times: list[float] = []
-    while len(times) < PRODUCTS or time.perf_counter() < until:
-        times.append(_multiply(factors))
+    try:
+        while len(times) < PRODUCTS or time.perf_counter() < until:
+            times.append(_multiply(factors))
+    finally:
+        if kind == "cpu":
+            torch.set_num_threads(threads)
     # The shortest: others waited for programs that share the device.
-    return SHARE * 2 * side**3 / min(times)
+    return threads * SHARE * 2 * side**3 / min(times)
 
 
 def _multiply(factors: torch.Tensor) -> float:
