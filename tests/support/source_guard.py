@@ -39,8 +39,9 @@ NO_NUMBERS = {
 }
 """Modules of the rooms of the core that no number comes from."""
 
-STEPS = (("recipe.steps", "18"), ("recipe.batch", "8"))
-"""Settings of small trainings: enough steps that methods with different losses differ."""
+SMALL = (("recipe.steps", "18"), ("recipe.batch", "8"), ("recipe.lr", "0.01"))
+"""Settings of small trainings: enough steps that methods with different losses differ, and one rate
+for all, so that another rate in a recipe is no other number here."""
 
 Sources = dict[str, dict[str, Any]]
 """{'version': int, 'digest': str} by component."""
@@ -86,7 +87,7 @@ def requests() -> Iterator[tuple[str, dict[str, Any]]]:
         words: dict[str, Any] = {"limit": 16, "datasets": ("demo-2-animals",)}
         recipes = method.learning.recipes if method.learning else ()
         if any(recipe.epochs for recipe in recipes):
-            words["settings"] = STEPS
+            words["settings"] = SMALL
         task = "few-shot:shots=1" if method.learning else "cross-dataset"
         yield (
             f"{name}, few-shot" if method.learning else name,
