@@ -118,7 +118,10 @@ def compared(
             continue
         if one.pairs:
             result = one.overall
-            assert result is not None
+            if result is None:  # one data set: its first metric, or the one asked for
+                pair = one.pairs[0]
+                sides = [100 * float(side.mean()) for side in (pair.first, pair.second)]
+                return [*sides, pair.difference.mean, pair.difference.low, pair.difference.high]
             change = result.difference
             return [result.first, result.second, change.mean, change.low, change.high]
         paired = one.average_by_seed or one.by_seed[0][1]
@@ -216,19 +219,29 @@ def _encoding(*names: str) -> list[float]:
 
 
 def _separated(task: str) -> list[float]:
-    """Separated pairs, pairs, and rows that differ from the reference, of rows compared with it."""
+    """Separated pairs, pairs, rows that differ from the reference, rows compared with it, rows."""
     (table,) = (table for table in tables() if table.task == task)
     assert table.ranking is not None
-    tests = [row.against for row in table.rows if row.against]
-    apart = sum(test.corrected < 0.05 for test in tests)
-    return [table.ranking.separated, table.ranking.pairs, apart, len(tests)]
+    return [table.ranking.separated, table.ranking.pairs, *_above(task), len(table.rows)]
 
 
-def _tied(task: str) -> list[float]:
-    """The number of rows, and how many of them share the letter of the first."""
+def _above(task: str) -> list[float]:
+    """Rows that differ from the reference after correction, and rows compared with it."""
     (table,) = (table for table in tables() if table.task == task)
-    letters = [row.rank.groups if row.rank else "" for row in table.rows]
-    return [len(letters), sum(bool(set(one) & set(letters[0])) for one in letters)]
+    tests = [row.against for row in table.rows if row.against]
+    return [sum(test.corrected < 0.05 for test in tests), len(tests)]
+
+
+def _seeds(task: str, *labels: str) -> list[float]:
+    """The least and the greatest average that one seed of a row gives, for each row."""
+    (table,) = (table for table in tables() if table.task == task)
+    result = []
+    for label in labels:
+        (row,) = (row for row in table.rows if row.label == label)
+        assert row.average is not None
+        averages = [value for _, value in row.average.values]
+        result += [min(averages), max(averages)]
+    return result
 
 
 def _shots(label: str) -> list[float]:
@@ -256,8 +269,9 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "ways": _ways,
     "encoding": _encoding,
     "separated": _separated,
+    "above": _above,
     "shots": _shots,
-    "tied": _tied,
+    "seeds": _seeds,
 }
 
 

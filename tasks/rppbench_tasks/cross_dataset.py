@@ -26,7 +26,7 @@ class CrossDataset(Task):
     name = "cross-dataset"
     title = "Cross-dataset transfer"
     question = (
-        "Learn once on a large vocabulary. Does it help on other data sets, none of them tuned on?"
+        "Learn once on a large vocabulary. Does it help on other data sets, none of them learned?"
     )
     paper = "arXiv:2203.05557, arXiv:2304.04704"
     targets: ClassVar[str] = "transfer"

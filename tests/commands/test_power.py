@@ -16,7 +16,7 @@ def test_it_says_how_many_seeds_show_a_difference(capsys: pytest.CaptureFixture[
     assert cli.main([*words, "--difference", "2"]) == 0
     page = capsys.readouterr().out
     assert page.startswith("# Cross-dataset transfer: Zero-shot CLIP and RPP-SAPL")
-    assert "Pilot: 3 seeds, difference +1.37" in page
+    assert "Pilot: 5 seeds, difference +5.98" in page
     assert "| Seeds | Probability to show 2 |" in page
     assert "seeds show a difference of 2 in four of five runs (p < 0.05)" in page
     assert cli.main([*words, "--difference", "0.05", "--pairs", "78"]) == 0
@@ -61,7 +61,7 @@ def test_plan_says_how_many_seeds_show_a_difference(
     alone = capsys.readouterr().out
     needed = alone.partition("At least ")[2].split()[0]
     share = alone.partition("| 3 | ")[2].split()[0]
-    assert f"| RPP-SAPL and VPT | 1, 2, 3 | {needed} | {share} |" in page
+    assert f"| RPP-SAPL and VPT | 1, 2, 3, 4, 5 | {needed} | {share} |" in page
 
 
 def test_plan_takes_the_spread_from_a_pilot(
@@ -75,7 +75,7 @@ def test_plan_takes_the_spread_from_a_pilot(
     assert "no records of two of these rows" in shown.err
     assert cli.main([*words, "--show-difference", "20", "--pilot", two_sets]) == 0
     page = capsys.readouterr().out
-    assert "| Zero-shot CLIP and RPP-SAPL | 1, 2, 3 |" in page
+    assert "| Zero-shot CLIP and RPP-SAPL | 1, 2, 3, 4, 5 |" in page
     assert "Learned by other recipes than planned: RPP-SAPL: rpp-demo-2-1." in page
 
 

@@ -41,12 +41,12 @@ TRAINING = Training(
     shots=16,
     seed=1,
     backbone="demo",
-    teacher="demo-2-teacher",
+    teacher="demo-teacher",
     precision="fp32",
     inputs=(("dataset:vocabulary", "aa11"), ("backbone:demo", "bb22")),
 )
 CELL = Cell(
-    task=Choice("cross-dataset", (("suite", "demo-2"),)),
+    task=Choice("cross-dataset", (("suite", "demo"),)),
     dataset="flowers",
     method=TRAINING.method,
     backbone="demo",
