@@ -2,10 +2,11 @@
 
 python docs/readme_table.py        # writes it between README's marks
 
-A kind is where a method's learned values enter: nowhere, tokens of the text tower, of the image
-tower or of both, weights of both, or a head on features. A kind's row is that with the highest
-average; of equals, the first on the page. So there is nothing to choose. Cells are copied from the
-page, without the bold print of the best in a column: in these columns rows need not be separated.
+A kind is what a method learns: nothing, tokens of the text tower, of the image tower or of both,
+image tokens and a projection, weights of both towers, or a head on features. A kind's row is that
+with the highest average; of equals, the first on the page. So there is nothing to choose. Cells are
+copied from the page, without the bold print of the best in a column: in these columns rows need not
+be separated.
 """
 
 from __future__ import annotations
@@ -22,25 +23,29 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGE = ROOT / "leaderboards" / "cross-dataset.md"
 TABLE = re.compile(r"(?<=<!-- leaderboard -->\n).*?(?=<!-- end -->)", re.DOTALL)
-COLUMNS = ("Average of 10", "Rank", "Seeds", "Parameters", "Train time")
+COLUMNS = ("Average of 10", "Rank", "Parameters", "Train time")
 KINDS = {
     (): "a head on features",
-    ("text",): "tokens of the text tower",
-    ("image",): "tokens of the image tower",
+    ("text",): "text tokens",
+    ("image",): "image tokens",
     ("image", "text"): "tokens of both towers",
 }
-"""The towers that learned values enter, and what README calls it."""
-ADAPTED = {"clip-lora", "mma"}
-"""Methods that learn weights of both towers: the registry knows the towers alone."""
+"""The towers that learned tokens enter, and what README calls it."""
+MORE = {
+    "clip-lora": "weights of both towers",
+    "mma": "weights of both towers",
+    "promptkd": "image tokens and a projection",
+}
+"""What methods learn besides tokens and heads: the registry knows the towers alone."""
 
 
 def kind(row: dict[str, Any], registry: Registry) -> str:
-    """Where the learned values of a row enter, from the method and its options."""
+    """What a row learns, from the method and its options."""
     method = registry.get("methods", row["method"])
     if method.learning is None:
-        return "nowhere"
-    if row["method"] in ADAPTED:
-        return "weights of both towers"
+        return "nothing"
+    if row["method"] in MORE:
+        return MORE[row["method"]]
     defaults = options(method)
     chosen = {name: parse_value(name, text, defaults[name]) for name, text in row["options"]}
     return KINDS[tuple(sorted(method.prompted_towers(defaults | chosen)))]
@@ -63,7 +68,7 @@ def table() -> str:
     for row in first["rows"]:  # the best average first
         best.setdefault(kind(row, registry), row["label"])
     lines = [
-        " | ".join(["Learned values enter", "Method", *COLUMNS]),
+        " | ".join(["Learned", "Method", *COLUMNS]),
         " | ".join(["---", "---", *["---:"] * len(COLUMNS)]),
     ]
     for name, label in best.items():
