@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tomllib
 from dataclasses import replace
 from html import unescape
@@ -71,6 +72,14 @@ def test_rows_above_the_reference_say_whether_that_outlives_correction() -> None
     said = dict(answer(build_with_variants(with_outcomes())[0].table).points)
     assert said["Above CLIP, each compared with it alone"].startswith("RPP-SAPL (+")
     assert "▲" in pages(with_outcomes())["cross-dataset.html"]
+
+
+def test_a_headline_counts_the_methods_that_are_too_many_to_name(tmp_path: Path) -> None:
+    detection = Path(__file__).parents[2] / "leaderboards/records/detection"
+    shutil.copytree(detection, tmp_path / "records" / "detection")
+    said = answer(build_with_variants(Store(tmp_path).all()[0])[0].table)
+    assert said.headline == "Thirteen of fourteen methods are above Zero-shot CLIP."
+    assert "CLIP-LoRA (+" in dict(said.points)["Above Zero-shot CLIP, each compared with it alone"]
 
 
 def test_the_drawer_starts_with_what_differs() -> None:

@@ -19,6 +19,8 @@ WORDS = (
 """Counts as words; larger ones are printed as figures."""
 MOST_NAMES = 12
 """Number of names in a sentence; the table has the others."""
+MOST_IN_HEADLINE = 5
+"""Names in a headline; of more it says the number, and the points below it the names."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ def _headline_of_reference(table: Table) -> str:
         return f"{complete[0].label} has the best number; no test says how certain that is."
     above = [row for row in against if verdict(table, row).kind == "up"]
     sure = [row.label for row in above if verdict(table, row).sign == "▲"]
+    if len(sure) > MOST_IN_HEADLINE:
+        share = f"{count(len(sure)).capitalize()} of {count(len(against))} methods"
+        return f"{share} are above {table.reference}."
     if sure:
         return f"{joined(sure)} {'is' if len(sure) == 1 else 'are'} above {table.reference}."
     if above:
