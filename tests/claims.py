@@ -93,26 +93,28 @@ def unexplained(claim: Claim) -> list[str]:
 
 
 @cache
-def records(folder: str) -> tuple[Record, ...]:
-    """Records of `leaderboards`, or of `ablations` together with them."""
-    home = ROOT / "leaderboards"
-    folders = [home, *([home / "ablations"] if folder == "ablations" else [])]
-    return tuple({one.key: one for path in folders for one in Store(path).all()[0]}.values())
+def records() -> tuple[Record, ...]:
+    """The records of `leaderboards`."""
+    return tuple(Store(ROOT / "leaderboards").all()[0])
 
 
 @cache
 def tables() -> tuple[Table, ...]:
     """With the committed statistics, which tests/leaderboard/test_committed.py computes."""
-    return tuple(build(records("leaderboards"), kept=Kept(ROOT / "leaderboards")))
+    return tuple(build(records(), kept=Kept(ROOT / "leaderboards")))
 
 
-def compared(
-    task: str, first: str, second: str, what: str = "", folder: str = "leaderboards"
-) -> list[float]:
+def _table(task: str) -> Table:
+    """The only table of a task."""
+    (table,) = (table for table in tables() if table.task == task)
+    return table
+
+
+def compared(task: str, first: str, second: str, what: str = "") -> list[float]:
     """Both means, the difference and its interval; `what` is '4 shots' or a metric."""
     shots = what.removesuffix(" shots") if what.endswith("shots") else ""
     metric = what if what and not shots else None
-    comparisons, _ = compare(records(folder), first, second, task, metric)
+    comparisons, _ = compare(records(), first, second, task, metric)
     for one in comparisons:
         if shots and dict(one.table.setting).get(SHOTS_OPTION) != shots:
             continue
@@ -137,17 +139,6 @@ def questions(page: str) -> Iterable[tuple[str, list[str], list[float]]]:
     for row in QUESTION.finditer((ROOT / page).read_text(encoding="utf-8")):
         values = compared(row["task"], row["first"], row["second"], row["what"] or "")
         yield row[0], numbers(row["numbers"]), values
-
-
-def _ablation(name: str, *labels: str) -> list[float]:
-    """The mean, difference, interval and p of a combination or effect: 'length=16' or 'kd off'."""
-    text = (ROOT / "leaderboards/ablations" / f"ablation-{name}.md").read_text(encoding="utf-8")
-    values = []
-    for label in labels:
-        start = "| " + label.replace("/", " | ") + " |"
-        (line,) = (line for line in text.splitlines() if line.startswith(start))
-        values += [float(n) for n in numbers(line[len(start) :].replace("*", ""))]
-    return values
 
 
 def _result(file: str) -> Any:
@@ -220,21 +211,21 @@ def _encoding(*names: str) -> list[float]:
 
 def _separated(task: str) -> list[float]:
     """Separated pairs, pairs, rows that differ from the reference, rows compared with it, rows."""
-    (table,) = (table for table in tables() if table.task == task)
+    table = _table(task)
     assert table.ranking is not None
     return [table.ranking.separated, table.ranking.pairs, *_above(task), len(table.rows)]
 
 
 def _above(task: str) -> list[float]:
     """Rows that differ from the reference after correction, and rows compared with it."""
-    (table,) = (table for table in tables() if table.task == task)
+    table = _table(task)
     tests = [row.against for row in table.rows if row.against]
     return [sum(test.corrected < 0.05 for test in tests), len(tests)]
 
 
 def _seeds(task: str, *labels: str) -> list[float]:
     """The least and the greatest average that one seed of a row gives, for each row."""
-    (table,) = (table for table in tables() if table.task == task)
+    table = _table(task)
     result = []
     for label in labels:
         (row,) = (row for row in table.rows if row.label == label)
@@ -260,7 +251,6 @@ def _shots(label: str) -> list[float]:
 
 CHECKS: dict[str, Callable[..., list[float]]] = {
     "compare": compared,
-    "ablation": _ablation,
     "steps": _steps,
     "competent": _competent,
     "before_after": _before_after,

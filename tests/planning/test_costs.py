@@ -12,6 +12,7 @@ from rppbench.cli import main
 from rppbench.files.digests import read_json
 from rppbench.models.identity import model_configs
 from rppbench.models.loading import build
+from rppbench.planning.costs import seconds
 from rppbench.planning.costs.operations import Cost, Operations, _towers, estimate, transformers
 from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.plan import cells
@@ -52,6 +53,29 @@ def test_prompted_images_are_run_backward_and_conditional_text_for_each_image() 
     steps = 10 * 80  # CoCoOp: one image a step
     train = steps * (IMAGE + 5 * TEXT * 2)
     assert conditional.operations == pytest.approx(1e9 * (train + 8100 * (IMAGE + 10 * TEXT)))
+
+
+def test_the_speed_of_a_cpu_is_that_of_one_thread_times_their_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    used = set()
+
+    def multiply(_: torch.Tensor) -> float:
+        used.add(torch.get_num_threads())
+        return 0.001
+
+    monkeypatch.setattr(seconds, "_multiply", multiply)
+    monkeypatch.setattr(seconds, "MEASURED_SECONDS", 0.0)
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            alone = seconds.SHARE * 2 * seconds.SIDE["cpu"] ** 3 / 0.001
+            assert seconds.speed("cpu") == pytest.approx(threads * alone)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert used == {1}
 
 
 def test_features_of_frozen_images_count_once() -> None:

@@ -76,20 +76,19 @@ def speed(device: str) -> float:
     kind = torch.device(device).type
     side = SIDE.get(kind, SIDE["cpu"])
     factors = torch.randn(2, side, side, device=device)
-    threads = torch.get_num_threads() if kind == "cpu" else 1
+    threads = torch.get_num_threads()
     # Threads wait for each other: on a busy machine no product of several ends in its turn.
-    if kind == "cpu":
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     until = time.perf_counter() + MEASURED_SECONDS
     times: list[float] = []
     try:
         while len(times) < PRODUCTS or time.perf_counter() < until:
             times.append(_multiply(factors))
     finally:
-        if kind == "cpu":
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
     # The shortest: others waited for programs that share the device.
-    return threads * SHARE * 2 * side**3 / min(times)
+    alone = SHARE * 2 * side**3 / min(times)
+    return alone * threads if kind == "cpu" else alone
 
 
 def _multiply(factors: torch.Tensor) -> float:

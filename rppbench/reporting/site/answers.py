@@ -116,21 +116,23 @@ def _headline_of_reference(table: Table) -> str:
             return "Fewer than two complete rows: there is nothing to compare yet."
         return f"{complete[0].label} has the best number; no test says how certain that is."
     above = [row for row in against if verdict(table, row).kind == "up"]
-    sure = [row.label for row in above if verdict(table, row).sign == "▲"]
-    if len(sure) > MOST_IN_HEADLINE:
-        share = f"{count(len(sure)).capitalize()} of {count(len(against))} methods"
-        return f"{share} are above {table.reference}."
+    sure = [row for row in above if verdict(table, row).sign == "▲"]
     if sure:
-        return f"{joined(sure)} {'is' if len(sure) == 1 else 'are'} above {table.reference}."
+        return f"{_are(sure, len(against))} above {table.reference}."
     if above:
-        names = joined([row.label for row in above])
         only = "Only " if len(above) == 1 else ""
-        verb = "is" if len(above) == 1 else "are"
         return (
-            f"{only}{names} {verb} above {table.reference}, but not after correction for "
-            f"{len(against)} comparisons."
+            f"{only}{_are(above, len(against))} above {table.reference}, but not after correction "
+            f"for {len(against)} comparisons."
         )
     return f"No method is shown to be above {table.reference}."
+
+
+def _are(rows: Sequence[Row], total: int) -> str:
+    """'A is', 'A and B are', 'Twelve of fourteen methods are'."""
+    if len(rows) > MOST_IN_HEADLINE:
+        return f"{count(len(rows)).capitalize()} of {count(total)} methods are"
+    return f"{joined([row.label for row in rows])} {'is' if len(rows) == 1 else 'are'}"
 
 
 def _against(table: Table, rows: Sequence[Row]) -> str:
