@@ -170,6 +170,10 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     assert declared == actual, (
         f"prompted_towers names {sorted(declared)}, but vectors enter {sorted(actual)}"
     )
+    conditional = isinstance(method.prompts().text, Conditional)
+    assert component.conditional == conditional, (
+        f"the class says conditional = {component.conditional}, its prompts {conditional}"
+    )
     again = build(component, clip, chosen)
     for name, value in method.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), (

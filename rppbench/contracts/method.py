@@ -43,8 +43,8 @@ class Method(Component, nn.Module, ABC):
     open_vocabulary: ClassVar[bool] = True
     """Whether it can score classes that it did not learn; else tasks with such classes skip it."""
     conditional: ClassVar[bool] = False
-    """Whether the text of every class depends on the image (`Conditional`), so that plans say what
-    that costs where an image has many regions."""
+    """Whether the text of every class depends on the image (`Conditional`), so that plans know
+    what that costs."""
 
     def __init__(self, space: Space) -> None:
         super().__init__()

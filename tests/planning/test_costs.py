@@ -18,6 +18,7 @@ from rppbench.planning.input_digests import InputDigests
 from rppbench.planning.plan import cells
 from rppbench.planning.request import Request
 from rppbench.plugins.registry import Registry
+from rppbench.records.cell import Choice
 
 IMAGE, TEXT = 35.12690688, 5.959540736 * 16 / 77
 """GFLOP of ViT-B/16 for an image and for a text of 16 tokens."""
@@ -53,6 +54,10 @@ def test_prompted_images_are_run_backward_and_conditional_text_for_each_image() 
     steps = 10 * 80  # CoCoOp: one image a step
     train = steps * (IMAGE + 5 * TEXT * 2)
     assert conditional.operations == pytest.approx(1e9 * (train + 8100 * (IMAGE + 10 * TEXT)))
+
+
+def test_a_plan_knows_conditional_text_without_building_the_method() -> None:
+    assert Operations(Registry.load(), build=False).parts(Choice("cocoop")).conditional
 
 
 def test_the_speed_of_a_cpu_is_that_of_one_thread_times_their_number(

@@ -99,7 +99,7 @@ class Operations:
 
     `opened` are data sets by name, which may get more; others have the sizes of published copies.
     `build` builds methods to look at their prompts, which runs their code; without it what they
-    learn is in the towers that they name, and the same for all images.
+    say of themselves counts: the towers that they name, and whether their text is conditional.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Operations:
     def _named_towers(self, choice: Choice) -> _Parts:
         component: type[Method] = self.registry.get("methods", choice.name)
         towers = component.prompted_towers({**options(component), **dict(choice.options)})
-        return _Parts("text" in towers, "image" in towers, False, False)
+        return _Parts("text" in towers, "image" in towers, component.conditional, False)
 
     def _parts(self, choice: Choice) -> _Parts:
         """Seen from the method's own prompts, on towers of the smallest size."""
