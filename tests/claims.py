@@ -1,13 +1,15 @@
 """The claims of `docs/claims.md`, and the numbers that committed files give for each.
 
 python tests/claims.py             # every claim with its numbers
+python tests/claims.py --fill      # writes the numbers of the tables of comparisons anew
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,11 +19,14 @@ from typing import Any
 from rppbench.comparison.compare import compare
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.kept import Kept
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.leaderboard.tables import SHOTS_OPTION, Table
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 
 ROOT = Path(__file__).parents[1]
+COMPARISONS = "leaderboards/embedded/README.md"
+"""The page with tables of comparisons."""
 CLAIM = re.compile(r'^- "(?P<words>[^"]+)"(?P<rest>(?:\n  .*)*)', re.MULTILINE)
 """A claim: the words as they stand on the page, and below them where its numbers come from."""
 CHECK = re.compile(r"checked by `([^`]+)`")
@@ -134,11 +139,18 @@ def compared(task: str, first: str, second: str, what: str = "") -> list[float]:
     raise AssertionError(f"{task} has no such table: {what}")
 
 
-def questions(page: str) -> Iterable[tuple[str, list[str], list[float]]]:
-    """Each row of the page's tables of comparisons: its text, its numbers, the numbers computed."""
-    for row in QUESTION.finditer((ROOT / page).read_text(encoding="utf-8")):
-        values = compared(row["task"], row["first"], row["second"], row["what"] or "")
-        yield row[0], numbers(row["numbers"]), values
+def filled(page: str) -> str:
+    """The text of a page with the computed numbers in its tables of comparisons."""
+
+    def row(found: re.Match[str]) -> str:
+        first, second, *change = compared(
+            found["task"], found["first"], found["second"], found["what"] or ""
+        )
+        mean, low, high = map(signed_text, change)
+        what = found[0][: found.start("numbers") - found.start()]
+        return f"{what}{first:.1f} | {second:.1f} | {mean} | {low} to {high} |"
+
+    return QUESTION.sub(row, page)
 
 
 def _result(file: str) -> Any:
@@ -266,6 +278,10 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
 
 
 def main() -> None:
+    if sys.argv[1:] == ["--fill"]:
+        page = ROOT / COMPARISONS
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
+        return
     for claim in claims():
         values: Sequence[float] = given(claim.check) if claim.check else ()
         shown = ", ".join(f"{value:.4g}" for value in values) or claim.command
