@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.data.root import use_data, use_partial
 from rppbench.errors import UsageError
+from rppbench.planning.backbone_names import place
 from rppbench.planning.settings import Settings
 from rppbench.terminal.console import note
 
@@ -68,7 +69,12 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
 
     check_device(registry, chosen)
     shipped = registry.all("backbones")
-    backbones = dict.fromkeys(resolve(name, shipped).name for name in chosen.backbones)
+    backbones = []
+    for name in chosen.backbones:
+        try:
+            backbones.append(resolve(name, shipped).name)
+        except UsageError as error:
+            raise UsageError(f"{place(name, chosen.model, chosen.pretrained)}{error}") from error
     teacher = resolve(chosen.teacher, shipped).name if chosen.teacher else None
     named = datasets(chosen.dataset, registry, note)
     return [
@@ -88,5 +94,5 @@ def requests(registry: Registry, chosen: Settings) -> list[Request]:
             quick=chosen.quick,
             settings=tuple(chosen.set.items()),
         )
-        for backbone in backbones or ("",)
+        for backbone in dict.fromkeys(backbones or ("",))
     ]

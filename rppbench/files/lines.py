@@ -31,20 +31,27 @@ def read_lines(path: Path) -> list[str]:
 
 
 def listed_names(path: Path, what: str, example: str, hint: str = "") -> list[str]:
-    """The names in a file, one a line; lines that start with '#' are skipped.
+    """The names in a file, one a line, as `numbered_names`."""
+    return [name for _, name in numbered_names(path, what, example, hint)]
+
+
+def numbered_names(path: Path, what: str, example: str, hint: str = "") -> list[tuple[int, str]]:
+    """The names in a file, one a line, with its number; lines that start with '#' are skipped.
 
     `what` is what each of them names: 'backbone'. UsageError for a file that cannot be read, with a
     `hint` if it is not text, and, with an `example`, for one that names nothing.
     """
     try:
-        lines = read_lines(path)
+        lines = [line.strip() for line in _lines(path)]
     except OSError as error:
         raise UsageError(f"cannot read the list of {what}s {path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(
             f"{path} is not a text file; a list names one {what} a line{hint}"
         ) from error
-    names = [line for line in lines if not line.startswith("#")]
+    names = [
+        (number, line) for number, line in enumerate(lines, 1) if line and not line.startswith("#")
+    ]
     if not names:
         raise UsageError(f"{path} names no {what}: write one a line, such as {example}")
     return names

@@ -84,8 +84,8 @@ class Names:
             length = int(self.lengths[row])
             ids[row, room - 2 : room] = self.ids[row, length - 2 : length]
             warnings.warn(
-                f"class name cut from {length} to {room} tokens, the text tower has no room for"
-                f" more: {self.texts[row]!r}",
+                f"class name cut: {self.texts[row]!r} in {self.wording!r} takes {length} tokens"
+                f" with the end token, and the text tower has room for {room} beside the prompt",
                 stacklevel=2,
             )
         return Names.of(self.texts, ids[:, :room], lengths, self.wording)

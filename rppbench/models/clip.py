@@ -21,6 +21,7 @@ from rppbench.models import memory_budget
 from rppbench.models.architecture import text_part, weight_dtype
 from rppbench.models.blocks import finish_block
 from rppbench.models.class_names import Names
+from rppbench.models.first_pass import check_features
 from rppbench.models.identity import guess, identify, resolve
 from rppbench.models.image_tower import ImageTower
 from rppbench.models.loading import read_open_clip, read_shipped
@@ -169,8 +170,8 @@ def load(
     """The named model with its weights, frozen.
 
     `shipped` holds the backbones of plugins by name, `kinds` are their kinds of towers. UsageError
-    if the backbone or the precision is unknown, or if the weights cannot be fetched, are damaged or
-    do not fit the model.
+    if the backbone or the precision is unknown, if the weights cannot be fetched, are damaged or do
+    not fit the model, or if the towers of a model that open_clip does not list give no features.
     """
     if precision not in PRECISIONS:
         raise unknown("precision is named", precision, PRECISIONS, "precisions")
@@ -179,7 +180,7 @@ def load(
         model, tokenizer, preprocess = read_shipped(shipped[source.model], precision)
     else:
         model, tokenizer, preprocess = read_open_clip(source, precision)
-    return Clip(
+    clip = Clip(
         name=source.name,
         digest=identify(backbone, shipped),
         model=model.to(device),
@@ -189,6 +190,9 @@ def load(
         guessed=guessed.summary if (guessed := guess(source)) else "",
         kinds=kinds,
     )
+    if source.kind in ("folder", "hub"):  # the models that open_clip lists are known to be sound
+        check_features(model, tokenizer, preprocess.size, source.name)
+    return clip
 
 
 def embed_width(model: Any) -> int:

@@ -137,10 +137,30 @@ def _check_folder(folder: str, backbone: str) -> None:
                 "the model for open_clip, which has this file"
             )
         raise UsageError(f"no file {folder}/{CONFIG} for backbone {backbone!r}{hint}")
-    if "model_cfg" not in read_json(path / CONFIG):
-        raise UsageError(f"{folder}/{CONFIG} has no 'model_cfg', which describes the model")
+    model_config(path / CONFIG)
     if not weights_in(path):
         raise UsageError(f"no weights in {folder}: no .safetensors, .bin, .pth or .pt file")
+
+
+def model_config(path: Path) -> dict[str, Any]:
+    """open_clip's configuration in a file `CONFIG`. UsageError, with what it lacks, if it has none.
+
+    Asks only for what open_clip reads of every model: the towers and the width they share.
+    """
+    try:
+        content: object = read_json(path)
+    except ValueError as error:
+        raise UsageError(f"{path} is not a JSON file: {error}") from error
+    config = content.get("model_cfg") if isinstance(content, dict) else None
+    if not isinstance(config, dict):
+        raise UsageError(f"{path} has no 'model_cfg', a mapping that describes the model")
+    for key in ("vision_cfg", "text_cfg"):
+        if not isinstance(config.get(key), dict):
+            raise UsageError(f"{path}: its 'model_cfg' has no {key!r}, a mapping for that tower")
+    width = config.get("embed_dim")
+    if not isinstance(width, int) or width < 1:
+        raise UsageError(f"{path}: its 'model_cfg' has no 'embed_dim', the width of a feature")
+    return config
 
 
 def weights_in(folder: Path) -> list[Path]:

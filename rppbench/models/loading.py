@@ -33,16 +33,11 @@ from rppbench.errors import UsageError
 from rppbench.files.digests import read_json, sha256
 from rppbench.models.identity import BackboneSource, guess, is_openai_archive, published, quick_gelu
 from rppbench.models.weights.on_disk import absent, host_of, preferred_weights, unreachable
-from rppbench.models.weights.state_dicts import load_into, read_state_dict
+from rppbench.models.weights.state_dicts import load_into, read_checkpoint, why_unreadable
 
 NEEDS_TRANSFORMERS = (
     "text towers and vocabularies of the Hugging Face hub need transformers:"
     " pip install 'rppbench[hf]'"
-)
-PICKLED = (
-    "it holds Python objects beside tensors, which are not read: reading them can run any code\n"
-    "if you trust the file, save its tensors alone: "
-    "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
 )
 DTYPES = dict(zip(PRECISIONS, (torch.float32, torch.bfloat16, torch.float16), strict=True))
 
@@ -100,8 +95,8 @@ def read_open_clip(source: BackboneSource, precision: str) -> tuple[Any, Tokeniz
         tokenizer = open_clip.get_tokenizer(source.model)
     except ImportError as error:
         raise UsageError(f"{load_failure(source)}\n{error}\n{NEEDS_TRANSFORMERS}") from error
-    except UnpicklingError as error:
-        raise UsageError(f"{load_failure(source)}\n{PICKLED}\n{error}") from error
+    except (EOFError, UnpicklingError) as error:  # in a file that open_clip reads
+        raise UsageError(f"{load_failure(source)}\n{why_unreadable(error)}") from error
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         advice = f"\n{NEEDS_TRANSFORMERS}" if find_spec("transformers") is None else ""
         raise UsageError(f"{load_failure(source)}\n{error}{advice}") from error
@@ -124,7 +119,7 @@ def _read_local(source: BackboneSource, precision: str) -> Any:
     if path.suffix in (".npz", ".npy"):
         open_clip.load_checkpoint(model, str(path))  # the layout of big_vision
     else:
-        load_into(model, read_state_dict(path), source.model, path)
+        load_into(model, read_checkpoint(path), source.model)
     return model
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rppbench.contracts.backbone import Backbone
 from rppbench.files.digests import read_json
 from rppbench.models.coverage import coverage
-from rppbench.models.identity import CONFIG, BackboneSource, model_configs
+from rppbench.models.identity import CONFIG, BackboneSource, model_config, model_configs
 from rppbench.models.weights.on_disk import cached
 
 if TYPE_CHECKING:  # need torch
@@ -76,7 +76,10 @@ def _completed(
 
 
 def config_of(source: BackboneSource, shipped: Mapping[str, Backbone]) -> dict[str, Any] | None:
-    """open_clip's configuration of a model; None if it is on the hub alone."""
+    """open_clip's configuration of a model; None if it is on the hub alone.
+
+    UsageError for a file of a folder or repository that describes no model.
+    """
     if source.kind in ("tag", "file"):  # of an open_clip that is newer than the table
         return read_json(model_configs()[source.model])
     if source.kind == "shipped":
@@ -84,7 +87,7 @@ def config_of(source: BackboneSource, shipped: Mapping[str, Backbone]) -> dict[s
         return {key: value for key, value in config.items() if key != "preprocess"}
     folder = source.kind == "folder"
     path = Path(source.weights) / CONFIG if folder else cached(source.weights, CONFIG)
-    return None if path is None else read_json(path).get("model_cfg")
+    return None if path is None else model_config(path)
 
 
 def _in_table(tower: Tower, config: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rppbench.errors import UsageError
-from rppbench.files.lines import LISTS, listed_names
+from rppbench.files.lines import LISTS, numbered_names
 from rppbench.models.identity import FOLDER, model_configs
 
 WEIGHTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".npz")
@@ -36,6 +36,16 @@ def backbones(models: Sequence[str], pretrained: str | None) -> tuple[str, ...]:
     return tuple(f"{name}/{pretrained}" if pretrained else name for name in names)
 
 
+def place(name: str, models: Sequence[str], pretrained: str | None) -> str:
+    """'FILE:LINE: ' of a backbone that a list names, for a message; '' if it was given directly."""
+    weights = f"/{pretrained}" if pretrained else ""
+    for path in filter(None, map(_list_of, models)):
+        for number, line in _lines_of(path):
+            if name in (f"{one}{weights}" for one in _separated(line)):
+                return f"{path}:{number}: "
+    return ""
+
+
 def only_backbone(model: str | None, pretrained: str | None) -> str:
     """The backbone of a command that takes one; '' if none is named."""
     names = backbones((model,) if model else (), pretrained)
@@ -46,10 +56,9 @@ def only_backbone(model: str | None, pretrained: str | None) -> str:
 
 def _named(text: str) -> Iterator[str]:
     """The backbones that one argument of --model names."""
-    path = Path(text).expanduser()
-    # A list that does not exist is reported as a missing list.
-    if path.suffix in LISTS or (_may_be_a_list(text) and path.is_file()):
-        yield from _listed(path)
+    if path := _list_of(text):
+        for _, line in _lines_of(path):
+            yield from _separated(line)
     elif "," in text and not Path(text.removeprefix(FOLDER)).expanduser().exists():
         yield from _separated(text)
     else:
@@ -77,7 +86,13 @@ def _may_be_a_list(text: str) -> bool:
     return suffix not in WEIGHTS and ("/" in text or suffix != "")
 
 
-def _listed(path: Path) -> Iterator[str]:
+def _list_of(text: str) -> Path | None:
+    """The list that an argument of --model names; one that does not exist counts too."""
+    path = Path(text).expanduser()
+    listed = path.suffix in LISTS or (_may_be_a_list(text) and path.is_file())
+    return path if listed else None
+
+
+def _lines_of(path: Path) -> list[tuple[int, str]]:
     hint = f", and a file of weights is named with its model: MODEL/{path}"
-    for name in listed_names(path, "backbone", "ViT-B-16/openai", hint):
-        yield from _separated(name)
+    return numbered_names(path, "backbone", "ViT-B-16/openai", hint)

@@ -105,8 +105,9 @@ def stale_lines(planned: Sequence[Planned]) -> list[str]:
 def totals(planned: Sequence[Planned], due: Sequence[Planned], always: bool) -> str:
     """The numbers of cells by state, of trainings, and the estimate of the cells that are due.
 
-    `always` runs all trainings anew.
+    `always` runs all trainings anew. A refused cell is due at every run, and never runs.
     """
+    due = [entry for entry in due if entry.state != "refused"]
     states = [entry.state for entry in planned]
     parts = [f"{len(due)} to run"]
     for name in ("done", "stale", "failed", "crashed", "blocked", "refused"):
@@ -120,7 +121,7 @@ def totals(planned: Sequence[Planned], due: Sequence[Planned], always: bool) -> 
     known = [entry.seconds for entry in due if entry.seconds is not None]
     if not known:
         return text
-    rest = len([entry for entry in due if entry.state != "refused"]) - len(known)
+    rest = len(due) - len(known)
     more = f" and {counted(rest, 'cell')} without an estimate" if rest else ""
     modelled = any(entry.modelled for entry in due)
     how = f" ({MODELLED})" if modelled else ""

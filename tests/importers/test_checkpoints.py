@@ -309,7 +309,7 @@ def test_class_specific_contexts_are_read_with_their_names(run_command: RunComma
         ("maple", {"ctx": random(2, 32)}, "no 'prompt_learner.ctx'"),
         ("maple", {"prompt_learner.ctx": random(2, 32)}, "no 'prompt_learner.proj.weight'"),
         ("maple", maple_state() | {"prompt_learner.ctx": torch.tensor(1.0)}, "has 0 dimensions"),
-        ("maple", maple_state(depth=6), "depth is 0 to 4"),
+        ("maple", maple_state(depth=6), "has 4 blocks; write depth=4"),
         ("context", {"ctx": random(2, 32)}, "these can: coop, cocoop, pomp, maple"),
         ("cop", {"ctx": random(2, 32)}, "did you mean 'coop'?"),
     ],

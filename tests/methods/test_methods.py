@@ -320,14 +320,14 @@ def test_either_tower_can_be_left_alone(tiny_clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("component", "chosen", "message"),
     [
-        (RPP, {"depth": 5}, "depth is 0 to 4"),
+        (RPP, {"depth": 5}, "depth=5 is too deep"),
         (RPP, {"length": 0}, "at least 1"),
         (RPP, {"depth": 0, "input": "frozen"}, "nothing to learn"),
         (MaPLe, {"depth": 0}, "at least 1"),
-        (MaPLe, {"depth": 9}, "depth is 0 to 4"),
+        (MaPLe, {"depth": 9}, "depth=9 is too deep"),
         (VPT, {"depth": 0}, "at least 1"),
-        (VPT, {"depth": 12}, "depth is 0 to 4"),
-        (IVLP, {"depth": 5}, "depth is 0 to 4"),
+        (VPT, {"depth": 12}, "has 4 blocks; write depth=4"),
+        (IVLP, {"depth": 5}, "depth=5 is too deep"),
         (ZeroShot, {"template": "ensembel"}, "did you mean 'ensemble'"),
     ],
 )

@@ -25,10 +25,11 @@ from rppbench.models import identity
 from rppbench.models.clip import load
 from rppbench.models.identity import BackboneSource, identify, resolve
 from rppbench.models.loading import build
+from rppbench.models.promptable import config_of
 from rppbench.models.weights import on_disk
 from rppbench.models.weights.configurations import fitting_configurations
 from rppbench.models.weights.on_disk import Absent, absent
-from rppbench.models.weights.state_dicts import read_state_dict
+from rppbench.models.weights.state_dicts import read_checkpoint
 
 PREPROCESS = {"size": 32, "mean": list(MEAN), "std": list(STD), "interpolation": "bicubic"}
 TINY = "tiny-for-tests"
@@ -87,7 +88,7 @@ def test_tensors_are_read_wherever_training_code_puts_them(
 ) -> None:
     file = tmp_path / f"epoch_1.{suffix}"
     torch.save(LAYOUTS[layout](state), file)
-    read = read_state_dict(file)
+    read = read_checkpoint(file).states[0]
     assert read.keys() == state.keys()
     assert all(torch.equal(read[name], value) for name, value in state.items())
     if suffix == "pt":
@@ -99,7 +100,7 @@ def test_tensors_are_read_wherever_training_code_puts_them(
 def test_safetensors_may_have_the_names_of_wrappers_too(state: State, tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     save_file(prefixed(state, "module."), file)
-    assert read_state_dict(file).keys() == state.keys()
+    assert read_checkpoint(file).states[0].keys() == state.keys()
 
 
 def test_a_message_says_where_the_tensors_lie(state: State, tmp_path: Path) -> None:
@@ -215,7 +216,21 @@ def test_a_folder_is_read_from_the_file_that_open_clip_takes(state: State, tmp_p
         ({}, "no file .*model/open_clip_config.json"),
         ({"config.json": "{}"}, "holds a model of transformers"),
         ({"open_clip_config.json": "{}"}, "has no 'model_cfg'"),
-        ({"open_clip_config.json": '{"model_cfg": {}}'}, "no weights in .*model: no .safetensors"),
+        ({"open_clip_config.json": '{"model_cfg": '}, "config.json is not a JSON file: Expecting"),
+        ({"open_clip_config.json": "[1]"}, "has no 'model_cfg', a mapping"),
+        ({"open_clip_config.json": '{"model_cfg": null}'}, "has no 'model_cfg', a mapping"),
+        (
+            {"open_clip_config.json": '{"model_cfg": {"embed_dim": 32}}'},
+            "open_clip_config.json: its 'model_cfg' has no 'vision_cfg'",
+        ),
+        (
+            {"open_clip_config.json": '{"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}'},
+            "has no 'embed_dim'",
+        ),
+        (
+            {"open_clip_config.json": json.dumps({"model_cfg": tiny_config()})},
+            "no weights in .*model: no .safetensors",
+        ),
     ],
 )
 def test_a_folder_that_is_not_a_model_is_refused(
@@ -267,13 +282,13 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def put(hub_cache: Path, repository: str, name: str) -> None:
+def put(hub_cache: Path, repository: str, name: str, text: str = "") -> None:
     """A file as a download leaves it in the cache."""
     folder = hub_cache / f"models--{repository.replace('/', '--')}"
     (folder / "refs").mkdir(parents=True, exist_ok=True)
     (folder / "refs" / "main").write_text("1" * 40)
     (folder / "snapshots" / ("1" * 40)).mkdir(parents=True, exist_ok=True)
-    (folder / "snapshots" / ("1" * 40) / name).touch()
+    (folder / "snapshots" / ("1" * 40) / name).write_text(text)
 
 
 def test_weights_of_a_tag_are_looked_up_in_the_cache_of_the_hub(hub_cache: Path) -> None:
@@ -302,10 +317,15 @@ def test_a_repository_needs_configuration_and_weights(hub_cache: Path) -> None:
     source = resolve("hf-hub:org/name", {})
     address = "https://huggingface.co/org/name"
     assert absent(source) == [Absent("open_clip_config.json and weights", address)]
-    put(hub_cache, "org/name", "open_clip_config.json")
+    put(hub_cache, "org/name", "open_clip_config.json", json.dumps({"model_cfg": tiny_config()}))
     assert absent(source) == [Absent("weights", address)]
     put(hub_cache, "org/name", "open_clip_pytorch_model.bin")
     assert absent(source) == []
+    put(hub_cache, "org/name", "open_clip_config.json", '{"model_cfg": null}')
+    with pytest.raises(UsageError, match=r"open_clip_config\.json has no 'model_cfg'"):
+        absent(source)
+    with pytest.raises(UsageError, match=r"open_clip_config\.json has no 'model_cfg'"):
+        config_of(source, {})
 
 
 @pytest.fixture(autouse=True)

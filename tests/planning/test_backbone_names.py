@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.commands import RunCommand, refused
 
 from rppbench.errors import UsageError
-from rppbench.planning.backbone_names import backbones, only_backbone
+from rppbench.planning.backbone_names import backbones, only_backbone, place
 from rppbench.planning.settings import settings
 
 
@@ -73,6 +74,19 @@ def test_a_list_without_backbones_is_refused(folder: Path) -> None:
     (folder / "empty.txt").write_text("# nothing\n")
     with pytest.raises(UsageError, match=r"empty\.txt names no backbone: write one a line"):
         backbones(("empty.txt",), None)
+
+
+def test_a_mistake_in_a_list_is_reported_with_its_line(
+    folder: Path, run_command: RunCommand
+) -> None:
+    Path("models.txt").write_text("# mine\ntiny\n\ntiny, gone/openai\n")
+    words = ("plan", "--method", "fixed", "--task", "cross-dataset:suite=toy")
+    message = refused(run_command, *words, "--model", "models.txt")
+    assert "models.txt:4: no backbone is named 'gone/openai'" in message
+    assert "error: no backbone" in refused(run_command, *words, "--model", "gone/openai")
+    (folder / "b.lst").write_text("ViT-B-16\n")
+    assert place("ViT-B-16/none", ("b.lst",), "none") == "b.lst:1: "
+    assert place("ViT-B-16", ("ViT-B-16",), None) == ""
 
 
 def test_a_command_for_one_backbone_refuses_several() -> None:

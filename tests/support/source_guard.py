@@ -33,8 +33,9 @@ NO_NUMBERS = {
     *("execution.accepted_code", "execution.backbones", "execution.devices", "execution.engines"),
     *("execution.peak_memory", "execution.resources", "execution.runner", "execution.tracking"),
     *("execution.start_mark", "execution.worker", "features.files", "features.store"),
-    *("models.coverage", "models.examination", "models.integrity", "models.promptable"),
-    *("models.small", "models.weights.configurations", "models.weights.on_disk"),
+    *("models.coverage", "models.examination", "models.first_pass", "models.integrity"),
+    *("models.promptable", "models.small", "models.weights.configurations"),
+    *("models.weights.on_disk",),
     *("training.failures", "training.state"),
 }
 """Modules of the rooms of the core that no number comes from."""

@@ -68,6 +68,8 @@ class TimmImage(ImageKind):
             return f"its patches come from timm's {type(trunk.patch_embed).__name__}"
         if len(getattr(visual.head, "pool", ())):
             return "it reads its feature through a pooling over the grid of patches"
+        if trunk.attn_pool is None and not trunk.global_pool:
+            return "it reads no single feature"
         return None
 
     def __init__(self, visual: Any) -> None:

@@ -16,7 +16,14 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from rppbench.files.digests import read_json
-from rppbench.models.identity import CONFIG, BackboneSource, model_configs, tags, weights_in
+from rppbench.models.identity import (
+    CONFIG,
+    BackboneSource,
+    model_config,
+    model_configs,
+    tags,
+    weights_in,
+)
 
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """Files of weights that open_clip looks for in a repository, in this order."""
@@ -46,7 +53,10 @@ class Absent:
 
 
 def absent(source: BackboneSource) -> list[Absent]:
-    """The files that loading the backbone would download."""
+    """The files that loading the backbone would download.
+
+    UsageError if a description that is here, of a folder or repository, describes no model.
+    """
     if source.kind == "tag":
         facts = tags(source.model)[source.weights]
         config: Mapping[str, Any] = read_json(model_configs()[source.model])
@@ -54,10 +64,13 @@ def absent(source: BackboneSource) -> list[Absent]:
     if source.kind == "file":
         return list(_absent_text_files(read_json(model_configs()[source.model])))
     if source.kind == "folder":  # the tokenizer is read from the folder
-        config = read_json(Path(source.weights) / CONFIG)["model_cfg"]
+        config = model_config(Path(source.weights) / CONFIG)
         return [one for one in _absent_text_files(config) if one.what != TOKENIZER]
     if source.kind == "hub":
-        missing = [CONFIG] if cached(source.weights, CONFIG) is None else []
+        described = cached(source.weights, CONFIG)
+        if described is not None:
+            model_config(described)
+        missing = [CONFIG] if described is None else []
         if not any(cached(source.weights, name) for name in WEIGHTS):
             missing.append("weights")
         return [Absent(" and ".join(missing), hub_address(source.weights))] if missing else []
