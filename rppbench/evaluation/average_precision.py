@@ -229,6 +229,10 @@ class AveragePrecision:
         """Precision (t, r, c, a) of some classes."""
         from faster_coco_eval import COCO, COCOeval_faster
 
+        if self.federated:  # lvis-api leaves out what has no area, such as an empty mask
+            truth, detections = (
+                [entry for entry in entries if entry["area"] > 0] for entries in (truth, detections)
+            )
         present = {entry["image_id"] for entry in (*truth, *detections)}
         images = [at for at in range(len(self.images)) if self._id(at) in present]
         frequencies = self.data.frequencies()

@@ -34,9 +34,10 @@ from rppbench_datasets.vocabularies import table
 
 LARGEST_EDGE = 10**9
 """No image has a coordinate beyond it, and NaN is not below it."""
-VERSION = 2
+VERSION = 3
 """Increased when the same files would give other boxes, names or scores. 2: of equal scores in
-different images, those of the lower image id count first."""
+different images, those of the lower image id count first. 3: in LVIS, what has no area is left
+out."""
 
 
 class CocoFormatDataset(DetectionSet):
@@ -146,9 +147,12 @@ class CocoFormatDataset(DetectionSet):
     def _fingerprint(self) -> str:
         facts = (VERSION, self.name, self.template, self.vocabulary(), list(self.unseen()))
         sha = hashlib.sha256(json.dumps(facts).encode())
-        for key in self._at:
-            sha.update(f"{key}\n".encode("utf-8", "surrogatepass"))
-        for values in (self._labels, self._boxes, self._crowds, self._areas, self._starts):
+        # All that scores depend on: ids decide between equal scores, and by the two lists of LVIS
+        # detections are wrong or left out. Only `_order` says which box is on which image.
+        for image in zip(self._at, self._ids, self._sizes, self._partial, strict=True):
+            sha.update(f"{json.dumps(image)}\n".encode())
+        rows = (self._labels, self._boxes, self._crowds, self._areas, self._order, self._starts)
+        for values in rows:
             sha.update(np.ascontiguousarray(values).tobytes())
         sha.update("\n".join(self._masks).encode())
         return sha.hexdigest()[:32]
