@@ -125,6 +125,7 @@ def _dataset(out: Console, dataset: type[Dataset], registry: Registry) -> None:
         out,
         [
             ("suite", dataset.suite),
+            ("learned on", dataset.source_suite and f"sources of suite {dataset.source_suite}"),
             ("role", f"large {dataset.role}" if dataset.large else dataset.role),
             ("classes", classes),
             ("template", dataset.template),

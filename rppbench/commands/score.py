@@ -25,7 +25,12 @@ def flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|DIR",
         help="COCO results (.json), sem_seg_predictions.json, or a folder of PNG label maps",
     )
-    add("--task", required=True, metavar="TASK", help="detection or segmentation")
+    add(
+        "--task",
+        required=True,
+        metavar="TASK",
+        help="detection or segmentation, with its options: segmentation:absent=skip",
+    )
     add(
         "--dataset",
         required=True,
@@ -51,7 +56,7 @@ def score(arguments: argparse.Namespace) -> int:
     if arguments.data is not None:
         use_data(Path(arguments.data).expanduser())
     registry = Registry.load()
-    task = registry.get("tasks", arguments.task)
+    name, explicit = registry.choose("tasks", arguments.task)
     data = registry.get("datasets", arguments.dataset)()
     origin = predictions.Origin(
         variant=arguments.variant,
@@ -60,7 +65,7 @@ def score(arguments: argparse.Namespace) -> int:
         source=arguments.origin,
         note=arguments.note,
     )
-    cell = predictions.imported_cell(task, data, origin)
+    cell = predictions.imported_cell(registry.get("tasks", name), data, origin, explicit)
     path, into = Path(arguments.predictions).expanduser(), Path(arguments.output)
     with display(titles([cell]), console(stderr=True)) as report:
         report(Event(cell.key, "start"))

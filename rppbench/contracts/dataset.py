@@ -124,6 +124,9 @@ class Dataset(Component, ABC):
 
     suite: ClassVar[str] = ""
     """Name of the family of data sets it is benchmarked with ('coop'); '' without one."""
+    source_suite: ClassVar[str] = ""
+    """Suite whose sources are learned on if its own suite has none: other images or labels of sets
+    that are benchmarked elsewhere need no further training. '' without one."""
     role: ClassVar[str] = "transfer"
     """Its role in the suite: 'source', 'transfer', 'shift', 'segmentation' or 'detection'."""
     few_shot: ClassVar[bool] = False
@@ -243,7 +246,10 @@ class Catalog(Protocol):
         """
 
     def source(self, suite: str, large: bool) -> str:
-        """The suite's training source; if `large`, its large vocabulary if there is one."""
+        """The suite's training source; if `large`, its large vocabulary if there is one.
+
+        UsageError for a suite that is unknown or learns on nothing (`Dataset.source_suite`).
+        """
 
 
 def halves(labels: Iterable[int]) -> tuple[list[int], list[int]]:

@@ -95,6 +95,8 @@ class Task(Component, ABC):
 
     metric: ClassVar[str] = "top1"
     """The primary metric, which tables show; for a cell without it, the first of its scores."""
+    file_options: ClassVar[tuple[str, ...]] = ()
+    """Options that `score_file` reads; `rppbench score` refuses others."""
     learns_as: str = ""
     """Name of the task whose recipes apply; '' for its own. It may depend on the options."""
 

@@ -7,7 +7,7 @@ here. The record holds what is known of the origin: the file's digest, and what 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from rppbench.contracts.dataset import Dataset
 from rppbench.contracts.task import Task
 from rppbench.errors import UsageError
 from rppbench.files.digests import sha256
+from rppbench.plugins.options import options
 from rppbench.plugins.registry import Registry
 from rppbench.plugins.versions import core_version, task_version, version_of
-from rppbench.records.cell import Cell, Choice, Training
+from rppbench.records.cell import Cell, Choice, Option, Training
 from rppbench.records.record import Record, now
 
 KIND = "predictions"
@@ -42,17 +43,30 @@ class Origin:
     """Anything else a reader should know."""
 
 
-def imported_cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
-    """The cell of imported predictions, without task options, which are not known.
+def imported_cell(
+    task: type[Task], data: Dataset, origin: Origin, explicit: Mapping[str, Option]
+) -> Cell:
+    """The cell of imported predictions. Of the task's options it has those that score a file.
 
+    explicit: the options of the task that were given.
     With a seed it has a training, whose other fields are unknown; cells that differ only in the
-    seed make one row. UsageError for a variant's name that is empty or too long for a table.
+    seed make one row. UsageError for a variant's name that is empty or too long for a table, and
+    for options that do not change the score of a file.
     """
     name = " ".join(origin.variant.split())
     if not name or len(name) > MAX_NAME_LENGTH:
         raise UsageError(
             f"a variant's name has 1 to {MAX_NAME_LENGTH} characters: {origin.variant!r}"
         )
+    for option in explicit:
+        if option not in task.file_options:
+            raise UsageError(
+                f"option {option!r} of {task.name!r} does not change the score of a file of "
+                f"predictions; options that do: {', '.join(task.file_options) or '(none)'}"
+            )
+    # Keys of cells without options stay: an option that has its default adds nothing.
+    usual = options(task)
+    changed = {name: value for name, value in explicit.items() if value != usual[name]}
     inputs = (
         (f"dataset:{data.name}", data.fingerprint()),
         ("imported", KIND),
@@ -65,7 +79,7 @@ def imported_cell(task: type[Task], data: Dataset, origin: Origin) -> Cell:
     if origin.seed is not None:
         training = Training(method, Choice(""), "", "all", 0, origin.seed, backbone, None, UNKNOWN)
     return Cell(
-        task=Choice(task.name, (("suite", data.suite),)),
+        task=Choice(task.name, tuple(sorted({"suite": data.suite, **changed}.items()))),
         dataset=data.name,
         method=method,
         backbone=backbone,
@@ -92,7 +106,9 @@ def scored_record(
     report_remark: called with each remark of the task on the file; the record keeps them too.
     UsageError if nothing is at the path, the task cannot read it, or there is nothing to score.
     """
-    task, dataset = registry.get("tasks", cell.task.name), registry.get("datasets", cell.dataset)
+    task: type[Task] = registry.get("tasks", cell.task.name)
+    dataset: type[Dataset] = registry.get("datasets", cell.dataset)
+    given = {name: value for name, value in cell.task.options if name in task.file_options}
     if not predictions.exists():
         raise UsageError(f"nothing is at {predictions}")
     started, remarks = now(), list[str]()
@@ -101,7 +117,8 @@ def scored_record(
         remarks.append(remark)
         report_remark(remark)
 
-    scores = tuple(task().score_file(dataset(), predictions, report_progress, keep_remark))
+    scorer = task(**given)
+    scores = tuple(scorer.score_file(dataset(), predictions, report_progress, keep_remark))
     if not scores:
         raise UsageError(f"{cell.dataset!r} has nothing to find, so there is no score")
     if not any(score.value for score in scores):

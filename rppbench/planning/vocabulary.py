@@ -49,20 +49,24 @@ def texts_of_regions(
             count = component.size or len(component.vocabulary())
             texts = f"all {count} class names" if count else "all class names"
             yield (
-                f"{method.name} encodes {texts} of {name} anew for every region of an image; "
-                "other methods encode them once"
+                f"{method.name} encodes {texts} of {name} anew for every region of an image"
+                + (f" ({10 * count:,} texts for ten regions)" if count else "")
+                + "; other methods encode them once"
             )
 
 
 def with_suites(registry: Registry, names: Sequence[str]) -> dict[str, list[str]]:
     """The data sets by the suite that naming them implies.
 
-    It is their own if it has a source to learn on; '' leaves the suite to the task.
+    It is their own if it has a source to learn on, or if they have label maps or boxes, which
+    tasks look for in that suite alone; '' leaves the suite to the task.
     """
     by_suite: dict[str, list[str]] = {}
     for name in names:
-        suite: str = registry.get("datasets", name).suite
-        implied = suite if suite and registry.names(suite, "source") else ""
+        component: type[Dataset] = registry.get("datasets", name)
+        suite = component.suite
+        own = suite and (registry.sources(suite) or issubclass(component, DenseDataset))
+        implied = suite if own else ""
         by_suite.setdefault(implied, []).append(name)
     return by_suite
 

@@ -9,7 +9,10 @@ from typing import Any
 from rppbench.plugins.containment import contained, line_of
 from rppbench.plugins.options import choices, options
 
-TEXTS = ("title", "paper", "licence", "origin", "suite", "role", "template", "metric", "note")
+TEXTS = (
+    *("title", "paper", "licence", "origin", "suite", "source_suite", "role", "template"),
+    *("metric", "note"),
+)
 """Facts that are texts; a component may lack those that its kind does not have."""
 SPELT_WITH_OPTIONS = ("methods", "tasks", "engines")
 """Kinds whose names the command line takes as NAME:KEY=VALUE,..."""

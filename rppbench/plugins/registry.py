@@ -86,7 +86,10 @@ class Registry:
             raise UsageError(self.faulty[kind, name])
         if component is None:
             known = self.all(kind)
-            raise unknown(f"{SINGULAR[kind]} is named", name, known, kind, self.complaints())
+            refusal = self._not_derived(name) if kind == "datasets" else None
+            raise refusal or unknown(
+                f"{SINGULAR[kind]} is named", name, known, kind, self.complaints()
+            )
         return component
 
     def find(self, kind: str, name: str) -> Any | None:
@@ -100,6 +103,29 @@ class Registry:
         derivation, colon, of = name.partition(":")
         base = self.find(kind, of) if colon else None
         return base and self._made(hook.rppbench_derive_dataset, derivation, base)
+
+    def _not_derived(self, name: str) -> UsageError | None:
+        """The error for a name such as 'masks:NAME' if it is NAME that is wrong; else None.
+
+        It suggests only data sets that such a data set can be made from.
+        """
+        derivation, colon, of = name.partition(":")
+        derive = self.manager.hook.rppbench_derive_dataset
+        bases = [
+            base
+            for base, one in self.all("datasets").items()
+            if colon and self._made(derive, derivation, one)
+        ]
+        if not bases:
+            return None
+        title = f"data sets with {derivation}"
+        if self.find("datasets", of) is None:
+            return unknown("data set is named", of, bases, title, self.complaints())
+        lines = (
+            f"no data set is named {name!r}: {of!r} has no {derivation}",
+            f"{title}: {', '.join(sorted(bases))}",
+        )
+        return UsageError("\n".join(lines))
 
     def _made(self, hook: pluggy.HookCaller, *arguments: Any) -> Any | None:
         """The first data set that a plugin makes of the arguments, of which the first is text."""
@@ -168,12 +194,20 @@ class Registry:
             return [*sources, *self.names(suite, "transfer")]
         return [name for name, dataset in datasets.items() if dataset.role == role]
 
+    def sources(self, suite: str) -> Sequence[str]:
+        """Data sets that a suite learns on: its own, or those of the suite that its sets name."""
+        if own := self.names(suite, "source"):
+            return own
+        members = [one for one in self.all("datasets").values() if one.suite == suite]
+        named = next(filter(None, (getattr(one, "source_suite", "") for one in members)), "")
+        return self.names(named, "source") if named else ()
+
     def source(self, suite: str, large: bool) -> str:
         """The suite's training source: its large vocabulary or its standard one.
 
         The only source of a suite is both. UsageError for a suite without a source.
         """
-        sources = self.names(suite, "source")
+        sources = self.sources(suite)
         if not sources:
             suites = {dataset.suite for dataset in self.all("datasets").values()} - {""}
             if suite in suites:

@@ -51,8 +51,22 @@ class CrossDataset(Task):
         if self.transductive:
             return unlabelled(targets, method)
         large = method.learning is not None and method.learning.large_source
-        source = self.source or catalog.source(self.suite, large)
-        return [Assignment(target, source, "seen", self.shots or None) for target in targets]
+        source = self.learned_on(catalog, method, large)
+        return [
+            Assignment(target, source or target, "seen", self.shots or None) for target in targets
+        ]
+
+    def learned_on(self, catalog: Catalog, method: type[Method], large: bool) -> str:
+        """The source that is named, or that of the suite.
+
+        '' for a method that learns nothing: the suite needs no source. UsageError for a suite
+        without any data set, and for one without a source if the method learns.
+        """
+        if self.source:
+            return self.source
+        if method.learning is None and catalog.names(self.suite, self.targets):
+            return ""
+        return catalog.source(self.suite, large)
 
     def run(self, bench: Bench) -> Iterable[Score]:
         """top1 over all classes of the target, and the other metrics of `Evaluation.scores`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,43 @@ def test_label_maps_score_the_same_from_json_and_png_and_as_counted_by_hand() ->
         if (one | two).any():
             ious.append((one & two).sum() / (one | two).sum())
     assert values["miou"] == pytest.approx(100 * np.mean(ious))
+
+
+def test_options_that_scoring_reads_are_part_of_the_cell_and_others_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    predicted = maps()
+    Path("maps.json").write_text(json.dumps(as_detectron(predicted)))
+
+    def scored(task: str) -> int:
+        words = ["--dataset", "demo-2-scenes", "--variant", "ZSSeg"]
+        return main(["score", "maps.json", "--task", task, *words])
+
+    assert scored("segmentation") == 0
+    usual = only("segmentation")
+    assert usual.cell.task.options == (("suite", "demo-2"),)
+    assert scored("segmentation:absent=count") == 0
+    assert only("segmentation").key == usual.key, "the default is no option"
+    assert scored("segmentation:absent=skip") == 0
+    records, _ = Store(Path("runs")).all()
+    (skipped,) = [record for record in records if record.key != usual.key]
+    assert skipped.cell.task.options == (("absent", "skip"), ("suite", "demo-2"))
+    expected = map_results.scores(
+        Scenes(), Path("maps.json"), lambda done, total: None, print, "skip"
+    )
+    values = {score.metric: score.value for score in skipped.scores}
+    assert values == {score.metric: score.value for score in expected}
+    assert values["miou"] > {score.metric: score.value for score in usual.scores}["miou"]
+    capsys.readouterr()
+    for task, message in [
+        ("segmentation:threshold=0.4", "option 'threshold' .* options that do: absent"),
+        ("segmentation:absnt=skip", "did you mean 'absent'"),
+        ("segmentation:absent=never", "absent"),
+        ("detection:suite=coop", r"option 'suite' .* options that do: \(none\)"),
+    ]:
+        assert scored(task) == 2
+        assert re.search(message, capsys.readouterr().err)
+    assert len(Store(Path("runs")).all()[0]) == 2
 
 
 def test_imported_predictions_stand_apart_and_seeds_make_one_row(

@@ -132,7 +132,9 @@ def test_a_known_number_of_maps_is_accepted_with_its_name(
 def test_only_listed_images_belong_to_a_set_with_a_list(root: Path) -> None:
     kind = KINDS["voc2012_background"]
     assert [one.key for one in kind().samples("test")][-1] == "VOC2012/JPEGImages/002.jpg"
+    assert kind.lacks(root) == []
     (root / kind.listing).unlink()
+    assert [source.gives for source in kind.lacks(root)] == ["VOC2012/val.txt"]
     with pytest.raises(MissingDataError, match=r"cannot read the list .*val\.txt"):
         kind()
 

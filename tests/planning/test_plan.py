@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.toy_data import Things
 
 from rppbench.contracts.backbone import Backbone
 from rppbench.errors import UsageError
@@ -110,3 +112,53 @@ def test_a_method_that_searches_nothing_has_no_validation_with_a_note(registry: 
         planned(("validation", "held-out-shot"), shots=1)
     with pytest.raises(UsageError, match="complete"):
         planned(("validation", "complete"))
+
+
+DATA_PAGE = Path(__file__).parents[2] / "datasets" / "README.md"
+DENSE = {
+    "detection:suite=coop": "lvis",
+    "detection:suite=minival": "lvis_minival",
+    "segmentation:suite=coop": "voc2012",
+    "segmentation:suite=background": "voc2012_background",
+}
+"""The tasks that the page of data sets gives for label maps and boxes, each with one data set."""
+
+
+def test_the_page_gives_these_tasks() -> None:
+    text = DATA_PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"(?:detection|segmentation):suite=\w+", text)) == set(DENSE)
+
+
+@pytest.mark.parametrize(("task", "name"), DENSE.items())
+def test_documented_dense_tasks_are_planned_by_suite_and_by_data_set(
+    registry: Registry, task: str, name: str
+) -> None:
+    alone, _, _ = task.partition(":")
+    for method, source in (("zeroshot", None), ("coop", "imagenet"), ("pomp", "imagenet21k")):
+        of_suite = cells(registry, Request((method,), (task,)))
+        (named,) = cells(registry, Request((method,), (alone,), datasets=(name,)))
+        assert named.key in {cell.key for cell in of_suite}
+        assert {cell.training and cell.training.source for cell in of_suite} == {source}
+
+
+def test_a_suite_shares_its_trainings_with_the_suite_whose_sources_it_names(
+    registry: Registry,
+) -> None:
+    (coop,) = cells(registry, Request(("pomp",), ("detection:suite=coop",), datasets=("lvis",)))
+    (minival,) = cells(registry, Request(("pomp",), ("detection:suite=minival",)))
+    assert coop.training is not None
+    assert coop.training == minival.training
+
+
+def test_only_a_method_that_learns_needs_a_source(registry: Registry) -> None:
+    alone = type("Alone", (Things,), {"name": "alone", "suite": "alone"})
+    registry.all("datasets")["alone"] = alone
+    for task in ("detection:suite=alone", "detection:suite=alone,tune=on"):
+        (cell,) = cells(registry, Request(("zeroshot",), (task,)))
+        assert (cell.dataset, cell.training) == ("alone", None)
+    asked = Request(("zeroshot",), ("detection",), datasets=("alone",))
+    assert [dict(cell.task.options)["suite"] for cell in cells(registry, asked)] == ["alone"]
+    with pytest.raises(UsageError, match=r"'alone' has no source .* source=NAME"):
+        cells(registry, replace(asked, methods=("coop",)))
+    with pytest.raises(UsageError, match="no suite is named 'alon'; did you mean 'alone'"):
+        cells(registry, Request(("zeroshot",), ("detection:suite=alon",)))

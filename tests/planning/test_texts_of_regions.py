@@ -23,4 +23,5 @@ def test_only_for_methods_whose_text_depends_on_the_image(method: str, models: P
     cells(registry, Request((method,), tasks, backbone="tiny"), warn=lines.append)
     said = [line for line in lines if "of toy-maps anew for every region of an image" in line]
     assert len(said) == (method == "cocoop")
+    assert all(f"({10 * len(Maps().classes)} texts for ten regions)" in line for line in said)
     assert sum("anew" in line for line in lines) == len(said)

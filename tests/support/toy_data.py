@@ -85,7 +85,8 @@ class Things(DetectionSet):
 
     name, title, suite, role = "toy-things", "Things", "toy", "detection"
     colours = {"red square": (200, 40, 40), "blue lake": (40, 60, 200), "green field": (0, 90, 0)}
-    size = (60, 40)
+    pixels = (60, 40)
+    size = len(colours)
     count = 3
 
     @property
@@ -99,10 +100,10 @@ class Things(DetectionSet):
         return [Sample(f"{split}/{number}", UNLABELLED) for number in range(self.count)]
 
     def boxes(self) -> list[tuple[int, ...]]:
-        return [tuple(edge * self.size[0] // 60 for edge in place) for place in PLACES]
+        return [tuple(edge * self.pixels[0] // 60 for edge in place) for place in PLACES]
 
     def image(self, sample: Sample) -> Image.Image:
-        image = Image.new("RGB", self.size, (128, 128, 128))
+        image = Image.new("RGB", self.pixels, (128, 128, 128))
         for (x, y, width, height), colour in zip(self.boxes(), self.colours.values(), strict=False):
             image.paste(colour, (x, y, x + width, y + height))
         return image
@@ -111,7 +112,7 @@ class Things(DetectionSet):
         return [Instance(label, tuple(box)) for label, box in enumerate(self.boxes())]  # type: ignore[arg-type]
 
     def fingerprint(self) -> str:
-        return f"things-{self.size}"
+        return f"things-{self.pixels}"
 
     def image_ids(self, split: str) -> Sequence[int]:
         return range(7, 7 + 5 * self.count, 5)
@@ -126,7 +127,7 @@ class Maps(SegmentationSet, Things):
     name, role = "toy-maps", "segmentation"
 
     def label_map(self, sample: Sample) -> Any:
-        labels = np.full(self.size[::-1], IGNORED, np.uint16)
+        labels = np.full(self.pixels[::-1], IGNORED, np.uint16)
         for label, (x, y, width, height) in enumerate(self.boxes()):
             labels[y : y + height, x : x + width] = label
         return labels

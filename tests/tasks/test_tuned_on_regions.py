@@ -127,7 +127,19 @@ def test_what_is_learned_and_from_which_prompts(registry: Registry) -> None:
     assert stretched is not None
     assert stretched.source == "stretched-masks:toy-few-maps"
     # Unknown names of data are an error, whatever made them.
-    with pytest.raises(UsageError, match="no data set is named 'masks:toy'"):
+    for task, name, near in (
+        ("segmentation", "toy-few-map", "toy-few-maps"),
+        ("detection", "toy-thing", "toy-things"),
+    ):
+        text = f"{task}:suite=toy,tune=on,regions={name}"
+        asked = Request(("context",), (text,), backbone="tiny")
+        with pytest.raises(UsageError) as caught:
+            cells(registry, asked)
+        first, listed = str(caught.value).split("\n")[:2]
+        assert first == f"no data set is named {name!r}; did you mean {near!r}?"
+        assert near in listed.split(": ")[1].split(", ")
+        assert "toy" not in listed.split(": ")[1].split(", "), "it has no such regions"
+    with pytest.raises(UsageError, match="no data set is named 'masks:toy': 'toy' has no masks"):
         planned(registry, "segmentation:suite=toy,tune=on,regions=toy")
 
 

@@ -44,5 +44,6 @@ class LvisMinival(Lvis):
     name = "lvis_minival"
     title = "LVIS minival"
     suite = "minival"
+    source_suite = Lvis.suite
     annotations = "lvis/lvis_v1_minival.json"
     other_annotations = ("lvis/lvis_v1_minival_inserted_image_name.json",)

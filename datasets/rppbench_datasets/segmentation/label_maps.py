@@ -163,9 +163,13 @@ class LabelMaps(SegmentationSet):
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def prepared(images: str, maps: str, page: str) -> tuple[SourceFile, ...]:
-    """The two folders as sources that the user prepares by hand; `page` says how."""
-    return tuple(SourceFile("", folder, pages=(page,)) for folder in (images, maps))
+def prepared(images: str, maps: str, page: str, listing: str = "") -> tuple[SourceFile, ...]:
+    """The two folders, and the list if there is one, as sources that the user prepares by hand.
+
+    `page` says how.
+    """
+    places = filter(None, (images, maps, listing))
+    return tuple(SourceFile("", place, pages=(page,)) for place in places)
 
 
 def _is_map(name: str) -> bool:

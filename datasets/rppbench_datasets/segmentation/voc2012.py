@@ -65,6 +65,7 @@ class VOC2012WithBackground(LabelMaps):
     name = "voc2012_background"
     title = "VOC 2012 with background"
     suite = "background"
+    source_suite = VOC2012.suite
     paper = "Everingham et al., IJCV 2010; words: arXiv:2312.01597"
     origin = VOC2012.origin
     licence = VOC2012.licence
@@ -74,7 +75,7 @@ class VOC2012WithBackground(LabelMaps):
     images = VOC2012.images
     size = 21
     counts = VOC2012.counts
-    sources = prepared(images, maps, origin)
+    sources = prepared(images, maps, origin, listing)
     maskclip_size = (512, 2048)
 
     def words(self) -> Sequence[Sequence[str]]:

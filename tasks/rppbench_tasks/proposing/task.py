@@ -48,7 +48,7 @@ class ProposalTask(CrossDataset):
         """Those of `cross-dataset`, or a training for each set whose regions are learned from."""
         if not self.tune:
             return super().assignments(catalog, method)
-        before = self.source or catalog.source(self.suite, True)
+        before = self.learned_on(catalog, method, True)
         start = before if self.start == "pretrained" else ""
         return [
             Assignment(
