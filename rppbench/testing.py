@@ -170,10 +170,8 @@ def check_method(component: type[Method], clip: Clip | None = None, **chosen: Op
     assert declared == actual, (
         f"prompted_towers names {sorted(declared)}, but vectors enter {sorted(actual)}"
     )
-    conditional = isinstance(method.prompts().text, Conditional)
-    assert component.conditional == conditional, (
-        f"the class says conditional = {component.conditional}, its prompts {conditional}"
-    )
+    if component.conditional != isinstance(method.prompts().text, Conditional):
+        raise AssertionError(f"conditional = {component.conditional} is not what its prompts are")
     again = build(component, clip, chosen)
     for name, value in method.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), (
@@ -367,20 +365,18 @@ def _check_labels(data: Dataset, again: Dataset) -> None:
 
 def _check_dense(data: DenseDataset, sample: Sample) -> None:
     """Check that label map and instances of one image fit it and the classes."""
-    (width, height), classes = data.image(sample).size, len(data.classes)
+    (width, height), classes, key = data.image(sample).size, len(data.classes), sample.key
     assert all(0 <= label < classes for label in data.unseen()), "an unseen label is out of range"
     if isinstance(data, SegmentationSet):
         labels = data.label_map(sample)
-        assert labels.shape == (height, width), f"the label map of {sample.key} has another size"
+        assert labels.shape == (height, width), f"the label map of {key} has another size"
         assert labels.dtype == np.uint16, "a label map is uint16"
         assert ((labels < classes) | (labels == IGNORED)).all(), "a pixel's label is out of range"
     if isinstance(data, DetectionSet):
         for instance in data.instances(sample):
-            assert 0 <= instance.label < classes, (
-                f"an instance's label is out of range in {sample.key}"
-            )
+            assert 0 <= instance.label < classes, f"an instance's label is out of range in {key}"
             assert instance.mask is None or instance.mask.shape == (height, width), (
-                f"a mask in {sample.key} does not have the size of the image"
+                f"a mask in {key} does not have the size of the image"
             )
 
 

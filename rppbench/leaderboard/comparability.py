@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rppbench.leaderboard.grouping import group_by
-from rppbench.leaderboard.tables import NamedValues
+from rppbench.leaderboard.tables import TASK_OPTION, NamedValues
 from rppbench.records.cell import METHOD, Cell, spell
 from rppbench.records.record import Record
 
@@ -34,7 +34,7 @@ def setting(cell: Cell) -> NamedValues:
         ("backbone", cell.backbone),
         ("precision", cell.precision),
         ("test images", "all" if cell.limit is None else f"at most {cell.limit}"),
-        *((f"task option {name}", spell(value)) for name, value in cell.task.options),
+        *((TASK_OPTION + name, spell(value)) for name, value in cell.task.options),
         *(
             (name, value)
             for name, value in cell.inputs

@@ -19,7 +19,9 @@ from rppbench.stats.ranks import Rank, Ranking
 
 NamedValues = tuple[tuple[str, str], ...]
 """(name, value) pairs."""
-SHOTS_OPTION = "task option shots"
+TASK_OPTION = "task option "
+"""Start of the names of a setting's task options."""
+SHOTS_OPTION = TASK_OPTION + "shots"
 """Name of the entry of `Table.setting` that holds the requested number of shots."""
 
 

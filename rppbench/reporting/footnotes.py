@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
-from rppbench.leaderboard.tables import Table, TableCell
+from rppbench.leaderboard.tables import TASK_OPTION, Table, TableCell
 from rppbench.records.cell import UNLABELLED
 from rppbench.records.outcomes import IMAGE
 from rppbench.stats.ranks import LEVEL, Ranking
@@ -58,6 +58,8 @@ def footnotes(table: Table, tie: str = "share a letter") -> Iterator[str]:
     ]
     if ranges:
         yield f"Parameters are those on the data set that has the most: {'; '.join(ranges)}."
+    if options := [pair for pair in _task_options(table) if pair[1]]:
+        yield f"Options of the task: {', '.join('='.join(pair) for pair in options)}."
     if table.few_images:
         yield f"Fewer training images than shots: {'; '.join(table.few_images)}."
     if table.devices and any(row.train_seconds is not None for row in table.rows):
@@ -77,6 +79,15 @@ def groups_note(units: Iterable[str]) -> Iterator[str]:
     groups = [unit for unit in dict.fromkeys(units) if unit != IMAGE]
     if groups:
         yield f"Images that share a {' or a '.join(groups)} do not count as independent."
+
+
+def _task_options(table: Table) -> Iterator[tuple[str, str]]:
+    """The options that all rows share, without those that say what is learned from: the caption
+    has these."""
+    for name, value in table.setting:
+        option = name.removeprefix(TASK_OPTION)
+        if option != name and option not in ("suite", "source", "shots"):
+            yield option, value
 
 
 def _single(table: Table) -> str:

@@ -172,11 +172,11 @@ class Detection(ProposalTask):
         self, bench: Bench, data: DetectionSet
     ) -> Iterator[tuple[Sample, Boxes, NDArray[np.float32]]]:
         """Learn the prompts, then yield each image with its proposals and their cosines (n, c)."""
-        bench.fit()
         if self.published:
             if data.published_detector is None:
                 raise UsageError(f"data set {data.name!r} has no published settings")
             self.at_most, self.threshold, self.detections, self.score = data.published_detector
+        bench.fit()
         source = self.proposers[self.proposals](data, self.path)
         classifier = bench.regions.classifier
         for sample in bench.regions.samples():

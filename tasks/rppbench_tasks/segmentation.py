@@ -64,6 +64,7 @@ class Segmentation(ProposalTask):
         "absent",
         *ProposalTask.tuning_options,
     )
+    file_options = ("absent",)
     heads: ClassVar[dict[str, Callable[[Segmentation, Bench, SegmentationSet], Head]]] = {
         "proposals": lambda task, bench, data: task.two_stages(bench, data),
         "dense": lambda task, bench, data: task.dense(bench, data),
@@ -119,6 +120,10 @@ class Segmentation(ProposalTask):
             raise unknown("head of segmentation is named", head, self.heads, "heads")
         if proposals not in self.proposers:
             raise unknown("source of proposals is named", proposals, self.proposers, "sources")
+        if proposals in ("files", "transformers") and not path:
+            raise UsageError(f"proposals={proposals} takes path=...")
+        if proposals == "regions" and path:
+            raise UsageError(f"proposals={proposals} takes no path")
         super().__init__(suite=suite, source=source, shots=shots)
         self._tune(tune, start, regions)
         self.kind, self.view, self.proposals, self.path = head, view, proposals, path
@@ -164,9 +169,12 @@ class Segmentation(ProposalTask):
     ) -> Iterator[tuple[NDArray[np.uint16], NDArray[np.uint16]]]:
         """Learn the prompts, then yield (truth, prediction) of one image at a time."""
         data = with_label_maps(bench.dataset)
-        bench.fit()
         if self.published:
             self._publish(data)
+        words_of(
+            data, self.names
+        )  # what a set does not have is found out before anything is learned
+        bench.fit()
         head = self.heads[self.kind](self, bench, data)
         for sample in samples:
             truth = data.label_map(sample)

@@ -20,11 +20,11 @@ from rppbench.records.record import Record
 
 
 class HugeThings(Things):
-    name, size, count = "toy-huge-things", (6000, 4000), 1
+    name, pixels, count = "toy-huge-things", (6000, 4000), 1
 
 
 class HugeMaps(Maps):
-    name, size, count = "toy-huge-maps", (6000, 4000), 1
+    name, pixels, count = "toy-huge-maps", (6000, 4000), 1
 
 
 class Plugin:

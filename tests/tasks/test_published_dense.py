@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from support.toy_data import Maps, Things
 from torch import Tensor
 
+from rppbench.contracts import Bench
 from rppbench.contracts.regions import IGNORED, SegmentationSet
 from rppbench.errors import UsageError
+from rppbench_tasks.detection import Detection
 from rppbench_tasks.proposing.masks import SoftMask
 from rppbench_tasks.segmentation import Segmentation
 from rppbench_tasks.segmenting.dense import DenseHead
@@ -115,7 +118,10 @@ def bench() -> Any:
 def zsseg(
     image: Image.Image, weight: float, threshold: float, seen: Sequence[float], size: Any
 ) -> Tensor:
-    """(c, h, w) scores by the equations of ZSSeg, all masks at full size."""
+    """(c, h, w) scores by the equations of ZSSeg, all masks at full size.
+
+    But for masks below the threshold everywhere: they have no vote here, even with an ensemble.
+    """
     queries, tower, texts = Queries(), Tower(), Texts()
     shape = (image.height, image.width)
     shares = F.interpolate(queries.logits[None], shape, mode="bilinear")[0].sigmoid()
@@ -216,3 +222,37 @@ def test_what_published_sets_cannot_be_given_beside_it(option: dict[str, Any]) -
     with pytest.raises(UsageError, match="published=on sets"):
         Segmentation(published=True, **option)
     assert Segmentation(published=True, weight=0.4).settings.weight == 0.4
+
+
+@pytest.mark.parametrize(
+    ("task", "data", "message"),
+    [
+        (Segmentation(published=True), Maps(), "toy-maps' has no published settings"),
+        (Segmentation(published=True, head="dense"), Maps(), "MaskCLIP has no settings"),
+        (Segmentation(names="maskclip"), Maps(), "MaskCLIP has no class names"),
+        (Detection(published=True), Things(), "toy-things' has no published settings"),
+    ],
+)
+def test_what_a_data_set_does_not_have_is_said_before_anything_is_learned(
+    task: Segmentation | Detection, data: Any, message: str
+) -> None:
+    def fit() -> None:
+        raise AssertionError("learned first")
+
+    regions = SimpleNamespace(samples=lambda: data.samples("test"))
+    bench = SimpleNamespace(dataset=data, regions=regions, fit=fit)
+    with pytest.raises(UsageError, match=message):
+        list(task.run(cast(Bench, bench)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"proposals": "files"}, "proposals=files takes path=..."),
+        ({"proposals": "transformers"}, "proposals=transformers takes path=..."),
+        ({"path": "masks"}, "proposals=regions takes no path"),
+    ],
+)
+def test_a_source_of_masks_has_a_path_or_none(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        Segmentation(**options)

@@ -62,13 +62,14 @@ def test_base_to_new_learns_from_all_images_of_all_classes(space: Workspace) -> 
     (row,) = table.rows
     assert row.learned_on == "each set itself, all images"
     assert any(note.startswith(FOOTNOTE) for note in footnotes(table))
+    assert "Options of the task: transductive=on." in list(footnotes(table))
 
 
 def test_the_usual_protocol_has_other_keys_and_no_mark(space: Workspace) -> None:
     usual = space.plan("promptkd", task="base-to-new", settings=SHORT, teacher="teacher")
     assert "transductive" not in dict(usual[0].task.options)
     (table,) = build(run(space, "base-to-new"))
-    assert not any(note.startswith("Unlabelled") for note in footnotes(table))
+    assert not any(note.startswith(("Unlabelled", "Options")) for note in footnotes(table))
     both = [*run(space, "base-to-new"), *run(space, "base-to-new", ON)]
     assert len(build(both)) == 2  # the numbers never share a column
 

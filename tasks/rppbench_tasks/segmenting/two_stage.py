@@ -107,7 +107,9 @@ class TwoStageHead:
     ) -> Scores:
         """Each mask votes for every pixel with its share of it, and is as sure as its query.
 
-        A mask whose share is nowhere above the threshold has no crop to classify, and no vote.
+        A mask whose share is nowhere above the threshold has no crop to classify, and no vote. In
+        ZSSeg with an ensemble it votes by the first classifier alone, which is the segmenter's own
+        and needs no crop; here both classify crops.
         """
         size = (image.height, image.width)
         parts, kept, sure = [], [], []
