@@ -153,6 +153,17 @@ def filled(page: str) -> str:
     return QUESTION.sub(row, page)
 
 
+def _ablation(name: str, *labels: str) -> list[float]:
+    """All numbers of rows of a grid's page: a combination 'length=16', or an effect 'kd/off'."""
+    text = (ROOT / "leaderboards/ablations" / f"ablation-{name}.md").read_text(encoding="utf-8")
+    values = []
+    for label in labels:
+        start = "| " + label.replace("/", " | ") + " |"
+        (line,) = (line for line in text.splitlines() if line.startswith(start))
+        values += [float(number) for number in numbers(line[len(start) :].replace("*", ""))]
+    return values
+
+
 def _result(file: str) -> Any:
     return json.loads((ROOT / "benchmarks/results" / f"{file}.json").read_text(encoding="utf-8"))
 
@@ -221,11 +232,26 @@ def _encoding(*names: str) -> list[float]:
     return values
 
 
+def _lvis_masks() -> list[float]:
+    """Detections, classes, images, processor seconds and peak GiB of scoring them."""
+    result = _result("lvis_masks")
+    counts = [float(result[name]) for name in ("detections", "classes", "images")]
+    return [*counts, result["cpu"], result["peak"] / 2**30]
+
+
 def _separated(task: str) -> list[float]:
     """Separated pairs, pairs, rows that differ from the reference, rows compared with it, rows."""
     table = _table(task)
     assert table.ranking is not None
     return [table.ranking.separated, table.ranking.pairs, *_above(task), len(table.rows)]
+
+
+def _without(task: str, *methods: str) -> list[float]:
+    """Separated pairs, pairs and rows of the task's table without these methods."""
+    kept = [r for r in records() if r.cell.task.name == task and r.cell.method.name not in methods]
+    (table,) = build(kept, kept=Kept(ROOT / "leaderboards"))
+    assert table.ranking is not None
+    return [table.ranking.separated, table.ranking.pairs, len(table.rows)]
 
 
 def _above(task: str) -> list[float]:
@@ -270,8 +296,11 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "linear": _linear,
     "ways": _ways,
     "encoding": _encoding,
+    "lvis_masks": _lvis_masks,
     "separated": _separated,
     "above": _above,
+    "without": _without,
+    "ablation": _ablation,
     "shots": _shots,
     "seeds": _seeds,
 }

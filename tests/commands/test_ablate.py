@@ -384,7 +384,7 @@ def test_every_committed_grid_plans(path: Path, capsys: pytest.CaptureFixture[st
     assert " trainings" in capsys.readouterr().out
 
 
-def test_the_grids_ask_what_the_paper_asks() -> None:
+def test_the_grids_ask_what_the_papers_ask() -> None:
     assert {path.stem for path in GRIDS.glob("*.yaml")} == {
         "base",
         "structure",
@@ -398,4 +398,7 @@ def test_the_grids_ask_what_the_paper_asks() -> None:
         "data",
         "pretraining_steps",
         "pretraining_data",
+        "tuning",
+        "tuning_image",
+        "geometry",
     }

@@ -263,7 +263,7 @@ class RunsCode:
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "weights.pt"
     file.write_bytes(pickle.dumps(RunsCode(), protocol=2))
-    with pytest.raises(UsageError, match="does not hold weights of ViT-S-32-alt that can be read"):
+    with pytest.raises(UsageError, match=r"cannot read the weights in .*it holds Python objects"):
         load(f"{SMALL}/{file}", {})
 
 
