@@ -67,8 +67,8 @@ def check_adapted(space: Space, tower: str, depth: int = 0) -> None:
             f"the {tower} tower of this backbone cannot be prompted: {obstacle}\n"
             f"what runs on it: {_without(tower, space)}"
         )
-    if depth > layers:
+    if not 0 <= depth <= layers:
         raise UsageError(
-            f"depth={depth} is too deep: the {tower} tower of this backbone has {layers} blocks; "
-            f"write depth={layers}"
+            f"depth={depth} does not fit: the {tower} tower of this backbone has {layers} blocks; "
+            f"write depth={layers} or less"
         )

@@ -34,7 +34,7 @@ from rppbench.contracts import (
     Tower,
     read_recipes,
 )
-from rppbench_methods.contexts import check_adapted
+from rppbench_methods.contexts import Depth, check_adapted
 from rppbench_methods.official import required, start_token
 from rppbench_methods.zeroshot import one_wording
 
@@ -55,7 +55,7 @@ class MMA(Method, ReadsOfficialCheckpoints):
         self,
         space: Space,
         *,
-        depth: int = 8,
+        depth: Depth = 8,
         width: int = 32,
         scale: float = 0.001,
         template: str = "a photo of a {}.",

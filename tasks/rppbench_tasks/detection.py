@@ -31,7 +31,7 @@ from rppbench.contracts import (
     Sample,
     Score,
 )
-from rppbench.errors import UsageError, unknown
+from rppbench.errors import UsageError
 from rppbench.evaluation.average_precision import AveragePrecision
 from rppbench_tasks import box_results
 from rppbench_tasks.proposing.boxes import (
@@ -76,6 +76,8 @@ class Detection(ProposalTask):
 
     A plugin may add its own.
     """
+    need_path = ("file", "transformers")
+    take_no_path = ("regions", "small", "true")
 
     def __init__(
         self,
@@ -113,16 +115,11 @@ class Detection(ProposalTask):
             raise UsageError(f"tune=on learns from crops with context={CONTEXT:g}")
         super().__init__(suite=suite, source=source, shots=shots)
         self._tune(tune, start, regions)
-        if proposals not in self.proposers:
-            raise unknown("source of proposals is named", proposals, self.proposers, "sources")
-        self.proposals, self.path, self.at_most = proposals, path, at_most
+        self._propose(proposals, path)
+        self.at_most = at_most
         self.context, self.temperature, self.overlap = context, temperature, overlap
         self.threshold, self.detections = threshold, detections
         self.score, self.published = score, published
-        if proposals in ("file", "transformers") and not path:
-            raise UsageError(f"proposals={proposals} takes path=...")
-        if proposals in ("regions", "small", "true") and path:
-            raise UsageError(f"proposals={proposals} takes no path")
 
     def crops(self) -> str:
         return "boxes"

@@ -76,6 +76,8 @@ class Segmentation(ProposalTask):
         "transformers": Segmenter,
     }
     """Sources of masks by the value of `proposals=`, made from `path=`. A plugin may add others."""
+    need_path = ("files", "transformers")
+    take_no_path = ("regions",)
 
     def __init__(
         self,
@@ -118,15 +120,10 @@ class Segmentation(ProposalTask):
             )
         if head not in self.heads:
             raise unknown("head of segmentation is named", head, self.heads, "heads")
-        if proposals not in self.proposers:
-            raise unknown("source of proposals is named", proposals, self.proposers, "sources")
-        if proposals in ("files", "transformers") and not path:
-            raise UsageError(f"proposals={proposals} takes path=...")
-        if proposals == "regions" and path:
-            raise UsageError(f"proposals={proposals} takes no path")
         super().__init__(suite=suite, source=source, shots=shots)
         self._tune(tune, start, regions)
-        self.kind, self.view, self.proposals, self.path = head, view, proposals, path
+        self._propose(proposals, path)
+        self.kind, self.view = head, view
         self.published, self.short, self.long = published, short, long
         self.settings = Settings(weight, geometry, votes, threshold)
         self.enlarge, self.names, self.absent = enlarge, names, absent
@@ -171,9 +168,7 @@ class Segmentation(ProposalTask):
         data = with_label_maps(bench.dataset)
         if self.published:
             self._publish(data)
-        words_of(
-            data, self.names
-        )  # what a set does not have is found out before anything is learned
+        words_of(data, self.names)  # refuses names that the set lacks before anything is learned
         bench.fit()
         head = self.heads[self.kind](self, bench, data)
         for sample in samples:

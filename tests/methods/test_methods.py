@@ -320,14 +320,15 @@ def test_either_tower_can_be_left_alone(tiny_clip: Clip) -> None:
 @pytest.mark.parametrize(
     ("component", "chosen", "message"),
     [
-        (RPP, {"depth": 5}, "depth=5 is too deep"),
+        (RPP, {"depth": 5}, "depth=5 does not fit"),
         (RPP, {"length": 0}, "at least 1"),
         (RPP, {"depth": 0, "input": "frozen"}, "nothing to learn"),
         (MaPLe, {"depth": 0}, "at least 1"),
-        (MaPLe, {"depth": 9}, "depth=9 is too deep"),
+        (MaPLe, {"depth": 9}, "depth=9 does not fit"),
         (VPT, {"depth": 0}, "at least 1"),
-        (VPT, {"depth": 12}, "has 4 blocks; write depth=4"),
-        (IVLP, {"depth": 5}, "depth=5 is too deep"),
+        (VPT, {"depth": 12}, "has 4 blocks; write depth=4 or less"),
+        (IVLP, {"depth": 5}, "depth=5 does not fit"),
+        (MMA, {"depth": -1}, "depth=-1 does not fit"),
         (ZeroShot, {"template": "ensembel"}, "did you mean 'ensemble'"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from rppbench.contracts import Assignment, Catalog, Method
-from rppbench.errors import UsageError
+from rppbench.errors import UsageError, unknown
 from rppbench.files.digests import content_digest
 from rppbench_tasks.cross_dataset import CrossDataset
 
@@ -29,9 +29,23 @@ class ProposalTask(CrossDataset):
     regions: str
     proposers: ClassVar[Mapping[str, Callable[..., object]]]
     """Sources of proposals by the value of `proposals=`."""
+    need_path: ClassVar[tuple[str, ...]] = ()
+    """Those of `proposers` that are nothing without `path=`."""
+    take_no_path: ClassVar[tuple[str, ...]] = ()
+    """Those of `proposers` that read no file; a plugin's may or may not."""
     proposals: str
     path: str
     """File or folder of the proposals; '' if they are computed without one."""
+
+    def _propose(self, proposals: str, path: str) -> None:
+        """Take the options. UsageError for an unknown source, and for a path missing or unread."""
+        if proposals not in self.proposers:
+            raise unknown("source of proposals is named", proposals, self.proposers, "sources")
+        if proposals in self.need_path and not path:
+            raise UsageError(f"proposals={proposals} takes path=...")
+        if proposals in self.take_no_path and path:
+            raise UsageError(f"proposals={proposals} takes no path")
+        self.proposals, self.path = proposals, path
 
     def _tune(self, tune: bool, start: Start, regions: str) -> None:
         """Take the options. UsageError for others without `tune`."""
