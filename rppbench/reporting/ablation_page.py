@@ -35,8 +35,9 @@ def page(report: Ablation) -> str:
     """The report as a Markdown page."""
     table = report.table
     baseline = report.results[0].combination.label
+    of = f"{escape(method_of(report))}, {escape(table.title)}"
     lines = [
-        f"# Ablation {escape(report.grid.title)}: {escape(_method(report))}, {escape(table.title)}",
+        f"# Ablation {escape(report.grid.title)}: {of}",
         "",
         *([f"**{escape(report.grid.question)}**", ""] if report.grid.question else []),
         *stand_in_note([table]),
@@ -136,7 +137,8 @@ def _read(path: Path) -> Grid:
         ) from error
 
 
-def _method(report: Ablation) -> str:
+def method_of(report: Ablation) -> str:
+    """The name of the method whose options vary."""
     return report.table.rows[0].method
 
 
@@ -204,7 +206,7 @@ def notes(report: Ablation) -> Iterator[str]:
             yield f"{result.combination.label} is incomplete: {listed}."
     if results[0].row is None:
         yield "The baseline has no record, so there are no differences."
-    if any(result.against for result in results):
+    if compared > 1:
         yield (
             f"p is corrected for the {compared} combinations (Holm)"
             + (f", and that of main effects for these {effects}" if effects else "")

@@ -23,7 +23,7 @@ from rppbench.records.cell import Choice
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from rppbench.reporting import ablation_page
-from rppbench.reporting.site import pairs
+from rppbench.reporting.site import ablations, pairs
 from rppbench.reporting.site.answers import answer
 from rppbench.reporting.site.drawers import command
 from rppbench.reporting.site.files import site
@@ -234,3 +234,23 @@ def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "file").write_text("")
     assert main([*words, "--to", str(tmp_path / "file")]) == 2
     assert "cannot write the site" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("geometry", "geometry=stretch is not told apart from the baseline (geometry=square)."),
+        ("tuning_image", "tune=on (+1.5) is above the baseline (tune=off)."),
+    ],
+)
+def test_a_grid_of_one_comparison_says_so_plainly(name: str, answer: str) -> None:
+    folder = Path(__file__).parents[2] / "leaderboards" / "ablations"
+    (report,) = (
+        one
+        for one in ablation_page.reports(Store(folder).all()[0], folder)
+        if one.grid.name == name
+    )
+    page = ablations.ablation_page(report)
+    assert page.answer == answer
+    assert page.facts.startswith("vpt, Open-vocabulary segmentation. Measured: hiou")
+    assert not any("corrected" in note for note in page.notes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rppbench.comparison.ablation import Ablation, Result
 from rppbench.leaderboard.number_format import decimals, difference_unit, p_value_text
 from rppbench.records.record import lower_is_better
-from rppbench.reporting.ablation_page import file_stem, notes
+from rppbench.reporting.ablation_page import file_stem, method_of, notes
 from rppbench.reporting.layout import NO_NUMBER, CellText, conditions, headline_text
 from rppbench.reporting.site.answers import counted, joined
 from rppbench.reporting.site.numbers import Scale, digits, signed, span
@@ -70,8 +70,10 @@ class AblationPage:
 
     @property
     def facts(self) -> str:
-        """Conditions of all numbers."""
-        return "; ".join(conditions(self.report.table, learned=True))
+        """What varies, and the conditions of all numbers."""
+        table = self.report.table
+        of = f"{method_of(self.report)}, {table.title}"
+        return f"{of}. {'; '.join(conditions(table, learned=True))}"
 
     @property
     def zero(self) -> str:
@@ -172,10 +174,12 @@ def _answer(report: Ablation) -> str:
     if not compared:
         return "No combination can be compared with the baseline yet."
     sure = [r for r in compared if report.corrected[r.combination.label] < LEVEL]
-    baseline = report.grid.baseline.label
+    baseline, several = f"the baseline ({report.grid.baseline.label})", len(compared) > 1
     if not sure:
-        total = counted(len(compared), "combination")
-        return f"None of {total} is told apart from the baseline ({baseline})."
+        none = f"None of {counted(len(compared), 'combination')} is"
+        only = f"{_changes(report, compared[0])} is not"
+        return f"{none if several else only} told apart from {baseline}."
+    it = "it" if several else baseline
     parts = []
     for word, side in (("above", True), ("below", False)):
         of_side = [r for r in sure if r.against and (r.against.difference.mean > 0) == side]
@@ -187,9 +191,12 @@ def _answer(report: Ablation) -> str:
         ]
         if names:
             verb = "is" if len(names) == 1 else "are"
-            parts.append(f"{joined(names[:3])} {verb} {word} it" + _more(len(names) - 3))
+            parts.append(f"{joined(names[:3])} {verb} {word} {it}" + _more(len(names) - 3))
+    if not several:
+        return f"{parts[0]}."
     count = counted(len(sure), "combination")
-    return f"{count.capitalize()} of {len(compared)} differ from the baseline: {'; '.join(parts)}."
+    verb = "differs" if len(sure) == 1 else "differ"
+    return f"{count.capitalize()} of {len(compared)} {verb} from the baseline: {'; '.join(parts)}."
 
 
 def _more(number: int) -> str:
