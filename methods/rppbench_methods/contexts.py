@@ -7,12 +7,12 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from rppbench.contracts import Range, Space
+from rppbench.contracts import BlockCount, Range, Space
 from rppbench.errors import UsageError
 
 Length = Annotated[int, Range(1, 1000)]
 """Number of learned tokens; `check_size` knows what a backbone can take."""
-Depth = Annotated[int, Range(0, 1000)]
+Depth = Annotated[int, BlockCount(0, 1000)]
 """Number of blocks that are prompted."""
 Weight = Annotated[float, Range(0)]
 """Weight of a term of the loss."""

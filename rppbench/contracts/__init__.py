@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rppbench.contracts.prompts import Space as Space
     from rppbench.contracts.prompts import Templates as Templates
     from rppbench.contracts.prompts import TokenMap as TokenMap
+    from rppbench.contracts.ranges import BlockCount as BlockCount
     from rppbench.contracts.ranges import Range as Range
     from rppbench.contracts.recipe import Recipe as Recipe
     from rppbench.contracts.recipe import read_recipes as read_recipes
@@ -129,7 +130,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "Templates",
         "TokenMap",
     ),
-    "rppbench.contracts.ranges": ("Range",),
+    "rppbench.contracts.ranges": ("BlockCount", "Range"),
     "rppbench.contracts.recipe": (
         "Recipe",
         "read_recipes",

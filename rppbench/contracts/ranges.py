@@ -25,6 +25,14 @@ class Range:
     most: float = math.inf
 
 
+@dataclass(frozen=True)
+class BlockCount(Range):
+    """A number of blocks that a method enters in each tower that it prompts.
+
+    A plan compares it with the backbone's blocks: `depth: Annotated[int, BlockCount(0, 1000)] = 9`.
+    """
+
+
 def hints(annotated: Any) -> dict[str, Any]:
     """The types of a function's parameters or a class's fields, with what `Annotated` adds."""
     return get_type_hints(annotated, include_extras=True)

@@ -30,6 +30,8 @@ SIZES = {
     "image": ("image_size", "patch_size", "width", "head_width", "layers", "mlp_ratio"),
 }
 """Numbers of a tower's configuration that do not change which parts it is built from."""
+OPEN_CLIP_LAYERS = 12
+"""Blocks of a tower whose configuration names no number (open_clip/model.py, CLIPVisionCfg)."""
 NAMES = ("hf_tokenizer_name", "tokenizer_kwargs", "hf_model_pretrained", "timm_model_pretrained")
 """Further entries: whether they are there matters, and not what they say."""
 
@@ -73,6 +75,22 @@ def _completed(
 
             known[tower] = examined(tower, config, kinds) or ""
     return Obstacles(**known)
+
+
+def block_counts(source: BackboneSource, shipped: Mapping[str, Backbone]) -> dict[Tower, int]:
+    """Number of blocks of each tower that open_clip builds itself, from its configuration.
+
+    Towers that timm and transformers build are left out, and stages of a ResNet.
+    """
+    config = config_of(source, shipped) or {}
+    counts: dict[Tower, int] = {}
+    for tower in TOWERS:
+        entries = config.get("vision_cfg" if tower == "image" else "text_cfg")
+        if entries and not (entries.get("timm_model_name") or entries.get("hf_model_name")):
+            layers = entries.get("layers", OPEN_CLIP_LAYERS)
+            if isinstance(layers, int):
+                counts[tower] = layers
+    return counts
 
 
 def config_of(source: BackboneSource, shipped: Mapping[str, Backbone]) -> dict[str, Any] | None:

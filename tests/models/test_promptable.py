@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from rppbench.contracts.towers import ImageKind
 from rppbench.models.coverage import coverage
 from rppbench.models.examination import examined
 from rppbench.models.identity import BackboneSource, model_configs
-from rppbench.models.promptable import Obstacles, obstacles
+from rppbench.models.promptable import Obstacles, block_counts, obstacles
 from rppbench.planning.refusals import Refusals
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Choice
@@ -143,6 +144,48 @@ def test_only_a_method_that_prompts_the_tower_is_refused(
     if method == "rpp" and refused:
         assert "the image tower of RN50/openai cannot be prompted" in reason
         assert "these run on it: rpp:encoders=text, coop, cocoop" in reason
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "reason"),
+    [
+        ("maple", {"depth": 13}, "depth=13 does not fit: the text tower of {} has 12 blocks"),
+        ("maple", {"depth": 12}, ""),
+        ("vpt", {}, "depth=12 does not fit: the image tower of {} has 3 blocks"),
+        ("vpt", {"depth": 3}, ""),
+        ("coop", {}, ""),
+        ("rpp", {"encoders": "text", "depth": 5}, "depth=5 does not fit: the text tower of {} has"),
+        ("rpp", {"encoders": "image", "depth": 3}, ""),
+    ],
+)
+def test_more_blocks_than_a_tower_has_are_refused(
+    method: str, options: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    """A folder's two text and three image blocks; MaPLe is asked of a listed model."""
+    config = tiny_config()
+    config["text_cfg"]["layers"], config["vision_cfg"]["layers"] = 2, 3
+    folder = in_folder(tmp_path, config).model
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"")  # a plan reads no weights
+    backbone = "ViT-B-16/openai" if method == "maple" else folder
+    cell = record("coop", backbone=backbone).cell
+    cell = replace(cell, method=Choice(method, tuple(options.items())))
+    refused, _, advice = Refusals(Registry.load())(cell).partition("\n")
+    assert refused.startswith(reason.format(backbone)) if reason else refused == ""
+    if reason:
+        assert re.fullmatch(r"write depth=\d+ or less", advice)
+
+
+def test_blocks_of_other_libraries_towers_are_not_counted() -> None:
+    counted = {
+        name: block_counts(BackboneSource("tag", name, "any"), {})
+        for name in ("ViT-L-14", "RN50", "ViT-B-16-SigLIP", "roberta-ViT-B-32")
+    }
+    assert counted == {
+        "ViT-L-14": {"text": 12, "image": 24},
+        "RN50": {"text": 12},
+        "ViT-B-16-SigLIP": {"text": 12},
+        "roberta-ViT-B-32": {"image": 12},
+    }
 
 
 def test_a_shipped_backbone_is_planned_without_the_libraries_that_models_need(
