@@ -35,10 +35,13 @@ def conclude(
     left = [results[entry.cell.key] for entry in crashed if entry.cell.key in results]
     failed = [record for record in (*ran, *left) if record.failure]
     names = titles([entry.cell for entry in (*due, *crashed)])
+    alike: dict[tuple[str, str], list[str]] = {}
     for record in failed:
         assert record.failure is not None
-        reason = hanging(record.reason)
-        print(f"failed: {names[record.key]}: {record.failure.kind}: {reason}", file=sys.stderr)
+        alike.setdefault((record.failure.kind, record.reason), []).append(names[record.key])
+    for (kind, reason), (first, *more) in alike.items():
+        others = f" and {len(more)} more" if more else ""  # each was named when it failed
+        print(f"failed: {first}{others}: {kind}: {hanging(reason)}", file=sys.stderr)
     for line in faults:
         print(f"failed: {line}", file=sys.stderr)
     missing = len(due) - len(ran)

@@ -63,6 +63,26 @@ def test_a_run_records_the_reason_without_loading_the_model(
     assert "1 cell: 0 to run, 1 refused" in page
 
 
+def test_cells_that_fail_alike_are_one_line(run_command: RunCommand) -> None:
+    words = (
+        "run",
+        "--method",
+        "context:both=on",
+        *TOY,
+        "--model",
+        "resnet",
+        "--seed",
+        "1",
+        "2",
+        "3",
+    )
+    status, _, log = run_command(*words)
+    assert status == 1
+    (line,) = [line for line in log.splitlines() if line.startswith("failed: ")]
+    assert f"seed 1 and 2 more: refused: {REASON}" in line
+    assert "3 failed" in log.splitlines()[-1]
+
+
 def test_the_other_cells_of_the_backbone_run(run_command: RunCommand) -> None:
     status, page, log = run_command("run", *METHODS, *TOY, "--model", "resnet", "tiny")
     assert status == 1
