@@ -19,7 +19,7 @@ from report import RESULTS, Goal, environment, table, write_report
 
 PARTS = {
     "step": "train steps with 100, 1,000 and 10,450 classes, and their peak memory",
-    "competent": "CoOp's step against stored features and cut text in the official modules",
+    "competent": "train steps against stored features and text cut to the longest name",
     "attention": "the text side, way by way",
     "fewshot": "few-shot training from start to end, cold and warm",
     "evaluation": "scoring by ten methods, cold and warm",
@@ -30,7 +30,7 @@ PARTS = {
 }
 QUICK_OPTIONS = {
     "step": "--models demo --classes 8 16 --whole 8 --steps 1 --repeats 1 --jobs 1",
-    "competent": "--model demo --classes 8 --rounds 2",
+    "competent": "--cases coop,demo,8 maple,demo,8 rpp,demo,8 --rounds 2",
     "attention": "--ways shared packed copied --classes 8 --names 100 --repeats 1",
     "fewshot": "--sets none --model demo --classes 4 --ran 2",
     "evaluation": "--images 12 --part 6 --classes 4 --methods zeroshot coop vpt",

@@ -184,10 +184,21 @@ def _steps(*rows: str) -> list[float]:
     return [value for row in rows for value in _step(*row.split("/"))]
 
 
-def _competent(classes: str) -> list[float]:
-    """How many times rppbench's processor time a competent user's step takes, with its interval."""
-    (row,) = (row for row in _result("competent")["rows"] if row["classes"] == int(classes))
-    return [row["ratio"], row["low"], row["high"], float(classes)]
+def _competent(*cases: str) -> list[float]:
+    """How many times rppbench's processor time a competent user's step takes, with its interval.
+
+    A case is METHOD/MODEL/CLASSES.
+    """
+    rows = {
+        f"{row['method']}/{row['model']}/{row['classes']}": row
+        for row in _result("competent")["rows"]
+    }
+    found = [rows[case] for case in cases]
+    return [
+        value
+        for row in found
+        for value in (row["ratio"], row["low"], row["high"], float(row["classes"]))
+    ]
 
 
 def _before_after(*methods: str) -> list[float]:
@@ -237,6 +248,15 @@ def _lvis_masks() -> list[float]:
     result = _result("lvis_masks")
     counts = [float(result[name]) for name in ("detections", "classes", "images")]
     return [*counts, result["cpu"], result["peak"] / 2**30]
+
+
+def _cells(task: str, *names: str) -> list[float]:
+    """The means of rows in columns; `names` are columns and labels of rows, in any order."""
+    table = _table(task)
+    columns = [at for at, column in enumerate(table.columns) if table.heading(column) in names]
+    rows = [row for row in table.rows if row.label in names]
+    assert len(columns) + len(rows) == len(names)
+    return [row.entries[at].mean or 0.0 for at in columns for row in rows]
 
 
 def _separated(task: str) -> list[float]:
@@ -298,6 +318,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "encoding": _encoding,
     "lvis_masks": _lvis_masks,
     "separated": _separated,
+    "cells": _cells,
     "above": _above,
     "without": _without,
     "ablation": _ablation,

@@ -1,11 +1,11 @@
 """The data sets of the embedded world: a vocabulary, ten subjects, four domain shifts.
 
-All images are rendered from the shipped drawings. Learning images show drawings by artists that the
-backbone `demo` never saw, validation and test images other drawings by other artists, all in one
-style that it never saw (`styles.STYLE`). What can be learned here is the style: no drawing that was
-learned from is scored. The shift sets show the test drawings as they are and in other styles. The
-suite is `demo-2`: its results are comparable with no others, also not with those of an earlier
-`demo`.
+All images are rendered from the shipped drawings, none of which the backbone `demo` saw. For each
+thing, those that are learned from, validated on and tested on are from different emoji sets, all in
+one style that the backbone never saw (`styles.STYLE`). What can be learned here is the style: no
+drawing that was learned from is scored. The shift sets show the test drawings as they are and in
+other styles. The suite is `demo-2`: its results are comparable with no others, also not with those
+of an earlier `demo`.
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ class Shift(Rendered):
     role = "shift"
     renders = 2
     splits = ("test",)
+    group_space = "demo-2 drawings"  # all four show the same ones
 
     @cached_property
     def concepts(self) -> Sequence[Concept]:

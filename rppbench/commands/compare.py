@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rppbench.commands.changed_images import PAGE, most_changed, write_changed
 from rppbench.commands.leaderboard import load
 from rppbench.errors import UsageError
-from rppbench.leaderboard.number_format import signed_text
+from rppbench.leaderboard.number_format import decimals, difference_unit, signed_text
 from rppbench.reporting.footnotes import groups_note
 from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import difference_cells, escape, markdown_table
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # importing numpy takes longer than all of `--help`
     from rppbench.comparison.by_image import PairedOutcomes
     from rppbench.comparison.by_seed import PairedScores
     from rppbench.comparison.compare import Comparison
+    from rppbench.leaderboard.tables import Table
 
 
 def flags(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +100,7 @@ def _page(comparison: Comparison) -> Iterator[str]:
     yield "; ".join(
         [
             *map(escape, conditions(table, learned=False)),
-            "difference in percentage points, with its 95 % interval; bold where p < 0.05.",
+            f"difference in {_unit(comparison)}, with its 95 % interval; bold where p < 0.05.",
         ]
     )
     yield ""
@@ -107,6 +108,14 @@ def _page(comparison: Comparison) -> Iterator[str]:
     yield ""
     yield from (f"- {note}" for note in _notes(comparison))
     yield ""
+
+
+def _unit(comparison: Comparison) -> str:
+    """Unit of the differences; of several metrics, each has the unit of its numbers."""
+    table = comparison.table
+    columns = [column for column, _ in comparison.by_seed] if table.by_metric else []
+    units = {difference_unit(column.metric) for column in columns}
+    return " or ".join(sorted(units, reverse=True)) or difference_unit(table.metric)
 
 
 def _pairs(comparison: Comparison, first: str, second: str) -> list[str]:
@@ -143,26 +152,27 @@ def _by_seed(comparison: Comparison, first: str, second: str) -> list[str]:
     """The table of a comparison under the same seeds: the metric has no outcome for each image."""
     table = comparison.table
     rows = [
-        [escape(table.heading(column)), *_numbers(paired, p)]
+        [escape(table.heading(column)), *_numbers(paired, p, decimals(column.metric))]
         for (column, paired), p in zip(
             comparison.by_seed, comparison.corrected_by_seed, strict=True
         )
     ]
     if mean := comparison.average_by_seed:
         p = mean.difference.p if mean.difference else None
-        rows.append([f"Average of {len(comparison.by_seed)}", *_numbers(mean, p)])
+        shown = _numbers(mean, p, decimals(table.metric))
+        rows.append([f"Average of {len(comparison.by_seed)}", *shown])
     what = "Metric" if table.by_metric else "Data set"
     heads = [what, first, second, "Difference", "95 % interval", "p", "Seeds"]
     return markdown_table(heads, rows, left=1)
 
 
-def _numbers(paired: PairedScores, p: float | None) -> list[str]:
+def _numbers(paired: PairedScores, p: float | None, digits: int) -> list[str]:
     """Both means, their difference, its interval and p if the seeds differ, and the seed count."""
     before, after = fmean(paired.first), fmean(paired.second)
-    shown = [signed_text(after - before), NO_NUMBER, NO_NUMBER]
+    shown = [signed_text(after - before, digits), NO_NUMBER, NO_NUMBER]
     if paired.difference is not None and p is not None:
-        shown = difference_cells(paired.difference, p)
-    return [f"{before:.1f}", f"{after:.1f}", *shown, str(len(paired.seeds))]
+        shown = difference_cells(paired.difference, p, digits)
+    return [f"{before:.{digits}f}", f"{after:.{digits}f}", *shown, str(len(paired.seeds))]
 
 
 def _per_seed(count: int, seeds: int) -> str:
@@ -180,13 +190,21 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         return
     units = plural(tuple(dict.fromkeys(pair.unit for pair in pairs)))
     trained = not (comparison.first.deterministic and comparison.second.deterministic)
-    if trained and any(len(pair.seeds) > 1 for pair in pairs):
-        yield f"Intervals and p cover the choice of seeds and of test {units}."
-    if any(len(pair.seeds) == 1 for pair in pairs):
+    counts = {table.heading(pair.column): len(pair.seeds) for pair in pairs}
+    if overall and len(pairs) > 1:
+        counts["the average"] = len(overall.seeds)
+    single = [escape(what) for what, count in counts.items() if count == 1]
+    several = len(counts) - len(single)
+    if trained and several:
+        where = " where there are several seeds" if single else ""
+        yield f"Intervals and p cover the choice of seeds and of test {units}{where}."
+    if single:
+        where = f" ({', '.join(single)})" if trained and several else ""
         caution = " It says nothing about prompts learned with another seed." if trained else ""
         method = f"intervals and p cover the choice of test {units} alone"
         exact = "; p is that of McNemar's exact test" if any(pair.exact for pair in pairs) else ""
-        yield f"With {'one seed' if trained else 'nothing random'}: {method}{exact}.{caution}"
+        what = "one seed" if trained else "nothing random"
+        yield f"With {what}{where}: {method}{exact}.{caution}"
     yield from groups_note(pair.unit for pair in pairs)
     if len(pairs) > 1:
         what = "metrics" if table.by_metric else "data sets"
@@ -200,7 +218,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
     if len(pairs) > 1 and not overall and not table.by_metric:
         yield "There is no average: no seed was run on every data set."
     for why, headings in comparison.left_out:
-        yield f"Left out: {escape(', '.join(headings))} ({escape(why)})."
+        yield _left_out(table, headings, why)
 
 
 def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
@@ -219,7 +237,14 @@ def _notes_by_seed(comparison: Comparison) -> Iterator[str]:
         yield f"p is corrected for the {len(known)} {what} (Holm); intervals are not{average}."
     for why, headings in comparison.left_out:
         if NOT_KEPT not in why:
-            yield f"Left out: {escape(', '.join(headings))} ({escape(why)})."
+            yield _left_out(comparison.table, headings, why)
+
+
+def _left_out(table: Table, headings: Sequence[str], why: str) -> str:
+    where = escape(", ".join(headings))
+    if 1 < len(headings) == len(table.columns):
+        where = "all metrics" if table.by_metric else "all data sets"
+    return f"Left out in {where}: {escape(why)}."
 
 
 def _images(comparison: Comparison, limit: int) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rppbench.commands.compare import add_rows, print_each
 from rppbench.errors import UsageError
-from rppbench.leaderboard.number_format import signed_text
+from rppbench.leaderboard.number_format import difference_unit, signed_text
 from rppbench.reporting.layout import NO_NUMBER, conditions, plural
 from rppbench.reporting.markdown import escape, markdown_table
 from rppbench.terminal.console import note
@@ -137,11 +137,17 @@ def _page(comparison: Comparison, difference: float, level: float) -> Iterator[s
         yield ""
         return
     units = tuple(dict.fromkeys(pair.unit for pair in comparison.pairs)) or ("image",)
+    choice = f"by the choice of test {plural(units)}"
+    of_images = (
+        f"standard error {100 * result.images**0.5:.2f} {choice}"
+        if comparison.pairs
+        else f"the standard error {choice} is not known, and counts as none"
+    )
+    digits = 3 if difference_unit(comparison.table.metric) == "nats" else 2
+    deviation = 100 * (result.seeds * len(made.seeds)) ** 0.5
     yield (
-        f"Pilot: {len(made.seeds)} seeds, difference {signed_text(100 * result.mean, 2)}; "
-        "standard deviation "
-        f"{100 * (result.seeds * len(made.seeds)) ** 0.5:.2f} from seed to seed, standard error "
-        f"{100 * result.images**0.5:.2f} by the choice of test {plural(units)}."
+        f"Pilot: {len(made.seeds)} seeds, difference {signed_text(100 * result.mean, digits)}; "
+        f"standard deviation {deviation:.{digits}f} from seed to seed, {of_images}."
     )
     yield ""
     rows = [

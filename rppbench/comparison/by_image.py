@@ -19,8 +19,7 @@ from rppbench.leaderboard.outcomes import Outcomes, outcomes_of, same_images, sh
 from rppbench.leaderboard.tables import Column
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.outcomes import IMAGE
-from rppbench.stats.p_values import mcnemar
-from rppbench.stats.two_level import Difference, Part, Values, difference
+from rppbench.stats.two_level import Difference, Part, Values, difference, exact_p
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class PairedOutcomes:
     """What a group is."""
     counted: bool = True
     """Whether the outcomes say which images are right."""
+    group_set: str = ""
+    """Where it is equal in several columns, groups of one number are the same."""
 
     @cached_property
     def changes(self) -> Values:
@@ -48,7 +49,8 @@ class PairedOutcomes:
     def part(self, changes: Values | None = None) -> Part:
         """The changes, or others of the same images, as the statistics take them."""
         extremes = (-1.0, 1.0) if self.counted else ()
-        return Part(self.changes if changes is None else changes, self.groups, extremes)
+        values = self.changes if changes is None else changes
+        return Part(values, self.groups, extremes, self.group_set)
 
     @property
     def images(self) -> int:
@@ -68,13 +70,13 @@ class PairedOutcomes:
     @property
     def exact(self) -> bool:
         """Whether McNemar's exact test applies: one seed, independent images."""
-        return len(self.seeds) == 1 and self.groups is None and self.counted
+        return exact_p([self.part()]) is not None
 
     @cached_property
     def difference(self) -> Difference:
         """Second minus first, in percentage points; with McNemar's p where it applies."""
-        result = difference([self.part()])
-        return replace(result, p=mcnemar(self.gained, self.lost)) if self.exact else result
+        result, exact = difference([self.part()]), exact_p([self.part()])
+        return result if exact is None else replace(result, p=exact)
 
 
 @dataclass(frozen=True)
@@ -148,10 +150,11 @@ def pair_outcomes(
     if not rows:
         return None, unpaired
     every = [of_one for row in rows.values() for of_one in row]
-    groups, unit = shared_groups(every)
+    groups, unit, named = shared_groups(every)
     before, after = (np.stack([row[side].values for row in rows.values()]) for side in (0, 1))
     counted = all(of_one.counted for of_one in every)
-    return PairedOutcomes(column, tuple(rows), before, after, groups, unit, counted), unpaired
+    pair = PairedOutcomes(column, tuple(rows), before, after, groups, unit, counted, named)
+    return pair, unpaired
 
 
 def _outcomes(variant: Variant, column: Column, seed: int) -> Outcomes | str:

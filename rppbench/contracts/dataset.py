@@ -154,6 +154,9 @@ class Dataset(Component, ABC):
     unit: ClassVar[str] = "image"
     """What the images of one `group` share, in the singular: 'drawing', 'patient', 'video'.
     'image' if every image is independent of the others."""
+    group_space: ClassVar[str] = ""
+    """A name that data sets share in which a `group` is the same, as where they show the same
+    drawings in several styles; '' if its groups are its own."""
 
     @property
     @abstractmethod

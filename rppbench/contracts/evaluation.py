@@ -33,6 +33,8 @@ class Evaluation:
     """(b,) `Dataset.group` of each image; () if every image is on its own."""
     unit: str = IMAGE
     """`Dataset.unit`: what a group is."""
+    group_space: str = ""
+    """`Dataset.group_space`: where groups of one name are the same."""
 
     def scores(self, name: str = "") -> tuple[Score, ...]:
         """top1 (with counts and outcomes), top5, per_class, ece and losses.
@@ -55,7 +57,9 @@ def scores(evaluation: Evaluation, name: str = "") -> tuple[Score, ...]:
     labels, ranked = evaluation.labels, evaluation.ranked
     right, total = ranked[:, 0] == labels, len(labels)  # (b,)
     start = f"{name}_" if name else ""
-    per_image = PerImage.of(right.tolist(), evaluation.groups, evaluation.unit)
+    per_image = PerImage.of(
+        right.tolist(), evaluation.groups, evaluation.unit, evaluation.group_space
+    )
     result = [_score(name or "top1", right, per_image)]
     sure = None if evaluation.confidence is None else evaluation.confidence.float().numpy()
     if sure is not None:

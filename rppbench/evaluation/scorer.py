@@ -79,6 +79,7 @@ class Scorer:
                 tally.evaluation(),
                 groups=tuple(compress(groups, (tally.position[labels] >= 0).tolist())),
                 unit=dataset.unit,
+                group_space=dataset.group_space,
             )
             for tally in tallies
         ]

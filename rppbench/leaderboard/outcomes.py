@@ -6,6 +6,7 @@ Imported only where they are needed: numpy takes as long to import as a page tak
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,11 +34,15 @@ class Outcomes:
     """'image', or what a group is."""
     counted: bool
     """Whether a value says if the image is right (1) or wrong (0)."""
+    group_set: str = ""
+    """Where it is equal, groups of one number are the same; '' if nothing is known of that."""
+    extremes: tuple[float, ...] = ()
+    """What images would contribute that are right and wrong; () if it is not known."""
 
     @property
     def part(self) -> Part:
         """The outcomes of one method, for the interval of its mean."""
-        return Part(self.values, self.groups, (0.0, 1.0) if self.counted else ())
+        return Part(self.values, self.groups, self.extremes, self.group_set, whole_groups=True)
 
 
 def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
@@ -61,7 +66,8 @@ def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
     if right is None or score.per_image is None:
         return f"{metric} {NOT_KEPT}"
     numbers = None if groups is None else np.array(groups, np.int64)
-    return Outcomes(np.array(right, np.int8), numbers, score.per_image.unit, True)
+    unit, named = score.per_image.unit, score.per_image.group_set
+    return Outcomes(np.array(right, np.int8), numbers, unit, True, named, (0.0, 1.0))
 
 
 def _influence(score: Score, per_image: PerImage) -> Outcomes | str:
@@ -82,14 +88,17 @@ def _harmonic(record: Record, mean: float) -> Outcomes | str:
     if len(known) < len(halves):
         return f"{HARMONIC_MEAN} {NOT_KEPT}"
     base, new = (float(half.values.mean()) for half in known)
-    if not base or not new or abs(harmonic_mean(base, new) - mean) > 1e-6:
+    if abs(harmonic_mean(base, new) - mean) > 1e-6:
         return f"{HARMONIC_MEAN} {NOT_KEPT}"
     images = sum(len(half.values) for half in known)
-    slopes = (2 * (new / (base + new)) ** 2, 2 * (base / (base + new)) ** 2)
-    values = [
-        mean + slope * (half.values - half.values.mean()) * images / len(half.values)
-        for half, slope in zip(known, slopes, strict=True)
-    ]
+    # Of two zeros, as of any two equal halves, each counts half.
+    share = new / (base + new) if base + new else 0.5
+    slopes = (2 * share**2, 2 * (1 - share) ** 2)
+    values, extremes = [], []
+    for half, slope in zip(known, slopes, strict=True):
+        weight = slope * images / len(half.values)
+        values.append(mean + weight * (half.values - half.values.mean()))
+        extremes += [mean + weight * (one - float(half.values.mean())) for one in half.extremes]
     groups = None
     if any(half.groups is not None for half in known):
         numbers, first = [], 0  # the halves are of different classes: no group is in both
@@ -99,7 +108,7 @@ def _harmonic(record: Record, mean: float) -> Outcomes | str:
             first += int(own.max()) + 1
         groups = np.concatenate(numbers)
     unit = next((half.unit for half in known if half.groups is not None), IMAGE)
-    return Outcomes(np.concatenate(values), groups, unit, False)
+    return Outcomes(np.concatenate(values), groups, unit, False, extremes=tuple(extremes))
 
 
 def same_images(one: Outcomes, other: Outcomes) -> str:
@@ -111,9 +120,17 @@ def same_images(one: Outcomes, other: Outcomes) -> str:
     return ""
 
 
-def shared_groups(outcomes: list[Outcomes]) -> tuple[NDArray[np.int64] | None, str]:
-    """The groups that any of them knows, and the unit. Records from before groups lack them."""
+class Groups(NamedTuple):
+    """How images belong together."""
+
+    numbers: NDArray[np.int64] | None
+    unit: str
+    group_set: str
+
+
+def shared_groups(outcomes: list[Outcomes]) -> Groups:
+    """The groups that any of them knows. Records from before groups lack them."""
     for one in outcomes:
         if one.groups is not None:
-            return one.groups, one.unit
-    return None, IMAGE
+            return Groups(one.groups, one.unit, one.group_set)
+    return Groups(None, IMAGE, "")

@@ -93,5 +93,6 @@ def with_ranks(
         row.label: Rank(mean, groups)
         for row, mean, groups in zip(complete, mean_ranks(exact), names, strict=True)
     }
-    ranking = Ranking(sets, len(complete) * (len(complete) - 1) // 2, len(tests), len(apart))
+    pairs, single = len(complete) * (len(complete) - 1) // 2, sum(test.seeds == 1 for test in tests)
+    ranking = Ranking(sets, pairs, len(tests), len(apart), single)
     return ranking, [replace(row, rank=ranks.get(row.label)) for row in rows]

@@ -17,7 +17,7 @@ from rppbench.leaderboard.outcomes import Outcomes, outcomes_of, same_images, sh
 from rppbench.leaderboard.tables import Column, PairTest, Spread
 from rppbench.leaderboard.variants import Variant
 from rppbench.stats.p_values import holm
-from rppbench.stats.two_level import Part, estimate, estimate_over_seeds
+from rppbench.stats.two_level import Part, estimate, estimate_over_seeds, exact_p
 
 T = TypeVar("T")
 Read = dict[int, Outcomes]
@@ -91,8 +91,10 @@ def _spread(reads: Sequence[Read], values: Sequence[dict[int, float]]) -> Spread
             if any(same_images(own[0], one) for one in own[1:]):
                 return None
             stacked = np.stack([one.values for one in own])
-            groups, _ = shared_groups(own)
-            parts.append(Outcomes(stacked, groups, own[0].unit, own[0].counted).part)
+            groups, unit, named = shared_groups(own)
+            known = len({len(one.extremes) for one in own}) == 1
+            extremes = tuple(np.mean([one.extremes for one in own], axis=0)) if known else ()
+            parts.append(Outcomes(stacked, groups, unit, own[0].counted, named, extremes).part)
         units = sorted({read[seed].unit for read in reads for seed in seeds})
         half = estimate(parts).half_width()
         return Spread(100 * half, (*(["seed"] if len(seeds) > 1 else []), *units))
@@ -117,10 +119,12 @@ def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
         if any(same_images(known[0][0], a) for a, _ in known):
             break
         changes = np.stack([b.values - a.values for a, b in known])
-        groups, _ = shared_groups([one for pair in known for one in pair])
-        parts.append(Part(changes, groups, (-1.0, 1.0) if known[0][0].counted else ()))
+        groups, _, named = shared_groups([one for pair in known for one in pair])
+        extremes = (-1.0, 1.0) if known[0][0].counted else ()
+        parts.append(Part(changes, groups, extremes, named))
     if len(parts) == count:
         result = estimate(parts)
+        exact = exact_p(parts)
     else:
         before, after = (
             np.array([[_at(side, side.values[at], s) for s in seeds] for at in range(count)], float)
@@ -129,9 +133,11 @@ def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
         changes = (after - before).mean(axis=0)
         if len(seeds) == 1 or changes.std() < 1e-12:
             return None
-        result = estimate_over_seeds(changes)
+        result, exact = estimate_over_seeds(changes), None
+    p = result.p() if exact is None else exact
     labels = (first.variant.label, second.variant.label)
-    return PairTest(*labels, 100 * result.mean, 100 * result.half_width(), result.p(), 1.0)
+    count = len(seeds) if trained else 0
+    return PairTest(*labels, 100 * result.mean, 100 * result.half_width(), p, 1.0, count)
 
 
 def _at(side: _Side, by_seed: dict[int, T], seed: int) -> T | None:

@@ -56,6 +56,9 @@ class PairTest:
     p: float
     corrected: float
     """The p-value, corrected for several pairs (Holm)."""
+    seeds: int = 0
+    """Number of seeds that both rows have; 0 where nothing is random. Under one seed, interval and
+    p are those of the choice of images alone."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import accumulate, pairwise
 
 import msgspec
@@ -25,6 +26,7 @@ class _Content(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     groups: str = ""
     unit: str = IMAGE
     influence: str = ""
+    group_set: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,30 @@ class PerImage:
     """
 
     json: bytes
-    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups" and "unit".
+    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups", "unit" and
+    "group_set".
 
     Or {"influence": "..."}, as `pack_influence` wrote it.
     """
 
     @classmethod
-    def of(cls, right: Iterable[bool], groups: Sequence[str] = (), unit: str = IMAGE) -> PerImage:
+    def of(
+        cls,
+        right: Iterable[bool],
+        groups: Sequence[str] = (),
+        unit: str = IMAGE,
+        group_space: str = "",
+    ) -> PerImage:
         """Packs outcomes: for each image in order, whether it was classified right.
 
         `groups` names the group of each image, () if each is on its own; `unit` says what a group
-        is: 'drawing', 'patient'. Groups of one image each are not kept.
+        is: 'drawing', 'patient'. Groups of one image each are not kept. In a `group_space`, groups
+        of one name are the same in several data sets.
         """
         content = _Content(pack_outcomes(right))
         if len(set(groups)) < len(groups):
             content.groups, content.unit = pack_groups(groups), unit
+            content.group_set = group_set(group_space, groups) if group_space else ""
         return cls(msgspec.json.encode(content))
 
     @classmethod
@@ -68,6 +79,14 @@ class PerImage:
     def unit(self) -> str:
         """What images are drawn by: 'image', or what a group is."""
         return self._content.unit
+
+    @property
+    def group_set(self) -> str:
+        """A digest of the groups' names in their space: group k is the same wherever it is equal.
+
+        '' where groups are the data set's own.
+        """
+        return self._content.group_set
 
     @property
     def _content(self) -> _Content:
@@ -156,6 +175,12 @@ def pack_groups(groups: Sequence[str]) -> str:
     of_images = [numbers.setdefault(name, len(numbers)) for name in groups]
     steps = array("i", [after - before for before, after in pairwise([0, *of_images])])
     return b64encode(zlib.compress(_little_endian(steps).tobytes(), 9)).decode("ascii")
+
+
+def group_set(space: str, groups: Iterable[str]) -> str:
+    """A digest of the names of the groups in their space, by first appearance."""
+    names = "\0".join((space, *dict.fromkeys(groups)))
+    return sha256(names.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def unpack_groups(text: str, total: int) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rppbench.leaderboard.number_format import FAILURE_TEXTS, on_one_line
 from rppbench.leaderboard.tables import TASK_OPTION, Table, TableCell
 from rppbench.records.cell import UNLABELLED
 from rppbench.records.outcomes import IMAGE
+from rppbench.reporting.layout import plural
 from rppbench.stats.ranks import LEVEL, Ranking
 
 
@@ -103,7 +104,23 @@ def _ranking(ranking: Ranking, table: Table, tie: str) -> str:
         f"paired by {paired}, has p of at least {LEVEL} after correction for all pairs (Holm). "
         f"{ranking.separated} of {ranking.pairs} pairs are separated"
         + (f"; {untested} could not be tested." if untested else ".")
+        + _one_seed(ranking.one_seed, ranking.tested, table)
     )
+
+
+def _one_seed(single: int, tested: int, table: Table) -> str:
+    """A sentence, after a space, on tests under one seed; '' if there are none."""
+    return f" {one_seed_note(single, tested, table.units)}" if single else ""
+
+
+def one_seed_note(single: int, tested: int, units: Sequence[str]) -> str:
+    """A sentence on tests that have one seed in common, of images of these units."""
+    which = (
+        "Each pair has one seed in common, so the tests cover"
+        if single == tested
+        else f"{single} of {tested} tested pairs have one seed in common: their tests cover"
+    )
+    return f"{which} the choice of test {plural(units)} alone, and another seed may say otherwise."
 
 
 def _reason(entry: TableCell) -> str:

@@ -199,11 +199,12 @@ def _spread_caption(table: Table) -> str:
     """What ± holds: seeds, images (or their groups), or both."""
     if not table.units:
         return "mean ± half width of the 95 % t-interval over seeds alone"
-    images, single = plural(table.units), any(len(row.seeds) == 1 for row in table.rows)
+    images = plural(table.units)
+    single = any(len(entry.values) == 1 for row in table.rows for entry in row.entries)
     if all(len(row.seeds) == 1 for row in table.rows):
         return f"± half width of the 95 % interval over test {images}, for these prompts alone"
     text = f"mean ± half width of the 95 % interval over seeds and test {images}"
-    text += f" (of rows with n = 1, over test {images} alone)" if single else ""
+    text += f" (of numbers of one seed, over test {images} alone)" if single else ""
     entries = [entry for row in table.rows for entry in row.entries if entry.spread]
     alone = any(entry.spread and entry.spread.over == ("seed",) for entry in entries)
     return text + ("; of metrics that single images do not have, over seeds alone" if alone else "")
@@ -284,8 +285,10 @@ def against_caption(table: Table) -> str:
     what = table.columns[0].metric if table.by_metric else "average"
     paired = "paired by image and seed" if table.units else "paired by seed"
     corrected = f", p corrected for the {count} rows (Holm), intervals not" if count > 1 else ""
-    how = f"difference of the {what}, {paired}{corrected}; bold: p < {LEVEL}."
-    return f"Against {table.reference}: {how}"
+    how = f"difference of the {what}, {paired}{corrected}; bold: p < {LEVEL}"
+    single = [row.label for row in table.rows if row.against and row.against.seeds == 1]
+    alone = f"; of rows with one seed, over test {plural(table.units)} alone" if single else ""
+    return f"Against {table.reference}: {how}{alone if table.units else ''}."
 
 
 def published_layout(matches: Sequence[PublishedMatch]) -> Layout:

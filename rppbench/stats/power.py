@@ -25,11 +25,16 @@ def power(pilot: Estimate, difference: float, seeds: int, level: float = 0.05) -
     if seeds < 2 or pilot.seed_degrees < 1:
         raise ValueError("it takes two seeds to see how much seeds vary")
     degrees, random = seeds - 1, np.random.default_rng(0)
-    spread = pilot.seeds * (pilot.seed_degrees + 1) / seeds
+    ratio = (pilot.seed_degrees + 1) / seeds
+    interaction = pilot.interaction * ratio
+    spread = max(pilot.seeds, pilot.interaction) * ratio
     means = difference + random.standard_normal(DRAWS) * (pilot.images + spread) ** 0.5
     spreads = spread * random.chisquare(degrees, DRAWS) / degrees
     shown = sum(
-        Estimate(float(mean), pilot.images, pilot.image_degrees, float(one), degrees).p() < level
+        Estimate(
+            float(mean), pilot.images, pilot.image_degrees, float(one), degrees, interaction
+        ).p()
+        < level
         for mean, one in zip(means, spreads, strict=True)
     )
     return shown / DRAWS

@@ -38,6 +38,8 @@ class Ranking:
     """Number of pairs that could be tested; the others count as not separated."""
     separated: int
     """Number of pairs whose averages differ (corrected p < 0.05)."""
+    one_seed: int = 0
+    """Number of tested pairs with a single common seed: of the choice of images alone."""
 
 
 def mean_ranks(values: Sequence[Sequence[float]]) -> list[float]:

@@ -4,7 +4,7 @@ The values are one array (s, n) for each data set: s seeds, n images, every seed
 same images. They are 1 or 0 (right or wrong) for one method, and 1, 0 or -1 for a difference of two
 methods: 1 where only the second is right, -1 where only the first is. Images may form groups (the
 renders of a drawing, the slides of a patient): these are independent of each other, their images
-are not.
+are not. Data sets may show the same groups (drawings in several styles), and then vary together.
 
 Nothing is drawn at random. The variance of the mean has two parts:
 
@@ -18,8 +18,10 @@ err in opposite directions where both parts matter: Student's t with the degrees
 Satterthwaite (1946) covers too little, and the normal error plus an independent t error of the
 seeds (Behrens and Fisher) too much. The mean of their p-values is used, and the interval holds the
 values whose p is at least 5 %. `tests/support/simulations/interval_coverage.py` simulates how often
-that holds the truth. Under two seeds the second, wider one is used alone. Under one seed the
-interval covers the choice of images only.
+that holds the truth. Under two seeds the second, wider one is used alone, and the seeds' part is at
+least the interaction: two averages may be equal by chance. No p-value is below that of the images
+with the interaction alone, however alike the seeds are. Under one seed the interval covers the
+choice of images only.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from math import inf, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, expit, ndtr, stdtr
+
+from rppbench.stats.p_values import mcnemar
 
 Values = NDArray[np.int8 | np.float64]
 """(s, n); integers for one method or comparison, fractions for a mean over several."""
@@ -50,6 +54,12 @@ class Part:
     extremes: tuple[float, ...] = (-1.0, 1.0)
     """Values of imaginary images that count for the spread alone: without them, few changes would
     look certain (Bonett and Price, Adjusted Wald intervals for paired proportions, 2012)."""
+    group_set: str = ""
+    """Groups (images, without groups) of one number are the same in all parts with this name; '' if
+    they are no other part's."""
+    whole_groups: bool = False
+    """Whether an imaginary image stands for a group of mean size. A method's own share of right
+    images needs that where few are right; paired changes do without."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,8 @@ class Estimate:
     """The variance of the mean over seeds; 0 with a single seed."""
     seed_degrees: int
     """Number of seeds minus 1."""
+    interaction: float = 0.0
+    """The variance by the interaction of seeds and images, which `seeds` contains."""
 
     def p(self, value: float = 0.0) -> float:
         """Two-sided p-value of the hypothesis that the true mean is `value`."""
@@ -83,7 +95,7 @@ class Estimate:
 
     def half_width(self, confidence: float = 0.95) -> float:
         """The half width of the interval, which is symmetric about the mean."""
-        scale = sqrt(self.images + self.seeds)
+        scale = sqrt(self.images + max(self.seeds, self.interaction))
         if not scale:
             return 0.0
         # The logarithm of p falls smoothly from 0: bracketed, then false position (Illinois).
@@ -111,11 +123,12 @@ class Estimate:
 
     def _p(self, distance: float) -> float:
         images, seeds = self.images, self.seeds
-        total = images + seeds
-        if not total:
+        total, alike = images + seeds, images + self.interaction
+        if not max(total, alike):
             return 1.0 if distance == 0 else 0.0
+        least = _tails(distance / sqrt(alike), self.image_degrees) if alike else 0.0
         if not seeds:
-            return _tails(distance / sqrt(total), self.image_degrees)
+            return least
         ratios, weights = _seed_variances(self.seed_degrees)
         errors = distance / np.sqrt(images + seeds / ratios)
         if self.image_degrees > 100:
@@ -123,9 +136,10 @@ class Estimate:
         else:
             mixed = 2 * float(stdtr(self.image_degrees, -errors) @ weights)
         if self.seed_degrees == 1:
-            return min(1.0, mixed)
+            return min(1.0, max(least, mixed))
         parts = images**2 / self.image_degrees + seeds**2 / self.seed_degrees
-        return min(1.0, (mixed + _tails(distance / sqrt(total), total**2 / parts)) / 2)
+        both = (mixed + _tails(distance / sqrt(total), total**2 / parts)) / 2
+        return min(1.0, max(least, both))
 
 
 def estimate(parts: Sequence[Part]) -> Estimate:
@@ -137,19 +151,22 @@ def estimate(parts: Sequence[Part]) -> Estimate:
     count = len(parts)
     by_seed = np.mean([part.values.mean(axis=1) for part in parts], axis=0)  # (s,)
     seeds = len(by_seed)
-    variances, interactions, degrees = zip(*map(_image_variance, parts), strict=True)
-    images = sum(variances)
+    families = _families(parts)
+    variances, interactions, degrees = zip(*map(_image_variance, families), strict=True)
+    images, interaction = sum(variances), sum(interactions)
     degrees_together = (
         images**2 / sum(v**2 / d for v, d in zip(variances, degrees, strict=True))
         if images
         else float(min(degrees))
     )
+    between = float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0
     return Estimate(
         float(by_seed.mean()),
-        max(0.0, images - sum(interactions)) / count**2,
+        max(0.0, images - interaction) / count**2,
         degrees_together,
-        float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0,
+        max(between, interaction / count**2) if seeds == 2 else between,
         seeds - 1,
+        interaction / count**2,
     )
 
 
@@ -174,27 +191,62 @@ def difference(parts: Sequence[Part], confidence: float = 0.95) -> Difference:
     return Difference(100 * mean, 100 * (mean - half), 100 * (mean + half), result.p())
 
 
-def _image_variance(part: Part) -> tuple[float, float, int]:
-    """Variance of the mean by its images, the interaction's share of it, degrees of freedom."""
-    values = part.values
-    seeds, images = values.shape
-    means = values.mean(axis=0)  # (n,)
-    mean = means.mean()
-    numbers = np.arange(images) if part.groups is None else part.groups
-    groups = int(numbers.max()) + 1
-    centred = means - mean
-    squares = float((np.bincount(numbers, centred) ** 2).sum())
-    alone = float((centred**2).sum())
-    # How much more a group varies than as many independent images would.
-    effect = squares / alone if alone else images / groups
-    squares += max(1.0, effect) * sum((extreme - mean) ** 2 for extreme in part.extremes)
+def exact_p(parts: Sequence[Part]) -> float | None:
+    """McNemar's exact p-value of a change; None unless it is of counted, independent images.
+
+    That is one data set without groups, under a single seed.
+    """
+    (part, *others) = parts
+    if others or part.groups is not None or len(part.values) > 1 or not part.extremes:
+        return None
+    return mcnemar(int((part.values > 0).sum()), int((part.values < 0).sum()))
+
+
+def _families(parts: Sequence[Part]) -> list[list[Part]]:
+    """The parts, those together that show the same groups."""
+    families: dict[object, list[Part]] = {}
+    for at, part in enumerate(parts):
+        families.setdefault((part.group_set, _groups(part)) if part.group_set else at, []).append(
+            part
+        )
+    return list(families.values())
+
+
+def _groups(part: Part) -> int:
+    return part.values.shape[1] if part.groups is None else int(part.groups.max()) + 1
+
+
+def _image_variance(family: Sequence[Part]) -> tuple[float, float, int]:
+    """Variance of the sum of the parts' means by their images, the interaction's share of it,
+    degrees of freedom."""
+    groups, seeds = _groups(family[0]), len(family[0].values)
     finite = groups / (groups - 1) if groups > 1 else 1.0
-    variance = finite * squares / (images * (images + len(part.extremes)))
+    deviations = np.zeros(groups)  # of the sum of means, by each group
+    residuals = np.zeros((seeds, groups))
+    imagined = 0.0  # square root of the variance; imaginary images are the same in all parts
+    for part in family:
+        values, images = part.values, part.values.shape[1]
+        means = values.mean(axis=0)  # (n,)
+        mean = means.mean()
+        numbers = np.arange(images) if part.groups is None else part.groups
+        centred = means - mean
+        sums = np.bincount(numbers, centred)
+        alone = float((centred**2).sum())
+        # How much more a group varies than as many independent images would.
+        effect = float((sums**2).sum()) / alone if alone else images / groups
+        size = images / groups if part.whole_groups else 1.0
+        counted = images * (images + size * len(part.extremes))
+        deviations += sums / sqrt(counted)
+        spread = sum((extreme - mean) ** 2 for extreme in part.extremes)
+        weight = size**2 if part.whole_groups else max(1.0, effect)
+        imagined += sqrt(weight * spread / counted)
+        if seeds > 1:
+            residual = values - means - values.mean(axis=1, keepdims=True) + mean
+            residuals += [np.bincount(numbers, row) / images for row in residual]
+    variance = finite * (float((deviations**2).sum()) + imagined**2)
     interaction = 0.0
     if seeds > 1:
-        residual = values - means - values.mean(axis=1, keepdims=True) + mean
-        sums = sum(float((np.bincount(numbers, row) ** 2).sum()) for row in residual)
-        interaction = finite * sums / ((seeds - 1) * seeds * images**2)
+        interaction = finite * float((residuals**2).sum()) / ((seeds - 1) * seeds)
     return variance, interaction, max(1, groups - 1)
 
 

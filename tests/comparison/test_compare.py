@@ -233,7 +233,7 @@ def test_the_page_has_differences_intervals_and_what_is_left_out(run: Run) -> No
         "p is corrected for the 2 data sets (Holm); intervals are not, nor is the p of the average",
         "The average is over the seeds that every data set has: 1.",
         "It says nothing about prompts learned with another seed.",
-        "Left out: Pets (seed 2: no number of RPP-SAPL).",
+        "Left out in Pets: seed 2: no number of RPP-SAPL.",
     ):
         assert note in page
 

@@ -20,6 +20,7 @@ from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
 from rppbench.reporting import markdown
 from rppbench.stats.intervals import harmonic_mean
+from rppbench.stats.p_values import mcnemar
 from rppbench.stats.two_level import Part, difference, estimate
 
 SETS = ("birds", "cars", "maps", "pets")
@@ -74,7 +75,7 @@ def test_a_row_has_the_interval_of_seeds_and_images_and_a_fixed_one_that_of_imag
         expected = 100 * estimate([Part(right, None, (0.0, 1.0))]).half_width()
         assert entry.spread.half_width == pytest.approx(expected, rel=1e-8)
         assert entry.spread.over == (*(["seed"] if len(seeds) > 1 else []), "image")
-    assert "over seeds and test images (of rows with n = 1, over test images alone)" in (
+    assert "over seeds and test images (of numbers of one seed, over test images alone)" in (
         markdown.page([table])
     )
 
@@ -121,6 +122,72 @@ def test_each_row_is_compared_with_the_one_that_learns_nothing() -> None:
     assert "Against CLIP: difference of the average, paired by image and seed" in (
         markdown.page([table])
     )
+
+
+def test_sets_that_show_the_same_groups_are_one_sample_of_them() -> None:
+    """Such as the same drawings in several styles, with outcomes that agree here."""
+
+    def made(space: str) -> Table:
+        records = []
+        for name in SETS:
+            right = outcomes("coop", "birds", 1, 200)
+            groups = [str(at // 2) for at in range(200)]
+            one = Score(
+                "top1",
+                100 * sum(right) / 200,
+                sum(right),
+                200,
+                PerImage.of(right, groups, "drawing", space),
+            )
+            records.append(record("coop", name, 1, scores=(one,)))
+        return only(records)
+
+    apart, together = made("").rows[0], made("drawings").rows[0]
+    assert apart.entries[0].spread == together.entries[0].spread
+    assert apart.average is not None
+    assert together.average is not None
+    assert together.average.spread is not None
+    assert apart.average.spread is not None
+    of_one = together.entries[0].spread
+    assert of_one is not None
+    assert together.average.spread.half_width == pytest.approx(of_one.half_width, rel=1e-6)
+    assert apart.average.spread.half_width == pytest.approx(of_one.half_width / 2, rel=0.02)
+
+
+def test_one_pair_of_rows_has_one_p_value_in_the_table_and_in_compare() -> None:
+    """McNemar's, where one set of independent images was scored under one seed."""
+    gained, lost = [True] * 50 + [False] * 350, [False] * 50 + [True] * 32 + [False] * 318
+    records = [
+        record(method, "birds", 1, trained=method != "zeroshot", scores=(score(right),))
+        for method, right in (("zeroshot", lost), ("coop", gained))
+    ]
+    test = of(only(records), "CoOp").against
+    assert test is not None
+    assert test.p == pytest.approx(mcnemar(50, 32))
+
+
+@pytest.mark.parametrize("right", [(0, 40), (40, 0), (0, 0)])
+def test_a_half_in_which_nothing_is_right_counts_as_zero(right: tuple[int, int]) -> None:
+    halves = [[at < count for at in range(100)] for count in right]
+    base, new = (
+        score(half, metric=name) for half, name in zip(halves, ("base", "new"), strict=True)
+    )
+    some = [at < 30 for at in range(100)]
+    others = [score(some, metric=name) for name in ("base", "new")]
+    good = (Score("harmonic_mean", 30.0), *others)
+    failed = (Score("harmonic_mean", 0.0), base, new)
+    records = [
+        replace(
+            record(method, "birds", 1, trained=method == "rpp", scores=scores, task="base-to-new"),
+            metric="harmonic_mean",
+        )
+        for method, scores in (("zeroshot", good), ("rpp", failed))
+    ]
+    row = of(only(records), "RPP-SAPL")
+    assert row.entries[0].spread is not None
+    assert row.against is not None
+    assert row.against.mean == pytest.approx(-30.0)
+    assert row.against.p < 0.001
 
 
 def test_the_harmonic_mean_has_an_interval_from_the_outcomes_of_both_halves() -> None:

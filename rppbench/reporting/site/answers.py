@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rppbench.leaderboard.number_format import decimals
 from rppbench.leaderboard.tables import Row, Table
 from rppbench.records.record import lower_is_better
+from rppbench.reporting.footnotes import one_seed_note
 from rppbench.reporting.site.numbers import digits, signed
 from rppbench.stats.ranks import LEVEL, split_letters
 
@@ -82,6 +83,7 @@ def answer(table: Table) -> Answer:
         if behind:
             points.append(("Behind it", joined(behind)))
     against = [row for row in table.rows if row.against]
+    points += _limits(table)
     for name, kind in (("Above", "up"), ("Below", "dn")):
         text = _against(table, [row for row in against if verdict(table, row).kind == kind])
         if text:
@@ -89,10 +91,28 @@ def answer(table: Table) -> Answer:
     return Answer(headline, tuple(points))
 
 
+def _limits(table: Table) -> list[tuple[str, str]]:
+    """What the tests behind the answer do not cover."""
+    tests = [row.against for row in table.rows if row.against]
+    single, tested = sum(test.seeds == 1 for test in tests), len(tests)
+    untested = 0
+    if ranking := table.ranking:
+        single, tested = ranking.one_seed, ranking.tested
+        untested = ranking.pairs - ranking.tested
+    limits = []
+    if untested:
+        limits.append(("Could not be tested", f"{counted(untested, 'pair')} of rows"))
+    if single:
+        limits.append(("Limits", one_seed_note(single, tested, table.units)))
+    return limits
+
+
 def _headline_of_ranks(table: Table, tied: Sequence[Row]) -> str:
     total = sum(row.rank is not None for row in table.rows)
     best, others = tied[0].label, count(total - 1)
     shared = set.intersection(*(set(split_letters(r.rank.groups)) for r in tied if r.rank))
+    if not table.ranking or not table.ranking.tested:
+        return f"{best} has the best average; no test says how certain that is."
     if len(tied) == 1:
         return f"{best} is best: it is told apart from each of the other {others} methods."
     if shared and len(tied) == total:
