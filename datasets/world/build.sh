@@ -22,7 +22,7 @@ done
 # Waiting threads that spin make two cores five times slower when anything else runs.
 export OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0
 python train.py parent "$out" --minutes 30
-python train.py student "$out" --minutes 26
+python train.py student "$out" --minutes 27
 python export.py "$out"
 python choose_style.py "$out/style.json" # names the style that styles.py must hold
 python style_teacher.py "$out"

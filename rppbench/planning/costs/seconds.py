@@ -25,8 +25,9 @@ small enough that one ends before another program gets its turn."""
 PRODUCTS = 20
 """Least number of measured products."""
 MEASURED_SECONDS = 0.05
-READ_SECONDS = 0.026
-"""Time to decode, resize and normalise a photograph of 500 x 375 pixels on one core."""
+READ_SECONDS = 0.006
+"""Time to decode, resize and normalise a JPEG file of 500 x 375 pixels on one core of a busy
+machine (`benchmarks/input_pipeline.py`; on a quiet one 0.0024)."""
 
 
 class Seconds:
