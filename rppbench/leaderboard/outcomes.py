@@ -42,7 +42,10 @@ class Outcomes:
     @property
     def part(self) -> Part:
         """The outcomes of one method, for the interval of its mean."""
-        return Part(self.values, self.groups, self.extremes, self.group_set, whole_groups=True)
+        # Of a harmonic mean a whole group is too much: it would move one half by its share there.
+        return Part(
+            self.values, self.groups, self.extremes, self.group_set, whole_groups=self.counted
+        )
 
 
 def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
