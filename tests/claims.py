@@ -259,6 +259,19 @@ def _cells(task: str, *names: str) -> list[float]:
     return [row.entries[at].mean or 0.0 for at in columns for row in rows]
 
 
+def _minutes(task: str, *methods: str) -> list[float]:
+    """Minutes of all trainings and tests of these methods under seed 1, and the seed."""
+    trained: dict[str, float] = {}
+    tested = 0.0
+    for record in records():
+        cell = record.cell
+        if (cell.task.name, cell.seed) == (task, 1) and cell.method.name in methods:
+            if cell.training is not None:
+                trained[cell.training.key] = record.cost.train_seconds
+            tested += record.cost.eval_seconds
+    return [(sum(trained.values()) + tested) / 60, 1.0]
+
+
 def _separated(task: str) -> list[float]:
     """Separated pairs, pairs, rows that differ from the reference, rows compared with it, rows."""
     table = _table(task)
@@ -319,6 +332,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "lvis_masks": _lvis_masks,
     "separated": _separated,
     "cells": _cells,
+    "minutes": _minutes,
     "above": _above,
     "without": _without,
     "ablation": _ablation,
