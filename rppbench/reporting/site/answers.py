@@ -103,7 +103,7 @@ def _limits(table: Table) -> list[tuple[str, str]]:
     if untested:
         limits.append(("Could not be tested", f"{counted(untested, 'pair')} of rows"))
     if single:
-        limits.append(("Limits", one_seed_note(single, tested, table.units)))
+        limits.append(("Limits", one_seed_note(single, tested, table.units).rstrip(".")))
     return limits
 
 
@@ -119,7 +119,8 @@ def _headline_of_ranks(table: Table, tied: Sequence[Row]) -> str:
         return f"No single winner: the {count(total)} methods cannot be told apart."
     if shared:
         return (
-            f"No single winner: {count(len(tied))} of {count(total)} methods cannot be told apart."
+            f"No single winner: {count(len(tied))} of {count(total)} methods, the best among them, "
+            "cannot be told apart."
         )
     who = f"{count(len(tied) - 1)} of the other {others} methods"
     if len(tied) == total:
