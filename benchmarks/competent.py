@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from attention import cut
 from generated_inputs import class_names, make_clip
 from plain_step import MethodSetting, official_texts
 from report import RESULTS, environment, machine_load, ratio, table, write_report
@@ -25,7 +26,6 @@ from torch import Tensor
 from usage import usage_of
 
 from rppbench.contracts.prompts import Prompt
-from rppbench.models.blocks import normalise
 
 CASES = (
     ("coop", "ViT-B-16", 100),
@@ -72,7 +72,7 @@ class Steps:
         """The same with every class whole, in as many tokens as the longest name needs."""
         prompt = self._prompt()
         if prompt.stream or prompt.queries or prompt.keys or prompt.values:
-            return normalise(self.clip.text._run_unshared(self.names.ids, prompt))
+            return cut(self.clip, prompt, self.names)
         return official_texts(self.clip, prompt.input, self.names, cut=True)
 
     def loss(self, texts: Callable[[], Tensor]) -> Tensor:

@@ -75,7 +75,8 @@ class PairedOutcomes:
     @cached_property
     def difference(self) -> Difference:
         """Second minus first, in percentage points; with McNemar's p where it applies."""
-        result, exact = difference([self.part()]), exact_p([self.part()])
+        parts = [self.part()]
+        result, exact = difference(parts), exact_p(parts)
         return result if exact is None else replace(result, p=exact)
 
 

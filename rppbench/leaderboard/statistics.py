@@ -136,8 +136,8 @@ def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
         result, exact = estimate_over_seeds(changes), None
     p = result.p() if exact is None else exact
     labels = (first.variant.label, second.variant.label)
-    count = len(seeds) if trained else 0
-    return PairTest(*labels, 100 * result.mean, 100 * result.half_width(), p, 1.0, count)
+    shared = len(seeds) if trained else 0
+    return PairTest(*labels, 100 * result.mean, 100 * result.half_width(), p, 1.0, shared)
 
 
 def _at(side: _Side, by_seed: dict[int, T], seed: int) -> T | None:

@@ -37,8 +37,8 @@ class PerImage:
     """
 
     json: bytes
-    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups", "unit" and
-    "group_set".
+    """{"outcomes": "..."}, as `pack_outcomes` wrote them; with groups also "groups" and "unit", and
+    "group_set" where other data sets may have the same groups.
 
     Or {"influence": "..."}, as `pack_influence` wrote it.
     """

@@ -97,20 +97,15 @@ def _single(table: Table) -> str:
 
 def _ranking(ranking: Ranking, table: Table, tie: str) -> str:
     paired = "image and seed" if table.units else "seed"
-    untested = ranking.pairs - ranking.tested
+    untested, single = ranking.pairs - ranking.tested, ranking.one_seed
     return (
         f"Rank is the mean over the {ranking.datasets} data sets, 1 being best, of the complete "
         f"rows. Rows that {tie} are not separated: the difference of their averages, "
         f"paired by {paired}, has p of at least {LEVEL} after correction for all pairs (Holm). "
         f"{ranking.separated} of {ranking.pairs} pairs are separated"
         + (f"; {untested} could not be tested." if untested else ".")
-        + _one_seed(ranking.one_seed, ranking.tested, table)
+        + (f" {one_seed_note(single, ranking.tested, table.units)}" if single else "")
     )
-
-
-def _one_seed(single: int, tested: int, table: Table) -> str:
-    """A sentence, after a space, on tests under one seed; '' if there are none."""
-    return f" {one_seed_note(single, tested, table.units)}" if single else ""
 
 
 def one_seed_note(single: int, tested: int, units: Sequence[str]) -> str:
