@@ -1,0 +1,167 @@
+"""Numbers of claims that follow from the committed results of `benchmarks`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from support.claims.numbers import numbers
+
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
+
+
+def _printed(*lines: str) -> list[float]:
+    """All numbers on lines of pages of results; a line is PAGE:WORDS, with words that it holds."""
+    values = []
+    for line in lines:
+        page, _, words = line.partition(":")
+        text = (RESULTS / f"{page}.md").read_text(encoding="utf-8").replace("*", "")
+        found = [one for one in text.replace("`", "").splitlines() if words in one]
+        assert found, f"no line of {page}.md holds: {words}"
+        values += [float(number) for one in found for number in numbers(one)]
+    return values
+
+
+def _result(file: str) -> Any:
+    return json.loads((RESULTS / f"{file}.json").read_text(encoding="utf-8"))
+
+
+def _images_too(*rows: str) -> list[float]:
+    """How many times faster a step is with our images encoded too, and its number of classes.
+
+    A row is METHOD/MODEL/CLASSES.
+    """
+    found = {f"{r['method']}/{r['model']}/{r['classes']}": r for r in _result("step")["rows"]}
+    values = []
+    for row in rows:
+        ours, plain, images = (found[row][of]["cpu"] for of in ("ours", "plain", "plain_images"))
+        values += [plain / (ours + images), float(found[row]["classes"])]
+    return values
+
+
+def _plain_text(*methods: str) -> list[float]:
+    """Seconds of the plain side's text part in a step with 100 classes."""
+    return [
+        row["plain"]["cpu"] - row["plain_images"]["cpu"]
+        for method in methods
+        for row in _result("step")["rows"]
+        if (row["method"], row["classes"]) == (method, 100)
+    ]
+
+
+def _familywise() -> list[float]:
+    """Least and most tables of equal methods, in percent, in which any pair is separated."""
+    result = _result("interval_coverage")
+    errors = [error for row in result["familywise"] for error in row["errors"]]
+    return [min(errors), max(errors), 13.0]
+
+
+def _linear() -> list[float]:
+    """By how many percent a class of the plain text pass costs more among many than among few."""
+    few, many = _result("step")["linear"].values()
+    return [*_printed("step:A class costs"), 100 * (many / few - 1)]
+
+
+def _extrapolated() -> list[float]:
+    """How many times the plain text pass of attention.py counts; epochs of fewshot.py that count
+    without having run, and those that ran."""
+    ways, run = _result("attention"), _result("fewshot")["rows"][1]["runs"]["plain"]
+    ran = run["epochs_ran"]
+    return [ways["classes"] / ways["whole"], run["epochs"] - ran, ran]
+
+
+def _fewshot() -> list[float]:
+    """What the rows of fewshot.py say together.
+
+    Seconds of a warm run without augmentation outside of its epochs; of a warm step without and
+    with augmentation; of an epoch of a cold run with augmentation, and of its images in it;
+    milliseconds of a cold and a warm step on the embedded world.
+    """
+    world, same, views = (row["runs"] for row in _result("fewshot")["rows"])
+    warm, again, cold = same["warm"], views["warm"], views["cold"]
+
+    def step(run: dict[str, Any]) -> float:
+        return run["epoch"] * run["epochs_ran"] / run["steps"]
+
+    return [
+        warm["cpu"] - warm["epochs"] * warm["epoch"],
+        step(warm),
+        step(again),
+        cold["epoch"],
+        cold["epoch"] - again["epoch"],
+        1000 * step(world["cold"]),
+        1000 * step(world["warm"]),
+    ]
+
+
+def _a_class(*classes: str) -> list[float]:
+    """Milliseconds of CoOp's step on ViT-B/16 for each of its classes."""
+    seconds = {r["classes"]: r["ours"]["cpu"] for r in _result("step")["rows"] if _is_coop(r)}
+    return [float(value) for n in classes for value in (n, 1000 * seconds[int(n)] / int(n))]
+
+
+def _is_coop(row: dict[str, Any]) -> bool:
+    return (row["method"], row["model"]) == ("coop", "ViT-B-16")
+
+
+def _operations_before() -> list[float]:
+    """By how many percent a step runs more tensor operations than before, at most."""
+    rows = [_printed(f"before_after:{method} | 4") for method in ("coop", "maple", "rpp")]
+    return [max(100 * (row[2] / row[1] - 1) for row in rows)]
+
+
+def _an_image() -> list[float]:
+    """Milliseconds for an image of the embedded world, cold and warm, mean of both numbers."""
+    rows = [_printed(f"scaling:{images} | 1") for images in ("1,000", "4,000")]
+    return [fmean(row[at] for row in rows) for at in (1, 2)]
+
+
+def _pipeline() -> list[float]:
+    """Milliseconds of decoding, resizing and the rest of an image; the ratio without the rest."""
+    ours, plain, decode, resize = (
+        _printed(f"input_pipeline:{part}")[0]
+        for part in ("test, rppbench", "test, plain", "part: decode", "part: resize")
+    )
+    return [decode, resize, ours - decode - resize, plain / (decode + resize)]
+
+
+def _image_step() -> list[float]:
+    """Seconds of a step, and what channels last gains in its patches, in percent of it."""
+    seconds = _result("image_side")["seconds"]
+    gain = seconds["convolution"] - seconds["channels_last"]
+    return [seconds["step"], 100 * gain / seconds["step"]]
+
+
+def _weights(tokens: int, width: int) -> float:
+    """Tera floating-point operations of 12 blocks' weights (12 d² each) on this many tokens."""
+    return 2 * 12 * 12 * width**2 * tokens / 1e12
+
+
+def _operations() -> list[float]:
+    """TFLOP of 1,000 short names, of 4 images of 201 tokens, and of 77 tokens for each name."""
+    return [
+        _weights(1_000 * 6, 512),
+        _weights(4 * 201, 768),
+        _weights(1_000 * 77, 512),
+        *(1_000, 6, 4, 201, 77),
+    ]
+
+
+CHECKS: dict[str, Callable[..., list[float]]] = {
+    "printed": _printed,
+    "images_too": _images_too,
+    "plain_text": _plain_text,
+    "familywise": _familywise,
+    "linear": _linear,
+    "extrapolated": _extrapolated,
+    "fewshot": _fewshot,
+    "image_step": _image_step,
+    "a_class": _a_class,
+    "operations_before": _operations_before,
+    "an_image": _an_image,
+    "pipeline": _pipeline,
+    "operations": _operations,
+}
