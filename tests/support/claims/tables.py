@@ -192,6 +192,23 @@ def _validation(method: str, *rates: str) -> list[float]:
     return values
 
 
+def _seen_names(task: str, label: str) -> list[float]:
+    """Class names of a task's data sets that a row learned elsewhere, and all of them."""
+    (row,) = (row for row in _table(task).rows if row.label == label)
+    return [float(sum(counts)) for counts in zip(*(n[1:] for n in row.seen_names), strict=True)]
+
+
+def _groups(task: str) -> list[float]:
+    """The numbers of groups of test images that the records of a task name."""
+    counts = set()
+    for record in records():
+        if record.cell.task.name == task:
+            for score in record.scores:
+                groups = score.groups()
+                counts |= {float(len(set(groups)))} if groups else set()
+    return sorted(counts)
+
+
 def _shot_counts() -> list[float]:
     """The numbers of shots of the tables of few-shot."""
     return [float(table.requested_shots) for table in tables() if table.task == "few-shot"]
@@ -208,6 +225,8 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "seeds": _seeds,
     "shots": _shots,
     "shot_counts": _shot_counts,
+    "seen_names": _seen_names,
+    "groups": _groups,
     "averages": _averages,
     "dominating": _dominating,
     "half_widths": _half_widths,
