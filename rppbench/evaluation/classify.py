@@ -56,10 +56,12 @@ def similarities(
     text = prompts.text
     if isinstance(text, Conditional):
         tokens = clip.names(names, prompts.wording(wording))
-        for done, image in enumerate(features.to(clip.device).split(1), 1):
-            each = partial(clip.text.encode_each, text.contexts(image), tokens)
+        done = 0
+        for images in features.to(clip.device).split(clip.text.contexts_at_once(tokens)):
+            each = partial(clip.text.encode_each, text.contexts(images), tokens)
             texts = retry_with_less_memory(clip.text, each)
-            yield refuse_nan(head.method, image @ texts[0].T)
+            yield refuse_nan(head.method, torch.einsum("be,bce->bc", images, texts))
+            done += len(images)
             notify("evaluate", done, len(features), {})
         return
     texts = class_features(clip, prompts, names, wording=wording, head=head, store=store)

@@ -117,25 +117,31 @@ def run_block(
 def attend_with_prefix(
     q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """Causal attention (c, h, s, d/h) over a shared prefix and each class's own suffix.
+    """Causal attention (b*c, h, s, d/h) over b prefixes and the own suffix of each of c classes.
 
-    `q`, `k` and `v` (c, h, s, d/h) are of the suffixes, `keys` and `values` (1, h, p, d/h) of the
-    prefix, which every suffix token sees. `mask` (bool, spreads to (c, h, s, s)) says which suffix
-    tokens are attended to; None: those up to the token itself. The products are spelled out because
-    `scaled_dot_product_attention` needs a copy of the prefix for each class, and the copies (17
-    tokens for a name of 5) would be most of the memory kept for the backward pass.
+    `q`, `k` and `v` (b*c, h, s, d/h) are of the suffixes, those of the first prefix first; `keys`
+    and `values` (b, h, p, d/h) are of the prefixes, which all their suffix tokens see. `mask`
+    (bool, spreads to (b*c, h, s, s)) says which suffix tokens are attended to; None: those up to
+    the token itself. The products are spelled out because `scaled_dot_product_attention` needs a
+    copy of the prefix for each class, and the copies (17 tokens for a name of 5) would be most of
+    the memory kept for the backward pass.
     """
-    (c, h, s, width), p = q.shape, keys.shape[2]
-    rows = q.transpose(0, 1).reshape(h, c * s, width)  # all classes at once against the prefix
-    prefix_scores = (rows @ keys[0].transpose(1, 2)).view(h, c, s, p).transpose(0, 1)
+    (_, h, s, width), (b, _, p, _) = q.shape, keys.shape
+
+    def together(x: Tensor) -> Tensor:  # (b*c, h, s, x) -> (b, h, c*s, x): classes of a prefix
+        return x.unflatten(0, (b, -1)).transpose(1, 2).reshape(b, h, -1, x.shape[-1])
+
+    def apart(x: Tensor) -> Tensor:
+        return x.unflatten(2, (-1, s)).transpose(1, 2).flatten(0, 1)
+
+    prefix_scores = apart(together(q) @ keys.transpose(2, 3))
     later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
     hidden = later if mask is None else ~mask
     suffix_scores = (q @ k.transpose(2, 3)).masked_fill(hidden, -torch.inf)  # (c, h, s, s)
     scores = torch.cat([prefix_scores, suffix_scores], 3) * width**-0.5
     dtype = torch.promote_types(q.dtype, torch.float32)  # as the fused kernels do
     weights = scores.softmax(-1, dtype=dtype).to(q.dtype)
-    from_prefix = weights[..., :p].transpose(0, 1).reshape(h, c * s, p) @ values[0]
-    return from_prefix.view(h, c, s, width).transpose(0, 1) + weights[..., p:] @ v
+    return apart(together(weights[..., :p]) @ values) + weights[..., p:] @ v
 
 
 def normalise(features: Tensor) -> Tensor:

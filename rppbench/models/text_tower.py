@@ -45,7 +45,10 @@ from rppbench.models.towers.kinds import Kind, text_kind
 
 @dataclass(frozen=True)
 class Prefix:
-    """Keys and values of the tokens that all classes share, one pair per block: (1, h, p, d/h)."""
+    """Keys and values of the tokens that all classes share, one pair per block: (b, h, p, d/h).
+
+    b is 1, or the number of contexts that the same classes are run behind.
+    """
 
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
@@ -56,6 +59,11 @@ class Prefix:
     def tokens(self) -> int:
         """p, the length of the prefix."""
         return self.keys[0].shape[2]
+
+    @property
+    def contexts(self) -> int:
+        """b, the number of contexts."""
+        return self.keys[0].shape[0]
 
 
 class TextTower:
@@ -99,15 +107,9 @@ class TextTower:
         """
         finish = at_least_float32 if raw else normalise
         kind = self.kind
-        start = len(kind.tokens.start)
-        p = start + prompt.input.shape[-2]
-        room = kind.context - p
+        p = len(kind.tokens.start) + prompt.input.shape[-2]
         after = 0 if prompt.after_name is None else prompt.after_name.shape[-2]
-        if room - after < 3:  # a token of the name, the full stop, the end token
-            raise UsageError(
-                f"a prompt of {p - start + after} tokens leaves no room for a class name: the"
-                f" text tower of {self.name} takes {kind.context} tokens in total"
-            )
+        room = self._room(prompt.input.shape[-2], after)
         first = not prompt.input.shape[-2] and not kind.tokens.alike
         if first:
             names = Names(names.texts, kind.tokens, names.wording, first=True)
@@ -143,6 +145,19 @@ class TextTower:
             return self._run_suffixes(ids, words, prefix)
 
         return finish(self._run_in_groups(names, p, behind_prefix, shared=True))
+
+    def _room(self, length: int, after: int = 0) -> int:
+        """Tokens that are left for a name behind `length` learned ones and before `after` more.
+
+        Those after it are not subtracted. UsageError if a name has no room.
+        """
+        room = self.kind.context - len(self.kind.tokens.start) - length
+        if room - after < 3:  # a token of the name, the full stop, the end token
+            raise UsageError(
+                f"a prompt of {length + after} tokens leaves no room for a class name: the"
+                f" text tower of {self.name} takes {self.kind.context} tokens in total"
+            )
+        return room
 
     def _leave_gaps(
         self, names: Names, name_ends: Tensor, size: int, room: int
@@ -181,7 +196,25 @@ class TextTower:
 
         UsageError as in `encode`.
         """
-        return torch.stack([self.encode(Prompt(context), names, classes) for context in contexts])
+        kind, length = self.kind, contexts.shape[1]
+        if kind.sharing != "prefix" or not length:
+            each = [self.encode(Prompt(context), names, classes) for context in contexts]
+            return torch.stack(each)
+        names = names.select(classes).truncate(self._room(length))
+        p = len(kind.tokens.start) + length
+        parts = []
+        for part in contexts.split(self.contexts_at_once(names)):
+            prefix = self._run_prefix(Prompt(part[0]), part)
+
+            def behind(ids: Tensor, _: Tensor, prefix: Prefix = prefix) -> Tensor:
+                return self._run_suffixes(ids, ids, prefix)
+
+            parts.append(self._run_in_groups(names, p, behind, shared=True, contexts=len(part)))
+        return normalise(torch.cat(parts))
+
+    def contexts_at_once(self, names: Names) -> int:
+        """How many contexts the names are run behind together: their tokens fit into a group."""
+        return max(1, self.chunk_tokens // max(1, int(names.lengths.sum())))
 
     def embed_words(self, text: str) -> Tensor:
         """Frozen token embeddings (n, d) of a text, float32. UsageError as in `encode`."""
@@ -249,21 +282,22 @@ class TextTower:
         run: Callable[[Tensor, Tensor], Tensor],
         *,
         shared: bool = False,
+        contexts: int = 0,
     ) -> Tensor:
         """Features (c, e) of all names, by `run(ids, rows)` on groups of similar length.
 
-        `shared` says that the prefix of `p` tokens is not run again for each class.
+        `shared` says that the prefix of `p` tokens is not run again for each class. With `contexts`
+        b, each group is run behind b prefixes, and features are (b, c, e).
         """
         on_cpu = self.kind.vocabulary.device.type == "cpu"
         # A group costs the launch of its kernels: few tokens' time on a CPU, many tokens' on a GPU.
         overhead = 64 if on_cpu else 2048
-        groups = list(
-            group_by_length(names.lengths, shared=p, limit=self.chunk_tokens, overhead=overhead)
-        )
+        limit = self.chunk_tokens // max(1, contexts)
+        groups = list(group_by_length(names.lengths, shared=p, limit=limit, overhead=overhead))
         recompute = self.checkpoint
         if recompute == "auto":
             run_for_each = int(names.lengths.sum()) + (0 if shared else p * len(names))
-            recompute = run_for_each > self.chunk_tokens
+            recompute = run_for_each > limit
         parts = []
         for rows in groups:
             ids = names.ids[rows, : int(names.lengths[rows].max())]
@@ -271,13 +305,17 @@ class TextTower:
                 part = checkpoint(run, ids, rows, use_reentrant=False, preserve_rng_state=False)
             else:
                 part = run(ids, rows)
-            parts.append(part)
-        return torch.cat(parts)[torch.cat(groups).argsort()]
+            parts.append(part.unflatten(0, (contexts, -1)) if contexts else part)
+        return torch.cat(parts, -2)[..., torch.cat(groups).argsort(), :]
 
-    def _run_prefix(self, prompt: Prompt) -> Prefix:
-        """Run the prefix of all class names once; returns its keys and values."""
+    def _run_prefix(self, prompt: Prompt, contexts: Tensor | None = None) -> Prefix:
+        """Run the prefix of all class names once; returns its keys and values.
+
+        Contexts (b, n, d) stand in the place of the prompt's `input`, each with a prefix.
+        """
         kind, slot = self.kind, len(self.kind.tokens.start)
-        x = self._embed(self._start, prompt.input[None])  # (1, p, d)
+        contexts = prompt.input[None] if contexts is None else contexts
+        x = self._embed(self._start.expand(len(contexts), -1), contexts)  # (b, p, d)
         keys, values = [], []
         for i, block in enumerate(kind.blocks):
             x, q, k, v = enter_block(kind.steps, block, i, x, prompt, slot)
@@ -289,12 +327,16 @@ class TextTower:
         return Prefix(tuple(keys), tuple(values), suffix)
 
     def _run_suffixes(self, ids: Tensor, words: Tensor, prefix: Prefix) -> Tensor:
-        """Features (c, e) of ids (c, s) that end in the end token, behind the prefix.
+        """Features (b*c, e) of ids (c, s) that end in the end token, behind each prefix.
 
         `words` are these ids, or vectors (c, s, d) in their place.
         """
-        kind, steps = self.kind, self.kind.steps
+        kind, steps, b = self.kind, self.kind.steps, prefix.contexts
         x, mask = kind.complete(self._embed(words, at=prefix.tokens), ids, prefix.tokens)
+        if b > 1:
+            x, ids = x.repeat(b, 1, 1), ids.repeat(b, 1)
+            if mask is not None and mask.ndim == 4:
+                mask = mask.repeat(b, 1, 1, 1)
         shared = zip(kind.blocks, prefix.keys, prefix.values, strict=True)
         for i, (block, keys, values) in enumerate(shared):
             x, q, k, v = enter_block(steps, block, i, x, prefix.suffix, slot=0)

@@ -146,6 +146,18 @@ def test_contexts_of_each_class_follow_the_classes_asked_for(text_clip: Clip) ->
     torch.testing.assert_close(ours, torch.cat(each), rtol=0, atol=CLOSE)
 
 
+@pytest.mark.parametrize("contexts_at_once", [1, 2, 5])
+def test_contexts_of_each_image_are_run_together(text_clip: Clip, contexts_at_once: int) -> None:
+    draw = LeafDraw(torch.float64)
+    contexts = draw(5, 2, text_clip.text.kind.width)
+    names, classes = text_clip.names(NAMES), torch.tensor([3, 1, 2])
+    each = [text_clip.text.encode(Prompt(context), names, classes) for context in contexts]
+    tower = TextTower(text_clip.model, text_clip.tokenizer)
+    tower.chunk_tokens = contexts_at_once * int(names.select(classes).lengths.sum())
+    ours = tower.encode_each(contexts, names, classes)
+    assert_same(ours, torch.stack(each), draw.leaves)
+
+
 def test_names_that_are_too_long_are_cut(text_clip: Clip) -> None:
     room = text_clip.text.kind.context
     with pytest.warns(UserWarning, match="class name cut"):

@@ -170,6 +170,27 @@ def test_chunks_and_checkpoints_change_neither_features_nor_gradients(
     assert_equal(ours, theirs, torch.float64)
 
 
+@pytest.mark.parametrize("chunk_tokens", [1, 60, 8192])
+@pytest.mark.parametrize("checkpoint", [False, True, "auto"])
+def test_contexts_of_each_image_equal_the_slow_reference_of_each(
+    chunk_tokens: int, checkpoint: bool | str
+) -> None:
+    clip = make_tiny_clip(torch.float64)
+    draw = LeafDraw(torch.float64)
+    contexts = draw(5, 3, TEXT)
+    each = torch.stack([reference_text(clip, Prompt(context)) for context in contexts])
+    clip.text.chunk_tokens, clip.text.checkpoint = chunk_tokens, checkpoint
+    ours = clip.text.encode_each(contexts, clip.names(NAMES))
+    assert_equal(
+        with_gradients(ours, draw.leaves), with_gradients(each, draw.leaves), torch.float64
+    )
+
+
+def test_a_prompt_of_each_image_leaves_room_for_a_name(tiny_clip: Clip) -> None:
+    with pytest.raises(UsageError, match="leaves no room for a class name"):
+        tiny_clip.text.encode_each(LeafDraw()(2, 75, TEXT), tiny_clip.names(NAMES))
+
+
 def test_a_checkpointed_group_saves_little_for_the_backward_pass() -> None:
     clip = make_tiny_clip()
     prompt = Prompt(LeafDraw()(4, TEXT))
