@@ -127,12 +127,13 @@ def attend_with_prefix(
     the memory kept for the backward pass.
     """
     (_, h, s, width), (b, _, p, _) = q.shape, keys.shape
+    c = len(q) // b
 
     def together(x: Tensor) -> Tensor:  # (b*c, h, s, x) -> (b, h, c*s, x): classes of a prefix
-        return x.unflatten(0, (b, -1)).transpose(1, 2).reshape(b, h, -1, x.shape[-1])
+        return x.unflatten(0, (b, c)).transpose(1, 2).reshape(b, h, c * s, x.shape[-1])
 
     def apart(x: Tensor) -> Tensor:
-        return x.unflatten(2, (-1, s)).transpose(1, 2).flatten(0, 1)
+        return x.unflatten(2, (c, s)).transpose(1, 2).flatten(0, 1)
 
     prefix_scores = apart(together(q) @ keys.transpose(2, 3))
     later = torch.ones(s, s, dtype=torch.bool, device=q.device).triu(1)
