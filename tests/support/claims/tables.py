@@ -31,8 +31,13 @@ def tables() -> tuple[Table, ...]:
 
 
 def _table(task: str) -> Table:
-    """The only table of a task."""
-    (table,) = (table for table in tables() if table.task == task)
+    """The only table of a task, or that of 'few-shot/4' with 4 shots."""
+    task, _, shots = task.partition("/")
+    (table,) = (
+        table
+        for table in tables()
+        if table.task == task and (not shots or table.requested_shots == int(shots))
+    )
     return table
 
 
