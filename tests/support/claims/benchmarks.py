@@ -29,27 +29,39 @@ def _result(file: str) -> Any:
     return json.loads((RESULTS / f"{file}.json").read_text(encoding="utf-8"))
 
 
-def _images_too(*rows: str) -> list[float]:
-    """How many times faster a step is with our images encoded too, and its number of classes.
+def _steps(*cases: str) -> list[dict[str, Any]]:
+    """Rows of step.py; a case is METHOD/MODEL/CLASSES."""
+    rows = _result("step")["rows"]
+    found = {f"{row['method']}/{row['model']}/{row['classes']}": row for row in rows}
+    return [found[case] for case in cases]
 
-    A row is METHOD/MODEL/CLASSES.
-    """
-    found = {f"{r['method']}/{r['model']}/{r['classes']}": r for r in _result("step")["rows"]}
+
+def _images_too(*cases: str) -> list[float]:
+    """How many times faster a step is with our images encoded too, and its number of classes."""
     values = []
-    for row in rows:
-        ours, plain, images = (found[row][of]["cpu"] for of in ("ours", "plain", "plain_images"))
-        values += [plain / (ours + images), float(found[row]["classes"])]
+    for row in _steps(*cases):
+        ours, plain, images = (row[side]["cpu"] for side in ("ours", "plain", "plain_images"))
+        values += [plain / (ours + images), float(row["classes"])]
     return values
 
 
-def _plain_text(*methods: str) -> list[float]:
-    """Seconds of the plain side's text part in a step with 100 classes."""
-    return [
-        row["plain"]["cpu"] - row["plain_images"]["cpu"]
-        for method in methods
-        for row in _result("step")["rows"]
-        if (row["method"], row["classes"]) == (method, 100)
-    ]
+def _plain_text(*cases: str) -> list[float]:
+    """Seconds of the plain side's text part in a step, and its number of classes."""
+    values = []
+    for row in _steps(*cases):
+        values += [row["plain"]["cpu"] - row["plain_images"]["cpu"], float(row["classes"])]
+    return values
+
+
+def _a_class(*cases: str) -> list[float]:
+    """Milliseconds of a step for each of its classes."""
+    return [1000 * row["ours"]["cpu"] / row["classes"] for row in _steps(*cases)]
+
+
+def _ways(*ways: str) -> list[float]:
+    """Seconds of ways of attention.py, and how many times rppbench's they are."""
+    seconds = {way: result["cpu"] for way, result in _result("attention")["ways"].items()}
+    return [value for way in ways for value in (seconds[way], seconds[way] / seconds["ours"])]
 
 
 def _familywise() -> list[float]:
@@ -95,16 +107,6 @@ def _fewshot() -> list[float]:
         1000 * step(world["cold"]),
         1000 * step(world["warm"]),
     ]
-
-
-def _a_class(*classes: str) -> list[float]:
-    """Milliseconds of CoOp's step on ViT-B/16 for each of its classes."""
-    seconds = {r["classes"]: r["ours"]["cpu"] for r in _result("step")["rows"] if _is_coop(r)}
-    return [float(value) for n in classes for value in (n, 1000 * seconds[int(n)] / int(n))]
-
-
-def _is_coop(row: dict[str, Any]) -> bool:
-    return (row["method"], row["model"]) == ("coop", "ViT-B-16")
 
 
 def _operations_before() -> list[float]:
@@ -154,6 +156,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "printed": _printed,
     "images_too": _images_too,
     "plain_text": _plain_text,
+    "ways": _ways,
     "familywise": _familywise,
     "linear": _linear,
     "extrapolated": _extrapolated,

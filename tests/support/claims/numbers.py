@@ -30,5 +30,5 @@ def measured(words: str) -> list[re.Match[str]]:
 
 def agrees(written: str, value: float) -> bool:
     """Whether a number is what a value rounds to, at the written digits, be it without its sign."""
-    half = 0.5 * 10.0 ** -len(written.partition(".")[2]) + 1e-9
-    return any(abs(side - float(written)) <= half for side in (value, abs(value)))
+    digits = len(written.partition(".")[2])
+    return f"{value:.{digits}f}" == written or f"{abs(value):.{digits}f}" == written.lstrip("-")

@@ -10,7 +10,7 @@ from statistics import fmean
 from rppbench.comparison.compare import compare
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.kept import Kept, Statistics
-from rppbench.leaderboard.tables import SHOTS_OPTION, Table
+from rppbench.leaderboard.tables import SHOTS_OPTION, Row, Table
 from rppbench.records.record import Record
 from rppbench.records.store import Store
 from support.claims.numbers import numbers
@@ -39,6 +39,12 @@ def _table(task: str) -> Table:
         if table.task == task and (not shots or table.requested_shots == int(shots))
     )
     return table
+
+
+def _row(table: Table, label: str) -> Row:
+    """The only row with this label."""
+    (row,) = (row for row in table.rows if row.label == label)
+    return row
 
 
 def compared(task: str, first: str, second: str, what: str = "") -> list[float]:
@@ -125,7 +131,7 @@ def _seeds(task: str, *labels: str) -> list[float]:
     table = _table(task)
     result = []
     for label in labels:
-        (row,) = (row for row in table.rows if row.label == label)
+        row = _row(table, label)
         assert row.average is not None
         averages = [value for _, value in row.average.values]
         result += [min(averages), max(averages)]
@@ -138,7 +144,7 @@ def _shots(label: str) -> list[float]:
     for table in sorted(
         (table for table in tables() if table.task == "few-shot"), key=lambda t: t.requested_shots
     ):
-        (row,) = (row for row in table.rows if row.label == label)
+        row = _row(table, label)
         assert row.average is not None
         assert row.average.mean is not None
         averages.append(row.average.mean)
@@ -199,8 +205,8 @@ def _validation(method: str, *rates: str) -> list[float]:
 
 def _seen_names(task: str, label: str) -> list[float]:
     """Class names of a task's data sets that a row learned elsewhere, and all of them."""
-    (row,) = (row for row in _table(task).rows if row.label == label)
-    return [float(sum(counts)) for counts in zip(*(n[1:] for n in row.seen_names), strict=True)]
+    names = _row(_table(task), label).seen_names
+    return [float(sum(counts)) for counts in zip(*(each[1:] for each in names), strict=True)]
 
 
 def _groups(task: str) -> list[float]:
