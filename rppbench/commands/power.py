@@ -92,7 +92,7 @@ def _planned(pairs: PlannedPairs, folder: Path, difference: float, seeds: int) -
         names = (escape(variant.label) for variant in (comparison.first, comparison.second))
         row = [" and ".join(names), ", ".join(map(str, made.seeds)) or NO_NUMBER]
         result = made.estimate
-        if result is None or result.seed_degrees < 1:
+        if result is None or result.seed_count < 2:
             rows.append([*row, NO_NUMBER, *(NO_NUMBER for _ in planned)])
             continue
         needed = seeds_needed(result, difference / 100, level=level)
@@ -127,7 +127,7 @@ def _page(comparison: Comparison, difference: float, level: float) -> Iterator[s
     names = (escape(variant.label) for variant in (comparison.first, comparison.second))
     yield f"# {escape(comparison.table.title)}: {' and '.join(names)}"
     yield ""
-    if result is None or result.seed_degrees < 1:
+    if result is None or result.seed_count < 2:
         fixed = comparison.first.deterministic and comparison.second.deterministic
         yield (
             "Nothing is random here: more seeds change nothing."

@@ -259,12 +259,12 @@ def _difference(matched: Sequence[Sequence[PairedOutcomes]]) -> Difference:
         only = overall(matched[0])
         assert only is not None, "complete combinations have their seeds in common"
         return only.difference
-    return difference(
-        [
-            of_set[0].part(np.mean([pair.changes for pair in of_set], axis=0))
-            for of_set in zip(*matched, strict=True)
-        ]
-    )
+    parts = []
+    for of_set in zip(*matched, strict=True):
+        sources = frozenset[str]().union(*(pair.trained_on for pair in of_set))
+        together = replace(of_set[0], trained_on=sources)
+        parts.append(together.part(np.mean([pair.changes for pair in of_set], axis=0)))
+    return difference(parts)
 
 
 def _mean(settings: Sequence[Sequence[Values]]) -> float:

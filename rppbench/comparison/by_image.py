@@ -15,11 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rppbench.leaderboard.grouping import group_by
-from rppbench.leaderboard.outcomes import Outcomes, outcomes_of, same_images, shared_groups
+from rppbench.leaderboard.outcomes import (
+    Outcomes,
+    all_trained_on,
+    outcomes_of,
+    same_images,
+    shared_groups,
+)
 from rppbench.leaderboard.tables import Column
 from rppbench.leaderboard.variants import Variant
 from rppbench.records.outcomes import IMAGE
-from rppbench.stats.two_level import Difference, Part, Values, difference, exact_p
+from rppbench.stats.two_level import UNKNOWN, Difference, Part, Values, difference, exact_p
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class PairedOutcomes:
     """Whether the outcomes say which images are right."""
     group_set: str = ""
     """Where it is equal in several columns, groups of one number are the same."""
+    trained_on: frozenset[str] = UNKNOWN
+    """`Cell.trained_on` of both methods."""
 
     @cached_property
     def changes(self) -> Values:
@@ -50,7 +58,7 @@ class PairedOutcomes:
         """The changes, or others of the same images, as the statistics take them."""
         extremes = (-1.0, 1.0) if self.counted else ()
         values = self.changes if changes is None else changes
-        return Part(values, self.groups, extremes, self.group_set)
+        return Part(values, self.groups, extremes, self.group_set, trained_on=self.trained_on)
 
     @property
     def images(self) -> int:
@@ -154,7 +162,8 @@ def pair_outcomes(
     groups, unit, named = shared_groups(every)
     before, after = (np.stack([row[side].values for row in rows.values()]) for side in (0, 1))
     counted = all(of_one.counted for of_one in every)
-    pair = PairedOutcomes(column, tuple(rows), before, after, groups, unit, counted, named)
+    sources = all_trained_on(every)
+    pair = PairedOutcomes(column, tuple(rows), before, after, groups, unit, counted, named, sources)
     return pair, unpaired
 
 

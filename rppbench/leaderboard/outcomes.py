@@ -5,7 +5,8 @@ Imported only where they are needed: numpy takes as long to import as a page tak
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from rppbench.records.outcomes import IMAGE, PerImage
 from rppbench.records.record import Record, Score
 from rppbench.stats.intervals import harmonic_mean
-from rppbench.stats.two_level import Part, Values
+from rppbench.stats.two_level import UNKNOWN, Part, Values
 
 NOT_KEPT = "is not kept image by image"
 """Part of the reason why a metric without outcomes has no pair."""
@@ -38,13 +39,20 @@ class Outcomes:
     """Where it is equal, groups of one number are the same; '' if nothing is known of that."""
     extremes: tuple[float, ...] = ()
     """What images would contribute that are right and wrong; () if it is not known."""
+    trained_on: frozenset[str] = UNKNOWN
+    """`Cell.trained_on`, of all seeds."""
 
     @property
     def part(self) -> Part:
         """The outcomes of one method, for the interval of its mean."""
         # Of a harmonic mean a whole group is too much: it would move one half by its share there.
         return Part(
-            self.values, self.groups, self.extremes, self.group_set, whole_groups=self.counted
+            self.values,
+            self.groups,
+            self.extremes,
+            self.group_set,
+            whole_groups=self.counted,
+            trained_on=self.trained_on,
         )
 
 
@@ -58,6 +66,11 @@ def outcomes_of(record: Record | None, metric: str) -> Outcomes | str:
     score = record.score(metric) if record else None
     if record is None or score is None:
         return "no number"
+    read = _read(record, score, metric)
+    return read if isinstance(read, str) else replace(read, trained_on=record.cell.trained_on)
+
+
+def _read(record: Record, score: Score, metric: str) -> Outcomes | str:
     if metric == HARMONIC_MEAN and score.per_image is None:
         return _harmonic(record, score.value / 100)
     if score.per_image is not None and score.total is None:
@@ -129,6 +142,11 @@ class Groups(NamedTuple):
     numbers: NDArray[np.int64] | None
     unit: str
     group_set: str
+
+
+def all_trained_on(outcomes: Iterable[Outcomes]) -> frozenset[str]:
+    """The data sets of all their trainings."""
+    return frozenset[str]().union(*(one.trained_on for one in outcomes))
 
 
 def shared_groups(outcomes: list[Outcomes]) -> Groups:

@@ -13,7 +13,13 @@ from typing import TypeVar
 import numpy as np
 
 from rppbench.leaderboard.kept import Statistics
-from rppbench.leaderboard.outcomes import Outcomes, outcomes_of, same_images, shared_groups
+from rppbench.leaderboard.outcomes import (
+    Outcomes,
+    all_trained_on,
+    outcomes_of,
+    same_images,
+    shared_groups,
+)
 from rppbench.leaderboard.tables import Column, PairTest, Spread
 from rppbench.leaderboard.variants import Variant
 from rppbench.stats.p_values import holm
@@ -94,7 +100,11 @@ def _spread(reads: Sequence[Read], values: Sequence[dict[int, float]]) -> Spread
             groups, unit, named = shared_groups(own)
             known = len({len(one.extremes) for one in own}) == 1
             extremes = tuple(np.mean([one.extremes for one in own], axis=0)) if known else ()
-            parts.append(Outcomes(stacked, groups, unit, own[0].counted, named, extremes).part)
+            parts.append(
+                Outcomes(
+                    stacked, groups, unit, own[0].counted, named, extremes, all_trained_on(own)
+                ).part
+            )
         units = sorted({read[seed].unit for read in reads for seed in seeds})
         half = estimate(parts).half_width()
         return Spread(100 * half, (*(["seed"] if len(seeds) > 1 else []), *units))
@@ -119,9 +129,10 @@ def _test(first: _Side, second: _Side, count: int) -> PairTest | None:
         if any(same_images(known[0][0], a) for a, _ in known):
             break
         changes = np.stack([b.values - a.values for a, b in known])
-        groups, _, named = shared_groups([one for pair in known for one in pair])
+        every = [one for pair in known for one in pair]
+        groups, _, named = shared_groups(every)
         extremes = (-1.0, 1.0) if known[0][0].counted else ()
-        parts.append(Part(changes, groups, extremes, named))
+        parts.append(Part(changes, groups, extremes, named, trained_on=all_trained_on(every)))
     if len(parts) == count:
         result = estimate(parts)
         exact = exact_p(parts)

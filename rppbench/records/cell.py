@@ -178,6 +178,11 @@ class Cell:
         return () if self.training is None else self.training.chain
 
     @property
+    def trained_on(self) -> frozenset[str]:
+        """The data sets of its trainings; '' is one that is not known."""
+        return frozenset(one.source if not self.imported else "" for one in self.trainings)
+
+    @property
     def marks(self) -> tuple[str, ...]:
         """Why its numbers stand beside no others; () for a complete cell."""
         return tuple(text for mark, text in MARKS.items() if mark in self.inputs)

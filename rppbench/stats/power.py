@@ -22,17 +22,24 @@ def power(pilot: Estimate, difference: float, seeds: int, level: float = 0.05) -
     The pilot's variances are taken as true ones. ValueError for a pilot with one seed, which does
     not show how much seeds vary, and for fewer than two seeds, which would not show it either.
     """
-    if seeds < 2 or pilot.seed_degrees < 1:
+    if seeds < 2 or pilot.seed_count < 2:
         raise ValueError("it takes two seeds to see how much seeds vary")
-    degrees, random = seeds - 1, np.random.default_rng(0)
-    ratio = (pilot.seed_degrees + 1) / seeds
+    random = np.random.default_rng(0)
+    degrees = pilot.seed_degrees * (seeds - 1) / (pilot.seed_count - 1)
+    ratio = pilot.seed_count / seeds
     interaction = pilot.interaction * ratio
     spread = max(pilot.seeds, pilot.interaction) * ratio
     means = difference + random.standard_normal(DRAWS) * (pilot.images + spread) ** 0.5
     spreads = spread * random.chisquare(degrees, DRAWS) / degrees
     shown = sum(
         Estimate(
-            float(mean), pilot.images, pilot.image_degrees, float(one), degrees, interaction
+            float(mean),
+            pilot.images,
+            pilot.image_degrees,
+            float(one),
+            degrees,
+            seeds,
+            interaction,
         ).p()
         < level
         for mean, one in zip(means, spreads, strict=True)

@@ -5,23 +5,26 @@ same images. They are 1 or 0 (right or wrong) for one method, and 1, 0 or -1 for
 methods: 1 where only the second is right, -1 where only the first is. Images may form groups (the
 renders of a drawing, the slides of a patient): these are independent of each other, their images
 are not. Data sets may show the same groups (drawings in several styles), and then vary together.
+So do data sets that are served by one training: a seed is lucky on all of them. Where each has a
+training of its own, a seed is another draw on each.
 
 Nothing is drawn at random. The variance of the mean has two parts:
 
 - of the images, from sums over groups (the cluster-robust variance of a ratio; Cochran, Sampling
   Techniques, 1977, 9A), and
 - of the seeds, from the spread between the seeds' means, which contains the interaction of seeds
-  and images too; it is therefore taken out of the images' part.
+  and images too; it is therefore taken out of the images' part. Data sets with trainings of their
+  own have spreads of their own, which add up, with the degrees of freedom of Satterthwaite (1946).
 
 The seeds' part is known from few seeds. Two approximations of the distribution of the mean's error
-err in opposite directions where both parts matter: Student's t with the degrees of freedom of
-Satterthwaite (1946) covers too little, and the normal error plus an independent t error of the
-seeds (Behrens and Fisher) too much. The mean of their p-values is used, and the interval holds the
-values whose p is at least 5 %. `tests/support/simulations/interval_coverage.py` simulates how often
-that holds the truth. Under two seeds the second, wider one is used alone, and the seeds' part is at
-least the interaction: two averages may be equal by chance. No p-value is below that of the images
-with the interaction alone, however alike the seeds are. Under one seed the interval covers the
-choice of images only.
+err in opposite directions where both parts matter: Student's t with Satterthwaite's degrees of
+freedom covers too little, and the normal error plus an independent t error of the seeds (Behrens
+and Fisher) too much. The mean of their p-values is used, and the interval holds the values whose p
+is at least 5 %. `tests/support/simulations/interval_coverage.py` simulates how often that holds the
+truth. Under two seeds the seeds' part is at least the interaction, as two averages may be equal by
+chance; with less than two degrees of freedom the second, wider distribution is used alone. No
+p-value is below that of the images with the interaction alone, however alike the seeds are. Under
+one seed the interval covers the choice of images only.
 """
 
 from __future__ import annotations
@@ -39,6 +42,8 @@ from rppbench.stats.p_values import mcnemar
 
 Values = NDArray[np.int8 | np.float64]
 """(s, n); integers for one method or comparison, fractions for a mean over several."""
+UNKNOWN = frozenset({""})
+"""Where what was trained on is not known: all parts of that share it."""
 NODES = 300
 """Points at which the distribution of the seeds' variance is evaluated."""
 
@@ -60,6 +65,8 @@ class Part:
     whole_groups: bool = False
     """Whether an imaginary image stands for a group of mean size. A method's own share of right
     images needs that where few are right; paired changes do without."""
+    trained_on: frozenset[str] = UNKNOWN
+    """Data sets that were trained on. Parts that have one in common share the luck of a seed."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +91,9 @@ class Estimate:
     """Degrees of freedom of `images`: about the number of groups."""
     seeds: float
     """The variance of the mean over seeds; 0 with a single seed."""
-    seed_degrees: int
-    """Number of seeds minus 1."""
+    seed_degrees: float
+    """Degrees of freedom of `seeds`: `seed_count` minus 1 if all data sets share a training."""
+    seed_count: int
     interaction: float = 0.0
     """The variance by the interaction of seeds and images, which `seeds` contains."""
 
@@ -135,7 +143,7 @@ class Estimate:
             mixed = 2 * float(ndtr(-errors) @ weights)
         else:
             mixed = 2 * float(stdtr(self.image_degrees, -errors) @ weights)
-        if self.seed_degrees == 1:
+        if self.seed_degrees < 2:
             return min(1.0, max(least, mixed))
         parts = images**2 / self.image_degrees + seeds**2 / self.seed_degrees
         both = (mixed + _tails(distance / sqrt(total), total**2 / parts)) / 2
@@ -145,12 +153,11 @@ class Estimate:
 def estimate(parts: Sequence[Part]) -> Estimate:
     """The mean over data sets of the mean value, and the variance of its error.
 
-    All parts have the same seeds. A seed that is lucky may be so on all sets (they may share a
-    training), so the seeds' part comes from the seeds' averages over the sets.
+    All parts have the same number of seeds. Those that share a training have the same seeds in the
+    same order.
     """
-    count = len(parts)
-    by_seed = np.mean([part.values.mean(axis=1) for part in parts], axis=0)  # (s,)
-    seeds = len(by_seed)
+    count, seeds = len(parts), len(parts[0].values)
+    by_seed = np.array([part.values.mean(axis=1) for part in parts])  # (count, s)
     families = _families(parts)
     variances, interactions, degrees = zip(*map(_image_variance, families), strict=True)
     images, interaction = sum(variances), sum(interactions)
@@ -159,13 +166,14 @@ def estimate(parts: Sequence[Part]) -> Estimate:
         if images
         else float(min(degrees))
     )
-    between = float(by_seed.var(ddof=1)) / seeds if seeds > 1 else 0.0
+    between, seed_degrees = _seed_variance([by_seed[at].sum(axis=0) for at in _together(parts)])
     return Estimate(
         float(by_seed.mean()),
         max(0.0, images - interaction) / count**2,
         degrees_together,
-        max(between, interaction / count**2) if seeds == 2 else between,
-        seeds - 1,
+        max(between, interaction) / count**2 if seeds == 2 else between / count**2,
+        seed_degrees,
+        seeds,
         interaction / count**2,
     )
 
@@ -176,7 +184,8 @@ def estimate_over_seeds(by_seed: NDArray[np.float64]) -> Estimate:
     At least two seeds.
     """
     seeds = len(by_seed)
-    return Estimate(float(by_seed.mean()), 0.0, inf, float(by_seed.var(ddof=1)) / seeds, seeds - 1)
+    variance = float(by_seed.var(ddof=1)) / seeds
+    return Estimate(float(by_seed.mean()), 0.0, inf, variance, seeds - 1, seeds)
 
 
 def difference(parts: Sequence[Part], confidence: float = 0.95) -> Difference:
@@ -200,6 +209,39 @@ def exact_p(parts: Sequence[Part]) -> float | None:
     if others or part.groups is not None or len(part.values) > 1 or not part.extremes:
         return None
     return mcnemar(int((part.values > 0).sum()), int((part.values < 0).sum()))
+
+
+def _together(parts: Sequence[Part]) -> list[list[int]]:
+    """The numbers of the parts, those together that share what they were trained on."""
+    clusters: list[tuple[set[str], list[int]]] = []
+    for at, part in enumerate(parts):
+        sources, members = set(part.trained_on), [at]
+        apart = []
+        for other in clusters:
+            if sources.isdisjoint(other[0]):
+                apart.append(other)
+            else:
+                sources |= other[0]
+                members = other[1] + members
+        clusters = [*apart, (sources, members)]
+    return [sorted(members) for _, members in clusters]
+
+
+def _seed_variance(sums: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Variance by the choice of seeds of the sum of independent terms, its degrees of freedom.
+
+    Each term (s,) has a value for each seed.
+    """
+    degrees = len(sums[0]) - 1
+    if not degrees:
+        return 0.0, 0
+    variances = np.array([of_one.var(ddof=1) / len(of_one) for of_one in sums])
+    total = float(variances.sum())
+    if not total:
+        return 0.0, degrees
+    # Satterthwaite's. With Welch's (Biometrika 34, 1947) equal methods are separated too often.
+    together = degrees * total * total / float((variances * variances).sum())
+    return total, max(degrees, together)
 
 
 def _families(parts: Sequence[Part]) -> list[list[Part]]:
@@ -255,7 +297,7 @@ def _tails(t: float, degrees: float) -> float:
 
 
 @lru_cache
-def _seed_variances(degrees: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _seed_variances(degrees: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values (NODES,) of a chi-square variable over its degrees of freedom, and their weights."""
     tails = expit(np.linspace(-25, 25, NODES))  # dense at both ends, where small p-values come from
     weights = tails * (1 - tails)

@@ -11,10 +11,12 @@ import pytest
 from support.records import record
 
 from rppbench.cli import main
+from rppbench.comparison.compare import compare
 from rppbench.leaderboard import statistics
 from rppbench.leaderboard.build import build
 from rppbench.leaderboard.kept import FILE, Kept
 from rppbench.leaderboard.tables import Row, Table
+from rppbench.records.cell import Training
 from rppbench.records.outcomes import PerImage
 from rppbench.records.record import Record, Score
 from rppbench.records.store import Store
@@ -122,6 +124,48 @@ def test_each_row_is_compared_with_the_one_that_learns_nothing() -> None:
     assert "Against CLIP: difference of the average, paired by image and seed" in (
         markdown.page([table])
     )
+
+
+def test_a_seed_counts_once_where_one_training_serves_all_sets_and_on_each_set_otherwise() -> None:
+    """Also where each set's training continues one that they share, and for other programs'."""
+    shared = measured()
+    own = [from_own_set(one) for one in shared]
+    continued = [from_own_set(one, one.cell.training) for one in shared]
+    imported = [
+        replace(one, cell=replace(from_own_set(one).cell, inputs=(("imported", "predictions"),)))
+        for one in shared
+    ]
+    changes = [
+        np.array([outcomes("pomp", name, s) for s in (1, 2, 3)], np.int8)
+        - np.array(outcomes("zeroshot", name, 1), np.int8)
+        for name in SETS
+    ]
+    together = difference([Part(values) for values in changes])
+    apart = difference(
+        [Part(values, trained_on=frozenset({str(at)})) for at, values in enumerate(changes)]
+    )
+    assert together.p != apart.p
+    for records, expected in (
+        (shared, together),
+        (own, apart),
+        (continued, together),
+        (imported, together),
+    ):
+        test = of(only(records), "POMP").against
+        assert test is not None
+        assert test.p == pytest.approx(expected.p, rel=1e-8)
+        (comparison,), _ = compare(records, "zeroshot", "pomp", "cross-dataset", None)
+        assert comparison.overall is not None
+        assert comparison.overall.difference.p == pytest.approx(expected.p, rel=1e-8)
+
+
+def from_own_set(record: Record, start: Training | None = None) -> Record:
+    """The record with a training on the set that it scores."""
+    cell = record.cell
+    if cell.training is None:
+        return record
+    training = replace(cell.training, source=cell.dataset, start=start)
+    return replace(record, cell=replace(cell, training=training))
 
 
 def test_sets_that_show_the_same_groups_are_one_sample_of_them() -> None:

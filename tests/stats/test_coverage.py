@@ -12,13 +12,15 @@ TRIALS = 400
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clustered", [False, True])
-@pytest.mark.parametrize("sets", [1, 11])
+@pytest.mark.parametrize(
+    "tested", [simulation.ONE_SET, simulation.SHARED, simulation.OWN], ids=lambda one: one.title
+)
 @pytest.mark.parametrize("seeds", [1, 3, 10])
 @pytest.mark.parametrize("regime", range(3))
 def test_intervals_hold_the_truth_as_often_as_they_say(
-    regime: int, seeds: int, sets: int, clustered: bool
+    regime: int, seeds: int, tested: simulation.Tested, clustered: bool
 ) -> None:
-    share = simulation.coverage(simulation.REGIMES[regime], seeds, sets, clustered, TRIALS)
+    share = simulation.coverage(simulation.REGIMES[regime], seeds, tested, clustered, TRIALS)
     error = 100 * math.sqrt(0.95 * 0.05 / TRIALS)  # of the measured share
     assert 93 - 2.5 * error < share < 97 + 2.5 * error
 
@@ -26,4 +28,4 @@ def test_intervals_hold_the_truth_as_often_as_they_say(
 @pytest.mark.slow
 def test_taking_the_renders_of_a_drawing_for_independent_would_cover_too_little() -> None:
     regime = simulation.REGIMES[0]
-    assert simulation.coverage(regime, 1, 1, True, TRIALS, known=False) < 90
+    assert simulation.coverage(regime, 1, simulation.ONE_SET, True, TRIALS, known=False) < 90

@@ -98,8 +98,8 @@ def test_exchanging_the_methods_changes_signs_and_nothing_else(seeds: int, size:
 def test_an_interval_excludes_zero_exactly_if_p_is_below_five_percent() -> None:
     for seeds in (1, 2, 3, 10):
         for spread in (0.1, 1.0, 10.0):
-            made = Estimate(1.0, 1.0, 79.0, spread, seeds - 1) if seeds > 1 else None
-            result = made or Estimate(1.0, 1.0 + spread, 79.0, 0.0, 0)
+            made = Estimate(1.0, 1.0, 79.0, spread, seeds - 1, seeds) if seeds > 1 else None
+            result = made or Estimate(1.0, 1.0 + spread, 79.0, 0.0, 0, 1)
             half = result.half_width()
             assert result.p(1.0 + half) == pytest.approx(0.05, abs=1e-8)
             assert result.p(1.0 - 0.999 * half) > 0.05 > result.p(1.0 - 1.001 * half)
@@ -108,7 +108,7 @@ def test_an_interval_excludes_zero_exactly_if_p_is_below_five_percent() -> None:
 def test_without_an_images_part_p_is_that_of_students_t() -> None:
     for degrees in (1, 2, 9):
         for t in (0.5, 2.0, 5.0, 20.0):
-            result = Estimate(t, 0.0, math.inf, 1.0, degrees).p()
+            result = Estimate(t, 0.0, math.inf, 1.0, degrees, degrees + 1).p()
             assert result == pytest.approx(2 * stats.t.sf(t, degrees), rel=0.01)
 
 
@@ -165,6 +165,32 @@ def test_data_sets_of_the_same_groups_are_no_more_evidence_than_one() -> None:
     assert other == estimate([Part(values, groups)] * 4)
     opposite = estimate([Part(sign * values, groups, (), "drawings") for sign in (1, -1)])
     assert opposite.images == 0, "what one set gains the other loses, whatever the drawings"
+
+
+def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> None:
+    random = np.random.default_rng(8)
+    sets = [random.integers(-1, 2, (3, 50)).astype(np.int8) for _ in range(4)]
+    own = [one.mean(axis=1).var(ddof=1) / 3 for one in sets]
+    both = (sets[0].mean(axis=1) + sets[3].mean(axis=1)).var(ddof=1) / 3
+
+    def made(*trained_on: str) -> Estimate:
+        return estimate(
+            [Part(v, trained_on=frozenset(t)) for v, t in zip(sets, trained_on, strict=True)]
+        )
+
+    apart, linked, shared = made("a", "b", "c", "d"), made("ax", "b", "c", "xd"), made(*"aaaa")
+    assert apart.seeds == pytest.approx(sum(own) / 16)
+    assert apart.seed_degrees == pytest.approx(2 * sum(own) ** 2 / sum(v * v for v in own))
+    expected = [both, own[1], own[2]]
+    assert linked.seeds == pytest.approx(sum(expected) / 16)
+    assert linked.seed_degrees == pytest.approx(
+        2 * sum(expected) ** 2 / sum(v * v for v in expected)
+    )
+    assert shared == estimate([Part(one) for one in sets]), "what is not known counts as shared"
+    assert made("ab", "bc", "cd", "d") == shared, "each has one in common with the next"
+    assert (shared.seed_degrees, apart.seed_count) == (2, 3)
+    assert apart.mean == shared.mean
+    assert apart.images == shared.images
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.5])
@@ -262,6 +288,24 @@ def test_data_sets_share_their_seeds() -> None:
         result = difference(parts)
         covered += result.low <= truth <= result.high
     assert covered / trials == pytest.approx(0.95, abs=0.04)
+
+
+def test_ten_data_sets_of_three_seeds_each_know_the_seeds_better_than_three_seeds() -> None:
+    trials, covered, widths = 300, 0, []
+    for trial in range(trials):
+        random = np.random.default_rng(trial)
+        values = [
+            (random.random((3, 200)) < 0.5 + random.normal(0, 0.1, (3, 1))).astype(np.int8)
+            - (random.random((3, 200)) < 0.5).astype(np.int8)
+            for _ in range(10)
+        ]
+        result = of_parts([Part(v, trained_on=frozenset({str(at)})) for at, v in enumerate(values)])
+        covered += result.low <= 0 <= result.high
+        shared = difference(values)
+        widths.append((shared.high - shared.low, result.high - result.low))
+    assert covered / trials == pytest.approx(0.95, abs=0.04)
+    together, apart = np.mean(widths, axis=0)
+    assert together > 1.3 * apart
 
 
 def test_settings_of_the_same_images_are_averaged_first() -> None:

@@ -104,6 +104,21 @@ def _minutes(task: str, *methods: str) -> list[float]:
     return [(sum(trained.values()) + tested) / 60, 1.0]
 
 
+def _hours() -> list[float]:
+    """Hours of all trainings and tests of the tables, and of the grids, one after the other."""
+    hours = []
+    for folder in (LEADERBOARDS, LEADERBOARDS / "ablations"):
+        trained: dict[str, float] = {}
+        tested = 0.0
+        for record in Store(folder).all()[0]:
+            if (training := record.cell.training) is not None:
+                longest = max(trained.get(training.key, 0.0), record.cost.train_seconds)
+                trained[training.key] = longest
+            tested += record.cost.eval_seconds
+        hours.append((sum(trained.values()) + tested) / 3600)
+    return hours
+
+
 def _separated(task: str) -> list[float]:
     """Separated pairs, pairs, rows that differ from the reference, rows compared with it, rows."""
     table = _table(task)
@@ -230,6 +245,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "ablation": _ablation,
     "cells": _cells,
     "minutes": _minutes,
+    "hours": _hours,
     "separated": _separated,
     "without": _without,
     "above": _above,

@@ -1,16 +1,18 @@
 """How often the 95 % interval of a difference holds the true difference, by simulation.
 
 Two methods classify the same images under the same seeds. A method is right where its skill, plus
-normal effects of the seed (shared by all data sets, as by cells of one training), of the data set
-and seed, of the drawing, of the image, and of both, is above 0; the drawing's and the image's
-difficulty is partly common to both methods. So the true difference is known. With one seed the
-truth is that of the prompts at hand. Clustered images come four to a drawing.
+normal effects of the seed (shared by all data sets, as by cells of one training, or another draw
+on each), of the data set and seed, of the drawing, of the image, and of both, is above 0; the
+drawing's and the image's difficulty is partly common to both methods. So the true difference is
+known. With one seed the truth is that of the prompts at hand. Clustered images come four to a
+drawing. Where each data set has a training of its own, the effects of seeds are up to nine times
+as large on one set as on another.
 
 A further table has 13 equally good methods: how often any of their 78 pairs is separated after
 correction (the familywise error). The last one is of the interval of a single row under one seed
 where few images are right.
 
-    python tests/support/simulations/interval_coverage.py  # about fifteen minutes of processor time
+    python tests/support/simulations/interval_coverage.py  # about half an hour of processor time
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from rppbench.stats.p_values import holm
 from rppbench.stats.two_level import Part, difference, estimate
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
-SEEDS, SETS = (1, 2, 3, 5, 10), (1, 11)
+SEEDS = (1, 2, 3, 5, 10)
+SETS = 11
 TABLE_SEEDS = (3, 10)
 IMAGES = 300
 """Test images of a data set."""
@@ -46,6 +49,37 @@ SHARES, DRAWINGS = (0.02, 0.05, 0.15, 0.5), (25, 50, 150)
 """Right images, and drawings, of the intervals of single rows."""
 METHODS = 13
 LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the methods are tested on."""
+
+    title: str
+    sets: int
+    own_trainings: bool = False
+    """Whether a seed is another draw on each data set."""
+
+    @property
+    def scales(self) -> NDArray[np.float64]:
+        """What the effects of seeds are multiplied by, on each data set."""
+        return np.linspace(0.2, 1.8, self.sets) if self.own_trainings else np.ones(self.sets)
+
+    def parts(
+        self,
+        values: Sequence[NDArray[np.int8]],
+        groups: NDArray[np.int64] | None,
+    ) -> list[Part]:
+        """The data sets as the statistics take them."""
+        return [
+            Part(one, groups, trained_on=frozenset({str(at) if self.own_trainings else ""}))
+            for at, one in enumerate(values)
+        ]
+
+
+ONE_SET = Tested("1", 1)
+SHARED = Tested(f"{SETS}, one training", SETS)
+OWN = Tested(f"{SETS}, each its own", SETS, own_trainings=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +109,7 @@ def simulate(
     regime: Regime,
     skills: Sequence[float],
     seeds: int,
-    sets: int,
+    tested: Tested,
     clustered: bool,
 ) -> tuple[list[NDArray[np.int8]], list[float]]:
     """For each set the outcomes (methods, seeds, images), and each method's true share of right.
@@ -96,13 +130,15 @@ def simulate(
         return of_group + random.normal(0, rest * deviation, (*size, IMAGES))
 
     outcomes, truths = [], []
-    for _ in range(sets):
+    for scale in tested.scales:
+        if tested.own_trainings:
+            of_seed = random.normal(0, scale * regime.seed, (methods, seeds, 1))
         level = np.array(skills)[:, None, None] + of_seed
-        level = level + random.normal(0, regime.seed_and_set, (methods, seeds, 1))
+        level = level + random.normal(0, scale * regime.seed_and_set, (methods, seeds, 1))
         if seeds == 1:
             truths.append(ndtr(level[:, 0, 0] / math.hypot(COMMON, own)))
         else:
-            spread = math.hypot(COMMON, own, regime.seed, regime.seed_and_set)
+            spread = math.hypot(COMMON, own, scale * regime.seed, scale * regime.seed_and_set)
             truths.append(ndtr(np.array(skills) / spread))
         shown = level + effects((1, 1), COMMON) + effects((methods, 1), regime.image)
         shown = shown + random.normal(0, regime.residual, (methods, seeds, IMAGES))
@@ -115,27 +151,27 @@ def groups_of(clustered: bool) -> NDArray[np.int64] | None:
 
 
 def coverage(
-    regime: Regime, seeds: int, sets: int, clustered: bool, trials: int, known: bool = True
+    regime: Regime, seeds: int, tested: Tested, clustered: bool, trials: int, known: bool = True
 ) -> float:
     """The share of intervals, in percent, that hold the truth; `known` says that groups are."""
     groups = groups_of(clustered and known)
     covered = 0
     for trial in range(trials):
-        random = np.random.default_rng([trial, seeds, sets, clustered])
-        outcomes, truth = simulate(random, regime, SKILLS, seeds, sets, clustered)
-        result = difference([Part(right[1] - right[0], groups) for right in outcomes])
+        random = np.random.default_rng([trial, seeds, tested.sets, clustered])
+        outcomes, truth = simulate(random, regime, SKILLS, seeds, tested, clustered)
+        result = difference(tested.parts([right[1] - right[0] for right in outcomes], groups))
         covered += result.low <= 100 * (truth[1] - truth[0]) <= result.high
     return 100 * covered / trials
 
 
-def familywise(regime: Regime, seeds: int, clustered: bool, trials: int) -> float:
+def familywise(regime: Regime, seeds: int, tested: Tested, clustered: bool, trials: int) -> float:
     """How often, in percent, any pair of equally good methods is separated (Holm over pairs)."""
     groups, alarms = groups_of(clustered), 0
     for trial in range(trials):
         random = np.random.default_rng([trial, seeds, clustered])
-        outcomes, _ = simulate(random, regime, [0.5] * METHODS, seeds, max(SETS), clustered)
+        outcomes, _ = simulate(random, regime, [0.5] * METHODS, seeds, tested, clustered)
         p = [
-            estimate([Part(right[b] - right[a], groups) for right in outcomes]).p()
+            estimate(tested.parts([right[b] - right[a] for right in outcomes], groups)).p()
             for a, b in combinations(range(METHODS), 2)
         ]
         alarms += min(holm(p)) < LEVEL
@@ -169,23 +205,25 @@ def main() -> None:
     rows = []
     for regime in REGIMES:
         for clustered in (False, True):
-            for sets in SETS:
-                values = [coverage(regime, n, sets, clustered, chosen.trials) for n in SEEDS]
+            for tested in (ONE_SET, SHARED, OWN):
+                values = [coverage(regime, n, tested, clustered, chosen.trials) for n in SEEDS]
                 rows.append(
                     {
                         "regime": regime.title,
                         "unit": "drawing" if clustered else "image",
-                        "sets": sets,
+                        "sets": tested.title,
                         "coverage": values,
                     }
                 )
-    unaware = coverage(REGIMES[0], 1, 1, True, chosen.trials, known=False)
+    unaware = coverage(REGIMES[0], 1, ONE_SET, True, chosen.trials, known=False)
     errors = [
         {
             "regime": regime.title,
-            "errors": [familywise(regime, n, True, chosen.tables) for n in TABLE_SEEDS],
+            "sets": tested.title,
+            "errors": [familywise(regime, n, tested, True, chosen.tables) for n in TABLE_SEEDS],
         }
         for regime in REGIMES
+        for tested in (SHARED, OWN)
     ]
     own = {share: [of_a_row(share, n, chosen.trials) for n in DRAWINGS] for share in SHARES}
     values = [value for row in rows for value in row["coverage"]]
@@ -214,25 +252,25 @@ def main() -> None:
                 [
                     row["regime"],
                     row["unit"],
-                    str(row["sets"]),
+                    row["sets"],
                     *map("{:.1f}".format, row["coverage"]),
                 ]
                 for row in rows
             ],
-            left=2,
+            left=3,
         ),
         "",
         f"If the renders of a drawing were taken for independent images, {unaware:.1f} % would "
         "hold it (one seed, one data set, images matter most).",
         "",
-        f"Percent of {chosen.tables} tables of {METHODS} equally good methods on {max(SETS)} data "
+        f"Percent of {chosen.tables} tables of {METHODS} equally good methods on {SETS} data "
         "sets of drawings in which any pair is separated (p < 0.05 after Holm's correction over 78 "
         "pairs):",
         "",
         *markdown_table(
-            ["", *(f"{n} seeds" for n in TABLE_SEEDS)],
-            [[one["regime"], *map("{:.1f}".format, one["errors"])] for one in errors],
-            left=1,
+            ["", "data sets", *(f"{n} seeds" for n in TABLE_SEEDS)],
+            [[one["regime"], one["sets"], *map("{:.1f}".format, one["errors"])] for one in errors],
+            left=2,
         ),
         "",
         "The intervals above are of differences at accuracies of 62 to 68 %. Percent of intervals "
