@@ -14,7 +14,8 @@ Nothing is drawn at random. The variance of the mean has two parts:
   Techniques, 1977, 9A), and
 - of the seeds, from the spread between the seeds' means, which contains the interaction of seeds
   and images too; it is therefore taken out of the images' part. Data sets with trainings of their
-  own have spreads of their own, which add up, with the degrees of freedom of Satterthwaite (1946).
+  own have spreads of their own, which add up, with the degrees of freedom of Satterthwaite (1946);
+  the sum is at least the spread of the averages.
 
 The seeds' part is known from few seeds. Two approximations of the distribution of the mean's error
 err in opposite directions where both parts matter: Student's t with Satterthwaite's degrees of
@@ -228,9 +229,12 @@ def _together(parts: Sequence[Part]) -> list[list[int]]:
 
 
 def _seed_variance(sums: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Variance by the choice of seeds of the sum of independent terms, its degrees of freedom.
+    """Variance by the choice of seeds of the sum of terms, its degrees of freedom.
 
-    Each term (s,) has a value for each seed.
+    Each term (s,) has a value for each seed. They are independent but for one thing: CoOp's draw of
+    few images takes the same positions in all data sets, and where positions mean something
+    (`benchmarks/seed_luck.py`), a little luck is shared. So the variance is at least that of the
+    sums as they are.
     """
     degrees = len(sums[0]) - 1
     if not degrees:
@@ -241,7 +245,8 @@ def _seed_variance(sums: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
         return 0.0, degrees
     # Satterthwaite's. With Welch's (Biometrika 34, 1947) equal methods are separated too often.
     together = degrees * total * total / float((variances * variances).sum())
-    return total, max(degrees, together)
+    shared = float(np.sum(sums, axis=0).var(ddof=1)) / len(sums[0])
+    return max(total, shared), max(degrees, together)
 
 
 def _families(parts: Sequence[Part]) -> list[list[Part]]:

@@ -13,7 +13,9 @@ TRIALS = 400
 @pytest.mark.slow
 @pytest.mark.parametrize("clustered", [False, True])
 @pytest.mark.parametrize(
-    "tested", [simulation.ONE_SET, simulation.SHARED, simulation.OWN], ids=lambda one: one.title
+    "tested",
+    [simulation.ONE_SET, simulation.SHARED, simulation.OWN, simulation.DRAW],
+    ids=lambda one: one.title,
 )
 @pytest.mark.parametrize("seeds", [1, 3, 10])
 @pytest.mark.parametrize("regime", range(3))

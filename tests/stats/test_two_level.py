@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -172,6 +173,7 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
     sets = [random.integers(-1, 2, (3, 50)).astype(np.int8) for _ in range(4)]
     own = [one.mean(axis=1).var(ddof=1) / 3 for one in sets]
     both = (sets[0].mean(axis=1) + sets[3].mean(axis=1)).var(ddof=1) / 3
+    averages = np.sum([one.mean(axis=1) for one in sets], axis=0).var(ddof=1) / 3
 
     def made(*trained_on: str) -> Estimate:
         return estimate(
@@ -179,10 +181,10 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
         )
 
     apart, linked, shared = made("a", "b", "c", "d"), made("ax", "b", "c", "xd"), made(*"aaaa")
-    assert apart.seeds == pytest.approx(sum(own) / 16)
+    assert apart.seeds == pytest.approx(max(sum(own), averages) / 16)
     assert apart.seed_degrees == pytest.approx(2 * sum(own) ** 2 / sum(v * v for v in own))
     expected = [both, own[1], own[2]]
-    assert linked.seeds == pytest.approx(sum(expected) / 16)
+    assert linked.seeds == pytest.approx(max(sum(expected), averages) / 16)
     assert linked.seed_degrees == pytest.approx(
         2 * sum(expected) ** 2 / sum(v * v for v in expected)
     )
@@ -191,6 +193,10 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
     assert (shared.seed_degrees, apart.seed_count) == (2, 3)
     assert apart.mean == shared.mean
     assert apart.images == shared.images
+    alike = [Part(sets[0], trained_on=frozenset({name})) for name in "abcd"]
+    assert estimate(alike).seeds == pytest.approx(own[0]), "luck that is shared all the same"
+    opposite = [replace(alike[0], values=-sets[0]), *alike[1:2]]
+    assert estimate(opposite).seeds == pytest.approx(2 * own[0] / 4), "no less by chance"
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.5])

@@ -71,6 +71,13 @@ def _familywise() -> list[float]:
     return [min(errors), max(errors), 13.0]
 
 
+def _luck() -> list[float]:
+    """Seeds, and the least and most ratio of variances that they share over data sets."""
+    rows = _result("seed_luck")["rows"]
+    ratios = [row["ratio"] for row in rows]
+    return [rows[0]["seeds"], min(ratios), max(ratios)]
+
+
 def _linear() -> list[float]:
     """By how many percent a class of the plain text pass costs more among many than among few."""
     few, many = _result("step")["linear"].values()
@@ -157,6 +164,7 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "images_too": _images_too,
     "plain_text": _plain_text,
     "ways": _ways,
+    "luck": _luck,
     "familywise": _familywise,
     "linear": _linear,
     "extrapolated": _extrapolated,
