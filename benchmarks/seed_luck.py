@@ -45,11 +45,17 @@ def chance(values: NDArray[np.float64]) -> float:
 
 
 def read(folder: Path) -> dict[str, NDArray[np.float64]]:
-    """The values (sets, seeds) of each method of few-shot, on the seeds that all sets have."""
+    """The values (sets, seeds) of each method of few-shot, on the seeds that all sets have.
+
+    SystemExit for a method with several rows, as with several numbers of shots.
+    """
     found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for record in Store(folder).all()[0]:
         if record.cell.task.name == "few-shot" and (score := record.score("top1")) is not None:
-            found[record.cell.method.name][record.cell.dataset][record.cell.seed] = score.value
+            of_set = found[record.cell.method.name][record.cell.dataset]
+            if record.cell.seed in of_set:
+                raise SystemExit(f"{folder}: {record.cell.method.name} has several rows")
+            of_set[record.cell.seed] = score.value
     seeds = set.intersection(*(set(s) for sets in found.values() for s in sets.values()))
     return {
         method: np.array([[sets[name][seed] for seed in sorted(seeds)] for name in sorted(sets)])

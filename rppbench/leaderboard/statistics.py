@@ -100,11 +100,16 @@ def _spread(reads: Sequence[Read], values: Sequence[dict[int, float]]) -> Spread
             groups, unit, named = shared_groups(own)
             known = len({len(one.extremes) for one in own}) == 1
             extremes = tuple(np.mean([one.extremes for one in own], axis=0)) if known else ()
-            parts.append(
-                Outcomes(
-                    stacked, groups, unit, own[0].counted, named, extremes, all_trained_on(own)
-                ).part
+            together = replace(
+                own[0],
+                values=stacked,
+                groups=groups,
+                unit=unit,
+                group_set=named,
+                extremes=extremes,
+                trained_on=all_trained_on(own),
             )
+            parts.append(together.part)
         units = sorted({read[seed].unit for read in reads for seed in seeds})
         half = estimate(parts).half_width()
         return Spread(100 * half, (*(["seed"] if len(seeds) > 1 else []), *units))

@@ -214,18 +214,11 @@ def exact_p(parts: Sequence[Part]) -> float | None:
 
 def _together(parts: Sequence[Part]) -> list[list[int]]:
     """The numbers of the parts, those together that share what they were trained on."""
-    clusters: list[tuple[set[str], list[int]]] = []
+    labels = list(range(len(parts)))
     for at, part in enumerate(parts):
-        sources, members = set(part.trained_on), [at]
-        apart = []
-        for other in clusters:
-            if sources.isdisjoint(other[0]):
-                apart.append(other)
-            else:
-                sources |= other[0]
-                members = other[1] + members
-        clusters = [*apart, (sources, members)]
-    return [sorted(members) for _, members in clusters]
+        shared = {labels[i] for i in range(at) if part.trained_on & parts[i].trained_on}
+        labels = [at if label in shared else label for label in labels]
+    return [[i for i, own in enumerate(labels) if own == label] for label in sorted(set(labels))]
 
 
 def _seed_variance(sums: Sequence[NDArray[np.float64]]) -> tuple[float, float]:

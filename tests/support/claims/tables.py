@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from statistics import fmean
@@ -91,32 +91,32 @@ def _cells(task: str, *names: str) -> list[float]:
     return [row.entries[at].mean or 0.0 for at in columns for row in rows]
 
 
-def _minutes(task: str, *methods: str) -> list[float]:
-    """Minutes of all trainings and tests of these methods under seed 1, and the seed."""
+def _seconds(measured: Iterable[Record]) -> float:
+    """Of all trainings, each counted once with its longest run, and of all tests."""
     trained: dict[str, float] = {}
     tested = 0.0
-    for record in records():
-        cell = record.cell
-        if (cell.task.name, cell.seed) == (task, 1) and cell.method.name in methods:
-            if cell.training is not None:
-                trained[cell.training.key] = record.cost.train_seconds
-            tested += record.cost.eval_seconds
-    return [(sum(trained.values()) + tested) / 60, 1.0]
+    for record in measured:
+        if (training := record.cell.training) is not None:
+            longest = max(trained.get(training.key, 0.0), record.cost.train_seconds)
+            trained[training.key] = longest
+        tested += record.cost.eval_seconds
+    return sum(trained.values()) + tested
+
+
+def _minutes(task: str, *methods: str) -> list[float]:
+    """Minutes of all trainings and tests of these methods under seed 1, and the seed."""
+    of_seed = [
+        one
+        for one in records()
+        if (one.cell.task.name, one.cell.seed) == (task, 1) and one.cell.method.name in methods
+    ]
+    return [_seconds(of_seed) / 60, 1.0]
 
 
 def _hours() -> list[float]:
     """Hours of all trainings and tests of the tables, and of the grids, one after the other."""
-    hours = []
-    for folder in (LEADERBOARDS, LEADERBOARDS / "ablations"):
-        trained: dict[str, float] = {}
-        tested = 0.0
-        for record in Store(folder).all()[0]:
-            if (training := record.cell.training) is not None:
-                longest = max(trained.get(training.key, 0.0), record.cost.train_seconds)
-                trained[training.key] = longest
-            tested += record.cost.eval_seconds
-        hours.append((sum(trained.values()) + tested) / 3600)
-    return hours
+    grids = Store(LEADERBOARDS / "ablations").all()[0]
+    return [_seconds(measured) / 3600 for measured in (records(), grids)]
 
 
 def _separated(task: str) -> list[float]:

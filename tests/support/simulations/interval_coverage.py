@@ -12,7 +12,7 @@ A further table has 13 equally good methods: how often any of their 78 pairs is 
 correction (the familywise error). The last one is of the interval of a single row under one seed
 where few images are right.
 
-    python tests/support/simulations/interval_coverage.py  # about twenty minutes of processor time
+    python tests/support/simulations/interval_coverage.py  # about half an hour of processor time
 """
 
 from __future__ import annotations
