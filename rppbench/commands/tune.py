@@ -13,8 +13,9 @@ from rppbench.commands.ablate import given
 from rppbench.commands.conclusion import conclude
 from rppbench.commands.requests import loaded, plugins_named, requests
 from rppbench.commands.torchrun import help_on, helps
-from rppbench.comparison.tuning import Trial, best_so_far, trials
+from rppbench.comparison.tuning import Trial, against, best_so_far, trials
 from rppbench.errors import UsageError
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.planning.config_files import load
 from rppbench.planning.settings import TUNE_NAMES, VALIDATION, TuneSettings, tune_settings
 from rppbench.plugins.containment import debugging
@@ -191,7 +192,9 @@ def _page(grid: Grid, tried: Sequence[Trial], chosen: TuneSettings) -> Iterator[
     yield (
         f"Chosen on validation images alone: {WORDS[chosen.validation]}, {tried[0].images:,} in "
         f"the {counted(cells, 'cell')} of a trial. No test image was read. Top1 in percent, mean "
-        "over data sets and seeds."
+        "over data sets and seeds. Differences from the chosen trial are paired over images and "
+        "seeds; their 95 % intervals know nothing of the choice, and the best of many trials looks "
+        "better than it is."
     )
     yield ""
     body = []
@@ -200,9 +203,22 @@ def _page(grid: Grid, tried: Sequence[Trial], chosen: TuneSettings) -> Iterator[
         mark = f"({len(trial.values)}/{len(trial.combination.cells)})"
         mean = f"{NO_NUMBER} {mark}" if trial.mean is None else f"{trial.mean:.1f}"
         so_far = NO_NUMBER if until is None else f"{until.mean:.1f}"
-        body.append([*levels, str(number), mean, so_far, "chosen" if trial is best[-1] else ""])
-    heads = [*map(escape, factors), "Trial", "Validation top1", "Best so far", "Choice"]
+        body.append([*levels, str(number), mean, so_far, _against(best[-1], trial)])
+    heads = [*map(escape, factors), "Trial", "Validation top1", "Best so far", "Against the chosen"]
     yield from markdown_table(heads, body, left=len(factors))
+
+
+def _against(best: Trial | None, trial: Trial) -> str:
+    """'chosen', or how much higher the trial is, with interval; without where none can be given."""
+    if trial is best:
+        return "chosen"
+    if best is None or best.mean is None or trial.mean is None:
+        return ""
+    difference = against(best, trial)
+    if difference is None:
+        return signed_text(trial.mean - best.mean)
+    low, high = signed_text(difference.low), signed_text(difference.high)
+    return f"{signed_text(difference.mean)} ({low} to {high})"
 
 
 def _chart(tried: Sequence[Trial], best: Trial | None) -> Iterator[str]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from support.commands import RunCommand, refused
 from support.toy_plugin import ToyOne
 
-from rppbench.comparison.tuning import Trial, best_so_far
+from rppbench.comparison.tuning import Trial, against, best_so_far
 from rppbench.contracts.dataset import PARTIAL
 from rppbench.execution.engines import Inline
+from rppbench.leaderboard.number_format import signed_text
 from rppbench.planning import grids
 from rppbench.records.grid import Combination, Place
 from rppbench.records.record import Record
 from rppbench.records.store import Store
+from rppbench.stats.two_level import Part, difference
 
 TOY = ("--model", "tiny", "--dataset", "toy-one", "--method", "context")
 FEW_SHOT = (*TOY, "--task", "few-shot:suite=toy")
@@ -89,6 +92,13 @@ def test_targets_choose_on_all_validation_images_of_what_the_task_scores(
     scores = [score for r in records() if (score := r.score()) is not None]
     assert [score.total for score in scores] == [7 * 2] * 3, "all classes, learned or not"
 
+    *others, best = sorted(scores, key=lambda score: score.value)
+    for score in others:
+        right, chosen = (np.array([one.outcomes()], dtype=np.int8) for one in (score, best))
+        shown = difference([Part(right - chosen)])
+        mean, low, high = map(signed_text, (shown.mean, shown.low, shown.high))
+        assert f"| {mean} ({low} to {high}) |" in page, "the images are the same in all trials"
+
 
 def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -> None:
     given = ("--shots", "2", "--seed", "1", "2", "--set", "recipe.epochs=1")
@@ -101,9 +111,12 @@ def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -
         means.setdefault(str(record.cell.method["length"]), []).append(score.value)
     best = max(("2", "3", "4"), key=lambda length: sum(means[length]))
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    assert rows[0] == ["length", "Trial", "Validation top1", "Best so far", "Choice"]
+    heads = ["length", "Trial", "Validation top1", "Best so far", "Against the chosen"]
+    assert rows[0] == heads
     assert [row[0] for row in rows[2:] if row[-1] == "chosen"] == [best]
-    assert [row[2] for row in rows[2:]] == [f"{sum(means[n]) / 2:.1f}" for n in ("2", "3", "4")]
+    behind = [signed_text(sum(means[n]) / 2 - sum(means[best]) / 2) for n in ("2", "3", "4")]
+    shown = [row[-1].partition(" ")[0] for row in rows[2:]]
+    assert [mean for mean in shown if mean != "chosen"] == [m for m in behind if m != "0.0"]
     assert (PLACE / "tune.md").read_text() == page
     chosen = yaml.safe_load((PLACE / "chosen.yaml").read_text())
     assert chosen["set"] == {"recipe.epochs": "1", "length": best, "recipe.tuned": "few-shot"}
@@ -117,6 +130,17 @@ def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -
     assert {r.cell.task.name for r in tested} == {"few-shot"}
     assert "| Validation |" in page
     assert "| none, tuned: few-shot |" in page
+
+
+def test_seeds_that_choose_on_images_of_their_own_have_no_interval(run_command: RunCommand) -> None:
+    words = ("--shots", "2", "--seed", "1", "2", "--validation", "held-out-shot")
+    status, page, complaints = run_command(
+        "tune", *FEW_SHOT, *words, "--set", "recipe.epochs=1", *LENGTHS
+    )
+    assert status == 0, complaints
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    assert sorted(row[-1] == "chosen" for row in rows[2:]) == [False, False, True]
+    assert not [row[-1] for row in rows[2:] if " to " in row[-1]]
 
 
 def test_a_search_resumes_and_a_larger_budget_continues_it(run_command: RunCommand) -> None:
@@ -204,6 +228,7 @@ def test_of_equal_trials_the_first_is_chosen_and_incomplete_ones_never() -> None
     assert best[0] is None
     assert [tried.index(one) for one in best[1:] if one] == [1, 1, 3, 3]
     assert best_so_far([]) == []
+    assert against(tried[1], tried[0]) is None, "incomplete"
 
 
 def test_an_ablation_on_validation_images_reads_no_test_image(
