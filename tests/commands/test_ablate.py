@@ -387,6 +387,6 @@ def test_every_committed_grid_plans(path: Path, capsys: pytest.CaptureFixture[st
 def test_the_grids_ask_what_the_papers_ask() -> None:
     names = (
         "base structure depth length encoders residual kd_weight sampled steps data "
-        "pretraining_steps pretraining_data tuning tuning_image geometry unshared"
+        "pretraining_steps pretraining_data tuning tuning_image geometry unshared teacher"
     )
     assert {path.stem for path in GRIDS.glob("*.yaml")} == set(names.split())
