@@ -18,7 +18,7 @@ from rppbench.records.codec import line_digest
 from rppbench.records.record import Record
 
 FILE = "statistics.json"
-VERSION = 3
+VERSION = 4
 """Increased when the same records would give other statistics."""
 DIGITS = 9
 """Significant digits that are kept: further ones differ between machines."""

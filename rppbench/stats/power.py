@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rppbench.stats.two_level import Estimate
+from rppbench.stats.two_level import PRIOR_DEGREES, Estimate
 
 MOST_SEEDS = 200
 """More seeds than anyone runs."""
@@ -26,6 +26,7 @@ def power(pilot: Estimate, difference: float, seeds: int, level: float = 0.05) -
         raise ValueError("it takes two seeds to see how much seeds vary")
     random = np.random.default_rng(0)
     degrees = pilot.seed_degrees * (seeds - 1) / (pilot.seed_count - 1)
+    degrees = min(degrees, PRIOR_DEGREES + seeds - 1)
     ratio = pilot.seed_count / seeds
     interaction = pilot.interaction * ratio
     spread = max(pilot.seeds, pilot.interaction) * ratio

@@ -14,8 +14,8 @@ Nothing is drawn at random. The variance of the mean has two parts:
   Techniques, 1977, 9A), and
 - of the seeds, from the spread between the seeds' means, which contains the interaction of seeds
   and images too; it is therefore taken out of the images' part. Data sets with trainings of their
-  own have spreads of their own, which add up, with the degrees of freedom of Satterthwaite (1946);
-  the sum is at least the spread of the averages.
+  own have spreads of their own, which add up, with the degrees of freedom of Satterthwaite (1946).
+  Since a little luck is shared all the same, that sum is moderated by the spread of the averages.
 
 The seeds' part is known from few seeds. Two approximations of the distribution of the mean's error
 err in opposite directions where both parts matter: Student's t with Satterthwaite's degrees of
@@ -45,6 +45,12 @@ Values = NDArray[np.int8 | np.float64]
 """(s, n); integers for one method or comparison, fractions for a mean over several."""
 UNKNOWN = frozenset({""})
 """Where what was trained on is not known: all parts of that share it."""
+SHARED_LUCK = 0.05
+"""Correlation of a seed's luck on two data sets that have trainings of their own, as expected.
+CoOp's draw of few images takes the same positions in all data sets, and positions may mean
+something: `benchmarks/seed_luck.py` measures 0.03 to 0.06."""
+PRIOR_DEGREES = 4.0
+"""How many degrees of freedom that expectation counts for; the seeds at hand add theirs."""
 NODES = 300
 """Points at which the distribution of the seeds' variance is evaluated."""
 
@@ -224,22 +230,26 @@ def _together(parts: Sequence[Part]) -> list[list[int]]:
 def _seed_variance(sums: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     """Variance by the choice of seeds of the sum of terms, its degrees of freedom.
 
-    Each term (s,) has a value for each seed. They are independent but for one thing: CoOp's draw of
-    few images takes the same positions in all data sets, and where positions mean something
-    (`benchmarks/seed_luck.py`), a little luck is shared. So the variance is at least that of the
-    sums as they are.
+    Each term (s,) has a value for each seed. Several terms have trainings of their own: what their
+    own variances let expect of the sum's (nearly independent: `SHARED_LUCK`) is moderated by the
+    variance of the sums as they are (moderated t: Smyth, Stat. Appl. Genet. Mol. Biol. 3, 2004).
     """
-    degrees = len(sums[0]) - 1
+    seeds = len(sums[0])
+    degrees = seeds - 1
     if not degrees:
         return 0.0, 0
-    variances = np.array([of_one.var(ddof=1) / len(of_one) for of_one in sums])
-    total = float(variances.sum())
-    if not total:
-        return 0.0, degrees
+    as_they_are = float(np.sum(sums, axis=0).var(ddof=1)) / seeds
+    variances = np.array([of_one.var(ddof=1) / seeds for of_one in sums])
+    independent = float(variances.sum())
+    if len(sums) == 1 or not independent:
+        return as_they_are, degrees
+    crossed = float(np.sqrt(variances).sum()) ** 2 - independent
+    expected = independent + SHARED_LUCK * crossed
+    known = PRIOR_DEGREES + degrees
+    moderated = (PRIOR_DEGREES * expected + degrees * as_they_are) / known
     # Satterthwaite's. With Welch's (Biometrika 34, 1947) equal methods are separated too often.
-    together = degrees * total * total / float((variances * variances).sum())
-    shared = float(np.sum(sums, axis=0).var(ddof=1)) / len(sums[0])
-    return max(total, shared), max(degrees, together)
+    together = degrees * independent**2 / float((variances**2).sum())
+    return moderated, max(degrees, min(together, known))
 
 
 def _families(parts: Sequence[Part]) -> list[list[Part]]:

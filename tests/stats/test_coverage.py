@@ -14,7 +14,7 @@ TRIALS = 400
 @pytest.mark.parametrize("clustered", [False, True])
 @pytest.mark.parametrize(
     "tested",
-    [simulation.ONE_SET, simulation.SHARED, simulation.OWN],
+    [simulation.ONE_SET, simulation.SHARED, simulation.OWN, simulation.DRAW],
     ids=lambda one: one.title,
 )
 @pytest.mark.parametrize("seeds", [1, 3, 10])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -180,13 +181,18 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
             [Part(v, trained_on=frozenset(t)) for v, t in zip(sets, trained_on, strict=True)]
         )
 
+    def moderated(variances: list[float]) -> float:
+        """A correlation of 0.05 counts for four degrees of freedom, the three seeds for two."""
+        pairs = sum(math.sqrt(a * b) for a, b in permutations(variances, 2))
+        return (4 * (sum(variances) + 0.05 * pairs) + 2 * averages) / 6
+
     apart, linked, shared = made("a", "b", "c", "d"), made("ax", "b", "c", "xd"), made(*"aaaa")
-    assert apart.seeds == pytest.approx(max(sum(own), averages) / 16)
-    assert apart.seed_degrees == pytest.approx(2 * sum(own) ** 2 / sum(v * v for v in own))
-    expected = [both, own[1], own[2]]
-    assert linked.seeds == pytest.approx(max(sum(expected), averages) / 16)
+    assert apart.seeds == pytest.approx(moderated(own) / 16)
+    assert apart.seed_degrees == pytest.approx(min(6, 2 * sum(own) ** 2 / sum(v * v for v in own)))
+    families = [both, own[1], own[2]]
+    assert linked.seeds == pytest.approx(moderated(families) / 16)
     assert linked.seed_degrees == pytest.approx(
-        2 * sum(expected) ** 2 / sum(v * v for v in expected)
+        2 * sum(families) ** 2 / sum(v * v for v in families)
     )
     assert shared == estimate([Part(one) for one in sets]), "what is not known counts as shared"
     assert made("ab", "bc", "cd", "d") == shared, "each has one in common with the next"
@@ -194,9 +200,9 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
     assert apart.mean == shared.mean
     assert apart.images == shared.images
     alike = [Part(sets[0], trained_on=frozenset({name})) for name in "abcd"]
-    assert estimate(alike).seeds == pytest.approx(own[0]), "luck that is shared all the same"
+    assert estimate(alike).seeds > 2 * own[0] / 4, "luck that is shared all the same"
     opposite = [replace(alike[0], values=-sets[0]), *alike[1:2]]
-    assert estimate(opposite).seeds == pytest.approx(2 * own[0] / 4), "no less by chance"
+    assert estimate(opposite).seeds > 0.3 * own[0], "what cancels may do so by chance"
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.5])
@@ -309,7 +315,7 @@ def test_ten_data_sets_of_three_seeds_each_know_the_seeds_better_than_three_seed
         covered += result.low <= 0 <= result.high
         shared = difference(values)
         widths.append((shared.high - shared.low, result.high - result.low))
-    assert covered / trials == pytest.approx(0.95, abs=0.04)
+    assert covered / trials > 0.95 - 0.04, "more than 95 %, since a little luck may be shared"
     together, apart = np.mean(widths, axis=0)
     assert together > 1.3 * apart
 

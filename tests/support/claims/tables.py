@@ -218,6 +218,13 @@ def _validation(method: str, *rates: str) -> list[float]:
     return values
 
 
+def _trials(page: str) -> list[float]:
+    """The numbers of a search that `rppbench tune` wrote, row by row."""
+    text = (LEADERBOARDS / f"embedded/{page}.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    return [float(number) for row in rows for number in numbers(row)]
+
+
 def _seen_names(task: str, label: str) -> list[float]:
     """Class names of a task's data sets that a row learned elsewhere, and all of them."""
     names = _row(_table(task), label).seen_names
@@ -258,4 +265,5 @@ CHECKS: dict[str, Callable[..., list[float]]] = {
     "dominating": _dominating,
     "half_widths": _half_widths,
     "validation": _validation,
+    "trials": _trials,
 }
