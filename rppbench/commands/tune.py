@@ -188,13 +188,14 @@ def _page(grid: Grid, tried: Sequence[Trial], chosen: TuneSettings) -> Iterator[
     best = best_so_far(tried)
     yield f"# Tuning of {escape(chosen.method[0])} on {escape(chosen.task[0])}"
     yield ""
-    cells = len(grid.baseline.cells)
+    cells = grid.baseline.cells
+    one_seed = len({place.seed for place in cells}) == 1
     yield (
         f"Chosen on validation images alone: {WORDS[chosen.validation]}, {tried[0].images:,} in "
-        f"the {counted(cells, 'cell')} of a trial. No test image was read. Top1 in percent, mean "
-        "over data sets and seeds. Differences from the chosen trial are paired over images and "
-        "seeds; their 95 % intervals know nothing of the choice, and the best of many trials looks "
-        "better than it is."
+        f"the {counted(len(cells), 'cell')} of a trial. No test image was read. Top1 in percent, "
+        "mean over data sets and seeds. Differences from the chosen trial are paired over images "
+        f"and seeds; their 95 % intervals leave out the choice{' and other seeds' * one_seed}, and "
+        "the best of many trials looks better than it is."
     )
     yield ""
     body = []
