@@ -114,6 +114,7 @@ def test_the_best_trial_becomes_a_file_that_run_takes(run_command: RunCommand) -
     heads = ["length", "Trial", "Validation top1", "Best so far", "Against the chosen"]
     assert rows[0] == heads
     assert [row[0] for row in rows[2:] if row[-1] == "chosen"] == [best]
+    assert [row[2] for row in rows[2:]] == [f"{sum(means[n]) / 2:.1f}" for n in ("2", "3", "4")]
     behind = [signed_text(sum(means[n]) / 2 - sum(means[best]) / 2) for n in ("2", "3", "4")]
     shown = [row[-1].partition(" ")[0] for row in rows[2:]]
     assert [mean for mean in shown if mean != "chosen"] == [m for m in behind if m != "0.0"]
