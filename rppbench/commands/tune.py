@@ -22,7 +22,7 @@ from rppbench.plugins.containment import debugging
 from rppbench.records.names import file_name
 from rppbench.records.store import Store
 from rppbench.reporting.layout import NO_NUMBER
-from rppbench.reporting.markdown import escape, markdown_table
+from rppbench.reporting.markdown import escape, interval_text, markdown_table
 from rppbench.terminal.confirm import confirmed
 from rppbench.terminal.console import console, note
 from rppbench.terminal.plan_table import counted
@@ -218,8 +218,7 @@ def _against(best: Trial | None, trial: Trial) -> str:
     difference = against(best, trial)
     if difference is None:
         return signed_text(trial.mean - best.mean)
-    low, high = signed_text(difference.low), signed_text(difference.high)
-    return f"{signed_text(difference.mean)} ({low} to {high})"
+    return f"{signed_text(difference.mean)} ({interval_text(difference)})"
 
 
 def _chart(tried: Sequence[Trial], best: Trial | None) -> Iterator[str]:

@@ -36,12 +36,17 @@ def markdown_table(heads: Sequence[str], body: Iterable[Sequence[str]], left: in
     return ["| " + " | ".join(cells) + " |" for cells in (heads, rule, *body)]
 
 
+def interval_text(difference: Difference, digits: int = DECIMALS) -> str:
+    """'-1.2 to +3.4'"""
+    return f"{signed_text(difference.low, digits)} to {signed_text(difference.high, digits)}"
+
+
 def difference_cells(difference: Difference, p: float, digits: int = DECIMALS) -> list[str]:
     """Three cells: mean difference, bold if p < 0.05; its interval; `p`, corrected or not."""
     mean = signed_text(difference.mean, digits)
     return [
         f"**{mean}**" if p < LEVEL else mean,
-        f"{signed_text(difference.low, digits)} to {signed_text(difference.high, digits)}",
+        interval_text(difference, digits),
         p_value_text(p),
     ]
 
