@@ -21,6 +21,7 @@ from unittest.mock import patch
 import torch
 import torch.nn.functional as F
 from generated_inputs import class_names
+from plain_step import cut_to_longest
 from report import GIB, RESULTS, environment, machine_load, table, write_report
 from text_encoding import prompt_of, text_clip
 from torch import Tensor
@@ -51,7 +52,7 @@ def plain(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
 
 
 def cut(clip: Clip, prompt: Prompt, names: Names) -> Tensor:
-    return normalise(clip.text._run_unshared(names.ids, prompt))
+    return cut_to_longest(clip.text, prompt, names)
 
 
 def grouped(clip: Clip, prompt: Prompt, names: Names) -> Tensor:

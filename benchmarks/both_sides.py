@@ -1,8 +1,9 @@
-"""Cells run on both sides of a comparison: ours (rppbench's way) and plain (the published way).
+"""Cells run on all sides of a comparison: rppbench's way, the published one, a competent user's.
 
-Both sides are the same program with the same draws. The plain side computes more: its images pass
-the frozen tower in every epoch and for every method, and its class names have 77 tokens each. The
-accuracies must be equal, and the benchmarks check that they are.
+All sides are the same program with the same draws. The plain side, the published way, computes
+more: its images pass the frozen tower in every epoch and for every method, and its class names have
+77 tokens each. A competent user stores image features as rppbench does, and cuts the text to the
+longest name. The accuracies must be equal, and the benchmarks check that they are.
 """
 
 from __future__ import annotations
@@ -12,20 +13,40 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from plain_step import competent_texts
 from torch import Tensor
 
 from rppbench.contracts.dataset import Dataset
+from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe
 from rppbench.data.images import Notify
 from rppbench.execution.bench import CellBench
 from rppbench.execution.resources import Resources
 from rppbench.features.store import Arrays, FeatureStore
+from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
 from rppbench.models.text_tower import TextTower
 from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
 
-Side = Literal["ours", "plain"]
+Side = Literal["ours", "competent", "plain"]
+WAYS: dict[Side, str] = {"plain": "plain", "competent": "competent user", "ours": "rppbench"}
+RUNS: dict[str, Side] = {
+    "plain": "plain",
+    "competent, cold": "competent",
+    "competent, warm": "competent",
+    "cold": "ours",
+    "warm": "ours",
+}
+"""The side of each run, in the order in which they run. A warm run finds the cold one's store."""
+KINDS = ("cold", "warm")
+STORES = {"plain": "none", "cold": "empty", "warm": "full"}
+"""What the feature store holds when a run of this kind starts."""
+
+
+def kind_of(run: str) -> str:
+    """'plain', 'cold' or 'warm'."""
+    return run.split(", ")[-1]
 
 
 class NoStore(FeatureStore):
@@ -53,14 +74,26 @@ class FullContext(TextTower):
         return super().encode(*words, **{**options, "plain": True})
 
 
+class CutToLongest(TextTower):
+    """A text tower that runs every class name whole, in as many tokens as the longest needs."""
+
+    def encode(
+        self, prompt: Prompt, names: Names, classes: Tensor | None = None, **options: Any
+    ) -> Tensor:
+        return competent_texts(self, prompt, names.select(classes))
+
+
+TEXT_TOWERS = {"plain": FullContext, "competent": CutToLongest}
+
+
 def resources(side: Side, clip: Clip, dataset: Dataset, folder: Path, cache: Path) -> Resources:
     """The resources of one side's cells, with prompts in `folder` and features in `cache`."""
-    if side == "plain":
-        clip.__dict__["text"] = FullContext(clip.model, clip.tokenizer, clip.name)
+    if (tower := TEXT_TOWERS.get(side)) is not None:
+        clip.__dict__["text"] = tower(clip.model, clip.tokenizer, clip.name)
     return Resources(
         registry=Registry.load(),
         load=lambda name, precision: clip,
-        features=FeatureStore(cache) if side == "ours" else NoStore(cache),
+        features=NoStore(cache) if side == "plain" else FeatureStore(cache),
         prompts=lambda training: folder / f"{training.key}.safetensors",
         datasets={dataset.name: dataset},
     )

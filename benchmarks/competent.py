@@ -18,9 +18,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from attention import cut
 from generated_inputs import class_names, make_clip
-from plain_step import MethodSetting, official_texts
+from plain_step import MethodSetting, competent_texts
 from report import RESULTS, environment, machine_load, ratio, table, write_report
 from torch import Tensor
 from usage import usage_of
@@ -70,10 +69,7 @@ class Steps:
 
     def competent(self) -> Tensor:
         """The same with every class whole, in as many tokens as the longest name needs."""
-        prompt = self._prompt()
-        if prompt.stream or prompt.queries or prompt.keys or prompt.values:
-            return cut(self.clip, prompt, self.names)
-        return official_texts(self.clip, prompt.input, self.names, cut=True)
+        return competent_texts(self.clip.text, self._prompt(), self.names)
 
     def loss(self, texts: Callable[[], Tensor]) -> Tensor:
         """The loss of a batch, with its gradient."""

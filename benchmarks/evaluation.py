@@ -1,9 +1,10 @@
-"""Scoring many images by ten methods, with an empty store, a full one, and the published way.
+"""Scoring many images by ten methods: with an empty store, with a full one, and in other ways.
 
 Every method is scored on the same generated images, with the embedded world's model unless another
 is named. Prompts are those that a training starts from: scoring learned ones costs the same. The
 plain way passes each image through the tower for each method. It runs on a part of the images, and
-its usage is multiplied by the number of such parts.
+its usage is multiplied by the number of such parts. A competent user stores image features as
+rppbench does (`both_sides.py`).
 
     python benchmarks/evaluation.py --images 50000
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from both_sides import Side, bench, cell, resources
+from both_sides import KINDS, RUNS, STORES, WAYS, bench, cell, kind_of, resources
 from generated_inputs import GeneratedDataset, make_clip
 from report import GIB, RESULTS, environment, machine_load, table, write_report
 from usage import run_child, usage_of
@@ -37,7 +38,6 @@ METHODS = (
     *("vpt", "maple", "rpp"),
 )
 """The first seven leave the image tower alone, the last three prompt it."""
-RUNS = ("plain", "cold", "warm")
 DEPTH = 3
 """Number of blocks with prompts, as MaPLe and RPP have it when prompts are transferred."""
 
@@ -62,10 +62,10 @@ def untrained_bench(
 def perform(options: argparse.Namespace) -> dict[str, Any]:
     """Score with all methods in turn in this process; usage and correct images by method."""
     torch.set_num_threads(1)
-    side: Side = "plain" if options.run == "plain" else "ours"
+    side = RUNS[options.run]
     clip = make_clip(options.model)
     dataset = GeneratedDataset(options.classes, options.images, clip.preprocess.size)
-    work = resources(side, clip, dataset, options.folder, options.folder)
+    work = resources(side, clip, dataset, options.folder, options.folder / side)
     results = {}
     for method in options.methods:
         one = untrained_bench(work, method, dataset, options.model)
@@ -89,9 +89,10 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             images = options.part if run == "plain" else options.images
             runs[run] = run_child(__file__, [*words, "--run", run, "--images", str(images)])
             print(f"{run}: {sum(m['cpu'] for m in runs[run].values()):.1f} s", flush=True)
-    for method, cold in runs["cold"].items():
-        if cold["correct"] != runs["warm"][method]["correct"]:
-            raise SystemExit(f"cold and warm scores of {method} are not equal")
+    stored = [run for run in RUNS if run != "plain"]
+    for method in options.methods:
+        if len({runs[run][method]["correct"] for run in stored}) > 1:
+            raise SystemExit(f"the scores of {method} are not equal in {'; '.join(stored)}")
     return runs
 
 
@@ -117,27 +118,27 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         ("all", None),
     ):
         spent = totals(result, frozen)
-        peaks = [
-            max((m["peak"] for m in runs[run].values() if frozen in (None, m["frozen"])), default=0)
-            for run in RUNS
-        ]
-        ratios = [spent["plain"] / max(spent[run], 1e-9) for run in ("cold", "warm")]
-        rows.append(
-            [
-                what,
-                *(f"{spent[run]:.1f} s" for run in RUNS),
-                *(f"{peak / GIB:.2f}" for peak in peaks),
-                *(f"**{ratio:.1f}**" for ratio in ratios),
+        for run, side in RUNS.items():
+            peak = max(
+                (m["peak"] for m in runs[run].values() if frozen in (None, m["frozen"])), default=0
+            )
+            ratios = [
+                ""
+                if side == "ours" or kind_of(run) not in (kind, "plain")
+                else f"**{spent[run] / max(spent[kind], 1e-9):.1f}**"
+                for kind in KINDS
             ]
-        )
+            way, store = WAYS[side], STORES[kind_of(run)]
+            rows.append([what, way, store, f"{spent[run]:.1f} s", f"{peak / GIB:.2f}", *ratios])
     times = result["images"] / result["part"]
-    heads = ("methods", *RUNS, *(f"GiB {run}" for run in RUNS), "times faster, cold", "warm")
+    heads = ("methods", "way", "store", "time", "GiB", "times rppbench's, cold", "warm")
     return [
         f"{result['images']:,} generated images, {result['classes']} classes, {result['model']},"
         f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores"
         " all methods in turn with an empty feature store; warm: another one finds it full. Plain"
         f" ran {result['part']:,} images for each method and its seconds are counted x {times:g}."
-        " Cold and warm get as many images right.",
+        " A competent user stores image features as rppbench does, and cuts text to the longest"
+        " name. All but plain get as many images right.",
         "",
         *table(heads, rows),
         "",

@@ -14,8 +14,10 @@ from rppbench.contracts.learning import Supervision
 from rppbench.contracts.method import Method
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.recipe import Recipe, override
+from rppbench.models.blocks import normalise
 from rppbench.models.class_names import Names
 from rppbench.models.clip import Clip
+from rppbench.models.text_tower import TextTower
 from rppbench.planning.recipes import SUPERVISION
 from rppbench.plugins.options import options as options_of
 from rppbench.plugins.registry import Registry
@@ -103,16 +105,31 @@ class PlainStep:
         self.optimizer.step()
 
 
-def official_texts(clip: Clip, context: Tensor, names: Names, cut: bool = False) -> Tensor:
+def competent_texts(text: TextTower, prompt: Prompt, names: Names) -> Tensor:
+    """Features [C, E] as a competent user gets them: every class whole, cut to the longest name.
+
+    Prompts at the input pass open_clip's own modules, deep ones our towers.
+    """
+    if prompt.stream or prompt.queries or prompt.keys or prompt.values:
+        return cut_to_longest(text, prompt, names)
+    return official_texts(text, prompt.input, names, cut=True)
+
+
+def cut_to_longest(text: TextTower, prompt: Prompt, names: Names) -> Tensor:
+    """Features [C, E] by our tower with every class whole, cut to the longest name."""
+    return normalise(text._run_unshared(names.ids, prompt))
+
+
+def official_texts(text: TextTower, context: Tensor, names: Names, cut: bool = False) -> Tensor:
     """Features [C, E] from CoOp's text encoder (KaiyangZhou/CoOp `trainers/coop.py`).
 
     It runs open_clip's own modules. context: [length, D]. With `cut`, the text ends with the
     longest name, which alters no feature, since no token sees a later one.
     """
-    model, count = clip.model, len(names)
+    model, count = text.model, len(names)
     free = names.ids.shape[1] if cut else model.context_length - 1 - len(context)
     ids = F.pad(names.ids, (0, free - names.ids.shape[1]))
-    start = model.token_embedding(torch.full((count, 1), clip.tokenizer.sot_token_id))
+    start = model.token_embedding(torch.full((count, 1), text.tokenizer.sot_token_id))
     x = torch.cat([start, context.expand(count, -1, -1), model.token_embedding(ids)], 1)
     tokens = x.shape[1]
     mask = model.attn_mask[:tokens, :tokens]

@@ -85,12 +85,12 @@ def compare_with_official(plain: PlainStep, names: Names, repeats: int) -> dict[
     """The plain text pass against CoOp's own code: largest difference, and ratio of times."""
     context = plain.method.prompts().text.input  # type: ignore[union-attr]
     with torch.no_grad():
-        difference = plain.texts(names) - official_texts(plain.clip, context, names)
+        difference = plain.texts(names) - official_texts(plain.clip.text, context, names)
     runs: dict[str, list[Usage]] = {"plain": [], "official": []}
     for _ in range(repeats):
         runs["plain"].append(usage_of(lambda: plain.texts(names).sum().backward()))
         runs["official"].append(
-            usage_of(lambda: official_texts(plain.clip, context, names).sum().backward())
+            usage_of(lambda: official_texts(plain.clip.text, context, names).sum().backward())
         )
     return {
         "largest_difference": float(difference.abs().max()),

@@ -10,6 +10,7 @@ import pytest
 ALL = Path(__file__).parent.parent / "benchmarks" / "all.py"
 PARTS = ("step", "competent", "attention", "fewshot", "evaluation", "scaling", "gpu")
 """All but the start of commands, which takes a process for each."""
+RUNS = ["plain", "competent, cold", "competent, warm", "cold", "warm"]
 
 
 def run_all(*words: str) -> subprocess.CompletedProcess[str]:
@@ -77,6 +78,7 @@ def test_all_ways_through_the_text_tower_give_the_same_numbers(results):
 @pytest.mark.slow
 def test_the_sides_of_a_training_get_the_same_images_right(results):
     for row in read(results, "fewshot")["rows"]:
+        assert list(row["runs"]) == RUNS
         assert {run["correct"] for run in row["runs"].values()} == {row["runs"]["plain"]["correct"]}
         assert row["runs"]["plain"]["steps"] > 0
 
@@ -84,6 +86,7 @@ def test_the_sides_of_a_training_get_the_same_images_right(results):
 @pytest.mark.slow
 def test_only_prompts_in_the_image_tower_make_it_run_for_each_method(results):
     runs = read(results, "evaluation")["runs"]
+    assert list(runs) == RUNS
     assert {m: one["frozen"] for m, one in runs["cold"].items()} == {
         "zeroshot": True,
         "coop": True,
