@@ -90,11 +90,8 @@ class Encoder:
 class Classifier:
     """The method's text features; implements `contracts.RegionClassifier`."""
 
-    def __init__(
-        self, method: CellMethod, template: str, store: FeatureStore, notify: Notify
-    ) -> None:
-        self.method, self.clip, self.template = method, method.clip, template
-        self.store, self.notify = store, notify
+    def __init__(self, method: CellMethod, template: str, store: FeatureStore) -> None:
+        self.method, self.clip, self.template, self.store = method, method.clip, template, store
         self._texts: dict[tuple[bool, tuple[str, ...]], Tensor] = {}
         """(prompted, names) -> (e, c) text features."""
 
@@ -122,6 +119,7 @@ class Classifier:
         head = self.method.head(self.method.positions(names)) if prompted else COSINES
 
         def cosines(rows: Tensor) -> Tensor:
+            # Without `notify`: tasks count images, and these are the regions of one.
             parts = similarities(
                 self.clip,
                 prompts,
@@ -129,7 +127,6 @@ class Classifier:
                 rows,
                 wording=self.template,
                 head=head,
-                notify=self.notify,
                 store=self.store,
             )
             return torch.cat([part.cpu() for part in parts])
@@ -222,7 +219,7 @@ class CellRegions:
         self._contents, self._scored = method.resources.contents, scored
         self.dataset, self.limit, self.notify = dataset, method.cell.limit, notify
         self.encoder = Encoder(method, method.resources.batch_size)
-        self.classifier = Classifier(method, dataset.template, store, notify)
+        self.classifier = Classifier(method, dataset.template, store)
         self.cache = Cache(method, dataset, store)
 
     def samples(self) -> Sequence[Sample]:

@@ -19,6 +19,7 @@ from support.toy_runner import ToyRunner
 import rppbench_methods
 from rppbench import hookimpl
 from rppbench.contracts.dataset import Sample
+from rppbench.contracts.engine import Event
 from rppbench.contracts.prompts import Prompt
 from rppbench.contracts.regions import IGNORED, UNLABELLED, SegmentationSet
 from rppbench.errors import MissingDataError, UsageError
@@ -409,7 +410,7 @@ def test_a_plugin_brings_heads_and_proposals(
 
 
 def test_texts_that_depend_on_the_image_label_pixels(models: Path, tmp_path: Path) -> None:
-    """CoCoOp encodes all classes anew for each patch and each region."""
+    """CoCoOp encodes all classes anew for each patch and each region; progress counts images."""
     registry = registry_of(toys=ToyPlugin(models), more=More(Halves), methods=rppbench_methods)
     for head in ("dense", "proposals"):
         task = f"segmentation:suite=toy,source=toy,head={head},view=whole,shots=1"
@@ -418,8 +419,12 @@ def test_texts_that_depend_on_the_image_label_pixels(models: Path, tmp_path: Pat
         (cell,) = cells(registry, asked)
         runner = ToyRunner(tmp_path, models=models)
         runner.resources.registry = registry
-        runner((cell,), lambda event: None)
+        events: list[Event] = []
+        runner((cell,), events.append)
         record = runner.store.read(cell)
         assert record is not None
         assert record.failure is None, record.failure
         assert [score.metric for score in record.scores] == METRICS
+        counts = {(event.done, event.total) for event in events if event.phase == "evaluate"}
+        learned = {(5, 5)}  # the loss on the images of the training, which is scored once
+        assert counts - learned == {(1, 1)}
