@@ -8,12 +8,13 @@ longest name. The accuracies must be equal, and the benchmarks check that they a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from plain_step import competent_texts
+from report import GIB
 from torch import Tensor
 
 from rppbench.contracts.dataset import Dataset
@@ -30,23 +31,41 @@ from rppbench.plugins.registry import Registry
 from rppbench.records.cell import Cell, Choice, Training
 
 Side = Literal["ours", "competent", "plain"]
-WAYS: dict[Side, str] = {"plain": "plain", "competent": "competent user", "ours": "rppbench"}
-RUNS: dict[str, Side] = {
-    "plain": "plain",
-    "competent, cold": "competent",
-    "competent, warm": "competent",
-    "cold": "ours",
-    "warm": "ours",
+
+
+class Run(NamedTuple):
+    """A side, and what its feature store holds when it starts: 'none' keeps nothing."""
+
+    side: Side
+    store: Literal["none", "empty", "full"]
+
+
+RUNS = {
+    "plain": Run("plain", "none"),
+    "competent, cold": Run("competent", "empty"),
+    "competent, warm": Run("competent", "full"),
+    "cold": Run("ours", "empty"),
+    "warm": Run("ours", "full"),
 }
-"""The side of each run, in the order in which they run. A warm run finds the cold one's store."""
-KINDS = ("cold", "warm")
-STORES = {"plain": "none", "cold": "empty", "warm": "full"}
-"""What the feature store holds when a run of this kind starts."""
+"""In the order in which they run: a warm run finds what the cold one of its side stored."""
+WAYS: dict[Side, str] = {"plain": "plain", "competent": "competent user", "ours": "rppbench"}
+HEADS = ("way", "store", "time", "GiB", "times rppbench's, cold", "warm")
 
 
-def kind_of(run: str) -> str:
-    """'plain', 'cold' or 'warm'."""
-    return run.split(", ")[-1]
+def run_rows(seconds: Mapping[str, float], peaks: Mapping[str, float]) -> Iterator[list[str]]:
+    """A row below `HEADS` for each run, from its processor seconds and its peak in bytes.
+
+    Another side's run is compared with ours that starts with the same store; plain with both.
+    """
+    for name, run in RUNS.items():
+        ratios = [
+            f"**{seconds[name] / max(seconds[ours], 1e-9):.1f}**"
+            if run.side != "ours" and run.store in ("none", RUNS[ours].store)
+            else ""
+            for ours in ("cold", "warm")
+        ]
+        time, peak = f"{seconds[name]:.1f} s", f"{peaks[name] / GIB:.2f}"
+        yield [WAYS[run.side], run.store, time, peak, *ratios]
 
 
 class NoStore(FeatureStore):
@@ -80,6 +99,7 @@ class CutToLongest(TextTower):
     def encode(
         self, prompt: Prompt, names: Names, classes: Tensor | None = None, **options: Any
     ) -> Tensor:
+        assert not options, "raw features or 77 tokens: not of this side"
         return competent_texts(self, prompt, names.select(classes))
 
 

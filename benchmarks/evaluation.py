@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from both_sides import KINDS, RUNS, STORES, WAYS, bench, cell, kind_of, resources
+from both_sides import HEADS, RUNS, bench, cell, resources, run_rows
 from generated_inputs import GeneratedDataset, make_clip
-from report import GIB, RESULTS, environment, machine_load, table, write_report
+from report import RESULTS, environment, machine_load, table, write_report
 from usage import run_child, usage_of
 
 from rppbench.contracts.recipe import FALLBACK
@@ -62,7 +62,7 @@ def untrained_bench(
 def perform(options: argparse.Namespace) -> dict[str, Any]:
     """Score with all methods in turn in this process; usage and correct images by method."""
     torch.set_num_threads(1)
-    side = RUNS[options.run]
+    side = RUNS[options.run].side
     clip = make_clip(options.model)
     dataset = GeneratedDataset(options.classes, options.images, clip.preprocess.size)
     work = resources(side, clip, dataset, options.folder, options.folder / side)
@@ -117,21 +117,14 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         (f"{count[False]} that prompt it", False),
         ("all", None),
     ):
-        spent = totals(result, frozen)
-        for run, side in RUNS.items():
-            peak = max(
-                (m["peak"] for m in runs[run].values() if frozen in (None, m["frozen"])), default=0
+        peaks = {
+            run: max(
+                (m["peak"] for m in methods.values() if frozen in (None, m["frozen"])), default=0
             )
-            ratios = [
-                ""
-                if side == "ours" or kind_of(run) not in (kind, "plain")
-                else f"**{spent[run] / max(spent[kind], 1e-9):.1f}**"
-                for kind in KINDS
-            ]
-            way, store = WAYS[side], STORES[kind_of(run)]
-            rows.append([what, way, store, f"{spent[run]:.1f} s", f"{peak / GIB:.2f}", *ratios])
+            for run, methods in runs.items()
+        }
+        rows += [[what, *cells] for cells in run_rows(totals(result, frozen), peaks)]
     times = result["images"] / result["part"]
-    heads = ("methods", "way", "store", "time", "GiB", "times rppbench's, cold", "warm")
     return [
         f"{result['images']:,} generated images, {result['classes']} classes, {result['model']},"
         f" by {', '.join(runs['cold'])}; one thread, processor seconds. Cold: one process scores"
@@ -140,7 +133,7 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         " A competent user stores image features as rppbench does, and cuts text to the longest"
         " name. All but plain get as many images right.",
         "",
-        *table(heads, rows),
+        *table(("methods", *HEADS), rows),
         "",
         "Prompts in the image tower change what it computes, so these methods pass every image"
         " through it in every run: that is the limit of their ratio.",

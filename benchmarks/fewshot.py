@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from both_sides import KINDS, RUNS, STORES, WAYS, bench, cell, kind_of, resources
+from both_sides import HEADS, RUNS, bench, cell, resources, run_rows
 from generated_inputs import GeneratedDataset, make_clip
-from report import GIB, RESULTS, Goal, environment, machine_load, table, write_report
+from report import RESULTS, Goal, environment, machine_load, table, write_report
 from usage import run_child
 
 from rppbench.contracts.recipe import override
@@ -50,7 +50,7 @@ def perform(options: argparse.Namespace) -> dict[str, Any]:
     published = recipe.epochs
     if options.set in AUGMENTED:
         recipe = override(recipe, {"epochs": options.ran, "augment": options.set})
-    side = RUNS[options.run]
+    side = RUNS[options.run].side
     work = resources(side, clip, dataset, options.folder / options.run, options.folder / side)
     (options.folder / options.run).mkdir(parents=True)
     moments: list[float] = []
@@ -107,10 +107,8 @@ def compare(options: argparse.Namespace, name: str) -> dict[str, Any]:
         "set": name,
         "model": model,
         "runs": runs,
-        **{kind: plain["cpu"] / runs[kind]["cpu"] for kind in KINDS},
-        "competent": {
-            kind: runs[f"competent, {kind}"]["cpu"] / runs[kind]["cpu"] for kind in KINDS
-        },
+        "cold": plain["cpu"] / runs["cold"]["cpu"],
+        "warm": plain["cpu"] / runs["warm"]["cpu"],
         "less_memory": plain["peak"] / runs["cold"]["peak"],
     }
 
@@ -140,18 +138,13 @@ def described(row: Mapping[str, Any]) -> str:
 
 def markdown(result: Mapping[str, Any]) -> list[str]:
     rows = [
-        [
-            described(row),
-            WAYS[side],
-            STORES[kind_of(run)],
-            f"{row['runs'][run]['cpu']:.1f} s",
-            f"{row['runs'][run]['peak'] / GIB:.2f}",
-            *times(row, run),
-        ]
+        [described(row), *cells]
         for row in result["rows"]
-        for run, side in RUNS.items()
+        for cells in run_rows(
+            {name: run["cpu"] for name, run in row["runs"].items()},
+            {name: run["peak"] for name, run in row["runs"].items()},
+        )
     ]
-    heads = ("set", "way", "store", "time", "GiB", "times rppbench's, cold", "warm")
     return [
         "CoOp learned and tested, one process each, one thread, processor seconds with the start of"
         " Python; memory is that of the whole process. Plain encodes images live in every epoch"
@@ -161,24 +154,13 @@ def markdown(result: Mapping[str, Any]) -> list[str]:
         f" sets each run had {result['ran']} epochs; the others are counted as what an epoch after"
         " the first took.",
         "",
-        *table(heads, rows),
+        *table(("set", *HEADS), rows),
         "",
         "With augmentation an epoch sees pixels that no epoch before saw, so a cold run must pass"
         " every one of them through the image tower once, as the plain way does: what is left to"
         " save is the text side, and that is the limit of the cold ratio. Another seed, length or"
         " text-side method on the same views is a warm run.",
     ]
-
-
-def times(row: Mapping[str, Any], run: str) -> tuple[str, str]:
-    """How many times our cold run, and our warm run, fit into a run of another way."""
-    if RUNS[run] == "ours":
-        return "", ""
-    if run == "plain":
-        return f"**{row['cold']:.1f}**", f"**{row['warm']:.1f}**"
-    kind = kind_of(run)
-    ratio = f"**{row['competent'][kind]:.1f}**"
-    return (ratio, "") if kind == "cold" else ("", ratio)
 
 
 def main(words: Sequence[str] | None = None) -> None:

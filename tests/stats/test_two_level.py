@@ -181,7 +181,7 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
             [Part(v, trained_on=frozenset(t)) for v, t in zip(sets, trained_on, strict=True)]
         )
 
-    def moderated(variances: list[float]) -> float:
+    def moderated(variances: list[float], averages: float = averages) -> float:
         """A correlation of 0.05 counts for four degrees of freedom, the three seeds for two."""
         pairs = sum(math.sqrt(a * b) for a, b in permutations(variances, 2))
         return (4 * (sum(variances) + 0.05 * pairs) + 2 * averages) / 6
@@ -200,12 +200,10 @@ def test_a_seed_is_another_draw_on_a_data_set_with_a_training_of_its_own() -> No
     assert apart.mean == shared.mean
     assert apart.images == shared.images
     alike = [Part(sets[0], trained_on=frozenset({name})) for name in "abcd"]
-    averages = 16 * own[0]
-    expected = pytest.approx(moderated([own[0]] * 4) / 16)
+    expected = pytest.approx(moderated([own[0]] * 4, averages=16 * own[0]) / 16)
     assert estimate(alike).seeds == expected, "luck that is shared all the same"
     opposite = [replace(alike[0], values=-sets[0]), *alike[1:2]]
-    averages = 0.0
-    expected = pytest.approx(moderated([own[0]] * 2) / 4)
+    expected = pytest.approx(moderated([own[0]] * 2, averages=0.0) / 4)
     assert estimate(opposite).seeds == expected, "what cancels may do so by chance"
 
 
